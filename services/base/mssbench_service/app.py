@@ -1,0 +1,268 @@
+"""A FastAPI application as every service has it: health, info, problem documents, a size limit.
+
+Settings come from the environment:
+
+``MSSBENCH_DATA_ROOT``     folder that references are relative to (default: the working directory)
+``MSSBENCH_MAX_UPLOAD_MB`` largest request body (default 2048)
+``MSSBENCH_MAX_SECONDS``   longest sound file (default 3600)
+``MSSBENCH_CONCURRENCY``   jobs at a time (default 1)
+``MSSBENCH_QUEUE``         jobs that may wait beyond those; more are answered 503 (default 4)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio.to_thread
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .errors import BadInput, BenchError, Busy, NotReady, TooLarge, Unavailable
+from .files import DataRoot
+from .wire import validation_detail
+
+log = logging.getLogger("mssbench")
+T = TypeVar("T")
+
+
+def _number(name: str, default: float) -> float:
+    text = os.environ.get(name, "")
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise BadInput(f"{name}={text!r} is not a number of zero or more")
+    return value
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Limits of one service; :meth:`from_environment` reads what the module's docstring lists."""
+
+    data_root: DataRoot = field(default_factory=lambda: DataRoot(Path.cwd()))
+    max_upload_bytes: int = 2048 * 1024 * 1024
+    max_seconds: float = 3600.0
+    concurrency: int = 1
+    queue: int = 4
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        return cls(
+            data_root=DataRoot(Path(os.environ.get("MSSBENCH_DATA_ROOT") or Path.cwd())),
+            max_upload_bytes=int(_number("MSSBENCH_MAX_UPLOAD_MB", 2048) * 1024 * 1024),
+            max_seconds=_number("MSSBENCH_MAX_SECONDS", 3600.0),
+            concurrency=max(1, int(_number("MSSBENCH_CONCURRENCY", 1))),
+            queue=int(_number("MSSBENCH_QUEUE", 4)),
+        )
+
+
+class Gate:
+    """Runs blocking work in threads, so many at a time, with a bounded queue before it.
+
+    One gate per device: what it guards is the memory of that device, not the event loop.
+    """
+
+    def __init__(self, concurrency: int, queue: int) -> None:
+        self._free = asyncio.Semaphore(concurrency)
+        self._places = concurrency + queue
+        self.in_flight = 0
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Result of `work`, called in a thread once it is its turn.
+
+        Raises
+        ------
+        Busy
+            All places are taken.
+        """
+        if self.in_flight >= self._places:
+            raise Busy(f"{self.in_flight} jobs are running or waiting already", retry_after=2)
+        self.in_flight += 1
+        try:
+            async with self._free:
+                return await anyio.to_thread.run_sync(work)
+        finally:
+            self.in_flight -= 1
+
+
+@dataclass
+class Readiness:
+    """starting → ready, or failed. `busy` is ready with a job in flight."""
+
+    state: str = "starting"
+    error: BenchError | None = None
+
+    def require(self) -> None:
+        """Raise :class:`NotReady` unless ready."""
+        if self.state == "starting":
+            raise NotReady("the service is still starting")
+        if self.error is not None:
+            raise NotReady(self.error.detail, retry_after=60)
+
+
+def create_app(
+    name: str,
+    version: str,
+    *,
+    settings: Settings,
+    info: Callable[[], dict[str, Any]],
+    setup: Callable[[], None] | None = None,
+) -> FastAPI:
+    """The application of the service `name`, with ``GET /health`` and ``GET /info``.
+
+    `setup` runs in a thread while the server already answers: ``/health`` is 503 until it returns, and says
+    why if it raised. ``app.state`` holds ``readiness``, ``gate`` and ``settings``.
+    """
+    readiness = Readiness()
+    gate = Gate(settings.concurrency, settings.queue)
+
+    def prepare() -> None:
+        try:
+            if setup is not None:
+                setup()
+        except BenchError as error:
+            readiness.error = error
+        except Exception as error:  # any library's failure to load must show in /health, not kill the server
+            log.exception("setup of %s failed", name)
+            readiness.error = BenchError(f"setup failed: {type(error).__name__}: {error}")
+        readiness.state = "failed" if readiness.error else "ready"
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        preparing = asyncio.create_task(anyio.to_thread.run_sync(prepare))
+        yield
+        await preparing
+
+    app = FastAPI(title=f"Binaural MSS Bench: {name}", version=version, lifespan=lifespan)
+    app.state.readiness, app.state.gate, app.state.settings = readiness, gate, settings
+    _install_problem_documents(app, settings.data_root)
+    # The last added is the outermost: a body that is too large is refused with its request id, too.
+    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
+    app.add_middleware(RequestId)
+
+    @app.get("/health", summary="Ready or not (503)")
+    async def health() -> dict[str, Any]:
+        readiness.require()
+        return {"status": "busy" if gate.in_flight else "ready", "in_flight": gate.in_flight}
+
+    @app.get("/info", summary="What this service is and runs on")
+    async def describe() -> dict[str, Any]:
+        return {"service": name, "version": version, **info()}
+
+    return app
+
+
+def _install_problem_documents(app: FastAPI, root: DataRoot) -> None:
+    # Messages name files by their full path, which is right on a terminal; a caller over HTTP sees them
+    # relative to the data root, and uploads by the name of their form field.
+    uploads = re.escape(tempfile.gettempdir()) + r"/separate-[^/]+/"
+    hidden = re.compile(f"{re.escape(str(root.root.resolve()))}/|{re.escape(str(root.root))}/|{uploads}")
+
+    async def bench_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, BenchError)
+        if error.status >= 500 and not isinstance(error, Unavailable):
+            log.error("%s %s: %s", request.method, request.url.path, error.detail)
+        return problem_response(error, hidden.sub("", error.detail))
+
+    async def invalid(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return problem_response(BadInput(validation_detail(error.errors())))
+
+    async def http_error(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        problem = {"type": "about:blank", "title": str(error.detail), "status": error.status_code}
+        return JSONResponse(problem, error.status_code, error.headers, "application/problem+json")
+
+    async def unexpected(request: Request, error: Exception) -> Response:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        # The details stay in the log: they may name paths or hold data that are nobody's business.
+        return problem_response(BenchError("an unexpected error; the service's log has the details"))
+
+    app.add_exception_handler(BenchError, bench_error)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(Exception, unexpected)
+
+
+def problem_response(error: BenchError, detail: str | None = None) -> Response:
+    """RFC 9457 problem document of `error`, with ``Retry-After`` where a retry makes sense."""
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Unavailable) else None
+    problem = error.to_problem() | ({"detail": detail} if detail is not None else {})
+    return JSONResponse(problem, error.status, headers, "application/problem+json")
+
+
+class RequestId:
+    """Gives every request an id (the caller's, if it is a plain word) and returns it as ``X-Request-ID``."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        request_id = given if re.fullmatch(r"[\w.-]{1,64}", given, re.ASCII) else secrets.token_hex(8)
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        await self.app(scope, receive, send_with_id)
+
+
+class BodyLimit:
+    """Refuses bodies over `max_bytes` with 413: by their declared length, else while they stream in."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self.app = app
+        self.max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > self.max_bytes:
+            await problem_response(self._error())(scope, receive, send)
+            return
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.max_bytes:
+                raise self._error()
+            return message
+
+        await self.app(scope, counted, send)
+
+    def _error(self) -> TooLarge:
+        return TooLarge(f"the request is larger than {self.max_bytes / 1024 / 1024:g} MiB")
+
+
+async def in_turn(request: Request, work: Callable[[], T]) -> T:
+    """Run `work` through the application's gate, once the service is ready."""
+    request.app.state.readiness.require()
+    gate: Gate = request.app.state.gate
+    return await gate.run(work)
+
+
+__all__ = ["Gate", "Settings", "create_app", "in_turn", "problem_response"]

@@ -1,0 +1,153 @@
+"""The error family, drawn first because every seam speaks it.
+
+::
+
+    BenchError                     500
+    ├── BadInput                   422   the caller's data or request is wrong; never retried
+    │   └── TooLarge               413
+    ├── NotFound                   404   a path, run or name that does not exist
+    ├── Unavailable                503   try again later (``retry_after`` seconds)
+    │   ├── NotReady                     the model is still loading, or its weights are missing
+    │   ├── Busy                         the bounded queue is full
+    │   ├── OutOfMemory                  the device ran out of memory
+    │   └── Unreachable                  no answer from the service (raised by a client)
+    └── StepFailed                 500   the step ran and failed; recorded, never retried
+        └── BadOutput                    its result breaks its promise (NaN, wrong length, missing stem)
+
+Services turn an error into an RFC 9457 problem document; clients rebuild the same class from it
+(:func:`from_problem`). Code that runs in-process and code that runs over HTTP therefore catch the same types.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+PROBLEM_TYPE = "urn:mssbench:error:"
+
+
+class BenchError(Exception):
+    """Base of the family.
+
+    Parameters
+    ----------
+    detail : str
+        One line for a person: what was found, what was expected, which file.
+    """
+
+    code = "bench-error"
+    title = "The benchmark failed"
+    status = 500
+    retryable = False
+
+    def __init__(self, detail: str) -> None:
+        # One line, whatever a library's message looked like: it ends in a table, a log line and a terminal.
+        super().__init__(" ".join(detail.split()))
+
+    @property
+    def detail(self) -> str:
+        return str(self.args[0])
+
+    def to_problem(self) -> dict[str, Any]:
+        """RFC 9457 members of this error (``application/problem+json``)."""
+        return {
+            "type": PROBLEM_TYPE + self.code,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "retryable": self.retryable,
+        }
+
+
+class BadInput(BenchError):
+    code = "bad-input"
+    title = "The input cannot be used"
+    status = 422
+
+
+class TooLarge(BadInput):
+    code = "too-large"
+    title = "The input is larger than this service accepts"
+    status = 413
+
+
+class NotFound(BenchError):
+    code = "not-found"
+    title = "There is no such thing here"
+    status = 404
+
+
+class Unavailable(BenchError):
+    code = "unavailable"
+    title = "The service cannot answer now"
+    status = 503
+    retryable = True
+
+    def __init__(self, detail: str, retry_after: int = 5) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+    def to_problem(self) -> dict[str, Any]:
+        return super().to_problem() | {"retry_after": self.retry_after}
+
+
+class NotReady(Unavailable):
+    code = "not-ready"
+    title = "The service is not ready"
+
+
+class Busy(Unavailable):
+    code = "busy"
+    title = "The service has no free place in its queue"
+
+
+class OutOfMemory(Unavailable):
+    code = "out-of-memory"
+    title = "The device ran out of memory"
+
+
+class Unreachable(Unavailable):
+    code = "unreachable"
+    title = "The service did not answer"
+
+
+class StepFailed(BenchError):
+    code = "step-failed"
+    title = "The step ran and failed"
+
+
+class BadOutput(StepFailed):
+    code = "bad-output"
+    title = "The step's result breaks its promise"
+
+
+def _family(root: type[BenchError]) -> dict[str, type[BenchError]]:
+    found = {root.code: root}
+    for child in root.__subclasses__():
+        found |= _family(child)
+    return found
+
+
+def from_problem(problem: dict[str, Any]) -> BenchError:
+    """Rebuild the error a service raised from its problem document.
+
+    An unknown ``type`` (a proxy's page, another version) becomes the class that its status stands for.
+    """
+    code = str(problem.get("type", "")).removeprefix(PROBLEM_TYPE)
+    detail = str(problem.get("detail") or problem.get("title") or "no detail given")
+    kind = _family(BenchError).get(code) or _class_for_status(problem.get("status"))
+    if issubclass(kind, Unavailable):
+        retry_after = problem.get("retry_after", 5)
+        return kind(detail, retry_after=retry_after if isinstance(retry_after, int) else 5)
+    return kind(detail)
+
+
+def _class_for_status(status: object) -> type[BenchError]:
+    if not isinstance(status, int):
+        return StepFailed
+    if status == 404:
+        return NotFound
+    if status == 413:
+        return TooLarge
+    if status in (429, 502, 503, 504):
+        return Unavailable
+    return BadInput if 400 <= status < 500 else StepFailed

@@ -1,0 +1,184 @@
+"""Paths and writing: everything under one data root, and nothing ever half-written."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import BadInput, NotFound
+
+_TEMPORARY = ".tmp-"
+
+
+@dataclass(frozen=True)
+class DataRoot:
+    """Resolves references: ``/``-separated paths relative to the folder that all services share.
+
+    Parameters
+    ----------
+    root : Path
+        The shared folder.
+    trusted : bool
+        True only where the caller is the person at this very machine (steps that run in-process for the
+        command line): absolute paths and symbolic links out of the root are then their own business.
+    """
+
+    root: Path
+    trusted: bool = False
+
+    def resolve(self, reference: str) -> Path:
+        """Path of `reference`, which need not exist.
+
+        Raises
+        ------
+        BadInput
+            The reference is empty, absolute, too long or leads outside the root. The message shows the
+            reference as it was given and nothing of the file system behind it.
+        """
+        if not reference or "\0" in reference:
+            raise BadInput(f"{reference!r} is not a path")
+        path = Path(reference)
+        if self.trusted:
+            return self.root / path
+        if path.is_absolute() or ".." in path.parts:
+            raise BadInput(f"{reference!r} leads outside the data root; expected a path relative to it")
+        try:
+            resolved = (self.root / path).resolve()
+        except (OSError, RuntimeError):  # a name that is too long, a loop of links
+            raise BadInput(f"{reference[:200]!r} is not a path that can be opened") from None
+        if not resolved.is_relative_to(self.root.resolve()):
+            raise BadInput(f"{reference!r} leads outside the data root")
+        return resolved
+
+    def existing(self, reference: str) -> Path:
+        """Like :meth:`resolve`, and it must exist (``NotFound`` otherwise)."""
+        path = self.resolve(reference)
+        try:
+            found = path.exists()
+        except OSError:
+            raise BadInput(f"{reference[:200]!r} is not a path that can be opened") from None
+        if not found:
+            raise NotFound(f"{reference!r} does not exist under the data root")
+        return path
+
+    def reference(self, path: Path) -> str:
+        """The reference that :meth:`resolve` turns back into `path`.
+
+        Raises
+        ------
+        BadInput
+            `path` lies outside the root, where services could not reach it.
+        """
+        absolute = Path(os.path.abspath(path))
+        base = Path(os.path.abspath(self.root))
+        if absolute.is_relative_to(base):
+            return absolute.relative_to(base).as_posix()
+        if self.trusted:
+            return absolute.as_posix()
+        raise BadInput(f"{path} lies outside the data root {self.root}; the services cannot read it there")
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it becomes `path`, on failure it disappears.
+
+    Raises
+    ------
+    BadInput
+        The folder cannot be written (missing permission, read-only, a file in the way).
+    """
+    temporary = _temporary_beside(path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing_folder(path: Path) -> Iterator[Path]:
+    """Like :func:`writing` for a whole folder: it appears complete or not at all.
+
+    An existing folder at `path` is replaced only once the new one is complete.
+    """
+    temporary = _temporary_beside(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        _replace_folder(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace_folder(new: Path, path: Path) -> None:
+    # rename() cannot replace a folder that has files in it, and two workers may finish the same work at
+    # once: move the old one away first, and let the last one win.
+    for _ in range(100):
+        try:
+            os.rename(new, path)
+            return
+        except OSError:
+            if not path.is_dir():
+                raise
+            old = _temporary_beside(path)
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(path, old)
+            shutil.rmtree(old, ignore_errors=True)
+    raise BadInput(f"{path} could not be replaced: something else keeps writing it")
+
+
+def _temporary_beside(path: Path) -> Path:
+    make_folder(path.parent)
+    # A short name of its own: the final name may already be as long as the file system allows.
+    return path.parent / f"{_TEMPORARY}{secrets.token_hex(8)}{path.suffix[:8]}"
+
+
+def make_folder(path: Path) -> Path:
+    """Create `path` and check that files can be written in it.
+
+    Raises
+    ------
+    BadInput
+        It cannot be created or written; the message names the folder.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"cannot create the folder {path}: {error.strerror or error}") from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise BadInput(f"cannot write in the folder {path}: permission denied")
+    return path
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as strict JSON (a NaN is a defect of the caller and raises ValueError)."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    with writing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file.
+
+    Raises
+    ------
+    NotFound, BadInput
+        It is not there, or is not JSON; the message names it.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotFound(f"{path} does not exist") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BadInput(f"{path} is not a readable JSON file: {error}") from None

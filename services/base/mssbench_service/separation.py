@@ -1,0 +1,212 @@
+"""The separator contract, and running one separator on one track.
+
+A separator is an adapter around a model: ``setup()`` once, ``separate(audio, sample_rate)`` many times. It
+knows nothing of HTTP, files or queues. :func:`separate_track` is everything around it that is the same for
+all: reading, mono and sample rates, checking what came out, writing.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import soxr
+
+from . import audio
+from .audio import FloatArray
+from .errors import BadInput, BadOutput
+from .files import write_json, writing_folder
+from .tracks import STEMS
+from .wire import Expectation, SeparateResult, SeparatorInfo
+
+RECORD = "separation.json"
+"""Name of the record beside the estimates; a folder that has it is a finished separation."""
+
+
+class Separator(ABC):
+    """One separator.
+
+    Attributes
+    ----------
+    description : str
+        One line for tables and ``GET /info``.
+    sample_rate : int or None
+        The only rate the model takes, in Hz; None if it takes any. Other inputs are resampled to it and back.
+    expected : sequence of Expectation
+        Scores known beforehand; only probes have any.
+    """
+
+    description: str = ""
+    sample_rate: int | None = None
+    expected: Sequence[Expectation] = ()
+
+    def setup(self) -> None:  # noqa: B027 - having nothing to load is fine
+        """Load weights and warm up. Called once, before the first :meth:`separate`."""
+
+    @abstractmethod
+    def separate(self, mixture: FloatArray, sample_rate: int) -> Mapping[str, FloatArray]:
+        """Estimate the stems of `mixture`.
+
+        Parameters
+        ----------
+        mixture : array, shape (2, samples), float32
+            Full scale ±1, not clipped: samples may lie beyond.
+        sample_rate : int
+            Hz; equal to :attr:`sample_rate` where that is set.
+
+        Returns
+        -------
+        dict of str to array, shape (2, samples), float32
+            One entry per name in :data:`mssbench_service.tracks.STEMS`, at the mixture's level and length.
+        """
+
+    @property
+    def device(self) -> str:
+        return "cpu"
+
+    def details(self) -> Mapping[str, object]:
+        """More for ``GET /info``: weights and their hashes, library versions, segment settings."""
+        return {}
+
+
+class ReferenceSeparator(Separator):
+    """A separator that is defined by the true stems, such as an ideal mask."""
+
+    @abstractmethod
+    def separate_with(
+        self, mixture: FloatArray, references: Mapping[str, FloatArray], sample_rate: int
+    ) -> Mapping[str, FloatArray]:
+        """Like :meth:`separate`, given the true stems (same shape as `mixture`) as well."""
+
+    def separate(self, mixture: FloatArray, sample_rate: int) -> Mapping[str, FloatArray]:
+        raise BadInput("this separator is defined by the true stems; send them along with the mixture")
+
+
+Separators = Mapping[str, Callable[[], Separator]]
+"""What a service module offers as ``SEPARATORS``: how to make each separator, by name."""
+
+
+def describe(separators: Separators) -> list[SeparatorInfo]:
+    """Names and needs of a service's separators, without loading any."""
+    infos = []
+    for name, factory in separators.items():
+        separator = factory()
+        needs_references = isinstance(separator, ReferenceSeparator)
+        infos.append(SeparatorInfo(name, separator.description, needs_references, list(separator.expected)))
+    return infos
+
+
+def separate_track(
+    separator: Separator,
+    name: str,
+    mixture: Path,
+    out: Path,
+    references: Mapping[str, Path] | None = None,
+    *,
+    reference_gain: float = 1.0,
+    max_seconds: float | None = None,
+) -> SeparateResult:
+    """Separate the sound file `mixture` into ``<out>/<stem>.wav`` (float32), complete or not at all.
+
+    `references` are the true stems' files, and `reference_gain` what brings them to the mixture's level.
+
+    Raises
+    ------
+    BadInput
+        `mixture` (or a reference) cannot be read, has more than two channels, or a reference differs from it
+        in rate, channels or length.
+    TooLarge
+        Longer than `max_seconds`.
+    BadOutput
+        The separator's result has a stem missing, a wrong shape, or samples that are NaN or infinite.
+    """
+    notes: list[str] = []
+    signal, sample_rate = _read_stereo(mixture, notes, max_seconds)
+    started = time.perf_counter()
+    if isinstance(separator, ReferenceSeparator) and references:
+        truth = _read_references(references, signal, sample_rate, reference_gain)
+        stems = separator.separate_with(signal, truth, sample_rate)
+    else:
+        stems = _separate_at_its_rate(separator, signal, sample_rate, notes)
+    seconds = time.perf_counter() - started
+    for stem in STEMS:
+        _check_stem(name, stem, stems.get(stem), signal.shape)
+    result = SeparateResult(
+        separator=name,
+        stems=list(STEMS),
+        sample_rate=sample_rate,
+        samples=signal.shape[1],
+        device=separator.device,
+        seconds=seconds,
+        notes=notes,
+    )
+    with writing_folder(out) as folder:
+        for stem in STEMS:
+            audio.write_wav(folder / f"{stem}.wav", stems[stem], sample_rate)
+        write_json(folder / RECORD, asdict(result))
+    return result
+
+
+def _read_references(
+    references: Mapping[str, Path], mixture: FloatArray, sample_rate: int, gain: float
+) -> dict[str, FloatArray]:
+    truth = {}
+    for stem, path in references.items():
+        info = audio.probe(path)
+        if (info.sample_rate, info.samples) != (sample_rate, mixture.shape[1]):
+            raise BadInput(
+                f"{path.name} has {info.samples} samples at {info.sample_rate} Hz; "
+                f"expected {mixture.shape[1]} at {sample_rate} Hz as the mixture"
+            )
+        signal, _ = _read_stereo(path, [], None)
+        truth[stem] = signal if gain == 1.0 else signal * np.float32(gain)
+    return truth
+
+
+def _separate_at_its_rate(
+    separator: Separator, signal: FloatArray, sample_rate: int, notes: list[str]
+) -> Mapping[str, FloatArray]:
+    if separator.sample_rate in (None, sample_rate):
+        return separator.separate(signal, sample_rate)
+    notes.append(f"resampled from {sample_rate} Hz to {separator.sample_rate} Hz and back")
+    stems = separator.separate(_resample(signal, sample_rate, separator.sample_rate), separator.sample_rate)
+    return {
+        stem: _fit(_resample(estimate, separator.sample_rate, sample_rate), signal.shape[1])
+        for stem, estimate in stems.items()
+    }
+
+
+def _read_stereo(path: Path, notes: list[str], max_seconds: float | None) -> tuple[FloatArray, int]:
+    channels = audio.probe(path).channels  # before decoding: 32 channels of an hour are refused cheaply
+    if channels > 2:
+        raise BadInput(f"{path.name} has {channels} channels; expected 1 or 2")
+    signal, sample_rate = audio.read(path, max_seconds=max_seconds)
+    if channels == 1:
+        notes.append("mono input: the one channel was duplicated")
+        signal = np.repeat(signal, 2, axis=0)
+    return signal, sample_rate
+
+
+def _resample(signal: FloatArray, source: int, target: int) -> FloatArray:
+    resampled = soxr.resample(np.ascontiguousarray(signal.T), source, target, quality="VHQ")
+    return np.ascontiguousarray(resampled.T, dtype=np.float32)
+
+
+def _fit(signal: FloatArray, samples: int) -> FloatArray:
+    """Trim or zero-pad to `samples`: resampling there and back may differ by a sample."""
+    if signal.shape[1] >= samples:
+        return signal[:, :samples]
+    return np.pad(signal, ((0, 0), (0, samples - signal.shape[1])))
+
+
+def _check_stem(name: str, stem: str, estimate: FloatArray | None, shape: tuple[int, ...]) -> None:
+    if estimate is None:
+        raise BadOutput(f"{name} gave no {stem}")
+    if estimate.shape != shape:
+        raise BadOutput(f"{name} gave {stem} of shape {estimate.shape}; expected {shape}")
+    if not np.isfinite(estimate).all():
+        raise BadOutput(f"{name} gave {stem} with samples that are NaN or infinite")

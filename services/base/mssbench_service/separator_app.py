@@ -1,0 +1,198 @@
+"""The application of a separator service: ``POST /separate`` by upload or by reference."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import FileResponse, JSONResponse, Response
+from starlette.background import BackgroundTask
+from starlette.datastructures import FormData, UploadFile
+
+from . import __version__
+from .app import Settings, create_app, in_turn
+from .errors import BadInput
+from .separation import Separator, Separators, describe, separate_track
+from .tracks import MIXTURE, STEMS
+from .wire import SeparateRequest, parse
+
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": [MIXTURE],
+                    "properties": {
+                        MIXTURE: {"type": "string", "format": "binary", "description": "the track"},
+                        **{
+                            stem: {"type": "string", "format": "binary", "description": "true stem (oracle)"}
+                            for stem in STEMS
+                        },
+                    },
+                }
+            },
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["mixture", "out"],
+                    "properties": {
+                        "mixture": {"type": "string", "description": "sound file, under the data root"},
+                        "out": {"type": "string", "description": "folder for the stems, under the data root"},
+                        "separator": {"type": "string"},
+                        "references": {"type": "string", "description": "folder of true stems (oracle)"},
+                        "reference_gain": {
+                            "type": "number",
+                            "description": "stems × this = their level in it",
+                        },
+                    },
+                }
+            },
+        },
+    }
+}
+
+
+def create_separator_app(name: str, separators: Separators, settings: Settings | None = None) -> FastAPI:
+    """The application of the separator service `name`.
+
+    Parameters
+    ----------
+    separators
+        How to make each separator, by name; the first is the default of ``POST /separate``.
+    settings
+        Default: from the environment.
+    """
+    settings = settings or Settings.from_environment()
+    instances = {label: make() for label, make in separators.items()}
+    default = next(iter(instances))
+
+    def setup() -> None:
+        for instance in instances.values():
+            instance.setup()
+
+    def info() -> dict[str, Any]:
+        return {
+            "separators": [asdict(described) for described in describe(separators)],
+            "stems": list(STEMS),
+            "device": instances[default].device,
+            **instances[default].details(),
+        }
+
+    app = create_app(name, __version__, settings=settings, info=info, setup=setup)
+
+    def choose(label: str) -> tuple[str, Separator]:
+        label = label or default
+        if label not in instances:
+            raise BadInput(f"unknown separator {label!r}; this service offers {', '.join(instances)}")
+        return label, instances[label]
+
+    @app.post("/separate", summary="Separate one track", openapi_extra=_BODY)
+    async def separate(request: Request, separator: str = "", stem: str = "") -> Response:
+        """Multipart upload: the mixture in, a zip of float32 WAV files out (or one stem with ``?stem=``).
+        JSON: files under the data root by reference."""
+        content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+        if content_type == "application/json":
+            try:
+                body = await request.json()
+            except ValueError:
+                raise BadInput("the request body is not JSON") from None
+            return await in_turn(request, _by_reference(settings, choose, parse(SeparateRequest, body)))
+        if content_type != "multipart/form-data":
+            raise BadInput(f"content type {content_type!r}; expected multipart/form-data or application/json")
+        if stem and stem not in STEMS:
+            raise BadInput(f"unknown stem {stem!r}; expected one of {', '.join(STEMS)}")
+        label, chosen = choose(separator)
+        async with request.form(max_files=1 + len(STEMS), max_fields=0) as form:
+            return await in_turn(request, _by_upload(settings, label, chosen, form, stem))
+
+    return app
+
+
+def _by_reference(
+    settings: Settings,
+    choose: Callable[[str], tuple[str, Separator]],
+    body: SeparateRequest,
+) -> Callable[[], Response]:
+    root = settings.data_root
+    label, separator = choose(body.separator)
+    mixture, out = root.existing(body.mixture), root.resolve(body.out)
+    references = None
+    if body.references:
+        folder = root.existing(body.references)
+        references = {stem: folder / f"{stem}.wav" for stem in STEMS}
+
+    def work() -> Response:
+        result = separate_track(
+            separator,
+            label,
+            mixture,
+            out,
+            references,
+            reference_gain=body.reference_gain,
+            max_seconds=settings.max_seconds,
+        )
+        return JSONResponse(asdict(result))
+
+    return work
+
+
+def _by_upload(
+    settings: Settings, label: str, separator: Separator, form: FormData, stem: str
+) -> Callable[[], Response]:
+    uploads = {part: value for part, value in form.multi_items() if isinstance(value, UploadFile)}
+    if len(uploads) != len(form.multi_items()):
+        raise BadInput("the form must hold each file once and nothing but files")
+    if len(uploads) == 1 and not uploads.keys() & set(STEMS):
+        uploads = {MIXTURE: next(iter(uploads.values()))}  # a lone file is the mixture, whatever it is called
+    if MIXTURE not in uploads:
+        raise BadInput(f"the form has no file called {MIXTURE!r}")
+    unknown = sorted(uploads.keys() - {MIXTURE, *STEMS})
+    if unknown:
+        raise BadInput(f"unknown file {unknown[0]!r} in the form; expected {MIXTURE!r}, and true stems")
+    references = uploads.keys() & set(STEMS)
+    if references and references != set(STEMS):
+        raise BadInput(f"true stems must be sent together: {', '.join(STEMS)}")
+
+    def work() -> Response:
+        folder = Path(tempfile.mkdtemp(prefix="separate-"))
+        try:
+            paths = {}
+            for part, upload in uploads.items():
+                # Named by the form's own field: the uploaded file name never touches the file system.
+                paths[part] = folder / part
+                with paths[part].open("wb") as file:
+                    shutil.copyfileobj(upload.file, file)
+            truth = {part: paths[part] for part in STEMS} if references else None
+            out = folder / "out"
+            separate_track(separator, label, paths[MIXTURE], out, truth, max_seconds=settings.max_seconds)
+            answer, media_type = _pack(folder, out, stem)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return FileResponse(
+            answer,
+            media_type=media_type,
+            filename=answer.name,
+            background=BackgroundTask(shutil.rmtree, folder, ignore_errors=True),
+        )
+
+    return work
+
+
+def _pack(folder: Path, out: Path, stem: str) -> tuple[Path, str]:
+    if stem:
+        return out / f"{stem}.wav", "audio/wav"
+    answer = folder / "stems.zip"
+    # Stored: noise-like float samples hardly compress, and the client waits.
+    with zipfile.ZipFile(answer, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(out.iterdir()):
+            archive.write(path, path.name)
+    return answer, "application/zip"

@@ -1,0 +1,97 @@
+"""The MUSDB18-HQ layout: ``{train,test}/<title>/{mixture,vocals,drums,bass,other}.wav``.
+
+Rafii, Liutkus, Stöter, Mimilakis & Bittner, "MUSDB18-HQ - an uncompressed version of MUSDB18", 2019.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .audio import probe
+from .errors import BadInput
+
+STEMS = ("vocals", "drums", "bass", "other")
+MIXTURE = "mixture"
+SPLITS = ("train", "test")
+
+
+@dataclass(frozen=True)
+class Track:
+    """One checked track folder.
+
+    Attributes
+    ----------
+    folder : Path
+    sample_rate : int
+        Hz.
+    samples : int
+        Length of every file of the track.
+    """
+
+    folder: Path
+    sample_rate: int
+    samples: int
+
+    @property
+    def title(self) -> str:
+        return self.folder.name
+
+    @property
+    def seconds(self) -> float:
+        return self.samples / self.sample_rate
+
+
+def track_folders(dataset: Path, split: str) -> list[Path]:
+    """Track folders of one split, by title. Hidden entries and folders without any track file are ignored.
+
+    Raises
+    ------
+    BadInput
+        `dataset` does not have the layout; the message names it and what was expected.
+    """
+    if split not in SPLITS:
+        raise BadInput(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
+    expected = f"expected {split}/<title>/{{{','.join((MIXTURE, *STEMS))}}}.wav"
+    if not dataset.is_dir():
+        raise BadInput(f"{dataset} is not a folder in the MUSDB18-HQ layout; {expected}")
+    try:
+        entries = sorted((dataset / split).iterdir())
+    except OSError:
+        raise BadInput(f"{dataset} has no readable folder {split!r}; {expected}") from None
+    folders = [entry for entry in entries if _is_track(entry)]
+    if not folders:
+        raise BadInput(f"{dataset / split} holds no track; {expected}")
+    return folders
+
+
+def _is_track(folder: Path) -> bool:
+    if folder.name.startswith(".") or not folder.is_dir():
+        return False
+    return any((folder / f"{name}.wav").exists() for name in (MIXTURE, *STEMS))
+
+
+def check_track(folder: Path, names: tuple[str, ...] = (MIXTURE, *STEMS)) -> Track:
+    """Read the headers of a track's files and check that they belong together.
+
+    Raises
+    ------
+    BadInput
+        A file is missing, not audio, empty, not stereo, or of another rate or length than the first.
+    """
+    first: tuple[str, int, int] | None = None
+    for name in names:
+        path = folder / f"{name}.wav"
+        if not path.is_file():
+            raise BadInput(f"{path} is missing; a track needs {', '.join(f'{n}.wav' for n in names)}")
+        info = probe(path)
+        if info.channels != 2:
+            raise BadInput(f"{path} has {info.channels} channel(s); expected 2")
+        if first is None:
+            first = (name, info.sample_rate, info.samples)
+        elif info.sample_rate != first[1]:
+            raise BadInput(f"{path} is at {info.sample_rate} Hz; expected {first[1]} Hz as {first[0]}.wav")
+        elif info.samples != first[2]:
+            raise BadInput(f"{path} has {info.samples} samples; expected {first[2]} as {first[0]}.wav")
+    assert first is not None
+    return Track(folder, first[1], first[2])

@@ -1,0 +1,201 @@
+"""What travels between the orchestrator and the services: plain dataclasses, JSON in and JSON out.
+
+Files travel by reference: ``/``-separated paths relative to the data root that all services share
+(:class:`mssbench_service.files.DataRoot`). The same dataclasses are used when a step runs in-process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from .errors import BadInput
+
+PROFILES = ("matched", "paper")
+"""How binaural tracks are rendered (see ``docs/protocol.md``)."""
+
+SCORE_PROFILES = ("corrected", "paper", "all")
+"""Which metrics are computed."""
+
+
+@dataclass
+class HrirRequest:
+    """Describe an HRIR set: ``sphere``, or a reference to a SADIE II folder or a SOFA file."""
+
+    hrir: str
+
+
+@dataclass
+class HrirInfo:
+    """An HRIR set's measurements on the horizontal plane; it passed the orientation check.
+
+    `azimuths` in degrees counter-clockwise (90 = left ear), `itd_90_us` > 0 where the left ear leads at 90°,
+    `ild_90_db` > 0 where it is louder.
+    """
+
+    name: str
+    sha256: str
+    sample_rate: int
+    taps: int
+    azimuths: list[float]
+    itd_90_us: float
+    ild_90_db: float
+
+
+@dataclass
+class RenderRequest:
+    """Render one MUSDB18-HQ track folder binaurally into the folder `out`."""
+
+    track: str
+    out: str
+    hrir: str
+    angles: dict[str, float]
+    profile: str = "matched"
+    resample_hrir: bool = False
+
+
+@dataclass
+class RenderResult:
+    """What ``metadata.json`` beside the rendered files says."""
+
+    title: str
+    profile: str
+    angles: dict[str, float]
+    mixture_gain: float
+    sample_rate: int
+    samples: int
+    hrir: str
+    hrir_sha256: str
+    hrir_resampled_from: int | None
+    clipped_samples: dict[str, int]
+
+
+@dataclass
+class SeparateRequest:
+    """Separate the file `mixture` into ``<out>/<stem>.wav`` with the separator called `separator`.
+
+    `references` is the folder of true stems, for the separators that are defined by them; `reference_gain`
+    brings those stems to the mixture's level (the gain that a paper-profile rendering stores; else 1).
+    """
+
+    mixture: str
+    out: str
+    separator: str = ""
+    references: str = ""
+    reference_gain: float = 1.0
+
+
+@dataclass
+class SeparateResult:
+    """What ``separation.json`` beside the estimates says. `notes` tell every change made to the audio."""
+
+    separator: str
+    stems: list[str]
+    sample_rate: int
+    samples: int
+    device: str
+    seconds: float
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class EvaluateRequest:
+    """Score the stems in the folder `estimate` against those in the folder `reference`.
+
+    `mixture_gain` is the rendering's stored gain: the corrected profile compares with gain × reference.
+    `binaural` and `hrir` say whether, and with which set, azimuths mean anything.
+    """
+
+    reference: str
+    estimate: str
+    profile: str = "all"
+    mixture_gain: float = 1.0
+    binaural: bool = False
+    hrir: str = ""
+
+
+@dataclass
+class EvaluateResult:
+    """One row per stem; keys are :data:`SCORE_COLUMNS` without ``title``."""
+
+    rows: list[dict[str, Any]]
+    seconds: float
+
+
+SCORE_COLUMNS = (
+    "title",
+    "source",
+    "SSR",
+    "SRR",
+    "paper_SSR",
+    "paper_SRR",
+    "paper_cost",
+    "paper_shift",
+    "paper_scale",
+    "paper_diff_ITD",
+    "paper_diff_ILD",
+    "valid_frames",
+    "status",
+    "reason",
+)
+"""Columns of every table of scores, in order."""
+
+
+@dataclass
+class Expectation:
+    """A score that is known beforehand: `column` lies in [`low`, `high`] on every stem with a value.
+
+    None leaves that side open. `condition` restricts it to one condition ("stereo", "binaural"). Scores of
+    the paper profile are only expected where the references are at the mixture's level (mixture gain 1).
+    """
+
+    column: str
+    low: float | None
+    high: float | None
+    condition: str = ""
+    why: str = ""
+
+
+@dataclass
+class SeparatorInfo:
+    """One separator that a service offers. One with `expected` scores is a probe: it tests the bench."""
+
+    name: str
+    description: str
+    needs_references: bool = False
+    expected: list[Expectation] = field(default_factory=list)
+
+
+T = TypeVar("T")
+
+
+def parse(kind: type[T], value: object) -> T:
+    """Build a wire type from parsed JSON.
+
+    Raises
+    ------
+    BadInput
+        A field is missing or has the wrong type; the message names it.
+    """
+    try:
+        from pydantic import TypeAdapter, ValidationError
+    except ImportError:  # pydantic 1, on Spleeter's stack
+        from pydantic import ValidationError, parse_obj_as  # type: ignore[assignment,unused-ignore]
+
+        def validate(value: object) -> T:
+            return parse_obj_as(kind, value)  # type: ignore[no-any-return,unused-ignore]
+    else:
+        validate = TypeAdapter(kind).validate_python  # type: ignore[assignment,unused-ignore]
+    try:
+        return validate(value)
+    except ValidationError as error:
+        raise BadInput(validation_detail(error.errors())) from None
+
+
+def validation_detail(errors: Any) -> str:
+    """One line for a person out of pydantic's list of errors."""
+    lines = []
+    for error in errors:
+        where = ".".join(str(part) for part in error["loc"] if part not in ("body", "__root__"))
+        lines.append(f"{where or 'request'}: {error['msg']}")
+    return "; ".join(lines)

@@ -1,0 +1,129 @@
+"""What every metric expects of its input.
+
+Conventions
+-----------
+A signal is a NumPy array of floating point numbers, shape (2, samples), full scale ±1, channel 0 = left ear.
+Any floating dtype, memory layout and write protection will do; arithmetic is in float64 unless a metric
+says otherwise. Reference and estimate are compared over the length of the shorter one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mssbench_service.errors import BadInput
+
+FloatArray = npt.NDArray[np.floating[Any]]
+Float64 = npt.NDArray[np.float64]
+
+CHANNELS = 2
+MAX_LEVEL = 1e6
+"""Largest sample accepted (+120 dB re full scale): beyond it, a model has diverged and squares may overflow."""
+
+DB_CLIP = 80.0
+"""SPAUQ's ratios are clipped to ±80 dB."""
+
+_BLOCK = 1 << 20  # samples looked at together where an array is only scanned
+
+
+def db(numerator: float, denominator: float) -> float:
+    """10·log10 of the power ratio, clipped to ±80 dB.
+
+    Parameters
+    ----------
+    numerator, denominator : float
+        Energies or mean squares over equally many samples.
+
+    Returns
+    -------
+    float
+        dB. Both zero: 0; only the denominator zero: +80; only the numerator zero: −80.
+    """
+    if denominator == 0.0:
+        return 0.0 if numerator == 0.0 else DB_CLIP
+    if numerator == 0.0:
+        return -DB_CLIP
+    # As a difference of logarithms: the quotient of a tiny and a large energy may leave float64's range.
+    level = 10.0 * (math.log10(numerator) - math.log10(denominator))
+    return min(max(level, -DB_CLIP), DB_CLIP)
+
+
+def check_sample_rate(sample_rate: int) -> int:
+    """`sample_rate` as an int.
+
+    Raises
+    ------
+    BadInput
+        Not a positive whole number of Hz.
+    """
+    if isinstance(sample_rate, bool) or not isinstance(sample_rate, (int, np.integer)) or sample_rate < 2:
+        raise BadInput(f"sample rate {sample_rate!r} is not a whole number of Hz; expected for example 44100")
+    return int(sample_rate)
+
+
+def check_signal(signal: npt.ArrayLike, name: str) -> FloatArray:
+    """`signal` as an array that every metric can take, not copied unless its dtype is rare.
+
+    Parameters
+    ----------
+    signal : array_like, shape (2, samples)
+    name : str
+        How the message calls it, "estimate" for example.
+
+    Returns
+    -------
+    ndarray, shape (2, samples), float32 or float64
+
+    Raises
+    ------
+    BadInput
+        Not two channels, empty, not floating point (integers have no agreed full scale), NaN or infinite
+        samples, or samples beyond ±1e6.
+    """
+    x = np.asarray(signal)
+    if x.ndim != 2:
+        raise BadInput(f"{name} has {x.ndim} dimension(s), shape {x.shape}; expected (channels, samples)")
+    if x.shape[0] != CHANNELS:
+        raise BadInput(f"{name} has {x.shape[0]} channel(s), shape {x.shape}; expected {CHANNELS}, left and right")
+    if x.shape[1] == 0:
+        raise BadInput(f"{name} holds no samples")
+    if not np.issubdtype(x.dtype, np.floating):
+        raise BadInput(f"{name} holds {x.dtype} samples; expected floating point with full scale ±1")
+    if x.dtype not in (np.float32, np.float64):
+        _check_range(x, name)  # before it is narrowed, which might overflow
+        x = x.astype(np.float32 if x.dtype.itemsize < 4 else np.float64)
+    else:
+        _check_range(x, name)
+    return x
+
+
+def _check_range(x: FloatArray, name: str) -> None:
+    for start in range(0, x.shape[1], _BLOCK):
+        block = x[:, start : start + _BLOCK]
+        low, high = float(block.min()), float(block.max())
+        # Written so that NaN, which compares false with everything, fails too.
+        if not (low >= -MAX_LEVEL and high <= MAX_LEVEL):
+            if math.isfinite(low) and math.isfinite(high):
+                peak = max(-low, high)
+                raise BadInput(f"{name} peaks at {peak:.3g}; expected full scale ±1, at most ±{MAX_LEVEL:.0e}")
+            raise BadInput(f"{name} holds samples that are NaN or infinite")
+
+
+def check_pair(
+    reference: npt.ArrayLike, estimate: npt.ArrayLike, sample_rate: int
+) -> tuple[FloatArray, FloatArray, int]:
+    """Both signals checked and trimmed to the shorter, and the sample rate.
+
+    Raises
+    ------
+    BadInput
+        See :func:`check_signal` and :func:`check_sample_rate`.
+    """
+    sample_rate = check_sample_rate(sample_rate)
+    ref, est = check_signal(reference, "reference"), check_signal(estimate, "estimate")
+    samples = min(ref.shape[1], est.shape[1])
+    return ref[:, :samples], est[:, :samples], sample_rate
