@@ -69,9 +69,22 @@ def read(path: Path, *, max_seconds: float | None = None) -> tuple[FloatArray, i
 
 
 def write_wav(path: Path, audio: FloatArray, sample_rate: int, subtype: str = "FLOAT") -> None:
-    """Write (channels, samples) as a WAV file, which appears complete or not at all."""
+    """Write (channels, samples) as a WAV file, which appears complete or not at all.
+
+    The same samples give the same bytes.
+    """
     with writing(path) as temporary:
         sf.write(str(temporary), audio.T, sample_rate, subtype=subtype, format="WAV")
+        _forget_when(temporary)
+
+
+def _forget_when(path: Path) -> None:
+    # libsndfile notes the time of writing in the PEAK chunk of floating-point files (bytes 12 to 15 of it).
+    with path.open("r+b") as file:
+        header = file.read(256).partition(b"data")[0]
+        if (peak := header.find(b"PEAK")) >= 0:
+            file.seek(peak + 12)
+            file.write(bytes(4))
 
 
 def _reason(error: Exception) -> str:

@@ -135,6 +135,7 @@ SCORE_COLUMNS = (
     "paper_diff_ITD",
     "paper_diff_ILD",
     "valid_frames",
+    "total_frames",
     "status",
     "reason",
 )
@@ -146,7 +147,9 @@ class Expectation:
     """A score that is known beforehand: `column` lies in [`low`, `high`] on every stem with a value.
 
     None leaves that side open. `condition` restricts it to one condition ("stereo", "binaural"). Scores of
-    the paper profile are only expected where the references are at the mixture's level (mixture gain 1).
+    the paper profile are only expected where the references are at the mixture's level (mixture gain 1), and
+    of stems that sound in more than half of their frames (``2 * valid_frames > total_frames``): its medians
+    count silent frames as 0 dB.
     """
 
     column: str

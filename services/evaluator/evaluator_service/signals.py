@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
 from mssbench_service.errors import BadInput
 
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -22,7 +21,7 @@ Float64 = npt.NDArray[np.float64]
 
 CHANNELS = 2
 MAX_LEVEL = 1e6
-"""Largest sample accepted (+120 dB re full scale): beyond it, a model has diverged and squares may overflow."""
+"""Largest sample accepted, +120 dB re full scale: beyond it a model has diverged and squares may overflow."""
 
 DB_CLIP = 80.0
 """SPAUQ's ratios are clipped to ±80 dB."""
@@ -88,7 +87,7 @@ def check_signal(signal: npt.ArrayLike, name: str) -> FloatArray:
     if x.ndim != 2:
         raise BadInput(f"{name} has {x.ndim} dimension(s), shape {x.shape}; expected (channels, samples)")
     if x.shape[0] != CHANNELS:
-        raise BadInput(f"{name} has {x.shape[0]} channel(s), shape {x.shape}; expected {CHANNELS}, left and right")
+        raise BadInput(f"{name} has {x.shape[0]} channel(s), shape {x.shape}; expected two, left and right")
     if x.shape[1] == 0:
         raise BadInput(f"{name} holds no samples")
     if not np.issubdtype(x.dtype, np.floating):
@@ -109,7 +108,9 @@ def _check_range(x: FloatArray, name: str) -> None:
         if not (low >= -MAX_LEVEL and high <= MAX_LEVEL):
             if math.isfinite(low) and math.isfinite(high):
                 peak = max(-low, high)
-                raise BadInput(f"{name} peaks at {peak:.3g}; expected full scale ±1, at most ±{MAX_LEVEL:.0e}")
+                raise BadInput(
+                    f"{name} peaks at {peak:.3g}; expected full scale ±1, at most ±{MAX_LEVEL:.0e}"
+                )
             raise BadInput(f"{name} holds samples that are NaN or infinite")
 
 
@@ -127,3 +128,60 @@ def check_pair(
     ref, est = check_signal(reference, "reference"), check_signal(estimate, "estimate")
     samples = min(ref.shape[1], est.shape[1])
     return ref[:, :samples], est[:, :samples], sample_rate
+
+
+def channel_energies(x: FloatArray) -> tuple[float, float]:
+    """Sum of squares of the left and of the right channel, in float64."""
+    sums = [0.0, 0.0]
+    for start in range(0, x.shape[1], _BLOCK):
+        block = x[:, start : start + _BLOCK].astype(np.float64)
+        for c in range(CHANNELS):
+            sums[c] += float(block[c] @ block[c])
+    return sums[0], sums[1]
+
+
+# ------------------------------------------------------------------------------------------------ activity
+
+ACTIVITY_FRAME_S = 0.05
+ACTIVITY_RANGE_DB = 60.0
+SILENCE = 1e-8
+"""Standard deviation below which a channel is silent."""
+
+
+def frame_energies(x: FloatArray, samples: int) -> Float64:
+    """Energy of both ears together in frames of `samples`, shape (frames,); what is left over is dropped."""
+    count = x.shape[1] // samples
+    energies = np.zeros(count)
+    step = max(1, _BLOCK // samples)
+    for first in range(0, count, step):
+        last = min(first + step, count)
+        block = (
+            x[:, first * samples : last * samples].astype(np.float64).reshape(CHANNELS, last - first, samples)
+        )
+        energies[first:last] = np.einsum("cfn,cfn->f", block, block)
+    return energies
+
+
+def active_frames(reference: FloatArray, sample_rate: int) -> npt.NDArray[np.int64]:
+    """Frames of 50 ms in which the reference is above −60 dB relative to its own loudest frame.
+
+    Parameters
+    ----------
+    reference : ndarray, shape (2, samples)
+    sample_rate : int
+        Hz.
+
+    Returns
+    -------
+    ndarray of int
+        Frame numbers; none where the reference is all zero.
+    """
+    energies = frame_energies(reference, max(1, int(ACTIVITY_FRAME_S * sample_rate)))
+    loudest = energies.max(initial=0.0)
+    return np.flatnonzero((energies > loudest * 10 ** (-ACTIVITY_RANGE_DB / 10)) & (loudest > 0.0))
+
+
+def is_silent_where(x: FloatArray, frames: npt.NDArray[np.int64], sample_rate: int) -> bool:
+    """Whether both channels are silent (standard deviation below 1e-8) in every one of those frames."""
+    samples = max(1, int(ACTIVITY_FRAME_S * sample_rate))
+    return all(float(np.std(x[:, i * samples : (i + 1) * samples], axis=1).max()) < SILENCE for i in frames)

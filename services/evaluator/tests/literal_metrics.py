@@ -37,7 +37,7 @@ def trim(reference, estimate):
     return reference[:, :n].astype(float), estimate[:, :n].astype(float)
 
 
-def spauq_released(reference, estimate, fs, max_lag=None):
+def spauq_released(reference, estimate, fs, max_lag=None, method="auto"):
     """(SSR, SRR, cost, shift, scale), each per frame."""
     reference, estimate = trim(reference, estimate)
     max_lag = round(0.1 * fs) if max_lag is None else max_lag
@@ -49,7 +49,7 @@ def spauq_released(reference, estimate, fs, max_lag=None):
         for i in range(2):
             for j in range(2):
                 if not silent(r[i]) and not silent(e[j]):
-                    correlation = signal.correlate(r[i], e[j])
+                    correlation = signal.correlate(r[i], e[j], method=method)
                     lags = signal.correlation_lags(len(r[i]), len(e[j]))
                     inside = np.abs(lags) <= max_lag
                     lag[i, j] = lags[inside][np.argmax(np.abs(correlation[inside]))]
@@ -82,11 +82,11 @@ def spauq_released(reference, estimate, fs, max_lag=None):
     return np.array(ssr), np.array(srr), np.array(cost), np.array(shift), np.array(scale)
 
 
-def spauq_equations(reference, estimate, fs, max_lag=None):
+def spauq_equations(reference, estimate, fs, max_lag=None, method="auto"):
     """(SSR, SRR, delays, gains, both-silent), each per frame."""
     reference, estimate = trim(reference, estimate)
     max_lag = round(0.002 * fs) if max_lag is None else max_lag
-    order = [*range(max_lag + 1), *range(-max_lag, 0)]
+    order = np.array([*range(max_lag + 1), *range(-max_lag, 0)])
     n = reference.shape[1]
     padded = np.pad(reference, ((0, 0), (max_lag, max_lag)))
     ssr, srr, delays, gains, both_silent = [], [], [], [], []
@@ -97,10 +97,9 @@ def spauq_equations(reference, estimate, fs, max_lag=None):
         for c in range(2):
             for d in range(2):
                 if not silent(e[c]) and not silent(r[d]):
-                    correlation = signal.correlate(e[c], r[d])
-                    lags = signal.correlation_lags(len(e[c]), len(r[d]))
-                    value = {lag: abs(v) for lag, v in zip(lags, correlation, strict=True) if abs(lag) <= max_lag}
-                    tau[c, d] = order[int(np.argmax([value[lag] for lag in order]))]
+                    correlation = signal.correlate(e[c], r[d], method=method)
+                    at_lag_0 = len(r[d]) - 1
+                    tau[c, d] = order[np.argmax(np.abs(correlation[at_lag_0 + order]))]
 
         a = np.zeros((2, 2))
         p = np.zeros_like(r)

@@ -1,0 +1,55 @@
+# Plain verbs. Everything but the compose ones needs nothing but Python 3.11.
+PYTHON  ?= $(shell command -v python3.11 || command -v python3)
+BIN     := .venv/bin
+READY   := .venv/.ready
+# Installed from the checkout, so that an edit is in effect at once.
+PACKAGES := services/base services/synth services/evaluator services/oracle services/template orchestrator
+TESTS    := $(PACKAGES:=/tests) tests --ignore tests/compose
+TYPED    := services/base/mssbench_service services/synth/synth_service services/evaluator/evaluator_service \
+            services/oracle/oracle_service services/template/template_service orchestrator/mssbench
+
+.PHONY: help demo test lint format test-compose images up down lock clean
+
+help:            ## what there is
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 16
+
+$(READY): orchestrator/development.lock $(PACKAGES:=/pyproject.toml)
+	@echo "setting up .venv (once) …"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11) and "needs Python 3.11 or newer")'
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps $(PACKAGES:%=-e ./%)
+	@touch $@
+
+demo: $(READY)   ## the main job on the demo data; ends with the path of its report
+	@$(BIN)/mssbench demo
+
+test: $(READY)   ## all tests that need no Docker
+	$(BIN)/pytest --numprocesses 2 --dist loadfile $(TESTS)
+
+lint: $(READY)   ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(TYPED)
+
+format: $(READY) ## let ruff write
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test-compose: $(READY) ## builds the images and tests the whole system in containers
+	$(BIN)/pytest tests/compose
+
+images:          ## build the images
+	docker compose build
+
+up:              ## start the system and wait until it is healthy
+	docker compose up --build --detach --wait
+
+down:            ## stop it; data and runs stay
+	docker compose down
+
+lock:            ## write the lock files again (needs uv)
+	tools/lock
+
+clean:           ## forget the environment; data and runs stay
+	rm -rf .venv

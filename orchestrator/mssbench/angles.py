@@ -1,0 +1,65 @@
+"""Where the stems of a track are placed: from a table, or drawn by a seeded generator.
+
+Azimuths in degrees counter-clockwise: 0 = front, 90 = left ear, 270 = right ear.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+from mssbench_service.errors import BadInput
+from mssbench_service.files import read_json
+from mssbench_service.tracks import STEMS
+
+CHOICES = (*range(0, 91, 10), *range(270, 360, 10))
+"""The frontal half plane in steps of 10°, from which angles are drawn."""
+
+Angles = dict[str, float]
+
+
+def draw_angles(title: str, seed: int) -> Angles:
+    """Four different azimuths out of :data:`CHOICES`.
+
+    Depends on nothing but `title` and `seed`: a subset of the tracks gets the angles of the whole set.
+    """
+    of_title = int.from_bytes(hashlib.sha256(_normal(title).encode()).digest()[:8], "big")
+    drawn = np.random.default_rng([seed, of_title]).choice(CHOICES, size=len(STEMS), replace=False)
+    return {stem: float(angle) for stem, angle in zip(STEMS, drawn, strict=True)}
+
+
+def read_angle_table(path: Path, split: str, titles: list[str]) -> dict[str, Angles]:
+    """Angles of `titles` from a table ``{split: {title: {stem: azimuth}}}``.
+
+    Titles are compared in Unicode normal form C, since file systems differ in how they write "é".
+
+    Raises
+    ------
+    BadInput
+        The file is not such a table, or has no angle for a stem of one of the titles.
+    """
+    table = read_json(path)
+    of_split = table.get(split) if isinstance(table, dict) else None
+    if not isinstance(of_split, dict):
+        raise BadInput(f"{path} has no {split!r} table; expected {{{split!r}: {{title: {{stem: azimuth}}}}}}")
+    by_title = {_normal(title): angles for title, angles in of_split.items()}
+    found = {}
+    for title in titles:
+        entry = by_title.get(_normal(title))
+        if not isinstance(entry, dict):
+            raise BadInput(f"{path} has no angles for the {split} track {title!r}")
+        found[title] = {stem: _angle(path, title, stem, entry.get(stem)) for stem in STEMS}
+    return found
+
+
+def _angle(path: Path, title: str, stem: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise BadInput(f"{path} gives {value!r} as angle of {stem} in {title!r}; expected degrees")
+    return float(value) % 360.0
+
+
+def _normal(title: str) -> str:
+    return unicodedata.normalize("NFC", title)

@@ -1,0 +1,91 @@
+"""What a run is asked to do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import PurePosixPath
+
+from mssbench_service.errors import BadInput
+from mssbench_service.tracks import SPLITS
+from mssbench_service.wire import PROFILES, SCORE_PROFILES
+
+CONDITIONS = ("stereo", "binaural")
+
+
+@dataclass
+class RunConfig:
+    """A run's configuration; two runs with the same one, over the same files, are the same run.
+
+    Attributes
+    ----------
+    dataset : str
+        Reference to a folder in the MUSDB18-HQ layout.
+    split : str
+        ``test`` or ``train``.
+    hrir : str
+        ``sphere``, or a reference to a SADIE II folder or a SOFA file.
+    angles : str
+        Reference to an angle table; empty to draw the angles with `seed`.
+    seed : int
+    profile : str
+        How the binaural condition is rendered: ``matched`` or ``paper``.
+    resample_hrir : bool
+        Resample the HRIR set where its rate differs from a track's (otherwise that is an error).
+    separators : list of str
+        Names of separators, or of services (all that they offer); empty for everything registered.
+    conditions : list of str
+        Out of ``stereo`` and ``binaural``.
+    tracks : int or None
+        Only the first so many tracks, by title.
+    metrics : str
+        ``corrected``, ``paper`` or ``all``.
+    """
+
+    dataset: str
+    split: str = "test"
+    hrir: str = "sphere"
+    angles: str = ""
+    seed: int = 0
+    profile: str = "matched"
+    resample_hrir: bool = False
+    separators: list[str] = field(default_factory=list)
+    conditions: list[str] = field(default_factory=lambda: list(CONDITIONS))
+    tracks: int | None = None
+    metrics: str = "all"
+
+    def validate(self) -> None:
+        """Raise :class:`BadInput` where a value is not one of those that exist."""
+        _one_of("split", self.split, SPLITS)
+        _one_of("profile", self.profile, PROFILES)
+        _one_of("metrics", self.metrics, SCORE_PROFILES)
+        if not self.conditions:
+            raise BadInput(f"no condition asked for; expected some of {', '.join(CONDITIONS)}")
+        for condition in self.conditions:
+            _one_of("condition", condition, CONDITIONS)
+        for name, values in (("condition", self.conditions), ("separator", self.separators)):
+            twice = [value for value in values if values.count(value) > 1]
+            if twice:
+                raise BadInput(f"the {name} {twice[0]!r} is asked for twice")
+        if self.tracks is not None and self.tracks < 1:
+            raise BadInput(f"tracks is {self.tracks}; expected 1 or more")
+        if self.seed < 0:
+            raise BadInput(f"seed is {self.seed}; expected 0 or more")
+
+    def run_id(self, fingerprint: str) -> str:
+        """Name of the run over files with this `fingerprint`: the data's name and a hash of everything.
+
+        The same command over the same files gives the same name, which is how an interrupted run is
+        continued by starting it again.
+        """
+        everything = json.dumps([asdict(self), fingerprint], sort_keys=True)
+        digest = hashlib.sha256(everything.encode()).hexdigest()[:10]
+        name = re.sub(r"[^A-Za-z0-9]+", "-", PurePosixPath(self.dataset).name).strip("-").lower()[:24]
+        return f"{name or 'run'}-{digest}"
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise BadInput(f"unknown {name} {value!r}; expected one of {', '.join(allowed)}")

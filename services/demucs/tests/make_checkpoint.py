@@ -1,0 +1,65 @@
+"""Write a small Demucs repository with random weights: ``python make_checkpoint.py WEIGHTS_DIR``.
+
+The released format: a bag ``<name>.yaml`` and checkpoints ``<signature>-<checksum>.th`` that the library
+loads with its own code. It goes into the folder ``demucs`` below WEIGHTS_DIR.
+
+``tiny_ft`` is a bag like ``htdemucs_ft``, one HT Demucs for each stem; ``tiny_hybrid`` is one Hybrid Demucs,
+like ``hdemucs_mmi``; ``tiny_six`` estimates six stems, which the service has to refuse.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+from demucs.hdemucs import HDemucs
+from demucs.htdemucs import HTDemucs
+from demucs.pretrained import SOURCES
+from demucs.states import get_state, save_with_checksum
+
+TRANSFORMER = {
+    "channels": 4,
+    "depth": 4,
+    "dconv_comp": 2,
+    "nfft": 2048,
+    "bottom_channels": 16,
+    "t_layers": 1,
+    "t_heads": 2,
+    "t_hidden_scale": 1.0,
+    "segment": 2,
+}
+HYBRID = {"channels": 4, "nfft": 4096, "depth": 6, "segment": 4}
+
+
+def make_checkpoint(weights: Path) -> Path:
+    """Write the repository below `weights` and return its folder."""
+    folder = weights / "demucs"
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(4):
+        _save(folder, f"tinyft{number}", HTDemucs, {"sources": list(SOURCES), **TRANSFORMER}, seed=number)
+    (folder / "tiny_ft.yaml").write_text(
+        "models: ['tinyft0', 'tinyft1', 'tinyft2', 'tinyft3']\n"
+        "weights: [\n  [1., 0., 0., 0.],\n  [0., 1., 0., 0.],\n  [0., 0., 1., 0.],\n  [0., 0., 0., 1.],\n]\n"
+    )
+    _save(folder, "tinyhybrid", HDemucs, {"sources": list(SOURCES), **HYBRID}, seed=7)
+    (folder / "tiny_hybrid.yaml").write_text("models: ['tinyhybrid']\nsegment: 3\n")
+    _save(folder, "tinysix", HTDemucs, {"sources": [*SOURCES, "guitar", "piano"], **TRANSFORMER}, seed=8)
+    (folder / "tiny_six.yaml").write_text("models: ['tinysix']\n")
+    return folder
+
+
+def _save(folder: Path, signature: str, kind: Any, options: dict[str, Any], *, seed: int) -> None:
+    torch.manual_seed(seed)
+    model = kind(**options)
+    package = {"klass": kind, "args": (), "kwargs": options, "state": get_state(model, None), "training_args": {}}
+    for old in folder.glob(f"{signature}-*.th"):
+        old.unlink()  # two files of one signature are an error to the library
+    save_with_checksum(package, folder / f"{signature}.th")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("weights", type=Path)
+    print(make_checkpoint(parser.parse_args().weights))

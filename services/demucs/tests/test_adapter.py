@@ -1,0 +1,213 @@
+"""The adapter in this process: batches, settings, damaged files, failures."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from demucs.api import Separator as Library
+
+from demucs_service import SEPARATORS, adapter
+from demucs_service.adapter import DemucsSeparator, shifts_from
+from mssbench_service.errors import BadInput, BenchError, NotReady, OutOfMemory, StepFailed
+from mssbench_service.separation import Separator
+from mssbench_service.testing import music
+
+RATE = 44100
+
+
+def ready() -> Separator:
+    separator = SEPARATORS["demucs"]()
+    separator.setup()
+    return separator
+
+
+def by_the_library(weights: Path, model: str, track: np.ndarray, **options: Any) -> dict[str, np.ndarray]:
+    library = Library(model, repo=weights / "demucs", device="cpu", **options)
+    with shifts_from(0):
+        _, stems = library.separate_tensor(torch.from_numpy(track))
+    return {stem: estimate.numpy() for stem, estimate in stems.items()}
+
+
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        ("tiny_ft", {}),
+        ("tiny_ft", {"shifts": 2, "overlap": 0.5}),
+        ("tiny_ft", {"shifts": 0, "segment": 1.5}),
+        ("tiny_hybrid", {}),
+        ("tiny_hybrid", {"shifts": 0, "segment": 1}),
+        ("tinyft2", {}),
+    ],
+)
+def test_batches_change_nothing(
+    settings: pytest.MonkeyPatch, weights: Path, model: str, options: dict[str, Any]
+) -> None:
+    track = music(9.2, seed=3)
+    expected = by_the_library(weights, model, track, **options)
+    settings.setenv("DEMUCS_MODEL", model)
+    settings.setenv("DEMUCS_BATCH_SIZE", "3")
+    for name, value in options.items():
+        settings.setenv(f"DEMUCS_{name.upper()}", str(value))
+    stems = ready().separate(track, RATE)
+    for stem, estimate in stems.items():
+        np.testing.assert_allclose(estimate, expected[stem], rtol=0, atol=1e-6)
+
+
+def test_a_batch_is_one_forward_pass(settings: pytest.MonkeyPatch) -> None:
+    settings.setenv("DEMUCS_MODEL", "tinyft0")
+    settings.setenv("DEMUCS_SHIFTS", "0")
+    sizes = []
+    for batch_size in ("1", "4"):
+        settings.setenv("DEMUCS_BATCH_SIZE", batch_size)
+        separator = ready()
+        assert isinstance(separator, DemucsSeparator)
+        seen: list[int] = []
+        separator._model.register_forward_pre_hook(lambda _, inputs, seen=seen: seen.append(len(inputs[0])))
+        separator.separate(music(12.0), RATE)
+        sizes.append(seen)
+    one_by_one, batched = sizes
+    assert set(one_by_one) == {1}
+    assert sum(batched) == len(one_by_one)  # every segment once
+    assert max(batched) == 4
+    assert len(batched) <= len(one_by_one) // 4 + 2
+
+
+def test_the_seed_decides_the_shifts_and_nothing_else_does(settings: pytest.MonkeyPatch) -> None:
+    track = music(3.0)
+    separator = ready()
+    random.seed(1)
+    first = separator.separate(track, RATE)["vocals"]
+    state = random.getstate()
+    random.seed(2)
+    np.testing.assert_array_equal(separator.separate(track, RATE)["vocals"], first)
+    random.seed(1)
+    assert random.getstate() == state  # the process's own generator was left alone
+    settings.setenv("DEMUCS_SEED", "5")
+    assert np.abs(ready().separate(track, RATE)["vocals"] - first).max() > 1e-6
+
+
+def test_autocast_stays_close(settings: pytest.MonkeyPatch) -> None:
+    track = music(4.0)
+    exact = ready().separate(track, RATE)
+    settings.setenv("DEMUCS_PRECISION", "bfloat16")
+    for stem, estimate in ready().separate(track, RATE).items():
+        error = estimate - exact[stem]
+        assert estimate.dtype == np.float32
+        assert 0 < np.sum(error**2) < 1e-4 * np.sum(exact[stem] ** 2)  # 40 dB
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3, 1000])
+@pytest.mark.parametrize("shifts", ["0", "1"])
+@pytest.mark.parametrize("model", ["tiny_ft", "tiny_hybrid"])
+def test_a_few_samples_are_enough(
+    settings: pytest.MonkeyPatch, samples: int, shifts: str, model: str
+) -> None:
+    settings.setenv("DEMUCS_SHIFTS", shifts)
+    settings.setenv("DEMUCS_MODEL", model)
+    for estimate in ready().separate(music(1.0)[:, :samples], RATE).values():
+        assert estimate.shape == (2, samples)
+        assert np.isfinite(estimate).all()
+
+
+def test_a_damaged_checkpoint_is_named(settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path) -> None:
+    shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
+    damaged = next((tmp_path / "demucs").glob("tinyft2-*.th"))
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
+    with pytest.raises(NotReady, match=damaged.name):
+        ready()
+
+
+def test_a_damaged_release_is_named_with_the_command(settings: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "demucs").mkdir()
+    (tmp_path / "demucs" / "955717e8-8726e21a.th").write_bytes(b"not what was published")
+    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
+    settings.setenv("DEMUCS_MODEL", "htdemucs")
+    with pytest.raises(NotReady, match=r"955717e8-8726e21a.th is damaged.*mssbench weights fetch demucs:htdemucs"):
+        ready()
+
+
+def test_a_pickle_that_nobody_vouches_for_is_not_loaded(
+    settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "demucs").mkdir()
+    shutil.copy(next((weights / "demucs").glob("tinyft0-*.th")), tmp_path / "demucs" / "mine.th")
+    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
+    settings.setenv("DEMUCS_MODEL", "mine")
+    settings.setattr(torch, "load", lambda *_, **__: pytest.fail("it was loaded"))
+    with pytest.raises(NotReady, match="no checksum in its name"):
+        ready()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind", "message"),
+    [
+        ("DEMUCS_MODEL", "unheard_of", NotReady, "neither a bag unheard_of.yaml"),
+        ("DEMUCS_MODEL", "tiny_six", NotReady, "guitar, piano"),
+        ("DEMUCS_SEGMENT", "5", NotReady, "DEMUCS_SEGMENT=5.*2 s at most"),
+        ("DEMUCS_OVERLAP", "1", BadInput, "DEMUCS_OVERLAP='1' is not a number from 0 to 0.95"),
+        ("DEMUCS_SHIFTS", "many", BadInput, "DEMUCS_SHIFTS"),
+        ("DEMUCS_SHIFTS", "1.5", BadInput, "not a whole number"),
+        ("DEMUCS_PRECISION", "int8", BadInput, "bfloat16"),
+        ("DEVICE", "gpu", BadInput, "DEVICE='gpu'"),
+        ("THREADS", "0", BadInput, "THREADS"),
+    ],
+)
+def test_a_wrong_setting_is_named(
+    settings: pytest.MonkeyPatch, name: str, value: str, kind: type[BenchError], message: str
+) -> None:
+    settings.setenv(name, value)
+    with pytest.raises(kind, match=message):
+        ready()
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"), OutOfMemory),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), OutOfMemory),
+        (MemoryError(), OutOfMemory),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied\nsecond line"), StepFailed),
+    ],
+)
+def test_failures_join_the_family(
+    settings: pytest.MonkeyPatch, raised: Exception, kind: type[BenchError]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise raised
+
+    separator = ready()
+    settings.setattr(adapter, "apply_model", fail)
+    with pytest.raises(kind) as caught:
+        separator.separate(music(0.5), RATE)
+    assert "second line" not in caught.value.detail
+    settings.undo()
+    assert np.isfinite(separator.separate(music(0.5), RATE)["bass"]).all()  # and the next track works
+
+
+def test_it_needs_no_network(settings: pytest.MonkeyPatch) -> None:
+    program = """
+import sys
+def refuse(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
+        sys.exit(f"it tried the network: {event} {arguments}")
+sys.addaudithook(refuse)
+from demucs_service import SEPARATORS
+from mssbench_service.testing import music
+separator = SEPARATORS["demucs"]()
+separator.setup()
+print(sorted(separator.separate(music(1.0), 44100)))
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "['bass', 'drums', 'other', 'vocals']"

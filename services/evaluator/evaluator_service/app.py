@@ -1,0 +1,35 @@
+"""The service over HTTP; settings from the environment (:mod:`mssbench_service.app`).
+
+``uvicorn evaluator_service.app:app``
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from mssbench_service.app import Settings, create_app, in_turn
+from mssbench_service.wire import SCORE_COLUMNS, SCORE_PROFILES, EvaluateRequest, EvaluateResult
+
+from . import __version__, steps
+
+
+def create(settings: Settings | None = None) -> FastAPI:
+    """The application. `settings` default to the environment's."""
+    settings = settings or Settings.from_environment()
+
+    def info() -> dict[str, Any]:
+        return {"profiles": list(SCORE_PROFILES), "columns": list(SCORE_COLUMNS)}
+
+    app = create_app("evaluator", __version__, settings=settings, info=info)
+
+    @app.post("/evaluate", summary="Score the stems of one track")
+    async def evaluate(request: Request, body: EvaluateRequest) -> EvaluateResult:
+        return await in_turn(
+            request, lambda: steps.evaluate(settings.data_root, body, max_seconds=settings.max_seconds)
+        )
+
+    return app
+
+
+app = create()

@@ -1,0 +1,179 @@
+"""Interaural time and level difference as the paper computes them (paper profile).
+
+Kept to reproduce published tables. The time difference quantises to one sample, takes the modulus of the
+correlation and therefore does not see polarity, and its whitening gives every frequency the same vote, noise
+included: for bass it is unreliable. :mod:`evaluator_service.cues` has the companions that say what they mean.
+
+Conventions
+-----------
+Signals have the shape (2, samples), channel 0 = left ear. ITD in µs, positive where the *left* ear is later;
+ILD in dB, positive where the left ear is louder.
+
+Metrics
+-------
+itd_us    lag of the largest \\|GCC-PHAT\\| per frame of half a second (Tukey window, no overlap, float32);
+          of all lags found, the one whose frames have the largest summed level
+ild_db    10·log10 of left over right energy of the whole track
+d_itd_us  \\|ITD of the estimate − ITD of the reference\\|
+d_ild_db  the same of the ILD
+
+A track without a frame above the level threshold has no ITD, one with a silent channel neither ITD nor ILD:
+the value is None, with a reason.
+
+References
+----------
+.. [1] R. Namballa, A. Roginska and M. Fuentes, "Do Music Source Separation Models Preserve Spatial
+   Information in Binaural Audio?," International Society for Music Information Retrieval Conference
+   (ISMIR), 2025. arXiv:2507.00155.
+.. [2] C. H. Knapp and G. C. Carter, "The generalized correlation method for estimation of time delay,"
+   IEEE Transactions on Acoustics, Speech, and Signal Processing, vol. 24, no. 4, pp. 320-327, 1976.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft
+from scipy.signal import get_window
+
+from .signals import FloatArray, channel_energies, check_pair, check_sample_rate, check_signal
+
+LEVEL_THRESHOLD = 5e-4
+_SIDES = ("left", "right")
+
+
+@dataclass(frozen=True)
+class PaperCues:
+    """Interaural differences of one stem; each pair is (reference, estimate), each value None if undefined.
+
+    Attributes
+    ----------
+    d_itd_us, d_ild_db : float or None
+        The absolute differences that the paper reports.
+    itd_us, ild_db : tuple of (float or None)
+    itd_reason, ild_reason : str
+        Why the difference is None; empty otherwise.
+    """
+
+    d_itd_us: float | None
+    d_ild_db: float | None
+    itd_us: tuple[float | None, float | None]
+    ild_db: tuple[float | None, float | None]
+    itd_reason: str = ""
+    ild_reason: str = ""
+
+
+def paper_cues(reference: npt.ArrayLike, estimate: npt.ArrayLike, sample_rate: int) -> PaperCues:
+    """ΔITD and ΔILD of one stem [1]_.
+
+    Parameters
+    ----------
+    reference, estimate : array_like, shape (2, samples)
+        Floating point; trimmed to the shorter. The reference is taken at the level it is stored with.
+    sample_rate : int
+        Hz.
+
+    Returns
+    -------
+    PaperCues
+
+    Raises
+    ------
+    BadInput
+        Unusable signals (:func:`~evaluator_service.signals.check_signal`).
+    """
+    ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
+    pair = {"reference": ref, "estimate": est}
+    silent = "; ".join(filter(None, (_silent_channel(x, name) for name, x in pair.items())))
+    itd = itd_us(ref, sample_rate), itd_us(est, sample_rate)
+    ild = ild_db(ref), ild_db(est)
+    unheard = [name for name, value in zip(pair, itd, strict=True) if value is None]
+    itd_reason = silent or (
+        f"no frame of the {' and the '.join(unheard)} is above the level threshold" if unheard else ""
+    )
+    return PaperCues(_distance(itd), _distance(ild), itd, ild, itd_reason, silent)
+
+
+def itd_us(signal: npt.ArrayLike, sample_rate: int) -> float | None:
+    """Interaural time difference of a track by GCC-PHAT [1]_, [2]_.
+
+    Parameters
+    ----------
+    signal : array_like, shape (2, samples)
+    sample_rate : int
+        Hz.
+
+    Returns
+    -------
+    float or None
+        µs, a whole number of samples, positive where the left ear is later. None where a channel is silent
+        or no frame is loud enough.
+
+    Raises
+    ------
+    BadInput
+        An unusable signal (:func:`~evaluator_service.signals.check_signal`).
+    """
+    sample_rate, x = check_sample_rate(sample_rate), check_signal(signal, "signal")
+    samples, reach = int(0.5 * sample_rate), int(1e-3 * sample_rate)
+    if reach < 1 or min(channel_energies(x)) == 0.0:
+        return None
+    window, lags = _tukey(samples), np.arange(-reach, reach)
+    level_of: defaultdict[int, float] = defaultdict(float)
+    for start in range(0, x.shape[1] - samples + 1, samples):
+        frame = x[:, start : start + samples].astype(np.float32) * window
+        level = float(np.sqrt(np.mean(frame**2, axis=1)).max())
+        if level > LEVEL_THRESHOLD:
+            spectra = fft.rfft(frame, 2 * samples)
+            spectra /= np.abs(spectra) + np.float32(1e-15)
+            correlation = fft.irfft(spectra[0] * np.conj(spectra[1]), 2 * samples)
+            level_of[int(lags[np.argmax(np.abs(correlation[lags]))])] += level
+    if not level_of:
+        return None
+    loudest = min(level_of, key=lambda lag: (-level_of[lag], lag))
+    return loudest / sample_rate * 1e6
+
+
+def ild_db(signal: npt.ArrayLike) -> float | None:
+    """Interaural level difference of a track.
+
+    Parameters
+    ----------
+    signal : array_like, shape (2, samples)
+
+    Returns
+    -------
+    float or None
+        dB, positive where the left ear is louder. None where a channel is silent.
+
+    Raises
+    ------
+    BadInput
+        An unusable signal (:func:`~evaluator_service.signals.check_signal`).
+    """
+    left, right = channel_energies(check_signal(signal, "signal"))
+    if left == 0.0 or right == 0.0:
+        return None
+    return 10.0 * (math.log10(left) - math.log10(right))
+
+
+@lru_cache(maxsize=4)
+def _tukey(samples: int) -> npt.NDArray[np.float32]:
+    window: npt.NDArray[np.float32] = get_window("tukey", samples).astype(np.float32)
+    window.flags.writeable = False
+    return window
+
+
+def _silent_channel(x: FloatArray, name: str) -> str:
+    silent = [side for side, energy in zip(_SIDES, channel_energies(x), strict=True) if energy == 0.0]
+    return f"the {name}'s {' and '.join(silent)} channel is silent" if silent else ""
+
+
+def _distance(pair: tuple[float | None, float | None]) -> float | None:
+    reference, estimate = pair
+    return None if reference is None or estimate is None else abs(estimate - reference)

@@ -1,0 +1,601 @@
+"""SPAUQ: how much of a stem's error is spatial, and how much is everything else.
+
+A stem's estimate ŝ is modelled frame by frame as its reference s seen through gains and delays,
+
+    ŝ_c[n] = Σ_d A_cd · s_d[n − τ_cd] + e_c[n],        c, d ∈ {left, right}.
+
+The part explained by the model is the *projection* p. What separates p from s is spatial distortion, what
+separates ŝ from p is residual distortion.
+
+Conventions
+-----------
+Signals have the shape (2, samples), channel 0 = left ear. Frames of one second start every half second; the
+last one ends with the signal. A channel is *silent* in a frame where its standard deviation is below 1e-8.
+Correlations that differ by less than float64 rounds count as equal when a maximum is sought, and the first
+one in the search order wins, so that a tie does not hang on the FFT at hand.
+
+Metrics
+-------
+SSR     signal to spatial distortion ratio, dB, ±80: energy of s over energy of p − s
+SRR     signal to residual distortion ratio, dB, ±80: energy of p over energy of ŝ − p
+
+* :func:`spauq_equations` follows the model above: lags of ±2 ms, delayed references, one gain per pair.
+* :func:`spauq_released` reproduces the numbers of the released software, in which the lags (±100 ms) only
+  decide how many samples are dropped, the gains belong to the undelayed reference, and Σ_d A_cd multiplies
+  channel c alone. It cannot see a left/right swap or a collapse to mono, and counts a delay as residual.
+  It is here so that published tables can be reproduced.
+* :func:`spauq_both` computes the two from one set of correlations.
+
+References
+----------
+.. [1] K. N. Watcharasupat and A. Lerch, "Quantifying Spatial Audio Quality Impairment," IEEE International
+   Conference on Acoustics, Speech and Signal Processing (ICASSP), 2024. arXiv:2306.08053.
+.. [2] R. Namballa, A. Roginska and M. Fuentes, "Do Music Source Separation Models Preserve Spatial
+   Information in Binaural Audio?," International Society for Music Information Retrieval Conference
+   (ISMIR), 2025. arXiv:2507.00155.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from mssbench_service.errors import BadInput
+from scipy import fft
+
+from .signals import SILENCE, Float64, FloatArray, check_pair, db
+
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+_T = TypeVar("_T")
+
+_EPS = float(np.finfo(np.float64).eps)
+# Rounding of a correlation, relative to the product of the two norms: in float64, and through float32 FFTs
+# (100 and 20 times what is seen on noise, tones and impulses).
+_ROUNDING = 64 * _EPS
+_ROUNDING_32 = 4e-6
+
+
+@dataclass(frozen=True)
+class Released:
+    """What the released software reports, per frame; the track's value is the median over *all* frames.
+
+    Attributes
+    ----------
+    ssr, srr : ndarray, shape (frames,)
+        dB, within ±80.
+    cost : ndarray, shape (frames,)
+        Euclidean norm of the residual.
+    shift : ndarray, shape (frames, 2, 2)
+        ``shift[f, i, j]``: lag in samples of reference channel i against estimate channel j (negative where
+        the estimate is late).
+    scale : ndarray, shape (frames, 2, 2)
+        ``scale[f, c, d]``: gain of reference channel d in estimate channel c.
+    """
+
+    ssr: Float64
+    srr: Float64
+    cost: Float64
+    shift: Float64
+    scale: Float64
+
+    @property
+    def median_ssr(self) -> float:
+        return float(np.median(self.ssr))
+
+    @property
+    def median_srr(self) -> float:
+        return float(np.median(self.srr))
+
+    @property
+    def median_cost(self) -> float:
+        return float(np.median(self.cost))
+
+    @cached_property
+    def median_shift(self) -> Float64:
+        """Element by element, shape (2, 2)."""
+        return np.asarray(np.median(self.shift, axis=0))
+
+    @cached_property
+    def median_scale(self) -> Float64:
+        """Element by element, shape (2, 2)."""
+        return np.asarray(np.median(self.scale, axis=0))
+
+
+@dataclass(frozen=True)
+class Equations:
+    """SPAUQ by its equations, per frame; the track's value is the median over the *valid* frames.
+
+    Attributes
+    ----------
+    ssr, srr : ndarray, shape (frames,)
+        dB, within ±80.
+    delays : ndarray of int, shape (frames, 2, 2)
+        ``delays[f, c, d]``: samples by which estimate channel c lags reference channel d.
+    gains : ndarray, shape (frames, 2, 2)
+        ``gains[f, c, d]``: gain of reference channel d in estimate channel c.
+    valid : ndarray of bool, shape (frames,)
+        False where reference and estimate are both silent: such a frame carries no information.
+    """
+
+    ssr: Float64
+    srr: Float64
+    delays: IntArray
+    gains: Float64
+    valid: BoolArray
+
+    @property
+    def valid_frames(self) -> int:
+        return int(self.valid.sum())
+
+    @property
+    def total_frames(self) -> int:
+        return len(self.valid)
+
+    @property
+    def median_ssr(self) -> float | None:
+        """None without a valid frame."""
+        return float(np.median(self.ssr[self.valid])) if self.valid_frames else None
+
+    @property
+    def median_srr(self) -> float | None:
+        """None without a valid frame."""
+        return float(np.median(self.srr[self.valid])) if self.valid_frames else None
+
+
+def spauq_released(
+    reference: npt.ArrayLike,
+    estimate: npt.ArrayLike,
+    sample_rate: int,
+    *,
+    max_lag: int | None = None,
+    workers: int | None = None,
+) -> Released:
+    """SSR and SRR as the released SPAUQ software computes them [1]_, quirks included.
+
+    Parameters
+    ----------
+    reference, estimate : array_like, shape (2, samples)
+        Floating point; trimmed to the shorter.
+    sample_rate : int
+        Hz.
+    max_lag : int, optional
+        Samples searched to either side; 100 ms by default.
+    workers : int, optional
+        Threads; every core of this process by default.
+
+    Returns
+    -------
+    Released
+
+    Raises
+    ------
+    BadInput
+        Unusable signals (:func:`~evaluator_service.signals.check_signal`), or shorter than one frame.
+    """
+    ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
+    grid = _Grid.of(ref.shape[1], sample_rate)
+    lag = _released_lag(grid, sample_rate, max_lag)
+
+    def frame(start: int, stop: int) -> _ReleasedFrame:
+        r, e = _load(ref, start, stop), _load(est, start, stop)
+        return _released_frame(r, e, _Correlation.of(r, e, lag))
+
+    return _gather_released(_map_frames(frame, grid, workers))
+
+
+def spauq_equations(
+    reference: npt.ArrayLike,
+    estimate: npt.ArrayLike,
+    sample_rate: int,
+    *,
+    max_lag: int | None = None,
+    reference_gain: float = 1.0,
+    workers: int | None = None,
+) -> Equations:
+    """SSR and SRR of the model that SPAUQ's equations describe [1]_.
+
+    Parameters
+    ----------
+    reference, estimate : array_like, shape (2, samples)
+        Floating point; trimmed to the shorter.
+    sample_rate : int
+        Hz.
+    max_lag : int, optional
+        Samples searched to either side; 2 ms by default, which holds every interaural delay.
+    reference_gain : float, optional
+        Multiplies the reference first. It is the gain that the mixture *was stored with*; never fit it to
+        the estimate, which would hide a model's own level error.
+    workers : int, optional
+        Threads; every core of this process by default.
+
+    Returns
+    -------
+    Equations
+
+    Raises
+    ------
+    BadInput
+        Unusable signals (:func:`~evaluator_service.signals.check_signal`), or shorter than one frame.
+    """
+    ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
+    grid = _Grid.of(ref.shape[1], sample_rate)
+    lag = _equations_lag(grid, sample_rate, max_lag)
+    gain = check_gain(reference_gain)
+
+    def frame(start: int, stop: int) -> _EquationsFrame:
+        context, e = gain * _load(ref, start - lag, stop + lag), _load(est, start, stop)
+        r = context[:, lag : context.shape[1] - lag]
+        return _equations_frame(context, e, _Correlation.of(r, e, lag))
+
+    return _gather_equations(_map_frames(frame, grid, workers))
+
+
+def spauq_both(
+    reference: npt.ArrayLike,
+    estimate: npt.ArrayLike,
+    sample_rate: int,
+    *,
+    reference_gain: float = 1.0,
+    workers: int | None = None,
+) -> tuple[Released, Equations]:
+    """:func:`spauq_released` and :func:`spauq_equations` for little more than the price of the first.
+
+    `reference_gain` concerns the equations alone: the released variant takes the reference as it is.
+    """
+    ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
+    grid = _Grid.of(ref.shape[1], sample_rate)
+    wide, lag = _released_lag(grid, sample_rate, None), _equations_lag(grid, sample_rate, None)
+    gain = check_gain(reference_gain)
+
+    def frame(start: int, stop: int) -> tuple[_ReleasedFrame, _EquationsFrame]:
+        context, e = _load(ref, start - lag, stop + lag), _load(est, start, stop)
+        r = context[:, lag : context.shape[1] - lag]
+        # One correlation serves both: a gain of the reference moves no maximum.
+        correlation = _Correlation.of(r, e, max(wide, lag))
+        released = _released_frame(r, e, correlation.within(wide))
+        if gain != 1.0:
+            context *= gain  # and with it r, a view of it
+            correlation = correlation.after_gain(gain)
+        return released, _equations_frame(context, e, correlation.within(lag))
+
+    found = _map_frames(frame, grid, workers)
+    return _gather_released([f for f, _ in found]), _gather_equations([f for _, f in found])
+
+
+# ------------------------------------------------------------------------------------------------- frames
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Where frames begin and end."""
+
+    samples: int
+    window: int
+    hop: int
+
+    @classmethod
+    def of(cls, samples: int, sample_rate: int) -> _Grid:
+        window, hop = int(1.0 * sample_rate), int(0.5 * sample_rate)
+        if samples < window:
+            raise BadInput(
+                f"{samples} samples at {sample_rate} Hz are fewer than the {window} of one SPAUQ frame"
+            )
+        return cls(samples, window, hop)
+
+    def __len__(self) -> int:
+        return math.ceil((self.samples - self.window) / self.hop) + 1
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        for i in range(len(self)):
+            yield i * self.hop, min(i * self.hop + self.window, self.samples)
+
+
+def _released_lag(grid: _Grid, sample_rate: int, max_lag: int | None) -> int:
+    # A frame may lose max_lag samples at either end, and the last frame is hardly longer than a hop.
+    return _check_lag(round(0.1 * sample_rate) if max_lag is None else max_lag, (grid.window - grid.hop) // 2)
+
+
+def _equations_lag(grid: _Grid, sample_rate: int, max_lag: int | None) -> int:
+    return _check_lag(round(0.002 * sample_rate) if max_lag is None else max_lag, grid.window - grid.hop)
+
+
+def _check_lag(lag: int, limit: int) -> int:
+    if not 0 <= lag <= limit:
+        raise BadInput(f"maximum lag of {lag} samples; expected 0 to {limit}")
+    return int(lag)
+
+
+def check_gain(gain: float) -> float:
+    """`gain` as a float.
+
+    Raises
+    ------
+    BadInput
+        Zero, NaN or infinite.
+    """
+    if not (math.isfinite(gain) and 1e-6 <= abs(gain) <= 1e6):
+        raise BadInput(f"mixture gain {gain!r}; expected a number between 1e-6 and 1e6")
+    return float(gain)
+
+
+def _load(x: FloatArray, start: int, stop: int) -> Float64:
+    """Samples `start` to `stop` as float64, of which those beyond the signal's ends are zero."""
+    inside = x[:, max(start, 0) : stop].astype(np.float64)
+    before, after = max(-start, 0), max(stop - x.shape[1], 0)
+    return np.pad(inside, ((0, 0), (before, after))) if before or after else inside
+
+
+def _map_frames(function: Callable[[int, int], _T], grid: _Grid, workers: int | None) -> list[_T]:
+    count = min(workers or len(os.sched_getaffinity(0)), len(grid))
+    if count <= 1:
+        return [function(start, stop) for start, stop in grid]
+    with ThreadPoolExecutor(count) as pool:  # FFTs and BLAS calls release the interpreter's lock
+        return list(pool.map(lambda bounds: function(*bounds), grid))
+
+
+# ------------------------------------------------------------------------------------------------ lags
+
+
+@dataclass(frozen=True)
+class _Correlation:
+    """Cross-correlation of every reference channel with every estimate channel of one frame.
+
+    A search in single precision, made exact: float32 transforms single out the few lags that can be the
+    maximum, and those are computed again as float64 inner products. It halves the largest cost of a frame.
+
+    Attributes
+    ----------
+    r, e : ndarray, shape (2, samples)
+    norms, silent : pair of lists
+        Of the reference's channels and of the estimate's.
+    reach : int
+        Largest lag.
+    values : ndarray of float32, shape (2, 2, 2·reach + 1)
+        ``values[i, j, reach + k]`` = Σ_n R_i[n] · E_j[n + k] over the product of both norms; k counts how
+        late the estimate is.
+    """
+
+    r: Float64
+    e: Float64
+    norms: tuple[list[float], list[float]]
+    silent: tuple[list[bool], list[bool]]
+    reach: int
+    values: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, r: Float64, e: Float64, reach: int) -> _Correlation:
+        energies = [float(x @ x) for x in r], [float(x @ x) for x in e]
+        norms = [math.sqrt(v) for v in energies[0]], [math.sqrt(v) for v in energies[1]]
+        silent = _silence(r, energies[0]), _silence(e, energies[1])
+        return cls(r, e, norms, silent, reach, _correlate(r, e, reach, norms))
+
+    def within(self, reach: int) -> _Correlation:
+        """The same for fewer lags."""
+        first, last = self.reach - reach, self.reach + reach + 1
+        return replace(self, reach=reach, values=self.values[..., first:last])
+
+    def after_gain(self, gain: float) -> _Correlation:
+        """The same lags once `r` has been multiplied in place; only what is silent may be other channels."""
+        norms = [abs(gain) * norm for norm in self.norms[0]]
+        silent = _silence(self.r, [norm * norm for norm in norms])
+        return replace(self, norms=(norms, self.norms[1]), silent=(silent, self.silent[1]))
+
+    def first_maximum(self, i: int, j: int, order: IntArray) -> int:
+        """Lag of the largest modulus, the first in `order`; 0 where either channel is silent."""
+        if self.silent[0][i] or self.silent[1][j]:
+            return 0
+        modulus = np.abs(self.values[i, j])[self.reach + order]
+        candidates = order[modulus >= modulus.max() - 2 * _ROUNDING_32]
+        if len(candidates) == 1:
+            return int(candidates[0])
+        exact = np.abs([self._exact(i, j, int(lag)) for lag in candidates])
+        ties = exact >= exact.max() - _ROUNDING * self.norms[0][i] * self.norms[1][j]
+        return int(candidates[int(np.argmax(ties))])
+
+    def _exact(self, i: int, j: int, lag: int) -> float:
+        samples = self.r.shape[1]
+        early, late = max(0, -lag), max(0, lag)
+        return float(self.r[i, early : samples - late] @ self.e[j, late : samples - early])
+
+
+def _correlate(
+    r: Float64, e: Float64, reach: int, norms: tuple[list[float], list[float]]
+) -> npt.NDArray[np.float32]:
+    """Σ_n r_i[n]·e_j[n + k] for |k| ≤ `reach`, over the product of the norms, shape (2, 2, 2·reach + 1).
+
+    Sections of r against the piece of e that they can meet, multiplied and added up as spectra, so that
+    each pair of channels costs a single inverse transform and short lags need only short transforms.
+    """
+    samples = r.shape[1]
+    size, section = _section(samples, reach)
+    count = -(-samples // section)
+    whole = np.zeros((2, count * section), np.float32)
+    padded = np.zeros((2, count * section + 2 * reach), np.float32)
+    for c in range(2):
+        np.multiply(r[c], 1.0 / (norms[0][c] or 1.0), out=whole[c, :samples], casting="same_kind")
+        np.multiply(
+            e[c], 1.0 / (norms[1][c] or 1.0), out=padded[c, reach : reach + samples], casting="same_kind"
+        )
+    pieces = np.lib.stride_tricks.sliding_window_view(padded, section + 2 * reach, axis=1)[:, ::section]
+    spectra_r = fft.rfft(whole.reshape(2, count, section), size)
+    spectra_e = fft.rfft(pieces, size)
+    np.conj(spectra_r, out=spectra_r)
+    cross = np.empty((2, 2, size // 2 + 1), np.complex64)
+    for i in range(2):
+        for j in range(2):
+            np.einsum("bf,bf->f", spectra_r[i], spectra_e[j], out=cross[i, j])
+    # A section at 0 meets its piece at `reach`: lag k sits at reach + k, 0 ≤ reach + k ≤ 2·reach < size.
+    return np.asarray(fft.irfft(cross, size)[..., : 2 * reach + 1])
+
+
+@lru_cache(maxsize=64)
+def _section(samples: int, reach: int) -> tuple[int, int]:
+    """FFT size and section length of the least work."""
+
+    def plan(sections: int) -> tuple[float, int, int]:
+        length = -(-samples // sections)
+        size = int(fft.next_fast_len(length + 2 * reach, real=True))
+        return (sections + 1) * size * math.log2(size), size, size - 2 * reach
+
+    most = max(1, samples // max(4 * reach, 256))
+    _, size, length = min(plan(sections) for sections in range(1, most + 1))
+    return size, min(length, samples)
+
+
+# ------------------------------------------------------------------------------------------ inner products
+
+
+def _silence(channels: Float64 | list[Float64], energies: list[float]) -> list[bool]:
+    """Which of the channels, whose energies are known, have a standard deviation below the threshold."""
+    return [_is_silent(x, energy) for x, energy in zip(channels, energies, strict=True)]
+
+
+def _is_silent(x: Float64, energy: float) -> bool:
+    power, mean = energy / len(x), float(x @ _ones(len(x))) / len(x)
+    # The variance by sums is good to a few eps·power; only where that could matter, ask the definition.
+    if power - mean * mean > 1e-12 * (1.0 + power):
+        return False
+    return bool(np.std(x) < SILENCE)
+
+
+@lru_cache(maxsize=64)
+def _ones(samples: int) -> Float64:
+    return np.ones(samples)
+
+
+class _Span:
+    """Energies of linear combinations of a few vectors, from their inner products.
+
+    Where a combination nearly cancels, the quadratic form would lose digits and it is written out instead.
+    """
+
+    def __init__(self, vectors: list[Float64]) -> None:
+        self.vectors = vectors
+        self.gram = np.empty((len(vectors), len(vectors)))
+        for i, u in enumerate(vectors):
+            for j, v in enumerate(vectors[: i + 1]):
+                self.gram[i, j] = self.gram[j, i] = float(u @ v)
+
+    def energy(self, coefficients: list[float]) -> float:
+        a = np.array(coefficients)
+        energy, parts = float(a @ self.gram @ a), float(a * a @ self.gram.diagonal())
+        if energy > _CANCELLED * parts:
+            return energy
+        x = np.zeros_like(self.vectors[0])
+        for weight, vector in zip(coefficients, self.vectors, strict=True):
+            if weight:
+                x += weight * vector
+        return float(x @ x)
+
+    def least_squares(self, columns: list[int], target: int) -> Float64:
+        """Minimum-norm gains of one or two vectors that come closest to another: ``numpy.linalg.lstsq``'s."""
+        if len(columns) == 2:
+            i, j = columns
+            a, b, c = self.gram[i, i], self.gram[i, j], self.gram[j, j]
+            if a * c - b * b <= _DEPENDENT * a * c:
+                return _least_squares(self.vectors[i], self.vectors[j], self.vectors[target])
+        normal = self.gram[np.ix_(columns, columns)]
+        return np.linalg.solve(normal, self.gram[columns, target])
+
+
+_CANCELLED = 1e-4
+_DEPENDENT = 1e-6
+
+
+def _least_squares(first: Float64, second: Float64, target: Float64) -> Float64:
+    """Minimum-norm least-squares gains of two columns that are nearly the same signal.
+
+    The columns are reduced to their triangular factor, whose singular values are those of the columns, so
+    that the decomposition itself is of a 2 by 2 matrix. Two rounds of Gram-Schmidt keep the digits that the
+    normal equations lose.
+    """
+    r11 = math.sqrt(float(first @ first))
+    q1 = first / r11
+    rest, r12 = second, 0.0
+    for _ in range(2):
+        part = float(q1 @ rest)
+        rest, r12 = rest - part * q1, r12 + part
+    r22 = math.sqrt(float(rest @ rest))
+    across = float(rest @ target) / r22 if r22 > 0.0 else 0.0
+    triangle, image = np.array([[r11, r12], [0.0, r22]]), np.array([float(q1 @ target), across])
+    return np.asarray(np.linalg.lstsq(triangle, image, rcond=_EPS * len(target))[0])
+
+
+# --------------------------------------------------------------------------------------------- released
+
+_ReleasedFrame = tuple[float, float, float, list[list[int]], Float64]
+
+
+def _released_frame(r: Float64, e: Float64, correlation: _Correlation) -> _ReleasedFrame:
+    # SciPy's correlate(R_i, E_j) counts lags the other way round: its first lag is the estimate's latest.
+    order = np.arange(correlation.reach, -correlation.reach - 1, -1)
+    shift = [[-correlation.first_maximum(i, j, order) for j in range(2)] for i in range(2)]
+    low, high = min(map(min, shift)), max(map(max, shift))
+    first = max(-low, 0)
+    last = r.shape[1] - (max(high, 0) if low != 0 else 0)
+    span = _Span([*r[:, first:last], *e[:, first:last]])
+
+    silent = _silence(span.vectors, [float(v) for v in span.gram.diagonal()])
+    scale = np.zeros((2, 2))
+    heard = [c for c in range(2) if not (silent[c] or silent[2 + c])]
+    if heard:
+        gram, cross = span.gram[:2, :2], span.gram[:2, 2:]  # cross[:, c] is the x of channel c
+        if np.linalg.matrix_rank(gram) == 2:
+            scale[heard] = np.linalg.lstsq(gram, cross[:, heard], rcond=None)[0].T
+        else:
+            regular = gram @ gram.T + 1e-6 * np.eye(2)
+            scale[heard] = np.linalg.lstsq(regular, gram @ cross[:, heard], rcond=None)[0].T
+
+    # P_c = s_c·R_c, so that every energy but the residual's is a multiple of the reference's.
+    s0, s1 = (float(s) for s in scale.sum(axis=1))
+    left, right = float(span.gram[0, 0]), float(span.gram[1, 1])
+    projection, spatial = s0 * s0 * left + s1 * s1 * right, (s0 - 1) ** 2 * left + (s1 - 1) ** 2 * right
+    residual = span.energy([-s0, 0.0, 1.0, 0.0]) + span.energy([0.0, -s1, 0.0, 1.0])
+    return db(left + right, spatial), db(projection, residual), math.sqrt(residual), shift, scale
+
+
+def _gather_released(frames: list[_ReleasedFrame]) -> Released:
+    ssr, srr, cost, shift, scale = zip(*frames, strict=True)
+    return Released(np.array(ssr), np.array(srr), np.array(cost), np.array(shift, float), np.array(scale))
+
+
+# -------------------------------------------------------------------------------------------- equations
+
+_EquationsFrame = tuple[float, float, list[list[int]], Float64, bool]
+
+
+def _equations_frame(context: Float64, e: Float64, correlation: _Correlation) -> _EquationsFrame:
+    """`context` is the frame's reference with ``correlation.reach`` more samples of the track at either end."""
+    reach, r, samples = correlation.reach, correlation.r, e.shape[1]
+    order = np.concatenate([np.arange(reach + 1), np.arange(-reach, 0)])
+    delays = [[correlation.first_maximum(d, c, order) for d in range(2)] for c in range(2)]
+    gains = np.zeros((2, 2))
+    reference = projection = spatial = residual = 0.0
+    for c in range(2):
+        delayed = [context[d, reach - delays[c][d] : reach - delays[c][d] + samples] for d in range(2)]
+        span = _Span([*delayed, e[c], r[c]])
+        silent = _silence(delayed, [float(span.gram[d, d]) for d in range(2)])
+        heard = [d for d in range(2) if not silent[d]]
+        if heard and not correlation.silent[1][c]:
+            gains[c, heard] = span.least_squares(heard, 2)
+        a0, a1 = (float(a) for a in gains[c])
+        reference += float(span.gram[3, 3])
+        projection += span.energy([a0, a1, 0.0, 0.0])
+        spatial += span.energy([a0, a1, 0.0, -1.0])
+        residual += span.energy([-a0, -a1, 1.0, 0.0])
+    valid = not (all(correlation.silent[0]) and all(correlation.silent[1]))
+    return db(reference, spatial), db(projection, residual), delays, gains, valid
+
+
+def _gather_equations(frames: list[_EquationsFrame]) -> Equations:
+    ssr, srr, delays, gains, valid = zip(*frames, strict=True)
+    return Equations(np.array(ssr), np.array(srr), np.array(delays), np.array(gains), np.array(valid))

@@ -1,0 +1,80 @@
+"""The step of this service as a plain function: a request in, a result out."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from mssbench_service import audio
+from mssbench_service.audio import FloatArray
+from mssbench_service.errors import BadInput
+from mssbench_service.files import DataRoot
+from mssbench_service.tracks import STEMS
+from mssbench_service.wire import EvaluateRequest, EvaluateResult
+
+from .score import Row, score_track
+
+
+def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | None = None) -> EvaluateResult:
+    """Score the stems of one track: those of vocals, drums, bass and other that the reference folder has.
+
+    An estimate that is missing, unreadable or of another sample rate fails its own row.
+
+    Raises
+    ------
+    NotFound
+        A folder does not exist.
+    BadInput
+        The reference folder has no stem, one of its stems cannot be read, or the request makes no sense.
+    TooLarge
+        A file is longer than `max_seconds`.
+    """
+    started = time.perf_counter()
+    truth, found = root.existing(request.reference), root.existing(request.estimate)
+    stems = [stem for stem in STEMS if (truth / f"{stem}.wav").exists()]
+    if not stems:
+        raise BadInput(f"{truth} holds none of {', '.join(f'{stem}.wav' for stem in STEMS)}")
+    references, rates = {}, {}
+    for stem in stems:
+        references[stem], rates[stem] = audio.read(truth / f"{stem}.wav", max_seconds=max_seconds)
+    sample_rate = rates[stems[0]]
+    for stem in stems:
+        if rates[stem] != sample_rate:
+            raise BadInput(f"{truth / stem}.wav is at {rates[stem]} Hz; expected {sample_rate} Hz")
+    estimates, problems = _estimates(found, stems, sample_rate, max_seconds)
+    rows = score_track(
+        references,
+        estimates,
+        sample_rate,
+        profile=request.profile,
+        mixture_gain=request.mixture_gain,
+        binaural=request.binaural,
+        workers=int(os.environ.get("MSSBENCH_THREADS") or 0) or None,
+    )
+    return EvaluateResult([_with_problem(row, problems) for row in rows], time.perf_counter() - started)
+
+
+def _estimates(
+    folder: Path, stems: list[str], sample_rate: int, max_seconds: float | None
+) -> tuple[dict[str, FloatArray], dict[str, str]]:
+    """The estimates that can be scored, and what is wrong with the others."""
+    estimates, problems = {}, {}
+    for stem in stems:
+        path = folder / f"{stem}.wav"
+        try:
+            if not path.exists():
+                raise BadInput(f"{path} is missing")
+            signal, rate = audio.read(path, max_seconds=max_seconds)
+            if rate != sample_rate:
+                raise BadInput(f"{path} is at {rate} Hz; expected {sample_rate} Hz as the reference")
+            estimates[stem] = signal
+        except BadInput as error:
+            problems[stem] = error.detail
+    return estimates, problems
+
+
+def _with_problem(row: Row, problems: dict[str, str]) -> Row:
+    """A stem without an estimate failed for a better reason than its absence: why it is absent."""
+    problem = problems.get(str(row["source"]))
+    return row | {"status": "failed", "reason": problem} if problem else row

@@ -1,0 +1,324 @@
+"""SPAUQ: the fast code is the literal one, and both say what the model says."""
+
+import literal_metrics as literal
+import numpy as np
+import pytest
+from evaluator_service.spauq import spauq_both, spauq_equations, spauq_released
+from golden_signals import delay, pink
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mssbench_service.errors import BadInput
+
+FS = 2000
+
+
+def noise(seed, samples, level=0.1):
+    return level * np.random.default_rng(seed).standard_normal((2, samples))
+
+
+def adversarial():
+    """Signals at which shortcuts break: ties, dependence, silence, levels, edges."""
+    n = 3 * FS + 321
+    x, e = noise(1, n), noise(2, n)
+    t = np.arange(n) / FS
+    same = np.repeat(x[:1], 2, 0)
+    edge = np.zeros((2, n))
+    edge[:, FS // 2 - 3 : FS // 2 + 3] = x[:, :6]
+    quiet = np.concatenate([x[:, :FS], 1e-8 * x[:, FS:]], axis=1)
+    yield "left is right", same, 0.7 * same + 0.1 * e
+    yield "left is right, estimate too", same, 0.7 * same
+    yield "left is nearly right, 1e-5", same + 1e-6 * e, x
+    yield "left is nearly right, 1e-8", same + 1e-9 * e, x
+    yield "left is nearly right, 1e-12", same + 1e-13 * e, same + 0.1 * e
+    yield "left is nearly the delayed right", np.vstack([x[0], delay(x[0], 3)]) + 1e-9 * e, x
+    yield "right is left at -160 dB", x[:1] * np.array([[1.0], [1e-8]]), x
+    yield "one dead channel of the reference", x * [[1.0], [0.0]], x
+    yield "one dead channel of the estimate", x, x * [[0.0], [1.0]]
+    yield "dead channels across", x * [[1.0], [0.0]], x * [[0.0], [1.0]]
+    yield "silent reference", np.zeros_like(x), e
+    yield "all silent", np.zeros_like(x), np.zeros_like(x)
+    yield "constant", np.full_like(x, 0.3), x
+    yield "an offset", x + 0.5, x
+    yield "below the silence threshold", 1e-9 * x, 1e-9 * e
+    yield "at the silence threshold", 1e-7 * x, 1.2e-7 * x
+    yield "silent from the second frame on", quiet, x
+    yield "sound at a frame's edge only", edge, delay(edge, 4)
+    yield "very loud", 1e5 * x, 1e5 * (x + 0.1 * e)
+    yield "reference and estimate far apart in level", 1e-5 * x, 1e5 * x
+    yield "later than the search reaches", x, delay(x, 40)
+    yield "far later", x, delay(x, 350)
+    yield "earlier and later", x, np.vstack([delay(x[0], 7), delay(x[1], -9)])
+    yield "all lags positive", x, delay(same, -20) + 1e-3 * e
+    yield (
+        "a tone under noise",
+        np.vstack([np.sin(440 * t), np.cos(440 * t)]) + 0.01 * x,
+        x + np.sin(440 * t + 1),
+    )
+    yield "pink", pink(np.random.default_rng(5), 2, n), pink(np.random.default_rng(6), 2, n)
+    yield "one frame", x[:, :FS], e[:, :FS]
+    yield "one frame and a sample", x[:, : FS + 1], (x + e)[:, : FS + 1]
+
+
+CASES = {name: pair for name, *pair in adversarial()}
+
+
+def same_db(found, expected):
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def check_released(found, expected):
+    ssr, srr, cost, shift, scale = expected
+    assert found.shift.tolist() == shift.tolist()
+    same_db(found.ssr, ssr)
+    same_db(found.srr, srr)
+    np.testing.assert_allclose(found.cost, cost, rtol=1e-6, atol=1e-9 * max(1.0, cost.max()))
+    np.testing.assert_allclose(found.scale, scale, rtol=1e-6, atol=1e-6 * np.abs(scale).max(initial=1.0))
+
+
+def check_equations(found, expected):
+    ssr, srr, delays, gains, both_silent = expected
+    assert found.delays.tolist() == delays.tolist()
+    same_db(found.ssr, ssr)
+    same_db(found.srr, srr)
+    assert found.valid.tolist() == (~both_silent).tolist()
+    np.testing.assert_allclose(found.gains, gains, rtol=1e-5, atol=1e-6 * np.abs(gains).max(initial=1.0))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_released_is_the_literal_one(name):
+    reference, estimate = CASES[name]
+    check_released(spauq_released(reference, estimate, FS), literal.spauq_released(reference, estimate, FS))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_equations_are_the_literal_ones(name):
+    reference, estimate = CASES[name]
+    check_equations(
+        spauq_equations(reference, estimate, FS), literal.spauq_equations(reference, estimate, FS)
+    )
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("gain", [1.0, 0.4])
+def test_both_at_once_are_each_alone(name, gain):
+    reference, estimate = CASES[name]
+    released, equations = spauq_both(reference, estimate, FS, reference_gain=gain)
+    check_released(released, literal.spauq_released(reference, estimate, FS))
+    check_equations(equations, literal.spauq_equations(gain * reference, estimate, FS))
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    seed=st.integers(0, 2**32),
+    fs=st.sampled_from([200, 441, 1000, 1103]),
+    seconds=st.floats(1.0, 3.3),
+    mixing=st.lists(st.floats(-1, 1), min_size=4, max_size=4),
+    late=st.integers(-30, 30),
+    level=st.sampled_from([0.0, 1e-6, 0.03, 1.0]),
+)
+def test_random_scenes_agree_with_the_literal_code(seed, fs, seconds, mixing, late, level):
+    samples = int(fs * seconds)
+    reference = noise(seed, samples)
+    estimate = delay(np.reshape(mixing, (2, 2)) @ reference, late) + level * noise(seed + 1, samples)
+    check_released(spauq_released(reference, estimate, fs), literal.spauq_released(reference, estimate, fs))
+    check_equations(
+        spauq_equations(reference, estimate, fs), literal.spauq_equations(reference, estimate, fs)
+    )
+
+
+@pytest.mark.parametrize("fs", [8000, 11025, 22050, 44100, 48000, 192000])
+def test_every_sample_rate(fs):
+    reference, estimate = noise(3, fs + fs // 3), noise(4, fs + fs // 3)
+    check_released(spauq_released(reference, estimate, fs), literal.spauq_released(reference, estimate, fs))
+    check_equations(
+        spauq_equations(reference, estimate, fs), literal.spauq_equations(reference, estimate, fs)
+    )
+
+
+def test_of_equal_maxima_the_first_in_search_order_wins():
+    """Two echoes of exactly one level. SciPy's lags grow, so the released code finds the later echo first;
+    the equations search 0, 1, …, M and only then −M, …, −1."""
+    reference, estimate = np.zeros((2, FS)), np.zeros((2, FS))
+    reference[:, 1000] = 1.0
+    estimate[0, [1001, 1003]] = 0.5
+    estimate[1, [1002, 996]] = 0.5, -0.5
+    released, equations = spauq_released(reference, estimate, FS), spauq_equations(reference, estimate, FS)
+    assert released.shift.tolist() == [[[-3, -2], [-3, -2]]]
+    assert equations.delays.tolist() == [[[1, 1], [2, 2]]]
+    check_released(released, literal.spauq_released(reference, estimate, FS, method="direct"))
+    check_equations(equations, literal.spauq_equations(reference, estimate, FS, method="direct"))
+
+
+# ---------------------------------------------------------------------------- what the model promises
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 2**32), gain=st.floats(0.05, 20), sign=st.sampled_from([-1, 1]))
+def test_a_common_gain_is_spatial_and_leaves_no_residual(seed, gain, sign):
+    reference = noise(seed, 2 * FS)
+    found = spauq_equations(reference, sign * gain * reference, FS)
+    expected = 80.0 if sign * gain == 1 else np.clip(-20 * np.log10(abs(sign * gain - 1)), -80, 80)
+    assert found.median_ssr == pytest.approx(expected, abs=1e-6)
+    assert found.median_srr == 80.0
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 2**32), late=st.integers(-4, 4))
+def test_a_common_delay_within_reach_leaves_no_residual(seed, late):
+    reference = noise(seed, 3 * FS)
+    # Silence at both ends, so that what the delay moves past the end of the track is nothing.
+    reference[:, :10] = reference[:, -10:] = 0
+    found = spauq_equations(reference, delay(reference, late), FS)
+    assert np.diagonal(found.delays, axis1=1, axis2=2).ravel().tolist() == [late] * (2 * found.total_frames)
+    assert found.median_srr == 80.0
+    assert (found.median_ssr == 80.0) == (late == 0)
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 2**32), mixing=st.lists(st.floats(-1, 1), min_size=4, max_size=4))
+def test_crosstalk_is_spatial_not_residual(seed, mixing):
+    reference = noise(seed, 2 * FS)
+    estimate = np.reshape(mixing, (2, 2)) @ reference
+    found = spauq_equations(reference, estimate, FS)
+    # Delays are those of the loudest path, so only crosstalk that arrives together is explained in full.
+    if (found.delays == 0).all() and np.abs(estimate).max() > 1e-3:
+        assert found.median_srr == 80.0
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 2**32))
+def test_swapping_the_ears_of_both_changes_nothing(seed):
+    reference, estimate = noise(seed, 2 * FS), noise(seed, 2 * FS) + noise(seed + 1, 2 * FS, 0.05)
+    for variant in (spauq_released, spauq_equations):
+        found, swapped = variant(reference, estimate, FS), variant(reference[::-1], estimate[::-1], FS)
+        same_db(found.ssr, swapped.ssr)
+        same_db(found.srr, swapped.srr)
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 2**32), ears=st.sampled_from([(1, -1), (-1, 1), (-1, -1)]))
+def test_polarity_of_the_same_ear_in_both_changes_nothing(seed, ears):
+    reference, estimate = noise(seed, 2 * FS), noise(seed, 2 * FS) + noise(seed + 1, 2 * FS, 0.05)
+    flip = np.reshape(ears, (2, 1))
+    found, flipped = (
+        spauq_equations(reference, estimate, FS),
+        spauq_equations(flip * reference, flip * estimate, FS),
+    )
+    same_db(found.ssr, flipped.ssr)
+    same_db(found.srr, flipped.srr)
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 2**32), seconds=st.integers(1, 3))
+def test_silence_appended_to_both_leaves_the_corrected_track_value(seed, seconds):
+    reference, estimate = noise(seed, 2 * FS), noise(seed, 2 * FS) + noise(seed + 1, 2 * FS, 0.05)
+    # Half a second fewer frames reach into the silence; those that do hold half the sound, at the same ratio.
+    alone = spauq_equations(reference, estimate, FS)
+    padded = spauq_equations(*(np.pad(x, ((0, 0), (0, seconds * FS))) for x in (reference, estimate)), FS)
+    same_db(padded.ssr[: alone.total_frames - 1], alone.ssr[:-1])
+    assert padded.total_frames == alone.total_frames + 2 * seconds
+    assert padded.valid_frames == alone.valid_frames + 1
+    assert padded.median_srr == pytest.approx(alone.median_srr, abs=0.5)
+
+
+def test_the_released_variant_cannot_see_a_swap_or_a_collapse_to_mono_and_the_equations_can():
+    source = noise(7, 3 * FS)[:1]
+    image = np.vstack([source, 0.5 * delay(source, 1)])
+    wide = noise(8, 3 * FS)
+    for reference, estimate in [(wide, wide[::-1]), (image, np.repeat(image.mean(0, keepdims=True), 2, 0))]:
+        assert spauq_released(reference, estimate, FS).median_ssr == pytest.approx(80, abs=1e-3)
+        assert spauq_equations(reference, estimate, FS).median_ssr < 10
+
+
+def test_the_mixture_gain_is_applied_to_the_reference_before_anything_else():
+    reference = noise(9, 2 * FS)
+    found = spauq_equations(reference, 1.333 * reference, FS, reference_gain=1.333)
+    assert (found.median_ssr, found.median_srr) == (80.0, 80.0)
+    assert spauq_equations(reference, 1.333 * reference, FS).median_ssr == pytest.approx(9.55, abs=0.01)
+
+
+def test_any_number_of_workers_gives_the_same_bits():
+    reference, estimate = noise(10, 6 * FS), noise(11, 6 * FS)
+    for variant in (spauq_released, spauq_equations):
+        one, two = (variant(reference, estimate, FS, workers=n) for n in (1, 3))
+        assert one.ssr.tobytes() == two.ssr.tobytes()
+        assert one.srr.tobytes() == two.srr.tobytes()
+
+
+# ------------------------------------------------------------------------------------------- bad input
+
+GOOD = noise(12, 2 * FS)
+
+
+def dirty(value):
+    bad = GOOD.copy()
+    bad[1, 77] = value
+    return bad
+
+
+@pytest.mark.parametrize(
+    ("reference", "estimate", "fs", "message"),
+    [
+        (GOOD, dirty(np.nan), FS, "estimate holds samples that are NaN or infinite"),
+        (dirty(-np.inf), GOOD, FS, "reference holds samples that are NaN or infinite"),
+        (GOOD, dirty(1e300), FS, r"estimate peaks at 1e\+300"),
+        (GOOD, dirty(-1e7), FS, "estimate peaks at"),
+        (GOOD, GOOD[:1], FS, r"estimate has 1 channel\(s\)"),
+        (np.zeros((3, 2 * FS)), GOOD, FS, r"reference has 3 channel\(s\)"),
+        (GOOD[0], GOOD, FS, r"reference has 1 dimension\(s\)"),
+        (GOOD.T, GOOD, FS, r"reference has 4000 channel\(s\)"),
+        (GOOD, GOOD[:, :0], FS, "estimate holds no samples"),
+        (GOOD, (GOOD * 32767).astype(np.int16), FS, "estimate holds int16 samples"),
+        (GOOD, GOOD + 0j, FS, "estimate holds complex128 samples"),
+        (GOOD, GOOD[:, : FS - 1], FS, "1999 samples at 2000 Hz are fewer than the 2000 of one SPAUQ frame"),
+        (GOOD, GOOD, 0, "sample rate 0"),
+        (GOOD, GOOD, 44100.0, "sample rate 44100.0"),
+        (GOOD, GOOD, True, "sample rate True"),
+    ],
+)
+@pytest.mark.parametrize("variant", [spauq_released, spauq_equations, spauq_both])
+def test_bad_input_is_named(variant, reference, estimate, fs, message):
+    with pytest.raises(BadInput, match=message):
+        variant(reference, estimate, fs)
+
+
+@pytest.mark.parametrize("gain", [0.0, np.nan, np.inf, 1e-9])
+def test_a_mixture_gain_that_cannot_be_is_refused(gain):
+    with pytest.raises(BadInput, match="mixture gain"):
+        spauq_equations(GOOD, GOOD, FS, reference_gain=gain)
+
+
+@pytest.mark.parametrize("lag", [-1, FS])
+def test_a_search_range_that_leaves_no_frame_is_refused(lag):
+    for variant in (spauq_released, spauq_equations):
+        with pytest.raises(BadInput, match="maximum lag"):
+            variant(GOOD, GOOD, FS, max_lag=lag)
+
+
+def locked(x):
+    x = x.copy()
+    x.flags.writeable = False
+    return x
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda x: x.astype(np.float32),
+        lambda x: x.astype(np.float16),
+        lambda x: x.astype(np.longdouble),
+        lambda x: np.asfortranarray(x),
+        lambda x: np.repeat(x, 2, axis=1)[:, ::2],
+        lambda x: x.astype(">f8"),
+        lambda x: locked(x),
+        lambda x: x.tolist(),
+    ],
+    ids=["float32", "float16", "longdouble", "fortran", "strided", "big-endian", "read-only", "lists"],
+)
+def test_any_floating_form_is_its_float64_value(form):
+    reference, estimate = form(GOOD), form(0.5 * GOOD + noise(13, 2 * FS, 0.01))
+    for variant in (spauq_released, spauq_equations):
+        found = variant(reference, estimate, FS)
+        expected = variant(np.asarray(reference, np.float64), np.asarray(estimate, np.float64), FS)
+        same_db(found.ssr, expected.ssr)
+        same_db(found.srr, expected.srr)

@@ -1,0 +1,44 @@
+"""The service over HTTP; settings from the environment (:mod:`mssbench_service.app`).
+
+``uvicorn synth_service.app:app``
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import FastAPI, Request
+from mssbench_service.app import Settings, create_app, in_turn
+from mssbench_service.wire import PROFILES, HrirInfo, HrirRequest, RenderRequest, RenderResult
+
+from . import __version__, steps
+from .hrir import SPHERE, load_hrir
+
+
+def create(settings: Settings | None = None) -> FastAPI:
+    """The application. `settings` default to the environment's."""
+    settings = settings or Settings.from_environment()
+    root = settings.data_root
+
+    def info() -> dict[str, Any]:
+        builtin = steps.describe_hrir(root, HrirRequest(SPHERE))
+        return {"profiles": list(PROFILES), "builtin_hrir": asdict(builtin)}
+
+    def setup() -> None:
+        load_hrir(SPHERE)
+
+    app = create_app("synth", __version__, settings=settings, info=info, setup=setup)
+
+    @app.post("/render", summary="Render one track binaurally")
+    async def render(request: Request, body: RenderRequest) -> RenderResult:
+        return await in_turn(request, lambda: steps.render(root, body, max_seconds=settings.max_seconds))
+
+    @app.post("/describe_hrir", summary="Describe an HRIR set")
+    async def describe_hrir(request: Request, body: HrirRequest) -> HrirInfo:
+        return await in_turn(request, lambda: steps.describe_hrir(root, body))
+
+    return app
+
+
+app = create()

@@ -1,0 +1,207 @@
+"""An HRIR set on the horizontal plane, from wherever it comes, and what is checked of all of them.
+
+Azimuths are degrees counter-clockwise: 0 = front, 90 = left ear, 270 = right ear, as in SADIE II and SOFA.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import scipy.fft
+import soxr
+from mssbench_service.errors import BadInput
+from mssbench_service.wire import HrirInfo
+
+from . import sadie, sofa, sphere
+from .measured import Float64Array, Measured
+
+SPHERE = "sphere"
+"""Name of the built-in set."""
+
+AZIMUTH_TOLERANCE = 0.5
+"""A stored HRIR this near to the azimuth asked for is that azimuth's, degrees."""
+
+ITD_BAND = 1500.0
+"""Interaural time differences are measured below this frequency, Hz: above it the phase is ambiguous."""
+
+MAX_ITD = 1000
+"""Largest interaural time difference looked for, µs."""
+
+_RESAMPLING_ROOM = 64  # samples at either end
+
+
+@dataclass(frozen=True, eq=False)
+class HrirSet:
+    """Checked HRIRs of the horizontal plane.
+
+    Attributes
+    ----------
+    name : str
+        ``sphere``, or the name of the folder or file.
+    sample_rate : int
+        Hz.
+    azimuths : array, shape (A,)
+        Degrees, ascending within [0, 360).
+    irs : array, shape (A, 2, K)
+        Left and right ear.
+    sha256 : str
+        Of the content as it was stored (rate, azimuths and responses), not of the file around it.
+    resampled_from : int or None
+        The stored sample rate, in Hz, where this is not it.
+    """
+
+    name: str
+    sample_rate: int
+    azimuths: Float64Array
+    irs: Float64Array
+    sha256: str
+    resampled_from: int | None = None
+
+    def at(self, azimuth: float) -> Float64Array:
+        """HRIR at `azimuth` degrees (any turn of the circle), shape (2, K).
+
+        Raises
+        ------
+        BadInput
+            None within 0.5°; the message names the set, the azimuth and the nearest there is.
+        """
+        if not math.isfinite(azimuth):
+            raise BadInput(f"{azimuth} is not an azimuth in degrees")
+        apart = np.abs((self.azimuths - azimuth + 180.0) % 360.0 - 180.0)
+        nearest = int(np.argmin(apart))
+        if apart[nearest] > AZIMUTH_TOLERANCE + 1e-6:
+            there_is = f"the nearest is at {self.azimuths[nearest]:g}°"
+            raise BadInput(f"{self.name} has no HRIR at azimuth {azimuth:g}°; {there_is}")
+        return np.asarray(self.irs[nearest])
+
+    def at_rate(self, sample_rate: int, *, resample: bool = False) -> HrirSet:
+        """This set at `sample_rate` Hz. A resampled one is later by 64 of its stored samples, and longer.
+
+        Raises
+        ------
+        BadInput
+            It is at another rate, and `resample` does not allow to change that.
+        """
+        if sample_rate == self.sample_rate:
+            return self
+        if not resample:
+            raise BadInput(
+                f"{self.name} is at {self.sample_rate} Hz; expected {sample_rate} Hz as the track, "
+                "or leave to resample it"
+            )
+        # Room for the ringing of the resampler: what it would cut off, the spectrum would miss. The delay is
+        # common to all responses, which is why it may be there.
+        padded = np.pad(self.irs, ((0, 0), (0, 0), (_RESAMPLING_ROOM, _RESAMPLING_ROOM)))
+        flat = padded.reshape(-1, padded.shape[2])
+        resampled = soxr.resample(np.ascontiguousarray(flat.T), self.sample_rate, sample_rate, quality="VHQ")
+        # Resampling keeps the values of the waveform; a filter must keep its gain, the sum over its taps.
+        irs = np.asarray(resampled.T, dtype=np.float64).reshape(*self.irs.shape[:2], -1)
+        irs *= self.sample_rate / sample_rate
+        origin = self.resampled_from or self.sample_rate
+        return replace(self, sample_rate=sample_rate, irs=irs, resampled_from=origin)
+
+
+def load_hrir(spec: str | Path) -> HrirSet:
+    """Load ``sphere``, a SADIE II folder or a SOFA file.
+
+    Raises
+    ------
+    BadInput
+        There is no such file, it cannot be read, or its content is not a set of HRIRs: a value that is NaN
+        or infinite, a silent ear, two different responses at one azimuth, or the ears the wrong way round.
+    """
+    if spec == SPHERE:
+        return _sphere()
+    path = Path(spec)
+    if path.is_dir():
+        return _checked(path, sadie.read_folder(path))
+    if path.is_file():
+        return _checked(path, sofa.read_file(path))
+    raise BadInput(f"there is no HRIR set {path}; expected 'sphere', a SADIE II folder or a SOFA file")
+
+
+@functools.cache
+def _sphere() -> HrirSet:
+    return _checked(Path(SPHERE), Measured(sphere.SAMPLE_RATE, *sphere.impulse_responses()))
+
+
+def describe(hrir: HrirSet) -> HrirInfo:
+    """What the set is, and how far apart the ears are at 90°."""
+    itd, ild = interaural(hrir.at(90.0), hrir.sample_rate)
+    return HrirInfo(
+        name=hrir.name,
+        sha256=hrir.sha256,
+        sample_rate=hrir.sample_rate,
+        taps=hrir.irs.shape[2],
+        azimuths=[float(azimuth) for azimuth in hrir.azimuths],
+        itd_90_us=itd,
+        ild_90_db=ild,
+    )
+
+
+def interaural(ir: Float64Array, sample_rate: int) -> tuple[float, float]:
+    """How much earlier (µs) and louder (dB) the left ear is.
+
+    Parameters
+    ----------
+    ir : array, shape (2, K)
+    sample_rate : int
+        Hz.
+
+    Returns
+    -------
+    itd : float
+        Lag of the maximum of the cross-correlation below 1.5 kHz, within ±1 ms, to 1 µs.
+    ild : float
+        Ratio of the energies.
+    """
+    length = scipy.fft.next_fast_len(max(4096, 2 * ir.shape[1]), real=True)
+    frequencies = np.fft.rfftfreq(length, 1 / sample_rate)
+    band = frequencies <= ITD_BAND
+    left, right = scipy.fft.rfft(ir, length)[:, band]
+    lags = np.arange(-MAX_ITD, MAX_ITD + 1)
+    # The few bins of the band, evaluated at any lag we like, instead of an inverse transform to samples.
+    phases = np.exp(2j * np.pi * 1e-6 * np.outer(lags, frequencies[band]))
+    correlation = (phases @ (right * np.conj(left))).real
+    energy = np.sum(ir**2, axis=1)
+    return float(lags[np.argmax(correlation)]), float(10 * np.log10(energy[0] / energy[1]))
+
+
+def _checked(path: Path, measured: Measured) -> HrirSet:
+    azimuths = np.round(measured.azimuths % 360.0, 6) % 360.0
+    order = np.argsort(azimuths, kind="stable")
+    azimuths, irs = azimuths[order], measured.irs[order]
+    if not np.isfinite(irs).all():
+        where = azimuths[~np.isfinite(irs).all(axis=(1, 2))][0]
+        raise BadInput(f"{path} has values that are NaN or infinite in its HRIR at azimuth {where:g}°")
+    silent = (irs == 0.0).all(axis=2).any(axis=1)
+    if silent.any():
+        where = azimuths[silent][0]
+        raise BadInput(f"{path} has an ear that is silent in its HRIR at azimuth {where:g}°")
+    again = np.flatnonzero(np.diff(azimuths) == 0.0) + 1
+    for index in again:
+        if not np.array_equal(irs[index], irs[index - 1]):
+            raise BadInput(f"{path} has different HRIRs at one azimuth, {azimuths[index]:g}°; expected one")
+    azimuths, irs = np.delete(azimuths, again), np.delete(irs, again, axis=0)
+    azimuths.flags.writeable = irs.flags.writeable = False
+    sha256 = _digest(measured.sample_rate, azimuths, irs)
+    hrir = HrirSet(path.name, measured.sample_rate, azimuths, irs, sha256)
+    itd, ild = interaural(hrir.at(90.0), hrir.sample_rate)
+    if not (itd > 0 and ild > 0):
+        raise BadInput(
+            f"{path} has the ears the wrong way round: at azimuth 90° the left ear is "
+            f"{itd:+.0f} µs earlier and {ild:+.1f} dB louder; expected both above zero"
+        )
+    return hrir
+
+
+def _digest(sample_rate: int, azimuths: Float64Array, irs: Float64Array) -> str:
+    digest = hashlib.sha256(f"{sample_rate} {irs.shape}".encode())
+    for values in (azimuths, irs):
+        digest.update(np.ascontiguousarray(values, dtype="<f8").tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,227 @@
+"""Rendering one track: every stem to mono, then through the HRIR at its azimuth.
+
+Two profiles, the same mixture but for its number format:
+
+matched  one gain g = 1/peak(sum) on the mixture and on the stems, float32: stems and mixture stay consistent.
+paper    stems unscaled and the mixture divided by its peak, all 16 bit, as in Namballa, Roginska & Fuentes,
+         "Do music source separation models preserve spatial information in binaural audio?", ISMIR 2025
+         (arXiv 2507.00155). Stem samples beyond ±1 clip, as libsndfile does it.
+
+Tracks of any length pass through in blocks, twice: the gain hangs on the peak of the whole mixture, and doing
+the work again, about half a second per minute of music, beats keeping gigabytes of float64.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import scipy.fft
+import soundfile as sf
+from mssbench_service.errors import BadInput, StepFailed, TooLarge
+from mssbench_service.files import write_json, writing_folder
+from mssbench_service.tracks import MIXTURE, STEMS, check_track
+from mssbench_service.wire import PROFILES, RenderResult
+
+from .hrir import HrirSet
+from .measured import Float64Array
+
+METADATA = "metadata.json"
+"""Name of the record beside the rendered files."""
+
+SUBTYPES = {"matched": "FLOAT", "paper": "PCM_16"}
+
+_FFT_LENGTH = 2**14  # samples: long against most HRIRs, and small enough for a processor's cache
+
+
+def render_track(
+    track: Path,
+    out: Path,
+    hrir: HrirSet,
+    angles: Mapping[str, float],
+    profile: str = "matched",
+    *,
+    resample_hrir: bool = False,
+    max_seconds: float | None = None,
+) -> RenderResult:
+    """Render the stems in the folder `track` to ``<out>/{mixture,<stem>}.wav`` and ``metadata.json``.
+
+    Parameters
+    ----------
+    track
+        Folder with ``<stem>.wav`` for every stem, stereo. Its mixture is not read: the rendered mixture is
+        the sum of the rendered stems.
+    out
+        Appears complete or not at all; a rendering that is there already is replaced.
+    hrir
+        Of K taps: n samples become n + K − 1.
+    angles
+        Azimuth per stem, degrees counter-clockwise; exactly the four stems.
+    profile
+        See the module.
+    resample_hrir
+        Whether a set at another sample rate may be resampled to the track's.
+    max_seconds
+        Longest track.
+
+    Returns
+    -------
+    RenderResult
+        ``mixture_gain`` is what brings the *written* stems to their level in the written mixture: 1 for
+        matched, 1/peak for paper. ``clipped_samples`` counts, per file, samples beyond ±1 in both channels
+        that 16 bit could not hold.
+
+    Raises
+    ------
+    BadInput
+        The track or the angles are not as above, the set has no HRIR at an angle or is at another rate, or
+        `out` cannot be written or holds something else.
+    TooLarge
+        The track is longer than `max_seconds`.
+    StepFailed
+        Writing failed half-way (a full disk).
+    """
+    if profile not in PROFILES:
+        raise BadInput(f"unknown profile {profile!r}; expected one of {', '.join(PROFILES)}")
+    azimuths = _check_angles(angles)
+    checked = check_track(track, STEMS)
+    if max_seconds is not None and checked.seconds > max_seconds:
+        raise TooLarge(f"{track} lasts {checked.seconds:.0f} s; at most {max_seconds:.0f} s are accepted")
+    _check_out(track, out)
+    hrir = hrir.at_rate(checked.sample_rate, resample=resample_hrir)
+    rendering = _Rendering(track, {stem: hrir.at(azimuths[stem]) for stem in STEMS})
+    peak = rendering.peak()
+    # Silence, and what is so near to it that its reciprocal overflows, stays as it is.
+    gain = 1.0 / peak if peak > np.finfo(np.float64).tiny else 1.0
+    gains = dict.fromkeys(STEMS, gain if profile == "matched" else 1.0) | {MIXTURE: gain}
+    with writing_folder(out) as folder:
+        clipped = rendering.write(folder, gains, checked.sample_rate, SUBTYPES[profile])
+        result = RenderResult(
+            title=checked.title,
+            profile=profile,
+            angles=azimuths,
+            mixture_gain=gains[MIXTURE] / gains[STEMS[0]],
+            sample_rate=checked.sample_rate,
+            samples=checked.samples + hrir.irs.shape[2] - 1,
+            hrir=hrir.name,
+            hrir_sha256=hrir.sha256,
+            hrir_resampled_from=hrir.resampled_from,
+            clipped_samples=clipped,
+        )
+        write_json(folder / METADATA, asdict(result))
+    return result
+
+
+class _Rendering:
+    """The binaural stems and their sum as a stream that can be started again."""
+
+    def __init__(self, track: Path, irs: Mapping[str, Float64Array]) -> None:
+        self._stems = {stem: (track / f"{stem}.wav", irs[stem]) for stem in STEMS}
+
+    def blocks(self) -> Iterator[dict[str, Float64Array]]:
+        """All five signals, block by block, each of shape (2, n). Every pass gives the same bits."""
+        streams = [_convolved(path, ir) for path, ir in self._stems.values()]
+        for blocks in zip(*streams, strict=True):
+            yield dict(zip(STEMS, blocks, strict=True)) | {MIXTURE: sum(blocks, np.zeros(()))}
+
+    def peak(self) -> float:
+        """Largest absolute sample of the sum."""
+        return max(float(np.max(np.abs(block[MIXTURE]), initial=0.0)) for block in self.blocks())
+
+    def write(
+        self, folder: Path, gains: Mapping[str, float], sample_rate: int, subtype: str
+    ) -> dict[str, int]:
+        """Write every signal times its gain; the number of samples per file that were clipped."""
+        clipped = dict.fromkeys((MIXTURE, *STEMS), 0)
+        try:
+            with contextlib.ExitStack() as stack:
+                files = {
+                    name: stack.enter_context(
+                        sf.SoundFile(str(folder / f"{name}.wav"), "w", sample_rate, 2, subtype, format="WAV")
+                    )
+                    for name in clipped
+                }
+                for signals in self.blocks():
+                    for name, file in files.items():
+                        scaled = signals[name] * gains[name]
+                        if subtype == "PCM_16":
+                            clipped[name] += int(np.count_nonzero(np.abs(scaled) > 1.0))
+                        file.write(scaled.T)
+            for name in clipped:
+                _remove_date(folder / f"{name}.wav")
+        except (sf.LibsndfileError, OSError) as error:
+            raise StepFailed(f"writing the rendering failed: {error}") from None
+        return clipped
+
+
+def _convolved(path: Path, ir: Float64Array) -> Iterator[Float64Array]:
+    """Full convolution of the mono of `path` with `ir` (2, K), by overlap-add, in blocks of shape (2, n)."""
+    taps = ir.shape[1]
+    length = max(_FFT_LENGTH, scipy.fft.next_fast_len(4 * taps, real=True))
+    spectrum = scipy.fft.rfft(ir, length)
+    tail = np.zeros((2, taps - 1))
+    for mono in _mono(path, length - taps + 1):
+        wet = scipy.fft.irfft(spectrum * scipy.fft.rfft(mono, length), length)
+        wet[:, : taps - 1] += tail
+        yield wet[:, : mono.size]
+        tail = wet[:, mono.size : mono.size + taps - 1]
+    yield tail
+
+
+def _mono(path: Path, block: int) -> Iterator[Float64Array]:
+    """Mean of the two channels of `path` in blocks of `block` samples, the last one shorter."""
+    read = 0
+    try:
+        with sf.SoundFile(str(path)) as file:
+            for stereo in file.blocks(block, dtype="float64", always_2d=True):
+                mono = 0.5 * stereo[:, 0] + 0.5 * stereo[:, 1]
+                if not np.isfinite(mono).all():
+                    raise BadInput(f"{path} holds samples that are NaN or infinite")
+                read += mono.size
+                yield mono
+            expected = file.frames
+    except (sf.LibsndfileError, OSError) as error:
+        raise BadInput(f"{path} cannot be read as audio: {error}") from None
+    if read != expected:
+        raise BadInput(f"{path} is truncated: {read} of {expected} samples could be read")
+
+
+def _check_angles(angles: Mapping[str, float]) -> dict[str, float]:
+    if set(angles) != set(STEMS):
+        found = ", ".join(sorted(angles)) or "none"
+        raise BadInput(f"there are angles for {found}; expected exactly {', '.join(STEMS)}")
+    for stem in STEMS:
+        if not math.isfinite(angles[stem]):
+            raise BadInput(f"the angle of {stem} is {angles[stem]}; expected degrees")
+    # Twice: −1e-20 % 360.0 is 360.0.
+    return {stem: float(angles[stem]) % 360.0 % 360.0 for stem in STEMS}
+
+
+def _check_out(track: Path, out: Path) -> None:
+    """Refuse to replace what is not a rendering: a mistyped `out` must not cost anyone a dataset."""
+    if track.resolve().is_relative_to(out.resolve()):
+        raise BadInput(f"the output folder {out} holds the track itself; expected another folder")
+    if out.exists() and not out.is_dir():
+        raise BadInput(f"{out} is a file; expected an output folder")
+    if out.is_dir() and not (out / METADATA).exists() and any(out.iterdir()):
+        raise BadInput(f"{out} holds something that is not a rendering; expected a new or an empty folder")
+
+
+def _remove_date(path: Path) -> None:
+    """Clear the time of writing that libsndfile puts in the PEAK chunk of float files.
+
+    The same rendering is then the same bytes, whenever it is made.
+    """
+    with path.open("r+b") as file:
+        header = file.read(128)
+        chunk = header.find(b"PEAK")
+        if chunk >= 0:
+            file.seek(chunk + 12)  # after the name, the size and the version
+            file.write(bytes(4))
+
+
+__all__ = ["METADATA", "render_track"]

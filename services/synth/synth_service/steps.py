@@ -1,0 +1,65 @@
+"""The two steps of this service as plain functions: requests in, results out."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from mssbench_service.files import DataRoot
+from mssbench_service.wire import HrirInfo, HrirRequest, RenderRequest, RenderResult
+
+from .hrir import SPHERE, HrirSet, describe, load_hrir
+from .render import render_track
+
+
+def render(root: DataRoot, request: RenderRequest, *, max_seconds: float | None = None) -> RenderResult:
+    """Render one track (:func:`synth_service.render.render_track`), whether or not it was before.
+
+    Raises
+    ------
+    NotFound
+        The track or the HRIR set does not exist.
+    BadInput, StepFailed
+        As ``render_track`` and :func:`synth_service.hrir.load_hrir`.
+    """
+    track, out = root.existing(request.track), root.resolve(request.out)
+    return render_track(
+        track,
+        out,
+        _hrir(root, request.hrir),
+        request.angles,
+        request.profile,
+        resample_hrir=request.resample_hrir,
+        max_seconds=max_seconds,
+    )
+
+
+def describe_hrir(root: DataRoot, request: HrirRequest) -> HrirInfo:
+    """Load and check an HRIR set, and say what it is.
+
+    Raises
+    ------
+    NotFound, BadInput
+        It does not exist, or :func:`synth_service.hrir.load_hrir` refuses it.
+    """
+    return describe(_hrir(root, request.hrir))
+
+
+def _hrir(root: DataRoot, reference: str) -> HrirSet:
+    if reference == SPHERE:
+        return load_hrir(SPHERE)
+    path = root.existing(reference)
+    return _load(path, _state(path))
+
+
+@functools.lru_cache(maxsize=4)
+def _load(path: Path, state: tuple[tuple[str, int, int], ...]) -> HrirSet:
+    # `state` is part of the key alone: a set that has changed on disk is loaded again.
+    return load_hrir(path)
+
+
+def _state(path: Path) -> tuple[tuple[str, int, int], ...]:
+    """Names, times and sizes of a file, or of the files that make a folder's set."""
+    files = [path] if path.is_file() else sorted([*path.glob("*.wav"), *path.glob("*/*.wav")])
+    stats = [(str(file), file.stat()) for file in files if file.is_file()]
+    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)

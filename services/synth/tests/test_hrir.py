@@ -1,0 +1,387 @@
+"""HRIR sets: whatever they come in, they are read right, or refused in one line that says why."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+
+import netCDF4
+import numpy as np
+import pytest
+import soundfile as sf
+from hypothesis import given
+from hypothesis import strategies as st
+from mssbench_service.errors import BadInput
+from synth_service import sofa
+from synth_service.hrir import HrirSet, describe, interaural, load_hrir
+
+from .conftest import AZIMUTHS, RATE, head
+
+SWAPPED = head()[:, ::-1]
+
+
+def refused(spec) -> str:
+    """The one line with which a set is refused."""
+    with pytest.raises(BadInput) as caught:
+        load_hrir(spec)
+    assert "\n" not in caught.value.detail
+    return caught.value.detail
+
+
+# Any set
+
+
+@pytest.fixture(params=["sadie", "sofa"])
+def any_set(request, write_sadie, write_sofa):
+    """The toy head, written in either format."""
+    return write_sadie() if request.param == "sadie" else write_sofa()
+
+
+def test_both_formats_give_the_same_set(write_sadie, write_sofa):
+    folder, file = load_hrir(write_sadie()), load_hrir(write_sofa())
+    for hrir in (folder, file):
+        assert np.array_equal(hrir.azimuths, AZIMUTHS)
+        assert np.allclose(hrir.irs, head(), atol=1e-7)
+        assert (hrir.sample_rate, hrir.resampled_from) == (RATE, None)
+    assert (folder.name, file.name) == ("D1", "set.sofa")
+
+
+def test_it_describes_itself(any_set):
+    info = describe(load_hrir(str(any_set)))
+    assert info.itd_90_us == pytest.approx(10 / RATE * 1e6, abs=1)
+    assert info.ild_90_db == pytest.approx(20 * np.log10(2), abs=1e-3)
+    assert info.taps == 64
+    assert info.azimuths == list(map(float, AZIMUTHS))
+
+
+def test_the_hash_is_of_the_content(write_sadie):
+    other = head()
+    other[3, 0, 40] += 1e-3
+    first = load_hrir(write_sadie("a")).sha256
+    assert load_hrir(write_sadie("b")).sha256 == first
+    assert load_hrir(write_sadie("c", irs=other)).sha256 != first
+    assert load_hrir(write_sadie("d", rate=48000)).sha256 != first
+
+
+@pytest.mark.parametrize(
+    ("asked", "stored"), [(30, 30), (29.5, 30), (30.5, 30), (-30, 330), (390, 30), (359.7, 0), (-0.4, 0)]
+)
+def test_the_nearest_hrir_within_half_a_degree_is_taken(any_set, asked, stored):
+    hrir = load_hrir(any_set)
+    assert np.array_equal(hrir.at(asked), hrir.irs[stored // 30])
+
+
+@pytest.mark.parametrize(("asked", "nearest"), [(45.0, 30), (29.4, 30), (352, 0), (-92, 270)])
+def test_a_missing_azimuth_is_named_with_the_nearest_there_is(any_set, asked, nearest):
+    with pytest.raises(BadInput) as caught:
+        load_hrir(any_set).at(asked)
+    assert any_set.name in caught.value.detail
+    assert f"{asked:g}°" in caught.value.detail
+    assert f"nearest is at {nearest}°" in caught.value.detail
+
+
+@pytest.mark.parametrize("azimuth", [float("nan"), float("inf")])
+def test_an_azimuth_must_be_a_number(azimuth):
+    with pytest.raises(BadInput, match="not an azimuth"):
+        load_hrir("sphere").at(azimuth)
+
+
+def test_swapped_ears_are_refused_with_what_was_measured(write_sadie, write_sofa):
+    for path in (write_sadie(irs=SWAPPED), write_sofa(irs=SWAPPED)):
+        assert "-227 µs earlier and -6.0 dB louder" in refused(path)
+
+
+def test_a_left_ear_that_is_earlier_but_not_louder_is_refused(write_sadie):
+    irs = head()
+    irs[3, 0] *= 0.25
+    assert "+227 µs earlier and -6.0 dB louder" in refused(write_sadie(irs=irs))
+
+
+def test_a_set_without_90_degrees_cannot_be_checked(write_sadie):
+    assert "has no HRIR at azimuth 90°; the nearest is at 60°" in refused(write_sadie(azimuths=(0, 60, 180)))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_refused(write_sofa, write_sadie, value):
+    irs = head()
+    irs[4, 1, 7] = value
+    assert "NaN or infinite in its HRIR at azimuth 120°" in refused(write_sofa(irs=irs))
+    assert "azi_120,0_ele_0,0.wav" in refused(write_sadie(irs=irs))
+
+
+def test_a_silent_ear_is_refused(write_sofa):
+    irs = head()
+    irs[6, 1] = 0
+    assert "silent in its HRIR at azimuth 180°" in refused(write_sofa(irs=irs))
+
+
+def test_a_set_that_is_not_there_is_refused(tmp_path):
+    assert "there is no HRIR set" in refused(tmp_path / "nowhere")
+
+
+@given(shift=st.integers(0, 40), gain=st.floats(0.1, 10))
+def test_interaural_measures_what_was_put_in(shift, gain):
+    ir = np.zeros((2, 128))
+    ir[0, 30], ir[1, 30 + shift] = gain, 1.0
+    itd, ild = interaural(ir, RATE)
+    assert itd == pytest.approx(shift / RATE * 1e6, abs=0.51)
+    assert ild == pytest.approx(20 * np.log10(gain), abs=1e-9)
+
+
+# Another sample rate
+
+
+def test_another_sample_rate_is_refused_unless_resampling_is_allowed():
+    with pytest.raises(BadInput, match=r"sphere is at 44100 Hz; expected 48000 Hz"):
+        load_hrir("sphere").at_rate(48000)
+    assert load_hrir("sphere").at_rate(44100) is load_hrir("sphere")
+
+
+@pytest.mark.parametrize("rate", [22050, 48000, 96000])
+def test_a_resampled_set_filters_as_the_stored_one(rate):
+    stored = load_hrir("sphere")
+    resampled = stored.at_rate(rate, resample=True)
+    assert (resampled.sample_rate, resampled.resampled_from) == (rate, 44100)
+    assert resampled.sha256 == stored.sha256
+    before = np.abs(np.fft.rfft(stored.irs, 44100))  # one bin per Hz
+    after = np.abs(np.fft.rfft(resampled.irs, rate))
+    audible = slice(0, 9500 if rate == 22050 else 18000)
+    assert np.max(np.abs(20 * np.log10(after[..., audible] / before[..., audible]))) < 0.05
+    assert interaural(resampled.at(60), rate)[0] == pytest.approx(interaural(stored.at(60), 44100)[0], abs=1)
+
+
+# SADIE II folders
+
+
+def test_the_comma_is_the_decimal_sign(write_sadie):
+    hrir = load_hrir(write_sadie(azimuths=(0, 22.5, 90, 112.5)))
+    assert hrir.azimuths.tolist() == [0, 22.5, 90, 112.5]
+    assert hrir.at(112.5).shape == (2, 64)
+
+
+def test_a_folder_one_level_below_is_found(write_sadie):
+    inner = write_sadie("subject/44K_16bit")
+    assert load_hrir(inner.parent).azimuths.size == 12
+
+
+def test_several_sets_below_are_refused_by_name(write_sadie):
+    write_sadie("subject/44K_16bit")
+    assert "44K_16bit, 48K_24bit" in refused(write_sadie("subject/48K_24bit").parent)
+
+
+def test_hidden_stray_and_elevated_files_are_passed_over(write_sadie):
+    folder = write_sadie()
+    (folder / "._azi_10,0_ele_0,0.wav").write_bytes(b"resource fork")
+    (folder / ".DS_Store").write_bytes(b"x")
+    (folder / "readme.txt").write_text("hello")
+    (folder / "azi_45,0_ele_30,0.wav").write_text("not read, as it is elevated")
+    (folder / "azi_50,0_ele_0,0.wav").mkdir()
+    assert load_hrir(folder).azimuths.size == 12
+
+
+def test_16_bit_files_are_read(write_sadie):
+    folder = write_sadie()
+    for path in folder.iterdir():
+        ir, rate = sf.read(path)
+        sf.write(str(path), 0.5 * ir, rate, subtype="PCM_16")
+    assert np.allclose(load_hrir(folder).irs, 0.5 * head(), atol=1e-4)
+
+
+def test_negative_azimuths_are_on_the_right(write_sadie):
+    hrir = load_hrir(write_sadie(azimuths=(-90, 0, 90)))
+    assert hrir.azimuths.tolist() == [0, 90, 270]
+
+
+def test_one_azimuth_twice_is_refused(write_sadie):
+    folder = write_sadie()
+    shutil.copy(folder / "azi_90,0_ele_0,0.wav", folder / "azi_-270,0_ele_0,0.wav")
+    assert "same azimuth as" in refused(folder)
+
+
+def test_a_folder_without_hrirs_is_refused(tmp_path):
+    assert "holds no HRIRs at elevation 0°; expected files like azi_90,0_ele_0,0.wav" in refused(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("audio", "rate", "complaint"),
+    [
+        (np.ones(64), RATE, "has 1 channel(s); expected 2"),
+        (np.ones((64, 3)), RATE, "has 3 channel(s); expected 2"),
+        (np.ones((64, 2)), 48000, "64 samples at 48000 Hz; expected 64 at 44100 Hz"),
+        (np.ones((63, 2)), RATE, "63 samples at 44100 Hz; expected 64 at 44100 Hz"),
+    ],
+)
+def test_a_file_unlike_the_others_is_named(write_sadie, audio, rate, complaint):
+    folder = write_sadie()
+    sf.write(str(folder / "azi_330,0_ele_0,0.wav"), audio, rate)
+    line = refused(folder)
+    assert complaint in line
+    assert "azi_330,0_ele_0,0.wav" in line
+
+
+def test_a_text_file_named_wav_is_named(write_sadie):
+    folder = write_sadie()
+    (folder / "azi_30,0_ele_0,0.wav").write_text("this is not audio")
+    assert "azi_30,0_ele_0,0.wav cannot be read as audio" in refused(folder)
+
+
+# SOFA files
+
+
+def test_cartesian_source_positions_are_understood(write_sofa):
+    angles = np.radians(AZIMUTHS)
+    positions = np.stack([1.2 * np.cos(angles), 1.2 * np.sin(angles), 0 * angles], axis=1)
+    path = write_sofa(
+        SourcePosition=positions, SourcePosition_Type="cartesian", SourcePosition_Units="metre, metre, metre"
+    )
+    assert np.allclose(load_hrir(path).azimuths, AZIMUTHS)
+    assert np.allclose(load_hrir(path).irs, head())
+
+
+def test_negative_source_azimuths_are_on_the_right(write_sofa):
+    azimuths = (-150, -90, -30, 0, 30, 90, 150)
+    hrir = load_hrir(write_sofa(azimuths=azimuths))
+    assert hrir.azimuths.tolist() == [0, 30, 90, 150, 210, 270, 330]
+    assert np.allclose(hrir.at(-30), head([-30])[0])
+
+
+def test_elevated_sources_are_left_out(write_sofa):
+    positions = [[a, e, 1.5] for e in (-20, 0.2, 45) for a in AZIMUTHS]
+    irs = np.concatenate([SWAPPED, head(), SWAPPED])
+    hrir = load_hrir(write_sofa(SourcePosition=np.array(positions), irs=irs))
+    assert np.array_equal(hrir.irs, head())
+
+
+def test_without_a_source_on_the_horizontal_plane_there_is_no_set(write_sofa):
+    positions = np.array([[a, 10.0, 1.5] for a in AZIMUTHS])
+    assert "no source at elevation 0°; the nearest is at 10°" in refused(write_sofa(SourcePosition=positions))
+
+
+def test_of_several_distances_the_farthest_counts(write_sofa):
+    positions = [[a, 0, r] for r in (0.5, 2.0, 1.0) for a in AZIMUTHS]
+    irs = np.concatenate([2 * head(), head(), 3 * head()])
+    assert np.array_equal(load_hrir(write_sofa(SourcePosition=np.array(positions), irs=irs)).irs, head())
+
+
+def test_imprecise_distances_are_one_distance(write_sofa):
+    positions = np.array([[a, 0, 1.5 + 0.02 * (a % 60 == 0)] for a in AZIMUTHS])
+    assert load_hrir(write_sofa(SourcePosition=positions)).azimuths.size == 12
+
+
+def test_receivers_in_the_other_order_are_told_by_their_position(write_sofa):
+    right_first = np.array([[0.0, -0.09, 0.0], [0.0, 0.09, 0.0]])
+    assert np.array_equal(load_hrir(write_sofa(irs=SWAPPED, ReceiverPosition=right_first)).irs, head())
+
+
+def test_receivers_without_a_position_count_as_left_and_right(write_sofa):
+    assert np.array_equal(load_hrir(write_sofa(ReceiverPosition=np.zeros((2, 3)))).irs, head())
+
+
+def test_a_turned_listener_is_faced(write_sofa):
+    positions = np.array([[a + 40.0, 0, 1.5] for a in AZIMUTHS])
+    view = np.array([[np.cos(np.radians(40)), np.sin(np.radians(40)), 0.0]])
+    hrir = load_hrir(write_sofa(SourcePosition=positions, ListenerView=view))
+    assert np.allclose(hrir.azimuths, AZIMUTHS)
+
+
+def test_a_turntable_with_a_fixed_source_is_understood(write_sofa):
+    angles = -np.radians(AZIMUTHS)  # the head turns right where the source moves left
+    view = np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1)
+    hrir = load_hrir(write_sofa(SourcePosition=np.array([[0.0, 0.0, 3.0]]), ListenerView=view))
+    assert np.allclose(hrir.azimuths, AZIMUTHS)
+    assert np.array_equal(hrir.irs, head())
+
+
+def test_a_listener_who_looks_up_is_refused(write_sofa):
+    assert "look horizontally" in refused(write_sofa(ListenerView=np.array([[0.0, 0.0, 1.0]])))
+
+
+def test_whole_delays_are_put_in(write_sofa):
+    flat = np.zeros((12, 2, 16))
+    flat[:, :, 0] = np.sum(head(), axis=2)
+    delays = np.argmax(head(), axis=2).astype(float)
+    hrir = load_hrir(write_sofa(irs=flat, Data_Delay=delays))
+    assert np.array_equal(hrir.irs, head()[:, :, : hrir.irs.shape[2]])
+    assert hrir.irs.shape[2] == 16 + 25
+
+
+def test_one_delay_per_ear_holds_for_all_sources(write_sofa):
+    hrir = load_hrir(write_sofa(Data_Delay=np.array([[3.0, 3.0]])))
+    assert np.array_equal(hrir.irs[:, :, 3:], head())
+
+
+def test_fractional_delays_shift_the_phase_and_keep_the_level(write_sofa):
+    delays = np.tile([[0.25, 4.75]], (12, 1))
+    late = load_hrir(write_sofa(Data_Delay=delays)).irs
+    frequencies = np.fft.rfftfreq(256, 1 / RATE)
+    expected = np.fft.rfft(head(), 256) * np.exp(
+        -2j * np.pi * frequencies / RATE * (16 + delays[:, :, None])
+    )
+    below = frequencies < 18000
+    assert np.allclose(np.fft.rfft(late, 256)[..., below], expected[..., below], atol=0.01)
+
+
+@pytest.mark.parametrize("delay", [-1.0, np.nan, 1e9])
+def test_a_delay_that_cannot_be_is_refused(write_sofa, delay):
+    assert "Data.Delay" in refused(write_sofa(Data_Delay=np.array([[0.0, delay]])))
+
+
+def test_identical_measurements_of_one_azimuth_are_one(write_sofa):
+    azimuths = (*AZIMUTHS, 360)
+    assert load_hrir(write_sofa(azimuths=azimuths, irs=head((*AZIMUTHS, 0)))).azimuths.tolist() == list(AZIMUTHS)
+
+
+def test_different_measurements_of_one_azimuth_are_refused(write_sofa):
+    irs = np.concatenate([head(), 2 * head([0])])
+    assert "different HRIRs at one azimuth, 0°" in refused(write_sofa(azimuths=(*AZIMUTHS, 360), irs=irs))
+
+
+def test_another_convention_is_refused_by_name(write_sofa):
+    path = write_sofa(convention="GeneralFIR")
+    assert "follows the SOFA convention GeneralFIR; expected SimpleFreeFieldHRIR" in refused(path)
+
+
+def test_a_set_for_more_or_fewer_ears_is_refused(write_sofa):
+    path = write_sofa(irs=head()[:, :1], ReceiverPosition=np.array([[0.0, 0.09, 0.0]]))
+    assert "shape (12, 1, 64); expected (sources, 2 ears, taps)" in refused(path)
+
+
+@pytest.mark.parametrize("rate", [44100.5, 0.0, -44100.0])
+def test_a_sampling_rate_that_is_none_is_refused(write_sofa, rate):
+    assert "sampling rate" in refused(write_sofa(Data_SamplingRate=rate))
+
+
+def test_a_file_that_is_not_sofa_is_refused(tmp_path, write_sofa):
+    text = tmp_path / "notes.sofa"
+    text.write_text("this is not netCDF")
+    assert "notes.sofa cannot be read as a SOFA file" in refused(text)
+    cut = write_sofa("cut.sofa")
+    cut.write_bytes(cut.read_bytes()[:3000])
+    assert "cut.sofa cannot be read as a SOFA file" in refused(cut)
+    other = tmp_path / "angles.json"
+    other.write_text("{}")
+    assert "neither a folder nor a file called *.sofa" in refused(other)
+
+
+def test_nothing_that_sofar_says_reaches_the_user(write_sofa, capfd):
+    path = write_sofa()
+    with netCDF4.Dataset(path, "a") as content:
+        content.RoomMood = "an attribute of nobody's convention"
+        content.variables["SourcePosition"].setncattr("Units", "bananas")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        load_hrir(path)
+    assert caught == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_no_delay_costs_nothing():
+    irs = head()
+    assert sofa.delayed(irs, np.zeros((12, 2))) is irs
+
+
+def test_a_set_cannot_be_changed_by_accident():
+    hrir = load_hrir("sphere")
+    assert isinstance(hrir, HrirSet)
+    with pytest.raises(ValueError, match="read-only"):
+        hrir.irs[0, 0, 0] = 1.0
