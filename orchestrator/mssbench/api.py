@@ -19,7 +19,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, Response
 from mssbench_service.app import Settings, create_app
 from mssbench_service.errors import BenchError, NotFound, Unavailable
-from mssbench_service.files import DataRoot
+from mssbench_service.files import DataRoot, write_text
 from redis.exceptions import RedisError
 
 from . import __version__
@@ -36,10 +36,16 @@ log = logging.getLogger("mssbench")
 LAUNCHED = "launched-by-api"
 """Marks a run directory whose run this service follows."""
 
+PROBLEM = "report-problem.txt"
+"""Why the run's tables or report could not be written."""
+
 
 @dataclass
 class RunStatus:
-    """How a run stands. `state` is ``incomplete`` or ``complete``; `report` and `results` are ready then."""
+    """How a run stands. When `state` is ``complete`` (not ``incomplete``), `links` has its table and report.
+
+    `problem` says what went wrong with the run as a whole, such as a report that could not be written.
+    """
 
     id: str
     state: str
@@ -47,6 +53,7 @@ class RunStatus:
     progress: Progress
     separators: list[dict[str, Any]]
     links: dict[str, str]
+    problem: str = ""
 
 
 class Supervisor:
@@ -87,10 +94,20 @@ class Supervisor:
     def _advance(self, run: Run, again: bool) -> None:
         if progress_of(run).complete:
             with run.store.exclusive():
-                finish(run)
+                self._finish(run)
                 (run.store.folder / LAUNCHED).unlink(missing_ok=True)
         elif again:
             reconcile(run, connect(self.redis_url))
+
+
+    def _finish(self, run: Run) -> None:
+        problem = run.store.folder / PROBLEM
+        try:
+            finish(run)
+            problem.unlink(missing_ok=True)
+        except Exception as error:  # trying for ever would not mend it: say so, `mssbench report` tries again
+            log.exception("run %s: no report", run.store.id)
+            write_text(problem, f"{type(error).__name__}: {error}")
 
 
 def create(settings: Settings | None = None, redis_url: str | None = None) -> FastAPI:
@@ -98,9 +115,8 @@ def create(settings: Settings | None = None, redis_url: str | None = None) -> Fa
     settings = settings or Settings.from_environment()
     redis_url = redis_url or os.environ.get("MSSBENCH_REDIS_URL") or "redis://localhost:6379/0"
     workspace = Workspace(settings.data_root.root)
-    runtime = make_runtime(workspace.root)
-    # Whatever the transport, requests come over the network: references are resolved strictly.
-    runtime.root = DataRoot(workspace.root)
+    # Requests come over the network, whatever the transport: references are resolved strictly.
+    runtime = make_runtime(workspace.root, trusted=False)
     supervisor = Supervisor(workspace, runtime, redis_url)
 
     def info() -> dict[str, Any]:
@@ -120,10 +136,14 @@ def create(settings: Settings | None = None, redis_url: str | None = None) -> Fa
         # Complete means that the tables and the report are there, not only that the last cell ended.
         state = "complete" if done.complete and not (run.store.folder / LAUNCHED).exists() else "incomplete"
         links = {"self": f"/runs/{run.store.id}"}
-        if state == "complete":
-            links |= {name: f"/runs/{run.store.id}/{name}" for name in ("results.csv", "report/index.html")}
+        for path in (run.store.results_csv, run.store.report):
+            if state == "complete" and path.exists():
+                name = path.relative_to(run.store.folder).as_posix()
+                links[name] = f"/runs/{run.store.id}/{name}"
         separators = [asdict(separator) for separator in run.record.separators]
-        return RunStatus(run.store.id, state, run.record.created, done, separators, links)
+        problem = run.store.folder / PROBLEM
+        said = problem.read_text(encoding="utf-8") if problem.exists() else ""
+        return RunStatus(run.store.id, state, run.record.created, done, separators, links, said)
 
     @app.post("/runs", status_code=202, summary="Start a run, or continue it")
     async def start(request: Request, config: RunConfig) -> RunStatus:

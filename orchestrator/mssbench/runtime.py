@@ -173,6 +173,9 @@ class OverHttp:
     def __init__(self, timeout: float = 6 * 3600.0) -> None:
         self._client = httpx.Client(timeout=httpx.Timeout(timeout, connect=5.0))
 
+    def close(self) -> None:
+        self._client.close()
+
     def call(self, service: Service, step: str, request: Any, result: type[T]) -> T:
         answer = self._request(service, "POST", f"/{step}", json=asdict(request))
         try:
@@ -205,11 +208,12 @@ class OverHttp:
         raise from_problem({"status": response.status_code, **problem})
 
 
-def make_runtime(root: Path, transport: str | None = None) -> Runtime:
+def make_runtime(root: Path, transport: str | None = None, *, trusted: bool = True) -> Runtime:
     """The runtime over the data root `root`.
 
     `transport` is ``inprocess`` or ``http``; default: the environment's ``MSSBENCH_TRANSPORT``, else
-    ``inprocess``.
+    ``inprocess``. `trusted` (in-process only): requests come from the person at this machine, and may refer
+    to files outside the root.
     """
     transport = transport or os.environ.get("MSSBENCH_TRANSPORT") or "inprocess"
     registry = load_registry()
@@ -217,5 +221,5 @@ def make_runtime(root: Path, transport: str | None = None) -> Runtime:
         return Runtime(OverHttp(), registry, DataRoot(root))
     if transport != "inprocess":
         raise BadInput(f"unknown transport {transport!r}; expected inprocess or http")
-    trusted = DataRoot(root, trusted=True)
-    return Runtime(InProcess(trusted), registry, trusted)
+    data_root = DataRoot(root, trusted)
+    return Runtime(InProcess(data_root), registry, data_root)

@@ -105,7 +105,6 @@ def write_latex(data: RunData, table: ScoreTable, folder: Path) -> list[str]:
     """One table per condition in the paper's shape (needs booktabs and multirow); return the file names."""
     if not data.headline:
         return []
-    folder.mkdir()
     names = []
     for condition in data.conditions:
         text = latex_table(data, table, condition)
@@ -167,42 +166,21 @@ def latex(text: str) -> str:
 
 
 def references(data: RunData) -> str:
-    """BibTeX of what the run used."""
-    entries = dict(_bibliography())
-    return "\n".join(entries[key] for key in _cited(data, list(entries)))
-
-
-def _cited(data: RunData, keys: Sequence[str]) -> list[str]:
-    wanted = {"namballa2025", "watcharasupat2024", "efron1993", "wilcoxon1945", "pratt1959", "holm1979", "kerby2014"}
-    columns = {metric.column for metric in data.metrics}
-    if columns & {"SDR", "ISR", "SIR", "SAR"}:
-        wanted.add("stoter2018")
-    if "SI_SDR" in columns:
-        wanted.add("leroux2019")
-    if columns & {"paper_diff_ITD", "d_itd_us"}:
-        wanted.add("knapp1976")
-    if columns & {"d_itd_us", "d_ic"}:
-        wanted.add("faller2004")
-    if "d_ild_db" in columns:
-        wanted.add("glasberg1990")
-    if "azimuth_error_deg" in columns:
-        wanted.add("macdonald2008")
-    if "musdb" in data.record.config.dataset.lower():
-        wanted.add("musdb18hq")
+    """BibTeX of what the run used, as ``published/references.bib`` says of each entry."""
+    facts = {"always"} | {f"column:{metric.column}" for metric in data.metrics}
+    facts |= {f"service:{separator.service}" for separator in data.record.separators}
+    names = {"dataset": data.record.config.dataset.lower()}
     if data.record.hrir is not None:
-        name = data.record.hrir.name.lower()
-        for sign, key in (("sphere", "duda1998"), ("spherical", "duda1998"), ("sadie", "armstrong2018"),
-                          ("kemar", "gardner1995")):  # fmt: skip
-            if sign in name:
-                wanted.add(key)
-    for separator in data.record.separators:
-        wanted |= {key for key, names in _MODELS.items() if any(n in separator.service for n in names)}
-    return [key for key in keys if key in wanted]
+        names["hrir"] = data.record.hrir.name.lower()
 
+    def used(rule: str) -> bool:
+        what, _, part = rule.partition(":")
+        return rule in facts or (what in names and part in names[what])
 
-_MODELS = {"rouard2023": ("demucs",), "stoter2019": ("openunmix",), "hennequin2020": ("spleeter",)}
-
-
-def _bibliography() -> list[tuple[str, str]]:
     text = (resources.files("mssbench") / "published" / "references.bib").read_text(encoding="utf-8")
-    return [(key, entry.strip() + "\n") for entry, key in re.findall(r"(@\w+\{([\w-]+),.*?\n\})", text, re.DOTALL)]
+    kept = []
+    for entry in re.findall(r"^@.*?^\}", text, re.DOTALL | re.MULTILINE):
+        rules = re.search(r"  usedby = \{(.*?)\},\n", entry)
+        if rules and any(used(rule) for rule in rules[1].split()):
+            kept.append(entry.replace(rules[0], "") + "\n")
+    return "\n".join(kept)

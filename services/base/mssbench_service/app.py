@@ -35,6 +35,9 @@ from .files import DataRoot
 from .wire import validation_detail
 
 log = logging.getLogger("mssbench")
+UPLOADS = "separate-"
+"""How the names of folders with uploaded files begin, in the system's folder for temporary files."""
+
 T = TypeVar("T")
 
 
@@ -169,14 +172,19 @@ def create_app(
 def _install_problem_documents(app: FastAPI, root: DataRoot) -> None:
     # Messages name files by their full path, which is right on a terminal; a caller over HTTP sees them
     # relative to the data root, and uploads by the name of their form field.
-    uploads = re.escape(tempfile.gettempdir()) + r"/separate-[^/]+/"
-    hidden = re.compile(f"{re.escape(str(root.root.resolve()))}/|{re.escape(str(root.root))}/|{uploads}")
+    uploads = f"{re.escape(tempfile.gettempdir())}/{UPLOADS}[^/]+"
+    roots = "|".join(re.escape(str(path)) for path in (root.root.resolve(), root.root))
+    inside = re.compile(f"({roots}|{uploads})/")
+    itself = re.compile(rf"({roots})(?![^\s:;,'\")])")
+
+    def shown(detail: str) -> str:
+        return itself.sub("the data root", inside.sub("", detail))
 
     async def bench_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, BenchError)
         if error.status >= 500 and not isinstance(error, Unavailable):
             log.error("%s %s: %s", request.method, request.url.path, error.detail)
-        return problem_response(error, hidden.sub("", error.detail))
+        return problem_response(error, shown(error.detail))
 
     async def invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)

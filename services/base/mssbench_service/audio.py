@@ -30,12 +30,15 @@ def probe(path: Path) -> AudioInfo:
     Raises
     ------
     BadInput
-        Not a sound file, or one without a single sample.
+        Not a sound file, one without a single sample, or a WAV or AIFF file that ends too early.
     """
     try:
         info = sf.info(str(path))
+        missing = _missing_bytes(path)
     except (sf.LibsndfileError, OSError, ValueError, TypeError) as error:
         raise BadInput(f"{path} cannot be read as audio: {_reason(error)}") from None
+    if missing > 0:
+        raise BadInput(f"{path} is truncated: {missing} bytes are missing by its header")
     if info.frames <= 0:
         raise BadInput(f"{path} holds no samples")
     return AudioInfo(info.samplerate, info.channels, info.frames)
@@ -85,6 +88,22 @@ def _forget_when(path: Path) -> None:
         if (peak := header.find(b"PEAK")) >= 0:
             file.seek(peak + 12)
             file.write(bytes(4))
+
+
+_STREAMED = 0x7FFF0000
+"""A header that claims this much or more was written to a pipe, before the size was known."""
+
+
+def _missing_bytes(path: Path) -> int:
+    # libsndfile takes what there is of a WAV file that was cut off, and says nothing.
+    with path.open("rb") as file:
+        header = file.read(8)
+    if header[:4] not in (b"RIFF", b"FORM"):
+        return 0
+    size = int.from_bytes(header[4:], "little" if header[:4] == b"RIFF" else "big")
+    missing = 8 + size - path.stat().st_size
+    # A last chunk of odd size may lack the byte that pads it.
+    return missing if size < _STREAMED and missing > 1 else 0
 
 
 def _reason(error: Exception) -> str:

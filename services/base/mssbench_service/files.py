@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -51,7 +52,7 @@ class DataRoot:
             raise BadInput(f"{reference!r} leads outside the data root; expected a path relative to it")
         try:
             resolved = (self.root / path).resolve()
-        except (OSError, RuntimeError):  # a name that is too long, a loop of links
+        except (OSError, RuntimeError, ValueError):  # too long a name, a loop of links, half a surrogate pair
             raise BadInput(f"{reference[:200]!r} is not a path that can be opened") from None
         if not resolved.is_relative_to(self.root.resolve()):
             raise BadInput(f"{reference!r} leads outside the data root")
@@ -97,6 +98,8 @@ def writing(path: Path) -> Iterator[Path]:
     temporary = _temporary_beside(path)
     try:
         yield temporary
+        if path.is_dir():
+            raise BadInput(f"{path} is a folder; expected a file, or nothing")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -107,6 +110,11 @@ def writing_folder(path: Path) -> Iterator[Path]:
     """Like :func:`writing` for a whole folder: it appears complete or not at all.
 
     An existing folder at `path` is replaced only once the new one is complete.
+
+    Raises
+    ------
+    BadInput
+        As :func:`writing`, or `path` is a file.
     """
     temporary = _temporary_beside(path)
     temporary.mkdir()
@@ -124,8 +132,11 @@ def _replace_folder(new: Path, path: Path) -> None:
         try:
             os.rename(new, path)
             return
-        except OSError:
-            if not path.is_dir():
+        except NotADirectoryError:
+            raise BadInput(f"{path} is a file; expected a folder, or nothing") from None
+        except OSError as error:
+            # By the error, not by a look at `path`: the other worker may be just moving it away.
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
             old = _temporary_beside(path)
             with contextlib.suppress(FileNotFoundError):

@@ -128,10 +128,9 @@ def inference(library: str, out_of_memory: tuple[type[BaseException], ...] = ())
         yield
     except BenchError:
         raise
-    except (MemoryError, *out_of_memory) as error:
-        raise OutOfMemory(f"{library} ran out of memory: {_first_line(error)}", retry_after=30) from error
     except Exception as error:
-        if isinstance(error, RuntimeError) and _ALLOCATION_FAILED.search(str(error)):
+        allocation = isinstance(error, RuntimeError) and _ALLOCATION_FAILED.search(str(error))
+        if allocation or isinstance(error, (MemoryError, *out_of_memory)):
             raise OutOfMemory(f"{library} ran out of memory: {_first_line(error)}", retry_after=30) from error
         log.exception("%s failed", library)
         raise StepFailed(f"{library} failed: {type(error).__name__}: {_first_line(error)}") from error

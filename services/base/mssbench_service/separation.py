@@ -26,6 +26,8 @@ from .wire import Expectation, SeparateResult, SeparatorInfo
 RECORD = "separation.json"
 """Name of the record beside the estimates; a folder that has it is a finished separation."""
 
+_MAX_GAIN = 1e9  # of references; far above 1/peak of any mixture that is not silent, far from overflow
+
 
 class Separator(ABC):
     """One separator.
@@ -117,13 +119,16 @@ def separate_track(
     Raises
     ------
     BadInput
-        `mixture` (or a reference) cannot be read, has more than two channels, or a reference differs from it
-        in rate, channels or length.
+        `mixture` (or a reference) cannot be read, has more than two channels, a reference differs from it in
+        rate or length, the gain is none, or `out` holds something that is not a separation.
     TooLarge
         Longer than `max_seconds`.
     BadOutput
         The separator's result has a stem missing, a wrong shape, or samples that are NaN or infinite.
     """
+    _check_out(out)
+    if not 0.0 < reference_gain < _MAX_GAIN:
+        raise BadInput(f"the reference gain is {reference_gain}; expected a number above 0")
     notes: list[str] = []
     signal, sample_rate = _read_stereo(mixture, notes, max_seconds)
     started = time.perf_counter()
@@ -149,6 +154,17 @@ def separate_track(
             audio.write_wav(folder / f"{stem}.wav", stems[stem], sample_rate)
         write_json(folder / RECORD, asdict(result))
     return result
+
+
+def _check_out(out: Path) -> None:
+    """Refuse, before any work, to replace what is no separation: a mistyped `out` must not cost a dataset."""
+    try:
+        if out.exists() and not out.is_dir():
+            raise BadInput(f"{out} is a file; expected an output folder")
+        if out.is_dir() and not (out / RECORD).exists() and any(out.iterdir()):
+            raise BadInput(f"{out} holds something that is no separation; expected a new or an empty folder")
+    except OSError as error:  # too long a name, no permission
+        raise BadInput(f"{str(out)[:200]} cannot be written: {error.strerror or error}") from None
 
 
 def _read_references(

@@ -10,13 +10,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
-from starlette.background import BackgroundTask
 from starlette.datastructures import FormData, UploadFile
+from starlette.types import Receive, Scope, Send
 
 from . import __version__
-from .app import Settings, create_app, in_turn
+from .app import UPLOADS, Settings, create_app, in_turn
 from .errors import BadInput
 from .separation import Separator, Separators, describe, separate_track
 from .tracks import MIXTURE, STEMS
@@ -162,7 +164,7 @@ def _by_upload(
         raise BadInput(f"true stems must be sent together: {', '.join(STEMS)}")
 
     def work() -> Response:
-        folder = Path(tempfile.mkdtemp(prefix="separate-"))
+        folder = Path(tempfile.mkdtemp(prefix=UPLOADS))
         try:
             paths = {}
             for part, upload in uploads.items():
@@ -177,14 +179,27 @@ def _by_upload(
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        return FileResponse(
-            answer,
-            media_type=media_type,
-            filename=answer.name,
-            background=BackgroundTask(shutil.rmtree, folder, ignore_errors=True),
-        )
+        return _TemporaryFile(answer, media_type=media_type, filename=answer.name, folder=folder)
 
     return work
+
+
+class _TemporaryFile(FileResponse):
+    """Sends a file and removes the folder it lies in, whatever becomes of the sending.
+
+    A background task would not run when the client goes away or asks for a range that cannot be.
+    """
+
+    def __init__(self, path: Path, *, media_type: str, filename: str, folder: Path) -> None:
+        super().__init__(path, media_type=media_type, filename=filename)
+        self._folder = folder
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(shutil.rmtree, self._folder, True)
 
 
 def _pack(folder: Path, out: Path, stem: str) -> tuple[Path, str]:

@@ -40,14 +40,15 @@ class Answer:
     def json(self) -> Any:
         return json.loads(self.body)
 
+    def files(self) -> dict[str, bytes]:
+        """What is in the zip, by name."""
+        with zipfile.ZipFile(io.BytesIO(self.body)) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
+
     def stems(self) -> dict[str, FloatArray]:
         """The (channels, samples) arrays in a zip of WAV files, by name."""
-        with zipfile.ZipFile(io.BytesIO(self.body)) as archive:
-            return {
-                name.removesuffix(".wav"): _decode(archive.read(name))
-                for name in archive.namelist()
-                if name.endswith(".wav")
-            }
+        files = self.files()
+        return {path.stem: _decode(files[path.name]) for path in map(Path, files) if path.suffix == ".wav"}
 
 
 @dataclass(frozen=True)

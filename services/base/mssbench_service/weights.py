@@ -169,7 +169,7 @@ def verify(weights_toml: Path, dest: Path, models: Sequence[str] = ()) -> dict[s
 
 
 def require(weights_toml: Path, dest: Path, model: str = "") -> None:
-    """Raise :class:`NotReady`, naming the first file that is missing or damaged and the command that helps."""
+    """Raise ``NotReady``, naming the first file that is missing or damaged, and the command that helps."""
     pins = load(weights_toml)
     for name, problem in verify(weights_toml, dest, (model,)).items():
         raise NotReady(f"{dest / pins.service / name} {problem}; get it with: {pins.command(model)}")
@@ -271,7 +271,7 @@ def _alone(folder: Path) -> Iterator[None]:
     """Let one process at a time fetch into `folder`; the others wait and then find the work done."""
     try:
         import fcntl
-    except ImportError:  # no such lock on Windows; the worst that happens is a download that fails its checksum
+    except ImportError:  # Windows: two at once then get a wrong checksum, and one of them an error
         yield
         return
     with (folder / ".lock").open("w") as lock:
@@ -324,14 +324,15 @@ def _download(weight: Weight, part: Path, progress: Progress, pause: float) -> N
         failures = 0 if there > furthest else failures + 1
         furthest = max(furthest, there)
         if failures >= _PATIENCE:
-            raise Unreachable(f"{weight.name} cannot be fetched from {weight.url}: {reason} ({there} bytes kept)")
+            raise Unreachable(f"{weight.url} cannot be fetched: {reason} ({there} bytes are kept)")
         time.sleep(pause * 2**failures)
 
 
 def _request(weight: Weight, part: Path, progress: Progress, validator: str) -> tuple[bool, str]:
-    """One request for what is missing of `part`. Returns whether it is whole now, and the file's validator."""
+    """One request for what `part` lacks. Returns whether it is whole now, and the file's validator."""
     start = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(weight.url, headers={"User-Agent": "mssbench", "Accept-Encoding": "identity"})
+    headers = {"User-Agent": "mssbench", "Accept-Encoding": "identity"}
+    request = urllib.request.Request(weight.url, headers=headers)
     if start:
         request.add_header("Range", f"bytes={start}-")
         if validator:
@@ -376,10 +377,13 @@ def _unpack(archive: Path, folder: Path) -> None:
                 if not member.isdir() and not member.isreg():
                     raise BadInput(f"{archive.name} holds {member.name!r}, which is not a plain file")
                 tar.extract(member, temporary, filter="data")
-            files = sorted(path for path in temporary.rglob("*") if path.is_file())
             contents = {
-                path.relative_to(temporary).as_posix(): {"size": path.stat().st_size, "sha256": sha256_of(path)}
-                for path in files
+                path.relative_to(temporary).as_posix(): {
+                    "size": path.stat().st_size,
+                    "sha256": sha256_of(path),
+                }
+                for path in sorted(temporary.rglob("*"))
+                if path.is_file()
             }
             write_json(temporary / RECORD, {"archive": digest, "files": contents})
     except (tarfile.TarError, EOFError, OSError) as error:

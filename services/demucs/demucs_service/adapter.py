@@ -41,7 +41,6 @@ import yaml
 from demucs.apply import BagOfModels, apply_model
 from demucs.pretrained import REMOTE_ROOT
 from demucs.repo import AnyModelRepo, BagOnlyRepo, LocalRepo, ModelLoadingError
-
 from mssbench_service.audio import FloatArray
 from mssbench_service.errors import NotReady
 from mssbench_service.inference import choice, inference, number, threads, torch_device, whole_number
@@ -88,7 +87,7 @@ class Config:
 class DemucsSeparator(Separator):
     """A Demucs model, or a bag of them, held in memory."""
 
-    description = "HT Demucs FT and its relatives (demucs library): hybrid transformer, waveform and spectrogram"
+    description = "HT Demucs FT and its relatives, by the demucs library"
     sample_rate = 44100
 
     def __init__(self) -> None:
@@ -164,7 +163,7 @@ class DemucsSeparator(Separator):
                 shifts=config.shifts,
                 overlap=config.overlap,
                 segment=config.segment or None,
-                device=self._device,  # segments visit it; the track and the sums stay with the signal, on the CPU
+                device=self._device,  # only segments visit it: the track and the sums stay on the CPU
                 pool=BatchPool(config.batch_size),
             )
         return estimates.mul_(std).add_(mean)[0]
@@ -186,12 +185,14 @@ def shifts_from(seed: int) -> Iterator[None]:
     that is always 0 in the released models). Seeding the global generator would make the shifts of a bag's
     later models depend on how many segments make a batch; and another thread might draw in between.
     """
-    originals = demucs.apply.random, demucs.transformer.random
-    demucs.apply.random, demucs.transformer.random = random.Random(seed), random.Random(seed)
+    modules: list[Any] = [demucs.apply, demucs.transformer]
+    for module in modules:
+        module.random = random.Random(seed)
     try:
         yield
     finally:
-        demucs.apply.random, demucs.transformer.random = originals
+        for module in modules:
+            module.random = random
 
 
 # --- loading ----------------------------------------------------------------------------------------------
@@ -266,5 +267,4 @@ def _check(model: Any, config: Config) -> None:
         )
     longest = model.max_allowed_segment if isinstance(model, BagOfModels) else float(model.segment)
     if config.segment > longest:
-        raise NotReady(f"DEMUCS_SEGMENT={config.segment:g}; the model {config.model!r} takes {longest:g} s at most")
-
+        raise NotReady(f"DEMUCS_SEGMENT={config.segment:g}; {config.model!r} takes {longest:g} s at most")

@@ -15,8 +15,10 @@ from typing import Any
 import torch
 from demucs.apply import TensorChunk
 
+_Call = Callable[[TensorChunk], torch.Tensor]
 
-class _Stack(TensorChunk):  # type: ignore[misc,unused-ignore]
+
+class _Stack(TensorChunk):
     """Chunks of one length that look like a single chunk with a larger batch."""
 
     def __init__(self, chunks: list[TensorChunk]) -> None:
@@ -37,7 +39,7 @@ class _Stack(TensorChunk):  # type: ignore[misc,unused-ignore]
 class _Segment:
     """The future of one submitted segment."""
 
-    def __init__(self, pool: BatchPool, call: Callable[[TensorChunk], torch.Tensor], chunk: TensorChunk) -> None:
+    def __init__(self, pool: BatchPool, call: _Call, chunk: TensorChunk) -> None:
         self.pool = pool
         self.call = call
         self.chunk = chunk
@@ -58,9 +60,9 @@ class BatchPool:
         self.batch_size = batch_size
         self._waiting: deque[_Segment] = deque()
 
-    def submit(self, function: Callable[..., Any], model: Any, chunk: TensorChunk, **options: Any) -> _Segment:
+    def submit(self, apply: Callable[..., Any], model: Any, chunk: TensorChunk, **options: Any) -> _Segment:
         options.pop("callback", None)  # reports one segment's progress, which a batch has not
-        segment = _Segment(self, lambda chunks: function(model, chunks, **options), chunk)
+        segment = _Segment(self, lambda chunks: apply(model, chunks, **options), chunk)
         self._waiting.append(segment)
         return segment
 

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from mssbench_service.testing import RunningService, running
 
 sys.path.insert(0, str(Path(__file__).parent))
-from make_checkpoint import make_checkpoint  # noqa: E402 - a module beside the tests
+from make_checkpoint import make_checkpoint
 
 
 @pytest.fixture(scope="session")

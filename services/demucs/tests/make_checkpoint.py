@@ -53,7 +53,7 @@ def make_checkpoint(weights: Path) -> Path:
 def _save(folder: Path, signature: str, kind: Any, options: dict[str, Any], *, seed: int) -> None:
     torch.manual_seed(seed)
     model = kind(**options)
-    package = {"klass": kind, "args": (), "kwargs": options, "state": get_state(model, None), "training_args": {}}
+    package = {"klass": kind, "args": (), "kwargs": options, "state": get_state(model, None)}
     for old in folder.glob(f"{signature}-*.th"):
         old.unlink()  # two files of one signature are an error to the library
     save_with_checksum(package, folder / f"{signature}.th")

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 from demucs.api import Separator as Library
-
-from demucs_service import SEPARATORS, adapter
-from demucs_service.adapter import DemucsSeparator, shifts_from
 from mssbench_service.errors import BadInput, BenchError, NotReady, OutOfMemory, StepFailed
 from mssbench_service.separation import Separator
 from mssbench_service.testing import music
+
+from demucs_service import SEPARATORS, adapter
+from demucs_service.adapter import DemucsSeparator, shifts_from
 
 RATE = 44100
 
@@ -50,7 +50,7 @@ def by_the_library(weights: Path, model: str, track: np.ndarray, **options: Any)
 def test_batches_change_nothing(
     settings: pytest.MonkeyPatch, weights: Path, model: str, options: dict[str, Any]
 ) -> None:
-    track = music(9.2, seed=3)
+    track = music(5.2, seed=3)
     expected = by_the_library(weights, model, track, **options)
     settings.setenv("DEMUCS_MODEL", model)
     settings.setenv("DEMUCS_BATCH_SIZE", "3")
@@ -71,7 +71,7 @@ def test_a_batch_is_one_forward_pass(settings: pytest.MonkeyPatch) -> None:
         assert isinstance(separator, DemucsSeparator)
         seen: list[int] = []
         separator._model.register_forward_pre_hook(lambda _, inputs, seen=seen: seen.append(len(inputs[0])))
-        separator.separate(music(12.0), RATE)
+        separator.separate(music(9.0), RATE)
         sizes.append(seen)
     one_by_one, batched = sizes
     assert set(one_by_one) == {1}
@@ -82,6 +82,7 @@ def test_a_batch_is_one_forward_pass(settings: pytest.MonkeyPatch) -> None:
 
 def test_the_seed_decides_the_shifts_and_nothing_else_does(settings: pytest.MonkeyPatch) -> None:
     track = music(3.0)
+    settings.setenv("DEMUCS_MODEL", "tinyft3")
     separator = ready()
     random.seed(1)
     first = separator.separate(track, RATE)["vocals"]
@@ -104,9 +105,9 @@ def test_autocast_stays_close(settings: pytest.MonkeyPatch) -> None:
         assert 0 < np.sum(error**2) < 1e-4 * np.sum(exact[stem] ** 2)  # 40 dB
 
 
-@pytest.mark.parametrize("samples", [1, 2, 3, 1000])
+@pytest.mark.parametrize("samples", [1, 2, 1000])
 @pytest.mark.parametrize("shifts", ["0", "1"])
-@pytest.mark.parametrize("model", ["tiny_ft", "tiny_hybrid"])
+@pytest.mark.parametrize("model", ["tinyft1", "tiny_hybrid"])
 def test_a_few_samples_are_enough(
     settings: pytest.MonkeyPatch, samples: int, shifts: str, model: str
 ) -> None:
@@ -133,7 +134,7 @@ def test_a_damaged_release_is_named_with_the_command(settings: pytest.MonkeyPatc
     (tmp_path / "demucs" / "955717e8-8726e21a.th").write_bytes(b"not what was published")
     settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
     settings.setenv("DEMUCS_MODEL", "htdemucs")
-    with pytest.raises(NotReady, match=r"955717e8-8726e21a.th is damaged.*mssbench weights fetch demucs:htdemucs"):
+    with pytest.raises(NotReady, match=r"955717e8-8726e21a.th is damaged.*weights fetch demucs:htdemucs$"):
         ready()
 
 
@@ -175,7 +176,7 @@ def test_a_wrong_setting_is_named(
     ("raised", "kind"),
     [
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"), OutOfMemory),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), OutOfMemory),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"), OutOfMemory),
         (MemoryError(), OutOfMemory),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied\nsecond line"), StepFailed),
     ],

@@ -41,10 +41,9 @@ import numpy.typing as npt
 from scipy import fft
 from scipy.signal import get_window
 
-from .signals import FloatArray, channel_energies, check_pair, check_sample_rate, check_signal
+from .signals import channel_energies, check_pair, check_sample_rate, check_signal, silent_channels
 
 LEVEL_THRESHOLD = 5e-4
-_SIDES = ("left", "right")
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def paper_cues(reference: npt.ArrayLike, estimate: npt.ArrayLike, sample_rate: i
     """
     ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
     pair = {"reference": ref, "estimate": est}
-    silent = "; ".join(filter(None, (_silent_channel(x, name) for name, x in pair.items())))
+    silent = "; ".join(filter(None, (silent_channels(x, name) for name, x in pair.items())))
     itd = itd_us(ref, sample_rate), itd_us(est, sample_rate)
     ild = ild_db(ref), ild_db(est)
     unheard = [name for name, value in zip(pair, itd, strict=True) if value is None]
@@ -167,11 +166,6 @@ def _tukey(samples: int) -> npt.NDArray[np.float32]:
     window: npt.NDArray[np.float32] = get_window("tukey", samples).astype(np.float32)
     window.flags.writeable = False
     return window
-
-
-def _silent_channel(x: FloatArray, name: str) -> str:
-    silent = [side for side, energy in zip(_SIDES, channel_energies(x), strict=True) if energy == 0.0]
-    return f"the {name}'s {' and '.join(silent)} channel is silent" if silent else ""
 
 
 def _distance(pair: tuple[float | None, float | None]) -> float | None:

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from mssbench_service.errors import BadInput
 
 from .interaural import paper_cues
-from .signals import active_frames, check_pair, check_sample_rate, is_silent_where
+from .signals import active_blocks, block_energies, check_pair, check_sample_rate, is_silent_where
 from .spauq import Equations, Released, check_gain, spauq_both, spauq_equations, spauq_released
 
 Profile = Literal["paper", "corrected", "all"]
@@ -54,7 +54,7 @@ def score_track(
     estimates: Mapping[str, npt.ArrayLike],
     sample_rate: int,
     *,
-    profile: Profile = "all",
+    profile: str = "all",
     mixture_gain: float = 1.0,
     binaural: bool = True,
     hrir: None = None,
@@ -136,7 +136,7 @@ def _score_stem(
     references: Mapping[str, npt.ArrayLike],
     estimates: Mapping[str, npt.ArrayLike],
     sample_rate: int,
-    profile: Profile,
+    profile: str,
     gain: float,
     workers: int | None,
 ) -> None:
@@ -145,8 +145,8 @@ def _score_stem(
         raise BadInput(f"the separator gave no stem {source!r}")
     ref, est, _ = check_pair(references[source], estimates[source], sample_rate)
     paper, corrected = profile in ("paper", "all"), profile in ("corrected", "all")
-    active = active_frames(ref, sample_rate)
-    if len(active) and is_silent_where(est, active, sample_rate):
+    active = active_blocks(block_energies(ref, sample_rate))
+    if active.any() and is_silent_where(est, active, sample_rate):
         # Nothing to correct for: the separator gave nothing. The paper's numbers exist all the same.
         sheet.fail("the estimate is silent wherever the reference is active")
         corrected = False

@@ -18,6 +18,8 @@ from mssbench_service.errors import BadInput
 
 FloatArray = npt.NDArray[np.floating[Any]]
 Float64 = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+AGGREGATES = ("median", "mean")
 
 CHANNELS = 2
 MAX_LEVEL = 1e6
@@ -140,48 +142,84 @@ def channel_energies(x: FloatArray) -> tuple[float, float]:
     return sums[0], sums[1]
 
 
-# ------------------------------------------------------------------------------------------------ activity
+def silent_channels(x: FloatArray, name: str) -> str:
+    """Which channels have no sample other than zero, as a reason; empty where both sound."""
+    silent = [
+        side for side, energy in zip(("left", "right"), channel_energies(x), strict=True) if energy == 0.0
+    ]
+    return f"the {name}'s {' and '.join(silent)} channel is silent" if silent else ""
 
-ACTIVITY_FRAME_S = 0.05
+
+def load(x: FloatArray, start: int, stop: int) -> Float64:
+    """Samples `start` to `stop` as float64, of which those beyond the signal's ends are zero."""
+    inside = x[:, max(start, 0) : max(stop, 0)].astype(np.float64)
+    before = min(max(-start, 0), stop - start)
+    after = stop - start - before - inside.shape[1]
+    return np.pad(inside, ((0, 0), (before, after))) if before or after else inside
+
+
+# ------------------------------------------------------------------------------- activity, in blocks of 50 ms
+
+BLOCK_S = 0.05
 ACTIVITY_RANGE_DB = 60.0
 SILENCE = 1e-8
 """Standard deviation below which a channel is silent."""
 
 
-def frame_energies(x: FloatArray, samples: int) -> Float64:
-    """Energy of both ears together in frames of `samples`, shape (frames,); what is left over is dropped."""
+def block_length(sample_rate: int) -> int:
+    """Samples of one block."""
+    return max(1, int(BLOCK_S * sample_rate))
+
+
+def block_energies(x: FloatArray, sample_rate: int) -> Float64:
+    """Energy of both ears together in each block, shape (blocks,); what is left over is dropped."""
+    samples = block_length(sample_rate)
     count = x.shape[1] // samples
     energies = np.zeros(count)
     step = max(1, _BLOCK // samples)
     for first in range(0, count, step):
         last = min(first + step, count)
-        block = (
-            x[:, first * samples : last * samples].astype(np.float64).reshape(CHANNELS, last - first, samples)
-        )
-        energies[first:last] = np.einsum("cfn,cfn->f", block, block)
+        blocks = x[:, first * samples : last * samples].astype(np.float64).reshape(CHANNELS, -1, samples)
+        energies[first:last] = np.einsum("cfn,cfn->f", blocks, blocks)
     return energies
 
 
-def active_frames(reference: FloatArray, sample_rate: int) -> npt.NDArray[np.int64]:
-    """Frames of 50 ms in which the reference is above −60 dB relative to its own loudest frame.
+def active_blocks(energies: Float64) -> BoolArray:
+    """Where a block is above −60 dB relative to the loudest; nowhere in an all-zero signal."""
+    loudest = float(energies.max(initial=0.0))
+    return np.asarray((energies > loudest * 10 ** (-ACTIVITY_RANGE_DB / 10)) & (loudest > 0.0))
+
+
+def is_silent_where(x: FloatArray, blocks: BoolArray, sample_rate: int) -> bool:
+    """Whether both channels are silent (standard deviation below 1e-8) in every one of those blocks."""
+    samples = block_length(sample_rate)
+    return all(
+        float(np.std(x[:, i * samples : (i + 1) * samples].astype(np.float64), axis=1).max()) < SILENCE
+        for i in np.flatnonzero(blocks)
+    )
+
+
+# ------------------------------------------------------------------------------------------------ aggregation
+
+
+def aggregate_frames(values: Float64, aggregate: str, weights: Float64 | None = None) -> float:
+    """One value out of the values of frames.
 
     Parameters
     ----------
-    reference : ndarray, shape (2, samples)
-    sample_rate : int
-        Hz.
-
-    Returns
-    -------
-    ndarray of int
-        Frame numbers; none where the reference is all zero.
+    values : ndarray, shape (frames,), at least one
+    aggregate : {"median", "mean"}
+    weights : ndarray, shape (frames,), optional
+        Positive. The weighted median is the value at which half of the weight lies on either side; between
+        two values where the halves part exactly there, their mean.
     """
-    energies = frame_energies(reference, max(1, int(ACTIVITY_FRAME_S * sample_rate)))
-    loudest = energies.max(initial=0.0)
-    return np.flatnonzero((energies > loudest * 10 ** (-ACTIVITY_RANGE_DB / 10)) & (loudest > 0.0))
-
-
-def is_silent_where(x: FloatArray, frames: npt.NDArray[np.int64], sample_rate: int) -> bool:
-    """Whether both channels are silent (standard deviation below 1e-8) in every one of those frames."""
-    samples = max(1, int(ACTIVITY_FRAME_S * sample_rate))
-    return all(float(np.std(x[:, i * samples : (i + 1) * samples], axis=1).max()) < SILENCE for i in frames)
+    if weights is None:
+        return float(np.median(values) if aggregate == "median" else np.mean(values))
+    if aggregate == "mean":
+        return float(values @ weights / weights.sum())
+    order = np.argsort(values, kind="stable")
+    below = np.cumsum(weights[order])
+    half = 0.5 * below[-1]
+    low = int(np.searchsorted(below, half, side="left"))
+    high = min(int(np.searchsorted(below, half, side="right")), len(values) - 1)
+    return float(0.5 * (values[order[low]] + values[order[high]]))

@@ -38,24 +38,19 @@ References
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from mssbench_service.errors import BadInput
 from scipy import fft
 
-from .signals import SILENCE, Float64, FloatArray, check_pair, db
+from .parallel import threaded
+from .signals import SILENCE, BoolArray, Float64, check_pair, db, load
 
 IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
-
-_T = TypeVar("_T")
 
 _EPS = float(np.finfo(np.float64).eps)
 # Rounding of a correlation, relative to the product of the two norms: in float64, and through float32 FFTs
@@ -185,11 +180,11 @@ def spauq_released(
     grid = _Grid.of(ref.shape[1], sample_rate)
     lag = _released_lag(grid, sample_rate, max_lag)
 
-    def frame(start: int, stop: int) -> _ReleasedFrame:
-        r, e = _load(ref, start, stop), _load(est, start, stop)
+    def frame(bounds: tuple[int, int]) -> _ReleasedFrame:
+        r, e = load(ref, *bounds), load(est, *bounds)
         return _released_frame(r, e, _Correlation.of(r, e, lag))
 
-    return _gather_released(_map_frames(frame, grid, workers))
+    return _gather_released(threaded(frame, grid, workers))
 
 
 def spauq_equations(
@@ -231,12 +226,12 @@ def spauq_equations(
     lag = _equations_lag(grid, sample_rate, max_lag)
     gain = check_gain(reference_gain)
 
-    def frame(start: int, stop: int) -> _EquationsFrame:
-        context, e = gain * _load(ref, start - lag, stop + lag), _load(est, start, stop)
+    def frame(bounds: tuple[int, int]) -> _EquationsFrame:
+        context, e = gain * load(ref, bounds[0] - lag, bounds[1] + lag), load(est, *bounds)
         r = context[:, lag : context.shape[1] - lag]
         return _equations_frame(context, e, _Correlation.of(r, e, lag))
 
-    return _gather_equations(_map_frames(frame, grid, workers))
+    return _gather_equations(threaded(frame, grid, workers))
 
 
 def spauq_both(
@@ -256,8 +251,8 @@ def spauq_both(
     wide, lag = _released_lag(grid, sample_rate, None), _equations_lag(grid, sample_rate, None)
     gain = check_gain(reference_gain)
 
-    def frame(start: int, stop: int) -> tuple[_ReleasedFrame, _EquationsFrame]:
-        context, e = _load(ref, start - lag, stop + lag), _load(est, start, stop)
+    def frame(bounds: tuple[int, int]) -> tuple[_ReleasedFrame, _EquationsFrame]:
+        context, e = load(ref, bounds[0] - lag, bounds[1] + lag), load(est, *bounds)
         r = context[:, lag : context.shape[1] - lag]
         # One correlation serves both: a gain of the reference moves no maximum.
         correlation = _Correlation.of(r, e, max(wide, lag))
@@ -267,7 +262,7 @@ def spauq_both(
             correlation = correlation.after_gain(gain)
         return released, _equations_frame(context, e, correlation.within(lag))
 
-    found = _map_frames(frame, grid, workers)
+    found = threaded(frame, grid, workers)
     return _gather_released([f for f, _ in found]), _gather_equations([f for _, f in found])
 
 
@@ -325,21 +320,6 @@ def check_gain(gain: float) -> float:
     if not (math.isfinite(gain) and 1e-6 <= abs(gain) <= 1e6):
         raise BadInput(f"mixture gain {gain!r}; expected a number between 1e-6 and 1e6")
     return float(gain)
-
-
-def _load(x: FloatArray, start: int, stop: int) -> Float64:
-    """Samples `start` to `stop` as float64, of which those beyond the signal's ends are zero."""
-    inside = x[:, max(start, 0) : stop].astype(np.float64)
-    before, after = max(-start, 0), max(stop - x.shape[1], 0)
-    return np.pad(inside, ((0, 0), (before, after))) if before or after else inside
-
-
-def _map_frames(function: Callable[[int, int], _T], grid: _Grid, workers: int | None) -> list[_T]:
-    count = min(workers or len(os.sched_getaffinity(0)), len(grid))
-    if count <= 1:
-        return [function(start, stop) for start, stop in grid]
-    with ThreadPoolExecutor(count) as pool:  # FFTs and BLAS calls release the interpreter's lock
-        return list(pool.map(lambda bounds: function(*bounds), grid))
 
 
 # ------------------------------------------------------------------------------------------------ lags
@@ -432,7 +412,7 @@ def _correlate(
     cross = np.empty((2, 2, size // 2 + 1), np.complex64)
     for i in range(2):
         for j in range(2):
-            np.einsum("bf,bf->f", spectra_r[i], spectra_e[j], out=cross[i, j])
+            np.sum(spectra_r[i] * spectra_e[j], axis=0, out=cross[i, j])
     # A section at 0 meets its piece at `reach`: lag k sits at reach + k, 0 ≤ reach + k ≤ 2·reach < size.
     return np.asarray(fft.irfft(cross, size)[..., : 2 * reach + 1])
 
@@ -500,11 +480,15 @@ class _Span:
         """Minimum-norm gains of one or two vectors that come closest to another: ``numpy.linalg.lstsq``'s."""
         if len(columns) == 2:
             i, j = columns
-            a, b, c = self.gram[i, i], self.gram[i, j], self.gram[j, j]
-            if a * c - b * b <= _DEPENDENT * a * c:
+            if self.dependent(i, j):
                 return _least_squares(self.vectors[i], self.vectors[j], self.vectors[target])
         normal = self.gram[np.ix_(columns, columns)]
-        return np.linalg.solve(normal, self.gram[columns, target])
+        return np.asarray(np.linalg.solve(normal, self.gram[columns, target]), float)
+
+    def dependent(self, i: int, j: int) -> bool:
+        """Whether two vectors are so nearly parallel that their inner products have lost digits."""
+        a, b, c = self.gram[i, i], self.gram[i, j], self.gram[j, j]
+        return bool(a * c - b * b <= _DEPENDENT * a * c)
 
 
 _CANCELLED = 1e-4
@@ -549,6 +533,10 @@ def _released_frame(r: Float64, e: Float64, correlation: _Correlation) -> _Relea
     heard = [c for c in range(2) if not (silent[c] or silent[2 + c])]
     if heard:
         gram, cross = span.gram[:2, :2], span.gram[:2, 2:]  # cross[:, c] is the x of channel c
+        if span.dependent(0, 1):
+            # The gains then hang on how G was rounded: take the very product that the definition names.
+            gram = r[:, first:last] @ r[:, first:last].T
+            cross = r[:, first:last] @ e[:, first:last].T
         if np.linalg.matrix_rank(gram) == 2:
             scale[heard] = np.linalg.lstsq(gram, cross[:, heard], rcond=None)[0].T
         else:
@@ -574,7 +562,7 @@ _EquationsFrame = tuple[float, float, list[list[int]], Float64, bool]
 
 
 def _equations_frame(context: Float64, e: Float64, correlation: _Correlation) -> _EquationsFrame:
-    """`context` is the frame's reference with ``correlation.reach`` more samples of the track at either end."""
+    """`context` is the frame's reference with ``correlation.reach`` more samples at either end."""
     reach, r, samples = correlation.reach, correlation.r, e.shape[1]
     order = np.concatenate([np.arange(reach + 1), np.arange(-reach, 0)])
     delays = [[correlation.first_maximum(d, c, order) for d in range(2)] for c in range(2)]

@@ -204,7 +204,7 @@ def _check_angles(angles: Mapping[str, float]) -> dict[str, float]:
 def _check_out(track: Path, out: Path) -> None:
     """Refuse to replace what is not a rendering: a mistyped `out` must not cost anyone a dataset."""
     if track.resolve().is_relative_to(out.resolve()):
-        raise BadInput(f"the output folder {out} holds the track itself; expected another folder")
+        raise BadInput(f"the output folder holds the track {track} itself; expected another folder")
     if out.exists() and not out.is_dir():
         raise BadInput(f"{out} is a file; expected an output folder")
     if out.is_dir() and not (out / METADATA).exists() and any(out.iterdir()):

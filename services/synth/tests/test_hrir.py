@@ -231,9 +231,7 @@ def test_a_text_file_named_wav_is_named(write_sadie):
 def test_cartesian_source_positions_are_understood(write_sofa):
     angles = np.radians(AZIMUTHS)
     positions = np.stack([1.2 * np.cos(angles), 1.2 * np.sin(angles), 0 * angles], axis=1)
-    path = write_sofa(
-        SourcePosition=positions, SourcePosition_Type="cartesian", SourcePosition_Units="metre, metre, metre"
-    )
+    path = write_sofa(SourcePosition=positions, SourcePosition_Type="cartesian", SourcePosition_Units="metre")
     assert np.allclose(load_hrir(path).azimuths, AZIMUTHS)
     assert np.allclose(load_hrir(path).irs, head())
 
@@ -314,9 +312,7 @@ def test_fractional_delays_shift_the_phase_and_keep_the_level(write_sofa):
     delays = np.tile([[0.25, 4.75]], (12, 1))
     late = load_hrir(write_sofa(Data_Delay=delays)).irs
     frequencies = np.fft.rfftfreq(256, 1 / RATE)
-    expected = np.fft.rfft(head(), 256) * np.exp(
-        -2j * np.pi * frequencies / RATE * (16 + delays[:, :, None])
-    )
+    expected = np.fft.rfft(head(), 256) * np.exp(-2j * np.pi * frequencies / RATE * (16 + delays[:, :, None]))
     below = frequencies < 18000
     assert np.allclose(np.fft.rfft(late, 256)[..., below], expected[..., below], atol=0.01)
 
@@ -328,7 +324,9 @@ def test_a_delay_that_cannot_be_is_refused(write_sofa, delay):
 
 def test_identical_measurements_of_one_azimuth_are_one(write_sofa):
     azimuths = (*AZIMUTHS, 360)
-    assert load_hrir(write_sofa(azimuths=azimuths, irs=head((*AZIMUTHS, 0)))).azimuths.tolist() == list(AZIMUTHS)
+    assert load_hrir(write_sofa(azimuths=azimuths, irs=head((*AZIMUTHS, 0)))).azimuths.tolist() == list(
+        AZIMUTHS
+    )
 
 
 def test_different_measurements_of_one_azimuth_are_refused(write_sofa):

@@ -1,0 +1,271 @@
+"""Excerpts to listen to: mixture, reference and estimate at one level, with a picture of the cues over time.
+
+Which cells: the worst, the median and the best of every separator by the first headline metric, and any that were
+asked for. Everything is cut to a few seconds, written as FLAC, and stops at a budget of bytes; what did not fit is
+counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+from markupsafe import Markup
+from mssbench_service.errors import BadInput, NotFound
+from mssbench_service.files import DataRoot
+from mssbench_service.tracks import MIXTURE
+from scipy import signal
+
+from ..store import Cell
+from . import svg
+from .data import STEMS, FloatArray, RunData
+
+SECONDS = 8.0
+BUDGET = 24_000_000
+"""Bytes of audio in one report."""
+
+Audio = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One stem of one cell, and why it is here."""
+
+    cell: Cell
+    stem: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Player:
+    """One player on the page. `files` maps what to listen to onto a path relative to the report."""
+
+    choice: Choice
+    scores: list[tuple[str, str]]
+    files: dict[str, str]
+    start: float
+    seconds: float
+    note: str
+    picture: Markup
+
+
+@dataclass(frozen=True)
+class Listening:
+    """All players, and how many choices had no audio or no room."""
+
+    players: list[Player]
+    without_audio: int
+    without_room: int
+    bytes: int
+
+
+def choose(data: RunData, asked: Sequence[tuple[str, str, str, str]] = ()) -> list[Choice]:
+    """What to offer, most telling first: what was asked, then binaural before stereo, worst before best.
+
+    Raises
+    ------
+    BadInput
+        One that was asked for is no stem of this run.
+    """
+    chosen = []
+    for condition, separator, title, stem in asked:
+        cell = Cell(condition, separator, title)
+        if cell not in data.outcomes or stem not in STEMS:
+            raise BadInput(f"this run has no {stem!r} of {title!r} by {separator!r} ({condition}) to listen to")
+        chosen.append(Choice(cell, stem, "asked for"))
+    if data.headline:
+        metric = data.headline[0]
+        conditions = sorted(data.conditions)  # binaural, stereo
+        ranked = {
+            (condition, one.name): _ranked(data, condition, one.name)
+            for condition in conditions
+            for one in data.compared
+        }
+        for condition in conditions:
+            for why, place in (("worst", 0.0), ("median", 0.5), ("best", 1.0)):
+                for one in data.compared:
+                    order = ranked[condition, one.name]
+                    if order:
+                        title, stem = order[round(place * (len(order) - 1))]
+                        chosen.append(
+                            Choice(Cell(condition, one.name, title), stem, f"{why} {metric.label} of {one.name}")
+                        )
+    seen: set[tuple[Cell, str]] = set()
+    return [c for c in chosen if (c.cell, c.stem) not in seen and not seen.add((c.cell, c.stem))]  # type: ignore[func-returns-value]
+
+
+def _ranked(data: RunData, condition: str, separator: str) -> list[tuple[str, str]]:
+    """(title, stem), worst first."""
+    metric = data.headline[0]
+    cube = data.cube(metric, condition, separator)
+    found = [(float(cube[t, s]), t, s) for t, s in zip(*np.nonzero(~np.isnan(cube)), strict=True)]
+    found.sort(key=lambda item: item[0], reverse=metric.better == "lower")
+    return [(data.titles[t], STEMS[s]) for _, t, s in found]
+
+
+def write(data: RunData, choices: Sequence[Choice], report: Path, budget: int = BUDGET) -> Listening:
+    """Write the excerpts under ``report/audio`` and describe their players."""
+    writer = _Writer(data, report, budget)
+    players, missing, no_room = [], 0, 0
+    for choice in choices:
+        try:
+            player = writer.player(choice)
+        except (OSError, soundfile.SoundFileError, BadInput, NotFound):
+            missing += 1  # estimates may have been cleared away; that is no defect of the run
+            continue
+        if player is None:
+            no_room += 1
+        else:
+            players.append(player)
+    return Listening(players, missing, no_room, writer.used)
+
+
+class _Writer:
+    def __init__(self, data: RunData, report: Path, budget: int) -> None:
+        self.data, self.report, self.budget = data, report, budget
+        self.root = DataRoot(self.data.store.folder.parent.parent, trusted=True)
+        self.used = 0
+        self.number = 0
+
+    def player(self, choice: Choice) -> Player | None:
+        cell, stem = choice.cell, choice.stem
+        track = self.data.record.track(cell.title)
+        folder = self.root.existing(track.folders[cell.condition])
+        start, length = _loudest(folder / f"{stem}.wav")
+        signals = {
+            "Mixture": _read(folder / f"{MIXTURE}.wav", start, length),
+            "Reference": _read(folder / f"{stem}.wav", start, length),
+            "Estimate": _read(self.data.store.estimates(cell) / f"{stem}.wav", start, length),
+        }
+        # As scored: the reference at the mixture's level.
+        gain = self.data.mixture_gain(cell) or 1.0
+        signals["Reference"] = signals["Reference"] * np.float32(gain)
+        peak = max(float(np.abs(audio).max(initial=0)) for audio in signals.values())
+        # One gain for all three: levels compare, and nothing clips.
+        scale = np.float32(min(1.0, 0.99 / peak)) if peak > 0 else np.float32(1.0)
+        files = self._write({name: audio * scale for name, audio in signals.items()}, track.sample_rate)
+        if files is None:
+            return None
+        seconds = length / track.sample_rate
+        note = "" if scale == 1 else f"all three {20 * np.log10(scale):.1f} dB, so that none clips".replace("-", "−")
+        picture = cue_picture(signals["Reference"], signals["Estimate"], track.sample_rate, _name(choice))
+        scores = [
+            (metric.title, metric.format(float(self.data.cube(metric, cell.condition, cell.separator, stem)
+                                               [self.data.titles.index(cell.title), 0])))
+            for metric in self.data.headline
+        ]  # fmt: skip
+        return Player(choice, scores, files, start / track.sample_rate, seconds, note, picture)
+
+    def _write(self, signals: dict[str, Audio], sample_rate: int) -> dict[str, str] | None:
+        """Write all or nothing; None where the budget does not allow it."""
+        folder = self.report / "audio"
+        folder.mkdir(exist_ok=True)
+        files = {}
+        for name, audio in signals.items():
+            files[name] = f"audio/{self.number:02d}-{name.lower()}.flac"
+            soundfile.write(self.report / files[name], audio, sample_rate, subtype="PCM_16", format="FLAC")
+        size = sum((self.report / file).stat().st_size for file in files.values())
+        if self.used + size > self.budget:
+            for file in files.values():
+                (self.report / file).unlink()
+            return None
+        self.used += size
+        self.number += 1
+        return files
+
+
+def _name(choice: Choice) -> str:
+    return f"{choice.cell.separator}, {choice.stem} of {choice.cell.title}, {choice.cell.condition}"
+
+
+def _loudest(path: Path) -> tuple[int, int]:
+    """Start and length in samples of the excerpt in which the stem has most energy, in steps of half a second."""
+    with soundfile.SoundFile(path) as file:
+        rate, frames = file.samplerate, file.frames
+        hop = max(1, rate // 2)
+        energy = np.array([float(np.sum(np.square(block, dtype=np.float64)))
+                           for block in _blocks(file, hop)])  # fmt: skip
+    window = min(len(energy), round(SECONDS * rate / hop))
+    sums = np.convolve(energy, np.ones(window), "valid")
+    start = int(np.argmax(sums)) * hop
+    return start, min(frames - start, round(SECONDS * rate))
+
+
+def _blocks(file: soundfile.SoundFile, hop: int) -> Iterator[Audio]:
+    yield from file.blocks(blocksize=hop, dtype="float32", always_2d=True)
+
+
+def _read(path: Path, start: int, length: int) -> Audio:
+    """An excerpt, always two channels and `length` samples (zeros beyond the end)."""
+    audio, _ = soundfile.read(path, start=start, frames=length, dtype="float32", always_2d=True)
+    audio = np.nan_to_num(audio[:, [0, -1]])
+    return np.pad(audio, ((0, length - len(audio)), (0, 0)))
+
+
+def cue_picture(reference: Audio, estimate: Audio, sample_rate: int, name: str) -> Markup:
+    """Interaural time and level difference over time, of reference and estimate."""
+    frame = max(1, round(0.1 * sample_rate))
+    cues = [interaural(audio, sample_rate, frame) for audio in (reference, estimate)]
+    active = _levels(reference, frame) > -40
+    audible = active & (_levels(estimate, frame) > -60)
+    time = (np.arange(len(active)) + 0.5) * frame / sample_rate
+    with svg.style():
+        figure = svg.new_figure(svg.COLUMN, 1.75)
+        for i, (axes, unit) in enumerate(zip(figure.subplots(2, 1, sharex=True), ("ITD (µs)", "ILD (dB)"),
+                                             strict=True)):  # fmt: skip
+            for cue, mask, colour, width in (
+                (cues[0][i], active, svg.MUTED, 2.4),
+                (cues[1][i], audible, svg.GREEN, 1.0),
+            ):
+                axes.plot(time, np.where(mask, cue, np.nan), color=colour, linewidth=width, marker=".",
+                          markersize=2)  # fmt: skip
+            axes.set_ylabel(unit)
+            axes.set_xlim(0, len(active) * frame / sample_rate)
+            axes.yaxis.set_label_coords(-0.13, 0.5)
+            low, high = axes.get_ylim()
+            least = 200.0 if i == 0 else 4.0  # a flat line must not look like a wild one
+            if high - low < least:
+                middle = (low + high) / 2
+                axes.set_ylim(middle - least / 2, middle + least / 2)
+        axes.set_xlabel("time in the excerpt (s)")
+        return svg.inline(figure, f"ITD and ILD over time: {name}. Broad grey line reference, thin line estimate.")
+
+
+def interaural(audio: Audio, sample_rate: int, frame: int) -> tuple[FloatArray, FloatArray]:
+    """ITD (µs, positive = left ear first) and ILD (dB, positive = left ear louder) of each frame.
+
+    A picture, not the score: plain normalised cross-correlation of 100–1500 Hz within ±1 ms.
+    """
+    band = signal.butter(2, [100, min(1500, 0.45 * sample_rate)], "bandpass", fs=sample_rate, output="sos")
+    low = signal.sosfiltfilt(band, audio.astype(np.float64), axis=0) if len(audio) > 60 else audio.astype(float)
+    frames = len(audio) // frame
+    limit = round(1e-3 * sample_rate)
+    left, right = (low[: frames * frame, i].reshape(frames, frame) for i in (0, 1))
+    lags = np.arange(-limit, limit + 1)
+    inner = slice(limit, frame - limit)
+    products = np.stack([np.sum(left[:, inner] * np.roll(right, -lag, axis=1)[:, inner], axis=1) for lag in lags], 1)
+    best = np.argmax(products, axis=1)
+    itd = np.array([_peak(row, int(k)) - limit for row, k in zip(products, best, strict=True)])
+    energy = [np.sum(np.square(audio[: frames * frame, i].reshape(frames, frame), dtype=float), 1) for i in (0, 1)]
+    ild = 10 * np.log10((energy[0] + 1e-12) / (energy[1] + 1e-12))
+    return itd / sample_rate * 1e6, ild
+
+
+def _peak(values: FloatArray, k: int) -> float:
+    """Place of the maximum between samples, by a parabola."""
+    if k in (0, len(values) - 1):
+        return float(k)
+    before, at, after = values[k - 1 : k + 2]
+    curve = before - 2 * at + after
+    return k + (0.5 * (before - after) / curve if curve < 0 else 0.0)
+
+
+def _levels(audio: Audio, frame: int) -> FloatArray:
+    """Level of each frame in dB relative to the loudest one."""
+    frames = len(audio) // frame
+    energy = np.sum(np.square(audio[: frames * frame], dtype=float).reshape(frames, -1), axis=1)
+    return np.asarray(10 * np.log10((energy + 1e-20) / (energy.max(initial=0) + 1e-20)))

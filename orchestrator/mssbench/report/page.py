@@ -1,0 +1,282 @@
+"""From numbers to the page: everything that the template shows, as plain values, and the template's environment."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from ..statistics import Estimate
+from . import answer as answers
+from . import figures, published
+from .analysis import SOURCES, Check, Difference, GainEffect, ScoreTable, Share, Speed, gains
+from .data import RunData, kind
+from .figures import SOURCE_NAMES, Panel
+from .listen import Listening
+from .metrics import DASH, ITD_LIMIT_US, Metric
+
+KINDS = {"model": "model", "reference": "reference separator", "probe": "probe"}
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything computed about a run, once, for the page and for the files."""
+
+    answer: list[str]
+    table: ScoreTable
+    models: list[Difference]
+    conditions: list[Difference]
+    shares: list[Share]
+    checks: list[Check]
+    gains: list[GainEffect]
+    speeds: list[Speed]
+
+
+def environment() -> jinja2.Environment:
+    """Templates of the report; everything that is not markup of ours is escaped."""
+    env = jinja2.Environment(
+        loader=jinja2.PackageLoader("mssbench.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.globals |= {"asset": asset, "dash": dash, "DASH": DASH}
+    env.filters |= {"p": p_value, "number": number}
+    return env
+
+
+def asset(name: str) -> Markup:
+    """A file of ours, put into the page as it is."""
+    return Markup((resources.files("mssbench.report") / "assets" / name).read_text(encoding="utf-8"))
+
+
+def dash(reason: str) -> Markup:
+    """A dash that says why there is no value, to a pointer and to a screen reader."""
+    return Markup('<span class="none" title="{0}"><span aria-hidden="true">–</span>'
+                  '<span class="sr">no value: {0}</span></span>').format(reason)  # fmt: skip
+
+
+def p_value(value: float) -> str:
+    if math.isnan(value):
+        return DASH
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def number(value: float | None, decimals: int = 2) -> str:
+    """For a table; see :meth:`Metric.format`."""
+    if value is None or math.isnan(value):
+        return DASH
+    return f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", "−")
+
+
+def render(
+    data: RunData, analysis: Analysis, listening: Listening | None, files: Sequence[tuple[str, Sequence[str]]]
+) -> str:
+    """The page."""
+    template = environment().get_template("report.html.j2")
+    return template.render(context(data, analysis, listening, files))
+
+
+def context(
+    data: RunData, analysis: Analysis, listening: Listening | None, files: Sequence[tuple[str, Sequence[str]]]
+) -> dict[str, Any]:
+    table = analysis.table
+    others = [metric for metric in data.metrics if metric not in data.headline]
+    return {
+        "data": data,
+        "record": data.record,
+        "config": data.record.config,
+        "kinds": KINDS,
+        "kind": kind,
+        "question": answers.QUESTION,
+        "answer": analysis.answer,
+        "totals": data.totals(),
+        "headline": data.headline,
+        "others": others,
+        "conditions_shown": [c for c in figures.MARKS if c in data.conditions],
+        "overview": figures.overview(data, table) if data.compared else [],
+        "tables": [_results(data, table, condition, data.headline) for condition in data.conditions],
+        "other_tables": [_results(data, table, condition, others) for condition in data.conditions] if others else [],
+        "by_stem": _by_stem(data, table),
+        "pairs": figures.stereo_binaural(data) if data.compared else [],
+        "condition_differences": analysis.conditions,
+        "shares": _shares(data, analysis.shares),
+        "itd_limit": ITD_LIMIT_US,
+        "itd_label": next((metric.label for metric in data.headline if metric.role == "itd"), ""),
+        "models": analysis.models,
+        "polar": _polar(data),
+        "scatter": figures.spatial_residual(data),
+        "rows_json": _rows_json(data),
+        "listening": listening,
+        "published": published.beside(data, table),
+        "published_metrics": published.metrics(),
+        "citation": published.CITATION,
+        "published_tracks": published.TRACKS,
+        "source_names": SOURCE_NAMES,
+        "sources": SOURCES,
+        "gain_effects": analysis.gains,
+        "gain_range": _gain_range(data),
+        "checks": analysis.checks,
+        "check_totals": {
+            "passed": sum(check.passed is True for check in analysis.checks),
+            "failed": sum(check.passed is False for check in analysis.checks),
+            "open": sum(check.passed is None for check in analysis.checks),
+        },
+        "speeds": analysis.speeds,
+        "failures": _failures(data),
+        "notes": _notes(data),
+        "files": files,
+        "cell": _cell,
+        "interval": _interval,
+        "metric_of": {metric.column: metric for metric in (*data.metrics, *published.metrics())},
+    }
+
+
+def _interval(metric: Metric, estimate: Estimate) -> str:
+    """``[1.0, 2.0]``, or nothing where there is no interval."""
+    if math.isnan(estimate.low):
+        return ""
+    return f"[{metric.format(estimate.low)}, {metric.format(estimate.high)}]"
+
+
+def _cell(metric: Metric, value: float | None, reason: str = "not in this run") -> str | Markup:
+    if value is None or math.isnan(value):
+        return dash(reason)
+    return metric.format(value)
+
+
+def _results(data: RunData, table: ScoreTable, condition: str, metrics: Sequence[Metric]) -> dict[str, Any]:
+    """One table in the paper's shape."""
+    groups = []
+    for separator in data.separators:
+        rows = []
+        for source in SOURCES:
+            counts = data.counts(None, condition, separator.name, source)
+            cells = []
+            for metric in metrics:
+                score = table.get(condition, separator.name, source, metric)
+                if score.estimate.n == 0:
+                    text: str | Markup = dash(_why_empty(data, metric, condition, score.counts.text))
+                    cells.append({"value": text, "interval": "", "n": ""})
+                    continue
+                # The row says how many stems there are; a metric says so where it rests on fewer.
+                scored = counts.expected - counts.failed - counts.pending
+                cells.append({
+                    "value": metric.format(score.estimate.value),
+                    "interval": _interval(metric, score.estimate),
+                    "n": f"n = {score.estimate.n}" if score.estimate.n != scored else "",
+                })  # fmt: skip
+            rows.append({"source": SOURCE_NAMES[source], "cells": cells, "counts": counts, "all": source == "all"})
+        groups.append({"separator": separator, "kind": kind(separator), "rows": rows})
+    return {"condition": condition, "metrics": metrics, "groups": groups}
+
+
+def _why_empty(data: RunData, metric: Metric, condition: str, missing: str) -> str:
+    index = data.conditions.index(condition)
+    if bool((data.status[index] != "pending").any()) and bool(_all_nan(data, metric, index)):
+        return f"{metric.label} is not defined in the {condition} condition"
+    return missing or "no value"
+
+
+def _all_nan(data: RunData, metric: Metric, index: int) -> bool:
+    values = data.values[metric.column][index]
+    scored = (data.status[index] == "ok") | (data.status[index] == "undefined")
+    return bool(scored.any()) and bool((values[scored] != values[scored]).all())
+
+
+def _by_stem(data: RunData, table: ScoreTable) -> list[dict[str, Any]]:
+    if not data.compared:
+        return []
+    open_ones = data.headline
+    rest = [metric for metric in data.metrics if metric not in open_ones]
+    return [
+        {"metric": metric, "panels": figures.by_stem(data, table, metric), "open": metric in open_ones}
+        for metric in (*open_ones, *rest)
+    ]
+
+
+def _polar(data: RunData) -> list[tuple[Metric, list[Panel]]]:
+    wanted = [metric for metric in data.headline if metric.role in ("itd", "ild")]
+    wanted += [metric for metric in data.metrics if metric.column == "azimuth_error_deg"]
+    found = [(metric, figures.against_azimuth(data, metric)) for metric in wanted]
+    return [(metric, panels) for metric, panels in found if panels]
+
+
+def _shares(data: RunData, shares: Sequence[Share]) -> list[dict[str, Any]]:
+    by_key = {(share.condition, share.separator, share.source): share for share in shares}
+    return [
+        {
+            "condition": condition,
+            "separator": separator.name,
+            "shares": [by_key[condition, separator.name, source].estimate for source in SOURCES],
+        }
+        for condition in data.conditions
+        for separator in data.compared
+        if shares
+    ]
+
+
+def _gain_range(data: RunData) -> dict[str, tuple[float, float]]:
+    ranges = {}
+    for condition in data.conditions:
+        found = gains(data, condition)
+        if found:
+            ranges[condition] = (min(found), max(found))
+    return ranges
+
+
+def _failures(data: RunData) -> list[dict[str, Any]]:
+    """Failed and undefined stems, gathered by cell and reason."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for row in data.rows:
+        if row["status"] in ("failed", "undefined"):
+            key = (row["status"], row["condition"], row["separator"], row["title"], str(row.get("reason") or ""))
+            groups.setdefault(key, []).append(row["source"])
+    found = [
+        dict(zip(("status", "condition", "separator", "title", "reason"), key, strict=True)) | {"stems": stems}
+        for key, stems in groups.items()
+    ]
+    probes = {one.name for one in data.probes}
+    order = {"failed": 0, "undefined": 1}
+    return sorted(found, key=lambda f: (order[f["status"]], f["separator"] in probes))
+
+
+def _notes(data: RunData) -> list[tuple[str, int]]:
+    """What services said they changed, with the number of cells that said it."""
+    counted: dict[str, int] = {}
+    for outcome in data.outcomes.values():
+        for note in outcome.get("notes") or []:
+            counted[str(note)] = counted.get(str(note), 0) + 1
+    return sorted(counted.items())
+
+
+def _rows_json(data: RunData) -> Markup:
+    """The by-track table as JSON for the page's script. ``<`` is written so that no title can end the element."""
+    metrics = list(data.headline) + [m for m in data.metrics if m.column == "azimuth_error_deg"]
+    kinds = {one.name: kind(one) for one in data.separators}
+    rows = []
+    for row in data.rows:
+        scored = row["status"] in ("ok", "undefined")
+        values = [row.get(metric.column) if scored else None for metric in metrics]
+        rows.append([
+            row["condition"], row["separator"], row["title"], row["source"],
+            data.azimuth(row["title"], row["source"]) if row["condition"] == "binaural" else None,
+            *[None if v is None else round(float(v), 4) for v in values],
+            row["status"], str(row.get("reason") or ""),
+        ])  # fmt: skip
+    table = {
+        "metrics": [
+            {"label": m.title, "decimals": m.decimals, "better": m.better, "column": m.column} for m in metrics
+        ],
+        "kinds": kinds,
+        "rows": rows,
+    }
+    text = json.dumps(table, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))

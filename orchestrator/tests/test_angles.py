@@ -1,0 +1,90 @@
+"""Where stems are placed: drawn reproducibly, or taken from the authors' kind of table."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from pathlib import Path
+
+import pytest
+from mssbench.angles import CHOICES, draw_angles, read_angle_table
+from mssbench_service.errors import BadInput, NotFound
+from mssbench_service.tracks import STEMS
+
+ANGLES = {"vocals": 300, "bass": 10, "drums": 80, "other": 70}
+
+
+def write_table(path: Path, table: object) -> Path:
+    path.write_text(json.dumps(table), encoding="utf-8")
+    return path
+
+
+def test_the_choices_are_the_frontal_half_plane_in_tens_of_degrees() -> None:
+    assert CHOICES == (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 270, 280, 290, 300, 310, 320, 330, 340, 350)
+
+
+def test_drawn_angles_differ_from_stem_to_stem_and_come_from_the_choices() -> None:
+    for number in range(200):
+        drawn = draw_angles(f"track {number}", seed=1)
+        assert list(drawn) == list(STEMS)
+        assert len(set(drawn.values())) == 4
+        assert set(drawn.values()) <= set(CHOICES)
+
+
+def test_every_choice_is_drawn_about_equally_often() -> None:
+    counts = dict.fromkeys(CHOICES, 0)
+    for number in range(2000):
+        for angle in draw_angles(f"track {number}", seed=0).values():
+            counts[int(angle)] += 1
+    expected = 4 * 2000 / len(CHOICES)
+    assert all(abs(count - expected) < 0.25 * expected for count in counts.values()), counts
+
+
+def test_angles_depend_on_title_and_seed_alone() -> None:
+    assert draw_angles("a", 3) == draw_angles("a", 3)
+    assert draw_angles("a", 3) != draw_angles("a", 4)
+    assert draw_angles("a", 3) != draw_angles("b", 3)
+
+
+def test_a_title_has_the_same_angles_however_the_file_system_writes_its_accents() -> None:
+    assert draw_angles(unicodedata.normalize("NFD", "Café"), 0) == draw_angles("Caf\u00e9", 0)
+
+
+def test_the_authors_table_is_read_for_the_split_and_titles_asked(tmp_path: Path) -> None:
+    title = "Angels In Amplifiers - I'm Alright"
+    table = write_table(tmp_path / "angles.json", {"test": {title: ANGLES, "else": {}}, "train": {}})
+    assert read_angle_table(table, "test", [title]) == {title: {k: float(v) for k, v in ANGLES.items()}}
+
+
+def test_a_decomposed_title_finds_its_composed_entry(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "angles.json", {"test": {"Caf\u00e9": ANGLES}})
+    decomposed = unicodedata.normalize("NFD", "Café")
+    assert read_angle_table(table, "test", [decomposed])[decomposed]["vocals"] == 300.0
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ([], "has no 'test' table"),
+        ({"train": {}}, "has no 'test' table"),
+        ({"test": {"other title": ANGLES}}, "no angles for the test track 'title'"),
+        ({"test": {"title": {**ANGLES, "bass": "left"}}}, "'left' as angle of bass"),
+        ({"test": {"title": {k: v for k, v in ANGLES.items() if k != "bass"}}}, "None as angle of bass"),
+        ({"test": {"title": {**ANGLES, "bass": True}}}, "True as angle of bass"),
+        ({"test": {"title": {**ANGLES, "bass": float("nan")}}}, "nan as angle of bass"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_refused_by_name(tmp_path: Path, table: object, says: str) -> None:
+    path = write_table(tmp_path / "angles.json", table)
+    with pytest.raises(BadInput) as caught:
+        read_angle_table(path, "test", ["title"])
+    assert says in caught.value.detail
+    assert str(path) in caught.value.detail
+
+
+def test_a_missing_or_broken_table_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"angles\.json"):
+        read_angle_table(tmp_path / "angles.json", "test", [])
+    (tmp_path / "angles.json").write_bytes(b"\xff\xfe not json")
+    with pytest.raises(BadInput, match=r"angles\.json is not a readable JSON file"):
+        read_angle_table(tmp_path / "angles.json", "test", [])

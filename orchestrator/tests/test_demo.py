@@ -1,0 +1,226 @@
+"""The demo music is a well-formed dataset, the same every time, and sounds like four different things."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+import soundfile as sf
+from mssbench.demo import NOISE_FLOOR_DB, SAMPLE_RATE, SONGS, compose, song, write_demo
+from mssbench_service.errors import BadInput
+from mssbench_service.tracks import MIXTURE, STEMS, check_track, track_folders
+
+SECONDS = 4.0
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """Folder of the default four tracks, and how long writing took."""
+    out = tmp_path_factory.mktemp("demo")
+    started = time.perf_counter()
+    write_demo(out)
+    return out, time.perf_counter() - started
+
+
+@pytest.fixture(scope="module")
+def audio(demo):
+    """Every file as (samples, 2) in ±1, by title and name."""
+    out, _ = demo
+    return {
+        folder.name: {name: sf.read(str(folder / f"{name}.wav"))[0] for name in (MIXTURE, *STEMS)}
+        for folder in track_folders(out, "test")
+    }
+
+
+def level_db(signal) -> float:
+    return float(10 * np.log10(np.mean(np.square(signal))))
+
+
+def energy_below(signal, frequency: float) -> float:
+    """Share of the energy below `frequency` Hz."""
+    power = np.abs(np.fft.rfft(signal.mean(axis=1))) ** 2
+    frequencies = np.fft.rfftfreq(len(signal), 1 / SAMPLE_RATE)
+    return float(power[frequencies < frequency].sum() / power.sum())
+
+
+def centroid(signal) -> float:
+    """Centre of the amplitude spectrum, Hz."""
+    spectrum = np.abs(np.fft.rfft(signal.mean(axis=1)))
+    return float(np.sum(spectrum * np.fft.rfftfreq(len(signal), 1 / SAMPLE_RATE)) / np.sum(spectrum))
+
+
+def frame_levels_db(signal, seconds: float):
+    size = round(seconds * SAMPLE_RATE)
+    frames = signal[: len(signal) // size * size].reshape(-1, size, 2)
+    return 10 * np.log10(np.mean(frames**2, axis=(1, 2)))
+
+
+def dynamics_db(signal) -> float:
+    """How far loud and quiet moments of 10 ms lie apart, but for the fades."""
+    quiet, loud = np.percentile(frame_levels_db(signal[:-SAMPLE_RATE], 0.01), [10, 95])
+    return float(loud - quiet)
+
+
+def test_it_has_the_layout_of_musdb(demo):
+    out, _ = demo
+    folders = track_folders(out, "test")
+    assert len(folders) == 4
+    for folder in folders:
+        track = check_track(folder)
+        assert (track.sample_rate, track.seconds) == (44100, 12.0)
+        assert sorted(path.name for path in folder.iterdir()) == sorted(
+            f"{name}.wav" for name in (MIXTURE, *STEMS)
+        )
+        assert {sf.info(str(path)).subtype for path in folder.iterdir()} == {"PCM_16"}
+
+
+def test_writing_it_takes_seconds(demo):
+    _, seconds = demo
+    assert seconds < 20  # 4 on an idle machine
+
+
+def test_titles_are_as_awkward_as_real_ones(demo):
+    titles = "".join(folder.name for folder in track_folders(demo[0], "test"))
+    assert all(letter in titles for letter in "'&[](")
+    assert not titles.isascii()
+
+
+def test_the_stems_sum_to_the_mixture_to_the_last_bit(demo):
+    for folder in track_folders(demo[0], "test"):
+        stems = [sf.read(str(folder / f"{stem}.wav"), dtype="int16")[0].astype(int) for stem in STEMS]
+        mixture, _ = sf.read(str(folder / "mixture.wav"), dtype="int16")
+        assert np.array_equal(sum(stems), mixture)
+
+
+def test_nothing_clips_and_nothing_is_faint(audio):
+    for files in audio.values():
+        peaks = {name: np.max(np.abs(signal)) for name, signal in files.items()}
+        assert max(peaks.values()) < 0.9
+        assert peaks[MIXTURE] > 0.5
+        for stem in STEMS:
+            assert -32 < level_db(files[stem]) < -12
+
+
+def test_every_stem_is_in_its_register(audio):
+    for files in audio.values():
+        assert energy_below(files["bass"], 500) > 0.95
+        assert 0.2 < energy_below(files["drums"], 150) < 0.98
+        assert energy_below(files["vocals"], 150) < 0.02
+        assert energy_below(files["other"], 100) < 0.01
+        assert centroid(files["drums"]) > 4000 > centroid(files["bass"])
+
+
+def test_drums_are_transient_and_pads_are_not(audio):
+    for files in audio.values():
+        assert dynamics_db(files["drums"]) > dynamics_db(files["other"]) + 10
+
+
+def test_the_voice_pauses(audio):
+    for files in audio.values():
+        levels = frame_levels_db(files["vocals"], 0.05)
+        assert 0.03 < np.mean(levels < levels.max() - 25) < 0.6
+
+
+def test_the_stereo_image_is_wide_where_it_should_be(audio):
+    for files in audio.values():
+        width = {stem: 1 - np.corrcoef(files[stem].T)[0, 1] for stem in STEMS}
+        assert width["other"] > 0.3
+        assert width["bass"] < 0.02
+        assert 0.01 < width["vocals"] < 0.2
+
+
+def test_the_noise_floor_is_where_it_should_be(audio):
+    for files in audio.values():
+        # The songs fade in and out; at the last few samples the noise is alone.
+        endings = np.concatenate([files[stem][-60:] for stem in STEMS])
+        assert level_db(endings) == pytest.approx(NOISE_FLOOR_DB, abs=2)
+
+
+def test_the_tracks_are_different_songs(audio):
+    mixtures = [files[MIXTURE][:, 0] for files in audio.values()]
+    for i, first in enumerate(mixtures):
+        for second in mixtures[:i]:
+            assert abs(np.corrcoef(first, second)[0, 1]) < 0.3
+    assert len({(song.tempo, song.tonic, song.groove) for song in SONGS}) == 4
+
+
+def test_the_same_arguments_give_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        write_demo(tmp_path / name, tracks=1, seconds=SECONDS)
+    (folder,) = track_folders(tmp_path / "a", "test")
+    for path in folder.iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / "test" / folder.name / path.name).read_bytes()
+
+
+def test_another_seed_plays_something_else():
+    first, second = (compose(SONGS[0], SECONDS, seed) for seed in (1, 2))
+    for name in first:
+        assert not np.array_equal(first[name], second[name])
+
+
+def test_a_track_that_is_there_is_not_touched(tmp_path):
+    (folder,) = write_demo(tmp_path, tracks=1, seconds=1)
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    inode = folder.stat().st_ino
+    write_demo(tmp_path, tracks=1, seconds=1)
+    assert folder.stat().st_ino == inode
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("damage", ["missing", "changed", "truncated"])
+def test_a_track_that_is_damaged_is_written_again(tmp_path, damage):
+    (folder,) = write_demo(tmp_path, tracks=1, seconds=1)
+    path = folder / "bass.wav"
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(content[:-1] + b"\x55" if damage == "changed" else content[:-100])
+    write_demo(tmp_path, tracks=1, seconds=1)
+    assert path.read_bytes() == content
+    assert list(tmp_path.rglob(".tmp-*")) == []
+
+
+def test_a_track_does_not_depend_on_how_many_are_written(tmp_path):
+    write_demo(tmp_path / "one", tracks=1, seconds=1)
+    write_demo(tmp_path / "two", tracks=2, seconds=1)
+    (folder,) = track_folders(tmp_path / "one", "test")
+    for path in folder.iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / "test" / folder.name / path.name).read_bytes()
+
+
+def test_there_are_as_many_songs_as_one_likes(tmp_path):
+    folders = write_demo(tmp_path, tracks=7, seconds=1)
+    assert len(set(folders)) == 7
+    assert [folder.name for folder in folders] == [song(index).title for index in range(7)]
+    for folder in folders:
+        check_track(folder)
+
+
+@pytest.mark.parametrize("seconds", [1.0, 2.5, 31.7])
+def test_any_length_can_be_played(seconds):
+    for audio in compose(SONGS[2], seconds, 5).values():
+        assert audio.shape == (round(seconds * SAMPLE_RATE), 2)
+        assert audio.any(axis=0).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"tracks": 0}, "0 demo tracks"),
+        ({"seconds": 0.5}, "0.5 s"),
+        ({"seconds": float("nan")}, "nan s"),
+        ({"seconds": float("inf")}, "inf s"),
+    ],
+)
+def test_nonsense_is_refused(tmp_path, arguments, complaint):
+    with pytest.raises(BadInput, match=complaint):
+        write_demo(tmp_path, **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_way_is_named(tmp_path):
+    (tmp_path / "test").write_text("in the way")
+    with pytest.raises(BadInput, match="cannot create the folder"):
+        write_demo(tmp_path, tracks=1, seconds=1)

@@ -1,0 +1,159 @@
+"""RQ on a real Redis: the run directory decides, Redis only queues; whatever gets lost is put back."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mssbench.config import RunConfig
+from mssbench.embedded import embedded_redis
+from mssbench.launch import prepare, progress_of
+from mssbench.queues import (
+    MAX_DEATHS,
+    connect,
+    enqueue,
+    job_id,
+    queue_names,
+    queue_of,
+    reconcile,
+    serve_queue,
+    worker_is_alive,
+)
+from mssbench.runtime import make_runtime
+from mssbench.steps import Run, Task, perform
+from mssbench.store import Workspace
+from mssbench_service.errors import BadInput, Unreachable
+from redis import Redis
+from rq import Queue
+from rq.job import Job, JobStatus
+from rq.serializers import JSONSerializer
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with embedded_redis() as url:
+        yield url
+
+
+@pytest.fixture
+def connection(url: str) -> Iterator[Redis]:
+    connection = connect(url)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def run(workspace: Path) -> Run:
+    config = RunConfig(dataset="music", separators=["oracle-identity", "oracle-irm"])
+    return prepare(config, Workspace(workspace), make_runtime(workspace), run_id="mine")
+
+
+def queued(connection: Redis, name: str) -> list[str]:
+    return Queue(name, connection=connection, serializer=JSONSerializer).job_ids
+
+
+def test_at_first_tracks_are_rendered_and_stereo_is_separated(run: Run, connection: Redis) -> None:
+    assert reconcile(run, connection) == 2 + 2 * 2
+    assert len(queued(connection, "render")) == 2
+    assert len(queued(connection, "separate-oracle")) == 4
+    assert queued(connection, "evaluate") == []
+
+
+def test_nothing_is_queued_twice(run: Run, connection: Redis) -> None:
+    for _ in range(3):
+        reconcile(run, connection)
+    task = next(iter(run.open_tasks()))
+    enqueue(run, task, connection)
+    names = [job for name in queue_names() for job in queued(connection, name)]
+    assert len(names) == len(set(names)) == 6
+
+
+def test_a_redis_that_lost_its_data_is_filled_again(run: Run, connection: Redis) -> None:
+    reconcile(run, connection)
+    connection.flushall()
+    reconcile(run, connection)
+    assert len(queued(connection, "render")) == 2
+    assert len(queued(connection, "separate-oracle")) == 4
+
+
+def test_what_is_done_is_not_queued(run: Run, connection: Redis) -> None:
+    done = [task for task in run.open_tasks() if task.step == "separate"]
+    for task in done:
+        perform(run, task)
+    reconcile(run, connection)
+    assert queued(connection, "separate-oracle") == []
+    assert len(queued(connection, "evaluate")) == len(done) == 4
+
+
+def test_job_ids_are_what_rq_allows_and_differ_by_run_and_task(run: Run) -> None:
+    tasks = [Task("separate", title, "stereo", "s") for title in ("a", "é & [x]", "a/b")]
+    ids = {job_id(name, task) for name in ("one", "two") for task in tasks}
+    assert len(ids) == 6
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]+", value) for value in ids)
+
+
+def test_each_separator_service_has_a_queue_of_its_own(run: Run) -> None:
+    title = run.record.tracks[0].title
+    assert queue_of(run, Task("separate", title, "stereo", "oracle-irm")) == "separate-oracle"
+    assert queue_of(run, Task("render", title)) == "render"
+
+
+def test_jobs_are_json_and_hold_no_audio(run: Run, connection: Redis) -> None:
+    reconcile(run, connection)
+    job = Job.fetch(queued(connection, "separate-oracle")[0], connection, serializer=JSONSerializer)
+    assert set(job.kwargs) == {"run_id", "task"}
+    assert len(job.to_dict()["data"]) < 2000
+    assert job.timeout > 3600
+
+
+def test_a_task_that_keeps_killing_its_worker_is_given_up_and_recorded(run: Run, connection: Redis) -> None:
+    task = next(task for task in run.open_tasks() if task.step == "separate")
+    for _ in range(MAX_DEATHS):
+        reconcile(run, connection)
+        job = Job.fetch(job_id("mine", task), connection, serializer=JSONSerializer)
+        job.set_status(JobStatus.FAILED)
+    reconcile(run, connection)
+    outcome = run.store.outcome(task.cell)
+    assert outcome is not None
+    assert "the worker died 3 times" in outcome["detail"]
+    assert task not in set(run.open_tasks())
+
+
+def start_worker(queue: str, url: str, root: Path) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"MSSBENCH_DATA_ROOT": str(root), "OPENBLAS_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "mssbench", "worker", queue, "--redis", url], env=environment
+    )
+
+
+def test_workers_carry_every_cell_to_its_end_by_themselves(run: Run, url: str, connection: Redis) -> None:
+    """Each job queues what it unlocked: nobody has to look after the run while nothing goes wrong."""
+    reconcile(run, connection)
+    workers = [start_worker(name, url, run.runtime.root.root) for name in queue_names()]
+    deadline = time.monotonic() + 120
+    while not progress_of(run).complete and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert worker_is_alive(connection)
+    for worker in workers:
+        worker.send_signal(signal.SIGTERM)
+    assert [worker.wait(timeout=60) for worker in workers] == [0, 0, 0]
+    assert progress_of(run).complete
+    assert progress_of(run).failed == 0
+    assert not worker_is_alive(connection)
+    assert connection.keys("rq:job:*") == [], "Redis keeps nothing of what is done"
+
+
+def test_an_unknown_queue_and_an_absent_redis_are_refused(connection: Redis) -> None:
+    with pytest.raises(BadInput, match="unknown queue 'nothing'"):
+        serve_queue("nothing", connection)
+    with pytest.raises(Unreachable, match="does not answer"):
+        connect("redis://127.0.0.1:1/0")
+    with pytest.raises(BadInput, match="is not a Redis URL"):
+        connect("nonsense")

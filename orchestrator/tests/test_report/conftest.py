@@ -1,0 +1,178 @@
+"""A synthetic run directory, as the store writes it, with every kind of trouble in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from mssbench.config import RunConfig
+from mssbench.store import Cell, RunRecord, RunStore, SeparatorRecord, TrackRecord
+from mssbench_service.tracks import MIXTURE, STEMS
+from mssbench_service.wire import Expectation, HrirInfo
+
+MARKUP = "<script>alert(1)</script> & \"Røck\" 'n' <b>Roll</b> $x_1$ </script>"
+"""A title that must stay text wherever it goes (without a slash, which no folder name has)."""
+TITLE = MARKUP.replace("/", "∕")  # noqa: RUF001 - looks like a slash, is none
+
+RATE = 8000
+
+MakeRun = Callable[..., Path]
+
+
+def separators(models: int = 2) -> list[SeparatorRecord]:
+    found = [
+        SeparatorRecord(f"model-{i}", f"synthetic model {i}", service=f"service{i}") for i in range(models)
+    ]
+    found += [
+        SeparatorRecord("irm", "ideal ratio mask", needs_references=True, service="oracle"),
+        SeparatorRecord(
+            "identity",
+            "probe: the true stems",
+            needs_references=True,
+            expected=[
+                Expectation("SSR", 79.99, 80.01, why="the image is the true one"),
+                Expectation("paper_SSR", 79.99, 80.01, "binaural", "the image is the true one"),
+            ],
+            service="oracle",
+        ),
+        SeparatorRecord(
+            "absent", "", service="absent", status="unavailable", reason="weights are missing: <i>"
+        ),
+    ]
+    return found
+
+
+@pytest.fixture(scope="session")
+def make_run(tmp_path_factory: pytest.TempPathFactory) -> MakeRun:
+    """make_run(tracks=…, models=…, audio=…, pending=…, later=…, gain=…) → run directory."""
+
+    def make(
+        tracks: int = 4,
+        models: int = 2,
+        audio: bool = False,
+        pending: bool = False,
+        later: bool = False,
+        gain: float = 1.0,
+        conditions: tuple[str, ...] = ("stereo", "binaural"),
+        probe_score: float = 80.0,
+        trouble: bool = True,
+    ) -> Path:
+        root = tmp_path_factory.mktemp("workspace")
+        run_id = "demo-0123456789"
+        store = RunStore(root / "runs" / run_id)
+        titles = [TITLE, *[f"Artist {i} - Song {i}" for i in range(1, tracks)]]
+        rng = np.random.default_rng(1)
+        angles = [0, 10, 30, 60, 90, 270, 300, 330, 350]
+        record = RunRecord(
+            id=run_id,
+            created="2025-01-02T03:04:05+00:00",
+            command="mssbench run --dataset data/demo --hrir sphere --seed 0 --separators 'model-0,irm'",
+            config=RunConfig(
+                "data/demo", conditions=list(conditions), profile="matched" if gain == 1 else "paper"
+            ),
+            tracks=[
+                TrackRecord(
+                    title,
+                    RATE * 10,
+                    RATE,
+                    f"data/demo/test/{i}",
+                    {c: f"data/{c}/{i}" for c in conditions},
+                    {s: float(a) for s, a in zip(STEMS, rng.choice(angles, 4, replace=False), strict=True)},
+                )
+                for i, title in enumerate(titles)
+            ],
+            separators=separators(models),
+            hrir=HrirInfo("sphere", "0" * 64, 44100, 256, [float(a) for a in range(0, 360, 5)], 700.0, 20.0),
+            versions={"mssbench": "0.1.0", "python": "3.11"},
+            machine={"system": "synthetic", "cores": "2"},
+        )
+        store.save(record)
+        if audio:
+            for i in range(min(tracks, 2)):
+                for c in conditions:
+                    _write_audio(root / "data" / c / str(i), (MIXTURE, *STEMS), rng)
+        for cell in record.cells():
+            index = titles.index(cell.title)
+            if pending and index == tracks - 1:
+                continue
+            if trouble and cell.separator == "model-1" and index == 1 and cell.condition == conditions[-1]:
+                store.save_error(cell, "separate", "step-failed", "the model ran out of <luck>")
+                continue
+            rows = [_row(rng, cell, stem, later, gain, probe_score) for stem in STEMS]
+            if trouble and cell.separator == "model-0" and index == 0:
+                rows[2] |= {
+                    "paper_diff_ITD": None,
+                    "status": "undefined",
+                    "reason": "paper_diff_ITD: no frame",
+                }
+                rows[3] |= {"status": "failed", "reason": "the estimate is silent", "SSR": -99.0}
+            store.save_result(
+                cell,
+                {
+                    "rows": rows,
+                    "mixture_gain": gain if cell.condition == "binaural" else 1.0,
+                    "device": "cpu",
+                    "notes": ["resampled from 8000 Hz"] if cell.separator == "model-0" else [],
+                    "seconds": {"separate": 2.0, "evaluate": 1.0},
+                    "audio_seconds": 10.0,
+                },
+            )
+            if audio and index < 2:
+                _write_audio(store.estimates(cell), STEMS, rng)
+        return store.folder
+
+    return make
+
+
+def _row(
+    rng: np.random.Generator, cell: Cell, stem: str, later: bool, gain: float, probe_score: float
+) -> dict[str, Any]:
+    binaural = cell.condition == "binaural"
+    if cell.separator == "identity":
+        ssr, srr, itd, ild = probe_score, 80.0, 0.0, 0.0
+    else:
+        skill = {"irm": 4.0}.get(
+            cell.separator, float(cell.separator[-1]) if cell.separator[-1].isdigit() else 0
+        )
+        ssr = 18 + skill - 8 * binaural + 2 * rng.standard_normal()
+        srr = 7 + skill - binaural + 2 * rng.standard_normal()
+        itd = 22.68 * rng.integers(0, 20 if stem == "bass" else 6) * (1 if binaural else rng.integers(0, 2))
+        ild = abs(rng.standard_normal()) * (0.5 if binaural else 0.1)
+    row: dict[str, Any] = {
+        "title": cell.title,
+        "source": stem,
+        "SSR": float(ssr),
+        "SRR": float(srr),
+        "paper_SSR": float(min(ssr, 9.54)) if gain != 1 and binaural else float(ssr),
+        "paper_SRR": float(srr),
+        "paper_cost": 1.5,
+        "paper_shift": [[0, 0], [0, 0]],
+        "paper_scale": [[1.0, 0.0], [0.0, 1.0]],
+        "paper_diff_ITD": float(itd),
+        "paper_diff_ILD": float(ild),
+        "valid_frames": 20,
+        "status": "ok",
+        "reason": "",
+    }
+    if later:
+        row |= {"d_itd_us": float(itd) / 3, "d_ild_db": float(ild) * 2, "d_ic": float(ild) / 10,
+                "azimuth_error_deg": float(itd) / 10 if binaural else None, "azimuth_deg": 10.0, "level_db": -0.2,
+                "SDR": float(srr), "ISR": float(ssr), "SIR": float(srr) + 5, "SAR": float(srr) + 1,
+                "SI_SDR": float(srr) - 1}  # fmt: skip
+    return row
+
+
+def _write_audio(folder: Path, names: tuple[str, ...], rng: np.random.Generator) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        audio = 0.2 * rng.standard_normal((RATE * 10, 2)).cumsum(axis=0) / 50
+        soundfile.write(folder / f"{name}.wav", audio.astype(np.float32), RATE, subtype="FLOAT")
+
+
+def as_dict(value: Any) -> dict[str, Any]:
+    return asdict(value)

@@ -1,0 +1,205 @@
+"""A step is the same in this process and in a service: same results, same errors, over a real server."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mssbench.registry import Registry, Service, load_registry
+from mssbench.runtime import InProcess, OverHttp, Runtime, make_runtime
+from mssbench_service.errors import (
+    BadInput,
+    BadOutput,
+    BenchError,
+    Busy,
+    NotFound,
+    StepFailed,
+    TooLarge,
+    Unavailable,
+    Unreachable,
+)
+from mssbench_service.files import DataRoot
+from mssbench_service.wire import EvaluateRequest, HrirRequest, RenderRequest, SeparateRequest
+
+MODULES = {"synth": "synth_service", "evaluator": "evaluator_service", "oracle": "oracle_service"}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def over_http(workspace: Path) -> Iterator[Runtime]:
+    """All three services as real servers over the workspace."""
+    with contextlib.ExitStack() as stack:
+        urls = {}
+        for name, module in MODULES.items():
+            port = free_port()
+            urls[name] = f"http://127.0.0.1:{port}"
+            command = [sys.executable, "-m", "uvicorn", f"{module}.app:app", "--port", str(port)]
+            environment = os.environ | {"MSSBENCH_DATA_ROOT": str(workspace)}
+            process = subprocess.Popen(
+                command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+        for url in urls.values():
+            wait_for(f"{url}/health")
+        tools = {name: Service(name, MODULES[name], urls[name]) for name in ("synth", "evaluator")}
+        oracle = Service("oracle", "oracle_service", urls["oracle"])
+        transport = OverHttp(timeout=60)
+        stack.callback(transport.close)
+        yield Runtime(transport, Registry(tools, {"oracle": oracle}), DataRoot(workspace))
+
+
+def wait_for(url: str) -> None:
+    for _ in range(300):
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"{url} did not become ready")
+
+
+def in_process(root: Path) -> Runtime:
+    return Runtime(InProcess(DataRoot(root)), load_registry(), DataRoot(root))
+
+
+def test_every_step_gives_the_same_over_http_as_in_process(workspace: Path, over_http: Runtime) -> None:
+    local = in_process(workspace)
+    track = f"music/test/{sorted(p.name for p in (workspace / 'music/test').iterdir())[0]}"
+    angles = {"vocals": 30.0, "drums": 90.0, "bass": 270.0, "other": 0.0}
+    assert over_http.describe_hrir(HrirRequest("sphere")) == local.describe_hrir(HrirRequest("sphere"))
+    results = {}
+    for name, runtime in (("local", local), ("http", over_http)):
+        rendered = runtime.render(RenderRequest(track, f"{name}/rendered", "sphere", angles))
+        separated = runtime.separate(
+            "oracle",
+            SeparateRequest(f"{name}/rendered/mixture.wav", f"{name}/out", "oracle-irm", f"{name}/rendered"),
+        )
+        scores = runtime.evaluate(EvaluateRequest(f"{name}/rendered", f"{name}/out"))
+        results[name] = (rendered.mixture_gain, separated.samples, json.dumps(scores.rows)[:200])
+        assert [row["source"] for row in scores.rows] == ["vocals", "drums", "bass", "other"]
+    for one, other in zip(
+        sorted((workspace / "local").rglob("*.wav")), sorted((workspace / "http").rglob("*.wav")), strict=True
+    ):
+        assert one.read_bytes() == other.read_bytes(), one.name
+    assert results["local"][:2] == results["http"][:2]
+
+
+def test_what_is_offered_is_the_same_over_http_as_in_process(workspace: Path, over_http: Runtime) -> None:
+    assert over_http.availability() == in_process(workspace).availability()
+
+
+@pytest.mark.parametrize(
+    ("request_", "kind", "says"),
+    [
+        (HrirRequest("nowhere.sofa"), NotFound, "'nowhere.sofa' does not exist under the data root"),
+        (HrirRequest("../x"), BadInput, "leads outside the data root"),
+        (HrirRequest("music"), BadInput, "music"),
+    ],
+)
+def test_an_error_is_the_same_class_and_words_over_http(
+    workspace: Path, over_http: Runtime, request_: HrirRequest, kind: type[BenchError], says: str
+) -> None:
+    for runtime in (in_process(workspace), over_http):
+        with pytest.raises(kind) as caught:
+            runtime.describe_hrir(request_)
+        assert says in caught.value.detail
+    assert str(workspace) not in caught.value.detail, "a path of the server leaked"
+
+
+@contextlib.contextmanager
+def server_that_answers(
+    status: int, body: bytes, content_type: str = "application/json"
+) -> Iterator[Runtime]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    synth = Service("synth", "synth_service", f"http://127.0.0.1:{server.server_address[1]}")
+    transport = OverHttp(timeout=5)
+    try:
+        yield Runtime(transport, Registry({"synth": synth}, {}), DataRoot(Path.cwd()))
+    finally:
+        transport.close()
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (200, b"<html>", BadOutput),
+        (200, b"[]", BadOutput),
+        (200, b'{"name": "x"}', BadOutput),
+        (502, b"<html>bad gateway", Unavailable),
+        (500, b"oops", StepFailed),
+        (404, b"{}", NotFound),
+        (413, b'{"title": "too big"}', TooLarge),
+        (418, b"[1]", BadInput),
+        (503, json.dumps(Busy("later", retry_after=7).to_problem()).encode(), Busy),
+    ],
+)
+def test_garbage_and_problems_from_a_service_become_errors_of_the_family(
+    status: int, body: bytes, kind: type[BenchError]
+) -> None:
+    with server_that_answers(status, body) as runtime, pytest.raises(kind) as caught:
+        runtime.describe_hrir(HrirRequest("sphere"))
+    assert type(caught.value) is kind
+
+
+def test_a_service_that_is_not_there_is_unreachable() -> None:
+    nowhere = Service("synth", "synth_service", f"http://127.0.0.1:{free_port()}")
+    transport = OverHttp(timeout=5)
+    runtime = Runtime(transport, Registry({"synth": nowhere}, {"gone": nowhere}), DataRoot(Path.cwd()))
+    with pytest.raises(Unreachable, match=r"synth at .* does not answer"):
+        runtime.describe_hrir(HrirRequest("sphere"))
+    assert "does not answer" in runtime.availability()[0].reason
+    transport.close()
+
+
+def test_a_package_that_is_not_installed_is_unavailable_with_its_reason(tmp_path: Path) -> None:
+    absent = Registry({}, {"absent": Service("absent", "no_such_package", "")})
+    runtime = Runtime(InProcess(DataRoot(tmp_path)), absent, DataRoot(tmp_path))
+    (found,) = runtime.availability()
+    assert found.separators == []
+    assert "no_such_package" in found.reason
+
+
+def test_an_unknown_transport_and_a_broken_registration_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="unknown transport 'pigeon'"):
+        make_runtime(tmp_path, "pigeon")
+    (tmp_path / "services.toml").write_text("[tools]\nsynth = 3\n")
+    with pytest.raises(BadInput, match=r"services\.toml is not a list of services"):
+        load_registry(tmp_path / "services.toml")
+
+
+def test_a_services_url_can_be_set_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MSSBENCH_URL_ORACLE", "http://elsewhere:1/")
+    assert load_registry().separators["oracle"].url == "http://elsewhere:1"

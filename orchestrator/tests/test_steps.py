@@ -1,0 +1,144 @@
+"""What a step does when things go wrong: an error of its own cells, another try, never a lost row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mssbench.config import RunConfig
+from mssbench.inline import run_inline
+from mssbench.launch import prepare, progress_of
+from mssbench.runtime import Runtime, make_runtime
+from mssbench.steps import Run, Task, perform, perform_patiently
+from mssbench.store import Workspace
+from mssbench_service.errors import BadInput, Busy, StepFailed, Unavailable
+from mssbench_service.wire import EvaluateResult
+
+
+class Faulty:
+    """A transport that fails on chosen calls and otherwise passes them on."""
+
+    def __init__(self, transport: object, faults: dict[str, list[Exception | object]]) -> None:
+        self.transport, self.faults, self.calls = transport, faults, []
+
+    def call(self, service, step, request, result):
+        self.calls.append(step)
+        fault = self.faults.get(step, [])
+        if fault:
+            answer = fault.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            if answer is not None:
+                return answer
+        return self.transport.call(service, step, request, result)
+
+    def info(self, service):
+        return self.transport.info(service)
+
+
+@pytest.fixture
+def make_run(workspace: Path):
+    def make(**faults: list[Exception | object]) -> tuple[Run, Faulty]:
+        runtime = make_runtime(workspace)
+        transport = Faulty(runtime.transport, faults)
+        faulty = Runtime(transport, runtime.registry, runtime.root)
+        config = RunConfig(dataset="music", separators=["oracle-identity", "oracle-irm"], tracks=1)
+        return prepare(config, Workspace(workspace), faulty), transport
+
+    return make
+
+
+def finish(run: Run) -> None:
+    run_inline(run, lambda: None)
+    assert progress_of(run).complete
+
+
+def outcomes(run: Run) -> list[str]:
+    return [outcome.get("code", "ok") for outcome in map(run.store.outcome, run.record.cells()) if outcome]
+
+
+def test_a_failed_rendering_ends_the_binaural_cells_of_its_track_alone(make_run) -> None:
+    run, _ = make_run(render=[BadInput("drums.wav is damaged")])
+    finish(run)
+    for cell in run.record.cells():
+        outcome = run.store.outcome(cell)
+        if cell.condition == "binaural":
+            assert (outcome["step"], outcome["code"], outcome["detail"]) == (
+                "render",
+                "bad-input",
+                "drums.wav is damaged",
+            )
+        else:
+            assert "rows" in outcome
+
+
+@pytest.mark.parametrize("step", ["separate", "evaluate"])
+def test_a_failed_step_ends_its_own_cell_alone(make_run, step) -> None:
+    run, _ = make_run(**{step: [StepFailed("the model broke")]})
+    finish(run)
+    assert sorted(outcomes(run)) == ["ok", "ok", "ok", "step-failed"]
+
+
+def test_an_error_that_nobody_foresaw_is_recorded_like_any_other(make_run) -> None:
+    run, _ = make_run(separate=[ZeroDivisionError("1/0")])
+    finish(run)
+    details = [
+        outcome["detail"] for outcome in map(run.store.outcome, run.record.cells()) if "detail" in outcome
+    ]
+    assert details == ["ZeroDivisionError: 1/0"]
+
+
+def test_a_success_that_left_no_stems_is_a_failure(make_run) -> None:
+    run, _ = make_run(separate=["done, believe me"])
+    finish(run)
+    assert sorted(outcomes(run)) == ["bad-output", "ok", "ok", "ok"]
+
+
+def test_scores_of_the_wrong_stems_are_a_failure(make_run) -> None:
+    run, _ = make_run(evaluate=[EvaluateResult([{"source": "vocals"}], 0.1)])
+    finish(run)
+    assert sorted(outcomes(run)) == ["bad-output", "ok", "ok", "ok"]
+
+
+def test_a_busy_service_is_asked_again_after_growing_pauses(make_run) -> None:
+    run, transport = make_run(separate=[Busy("full"), Busy("full"), Busy("full")])
+    task = next(task for task in run.open_tasks() if task.step == "separate")
+    slept: list[float] = []
+    perform_patiently(run, task, sleep=slept.append)
+    assert slept == sorted(slept)
+    assert len(slept) == 3
+    assert transport.calls.count("separate") == 4
+    assert run.store.separated(task.cell)
+
+
+def test_a_service_that_stays_away_ends_the_cell_with_its_reason(make_run) -> None:
+    run, _ = make_run(separate=[Busy("full")] * 3)
+    task = next(task for task in run.open_tasks() if task.step == "separate")
+    perform_patiently(run, task, pauses=(0.0, 0.0), sleep=lambda seconds: None)
+    assert run.store.outcome(task.cell)["code"] == "busy"
+
+
+def test_bad_input_is_never_asked_again(make_run) -> None:
+    run, transport = make_run(separate=[BadInput("five channels")])
+    task = next(task for task in run.open_tasks() if task.step == "separate")
+    perform_patiently(run, task, sleep=lambda seconds: pytest.fail("waited"))
+    assert transport.calls.count("separate") == 1
+
+
+def test_unavailable_alone_is_passed_on_and_nothing_recorded(make_run) -> None:
+    run, _ = make_run(separate=[Busy("full")])
+    task = next(task for task in run.open_tasks() if task.step == "separate")
+    with pytest.raises(Unavailable):
+        perform(run, task)
+    assert not run.store.ended(task.cell)
+
+
+def test_doing_a_task_again_does_nothing(make_run) -> None:
+    run, transport = make_run()
+    finish(run)
+    before = list(transport.calls)
+    for cell in run.record.cells():
+        for step in ("separate", "evaluate"):
+            perform(run, Task(step, cell.title, cell.condition, cell.separator))
+        perform(run, Task("render", cell.title))
+    assert transport.calls == before

@@ -1,0 +1,126 @@
+"""The run directory: what is in it can be trusted, and names stay inside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from mssbench.config import RunConfig
+from mssbench.results import RESULT_COLUMNS, result_rows, write_csv
+from mssbench.store import Cell, RunRecord, RunStore, SeparatorRecord, TrackRecord, Workspace
+from mssbench_service.errors import BadInput, NotFound
+from mssbench_service.wire import Expectation
+
+CELL = Cell("stereo", "good", "Señor & Co's [Live]")
+
+
+@pytest.fixture
+def record() -> RunRecord:
+    return RunRecord(
+        id="mine",
+        created="2026-01-01T00:00:00+00:00",
+        command="mssbench run",
+        config=RunConfig(dataset="music", conditions=["stereo"]),
+        tracks=[TrackRecord(CELL.title, 88200, 44100, "music/test/x", {"stereo": "music/test/x"})],
+        separators=[
+            SeparatorRecord("good", "", expected=[Expectation("SSR", 80.0, None)], service="s"),
+            SeparatorRecord("gone", "", service="g", status="unavailable", reason="no weights"),
+        ],
+        hrir=None,
+        versions={},
+        machine={},
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path, record: RunRecord) -> RunStore:
+    store = Workspace(tmp_path).run("mine")
+    store.save(record)
+    return store
+
+
+def test_a_record_comes_back_as_it_was_saved(store: RunStore, record: RunRecord) -> None:
+    assert store.load() == record
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "a b", "x" * 65, "é", "a\n", ".hidden"])
+def test_a_run_id_cannot_lead_outside_the_runs(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadInput, match="is not a run id"):
+        Workspace(tmp_path).run(name)
+
+
+def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="no run 'other'"):
+        Workspace(tmp_path).run("other").load()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"schema": 99}', '{"schema": 1}'])
+def test_a_damaged_or_newer_record_is_refused_in_one_line(store: RunStore, text: str) -> None:
+    store.record_path.write_text(text)
+    with pytest.raises(BadInput) as caught:
+        store.load()
+    assert "\n" not in caught.value.detail
+
+
+def test_an_unavailable_separator_has_no_cells(record: RunRecord) -> None:
+    assert record.cells() == [CELL]
+
+
+def test_a_result_replaces_an_error_and_is_not_replaced_by_one(store: RunStore) -> None:
+    store.save_error(CELL, "separate", "busy", "was busy")
+    assert (store.ended(CELL), store.failed(CELL), store.succeeded(CELL)) == (True, True, False)
+    store.save_result(CELL, {"rows": []})
+    assert (store.failed(CELL), store.succeeded(CELL)) == (False, True)
+    store.save_error(CELL, "evaluate", "late", "a second worker was slower and failed")
+    assert (store.failed(CELL), store.succeeded(CELL)) == (False, True)
+
+
+def test_a_result_with_nan_is_never_written(store: RunStore) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        store.save_result(CELL, {"rows": [{"SSR": float("nan")}]})
+    assert not store.ended(CELL)
+    assert not list(store.folder.rglob(".tmp-*"))
+
+
+def test_every_cell_has_four_rows_whatever_became_of_it(store: RunStore, record: RunRecord) -> None:
+    pending = result_rows(store, record)
+    assert [row["status"] for row in pending] == ["pending"] * 4
+    store.save_error(CELL, "render", "bad-input", "drums.wav is missing")
+    failed = result_rows(store, record)
+    assert [row["status"] for row in failed] == ["failed"] * 4
+    assert {row["reason"] for row in failed} == {"render: drums.wav is missing"}
+    assert [row["source"] for row in failed] == ["vocals", "drums", "bass", "other"]
+
+
+def test_a_table_has_empty_fields_for_what_is_undefined_and_json_for_matrices(tmp_path: Path) -> None:
+    row = {"title": "a, b", "SSR": None, "paper_scale": [[1.0, 0.5], [0.0, 1.0]], "extra": 1}
+    write_csv(tmp_path / "x.csv", [row], RESULT_COLUMNS)
+    header, line = (tmp_path / "x.csv").read_text(encoding="utf-8").splitlines()
+    assert header.split(",")[:4] == ["condition", "separator", "title", "source"]
+    assert '"a, b"' in line
+    assert json.loads(line.split('"')[3]) == [[1.0, 0.5], [0.0, 1.0]]
+    assert "None" not in line
+
+
+def test_only_one_process_holds_a_run(store: RunStore) -> None:
+    with (
+        store.exclusive(),
+        pytest.raises(BadInput, match="is being run by another process"),
+        store.exclusive(),
+    ):
+        pass
+    with store.exclusive():
+        pass
+
+
+def test_runs_are_listed_newest_first_and_strays_are_not_runs(tmp_path: Path, record: RunRecord) -> None:
+    import os
+
+    workspace = Workspace(tmp_path)
+    for number, name in enumerate(("first", "second")):
+        workspace.run(name).save(record)
+        os.utime(workspace.run(name).record_path, (number, number))
+    (tmp_path / "runs/stray").mkdir()
+    (tmp_path / "runs/file").write_text("")
+    assert workspace.run_ids() == ["second", "first"]

@@ -1,0 +1,85 @@
+"""Spleeter's graph in one session, fed a bounded stretch of the track at a time.
+
+``spleeter.separator.Separator.separate`` builds its graph and reads the checkpoint anew for every track, and
+sends the whole track through at once (about 1 GB for each minute). Here the library's own
+:class:`~spleeter.model.EstimatorSpecBuilder` builds the graph once. The U-Nets look at T frames at a time and
+at nothing beyond them, and the inverse transform adds overlapping frames; so stretches of whole multiples of
+T frames give the same result, added up, as the whole track does.
+
+Conventions: L = ``frame_length`` and H = ``frame_step`` samples. The library puts L zeros before the track;
+frame f then starts at sample f·H, and ceil((samples + L)/H) frames cover it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from spleeter.model import EstimatorSpecBuilder
+
+from mssbench_service.audio import FloatArray
+from mssbench_service.errors import NotReady
+
+
+class Network:
+    """The separation graph of one configuration, with its variables restored.
+
+    Parameters
+    ----------
+    params : mapping
+        A Spleeter configuration (``spleeter.utils.configuration.load_configuration``).
+    checkpoint : str
+        Prefix of the checkpoint's files, as ``tf.train.latest_checkpoint`` gives it.
+    batch_size : int
+        Groups of T frames that go through the U-Nets at once.
+    session_config : tf.compat.v1.ConfigProto
+    """
+
+    def __init__(
+        self, params: Mapping[str, Any], checkpoint: str, batch_size: int, session_config: Any
+    ) -> None:
+        self._length, self._step = int(params["frame_length"]), int(params["frame_step"])
+        if self._length % self._step:
+            raise NotReady(f"frame_length {self._length} is no multiple of frame_step {self._step}")
+        self._frames_at_once = batch_size * int(params["T"])
+        with tf.Graph().as_default() as graph:
+            self._build(dict(params, MWF=False))
+            self._session = tf.compat.v1.Session(graph=graph, config=session_config)
+            tf.compat.v1.train.Saver().restore(self._session, checkpoint)
+        graph.finalize()
+
+    def _build(self, params: dict[str, Any]) -> None:
+        lead = self._length // self._step
+        bins, channels = self._length // 2 + 1, params["n_channels"]
+        self._waveform = tf.compat.v1.placeholder(tf.float32, (None, channels))
+        self._frames = tf.compat.v1.placeholder(tf.int32, ())
+        # The library's zeros before the waveform, which only the first stretch should have, fill `lead` frames.
+        features = {"waveform": self._waveform}
+        spectra = EstimatorSpecBuilder(dict(features), params).stft_feature[lead : lead + self._frames]
+        builder = EstimatorSpecBuilder({**features, f"{params['mix_name']}_stft": spectra}, params)
+        # Its inverse transform cuts L samples off the front: `lead` silent frames there make it cut nothing else.
+        silence = tf.zeros((lead, bins, channels), tf.complex64)
+        samples = (self._frames - 1) * self._step + self._length
+        self._stems = {
+            stem: builder._inverse_stft(tf.concat([silence, masked], 0), time_crop=samples)
+            for stem, masked in builder.masked_stfts.items()
+        }
+
+    def separate(self, mixture: FloatArray) -> dict[str, FloatArray]:
+        """Stems of `mixture`; all of shape (samples, channels)."""
+        samples, channels = mixture.shape
+        length, step = self._length, self._step
+        frames = math.ceil((samples + length) / step)
+        padded = np.zeros((frames * step + length, channels), np.float32)
+        padded[length : length + samples] = mixture
+        sums = {stem: np.zeros_like(padded) for stem in self._stems}
+        for first in range(0, frames, self._frames_at_once):
+            count = min(self._frames_at_once, frames - first)
+            stretch = slice(first * step, (first + count - 1) * step + length)
+            feed = {self._waveform: padded[stretch], self._frames: count}
+            for stem, estimate in self._session.run(self._stems, feed).items():
+                sums[stem][stretch] += estimate
+        return {stem: total[length : length + samples] for stem, total in sums.items()}

@@ -1,0 +1,55 @@
+"""Write a small Spleeter checkpoint with random weights: ``python make_checkpoint.py WEIGHTS_DIR``.
+
+The released format: a TensorFlow checkpoint in a model folder, and a configuration that the library reads with
+its own code. They go into the folder ``spleeter`` below WEIGHTS_DIR: ``tiny.json`` with the checkpoint in
+``tiny/``, and ``tiny_two.json``, for two stems, which the service has to refuse.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import tensorflow as tf
+from spleeter.model import EstimatorSpecBuilder, InputProviderFactory
+from spleeter.utils.configuration import load_configuration
+
+FILTERS = [2, 2, 4, 4, 8, 8]
+
+
+def make_checkpoint(weights: Path) -> Path:
+    """Write the files below `weights` and return their folder."""
+    folder = weights / "spleeter"
+    (folder / "tiny").mkdir(parents=True, exist_ok=True)
+    params = load_configuration("spleeter:4stems")
+    params["model_dir"] = "tiny"
+    params["T"] = 64
+    params["model"]["params"]["conv_n_filters"] = FILTERS
+    (folder / "tiny.json").write_text(json.dumps(params, indent=1))
+    two = {**params, "instrument_list": ["vocals", "accompaniment"]}
+    (folder / "tiny_two.json").write_text(json.dumps(two, indent=1))
+    with tf.Graph().as_default() as graph, tf.compat.v1.Session(graph=graph) as session:
+        features = InputProviderFactory.get(params).get_input_dict_placeholders()
+        EstimatorSpecBuilder(features, params).build_predict_model()
+        random = np.random.default_rng(0)
+        variables = tf.compat.v1.global_variables()
+        step = tf.compat.v1.train.create_global_step()  # part of every checkpoint that was trained
+        step.load(0, session)
+        for variable in variables:
+            # Gains and variances around 1, everything else around 0: masks that differ between the stems.
+            around = 1.0 if variable.op.name.endswith(("gamma", "moving_variance")) else 0.0
+            value = around + random.uniform(-0.2, 0.2, variable.shape.as_list())
+            variable.load(value.astype(np.float32), session)
+        tf.compat.v1.train.Saver().save(session, str(folder / "tiny" / "model"))
+    return folder
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("weights", type=Path)
+    print(make_checkpoint(parser.parse_args().weights))

@@ -1,0 +1,155 @@
+"""The adapter in this process: stretches of a track, settings, damaged files, failures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from mssbench_service.audio import FloatArray
+from mssbench_service.errors import BadInput, BenchError, NotReady, OutOfMemory, StepFailed
+from mssbench_service.separation import Separator
+from mssbench_service.testing import music
+from spleeter.separator import Separator as Library
+from spleeter_service import SEPARATORS
+from spleeter_service.network import Network
+
+RATE = 44100
+GROUP = 64 * 1024  # samples between the starts of two groups of T frames, in the small model
+
+
+def ready() -> Separator:
+    separator = SEPARATORS["spleeter"]()
+    separator.setup()
+    return separator
+
+
+@pytest.fixture(scope="module")
+def library(weights: Path) -> Library:
+    return Library(str(weights / "spleeter" / "tiny.json"), multiprocess=False)
+
+
+@pytest.mark.parametrize("batch_size", ["1", "3"])
+def test_stretches_change_nothing(settings: pytest.MonkeyPatch, library: Library, batch_size: str) -> None:
+    settings.setenv("SPLEETER_BATCH_SIZE", batch_size)
+    separator = ready()
+    # Ends just before, at and just after the last sample that a group of frames covers, and some others.
+    for samples in (1, 4096, 2 * GROUP - 4096, 2 * GROUP - 4095, 3 * GROUP, 4 * GROUP + 777):
+        track = music(samples / RATE, seed=samples)
+        expected = library.separate(track.T)
+        stems = separator.separate(track, RATE)
+        for stem, estimate in stems.items():
+            assert estimate.shape == (2, samples)
+            np.testing.assert_allclose(estimate, expected[stem].T, rtol=0, atol=1e-5)
+
+
+def test_it_never_takes_more_than_a_stretch_at_once(settings: pytest.MonkeyPatch) -> None:
+    settings.setenv("SPLEETER_BATCH_SIZE", "2")
+    separator = ready()
+    session = tf.compat.v1.Session
+    original, largest = session.run, []
+
+    def run(self: object, fetches: object, feed: dict[object, FloatArray]) -> object:
+        largest.append(max(np.size(value) for value in feed.values()) // 2)
+        return original(self, fetches, feed)
+
+    settings.setattr(session, "run", run)
+    separator.separate(music(9 * GROUP / RATE), RATE)
+    assert len(largest) == 5
+    assert max(largest) <= 2 * GROUP + 4096
+
+
+def test_a_damaged_checkpoint_is_named(settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path) -> None:
+    shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
+    damaged = tmp_path / "spleeter" / "tiny" / "model.data-00000-of-00001"
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
+    with pytest.raises(NotReady, match=r"tiny/model is damaged"):
+        ready()
+    damaged.unlink()
+    with pytest.raises(NotReady, match=r"tiny/(model|checkpoint)"):
+        ready()
+    shutil.rmtree(damaged.parent)
+    with pytest.raises(NotReady, match=r"tiny/checkpoint is missing"):
+        ready()
+
+
+def test_a_checkpoint_of_another_model_is_not_taken(
+    settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
+    config = tmp_path / "spleeter" / "tiny.json"
+    params = json.loads(config.read_text())
+    params["model"]["params"]["conv_n_filters"] = [2, 2, 4, 4, 8, 16]
+    config.write_text(json.dumps(params))
+    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
+    with pytest.raises(NotReady, match="damaged or not of this model"):
+        ready()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind", "message"),
+    [
+        ("SPLEETER_MODEL", "spleeter:9stems", NotReady, "9stems"),
+        ("SPLEETER_MODEL", "unheard_of.json", NotReady, "unheard_of.json"),
+        ("SPLEETER_MODEL", "tiny_two.json", NotReady, "vocals, accompaniment"),
+        ("SPLEETER_MODEL", "spleeter:2stems", NotReady, "vocals, accompaniment"),
+        ("SPLEETER_BATCH_SIZE", "0", BadInput, "SPLEETER_BATCH_SIZE='0' is not a number from 1"),
+        ("DEVICE", "gpu", BadInput, "DEVICE='gpu'"),
+        ("THREADS", "-1", BadInput, "THREADS"),
+    ],
+)
+def test_a_wrong_setting_is_named(
+    settings: pytest.MonkeyPatch, name: str, value: str, kind: type[BenchError], message: str
+) -> None:
+    settings.setenv(name, value)
+    with pytest.raises(kind, match=message):
+        ready()
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [
+        (tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor\nwith shape"), OutOfMemory),
+        (MemoryError(), OutOfMemory),
+        (tf.errors.InvalidArgumentError(None, None, "shapes do not match\nsecond line"), StepFailed),
+    ],
+)
+def test_failures_join_the_family(
+    settings: pytest.MonkeyPatch, raised: Exception, kind: type[BenchError]
+) -> None:
+    def fail(*_: object) -> None:
+        raise raised
+
+    separator = ready()
+    settings.setattr(Network, "separate", fail)
+    with pytest.raises(kind) as caught:
+        separator.separate(music(0.5), RATE)
+    assert "second line" not in caught.value.detail
+    settings.undo()
+    assert np.isfinite(separator.separate(music(0.5), RATE)["bass"]).all()  # and the next track works
+
+
+def test_it_needs_no_network(settings: pytest.MonkeyPatch) -> None:
+    program = """
+import sys
+def refuse(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
+        sys.exit(f"it tried the network: {event} {arguments}")
+sys.addaudithook(refuse)
+from spleeter_service import SEPARATORS
+from mssbench_service.testing import music
+separator = SEPARATORS["spleeter"]()
+separator.setup()
+print(sorted(separator.separate(music(1.0), 44100)))
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "['bass', 'drums', 'other', 'vocals']"

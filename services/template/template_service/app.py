@@ -1,0 +1,11 @@
+"""The template's service; ``uvicorn template_service.app:app``. There is nothing to change but the names."""
+
+from __future__ import annotations
+
+from mssbench_service.separator_app import create_separator_app
+
+from . import SEPARATORS
+
+app = create_separator_app("template", SEPARATORS)
+
+__all__ = ["SEPARATORS", "app"]

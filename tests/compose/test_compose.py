@@ -1,0 +1,224 @@
+"""The whole system in containers: build, start, run over the demo data through the published API, compare.
+
+Needs a Docker engine with Compose v2 (`make test-compose`). Uses a project name, a port and volumes of its
+own, and removes them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from comparing import assert_equal_tables, read_table
+
+ROOT = Path(__file__).resolve().parents[2]
+SEPARATORS = ["oracle-mixture", "oracle-irm", "oracle-mwf", "oracle-identity", "oracle-swap"]
+PROJECT = "mssbench-test"
+
+
+class System:
+    """The composed system of this test."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.environment = os.environ | {"MSSBENCH_PORT": str(port), "COMPOSE_PROJECT_NAME": PROJECT}
+
+    def compose(self, *arguments: str, timeout: float = 1500) -> str:
+        done = subprocess.run(
+            ["docker", "compose", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        assert done.returncode == 0, f"docker compose {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
+            return json.loads(answer.read())
+
+    def post(self, path: str, body: object) -> Any:
+        request = urllib.request.Request(
+            self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read())
+
+    def download(self, path: str, target: Path) -> Path:
+        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
+            target.write_bytes(answer.read())
+        return target
+
+    def wait_until_complete(self, run_id: str, seconds: float = 300) -> dict[str, Any]:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            status: dict[str, Any] = self.get(f"/runs/{run_id}")
+            if status["state"] == "complete":
+                return status
+            time.sleep(1)
+        raise AssertionError(
+            f"not complete after {seconds} s: {status}\n{self.compose('logs', '--tail', '50')}"
+        )
+
+
+@pytest.fixture(scope="module")
+def system() -> Iterator[System]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    system = System(port)
+    system.compose("down", "--volumes", "--remove-orphans")
+    try:
+        system.compose("up", "--build", "--detach", "--wait")
+        system.compose("exec", "-T", "orchestrator", "mssbench", "data", "demo", "data/demo")
+        yield system
+    finally:
+        system.compose("down", "--volumes", "--remove-orphans")
+
+
+@pytest.fixture(scope="module")
+def finished(system: System) -> str:
+    """A run over the demo data, launched through the published API; its id."""
+    started = system.post("/runs", {"dataset": "data/demo", "separators": SEPARATORS})
+    status = system.wait_until_complete(started["id"])
+    assert status["progress"]["failed"] == 0
+    assert status["problem"] == ""
+    return str(status["id"])
+
+
+def test_every_service_is_healthy_and_none_is_root(system: System) -> None:
+    listed = [json.loads(line) for line in system.compose("ps", "--format", "json").splitlines()]
+    services = {entry["Service"]: entry for entry in listed}
+    assert {"redis", "orchestrator", "synth", "evaluator", "oracle"} <= set(services)
+    assert {"worker-render", "worker-evaluate", "worker-oracle"} <= set(services)
+    for name, entry in services.items():
+        assert entry["Health"] == "healthy", name
+        assert system.compose("exec", "-T", name, "id", "-u").strip() != "0", name
+
+
+def test_only_the_orchestrator_is_published_and_only_on_loopback(system: System) -> None:
+    listed = [json.loads(line) for line in system.compose("ps", "--format", "json").splitlines()]
+    published = {
+        (entry["Service"], port["URL"])
+        for entry in listed
+        for port in entry["Publishers"] or []
+        if port["PublishedPort"]
+    }
+    assert published == {("orchestrator", "127.0.0.1")}
+
+
+def test_the_results_are_those_of_the_same_run_in_one_process(
+    system: System, finished: str, tmp_path: Path
+) -> None:
+    theirs = system.download(f"/runs/{finished}/results.csv", tmp_path / "theirs.csv")
+    for arguments in (
+        ["data", "demo", "data/demo"],
+        [
+            "run",
+            "--dataset",
+            "data/demo",
+            "--separators",
+            ",".join(SEPARATORS),
+            "--inline",
+            "--run-id",
+            "ours",
+        ],
+    ):
+        subprocess.run([sys.executable, "-m", "mssbench", *arguments], cwd=tmp_path, check=True, timeout=600)
+    ours = tmp_path / "runs/ours/results.csv"
+    assert len(read_table(ours)) == 2 * len(SEPARATORS) * 4 * 4
+    assert_equal_tables(ours, theirs, tolerance=1e-9)
+
+
+def test_the_report_is_served(system: System, finished: str) -> None:
+    with urllib.request.urlopen(f"{system.url}/runs/{finished}/report/index.html", timeout=30) as answer:
+        assert b"oracle-irm" in answer.read()
+
+
+def test_the_same_run_again_is_complete_at_once(system: System, finished: str) -> None:
+    again = system.post("/runs", {"dataset": "data/demo", "separators": SEPARATORS})
+    assert again["id"] == finished
+    assert again["progress"]["ended"] == again["progress"]["cells"]
+    system.wait_until_complete(finished)
+
+
+def test_a_restarted_redis_and_orchestrator_lose_nothing(system: System) -> None:
+    started = system.post("/runs", {"dataset": "data/demo", "separators": ["oracle-ibm"], "seed": 9})
+    system.compose("kill", "redis", "orchestrator")
+    system.compose("up", "--detach", "--wait")
+    status = system.wait_until_complete(started["id"])
+    assert status["progress"]["failed"] == 0
+    assert len(system.get(f"/runs/{started['id']}/results")) == 2 * 4 * 4
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        ({"dataset": "data/nowhere"}, 404, "'data/nowhere' does not exist"),
+        ({"dataset": "/etc"}, 422, "leads outside the data root"),
+        ({"dataset": "../etc"}, 422, "leads outside the data root"),
+        ({"dataset": "data/demo", "separators": ["nonsense"]}, 422, "unknown separator 'nonsense'"),
+        ({"dataset": "data/demo", "tracks": "all of them"}, 422, "tracks"),
+        ({}, 422, "dataset"),
+    ],
+)
+def test_bad_requests_are_problem_documents(system: System, body: object, status: int, says: str) -> None:
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        system.post("/runs", body)
+    with caught.value as answer:
+        assert answer.code == status
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        problem = json.loads(answer.read())
+    assert says in problem["detail"]
+
+
+def test_one_track_can_be_posted_to_a_separator_started_alone(system: System, tmp_path: Path) -> None:
+    """README's single-track example: the service by itself, one upload, a zip of stems."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    system.compose("cp", "orchestrator:/bench/data/demo", str(tmp_path / "demo"))
+    mixture = next((tmp_path / "demo").glob("test/*/mixture.wav")).rename(tmp_path / "mixture.wav")
+    name = f"{PROJECT}-alone"
+    system.compose("run", "--detach", "--rm", "--name", name, "--publish", f"127.0.0.1:{port}:8000", "oracle")
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait_for(f"{url}/health")
+        subprocess.run(
+            ["curl", "--fail", "--silent", "--show-error", "-F", f"mixture=@{mixture}",
+             "-o", str(tmp_path / "stems.zip"), f"{url}/separate?separator=oracle-mixture"],
+            check=True, timeout=60,
+        )  # fmt: skip
+    finally:
+        subprocess.run(["docker", "kill", name], capture_output=True, check=False)
+    listed = subprocess.run(
+        [sys.executable, "-m", "zipfile", "-l", str(tmp_path / "stems.zip")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for stem in ("vocals", "drums", "bass", "other"):
+        assert f"{stem}.wav" in listed.stdout
+
+
+def _wait_for(url: str) -> None:
+    for _ in range(120):
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError(f"{url} did not become ready")

@@ -1,0 +1,235 @@
+"""The commands over folders, and what every command says about bad input: one line, exit code 2."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+IRM = ["--separators", "oracle-irm", "--inline"]
+
+
+def tracks(workspace: Path) -> list[Path]:
+    return sorted((workspace / "music/test").iterdir())
+
+
+def table(workspace: Path) -> list[dict[str, str]]:
+    with (workspace / "out.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def refused(done) -> str:
+    """The one line that a refusal is."""
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("mssbench: ")]
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    return lines[0]
+
+
+def test_synth_renders_a_split_with_its_metadata(mssbench, workspace) -> None:
+    done = mssbench("synth", "music", "out", "--hrir", "sphere", "--seed", "5", "--profile", "paper")
+    assert done.returncode == 0, done.stderr
+    for track in tracks(workspace):
+        folder = workspace / "out/test" / track.name
+        assert sorted(p.name for p in folder.iterdir()) == [
+            "bass.wav",
+            "drums.wav",
+            "metadata.json",
+            "mixture.wav",
+            "other.wav",
+            "vocals.wav",
+        ]
+        metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
+        assert metadata["profile"] == "paper"
+        assert len(metadata["hrir_sha256"]) == 64
+        assert sorted(metadata["angles"]) == ["bass", "drums", "other", "vocals"]
+        assert metadata["mixture_gain"] > 0
+        assert sf.info(folder / "mixture.wav").subtype == "PCM_16"
+        assert sf.info(folder / "mixture.wav").frames == sf.info(track / "mixture.wav").frames + 255
+
+
+def test_synth_takes_the_angles_of_a_table_for_odd_titles(mssbench, workspace) -> None:
+    angles = {"vocals": 300, "bass": 10, "drums": 80, "other": 70}
+    angle_table = {"test": {track.name: angles for track in tracks(workspace)}, "train": {}}
+    (workspace / "angles.json").write_text(json.dumps(angle_table), encoding="utf-8")
+    assert mssbench("synth", "music", "out", "--angles", "angles.json").returncode == 0
+    for track in tracks(workspace):
+        metadata = json.loads(
+            (workspace / "out/test" / track.name / "metadata.json").read_text(encoding="utf-8")
+        )
+        assert metadata["angles"] == angles
+
+
+def test_synth_ignores_hidden_and_stray_folders(mssbench, workspace) -> None:
+    (workspace / "music/test/.hidden").mkdir()
+    (workspace / "music/test/__MACOSX").mkdir()
+    (workspace / "music/test/notes.txt").write_text("hello")
+    done = mssbench("synth", "music", "out")
+    assert done.stdout.startswith("2 tracks: ")
+    assert len(list((workspace / "out/test").iterdir())) == 2
+
+
+def test_synth_again_keeps_what_is_there_and_renders_what_changed(mssbench, workspace) -> None:
+    assert mssbench("synth", "music", "out").returncode == 0
+    before = {p: p.stat().st_mtime_ns for p in workspace.glob("out/test/*/*.wav")}
+    assert mssbench("synth", "music", "out").returncode == 0
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+    assert mssbench("synth", "music", "out", "--profile", "paper").returncode == 0
+    assert all(p.stat().st_mtime_ns != time for p, time in before.items())
+
+
+def test_evaluate_scores_anybodys_folders(mssbench, workspace) -> None:
+    references = workspace / "music/test"
+    for track in tracks(workspace):
+        for stem in ("vocals", "drums", "bass", "other"):
+            signal, rate = sf.read(track / f"{stem}.wav")
+            out = workspace / "estimates" / track.name
+            out.mkdir(parents=True, exist_ok=True)
+            sf.write(out / f"{stem}.wav", signal * 0.5, rate, subtype="FLOAT")
+    done = mssbench("evaluate", str(references), "estimates", "--csv", "out.csv")
+    assert done.returncode == 0, done.stderr
+    rows = table(workspace)
+    assert len(rows) == 8
+    for row in rows:
+        assert float(row["SSR"]) == pytest.approx(6.0206, abs=1e-3)
+        assert float(row["paper_diff_ILD"]) == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("profile", ["paper", "corrected"])
+def test_evaluate_leaves_the_columns_of_other_profiles_empty(mssbench, workspace, profile) -> None:
+    done = mssbench("evaluate", "music/test", "music/test", "--csv", "out.csv", "--profile", profile)
+    assert done.returncode == 0, done.stderr
+    for row in table(workspace):
+        assert bool(row["SSR"]) == (profile == "corrected")
+        assert bool(row["paper_SSR"]) == (profile == "paper")
+
+
+def test_the_gain_of_a_paper_rendering_is_taken_from_its_metadata(mssbench, workspace) -> None:
+    """An estimate at the mixture's level is perfect for the corrected profile, and not for the paper's."""
+    assert mssbench("synth", "music", "out", "--profile", "paper").returncode == 0
+    for folder in (workspace / "out/test").iterdir():
+        gain = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))["mixture_gain"]
+        target = workspace / "estimates" / folder.name
+        target.mkdir(parents=True)
+        for stem in ("vocals", "drums", "bass", "other"):
+            signal, rate = sf.read(folder / f"{stem}.wav", dtype="float32")
+            sf.write(target / f"{stem}.wav", signal * np.float32(gain), rate, subtype="FLOAT")
+    assert mssbench("evaluate", "out/test", "estimates", "--csv", "out.csv").returncode == 0
+    for row in table(workspace):
+        gain = json.loads((workspace / "out/test" / row["title"] / "metadata.json").read_text())[
+            "mixture_gain"
+        ]
+        assert float(row["SSR"]) == pytest.approx(80.0, abs=0.01)
+        assert float(row["paper_SSR"]) == pytest.approx(-20 * np.log10(abs(gain - 1)), abs=0.01)
+
+
+def test_evaluate_counts_missing_and_broken_estimates_as_failed_rows(mssbench, workspace) -> None:
+    shutil.copytree(workspace / "music/test", workspace / "estimates")
+    first, second = (workspace / "estimates" / track.name for track in tracks(workspace))
+    (first / "bass.wav").unlink()
+    (first / "drums.wav").write_text("not audio")
+    shutil.rmtree(second)
+    done = mssbench("evaluate", "music/test", "estimates", "--csv", "out.csv")
+    assert done.returncode == 0, done.stderr
+    assert "8 rows, 6 failed" in done.stdout
+    rows = {(r["title"], r["source"]): r for r in table(workspace)}
+    assert rows[first.name, "vocals"]["status"] == "ok"
+    assert "bass.wav is missing" in rows[first.name, "bass"]["reason"]
+    assert "drums.wav cannot be read as audio" in rows[first.name, "drums"]["reason"]
+    assert rows[second.name, "vocals"]["status"] == "failed"
+
+
+def break_missing_stem(track: Path) -> str:
+    (track / "bass.wav").unlink()
+    return "bass.wav is missing"
+
+
+def break_length(track: Path) -> str:
+    signal, rate = sf.read(track / "bass.wav")
+    sf.write(track / "bass.wav", signal[:-100], rate)
+    return "bass.wav has 88100 samples; expected 88200"
+
+
+def break_rate(track: Path) -> str:
+    signal, _ = sf.read(track / "bass.wav")
+    sf.write(track / "bass.wav", signal, 48000)
+    return "bass.wav is at 48000 Hz; expected 44100 Hz"
+
+
+def break_text(track: Path) -> str:
+    (track / "bass.wav").write_text("this is not a sound")
+    return "bass.wav cannot be read as audio"
+
+
+def break_channels(track: Path) -> str:
+    signal, rate = sf.read(track / "bass.wav")
+    sf.write(track / "bass.wav", signal[:, 0], rate)
+    return "bass.wav has 1 channel(s); expected 2"
+
+
+@pytest.mark.parametrize(
+    "command", [["synth", "music", "out"], ["run", "--dataset", "music", *IRM]], ids=["synth", "run"]
+)
+@pytest.mark.parametrize(
+    "damage",
+    [break_missing_stem, break_length, break_rate, break_text, break_channels],
+    ids=lambda f: f.__name__,
+)
+def test_a_damaged_track_is_named_and_nothing_is_written(mssbench, workspace, command, damage) -> None:
+    says = damage(tracks(workspace)[1])
+    line = refused(mssbench(*command))
+    assert says in line
+    assert tracks(workspace)[1].name in line
+    assert {path.name for path in workspace.iterdir()} == {"music"}, "something half-written was left"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["synth", "nowhere", "out"], "nowhere"),
+        (["synth", "music/test", "out"], "no readable folder 'test'"),
+        (["synth", "music", "out", "--hrir", "nowhere.sofa"], "nowhere.sofa"),
+        (["synth", "music", "out", "--hrir", "music"], "music"),
+        (["synth", "music", "out", "--angles", "nowhere.json"], "nowhere.json"),
+        (["synth", "music", "out", "--split", "valid"], "valid"),
+        (["synth", "music", "file/out"], "file"),
+        (
+            ["run", "--dataset", "music", "--separators", "oracle-imr", "--inline"],
+            "did you mean 'oracle-irm'?",
+        ),
+        (["run", "--dataset", "music", "--conditions", "mono", *IRM], "unknown condition 'mono'"),
+        (["run", "--dataset", "music", "--run-id", "../x", *IRM], "'../x' is not a run id"),
+        (
+            ["run", "--dataset", "music", "--redis", "redis://127.0.0.1:1/0", "--separators", "oracle-irm"],
+            "Redis",
+        ),
+        (["run", "--dataset", "nowhere", *IRM], "nowhere"),
+        (["run"], "--dataset"),
+        (["evaluate", "music", "music", "--csv", "x.csv"], "did you mean music/test?"),
+        (["evaluate", "nowhere", "music", "--csv", "x.csv"], "nowhere is not a folder"),
+        (["evaluate", "music/test", "empty", "--csv", "x.csv"], "empty has no folder called"),
+        (["evaluate", "music/test", "music/test", "--csv", "file/x.csv"], "file"),
+        (["report", "nothing"], "no run 'nothing'"),
+        (["status", "nothing"], "no run 'nothing'"),
+        (["worker", "nothing", "--redis", "redis://127.0.0.1:1/0"], "Redis at redis://127.0.0.1:1/0"),
+        (["nonsense"], "nonsense"),
+    ],
+    ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else "",
+)
+def test_a_request_that_cannot_be_met_is_one_line(mssbench, workspace, arguments, says) -> None:
+    (workspace / "file").write_text("in the way")
+    (workspace / "empty").mkdir()
+    assert says in refused(mssbench(*arguments))
+    assert not list(workspace.rglob(".tmp-*"))
+
+
+def test_another_run_cannot_take_a_runs_name(mssbench, workspace) -> None:
+    assert mssbench("run", "--dataset", "music", *IRM, "--run-id", "mine").returncode == 0
+    line = refused(mssbench("run", "--dataset", "music", *IRM, "--run-id", "mine", "--seed", "7"))
+    assert "run mine exists with another configuration" in line

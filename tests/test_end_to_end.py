@@ -1,0 +1,193 @@
+"""The main job as a user runs it: real processes, the real command, real queues."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import soundfile as sf
+
+sys.path.insert(0, str(Path(__file__).parent))
+from comparing import assert_equal_tables, read_table
+
+RUN = ["run", "--dataset", "music", "--separators", "oracle-identity,oracle-irm"]
+
+
+def only_run(workspace: Path) -> Path:
+    runs = sorted((workspace / "runs").iterdir())
+    assert len(runs) == 1
+    return runs[0]
+
+
+def test_a_run_ends_with_the_path_of_its_report_and_a_row_for_every_stem(mssbench, workspace) -> None:
+    done = mssbench(*RUN, "--inline")
+    assert done.returncode == 0, done.stderr
+    folder = only_run(workspace)
+    assert done.stdout.splitlines()[-1] == f"report: runs/{folder.name}/report/index.html"
+    assert (folder / "report/index.html").read_text(encoding="utf-8").count("oracle-irm") > 0
+    table = read_table(folder / "results.csv")
+    assert len(table) == 2 * 2 * 2 * 4
+    assert {row["status"] for row in table.values()} <= {"ok", "undefined"}
+    for (condition, separator, *_), row in table.items():
+        assert row["SSR"], row
+        if separator == "oracle-identity":
+            assert float(row["SSR"]) == pytest.approx(80.0, abs=1e-6), condition
+            assert float(row["SRR"]) == pytest.approx(80.0, abs=1e-6), condition
+
+
+def test_through_redis_and_workers_the_results_are_those_of_one_process(mssbench, workspace) -> None:
+    inline = mssbench(*RUN, "--inline", "--run-id", "inline")
+    queued = mssbench(*RUN, "--run-id", "queued")
+    assert (inline.returncode, queued.returncode) == (0, 0), inline.stderr + queued.stderr
+    assert_equal_tables(workspace / "runs/inline/results.csv", workspace / "runs/queued/results.csv")
+    assert no_process_mentions(str(workspace))
+
+
+def test_the_same_command_again_repeats_no_work(mssbench, workspace) -> None:
+    assert mssbench(*RUN, "--inline").returncode == 0
+    folder = only_run(workspace)
+    made = {path: path.stat().st_mtime_ns for path in made_by_steps(workspace, folder)}
+    assert mssbench(*RUN).returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in made_by_steps(workspace, folder)} == made
+
+
+@pytest.mark.parametrize("mode", [["--inline"], []], ids=["inline", "queued"])
+def test_a_run_killed_at_any_moment_is_completed_by_the_same_command(mssbench, workspace, mode) -> None:
+    undisturbed = mssbench(*RUN, "--inline", "--run-id", "undisturbed")
+    assert undisturbed.returncode == 0, undisturbed.stderr
+    kept = 0
+    for cells_before_the_kill in (1, 4):
+        kept = max(kept, kill_after(cells_before_the_kill, workspace, mode))
+    assert kept > 0, "nothing was finished before the kill: the test shows nothing"
+    folder = workspace / "runs/disturbed"
+    survivors = {path: path.stat().st_mtime_ns for path in folder.rglob("result.json")}
+    done = mssbench(*RUN, "--run-id", "disturbed", *mode)
+    assert done.returncode == 0, done.stderr
+    assert_equal_tables(workspace / "runs/undisturbed/results.csv", folder / "results.csv")
+    assert {path: path.stat().st_mtime_ns for path in survivors} == survivors, "a finished cell was repeated"
+    assert not [path for path in folder.rglob(".tmp-*") if path.parent.name == "report"]
+
+
+def kill_after(cells: int, workspace: Path, mode: list[str]) -> int:
+    """Start the run, kill -9 it once so many cells have ended; how many had."""
+    command = [sys.executable, "-m", "mssbench", *RUN, "--run-id", "disturbed", *mode]
+    process = subprocess.Popen(command, cwd=workspace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    folder = workspace / "runs/disturbed"
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        if len(list(folder.rglob("result.json"))) >= cells:
+            break
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 30
+    while not no_process_mentions(str(workspace)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert no_process_mentions(str(workspace)), "a worker or Redis outlived the killed run"
+    return len(list(folder.rglob("result.json")))
+
+
+def no_process_mentions(root: str) -> bool:
+    """Whether no worker of this data root is left (its environment names the root)."""
+    needle = f"MSSBENCH_DATA_ROOT={root}".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if process.name != str(os.getpid()) and needle in (process / "environ").read_bytes().split(b"\0"):
+                return False
+        except OSError:
+            continue
+    return True
+
+
+def made_by_steps(workspace: Path, run: Path) -> list[Path]:
+    return [
+        *run.glob("cells/**/*.json"),
+        *run.glob("estimates/**/*.wav"),
+        *workspace.glob("data/rendered/**/*.wav"),
+    ]
+
+
+def test_one_bad_track_found_late_costs_its_own_cells_only(mssbench, workspace) -> None:
+    """A file that is damaged behind a good header is not found while planning."""
+    assert mssbench(*RUN, "--inline", "--run-id", "good").returncode == 0
+    drums = next(workspace.glob("music/test/*/drums.wav"))
+    track = drums.parent.name
+    samples, rate = sf.read(drums)
+    samples[1000] = float("nan")
+    sf.write(drums, samples, rate, subtype="FLOAT")
+    done = mssbench(*RUN, "--inline", "--run-id", "bad")
+    assert done.returncode == 0, done.stderr
+    good, bad = (read_table(workspace / f"runs/{name}/results.csv") for name in ("good", "bad"))
+    assert good.keys() == bad.keys(), "a row was dropped"
+    for key, row in bad.items():
+        if key[2] == track:
+            assert row["status"] == "failed", key
+            assert "drums.wav" in row["reason"]
+            assert row["SSR"] == ""
+        else:
+            assert row == good[key]
+
+
+def test_failed_cells_are_tried_again_only_when_asked(mssbench, workspace) -> None:
+    drums = next(workspace.glob("music/test/*/drums.wav"))
+    assert mssbench(*RUN, "--inline", "--conditions", "stereo").returncode == 0
+    folder = only_run(workspace)
+    error = folder / "cells/stereo/oracle-irm" / drums.parent.name / "error.json"
+    error.with_name("result.json").unlink()
+    error.write_text(
+        json.dumps(
+            {
+                "condition": "stereo",
+                "separator": "oracle-irm",
+                "title": drums.parent.name,
+                "step": "separate",
+                "code": "busy",
+                "detail": "was busy",
+            }
+        ),
+        encoding="utf-8",
+    )
+    again = mssbench(*RUN, "--inline", "--conditions", "stereo")
+    assert "1 of 4 cells failed" in again.stderr
+    assert error.exists()
+    retried = mssbench(*RUN, "--inline", "--conditions", "stereo", "--retry-failed")
+    assert retried.returncode == 0
+    assert not error.exists()
+    assert {row["status"] for row in read_table(folder / "results.csv").values()} <= {"ok", "undefined"}
+
+
+def test_status_says_how_far_a_run_is(mssbench, workspace) -> None:
+    assert mssbench("status").stdout.startswith("no runs in ")
+    assert mssbench(*RUN, "--inline", "--run-id", "mine").returncode == 0
+    assert (
+        mssbench("status", "mine").stdout
+        == "mine: complete, 8/8 cells ended, 0 failed, 2/2 tracks rendered\n"
+    )
+    next((workspace / "runs/mine").rglob("result.json")).unlink()
+    assert mssbench("status").stdout.startswith("mine: incomplete, 7/8 cells ended")
+
+
+def test_a_report_of_an_unfinished_run_counts_what_is_pending(mssbench, workspace) -> None:
+    assert mssbench(*RUN, "--inline", "--run-id", "mine").returncode == 0
+    next((workspace / "runs/mine").rglob("result.json")).unlink()
+    done = mssbench("report", "mine", "--no-audio")
+    assert done.returncode == 0, done.stderr
+    rows = read_table(workspace / "runs/mine/results.csv").values()
+    assert sum(row["status"] == "pending" for row in rows) == 4
+    assert len(rows) == 32
+
+
+def test_a_run_in_progress_cannot_be_started_a_second_time(mssbench, workspace) -> None:
+    assert mssbench(*RUN, "--inline", "--run-id", "mine").returncode == 0
+    with (workspace / "runs/mine/.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        second = mssbench(*RUN, "--inline", "--run-id", "mine")
+    assert second.returncode == 2
+    assert "mine is being run by another process" in second.stderr.splitlines()[-1]
