@@ -121,7 +121,8 @@ def reconcile(run: Run, connection: Redis) -> int:
         StartedJobRegistry(queue=Queue(name, connection=connection, serializer=JSONSerializer)).cleanup()
     ids = [job_id(run.store.id, task) for task in tasks]
     for task, job in zip(tasks, Job.fetch_many(ids, connection, serializer=JSONSerializer), strict=True):
-        status = job.get_status() if job is not None else None
+        # As it was fetched: a job that is done meanwhile is no longer there to be asked.
+        status = job.get_status(refresh=False) if job is not None else None
         if status in (JobStatus.QUEUED, JobStatus.STARTED, JobStatus.DEFERRED, JobStatus.SCHEDULED):
             continue
         deaths = 0

@@ -56,23 +56,24 @@ def _size(
     best = min(scored, key=lambda one: (max(rank(one, metric) for metric in cues), scored.index(one)))
     estimates = [(metric, table.get(condition, best.name, ALL, metric).estimate) for metric in cues]
     tracks = max(estimate.tracks for _, estimate in estimates)
-    medians = " and ".join(f"{metric.label} {with_interval(metric, estimate)}" for metric, estimate in estimates)
-    where = f"on {condition} audio ({tracks} track{'s' if tracks != 1 else ''}, all stems)"
+    where = f"On {condition} audio ({tracks} track{'s' if tracks != 1 else ''}, all stems)"
     if len(scored) == 1:
-        subject = f"The only {name} of this run, {best.name}, has median errors of {medians} {where}"
+        medians = " and ".join(f"{with_interval(metric, e)} in {metric.label}" for metric, e in estimates)
+        subject = f"{where}, the only {name}, {best.name}, has median errors of {medians}"
     else:
         ranges = " and ".join(_range(metric, condition, scored, table) for metric in cues)
+        medians = " and ".join(with_interval(metric, e) for metric, e in estimates)
         subject = (
-            f"{where[0].upper()}{where[1:]}, the median errors of {len(scored)} {name}s lie between "
-            f"{ranges}; the smallest are those of {best.name}: {medians}"
+            f"{where}, the median errors of {len(scored)} {name}s are {ranges}; "
+            f"{best.name} has the smallest, {medians}"
         )
-    no_models = " – there is no model in this run" if name != "model" else ""
+    no_models = " (there is no model in this run)" if name != "model" else ""
     return subject + no_models + "."
 
 
 def _range(metric: Metric, condition: str, scored: Sequence[SeparatorRecord], table: ScoreTable) -> str:
     values = [table.get(condition, one.name, ALL, metric).estimate.value for one in scored]
-    return f"{metric.format(min(values))} and {metric.format(max(values))} {metric.unit} ({metric.label})"
+    return f"{metric.format(min(values))} to {metric.format(max(values))} {metric.unit} in {metric.label}"
 
 
 def _change(scored: Sequence[SeparatorRecord], data: RunData, shifts: Sequence[Difference]) -> str:
@@ -88,25 +89,17 @@ def _change(scored: Sequence[SeparatorRecord], data: RunData, shifts: Sequence[D
             else "No track was scored under both conditions, so the run does not say how stereo compares."
         )
     metric = spatial[0].metric
-    worst = min(spatial, key=lambda shift: shift.paired.difference.value)
-    best = max(spatial, key=lambda shift: shift.paired.difference.value)
-    clear = [shift for shift in spatial if shift.p_holm < _ALPHA]
-    lower = sum(shift.paired.difference.value < 0 for shift in clear)
-    higher = sum(shift.paired.difference.value > 0 for shift in clear)
-    if len(spatial) == 1:
-        text = (
-            f"Against stereo, its {metric.label} changes by "
-            f"{_signed(metric, worst.paired.difference)} on the same tracks"
-        )
-    else:
-        text = (
-            f"Against stereo, {metric.label} on the same tracks changes by between "
-            f"{_signed(metric, worst.paired.difference)} ({worst.condition}) and "
-            f"{_signed(metric, best.paired.difference)} ({best.condition})"
-        )
-    verdicts = [f"{n} of {len(spatial)} {word}" for n, word in ((lower, "lower"), (higher, "higher")) if n]
-    tests = " and ".join(verdicts) if verdicts else f"none of {len(spatial)} clearly different"
-    return f"{text}; {tests} at 5 % (signed-rank tests, Holm)."
+    lowest = min(spatial, key=lambda shift: shift.paired.difference.value)
+    highest = max(spatial, key=lambda shift: shift.paired.difference.value)
+    clear = sum(shift.p_holm < _ALPHA for shift in spatial)
+    change = f"{_signed(metric, lowest.paired.difference)} ({lowest.condition})"
+    if len(spatial) > 1:
+        change += f" to {_signed(metric, highest.paired.difference)} ({highest.condition})"
+    return (
+        f"From stereo to binaural, the same tracks’ {metric.label} changes by {change}, which the signed-rank "
+        f"tests tell from chance for {clear} of {len(spatial)} (5 %, Holm over {len(shifts)} tests; brackets are "
+        "95 % intervals)."
+    )
 
 
 def _progress(data: RunData) -> str:
@@ -116,14 +109,11 @@ def _progress(data: RunData) -> str:
 
 
 def with_interval(metric: Metric, estimate: Estimate) -> str:
-    """``12.3 µs [95 % interval 10.1 to 15.0]``."""
-    return f"{metric.format(estimate.value)} {metric.unit}".rstrip() + interval(metric, estimate)
-
-
-def interval(metric: Metric, estimate: Estimate) -> str:
-    if estimate.low != estimate.low:
-        return ""
-    return f" [95 % interval {metric.format(estimate.low)} to {metric.format(estimate.high)}]"
+    """``12.3 µs [10.1, 15.0]``."""
+    text = f"{metric.format(estimate.value)} {metric.unit}".rstrip()
+    if estimate.low != estimate.low:  # NaN: one track has no interval
+        return text
+    return f"{text} [{metric.format(estimate.low)}, {metric.format(estimate.high)}]"
 
 
 def _signed(metric: Metric, estimate: Estimate) -> str:

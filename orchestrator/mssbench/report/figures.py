@@ -106,24 +106,31 @@ def draw_scatter(axes: Axes, data: RunData, x: Metric, y: Metric, separator: str
     axes.set_ylabel(y.title)
 
 
-def draw_polar(axes: PolarAxes, azimuths: FloatArray, values: FloatArray, limit: float) -> None:
+def draw_polar(axes: PolarAxes, azimuths: FloatArray, values: FloatArray, limit: float, frontal: bool) -> None:
     """Error against the true azimuth: points, and an arc at the median of each sector of 30° that has some."""
     axes.set_theta_zero_location("N")  # front is up; counter-clockwise, so that left is left
     axes.set_ylim(0, limit)
-    axes.plot(np.radians(azimuths), values, MARKS["binaural"].marker, color=MARKS["binaural"].colour,
-              markersize=2.4, alpha=0.45, markeredgewidth=0, zorder=2)  # fmt: skip
-    for sector in range(0, 360, 30):
+    signed = (azimuths + 180) % 360 - 180
+    axes.plot(np.radians(signed), values, MARKS["binaural"].marker, color=MARKS["binaural"].colour,
+              markersize=2.6, alpha=0.5, markeredgewidth=0, zorder=2, clip_on=False)  # fmt: skip
+    for sector in range(-180, 180, 30):
         inside = (azimuths - sector + 15) % 360 < 30
         if inside.any():
-            arc = np.radians(np.linspace(sector - 13, sector + 13, 15))
+            ends = np.clip([sector - 13, sector + 13], -90, 90) if frontal else [sector - 13, sector + 13]
+            arc = np.radians(np.linspace(*ends, 15))
             axes.plot(arc, np.full(15, np.median(values[inside])), color=svg.INK, linewidth=1.4, zorder=3)
-    names = {0: "0°", 90: "90°", 180: "180°", 270: "270°"}
-    axes.set_xticks(np.radians(np.arange(0, 360, 30)), [names.get(d, "") for d in range(0, 360, 30)])
+    if frontal:
+        axes.set_thetamin(-90)
+        axes.set_thetamax(90)
+    places = range(-90, 91, 30) if frontal else range(-150, 181, 30)
+    axes.set_xticks(np.radians(list(places)), [f"{d % 360}°" if d % 90 == 0 else "" for d in places])
     axes.yaxis.set_major_locator(MaxNLocator(3, prune="lower"))
-    axes.set_rlabel_position(165)
+    if not frontal:
+        axes.set_rlabel_position(165)
     axes.tick_params(axis="x", pad=-1)
-    axes.tick_params(axis="y", labelsize=6.5, labelcolor=svg.MUTED)
-    axes.spines["polar"].set_color(svg.GRID)
+    axes.tick_params(axis="y", labelsize=6.5, labelcolor=svg.MUTED, pad=1)
+    for spine in axes.spines.values():
+        spine.set_color(svg.GRID)
 
 
 def _rows(axes: Axes, data: RunData) -> None:
@@ -135,7 +142,7 @@ def _rows(axes: Axes, data: RunData) -> None:
         axes.axhline(i - 0.5, color=svg.GRID, linewidth=0.5, zorder=0)
 
 
-def _short(name: str, limit: int = 22) -> str:
+def _short(name: str, limit: int = 18) -> str:
     return name if len(name) <= limit else name[: limit - 1] + "…"
 
 
@@ -279,14 +286,14 @@ def against_azimuth(data: RunData, metric: Metric) -> list[Panel]:
     if pooled.size == 0:
         return []
     limit = 1.05 * float(pooled.max()) or 1.0
+    frontal = bool(np.all(np.cos(np.radians(angles[~np.isnan(angles)])) > -1e-6))
     return [
         _panel(
             name,
             f"{metric.label} of {name} against the true azimuth of the stem; front is up, left is left; "
             f"outermost circle {metric.format(limit)} {metric.unit}",
-            2.35,
-            lambda axes, a=azimuths, v=values: draw_polar(cast(PolarAxes, axes), a, v, limit),
-            width=2.35,
+            1.65 if frontal else svg.PANEL,
+            lambda axes, a=azimuths, v=values: draw_polar(cast(PolarAxes, axes), a, v, limit, frontal),
             projection="polar",
         )
         for name, azimuths, values in found
@@ -306,7 +313,7 @@ def _panel(
     description: str,
     height: float,
     draw: Callable[..., None],
-    width: float = svg.COLUMN,
+    width: float = svg.PANEL,
     **axes: Any,
 ) -> Panel:
     with svg.style():

@@ -214,7 +214,7 @@ def cue_picture(reference: Audio, estimate: Audio, sample_rate: int, name: str) 
     audible = active & (_levels(estimate, frame) > -60)
     time = (np.arange(len(active)) + 0.5) * frame / sample_rate
     with svg.style():
-        figure = svg.new_figure(svg.COLUMN, 1.75)
+        figure = svg.new_figure(svg.COLUMN, 1.7)
         for i, (axes, unit) in enumerate(zip(figure.subplots(2, 1, sharex=True), ("ITD (µs)", "ILD (dB)"),
                                              strict=True)):  # fmt: skip
             for cue, mask, colour, width in (

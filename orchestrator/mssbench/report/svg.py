@@ -19,7 +19,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 COLUMN = 3.4
-"""Width of a column of a two-column paper, inches; also of a panel on the page."""
+"""Width of a column of a two-column paper, inches."""
+
+PANEL = 2.9
+"""Width of a panel on the page, inches: four fit on a desktop screen, one on a telephone."""
 
 INK, MUTED, GRID, PAPER = "#1b1f24", "#59626d", "#dde1e6", "#fffffe"
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#b4579a"

@@ -44,7 +44,7 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,8 +85,8 @@ class BssEval:
 
 
 def bss_eval(
-    references: Sequence[npt.ArrayLike],
-    estimates: Sequence[npt.ArrayLike | None],
+    references: Mapping[str, npt.ArrayLike],
+    estimates: Mapping[str, npt.ArrayLike],
     sample_rate: int,
     *,
     taps: int = FILTER_TAPS,
@@ -97,12 +97,12 @@ def bss_eval(
 
     Parameters
     ----------
-    references : sequence of array_like, shape (2, samples)
+    references : mapping of str to array_like, shape (2, samples)
         Every true stem.
-    estimates : sequence of (array_like, shape (2, samples), or None)
-        In the same order; None where there is none to score. All are trimmed to the shortest.
+    estimates : mapping of str to array_like, shape (2, samples)
+        By the same names; a stem without an estimate gets no value. All are trimmed to the shortest.
     sample_rate : int
-        Hz; a window is ``int(sample_rate)`` samples.
+        Hz; a window is as many samples.
     taps : int
         Length of the filters.
     reference_gain : float
@@ -117,24 +117,22 @@ def bss_eval(
     Raises
     ------
     BadInput
-        Unusable signals, no estimate at all, a reference that is silent throughout (the other stems then have
-        no defined interference either), or a track shorter than the filters.
+        Unusable signals, no estimate at all, a reference that is silent throughout (BSS Eval then has no
+        answer for any stem), or a track shorter than the filters.
     """
     sample_rate = check_sample_rate(sample_rate)
-    if len(references) != len(estimates) or not len(references):
-        raise BadInput(f"{len(references)} references and {len(estimates)} estimates; expected one for each")
-    refs = [check_signal(x, f"reference {i}") for i, x in enumerate(references)]
-    scored = [i for i, x in enumerate(estimates) if x is not None]
-    ests = [check_signal(x, f"estimate {i}") for i, x in enumerate(estimates) if x is not None]
+    refs = [check_signal(x, f"reference {name!r}") for name, x in references.items()]
+    scored = [i for i, name in enumerate(references) if name in estimates]
+    ests = [check_signal(estimates[name], f"estimate {name!r}") for name in references if name in estimates]
     if not ests:
         raise BadInput("no estimate to score")
     samples = min(x.shape[1] for x in (*refs, *ests))
     if samples < taps:
         raise BadInput(f"{samples} samples; BSS Eval needs at least the {taps} of its filters")
     refs, ests = [x[:, :samples] for x in refs], [x[:, :samples] for x in ests]
-    for i, x in enumerate(refs):
+    for name, x in zip(references, refs, strict=True):
         if _is_silent(x):
-            raise BadInput(f"reference {i} is silent throughout, and BSS Eval needs every stem to sound")
+            raise BadInput(f"the reference {name!r} is silent throughout, and BSS Eval needs every stem")
 
     size = min(sample_rate, samples)
     filters = _fit(refs, ests, scored, taps, size, workers)
@@ -199,7 +197,8 @@ def _fit(
 
     def spectra(solution: Float64) -> _ComplexArray:
         taps_last = solution.reshape(-1, taps, solution.shape[1]).transpose(2, 0, 1)
-        return np.asarray(fft.rfft(taps_last, size))
+        transfer: _ComplexArray = fft.rfft(taps_last, size)
+        return transfer
 
     return _Filters(spectra(every), np.concatenate([spectra(x) for x in own]), size, weak or regularised)
 
@@ -315,7 +314,7 @@ def _judge(
 
 def _filtered(filters: _ComplexArray, inputs: _ComplexArray, part: _ComplexArray) -> _ComplexArray:
     """Σ_i filters_i · inputs_i."""
-    total = filters[0] * inputs[0]
+    total: _ComplexArray = filters[0] * inputs[0]
     for h, x in zip(filters[1:], inputs[1:], strict=True):
         np.multiply(h, x, out=part)
         total += part

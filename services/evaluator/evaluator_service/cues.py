@@ -7,9 +7,9 @@ Conventions
 -----------
 Signals have the shape (2, samples), channel 0 = left ear. Azimuths are degrees counter-clockwise, 0 = front,
 90 = left. The clock of all cues is a block of 50 ms: an ITD frame is one block, a band frame twenty blocks
-(1 s), of which one begins every ten. A frame counts only where the *reference* is above −60 dB relative to its
-own loudest frame, and a band of a frame only where the reference is above −60 dB relative to its loudest band
-of any frame. A signal with a silent channel has no cue.
+(1 s), of which one begins every ten. A frame counts only where the *reference* is above −60 dB relative to
+its own loudest frame, and a band of a frame only where the reference is above −60 dB relative to its loudest
+band of any frame. A signal with a silent channel has no cue.
 
 Metrics
 -------

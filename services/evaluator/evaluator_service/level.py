@@ -7,8 +7,8 @@ cannot hide an interaural level error.
 
 Metrics
 -------
-level_db  dB. 20·log10(⟨ŝ, s⟩ / ⟨s, s⟩), the level that fits the estimate best. A diagnostic: 0 for a model that
-          neither shrinks nor boosts its stem. None where the estimate is not in phase with the reference.
+level_db  dB. 20·log10(⟨ŝ, s⟩ / ⟨s, s⟩), the level that fits the estimate best. A diagnostic: 0 for a model
+          that neither shrinks nor boosts its stem. None where the estimate is out of phase.
 SI_SDR    dB, ±100. ‖αs‖² / ‖ŝ − αs‖² with α = ⟨ŝ, s⟩ / ⟨s, s⟩ [1]_; no mean is removed.
 
 References

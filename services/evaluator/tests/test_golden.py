@@ -1,4 +1,4 @@
-"""The values that the specification hands over, frame by frame: they hold to 1e-6 dB, lags and ITD exactly."""
+"""The values handed over with the specification hold frame by frame: to 1e-6 dB, lags and ITD exactly."""
 
 import json
 from pathlib import Path

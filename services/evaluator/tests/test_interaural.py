@@ -1,4 +1,4 @@
-"""The paper's ITD and ILD: the literal code's numbers to the bit, and None with a reason where there are none."""
+"""The paper's ITD and ILD: the literal code's numbers, and None with a reason where there are none."""
 
 import literal_metrics as literal
 import numpy as np

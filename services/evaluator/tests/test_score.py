@@ -14,7 +14,10 @@ from mssbench_service.errors import BadInput
 FS = 4000
 STEMS = ("vocals", "drums", "bass", "other")
 PAPER = [c for c in COLUMNS if c.startswith("paper_")]
-CORRECTED = ["SSR", "SRR"]
+AZIMUTH = ["azimuth_deg", "azimuth_error_deg"]
+CORRECTED = [
+    c for c in COLUMNS[1:] if c not in [*PAPER, *AZIMUTH, "valid_frames", "total_frames", "status", "reason"]
+]
 
 
 def track(seconds=3):
@@ -28,6 +31,16 @@ def score(references, estimates, **options):
     rows = score_track(references, estimates, FS, **options)
     json.dumps(rows, allow_nan=False)  # holds of every table, whatever the input
     return {row["source"]: row for row in rows}
+
+
+def assert_same(row, expected):
+    """Equal, numbers to rounding."""
+    assert list(row) == list(expected)
+    for column, value in expected.items():
+        if isinstance(value, float | list):
+            np.testing.assert_allclose(row[column], value, rtol=1e-7, atol=1e-7, err_msg=column)
+        else:
+            assert row[column] == value, column
 
 
 def test_rows_come_in_the_order_of_the_references_with_every_column():
@@ -63,7 +76,7 @@ def test_a_profile_not_asked_for_is_empty_without_a_reason():
         assert row["reason"] == ""
         assert all(row[column] is None for column in absent)
         np.testing.assert_allclose(
-            *([v for c in present for v in np.ravel(r[c])] for r in (row, everything)), atol=1e-9
+            *([v for c in present for v in np.ravel(r[c])] for r in (row, everything)), rtol=1e-7, atol=1e-7
         )
         assert row["valid_frames"] == 5
 
@@ -109,7 +122,9 @@ def test_one_broken_stem_fails_alone(kind, profile):
     assert rows["drums"]["status"] == "failed"
     assert reason in rows["drums"]["reason"]
     assert all(rows["drums"][column] is None for column in CORRECTED)
-    assert all(rows[stem] == intact[stem] for stem in STEMS if stem != "drums")
+    for stem in STEMS:
+        if stem != "drums":
+            assert_same(rows[stem], intact[stem])
 
 
 def test_a_silent_estimate_fails_and_keeps_what_the_released_software_would_say():
@@ -161,7 +176,8 @@ def test_a_dead_channel_is_undefined_where_a_cue_needs_two_ears():
 def test_lengths_may_differ():
     references, estimates = track()
     longer = {stem: np.pad(x, ((0, 0), (0, 777))) for stem, x in estimates.items()}
-    assert score(references, longer) == score(references, estimates)
+    for stem, row in score(references, longer).items():
+        assert_same(row, score(references, estimates)[stem])
 
 
 @pytest.mark.parametrize(
