@@ -40,6 +40,7 @@ def test_synth_renders_a_split_with_its_metadata(mssbench, workspace) -> None:
         assert sorted(p.name for p in folder.iterdir()) == [
             "bass.wav",
             "drums.wav",
+            "hrir.npz",
             "metadata.json",
             "mixture.wav",
             "other.wav",

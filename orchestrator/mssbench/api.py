@@ -99,7 +99,6 @@ class Supervisor:
         elif again:
             reconcile(run, connect(self.redis_url))
 
-
     def _finish(self, run: Run) -> None:
         problem = run.store.folder / PROBLEM
         try:

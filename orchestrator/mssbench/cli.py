@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from . import __version__
-from .config import CONDITIONS, RunConfig
+from .config import AGGREGATES, CONDITIONS, RunConfig
 from .folders import evaluate_folders, failed, synthesise
 from .launch import Progress as RunProgress
 from .launch import (
@@ -26,6 +26,7 @@ from .launch import (
     execute_inline,
     execute_queued,
     finish,
+    forget_scores,
     open_run,
     prepare,
     progress_of,
@@ -132,6 +133,43 @@ def rendering_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+_scoring_options = [
+    click.option("--bsseval/--no-bsseval", default=True, help="SDR, ISR, SIR and SAR, which cost most."),
+    click.option(
+        "--aggregate",
+        type=click.Choice(AGGREGATES),
+        default="median",
+        show_default=True,
+        help="How the values of frames become the track's.",
+    ),
+]
+
+
+def scoring_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in _scoring_options:
+        command = option(command)
+    return command
+
+
+_scheduling_options = [
+    click.option("--inline", is_flag=True, help="In this process: no Redis, no workers."),
+    click.option(
+        "--redis",
+        "redis_url",
+        envvar="MSSBENCH_REDIS_URL",
+        default="",
+        metavar="URL",
+        help="Use this Redis and its workers; default: a private one.",
+    ),
+]
+
+
+def scheduling_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in _scheduling_options:
+        command = option(command)
+    return command
+
+
 @cli.command()
 @click.argument("musdb_dir", type=click.Path(path_type=Path))
 @click.argument("out_dir", type=click.Path(path_type=Path))
@@ -157,10 +195,15 @@ def synth(musdb_dir: Path, out_dir: Path, hrir: str, angles: str, **options: Any
 @click.argument("est_dir", type=click.Path(path_type=Path))
 @click.option("--csv", "csv_path", type=click.Path(path_type=Path, dir_okay=False), required=True)
 @click.option("--profile", type=click.Choice(SCORE_PROFILES), default="all", show_default=True)
-def evaluate(ref_dir: Path, est_dir: Path, csv_path: Path, profile: str) -> None:
-    """Score EST_DIR/<title>/<stem>.wav against REF_DIR/<title>/<stem>.wav."""
+@click.option("--frames", type=click.Path(path_type=Path), help="Folder for the values of frames (Parquet).")
+@scoring_options
+def evaluate(ref_dir: Path, est_dir: Path, csv_path: Path, **options: Any) -> None:
+    """Score EST_DIR/<title>/<stem>.wav against REF_DIR/<title>/<stem>.wav.
+
+    EST_DIR may also be what Demucs, Open-Unmix or Spleeter wrote.
+    """
     with _bar("evaluate") as show:
-        rows = evaluate_folders(ref_dir, est_dir, _runtime(), profile=profile, show=show)
+        rows = evaluate_folders(ref_dir, est_dir, _runtime(), show=show, **options)
     write_csv(csv_path, rows, SCORE_COLUMNS)
     click.echo(f"{len(rows)} rows, {failed(rows)} failed: {csv_path}")
 
@@ -174,17 +217,10 @@ def evaluate(ref_dir: Path, est_dir: Path, csv_path: Path, profile: str) -> None
 @click.option("--conditions", default=",".join(CONDITIONS), show_default=True, metavar="A,B")
 @click.option("--tracks", type=int, help="Only the first N tracks.")
 @click.option("--metrics", type=click.Choice(SCORE_PROFILES), default="all", show_default=True)
+@scoring_options
 @click.option("--run-id", default="", help="Name of the run; default: from its configuration and files.")
 @click.option("--retry-failed", is_flag=True, help="Try the cells again that ended with an error.")
-@click.option("--inline", is_flag=True, help="In this process: no Redis, no workers.")
-@click.option(
-    "--redis",
-    "redis_url",
-    envvar="MSSBENCH_REDIS_URL",
-    default="",
-    metavar="URL",
-    help="Use this Redis and its workers; default: a private one.",
-)
+@scheduling_options
 def run(
     dataset: str,
     hrir: str,
@@ -219,7 +255,8 @@ def demo(inline: bool) -> None:
     runtime = _runtime()
     dataset = _workspace().root / DEMO_DATASET
     write_demo(dataset)
-    config = RunConfig(dataset=runtime.root.reference(dataset), separators=["oracle"])
+    # BSS Eval is left out for speed: that of the other metrics is what the demo is about.
+    config = RunConfig(dataset=runtime.root.reference(dataset), separators=["oracle"], bsseval=False)
     _run(config, runtime, "", False, inline, "")
 
 
@@ -234,6 +271,10 @@ def _run(config: RunConfig, runtime: Runtime, run_id: str, again: bool, inline: 
     if again:
         retry_failed(job)
     console.print(f"run {job.store.id}: {len(job.record.cells())} cells", markup=False, highlight=False)
+    _execute(job, inline, redis_url)
+
+
+def _execute(job: Run, inline: bool, redis_url: str) -> None:
     with _run_bars(job) as show:
         if inline:
             execute_inline(job, show)
@@ -275,14 +316,33 @@ def status(run_id: str | None) -> None:
 
 @cli.command()
 @click.argument("run")
-@click.option("--audio/--no-audio", default=True, help="Whether the report carries audio excerpts.")
-def report(run: str, audio: bool) -> None:
-    """Write the tables and the report of RUN (its id or its folder) again, from what is there now."""
+@click.option("--profile", type=click.Choice(SCORE_PROFILES), default="all", show_default=True)
+@scoring_options
+@scheduling_options
+def rescore(run: str, profile: str, bsseval: bool, aggregate: str, inline: bool, redis_url: str) -> None:
+    """Score the stored estimates of RUN (its id or its folder) again, without separating anything."""
+    job = _existing(run)
+    with job.store.exclusive():
+        count = forget_scores(job, profile, bsseval, aggregate)
+    console.print(f"run {job.store.id}: {count} cells to score again", markup=False, highlight=False)
+    _execute(job, inline, redis_url)
+
+
+def _existing(run: str) -> Run:
+    """A run by its id or by the path of its folder."""
     workspace = _workspace()
     store = workspace.run(Path(run).name)
     if Path(run).name != run and Path(run).absolute() != store.folder.absolute():
         raise BadInput(f"{run} is not in {workspace.runs}")
-    job = open_run(store, _runtime())
+    return open_run(store, _runtime())
+
+
+@cli.command()
+@click.argument("run")
+@click.option("--audio/--no-audio", default=True, help="Whether the report carries audio excerpts.")
+def report(run: str, audio: bool) -> None:
+    """Write the tables and the report of RUN (its id or its folder) again, from what is there now."""
+    job = _existing(run)
     finish(job, audio=audio)
     _conclude(job)
 

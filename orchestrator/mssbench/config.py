@@ -12,6 +12,7 @@ from mssbench_service.errors import BadInput
 from mssbench_service.tracks import SPLITS
 from mssbench_service.wire import PROFILES, SCORE_PROFILES
 
+AGGREGATES = ("median", "mean")
 CONDITIONS = ("stereo", "binaural")
 
 
@@ -42,6 +43,10 @@ class RunConfig:
         Only the first so many tracks, by title.
     metrics : str
         ``corrected``, ``paper`` or ``all``.
+    bsseval : bool
+        Whether to compute SDR, ISR, SIR and SAR as well, which cost most of the evaluation.
+    aggregate : str
+        How the values of frames become a track's: ``median`` or ``mean``.
     """
 
     dataset: str
@@ -55,12 +60,15 @@ class RunConfig:
     conditions: list[str] = field(default_factory=lambda: list(CONDITIONS))
     tracks: int | None = None
     metrics: str = "all"
+    bsseval: bool = True
+    aggregate: str = "median"
 
     def validate(self) -> None:
         """Raise :class:`BadInput` where a value is not one of those that exist."""
         _one_of("split", self.split, SPLITS)
         _one_of("profile", self.profile, PROFILES)
         _one_of("metrics", self.metrics, SCORE_PROFILES)
+        _one_of("aggregate", self.aggregate, AGGREGATES)
         if not self.conditions:
             raise BadInput(f"no condition asked for; expected some of {', '.join(CONDITIONS)}")
         for condition in self.conditions:

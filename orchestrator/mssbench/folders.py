@@ -86,12 +86,18 @@ def evaluate_folders(
     runtime: Runtime,
     *,
     profile: str = "all",
+    bsseval: bool = True,
+    aggregate: str = "median",
+    frames: Path | None = None,
     show: Show = lambda done, total: None,
 ) -> list[Row]:
-    """Score ``<estimates>/<title>/<stem>.wav`` against ``<references>/<title>/<stem>.wav``.
+    """Score the estimates of each title against ``<references>/<title>/<stem>.wav``.
 
-    One row per title and stem that the references have. A title without estimates gives failed rows. The
-    gain of a reference that ``mssbench synth`` rendered is read from its ``metadata.json``.
+    Estimates are found as ``<title>/<stem>.wav``, which is how Spleeter writes them, and as Demucs
+    (``<model>/<title>/``) and Open-Unmix (``<title>_<model>/``) do. One row per title and stem that the
+    references have; a title without estimates gives failed rows. The gain of a reference that
+    ``mssbench synth`` rendered is read from its ``metadata.json``. The values of frames are kept in
+    ``<frames>/<title>.parquet``.
 
     Raises
     ------
@@ -106,11 +112,17 @@ def evaluate_folders(
         hint = next((s for s in ("test", "train") if _titles(references / s)), None)
         better = f"; did you mean {references / hint}?" if hint else ""
         raise BadInput(f"{references} holds no <title>/<stem>.wav with stems {', '.join(STEMS)}{better}")
-    if not any((estimates / title).is_dir() for title in titles):
+    folders = {title: find_estimates(estimates, title) for title in titles}
+    if not any(folders.values()):
         raise BadInput(f"{estimates} has no folder called as one in {references}, such as {titles[0]!r}")
 
+    def request(title: str) -> EvaluateRequest:
+        kept = runtime.root.reference(frames / f"{title}.parquet") if frames else ""
+        return EvaluateRequest("", "", profile=profile, bsseval=bsseval, aggregate=aggregate, frames=kept)
+
     def score(title: str) -> list[Row]:
-        return _score(references / title, estimates / title, runtime, profile)
+        reference, estimate = references / title, folders[title] or estimates / title
+        return _score(reference, estimate, runtime, request(title))
 
     rows = []
     # Threads: over HTTP they keep the service's places filled; in-process NumPy and SciPy release the lock.
@@ -119,6 +131,24 @@ def evaluate_folders(
             rows += scored
             show(number, len(titles))
     return rows
+
+
+def find_estimates(estimates: Path, title: str) -> Path | None:
+    """The folder with the stems of `title`, in any of the layouts that separators write.
+
+    Raises
+    ------
+    BadInput
+        There are several, such as those of two models; the message names them.
+    """
+    if (estimates / title).is_dir():
+        return estimates / title
+    visible = [path for path in sorted(estimates.iterdir()) if path.is_dir() and path.name[0] != "."]
+    found = [path / title for path in visible if (path / title).is_dir()]
+    found += [path for path in visible if path.name.startswith(f"{title}_")]
+    if len(found) > 1:
+        raise BadInput(f"{title!r} has estimates in {found[0]} and in {found[1]}; name one model's folder")
+    return found[0] if found else None
 
 
 def _titles(folder: Path) -> list[str]:
@@ -131,19 +161,16 @@ def _stems(folder: Path) -> list[str]:
     return [stem for stem in STEMS if (folder / f"{stem}.wav").is_file()]
 
 
-def _score(reference: Path, estimate: Path, runtime: Runtime, profile: str) -> list[Row]:
+def _score(reference: Path, estimate: Path, runtime: Runtime, request: EvaluateRequest) -> list[Row]:
     title = reference.name
     try:
         if not estimate.is_dir():
             raise BadInput(f"{estimate} is missing")
         metadata = read_json(reference / METADATA) if (reference / METADATA).exists() else {}
-        request = EvaluateRequest(
-            reference=runtime.root.reference(reference),
-            estimate=runtime.root.reference(estimate),
-            profile=profile,
-            mixture_gain=metadata.get("mixture_gain", 1.0) if metadata.get("profile") == "paper" else 1.0,
-            binaural="angles" in metadata,
-        )
+        request.reference = runtime.root.reference(reference)
+        request.estimate = runtime.root.reference(estimate)
+        request.mixture_gain = metadata.get("mixture_gain", 1.0)
+        request.binaural = "angles" in metadata
         result = runtime.evaluate(parse(EvaluateRequest, asdict(request)))
     except BadInput as error:
         # One bad track must not cost the table the others.

@@ -96,8 +96,23 @@ def retry_failed(run: Run) -> int:
     """Forget the errors of all failed cells; how many there were."""
     failed = [cell for cell in run.record.cells() if run.store.failed(cell)]
     for cell in failed:
-        run.store.forget_error(cell)
+        run.store.forget_outcome(cell)
     return len(failed)
+
+
+def forget_scores(run: Run, metrics: str, bsseval: bool, aggregate: str) -> int:
+    """Make `run` one that is to be scored like this, from the estimates that it has; how many cells.
+
+    A cell whose separation failed keeps its error.
+    """
+    config = run.record.config
+    config.metrics, config.bsseval, config.aggregate = metrics, bsseval, aggregate
+    config.validate()
+    run.store.save(run.record)
+    cells = [cell for cell in run.record.cells() if run.store.separated(cell)]
+    for cell in cells:
+        run.store.forget_outcome(cell)
+    return len(cells)
 
 
 def finish(run: Run, *, audio: bool = True) -> None:

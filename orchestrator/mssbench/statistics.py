@@ -41,7 +41,7 @@ _CHUNK = 4_000_000
 class Estimate:
     """A statistic with its interval; NaN where there is none.
 
-    `n` counts values, `tracks` those with at least one value. With fewer than two tracks there is no interval.
+    `n` counts values, `tracks` those with at least one. With fewer than two tracks there is no interval.
     """
 
     value: float
@@ -55,8 +55,8 @@ class Estimate:
 class SignedRank:
     """A two-sided signed-rank test of "the differences are symmetric about 0".
 
-    `effect` is the matched-pairs rank-biserial correlation, −1 … 1: the share of rank sum in favour of positive
-    differences minus that of negative ones.
+    `effect` is the matched-pairs rank-biserial correlation, −1 … 1: the share of the rank sum in favour of
+    positive differences minus that of negative ones.
     """
 
     n: int
@@ -104,9 +104,7 @@ def median(values: npt.ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> 
     return Estimate(value, float(low), float(high), found.size, tracks)
 
 
-def paired(
-    first: npt.ArrayLike, second: npt.ArrayLike, resamples: int = RESAMPLES, seed: int = 0
-) -> Paired:
+def paired(first: npt.ArrayLike, second: npt.ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Paired:
     """Compare two sets of values on what both have: the median of ``first − second`` and its test.
 
     A stem counts where both have a value. With several stems per track, the test takes each track's median
@@ -122,9 +120,9 @@ def paired(
 def signed_rank(differences: npt.ArrayLike) -> SignedRank:
     """Wilcoxon's signed-rank test, two-sided, zeros by Pratt, exact also with ties and zeros.
 
-    Pratt: rank the absolute differences *with* the zeros, then leave the zeros' ranks out. Given the ranks, every
-    sign is as likely as the other under the hypothesis, so the distribution of the rank sum is a convolution
-    over the ranks that are left. No normal approximation: a run may have four tracks.
+    Pratt: rank the absolute differences *with* the zeros, then leave the zeros' ranks out. Given the ranks,
+    every sign is as likely as the other under the hypothesis, so the distribution of the rank sum is a
+    convolution over the ranks that are left. No normal approximation: a run may have four tracks.
     """
     values = np.asarray(differences, dtype=np.float64).ravel()
     values = values[~np.isnan(values)]

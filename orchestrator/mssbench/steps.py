@@ -146,8 +146,7 @@ def _mixture_gain(run: Run, cell: Cell) -> float:
     if cell.condition != "binaural":
         return 1.0
     folder = run.runtime.root.resolve(run.record.track(cell.title).folders["binaural"])
-    metadata = parse(RenderResult, read_json(folder / METADATA))
-    return metadata.mixture_gain if metadata.profile == "paper" else 1.0
+    return parse(RenderResult, read_json(folder / METADATA)).mixture_gain
 
 
 def _separate(run: Run, cell: Cell) -> None:
@@ -174,15 +173,16 @@ def _evaluate(run: Run, cell: Cell) -> None:
         return
     track, config = run.record.track(cell.title), run.record.config
     gain = _mixture_gain(run, cell)
-    binaural = cell.condition == "binaural"
     evaluation = run.runtime.evaluate(
         EvaluateRequest(
             reference=track.folders[cell.condition],
             estimate=run.runtime.root.reference(run.store.estimates(cell)),
             profile=config.metrics,
             mixture_gain=gain,
-            binaural=binaural,
-            hrir=config.hrir if binaural else "",
+            binaural=cell.condition == "binaural",
+            bsseval=config.bsseval,
+            aggregate=config.aggregate,
+            frames=run.runtime.root.reference(run.store.frames(cell)),
         )
     )
     sources = [row.get("source") for row in evaluation.rows]

@@ -6,7 +6,7 @@
     <root>/runs/<run id>/
         run.json                            what was asked, what was found, versions: see `RunRecord`
         estimates/<condition>/<separator>/<title>/<stem>.wav, separation.json
-        cells/<condition>/<separator>/<title>/result.json or error.json
+        cells/<condition>/<separator>/<title>/result.json or error.json; frames.parquet
         results.csv                         written when the run ends, and by `mssbench report`
         report/index.html
 
@@ -159,6 +159,10 @@ class RunStore:
     def cell_folder(self, cell: Cell) -> Path:
         return self.folder / "cells" / cell.condition / cell.separator / cell.title
 
+    def frames(self, cell: Cell) -> Path:
+        """The values behind the cell's scores, frame by frame."""
+        return self.cell_folder(cell) / "frames.parquet"
+
     def exists(self) -> bool:
         return self.record_path.exists()
 
@@ -215,9 +219,10 @@ class RunStore:
             error = {"step": step, "code": code, "detail": detail}
             write_json(self.cell_folder(cell) / "error.json", asdict(cell) | error)
 
-    def forget_error(self, cell: Cell) -> None:
-        """Let a failed cell be tried again."""
-        (self.cell_folder(cell) / "error.json").unlink(missing_ok=True)
+    def forget_outcome(self, cell: Cell) -> None:
+        """Let the cell be tried again from where its files allow: what was separated stays."""
+        for name in ("result.json", "error.json"):
+            (self.cell_folder(cell) / name).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:

@@ -21,11 +21,12 @@ from pathlib import Path
 
 from mssbench_service.files import write_text, writing_folder
 
-from . import analysis, answer, exports, figures, listen, page, summary
+from . import exports, figures, listen, page, summary
+from .analysis import Analysis, analyse
 from .data import RunData, load
-#from .leaderboard import build_leaderboard
+from .leaderboard import build_leaderboard
 
-__all__ = ["build_report"]
+__all__ = ["build_leaderboard", "build_report"]
 
 
 def build_report(
@@ -57,35 +58,13 @@ def build_report(
     return folder / "index.html"
 
 
-def analyse(data: RunData) -> page.Analysis:
-    """Every number of the report."""
-    table = analysis.ScoreTable(analysis.scores(data))
-    conditions = analysis.condition_differences(data)
-    return page.Analysis(
-        answer.answer(data, table, conditions),
-        table,
-        analysis.model_differences(data),
-        conditions,
-        analysis.shares(data),
-        analysis.checks(data),
-        analysis.gain_effects(data),
-        analysis.speeds(data),
-    )
-
-
-def _write_files(data: RunData, found: page.Analysis, report: Path) -> list[tuple[str, list[str]]]:
+def _write_files(data: RunData, found: Analysis, report: Path) -> list[tuple[str, list[str]]]:
     """Write everything that can be taken away; return (heading, paths) for the page."""
     tables, pictures, papers = report / "tables", report / "figures", report / "paper"
     for folder in (tables, pictures):
         folder.mkdir()
     results = exports.write_results(data, report)
-    summary.write(
-        summary.build(
-            data, found.answer, found.table.all, found.models, found.conditions, found.shares, found.checks,
-            found.speeds,
-        ),
-        report,
-    )  # fmt: skip
+    summary.write(summary.build(data, found), report)
     (report / "references.bib").write_text(exports.references(data), encoding="utf-8")
     latex = exports.write_latex(data, found.table, tables)
     names = figures.save_for_paper(data, found.table, pictures)
@@ -93,7 +72,10 @@ def _write_files(data: RunData, found: page.Analysis, report: Path) -> list[tupl
     return [
         ("Results", [*results, "summary.json", "summary.schema.json"]),
         ("LaTeX tables", [f"tables/{name}" for name in latex]),
-        ("Figures at column width", [f"figures/{name}.{suffix}" for name in names for suffix in ("pdf", "svg")]),
+        (
+            "Figures at column width",
+            [f"figures/{name}.{suffix}" for name in names for suffix in ("pdf", "svg")],
+        ),
         ("Result files with the paper's columns", [f"paper/{name}" for name in paper]),
         ("What to cite", ["references.bib"]),
     ]

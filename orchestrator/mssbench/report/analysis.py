@@ -58,7 +58,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Check:
-    """One known score of a probe against what was measured. `passed` is None where nothing could be checked."""
+    """A probe's known score against the measured one. `passed` is None where nothing could be checked."""
 
     probe: str
     condition: str
@@ -190,8 +190,9 @@ def checks(data: RunData) -> list[Check]:
             for condition in data.conditions:
                 if expected.condition and expected.condition != condition:
                     continue
-                found.append(_check(data, probe, condition, expected.column, expected.low, expected.high,
-                                    expected.why))
+                found.append(
+                    _check(data, probe, condition, expected.column, expected.low, expected.high, expected.why)
+                )
     return found
 
 
@@ -251,7 +252,9 @@ def gain_effects(data: RunData) -> list[GainEffect]:
             continue
         cube = data.cube("paper_SSR", condition, separator.name)
         corrected = (
-            data.cube("SSR", condition, separator.name) if "SSR" in data.values else np.full_like(cube, np.nan)
+            data.cube("SSR", condition, separator.name)
+            if "SSR" in data.values
+            else np.full_like(cube, np.nan)
         )
         found.append(
             GainEffect(
@@ -294,3 +297,34 @@ def speeds(data: RunData) -> list[Speed]:
             sums.items(), key=lambda item: (order[item[0][0]], item[0][1])
         )
     ]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Every number of a report, computed once, for the page and for the files."""
+
+    answer: list[str]
+    table: ScoreTable
+    models: list[Difference]
+    conditions: list[Difference]
+    shares: list[Share]
+    checks: list[Check]
+    gains: list[GainEffect]
+    speeds: list[Speed]
+
+
+def analyse(data: RunData) -> Analysis:
+    from .answer import answer  # which reads the records above
+
+    table = ScoreTable(scores(data))
+    conditions = condition_differences(data)
+    return Analysis(
+        answer(data, table, conditions),
+        table,
+        model_differences(data),
+        conditions,
+        shares(data),
+        checks(data),
+        gain_effects(data),
+        speeds(data),
+    )

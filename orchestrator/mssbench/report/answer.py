@@ -96,9 +96,9 @@ def _change(scored: Sequence[SeparatorRecord], data: RunData, shifts: Sequence[D
     if len(spatial) > 1:
         change += f" to {_signed(metric, highest.paired.difference)} ({highest.condition})"
     return (
-        f"From stereo to binaural, the same tracks’ {metric.label} changes by {change}, which the signed-rank "
-        f"tests tell from chance for {clear} of {len(spatial)} (5 %, Holm over {len(shifts)} tests; brackets are "
-        "95 % intervals)."
+        f"From stereo to binaural, the same tracks’ {metric.label} changes by {change}, which the "
+        f"signed-rank tests tell from chance for {clear or 'none'} of {len(spatial)} (5\u00a0%, Holm over "
+        f"{len(shifts)} tests; brackets are 95\u00a0% intervals)."
     )
 
 
@@ -110,7 +110,7 @@ def _progress(data: RunData) -> str:
 
 def with_interval(metric: Metric, estimate: Estimate) -> str:
     """``12.3 µs [10.1, 15.0]``."""
-    text = f"{metric.format(estimate.value)} {metric.unit}".rstrip()
+    text = f"{metric.format(estimate.value)}\u00a0{metric.unit}".rstrip()
     if estimate.low != estimate.low:  # NaN: one track has no interval
         return text
     return f"{text} [{metric.format(estimate.low)}, {metric.format(estimate.high)}]"

@@ -1,7 +1,7 @@
 """A run as arrays: one cube per metric with the axes condition × separator × track × stem.
 
-Everything the report computes reads from here. A value exists only where a stem was scored: rows that failed or
-are pending hold NaN whatever columns they have, and every count of them comes from `RunData.status`.
+Everything the report computes reads from here. A value exists only where a stem was scored: rows that
+failed or are pending hold NaN whatever columns they have; counts of them come from `RunData.status`.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class RunData:
     def cube(self, metric: Metric | str, condition: str, separator: str, stem: str = ALL) -> FloatArray:
         """Values of one group, shape (tracks, stems); (tracks, 1) for one stem."""
         column = metric if isinstance(metric, str) else metric.column
-        group = self.values[column][self._index(condition, separator)]
+        group: FloatArray = self.values[column][self._index(condition, separator)]
         return group if stem == ALL else group[:, [STEMS.index(stem)]]
 
     def counts(self, metric: Metric | None, condition: str, separator: str, stem: str = ALL) -> Counts:

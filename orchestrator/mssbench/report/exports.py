@@ -154,7 +154,8 @@ def _latex_cell(metric: Metric, estimate: Any) -> str:
 
 
 _LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "Δ": r"$\Delta$", "µ": r"$\mu$", "°": r"$^\circ$",
     "−": "$-$", "<": r"$<$", ">": r"$>$",
 }  # fmt: skip

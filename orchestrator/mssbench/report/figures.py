@@ -1,7 +1,7 @@
 """What is drawn. Rows are named by separators, every axis has its unit, and no colour goes without a shape.
 
-The functions that take an axes draw; the functions below them put panels together, for the page (where they flow
-with its width) and for a paper (one file per figure, at column width).
+The functions that take an axes draw; the functions below them put panels together, for the page (where they
+flow with its width) and for a paper (one file per figure, at column width).
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from typing import Any, cast
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.projections.polar import PolarAxes
 from matplotlib.ticker import MaxNLocator
 
 from . import svg
-from .analysis import SOURCES, ScoreTable
+from .analysis import ScoreTable
 from .data import ALL, STEMS, FloatArray, RunData
 from .metrics import Metric
 
@@ -48,7 +50,7 @@ class Panel:
 
 
 def draw_medians(axes: Axes, data: RunData, table: ScoreTable, metric: Metric, source: str) -> None:
-    """Per separator and condition the median with its interval; single stems also show each track as a tick."""
+    """Per separator and condition the median with its interval; for one stem each track as a tick, too."""
     _rows(axes, data)
     seen: list[float] = []
     for i, condition in enumerate(data.conditions):
@@ -106,8 +108,10 @@ def draw_scatter(axes: Axes, data: RunData, x: Metric, y: Metric, separator: str
     axes.set_ylabel(y.title)
 
 
-def draw_polar(axes: PolarAxes, azimuths: FloatArray, values: FloatArray, limit: float, frontal: bool) -> None:
-    """Error against the true azimuth: points, and an arc at the median of each sector of 30° that has some."""
+def draw_polar(
+    axes: PolarAxes, azimuths: FloatArray, values: FloatArray, limit: float, frontal: bool
+) -> None:
+    """Error against the true azimuth: points, and an arc at the median of each sector of 30°."""
     axes.set_theta_zero_location("N")  # front is up; counter-clockwise, so that left is left
     axes.set_ylim(0, limit)
     signed = (azimuths + 180) % 360 - 180
@@ -116,9 +120,11 @@ def draw_polar(axes: PolarAxes, azimuths: FloatArray, values: FloatArray, limit:
     for sector in range(-180, 180, 30):
         inside = (azimuths - sector + 15) % 360 < 30
         if inside.any():
-            ends = np.clip([sector - 13, sector + 13], -90, 90) if frontal else [sector - 13, sector + 13]
-            arc = np.radians(np.linspace(*ends, 15))
-            axes.plot(arc, np.full(15, np.median(values[inside])), color=svg.INK, linewidth=1.4, zorder=3)
+            arc = np.radians(np.linspace(sector - 13, sector + 13, 15))
+            arc = arc[np.abs(arc) <= np.pi / 2] if frontal else arc
+            axes.plot(
+                arc, np.full(len(arc), np.median(values[inside])), color=svg.INK, linewidth=1.4, zorder=3
+            )
     if frontal:
         axes.set_thetamin(-90)
         axes.set_thetamax(90)
@@ -209,16 +215,19 @@ def by_stem(data: RunData, table: ScoreTable, metric: Metric) -> list[Panel]:
 
 
 def _medians_panel(data: RunData, table: ScoreTable, metric: Metric, source: str, title: str) -> Panel:
-    sentence = f"{metric.label}, {SOURCE_NAMES[source].lower()}: medians. " + "; ".join(
-        f"{separator.name} "
-        + ", ".join(
-            f"{condition} {metric.format(table.get(condition, separator.name, source, metric).estimate.value)}"
-            for condition in data.conditions
-        )
-        for separator in data.compared
+    def median(condition: str, separator: str) -> str:
+        value = table.get(condition, separator, source, metric).estimate.value
+        return f"{condition} {metric.format(value)}"
+
+    medians = "; ".join(
+        f"{one.name} " + ", ".join(median(condition, one.name) for condition in data.conditions)
+        for one in data.compared
     )
     return _panel(
-        title, sentence, _height(data), lambda axes: draw_medians(axes, data, table, metric, source)
+        title,
+        f"{metric.title}, {SOURCE_NAMES[source].lower()}: medians. {medians}",
+        _height(data),
+        lambda axes: draw_medians(axes, data, table, metric, source),
     )
 
 
@@ -347,7 +356,6 @@ def save_for_paper(data: RunData, table: ScoreTable, folder: Path) -> list[str]:
             draw_medians(axes, data, table, metric, ALL)
         _legend(figure, data)
         names.append(_save(figure, folder / "overview"))
-    assert len(SOURCES) == len(STEMS) + 1
     return names
 
 
@@ -359,9 +367,7 @@ def _common_limits(grid: Sequence[Axes]) -> None:
         grid[0].set_xlim(low - pad, high + pad)
 
 
-def _legend(figure: Any, data: RunData) -> None:
-    from matplotlib.lines import Line2D
-
+def _legend(figure: Figure, data: RunData) -> None:
     handles = [
         Line2D([], [], color=MARKS[c].colour, marker=MARKS[c].marker, markersize=4, linewidth=1.4, label=c)
         for c in data.conditions
@@ -369,6 +375,6 @@ def _legend(figure: Any, data: RunData) -> None:
     figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize=7.5)
 
 
-def _save(figure: Any, stem: Path) -> str:
+def _save(figure: Figure, stem: Path) -> str:
     svg.save(figure, stem)
     return stem.name

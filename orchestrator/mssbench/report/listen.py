@@ -1,8 +1,8 @@
 """Excerpts to listen to: mixture, reference and estimate at one level, with a picture of the cues over time.
 
-Which cells: the worst, the median and the best of every separator by the first headline metric, and any that were
-asked for. Everything is cut to a few seconds, written as FLAC, and stops at a budget of bytes; what did not fit is
-counted.
+Which cells: the worst, the median and the best of every separator by the first headline metric, and any that
+were asked for. Everything is cut to a few seconds, written as FLAC, and stops at a budget of bytes; what did
+not fit is counted.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def choose(data: RunData, asked: Sequence[tuple[str, str, str, str]] = ()) -> li
     for condition, separator, title, stem in asked:
         cell = Cell(condition, separator, title)
         if cell not in data.outcomes or stem not in STEMS:
-            raise BadInput(f"this run has no {stem!r} of {title!r} by {separator!r} ({condition}) to listen to")
+            raise BadInput(
+                f"this run has no {stem!r} of {title!r} by {separator!r} ({condition}) to listen to"
+            )
         chosen.append(Choice(cell, stem, "asked for"))
     if data.headline:
         metric = data.headline[0]
@@ -92,7 +94,9 @@ def choose(data: RunData, asked: Sequence[tuple[str, str, str, str]] = ()) -> li
                     if order:
                         title, stem = order[round(place * (len(order) - 1))]
                         chosen.append(
-                            Choice(Cell(condition, one.name, title), stem, f"{why} {metric.label} of {one.name}")
+                            Choice(
+                                Cell(condition, one.name, title), stem, f"{why} {metric.label} of {one.name}"
+                            )
                         )
     seen: set[tuple[Cell, str]] = set()
     return [c for c in chosen if (c.cell, c.stem) not in seen and not seen.add((c.cell, c.stem))]  # type: ignore[func-returns-value]
@@ -151,7 +155,11 @@ class _Writer:
         if files is None:
             return None
         seconds = length / track.sample_rate
-        note = "" if scale == 1 else f"all three {20 * np.log10(scale):.1f} dB, so that none clips".replace("-", "−")
+        note = (
+            ""
+            if scale == 1
+            else f"all three {20 * np.log10(scale):.1f} dB, so that none clips".replace("-", "−")
+        )
         picture = cue_picture(signals["Reference"], signals["Estimate"], track.sample_rate, _name(choice))
         scores = [
             (metric.title, metric.format(float(self.data.cube(metric, cell.condition, cell.separator, stem)
@@ -183,7 +191,7 @@ def _name(choice: Choice) -> str:
 
 
 def _loudest(path: Path) -> tuple[int, int]:
-    """Start and length in samples of the excerpt in which the stem has most energy, in steps of half a second."""
+    """Start and length (samples) of the excerpt in which the stem has most energy, to half a second."""
     with soundfile.SoundFile(path) as file:
         rate, frames = file.samplerate, file.frames
         hop = max(1, rate // 2)
@@ -232,7 +240,9 @@ def cue_picture(reference: Audio, estimate: Audio, sample_rate: int, name: str) 
                 middle = (low + high) / 2
                 axes.set_ylim(middle - least / 2, middle + least / 2)
         axes.set_xlabel("time in the excerpt (s)")
-        return svg.inline(figure, f"ITD and ILD over time: {name}. Broad grey line reference, thin line estimate.")
+        return svg.inline(
+            figure, f"ITD and ILD over time: {name}. Broad grey line reference, thin line estimate."
+        )
 
 
 def interaural(audio: Audio, sample_rate: int, frame: int) -> tuple[FloatArray, FloatArray]:
@@ -241,16 +251,22 @@ def interaural(audio: Audio, sample_rate: int, frame: int) -> tuple[FloatArray, 
     A picture, not the score: plain normalised cross-correlation of 100–1500 Hz within ±1 ms.
     """
     band = signal.butter(2, [100, min(1500, 0.45 * sample_rate)], "bandpass", fs=sample_rate, output="sos")
-    low = signal.sosfiltfilt(band, audio.astype(np.float64), axis=0) if len(audio) > 60 else audio.astype(float)
+    low = (
+        signal.sosfiltfilt(band, audio.astype(np.float64), axis=0) if len(audio) > 60 else audio.astype(float)
+    )
     frames = len(audio) // frame
     limit = round(1e-3 * sample_rate)
     left, right = (low[: frames * frame, i].reshape(frames, frame) for i in (0, 1))
     lags = np.arange(-limit, limit + 1)
     inner = slice(limit, frame - limit)
-    products = np.stack([np.sum(left[:, inner] * np.roll(right, -lag, axis=1)[:, inner], axis=1) for lag in lags], 1)
+    products = np.stack(
+        [np.sum(left[:, inner] * np.roll(right, -lag, axis=1)[:, inner], axis=1) for lag in lags], 1
+    )
     best = np.argmax(products, axis=1)
     itd = np.array([_peak(row, int(k)) - limit for row, k in zip(products, best, strict=True)])
-    energy = [np.sum(np.square(audio[: frames * frame, i].reshape(frames, frame), dtype=float), 1) for i in (0, 1)]
+    energy = [
+        np.sum(np.square(audio[: frames * frame, i].reshape(frames, frame), dtype=float), 1) for i in (0, 1)
+    ]
     ild = 10 * np.log10((energy[0] + 1e-12) / (energy[1] + 1e-12))
     return itd / sample_rate * 1e6, ild
 

@@ -1,4 +1,4 @@
-"""Every metric that a report can show, in one table: what a column is called, its unit, and which way is better.
+"""Every metric that a report can show, in one table: what it is called, its unit, which way is better.
 
 To add one, add a line to `METRICS`. A run shows those that its rows have; nothing else needs to change.
 """
@@ -126,8 +126,8 @@ METRICS = (
         "dB",
         "higher",
         "paper",
-        "SSR as the paper computed it: the released SPAUQ against references at their own level. It cannot see "
-        "swapped channels or a collapse to mono.",
+        "SSR as the paper computed it: the released SPAUQ against references at their own level. It cannot "
+        "see swapped channels or a collapse to mono.",
         role="spatial",
     ),
     Metric(
@@ -162,9 +162,7 @@ METRICS = (
     Metric("ISR", "ISR", "dB", "higher", "standard", "BSS Eval v4: image to spatial distortion."),
     Metric("SIR", "SIR", "dB", "higher", "standard", "BSS Eval v4: signal to interference."),
     Metric("SAR", "SAR", "dB", "higher", "standard", "BSS Eval v4: signal to artefacts."),
-    Metric(
-        "SI_SDR", "SI-SDR", "dB", "higher", "standard", "Scale-invariant SDR, one scale for both ears."
-    ),
+    Metric("SI_SDR", "SI-SDR", "dB", "higher", "standard", "Scale-invariant SDR, one scale for both ears."),
 )
 
 ROLES = ("spatial", "residual", "itd", "ild")

@@ -1,11 +1,10 @@
-"""From numbers to the page: everything that the template shows, as plain values, and the template's environment."""
+"""From numbers to the page: what the template shows, as plain values, and the template's environment."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
@@ -13,29 +12,15 @@ import jinja2
 from markupsafe import Markup
 
 from ..statistics import Estimate
-from . import answer as answers
 from . import figures, published
-from .analysis import SOURCES, Check, Difference, GainEffect, ScoreTable, Share, Speed, gains
+from .analysis import SOURCES, Analysis, ScoreTable, Share, gains
+from .answer import QUESTION
 from .data import RunData, kind
 from .figures import SOURCE_NAMES, Panel
 from .listen import Listening
 from .metrics import DASH, ITD_LIMIT_US, Metric
 
 KINDS = {"model": "model", "reference": "reference separator", "probe": "probe"}
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """Everything computed about a run, once, for the page and for the files."""
-
-    answer: list[str]
-    table: ScoreTable
-    models: list[Difference]
-    conditions: list[Difference]
-    shares: list[Share]
-    checks: list[Check]
-    gains: list[GainEffect]
-    speeds: list[Speed]
 
 
 def environment() -> jinja2.Environment:
@@ -95,7 +80,7 @@ def context(
         "config": data.record.config,
         "kinds": KINDS,
         "kind": kind,
-        "question": answers.QUESTION,
+        "question": QUESTION,
         "answer": analysis.answer,
         "totals": data.totals(),
         "headline": data.headline,
@@ -103,7 +88,9 @@ def context(
         "conditions_shown": [c for c in figures.MARKS if c in data.conditions],
         "overview": figures.overview(data, table) if data.compared else [],
         "tables": [_results(data, table, condition, data.headline) for condition in data.conditions],
-        "other_tables": [_results(data, table, condition, others) for condition in data.conditions] if others else [],
+        "other_tables": [_results(data, table, condition, others) for condition in data.conditions]
+        if others
+        else [],
         "by_stem": _by_stem(data, table),
         "pairs": figures.stereo_binaural(data) if data.compared else [],
         "condition_differences": analysis.conditions,
@@ -173,7 +160,9 @@ def _results(data: RunData, table: ScoreTable, condition: str, metrics: Sequence
                     "interval": _interval(metric, score.estimate),
                     "n": f"n = {score.estimate.n}" if score.estimate.n != scored else "",
                 })  # fmt: skip
-            rows.append({"source": SOURCE_NAMES[source], "cells": cells, "counts": counts, "all": source == "all"})
+            rows.append(
+                {"source": SOURCE_NAMES[source], "cells": cells, "counts": counts, "all": source == "all"}
+            )
         groups.append({"separator": separator, "kind": kind(separator), "rows": rows})
     return {"condition": condition, "metrics": metrics, "groups": groups}
 
@@ -227,7 +216,7 @@ def _gain_range(data: RunData) -> dict[str, tuple[float, float]]:
     ranges = {}
     for condition in data.conditions:
         found = gains(data, condition)
-        if found:
+        if any(gain != 1.0 for gain in found):
             ranges[condition] = (min(found), max(found))
     return ranges
 
@@ -237,10 +226,17 @@ def _failures(data: RunData) -> list[dict[str, Any]]:
     groups: dict[tuple[str, ...], list[str]] = {}
     for row in data.rows:
         if row["status"] in ("failed", "undefined"):
-            key = (row["status"], row["condition"], row["separator"], row["title"], str(row.get("reason") or ""))
+            key = (
+                row["status"],
+                row["condition"],
+                row["separator"],
+                row["title"],
+                str(row.get("reason") or ""),
+            )
             groups.setdefault(key, []).append(row["source"])
     found = [
-        dict(zip(("status", "condition", "separator", "title", "reason"), key, strict=True)) | {"stems": stems}
+        dict(zip(("status", "condition", "separator", "title", "reason"), key, strict=True))
+        | {"stems": stems}
         for key, stems in groups.items()
     ]
     probes = {one.name for one in data.probes}
@@ -258,7 +254,7 @@ def _notes(data: RunData) -> list[tuple[str, int]]:
 
 
 def _rows_json(data: RunData) -> Markup:
-    """The by-track table as JSON for the page's script. ``<`` is written so that no title can end the element."""
+    """The by-track table as JSON for the page; ``<`` is escaped so that no title ends the element."""
     metrics = list(data.headline) + [m for m in data.metrics if m.column == "azimuth_error_deg"]
     kinds = {one.name: kind(one) for one in data.separators}
     rows = []
@@ -273,7 +269,8 @@ def _rows_json(data: RunData) -> Markup:
         ])  # fmt: skip
     table = {
         "metrics": [
-            {"label": m.title, "decimals": m.decimals, "better": m.better, "column": m.column} for m in metrics
+            {"label": m.title, "decimals": m.decimals, "better": m.better, "column": m.column}
+            for m in metrics
         ],
         "kinds": kinds,
         "rows": rows,

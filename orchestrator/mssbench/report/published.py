@@ -1,7 +1,7 @@
 """Published figures, beside the run's own.
 
-``published/*.csv`` hold medians that others reported, as figures with a citation; nothing is computed from them
-but a difference. ``published/models.csv`` says which separator of this bench is which published model.
+``published/*.csv`` hold medians that others reported, as figures with a citation; nothing is computed from
+them but a difference. ``published/models.csv`` says which separator of this bench is which published model.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from .data import ALL, RunData
 from .metrics import METRICS, Metric, paper_columns
 
 CITATION = (
-    "R. Namballa, A. Roginska and M. Fuentes, “Do Music Source Separation Models Preserve Spatial Information in "
-    "Binaural Audio?”, ISMIR 2025, arXiv 2507.00155"
+    "R. Namballa, A. Roginska and M. Fuentes, “Do Music Source Separation Models Preserve Spatial "
+    "Information in Binaural Audio?”, ISMIR 2025, arXiv 2507.00155"
 )
 TRACKS = 50
 """Tracks behind the published medians (the test split of MUSDB18-HQ)."""
@@ -95,5 +95,4 @@ def beside(data: RunData, table: ScoreTable) -> list[Pairing]:
 
 def _read(name: str) -> Iterator[dict[str, str]]:
     path = resources.files("mssbench") / "published" / name
-    with path.open(encoding="utf-8", newline="") as file:
-        yield from csv.DictReader(file)
+    yield from csv.DictReader(path.read_text(encoding="utf-8").splitlines())

@@ -1,8 +1,8 @@
-"""``summary.json``: a run's numbers without its files, small enough to send. Versioned; the leaderboard's input.
+"""``summary.json``: a run's numbers without its files, small enough to send. The leaderboard's input.
 
-The dataclasses are the schema. ``summary.schema.json`` beside it is made from them. `read` accepts what `write`
-wrote and refuses the rest with the name of the offending field. Raise `SCHEMA` when a field changes its meaning,
-and teach `read` the earlier one.
+The dataclasses are the schema. ``summary.schema.json`` beside it is made from them. `read` accepts what
+`write` wrote and refuses the rest with the name of the offending field. Raise `SCHEMA` when a field changes
+its meaning, and teach `read` the earlier one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 
 from ..statistics import LEVEL, RESAMPLES, Estimate
 from ..store import RunRecord
-from .analysis import Check, Difference, Score, Share, Speed
+from .analysis import Analysis, Difference
 from .data import RunData, kind
 
 SCHEMA = 1
@@ -77,7 +77,7 @@ class ScoreSummary:
 
 @dataclass
 class DifferenceSummary:
-    """First minus second on common tracks: median difference, two-sided signed-rank test (Pratt), Holm's p."""
+    """First minus second on common tracks: median difference, signed-rank test, Holm's p."""
 
     first: str
     second: str
@@ -174,21 +174,12 @@ class Summary:
     schema: int = SCHEMA
 
 
-def build(
-    data: RunData,
-    answer: list[str],
-    scores: list[Score],
-    models: list[Difference],
-    conditions: list[Difference],
-    shares: list[Share],
-    checks: list[Check],
-    speeds: list[Speed],
-) -> Summary:
+def build(data: RunData, found: Analysis) -> Summary:
     """Gather what the report shows."""
     return Summary(
         run=_run(data.record),
         statistics=StatisticsSummary(),
-        answer=answer,
+        answer=found.answer,
         metrics=[
             MetricSummary(m.column, m.label, m.unit, m.better, m.profile, m.description) for m in data.metrics
         ],
@@ -198,26 +189,41 @@ def build(
         ],
         scores=[
             ScoreSummary(
-                s.condition, s.separator, s.source, s.metric.column, _estimate(s.estimate),
-                s.counts.expected, s.counts.undefined, s.counts.failed, s.counts.pending,
+                s.condition,
+                s.separator,
+                s.source,
+                s.metric.column,
+                _estimate(s.estimate),
+                s.counts.expected,
+                s.counts.undefined,
+                s.counts.failed,
+                s.counts.pending,
             )
-            for s in scores
-        ],  # fmt: skip
-        model_differences=[_difference(d) for d in models],
-        condition_differences=[_difference(d) for d in conditions],
+            for s in found.table.all
+        ],
+        model_differences=[_difference(d) for d in found.models],
+        condition_differences=[_difference(d) for d in found.conditions],
         shares=[
             ShareSummary(s.condition, s.separator, s.source, s.metric.column, _estimate(s.estimate))
-            for s in shares
+            for s in found.shares
         ],
         checks=[
             CheckSummary(
-                c.probe, c.condition, c.metric_column, c.low, c.high,
-                _number(c.measured_low), _number(c.measured_high), c.n, c.passed,
+                c.probe,
+                c.condition,
+                c.metric_column,
+                c.low,
+                c.high,
+                _number(c.measured_low),
+                _number(c.measured_high),
+                c.n,
+                c.passed,
             )
-            for c in checks
-        ],  # fmt: skip
+            for c in found.checks
+        ],
         speeds=[
-            SpeedSummary(s.separator, s.device, s.cells, s.audio_seconds, _number(s.factor)) for s in speeds
+            SpeedSummary(s.separator, s.device, s.cells, s.audio_seconds, _number(s.factor))
+            for s in found.speeds
         ],
     )
 
@@ -271,10 +277,20 @@ def _check_names(summary: Summary, path: Path) -> None:
 def _run(record: RunRecord) -> RunSummary:
     config = record.config
     return RunSummary(
-        record.id, record.created, record.command, config.dataset, config.split, config.profile, config.metrics,
-        config.seed, config.conditions, [track.title for track in record.tracks], record.hrir, record.versions,
-        record.machine,
-    )  # fmt: skip
+        id=record.id,
+        created=record.created,
+        command=record.command,
+        dataset=config.dataset,
+        split=config.split,
+        profile=config.profile,
+        metrics=config.metrics,
+        seed=config.seed,
+        conditions=config.conditions,
+        tracks=[track.title for track in record.tracks],
+        hrir=record.hrir,
+        versions=record.versions,
+        machine=record.machine,
+    )
 
 
 def _estimate(estimate: Estimate) -> EstimateSummary:

@@ -1,7 +1,7 @@
 """Matplotlib figures for the page (themed SVG) and for a paper (PDF and SVG at column width).
 
-A figure is drawn once in the light colours. For the page, every colour becomes a CSS variable, so that one SVG
-serves light and dark; for files the colours stay. Output is the same bytes for the same input.
+A figure is drawn once in the light colours. For the page, every colour becomes a CSS variable, so that one
+SVG serves light and dark; for files the colours stay. Output is the same bytes for the same input.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from markupsafe import Markup, escape
@@ -39,7 +40,7 @@ _VARIABLES = {
     PURPLE: "var(--purple)",
 }
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: selectable, in the reader's font, small
     "svg.hashsalt": "mssbench",
     "pdf.fonttype": 42,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,11 @@ from mssbench.store import Cell, RunRecord, RunStore, SeparatorRecord, TrackReco
 from mssbench_service.tracks import MIXTURE, STEMS
 from mssbench_service.wire import Expectation, HrirInfo
 
-MARKUP = "<script>alert(1)</script> & \"Røck\" 'n' <b>Roll</b> $x_1$ </script>"
-"""A title that must stay text wherever it goes (without a slash, which no folder name has)."""
-TITLE = MARKUP.replace("/", "∕")  # noqa: RUF001 - looks like a slash, is none
+TITLE = "<img src=x onerror=alert(1)> & \"Røck\" 'n' <b>Roll $x_1$"
+"""A title that must stay text wherever it goes."""
+
+DETAIL = "the model ran out of </script><script>alert(2)</script> luck"
+"""An error's text that must stay text, too; it has the slash that no folder's name can have."""
 
 RATE = 8000
 
@@ -101,7 +102,7 @@ def make_run(tmp_path_factory: pytest.TempPathFactory) -> MakeRun:
             if pending and index == tracks - 1:
                 continue
             if trouble and cell.separator == "model-1" and index == 1 and cell.condition == conditions[-1]:
-                store.save_error(cell, "separate", "step-failed", "the model ran out of <luck>")
+                store.save_error(cell, "separate", "step-failed", DETAIL)
                 continue
             rows = [_row(rng, cell, stem, later, gain, probe_score) for stem in STEMS]
             if trouble and cell.separator == "model-0" and index == 0:
@@ -160,10 +161,19 @@ def _row(
         "reason": "",
     }
     if later:
-        row |= {"d_itd_us": float(itd) / 3, "d_ild_db": float(ild) * 2, "d_ic": float(ild) / 10,
-                "azimuth_error_deg": float(itd) / 10 if binaural else None, "azimuth_deg": 10.0, "level_db": -0.2,
-                "SDR": float(srr), "ISR": float(ssr), "SIR": float(srr) + 5, "SAR": float(srr) + 1,
-                "SI_SDR": float(srr) - 1}  # fmt: skip
+        row |= {
+            "d_itd_us": float(itd) / 3,
+            "d_ild_db": float(ild) * 2,
+            "d_ic": float(ild) / 10,
+            "azimuth_deg": 10.0,
+            "azimuth_error_deg": float(itd) / 10 if binaural else None,
+            "level_db": -0.2,
+            "SDR": float(srr),
+            "ISR": float(ssr),
+            "SIR": float(srr) + 5,
+            "SAR": float(srr) + 1,
+            "SI_SDR": float(srr) - 1,
+        }
     return row
 
 
@@ -172,7 +182,3 @@ def _write_audio(folder: Path, names: tuple[str, ...], rng: np.random.Generator)
     for name in names:
         audio = 0.2 * rng.standard_normal((RATE * 10, 2)).cumsum(axis=0) / 50
         soundfile.write(folder / f"{name}.wav", audio.astype(np.float32), RATE, subtype="FLOAT")
-
-
-def as_dict(value: Any) -> dict[str, Any]:
-    return asdict(value)

@@ -78,11 +78,14 @@ def write_wav(path: Path, audio: FloatArray, sample_rate: int, subtype: str = "F
     """
     with writing(path) as temporary:
         sf.write(str(temporary), audio.T, sample_rate, subtype=subtype, format="WAV")
-        _forget_when(temporary)
+        forget_time_of_writing(temporary)
 
 
-def _forget_when(path: Path) -> None:
-    # libsndfile notes the time of writing in the PEAK chunk of floating-point files (bytes 12 to 15 of it).
+def forget_time_of_writing(path: Path) -> None:
+    """Make the bytes of a floating-point WAV file depend on its samples alone.
+
+    libsndfile notes the time of writing in its PEAK chunk (bytes 12 to 15 of it).
+    """
     with path.open("r+b") as file:
         header = file.read(256).partition(b"data")[0]
         if (peak := header.find(b"PEAK")) >= 0:

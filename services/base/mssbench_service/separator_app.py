@@ -112,8 +112,14 @@ def create_separator_app(name: str, separators: Separators, settings: Settings |
         if stem and stem not in STEMS:
             raise BadInput(f"unknown stem {stem!r}; expected one of {', '.join(STEMS)}")
         label, chosen = choose(separator)
-        async with request.form(max_files=1 + len(STEMS), max_fields=0) as form:
+        try:
+            form = await request.form(max_files=1 + len(STEMS), max_fields=0)
+        except ValueError as error:  # the parser's own, which an older starlette lets through
+            raise BadInput(f"the form cannot be read: {error}") from None
+        try:
             return await in_turn(request, _by_upload(settings, label, chosen, form, stem))
+        finally:
+            await form.close()
 
     return app
 

@@ -14,6 +14,8 @@ from .errors import BadInput
 STEMS = ("vocals", "drums", "bass", "other")
 MIXTURE = "mixture"
 SPLITS = ("train", "test")
+HRIR_FILE = "hrir.npz"
+"""Beside rendered stems: the HRIR set they were rendered with (``azimuths``, ``irs``, ``sample_rate``)."""
 
 
 @dataclass(frozen=True)

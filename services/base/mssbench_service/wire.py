@@ -56,12 +56,17 @@ class RenderRequest:
 
 @dataclass
 class RenderResult:
-    """What ``metadata.json`` beside the rendered files says."""
+    """What ``metadata.json`` beside the rendered files says.
+
+    `mixture_gain` brings the written stems to their level in the written mixture: 1/peak for the paper
+    profile, 1 for matched. `peak` is that of the stems' sum before any gain.
+    """
 
     title: str
     profile: str
     angles: dict[str, float]
     mixture_gain: float
+    peak: float
     sample_rate: int
     samples: int
     hrir: str
@@ -103,7 +108,9 @@ class EvaluateRequest:
     """Score the stems in the folder `estimate` against those in the folder `reference`.
 
     `mixture_gain` is the rendering's stored gain: the corrected profile compares with gain × reference.
-    `binaural` and `hrir` say whether, and with which set, azimuths mean anything.
+    `binaural` says whether azimuths mean anything; they need the ``hrir.npz`` that a rendering has beside its
+    stems. `bsseval` switches SDR, ISR, SIR and SAR, which cost most. `aggregate` (``median`` or ``mean``) is
+    how the values of frames become the track's, and `frames`, if given, the Parquet file to keep them in.
     """
 
     reference: str
@@ -111,7 +118,9 @@ class EvaluateRequest:
     profile: str = "all"
     mixture_gain: float = 1.0
     binaural: bool = False
-    hrir: str = ""
+    bsseval: bool = True
+    aggregate: str = "median"
+    frames: str = ""
 
 
 @dataclass
@@ -127,6 +136,18 @@ SCORE_COLUMNS = (
     "source",
     "SSR",
     "SRR",
+    "d_itd_us",
+    "d_ild_db",
+    "d_ic",
+    "azimuth_deg",
+    "azimuth_error_deg",
+    "level_db",
+    "SI_SDR",
+    "SDR",
+    "ISR",
+    "SIR",
+    "SAR",
+    "bsseval_frames",
     "paper_SSR",
     "paper_SRR",
     "paper_cost",

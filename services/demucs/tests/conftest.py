@@ -22,17 +22,21 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def service(weights: Path) -> Iterator[RunningService]:
+def environment(weights: Path) -> dict[str, str]:
+    """What a service with the small bag needs."""
+    return {"MSSBENCH_WEIGHTS_DIR": str(weights), "DEMUCS_MODEL": "tiny_ft", "DEVICE": "cpu"}
+
+
+@pytest.fixture(scope="session")
+def service(environment: dict[str, str]) -> Iterator[RunningService]:
     """The real service with the small bag."""
-    environment = {"MSSBENCH_WEIGHTS_DIR": str(weights), "DEMUCS_MODEL": "tiny_ft", "DEVICE": "cpu"}
     with running("demucs_service.app:app", environment) as started:
         yield started
 
 
 @pytest.fixture
-def settings(weights: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+def settings(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """The environment of a separator in this process; set more with ``settings.setenv``."""
-    monkeypatch.setenv("MSSBENCH_WEIGHTS_DIR", str(weights))
-    monkeypatch.setenv("DEMUCS_MODEL", "tiny_ft")
-    monkeypatch.setenv("DEVICE", "cpu")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
     return monkeypatch

@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 import torch
 from demucs.api import Separator as Library
+from demucs_service import SEPARATORS, adapter
+from demucs_service.adapter import DemucsSeparator, shifts_from
 from mssbench_service.errors import BadInput, BenchError, NotReady, OutOfMemory, StepFailed
 from mssbench_service.separation import Separator
 from mssbench_service.testing import music
-
-from demucs_service import SEPARATORS, adapter
-from demucs_service.adapter import DemucsSeparator, shifts_from
 
 RATE = 44100
 

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import torch
 from demucs.api import Separator as Library
+from demucs_service.adapter import shifts_from
 from mssbench_service.testing import RunningService, music, running, wav
 from mssbench_service.tracks import STEMS
 from mssbench_service.weights import sha256_of
-
-from demucs_service.adapter import shifts_from
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +55,7 @@ def test_info_says_what_it_runs(service: RunningService, weights: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "expected"),
+    ("changed", "expected"),
     [
         ({"DEMUCS_MODEL": ""}, ["f7e0c4bc-ba3fe64a.th is missing", "mssbench weights fetch demucs"]),
         ({"DEMUCS_MODEL": "htdemucs"}, ["955717e8-8726e21a.th is missing", "weights fetch demucs:htdemucs"]),
@@ -64,12 +63,11 @@ def test_info_says_what_it_runs(service: RunningService, weights: Path) -> None:
     ],
 )
 def test_what_keeps_it_from_starting_is_said_on_every_request(
-    weights: Path, environment: dict[str, str], expected: list[str]
+    environment: dict[str, str], changed: dict[str, str], expected: list[str]
 ) -> None:
-    if torch.cuda.device_count() > 7 and "DEVICE" in environment:
+    if torch.cuda.device_count() > 7 and "DEVICE" in changed:
         pytest.skip("this machine has that device")
-    settings = {"MSSBENCH_WEIGHTS_DIR": str(weights), "DEMUCS_MODEL": "tiny_ft", **environment}
-    with running("demucs_service.app:app", settings) as service:
+    with running("demucs_service.app:app", environment | changed) as service:
         for answer in (service.get("/health"), service.upload(wav(music(0.1)))):
             assert answer.status == 503
             assert answer.headers["content-type"] == "application/problem+json"

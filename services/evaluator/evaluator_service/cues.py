@@ -96,7 +96,7 @@ SHALLOW = 0.5
 
 _Sections = TypeVar("_Sections", Float64, npt.NDArray[np.complex128])
 _FRAME_BLOCKS, _HOP_BLOCKS = 20, 10
-_CHUNK_BLOCKS = 200  # 10 s at a time
+_CHUNK_BLOCKS = 40  # 2 s at a time stay in the cache
 _QUIET = 10 ** (-ACTIVITY_RANGE_DB / 10)
 
 
@@ -228,12 +228,16 @@ def check_hrirs(hrir: HrirSet, sample_rate: int) -> None:
 
 @dataclass(frozen=True)
 class _Lags:
-    """Per 50 ms frame: ITD in samples (positive = left later), peak height, band energy of both ears."""
+    """Per 50 ms frame: ITD in samples (positive = left later), peak height, band energy of each ear."""
 
     itd: Float64
     ic: Float64
-    energy: Float64
-    heard: BoolArray
+    energy: Float64  # (2, frames)
+
+    @property
+    def heard(self) -> BoolArray:
+        """Where both ears are above −120 dB relative to their loudest frame: above what filters round."""
+        return np.asarray((self.energy > 1e-12 * self.energy.max(axis=1, keepdims=True)).all(axis=0))
 
 
 def _itd_distance(
@@ -250,8 +254,10 @@ def _itd_distance(
             f"a sample rate of {sample_rate} Hz holds no band up to {ITD_BAND_HZ[1]:.0f} Hz", total
         )
     active = active_blocks(energies)
+    if not total:
+        return Cue.undefined("shorter than one frame of 50 ms")
     first, second = _lags(ref, sample_rate, workers), _lags(est, sample_rate, workers)
-    weights = first.energy * np.maximum(first.ic, 0.0) ** 4
+    weights = first.energy.sum(axis=0) * np.maximum(first.ic, 0.0) ** 4
     counted = np.flatnonzero(active & first.heard & second.heard & (weights > 0.0))
     if not len(counted):
         return Cue.undefined(
@@ -270,23 +276,23 @@ def _lags(x: FloatArray, sample_rate: int, workers: int | None) -> _Lags:
     taps = _band_pass(sample_rate)
     half = len(taps) // 2 + reach
 
-    def chunk(first: int) -> tuple[Float64, ...]:
+    def chunk(first: int) -> _Lags:
         last = min(first + _CHUNK_BLOCKS, x.shape[1] // block)
         context = load(x, first * block - half, last * block + half)
         # "valid" leaves `reach` samples around the chunk, which the lags of its frames extend into.
         band = oaconvolve(context, taps[None], mode="valid", axes=1)
-        return _chunk_lags(band, last - first, block, reach)
+        return _frame_lags(band, last - first, block, reach)
 
     parts = threaded(chunk, range(0, x.shape[1] // block, _CHUNK_BLOCKS), workers)
-    if not parts:
-        nothing = np.empty(0)
-        return _Lags(nothing, nothing, nothing, np.empty(0, bool))
-    itd, ic, energy, heard = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return _Lags(itd, ic, energy, heard > 0)
+
+    def joined(name: str) -> Float64:
+        return np.concatenate([getattr(part, name) for part in parts], axis=-1)
+
+    return _Lags(joined("itd"), joined("ic"), joined("energy"))
 
 
-def _chunk_lags(band: Float64, frames: int, block: int, reach: int) -> tuple[Float64, ...]:
-    """`band`: (2, frames·block + 2·reach) -> ITD in samples, IC, energy and whether both ears have any."""
+def _frame_lags(band: Float64, frames: int, block: int, reach: int) -> _Lags:
+    """`band` has the shape (2, frames·block + 2·reach)."""
     size = int(fft.next_fast_len(block + 2 * reach, real=True))
     wide = np.lib.stride_tricks.sliding_window_view(band, block + 2 * reach, axis=1)[:, ::block]
     core = wide[..., reach : reach + block]
@@ -314,8 +320,7 @@ def _chunk_lags(band: Float64, frames: int, block: int, reach: int) -> tuple[Flo
     curvature = left - 2 * height + right
     inner = (peak > 0) & (peak < 2 * reach) & (curvature < 0.0)
     offset = np.divide(0.5 * (left - right), curvature, out=np.zeros(frames), where=inner)
-    heard = (energy > 0.0).all(axis=0)
-    return peak - reach + offset, np.minimum(height, 1.0), energy.sum(axis=0), heard.astype(float)
+    return _Lags(peak - reach + offset, np.minimum(height, 1.0), energy)
 
 
 @lru_cache(maxsize=4)

@@ -132,6 +132,11 @@ def check_pair(
     return ref[:, :samples], est[:, :samples], sample_rate
 
 
+def inner(x: Float64, y: Float64) -> float:
+    """Σ x·y of two vectors. (``x @ y`` would hold the interpreter's lock; threads would wait in line.)"""
+    return float(np.dot(x, y))
+
+
 def channel_energies(x: FloatArray) -> tuple[float, float]:
     """Sum of squares of the left and of the right channel, in float64."""
     sums = [0.0, 0.0]

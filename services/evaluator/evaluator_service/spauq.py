@@ -48,7 +48,7 @@ from mssbench_service.errors import BadInput
 from scipy import fft
 
 from .parallel import threaded
-from .signals import SILENCE, BoolArray, Float64, check_pair, db, load
+from .signals import SILENCE, BoolArray, Float64, check_pair, db, inner, load
 
 IntArray = npt.NDArray[np.int64]
 
@@ -353,7 +353,7 @@ class _Correlation:
 
     @classmethod
     def of(cls, r: Float64, e: Float64, reach: int) -> _Correlation:
-        energies = [float(x @ x) for x in r], [float(x @ x) for x in e]
+        energies = [inner(x, x) for x in r], [inner(x, x) for x in e]
         norms = [math.sqrt(v) for v in energies[0]], [math.sqrt(v) for v in energies[1]]
         silent = _silence(r, energies[0]), _silence(e, energies[1])
         return cls(r, e, norms, silent, reach, _correlate(r, e, reach, norms))
@@ -384,7 +384,7 @@ class _Correlation:
     def _exact(self, i: int, j: int, lag: int) -> float:
         samples = self.r.shape[1]
         early, late = max(0, -lag), max(0, lag)
-        return float(self.r[i, early : samples - late] @ self.e[j, late : samples - early])
+        return inner(self.r[i, early : samples - late], self.e[j, late : samples - early])
 
 
 def _correlate(
@@ -440,7 +440,7 @@ def _silence(channels: Float64 | list[Float64], energies: list[float]) -> list[b
 
 
 def _is_silent(x: Float64, energy: float) -> bool:
-    power, mean = energy / len(x), float(x @ _ones(len(x))) / len(x)
+    power, mean = energy / len(x), inner(x, _ones(len(x))) / len(x)
     # The variance by sums is good to a few eps·power; only where that could matter, ask the definition.
     if power - mean * mean > 1e-12 * (1.0 + power):
         return False
@@ -463,7 +463,7 @@ class _Span:
         self.gram = np.empty((len(vectors), len(vectors)))
         for i, u in enumerate(vectors):
             for j, v in enumerate(vectors[: i + 1]):
-                self.gram[i, j] = self.gram[j, i] = float(u @ v)
+                self.gram[i, j] = self.gram[j, i] = inner(u, v)
 
     def energy(self, coefficients: list[float]) -> float:
         a = np.array(coefficients)
@@ -474,7 +474,7 @@ class _Span:
         for weight, vector in zip(coefficients, self.vectors, strict=True):
             if weight:
                 x += weight * vector
-        return float(x @ x)
+        return inner(x, x)
 
     def least_squares(self, columns: list[int], target: int) -> Float64:
         """Minimum-norm gains of one or two vectors that come closest to another: ``numpy.linalg.lstsq``'s."""
@@ -502,15 +502,15 @@ def _least_squares(first: Float64, second: Float64, target: Float64) -> Float64:
     that the decomposition itself is of a 2 by 2 matrix. Two rounds of Gram-Schmidt keep the digits that the
     normal equations lose.
     """
-    r11 = math.sqrt(float(first @ first))
+    r11 = math.sqrt(inner(first, first))
     q1 = first / r11
     rest, r12 = second, 0.0
     for _ in range(2):
-        part = float(q1 @ rest)
+        part = inner(q1, rest)
         rest, r12 = rest - part * q1, r12 + part
-    r22 = math.sqrt(float(rest @ rest))
-    across = float(rest @ target) / r22 if r22 > 0.0 else 0.0
-    triangle, image = np.array([[r11, r12], [0.0, r22]]), np.array([float(q1 @ target), across])
+    r22 = math.sqrt(inner(rest, rest))
+    across = inner(rest, target) / r22 if r22 > 0.0 else 0.0
+    triangle, image = np.array([[r11, r12], [0.0, r22]]), np.array([inner(q1, target), across])
     return np.asarray(np.linalg.lstsq(triangle, image, rcond=_EPS * len(target))[0])
 
 

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import os
 import time
+import zipfile
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from mssbench_service import audio
 from mssbench_service.audio import FloatArray
 from mssbench_service.errors import BadInput
-from mssbench_service.files import DataRoot
-from mssbench_service.tracks import STEMS
+from mssbench_service.files import DataRoot, writing
+from mssbench_service.tracks import HRIR_FILE, STEMS
 from mssbench_service.wire import EvaluateRequest, EvaluateResult
 
-from .score import Row, score_track
+from .cues import Hrirs
+from .score import Row, score_track_with_frames
 
 
 def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | None = None) -> EvaluateResult:
     """Score the stems of one track: those of vocals, drums, bass and other that the reference folder has.
 
-    An estimate that is missing, unreadable or of another sample rate fails its own row.
+    An estimate that is missing, unreadable or of another sample rate fails its own row. Estimates may be WAV,
+    FLAC, MP3 or OGG, as separators write them.
 
     Raises
     ------
@@ -43,16 +49,34 @@ def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | N
         if rates[stem] != sample_rate:
             raise BadInput(f"{truth / stem}.wav is at {rates[stem]} Hz; expected {sample_rate} Hz")
     estimates, problems = _estimates(found, stems, sample_rate, max_seconds)
-    rows = score_track(
+    rows, frames = score_track_with_frames(
         references,
         estimates,
         sample_rate,
         profile=request.profile,
         mixture_gain=request.mixture_gain,
         binaural=request.binaural,
+        hrir=_hrirs(truth) if request.binaural else None,
+        bsseval=request.bsseval,
+        aggregate=request.aggregate,
         workers=int(os.environ.get("MSSBENCH_THREADS") or 0) or None,
     )
+    if request.frames:
+        with writing(root.resolve(request.frames)) as temporary:
+            pq.write_table(pa.table(frames), temporary)
     return EvaluateResult([_with_problem(row, problems) for row in rows], time.perf_counter() - started)
+
+
+def _hrirs(folder: Path) -> Hrirs | None:
+    """The set that the folder's stems were rendered with, where the rendering kept it."""
+    path = folder / HRIR_FILE
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return Hrirs(stored["azimuths"], stored["irs"], int(stored["sample_rate"]))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise BadInput(f"{path} is not a stored HRIR set: {error}") from None
 
 
 def _estimates(
@@ -61,7 +85,8 @@ def _estimates(
     """The estimates that can be scored, and what is wrong with the others."""
     estimates, problems = {}, {}
     for stem in stems:
-        path = folder / f"{stem}.wav"
+        candidates = [folder / f"{stem}{suffix}" for suffix in (".wav", ".flac", ".mp3", ".ogg")]
+        path = next((candidate for candidate in candidates if candidate.exists()), candidates[0])
         try:
             if not path.exists():
                 raise BadInput(f"{path} is missing")

@@ -143,3 +143,171 @@ def paper_itd_us(x, fs):
 def paper_ild_db(x):
     left, right = np.sum(x[0].astype(float) ** 2), np.sum(x[1].astype(float) ** 2)
     return None if left == 0 or right == 0 else 10 * math.log10(left / right)
+
+
+# ------------------------------------------------------------------------------------ corrected cues
+
+
+def block(fs):
+    return int(0.05 * fs)
+
+
+def loud(energies):
+    """Above -60 dB relative to the loudest."""
+    return energies > 1e-6 * np.max(energies)
+
+
+def weighted_median(values, weights):
+    order = np.argsort(values)
+    values, share = values[order], np.cumsum(weights[order]) / np.sum(weights)
+    low = values[share >= 0.5][0]
+    high = values[share > 0.5][0]
+    return (low + high) / 2
+
+
+def itd_frames(x, fs):
+    """(ITD in samples, IC, energy of both ears) of each block of the band-passed signal."""
+    h, reach = block(fs), int(1e-3 * fs)
+    taps = signal.firwin(2 * int(0.02 * fs) + 1, (100, 1500), pass_zero=False, fs=fs)
+    band = np.stack([signal.fftconvolve(np.pad(ear, reach), taps, mode="same") for ear in x.astype(float)])
+    itd, ic, energy = [], [], []
+    for start in range(reach, reach + x.shape[1] // h * h, h):
+        left, right = band[:, start : start + h]
+        energy.append((np.sum(left**2), np.sum(right**2)))
+        if min(energy[-1]) == 0:
+            itd.append(np.nan)
+            ic.append(np.nan)
+            continue
+        rho = []
+        for k in range(-reach, reach + 1):
+            later = band[0, start + k : start + k + h]  # the left ear, against this frame of the right
+            earlier = band[1, start - k : start - k + h]  # the right ear, against this frame of the left
+            rho.append(
+                0.5 * later @ right / (np.linalg.norm(later) * np.linalg.norm(right))
+                + 0.5 * left @ earlier / (np.linalg.norm(left) * np.linalg.norm(earlier))
+            )
+        peak = int(np.argmax(rho))
+        offset = 0.0
+        if 0 < peak < 2 * reach:
+            before, at, after = rho[peak - 1 : peak + 2]
+            if before - 2 * at + after < 0:
+                offset = 0.5 * (before - after) / (before - 2 * at + after)
+        itd.append(peak - reach + offset)
+        ic.append(min(rho[peak], 1.0))
+    return np.array(itd), np.array(ic), np.array(energy)
+
+
+def d_itd_us(reference, estimate, fs):
+    reference, estimate = trim(reference, estimate)
+    h = block(fs)
+    blocks = [reference[:, i : i + h] for i in range(0, reference.shape[1] // h * h, h)]
+    itd_r, ic, energy_r = itd_frames(reference, fs)
+    itd_e, _, energy_e = itd_frames(estimate, fs)
+    weights = energy_r.sum(1) * np.maximum(ic, 0) ** 4
+    use = loud(np.array([np.sum(b**2) for b in blocks])) & (weights > 0)
+    for energy in (*energy_r.T, *energy_e.T):
+        use &= energy > 1e-12 * energy.max()
+    ours, theirs = weighted_median(itd_r[use], weights[use]), weighted_median(itd_e[use], weights[use])
+    return abs(theirs - ours) / fs * 1e6
+
+
+def erb_number(f):
+    return 21.4 * np.log10(1 + 0.00437 * f)
+
+
+def bands(fs):
+    """Per band: the weight of each bin, and e^{2πifτ} of each lag τ (row) and bin (column)."""
+    h = block(fs)
+    f = np.arange(h + 1) * fs / (2 * h)
+    centre = erb_number(200.0)
+    found = []
+    while centre <= erb_number(16000.0) + 1e-9 and centre + 1 <= erb_number(fs / 2):
+        distance = np.abs(erb_number(f) - centre)
+        weight = np.where(distance < 1, np.cos(np.pi / 2 * distance) ** 2, 0.0)
+        half = math.ceil(16e-3 * f[np.flatnonzero(weight)[-1]])
+        lags = np.linspace(-1e-3, 1e-3, 2 * half + 1)
+        found.append((weight, np.exp(2j * np.pi * np.outer(lags, f))))
+        centre += 1
+    return found
+
+
+def band_frames(x, fs):
+    """(energy of the ears, IC), each per frame and band; and the three summed spectra of each frame."""
+    h = block(fs)
+    x, shapes = x.astype(float), bands(fs)
+    window = signal.get_window("hann", 2 * h)
+    energies, coherence, spectra = [], [], []
+    for start in range(0, x.shape[1] // h * h - 20 * h + 1, 10 * h):
+        left = right = cross = 0
+        for section in range(start, start + 19 * h, h):
+            a, b = (np.fft.rfft(window * ear[section : section + 2 * h]) for ear in x)
+            left, right, cross = left + np.abs(a) ** 2, right + np.abs(b) ** 2, cross + a * np.conj(b)
+        row, ic = [], []
+        for weight, steering in shapes:
+            e_left, e_right = np.sum(weight * left), np.sum(weight * right)
+            correlation = np.real(steering @ (weight * cross))
+            row.append((e_left, e_right))
+            ic.append(max(correlation) / math.sqrt(e_left * e_right) if e_left * e_right > 0 else np.nan)
+        energies.append(row)
+        coherence.append(ic)
+        spectra.append((left, right, cross))
+    return np.array(energies), np.array(coherence), spectra
+
+
+def ild(left, right):
+    left, right = max(left, 1e-6 * right), max(right, 1e-6 * left)
+    return 10 * math.log10(left / right)
+
+
+def band_cues(reference, estimate, fs):
+    """(d_ild_db, d_ic)."""
+    reference, estimate = trim(reference, estimate)
+    h = block(fs)
+    e_ref, ic_ref, _ = band_frames(reference, fs)
+    e_est, ic_est, _ = band_frames(estimate, fs)
+    starts = 10 * h * np.arange(len(e_ref))
+    energy = np.array([np.sum(reference[:, start : start + 20 * h] ** 2) for start in starts])
+    active, loudest = loud(energy), np.max(e_ref.sum(-1))
+    d_ild, d_ic, weights = [], [], []
+    for i in range(len(e_ref)):
+        levels, coherences = [], []
+        for b in range(e_ref.shape[1]):
+            if active[i] and e_ref[i, b].sum() > 1e-6 * loudest and e_est[i, b].sum() > 0:
+                levels.append(abs(ild(*e_est[i, b]) - ild(*e_ref[i, b])))
+                if e_ref[i, b].min() > 0 and e_est[i, b].min() > 0:
+                    coherences.append(abs(ic_est[i, b] - ic_ref[i, b]))
+        if levels:
+            d_ild.append(np.mean(levels))
+            weights.append(energy[i])
+        if coherences:
+            d_ic.append(np.mean(coherences))
+    return weighted_median(np.array(d_ild), np.array(weights)), np.median(d_ic)
+
+
+def azimuth(x, active, azimuths, irs, fs):
+    """Smallest cross-relation over the frontal half; None where it is shallow."""
+    h = block(fs)
+    _, _, spectra = band_frames(x, fs)
+    relation = {}
+    for angle, (left, right) in zip(azimuths, irs, strict=True):
+        if np.cos(np.deg2rad(angle)) > -1e-6:
+            h_left, h_right = np.fft.rfft(left, 2 * h), np.fft.rfft(right, 2 * h)
+            error = energy = 0.0
+            for frame in np.flatnonzero(active):
+                s_left, s_right, s_cross = spectra[frame]
+                both = np.sum(s_left * np.abs(h_right) ** 2 + s_right * np.abs(h_left) ** 2)
+                error += both - 2 * np.sum(np.real(s_cross * h_right * np.conj(h_left)))
+                energy += both
+            relation[angle] = error / energy
+    best = min(relation, key=relation.get)
+    return None if relation[best] > 0.5 * np.median(list(relation.values())) else best % 360
+
+
+# ---------------------------------------------------------------------------------- level and SI-SDR
+
+
+def level_and_si_sdr(reference, estimate):
+    s, e = (x.ravel() for x in trim(reference, estimate))
+    alpha = np.dot(e, s) / np.dot(s, s)
+    target, error = alpha * s, e - alpha * s
+    return 20 * np.log10(alpha), 10 * np.log10(np.sum(target**2) / np.sum(error**2))

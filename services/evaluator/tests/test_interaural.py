@@ -99,9 +99,10 @@ def test_shorter_than_a_frame_there_is_no_itd():
     assert itd_us(noise(7, FS // 2), FS) is not None
 
 
-@pytest.mark.parametrize(
-    "bad", [np.ones((2, FS), int), np.full((2, FS), np.nan), np.ones((1, FS)), np.ones((2, 0))]
-)
+BAD = [np.ones((2, FS), int), np.full((2, FS), np.nan), np.ones((1, FS)), np.ones((2, 0))]
+
+
+@pytest.mark.parametrize("bad", BAD)
 def test_bad_input_is_named(bad):
     for metric in (lambda x: itd_us(x, FS), ild_db, lambda x: paper_cues(x, x, FS)):
         with pytest.raises(BadInput):

@@ -5,8 +5,11 @@ import math
 
 import numpy as np
 import pytest
+from evaluator_service.bsseval import bss_eval
+from evaluator_service.cues import Hrirs, interaural_cues
 from evaluator_service.interaural import paper_cues
-from evaluator_service.score import COLUMNS, score_track
+from evaluator_service.level import level
+from evaluator_service.score import COLUMNS, score_track, score_track_with_frames
 from evaluator_service.spauq import spauq_equations, spauq_released
 from golden_signals import pink
 from mssbench_service.errors import BadInput
@@ -15,9 +18,8 @@ FS = 4000
 STEMS = ("vocals", "drums", "bass", "other")
 PAPER = [c for c in COLUMNS if c.startswith("paper_")]
 AZIMUTH = ["azimuth_deg", "azimuth_error_deg"]
-CORRECTED = [
-    c for c in COLUMNS[1:] if c not in [*PAPER, *AZIMUTH, "valid_frames", "total_frames", "status", "reason"]
-]
+BSSEVAL = ["SDR", "ISR", "SIR", "SAR", "bsseval_frames"]
+CORRECTED = ["SSR", "SRR", "d_itd_us", "d_ild_db", "d_ic", "level_db", "SI_SDR"]
 
 
 def track(seconds=3):
@@ -27,8 +29,9 @@ def track(seconds=3):
     return references, estimates
 
 
-def score(references, estimates, **options):
-    rows = score_track(references, estimates, FS, **options)
+def score(references, estimates, *, bsseval=False, **options):
+    """Rows by stem. BSS Eval solves 4096 equations a track, so that it is asked for only where it matters."""
+    rows = score_track(references, estimates, FS, bsseval=bsseval, **options)
     json.dumps(rows, allow_nan=False)  # holds of every table, whatever the input
     return {row["source"]: row for row in rows}
 
@@ -45,7 +48,7 @@ def assert_same(row, expected):
 
 def test_rows_come_in_the_order_of_the_references_with_every_column():
     references, estimates = track()
-    rows = score_track(dict(reversed(references.items())), estimates, FS)
+    rows = score_track(dict(reversed(references.items())), estimates, FS, bsseval=False)
     assert [row["source"] for row in rows] == list(reversed(STEMS))
     assert all(tuple(row) == COLUMNS for row in rows)
     assert all(row["status"] == "ok" and row["reason"] == "" for row in rows)
@@ -53,7 +56,7 @@ def test_rows_come_in_the_order_of_the_references_with_every_column():
 
 def test_values_are_those_of_the_metrics():
     references, estimates = track()
-    row = score(references, estimates)["drums"]
+    row = score(references, estimates, bsseval=True)["drums"]
     reference, estimate = references["drums"], estimates["drums"]
     released, equations = spauq_released(reference, estimate, FS), spauq_equations(reference, estimate, FS)
     cues = paper_cues(reference, estimate, FS)
@@ -66,6 +69,14 @@ def test_values_are_those_of_the_metrics():
     np.testing.assert_allclose(row["paper_scale"], released.median_scale)
     assert (row["paper_diff_ITD"], row["paper_diff_ILD"]) == (cues.d_itd_us, cues.d_ild_db)
     assert (row["valid_frames"], row["total_frames"]) == (5, 5)
+    cues, fitted = interaural_cues(reference, estimate, FS), level(reference, estimate, FS)
+    assert row["d_itd_us"] == pytest.approx(cues.d_itd_us.value)
+    assert row["d_ild_db"] == pytest.approx(cues.d_ild_db.value)
+    assert row["d_ic"] == pytest.approx(cues.d_ic.value)
+    assert (row["level_db"], row["SI_SDR"]) == pytest.approx((fitted.level_db, fitted.si_sdr_db))
+    bss = np.median(bss_eval(references, estimates, FS).values[:, 1], axis=1)
+    assert [row[ratio] for ratio in ("SDR", "ISR", "SIR", "SAR")] == pytest.approx(bss.tolist())
+    assert row["bsseval_frames"] == 3
 
 
 def test_a_profile_not_asked_for_is_empty_without_a_reason():
@@ -154,6 +165,37 @@ def test_a_broken_reference_fails_its_own_stem():
     assert rows["bass"]["status"] == "ok"
 
 
+def test_bsseval_has_no_answer_without_every_reference_and_says_which():
+    references, estimates = track(1)
+    references["other"] = np.zeros_like(references["other"])
+    rows = score(references, estimates, bsseval=True)
+    assert rows["bass"]["SDR"] is None
+    assert rows["bass"]["status"] == "undefined"
+    assert "SDR, ISR, SIR, SAR: the reference 'other' is silent throughout" in rows["bass"]["reason"]
+    references["other"] = np.full_like(references["other"], np.nan)
+    rows = score(references, estimates, bsseval=True)
+    assert "SDR, ISR, SIR, SAR: reference 'other' holds samples that are NaN" in rows["bass"]["reason"]
+
+
+def test_bsseval_scores_the_stems_that_did_not_fail():
+    references, estimates = track(2)
+    whole = score(references, estimates, bsseval=True)
+    del estimates["drums"]
+    estimates["other"] = np.full_like(estimates["other"], np.nan)
+    rows = score(references, estimates, bsseval=True)
+    for stem in ("vocals", "bass"):
+        assert_same(rows[stem], whole[stem])
+    assert all(rows["drums"][column] is None for column in BSSEVAL)
+    assert all(rows["other"][column] is None for column in BSSEVAL)
+
+
+def test_bsseval_leaves_out_windows_with_a_silent_stem_and_counts_the_others():
+    references, estimates = track()
+    references["bass"][:, FS : 2 * FS] = 0
+    rows = score(references, estimates, bsseval=True)
+    assert {row["bsseval_frames"] for row in rows.values()} == {2}
+
+
 def test_a_stem_absent_from_reference_and_estimate_is_undefined_not_failed():
     references, estimates = track()
     references["vocals"] = estimates["vocals"] = np.zeros((2, 3 * FS))
@@ -170,7 +212,10 @@ def test_a_dead_channel_is_undefined_where_a_cue_needs_two_ears():
     row = score(references, estimates)["other"]
     assert row["status"] == "undefined"
     assert row["SSR"] is not None
-    assert "paper_diff_ITD, paper_diff_ILD: the estimate's right channel is silent" in row["reason"]
+    assert (
+        "paper_diff_ITD, paper_diff_ILD, d_itd_us, d_ild_db, d_ic: the estimate's right channel is silent"
+        in row["reason"]
+    )
 
 
 def test_lengths_may_differ():
@@ -184,6 +229,7 @@ def test_lengths_may_differ():
     ("arguments", "message"),
     [
         (dict(profile="best"), "unknown profile 'best'; expected one of paper, corrected, all"),
+        (dict(aggregate="mode"), "unknown aggregation 'mode'; expected one of median, mean"),
         (dict(mixture_gain=0.0), "mixture gain"),
         (dict(sample_rate=-1), "sample rate -1"),
         (dict(references={}), "no reference stem"),
@@ -194,3 +240,58 @@ def test_a_request_that_is_wrong_itself_is_refused(arguments, message):
     arguments = {"references": references, "estimates": estimates, "sample_rate": FS} | arguments
     with pytest.raises(BadInput, match=message):
         score_track(**arguments)
+
+
+# ------------------------------------------------------------------------------- frames and aggregation
+
+
+@pytest.mark.parametrize("aggregate", ["median", "mean"])
+def test_the_track_value_is_the_aggregate_of_the_counted_frames(aggregate):
+    references, estimates = track(4)
+    references["bass"][:, : 2 * FS] = estimates["bass"][:, : 2 * FS] = 0
+    rows, frames = score_track_with_frames(references, estimates, FS, aggregate=aggregate)
+    assert {len(column) for column in frames.values()} == {len(frames["value"])}
+    for row in rows:
+        for metric in ("SSR", "SRR", "paper_SSR", "paper_SRR", "paper_cost", "SDR", "ISR", "SIR", "SAR"):
+            mine = (frames["source"] == row["source"]) & (frames["metric"] == metric)
+            values = frames["value"][mine & frames["counted"].astype(bool)]
+            assert getattr(np, aggregate)(values) == pytest.approx(row[metric]), metric
+        for metric in ("d_ild_db", "d_ic", "d_itd_us"):
+            mine = (frames["source"] == row["source"]) & (frames["metric"] == metric)
+            values, weights = frames["value"][mine], frames["weight"][mine]
+            assert len(values)
+            assert (weights > 0).all()
+            if aggregate == "mean" or metric == "d_ic":
+                expected = np.average(values, weights=weights) if aggregate == "mean" else np.median(values)
+                assert abs(expected) == pytest.approx(row[metric]), metric
+    bass = {row["source"]: row for row in rows}["bass"]
+    counted = frames["counted"][(frames["source"] == "bass") & (frames["metric"] == "SSR")]
+    assert (int(counted.sum()), len(counted)) == (bass["valid_frames"], bass["total_frames"]) == (4, 7)
+
+
+def test_frames_say_when_they_begin():
+    _, frames = score_track_with_frames(*track(2), FS)
+    start = {
+        metric: frames["start_s"][(frames["source"] == "drums") & (frames["metric"] == metric)].tolist()
+        for metric in ("SSR", "paper_SRR", "d_ic", "SDR")
+    }
+    assert start == {"SSR": [0, 0.5, 1], "paper_SRR": [0, 0.5, 1], "d_ic": [0, 0.5, 1], "SDR": [0, 1]}
+
+
+def test_the_azimuth_is_for_binaural_tracks_with_an_hrir_set():
+    references, estimates = track(1)
+    delays = np.array([-2, 0, 2])
+    irs = np.zeros((3, 2, 9))
+    irs[np.arange(3), 0, 4 - delays] = irs[np.arange(3), 1, 4 + delays] = 1
+    hrir = Hrirs(np.array([300.0, 0.0, 60.0]), irs, FS)
+    source = references["bass"][:1]
+    references["bass"] = np.vstack([source, np.roll(source, 4)])  # the right ear is later: at 60 degrees
+    estimates["bass"] = references["bass"][::-1]
+    row = score(references, estimates, hrir=hrir)["bass"]
+    assert (row["azimuth_deg"], row["azimuth_error_deg"]) == (300, 120)
+    for options in ({"hrir": hrir, "binaural": False}, {}):
+        row = score(references, estimates, **options)["bass"]
+        assert all(row[column] is None for column in AZIMUTH)
+        assert row["status"] == "ok"
+    with pytest.raises(BadInput, match="HRIR set is at 48000 Hz; expected the track's 4000 Hz"):
+        score(references, estimates, hrir=Hrirs(hrir.azimuths, irs, 48000))

@@ -26,15 +26,14 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from spleeter import SpleeterError
-from spleeter.utils.configuration import load_configuration
-
 from mssbench_service.audio import FloatArray
 from mssbench_service.errors import NotReady
 from mssbench_service.inference import inference, requested_device, threads, whole_number
 from mssbench_service.separation import Separator
 from mssbench_service.tracks import STEMS
 from mssbench_service.weights import load, require, sha256_of, weights_folder
+from spleeter import SpleeterError
+from spleeter.utils.configuration import load_configuration
 
 from .network import Network
 
@@ -92,13 +91,15 @@ class SpleeterSeparator(Separator):
         params = load_params(config.model, folder)
         model_folder = folder / params["model_dir"]
         checkpoint = tf.train.latest_checkpoint(str(model_folder)) if model_folder.is_dir() else None
-        if checkpoint is None:
+        # The file "checkpoint" names it, and may name one that is somewhere else.
+        if checkpoint is None or Path(checkpoint).parent != model_folder:
             raise NotReady(f"{model_folder / 'checkpoint'} is missing; the model {config.model!r} needs it")
         try:
             self._network = Network(params, checkpoint, config.batch_size, session_config)
         except (tf.errors.OpError, ValueError, OSError) as error:
             reason = str(getattr(error, "message", "") or error).strip().splitlines()[0]
-            raise NotReady(f"the checkpoint {checkpoint} is damaged or not of this model: {reason}") from error
+            detail = f"the checkpoint {checkpoint} is damaged or not of this model: {reason}"
+            raise NotReady(detail) from error
         self.sample_rate = int(params["sample_rate"])
         self._details = {
             "model": config.model,
@@ -111,7 +112,7 @@ class SpleeterSeparator(Separator):
             "threads": threads(),
             "libraries": {name: version(name) for name in ("spleeter", "tensorflow", "numpy")},
         }
-        self.separate(np.zeros((2, self.sample_rate), np.float32), self.sample_rate)  # the first run plans ahead
+        self.separate(np.zeros((2, 1), np.float32), self.sample_rate)  # the first run takes longer
 
     def separate(self, mixture: FloatArray, sample_rate: int) -> Mapping[str, FloatArray]:
         assert self._network is not None, "setup() comes first"

@@ -18,10 +18,9 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from spleeter.model import EstimatorSpecBuilder
-
 from mssbench_service.audio import FloatArray
 from mssbench_service.errors import NotReady
+from spleeter.model import EstimatorSpecBuilder
 
 
 class Network:
@@ -56,11 +55,12 @@ class Network:
         bins, channels = self._length // 2 + 1, params["n_channels"]
         self._waveform = tf.compat.v1.placeholder(tf.float32, (None, channels))
         self._frames = tf.compat.v1.placeholder(tf.int32, ())
-        # The library's zeros before the waveform, which only the first stretch should have, fill `lead` frames.
+        # `lead` frames begin in the zeros that the library puts before whatever it is fed. They are dropped:
+        # separate() feeds each stretch with what really comes before it.
         features = {"waveform": self._waveform}
         spectra = EstimatorSpecBuilder(dict(features), params).stft_feature[lead : lead + self._frames]
         builder = EstimatorSpecBuilder({**features, f"{params['mix_name']}_stft": spectra}, params)
-        # Its inverse transform cuts L samples off the front: `lead` silent frames there make it cut nothing else.
+        # The inverse transform cuts L samples off the front; with `lead` silent frames there, only silence.
         silence = tf.zeros((lead, bins, channels), tf.complex64)
         samples = (self._frames - 1) * self._step + self._length
         self._stems = {

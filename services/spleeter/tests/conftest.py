@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-# The library reads where models are when it is imported.
-WEIGHTS = tempfile.TemporaryDirectory(prefix="spleeter-tests-")
-os.environ["MODEL_PATH"] = str(Path(WEIGHTS.name) / "spleeter")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import pytest
 from mssbench_service.testing import RunningService, running
+from spleeter.separator import Separator as Library
 
 sys.path.insert(0, str(Path(__file__).parent))
 from make_checkpoint import make_checkpoint
 
 
 @pytest.fixture(scope="session")
-def weights() -> Path:
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A weights folder that holds the small models."""
-    folder = Path(WEIGHTS.name)
+    folder = tmp_path_factory.mktemp("weights")
     make_checkpoint(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def library(weights: Path) -> Library:
+    """The library itself, with the small model."""
+    separator = Library(str(weights / "spleeter" / "tiny.json"), multiprocess=False)
+    separator._params["model_dir"] = str(weights / "spleeter" / "tiny")  # else below the working directory
+    return separator
 
 
 @pytest.fixture(scope="session")

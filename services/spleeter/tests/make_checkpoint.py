@@ -1,8 +1,8 @@
 """Write a small Spleeter checkpoint with random weights: ``python make_checkpoint.py WEIGHTS_DIR``.
 
-The released format: a TensorFlow checkpoint in a model folder, and a configuration that the library reads with
-its own code. They go into the folder ``spleeter`` below WEIGHTS_DIR: ``tiny.json`` with the checkpoint in
-``tiny/``, and ``tiny_two.json``, for two stems, which the service has to refuse.
+The released format: a TensorFlow checkpoint in a model folder, and a configuration that the library reads
+with its own code. They go into the folder ``spleeter`` below WEIGHTS_DIR: ``tiny.json`` with the checkpoint
+in ``tiny/``, and ``tiny_two.json``, for two stems, which the service has to refuse.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def make_checkpoint(weights: Path) -> Path:
             around = 1.0 if variable.op.name.endswith(("gamma", "moving_variance")) else 0.0
             value = around + random.uniform(-0.2, 0.2, variable.shape.as_list())
             variable.load(value.astype(np.float32), session)
-        tf.compat.v1.train.Saver().save(session, str(folder / "tiny" / "model"))
+        # Relative, as in the releases: the folder may be copied or mounted somewhere else.
+        saver = tf.compat.v1.train.Saver(save_relative_paths=True)
+        saver.save(session, str(folder / "tiny" / "model"))
     return folder
 
 

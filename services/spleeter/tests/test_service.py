@@ -18,8 +18,7 @@ def track() -> FloatArray:
     return music(8.3, seed=1)
 
 
-def test_its_output_is_the_librarys(service: RunningService, weights: Path, track: FloatArray) -> None:
-    library = Library(str(weights / "spleeter" / "tiny.json"), multiprocess=False)
+def test_its_output_is_the_librarys(service: RunningService, library: Library, track: FloatArray) -> None:
     expected = library.separate(track.T)
     answer = service.upload(wav(track))
     assert answer.status == 200, answer.body

@@ -22,9 +22,10 @@ from pathlib import Path
 import numpy as np
 import scipy.fft
 import soundfile as sf
+from mssbench_service.audio import forget_time_of_writing
 from mssbench_service.errors import BadInput, StepFailed, TooLarge
 from mssbench_service.files import write_json, writing_folder
-from mssbench_service.tracks import MIXTURE, STEMS, check_track
+from mssbench_service.tracks import HRIR_FILE, MIXTURE, STEMS, check_track
 from mssbench_service.wire import PROFILES, RenderResult
 
 from .hrir import HrirSet
@@ -105,12 +106,20 @@ def render_track(
             profile=profile,
             angles=azimuths,
             mixture_gain=gains[MIXTURE] / gains[STEMS[0]],
+            peak=peak,
             sample_rate=checked.sample_rate,
             samples=checked.samples + hrir.irs.shape[2] - 1,
             hrir=hrir.name,
             hrir_sha256=hrir.sha256,
             hrir_resampled_from=hrir.resampled_from,
             clipped_samples=clipped,
+        )
+        # Whoever looks for azimuths in the estimates needs the set, and may not have it.
+        np.savez_compressed(
+            folder / HRIR_FILE,
+            azimuths=hrir.azimuths,
+            irs=hrir.irs,
+            sample_rate=np.asarray(checked.sample_rate),
         )
         write_json(folder / METADATA, asdict(result))
     return result
@@ -152,7 +161,7 @@ class _Rendering:
                             clipped[name] += int(np.count_nonzero(np.abs(scaled) > 1.0))
                         file.write(scaled.T)
             for name in clipped:
-                _remove_date(folder / f"{name}.wav")
+                forget_time_of_writing(folder / f"{name}.wav")
         except (sf.LibsndfileError, OSError) as error:
             raise StepFailed(f"writing the rendering failed: {error}") from None
         return clipped
@@ -209,19 +218,6 @@ def _check_out(track: Path, out: Path) -> None:
         raise BadInput(f"{out} is a file; expected an output folder")
     if out.is_dir() and not (out / METADATA).exists() and any(out.iterdir()):
         raise BadInput(f"{out} holds something that is not a rendering; expected a new or an empty folder")
-
-
-def _remove_date(path: Path) -> None:
-    """Clear the time of writing that libsndfile puts in the PEAK chunk of float files.
-
-    The same rendering is then the same bytes, whenever it is made.
-    """
-    with path.open("r+b") as file:
-        header = file.read(128)
-        chunk = header.find(b"PEAK")
-        if chunk >= 0:
-            file.seek(chunk + 12)  # after the name, the size and the version
-            file.write(bytes(4))
 
 
 __all__ = ["METADATA", "render_track"]

@@ -352,7 +352,7 @@ def test_a_failure_while_writing_keeps_the_rendering_before(write_track, tmp_pat
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "_remove_date", full)
+    monkeypatch.setattr(module, "forget_time_of_writing", full)
     with pytest.raises(StepFailed, match="No space left on device"):
         render_track(track, out, SPHERE, ANGLES, "paper")
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before

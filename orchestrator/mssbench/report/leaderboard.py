@@ -1,0 +1,176 @@
+"""Many runs, one static site: an index, a page per separator, the methodology. Any static host can serve it.
+
+Scores are only set side by side where the runs asked the same of the separators: the same tracks, rendering
+and HRIR set. Each such setting has a table of its own. A run comes as its directory or its ``summary.json``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mssbench_service.errors import BadInput
+from mssbench_service.files import write_json, write_text, writing_folder
+
+from . import summary as summaries
+from .analysis import SOURCES, analyse
+from .data import ALL, load
+from .exports import slug
+from .figures import SOURCE_NAMES
+from .metrics import Metric, headline, present
+from .page import environment
+from .summary import ScoreSummary, SeparatorSummary, Summary
+
+
+@dataclass
+class Entry:
+    """One separator in one run."""
+
+    run: Summary
+    separator: SeparatorSummary
+    page: str
+
+    @property
+    def metrics(self) -> list[Metric]:
+        return headline(_used([self.run]))
+
+    def score(self, condition: str, source: str, metric: Metric) -> ScoreSummary | None:
+        for score in self.run.scores:
+            if (score.condition, score.separator, score.source, score.column) == (
+                condition, self.separator.name, source, metric.column
+            ):  # fmt: skip
+                return score
+        return None
+
+
+@dataclass
+class Setting:
+    """Runs that may be compared: the same question, asked of different separators."""
+
+    name: str
+    condition: str
+    runs: list[Summary] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    metrics: list[Metric] = field(default_factory=list)
+
+
+def build_leaderboard(sources: Sequence[Path], out: Path) -> Path:
+    """Write the site into the folder `out` and return its ``index.html``.
+
+    Parameters
+    ----------
+    sources : sequence of Path
+        Run directories, or ``summary.json`` files.
+    out : Path
+        Replaced as a whole once the new site is complete.
+
+    Raises
+    ------
+    NotFound, BadInput
+        A source is neither, or two of them are the same run.
+    """
+    if not sources:
+        raise BadInput("no run given; expected run directories or summary.json files")
+    runs = [read_source(path) for path in sources]
+    _refuse_twins(runs, sources)
+    if out.is_dir() and any(out.iterdir()) and not (out / "methodology.html").exists():
+        raise BadInput(f"{out} holds something else; expected a new folder, or a leaderboard to replace")
+    pages = _page_names(runs)
+    settings = _settings(runs, pages)
+    with writing_folder(out) as folder:
+        (folder / "separators").mkdir()
+        (folder / "runs").mkdir()
+        for number, run in enumerate(runs):
+            write_json(folder / "runs" / _run_file(number, run), asdict(run))
+        common = {
+            "source_names": SOURCE_NAMES,
+            "sources": SOURCES,
+            "all": ALL,
+            "runs": runs,
+            "run_files": [_run_file(number, run) for number, run in enumerate(runs)],
+        }
+        _write(folder / "index.html", "leaderboard.html.j2", settings=settings, root="", **common)
+        _write(folder / "methodology.html", "methodology.html.j2", metrics=_used(runs), root="", **common)
+        for name, page in pages.items():
+            entries = [
+                Entry(run, separator, page)
+                for run in runs
+                for separator in run.separators
+                if separator.name == name
+            ]
+            _write(folder / page, "separator.html.j2", name=name, entries=entries, root="../", **common)
+    return out / "index.html"
+
+
+def read_source(path: Path) -> Summary:
+    """A run's summary, from its directory or from a file that somebody sent."""
+    if path.is_dir():
+        data = load(path)
+        return summaries.build(data, analyse(data))
+    return summaries.read(path)
+
+
+def _refuse_twins(runs: Sequence[Summary], sources: Sequence[Path]) -> None:
+    seen: dict[tuple[str, str], Path] = {}
+    for run, source in zip(runs, sources, strict=True):
+        key = (run.run.id, run.run.created)
+        if key in seen:
+            raise BadInput(f"{source} and {seen[key]} are the same run {run.run.id}")
+        seen[key] = source
+
+
+def _run_file(number: int, run: Summary) -> str:
+    return f"{number:03d}-{slug(run.run.id)[:80]}.json"
+
+
+def _page_names(runs: Sequence[Summary]) -> dict[str, str]:
+    """Page of each separator; probes have none, they are no contestants."""
+    names = sorted({s.name for run in runs for s in run.separators if s.kind != "probe"})
+    return {name: f"separators/{number:03d}-{slug(name)[:80]}.html" for number, name in enumerate(names)}
+
+
+def _settings(runs: Sequence[Summary], pages: dict[str, str]) -> list[Setting]:
+    found: dict[tuple[Any, ...], Setting] = {}
+    for run in runs:
+        for condition in sorted(run.run.conditions):
+            binaural = condition == "binaural"
+            hrir = run.run.hrir if binaural else None
+            profile = run.run.profile if binaural else ""
+            key = (condition, run.run.split, tuple(sorted(run.run.tracks)), hrir and hrir.sha256, profile)
+            dataset = f"{PurePosixPath(run.run.dataset).name} {run.run.split}"
+            name = f"{dataset}, {len(run.run.tracks)} tracks, {condition}"
+            if hrir is not None:
+                name += f" ({hrir.name}, {profile} rendering)"
+            setting = found.setdefault(key, Setting(name, condition))
+            setting.runs.append(run)
+            setting.entries += [
+                Entry(run, separator, pages[separator.name])
+                for separator in run.separators
+                if separator.name in pages and separator.status == "available"
+            ]
+    for setting in found.values():
+        setting.metrics = headline(_used(setting.runs))
+        setting.entries.sort(key=lambda entry, s=setting: _rank(entry, s))  # type: ignore[misc]
+    return list(found.values())
+
+
+def _rank(entry: Entry, setting: Setting) -> tuple[bool, float, str]:
+    """Best first by the first metric; without a value last."""
+    if not setting.metrics:
+        return (True, 0.0, entry.separator.name)
+    metric = setting.metrics[0]
+    score = entry.score(setting.condition, ALL, metric)
+    if score is None or score.median.value is None:
+        return (True, 0.0, entry.separator.name)
+    value = score.median.value
+    return (False, -value if metric.better == "higher" else value, entry.separator.name)
+
+
+def _used(runs: Sequence[Summary]) -> list[Metric]:
+    return present({metric.column for run in runs for metric in run.metrics})
+
+
+def _write(path: Path, template: str, **values: Any) -> None:
+    write_text(path, environment().get_template(template).render(values))

@@ -1,0 +1,178 @@
+"""BSS Eval v4: museval's numbers, window by window, without museval's cost."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from evaluator_service.bsseval import bss_eval
+from golden_signals import delay, pink
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mssbench_service.errors import BadInput
+
+FS = 4000
+TAPS = 32
+STEMS = ("vocals", "drums", "bass", "other")
+
+
+def museval(references, estimates, window=FS, taps=TAPS):
+    """Of the module alone: importing the package asks for an ffmpeg program, of no use to metrics."""
+    package = importlib.util.find_spec("museval")
+    path = Path(next(iter(package.submodule_search_locations))) / "metrics.py"
+    spec = importlib.util.spec_from_file_location("museval_metrics", path)
+    metrics = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(metrics)
+    stack = [np.stack([x[stem].T for stem in references]) for x in (references, estimates)]
+    *ratios, _ = metrics.bss_eval(*stack, window=window, hop=window, filters_len=taps)
+    return np.array(ratios)
+
+
+def track(seed, stems=4, samples=3 * FS + 123, error=0.1):
+    rng = np.random.default_rng(seed)
+    references = {stem: pink(rng, 2, samples) for stem in STEMS[:stems]}
+    names = list(references)
+    estimates = {
+        name: 0.8 * references[name]
+        + error * delay(references[name][::-1], 2)
+        + 0.2 * references[names[i - 1]]
+        + error * 0.1 * rng.standard_normal((2, samples))
+        for i, name in enumerate(names)
+    }
+    return references, estimates
+
+
+def check(references, estimates, sample_rate=FS, taps=TAPS):
+    found = bss_eval(references, estimates, sample_rate, taps=taps)
+    expected = museval(references, estimates, sample_rate, taps)
+    assert np.array_equal(np.isnan(found.values), np.isnan(expected))
+    np.testing.assert_allclose(found.values, np.clip(expected, -100, 100), rtol=0, atol=1e-4)
+    return found
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    seed=st.integers(0, 2**32),
+    stems=st.integers(1, 4),
+    seconds=st.floats(0.5, 4.5),
+    error=st.floats(0.001, 1),
+    taps=st.sampled_from([1, 8, 32, 50]),
+)
+def test_is_museval(seed, stems, seconds, error, taps):
+    found = check(*track(seed, stems, int(seconds * FS), error), taps=taps)
+    assert not found.regularised
+
+
+def test_is_museval_at_full_length_filters():
+    rng = np.random.default_rng(1)
+    t = np.arange(3 * 44100) / 44100
+    references = {
+        "vocals": pink(rng, 2, len(t)),
+        "bass": np.vstack([np.sin(2 * np.pi * 55 * t), np.sin(2 * np.pi * 55 * t + 0.5)])
+        + 1e-3 * rng.standard_normal((2, len(t))),
+        "drums": rng.standard_normal((2, len(t))) * np.exp(-20 * (t % 0.5)),
+    }
+    estimates = {
+        stem: np.round(32768 * (0.9 * x + 0.05 * references["vocals"])) / 32768
+        for stem, x in references.items()
+    }
+    check(references, estimates, 44100, 512)
+
+
+def test_windows_with_a_silent_stem_have_no_value_for_any():
+    references, estimates = track(2)
+    references["bass"][:, FS : 2 * FS] = 0
+    estimates["other"][:, 2 * FS : 3 * FS] = 0
+    found = check(references, estimates)
+    assert found.valid.tolist() == [True, False, False]
+
+
+def test_opposite_ears_count_as_silent_there_as_in_museval():
+    references, estimates = track(3)
+    estimates["drums"][1, :FS] = -estimates["drums"][0, :FS]
+    assert check(references, estimates).valid.tolist() == [False, True, True]
+
+
+def test_a_dead_channel():
+    references, estimates = track(4)
+    references["bass"][1] = 0
+    check(references, estimates)
+
+
+def test_a_perfect_estimate_is_100_db_where_museval_is_infinite():
+    references, _ = track(5)
+    found = bss_eval(references, references, FS, taps=TAPS)
+    assert (found.values[0] == 100).all()
+    assert (found.values[1:] > 90).all()
+
+
+def test_the_mixture_gain_is_that_of_the_references():
+    references, estimates = track(6)
+    found = bss_eval(references, estimates, FS, taps=TAPS, reference_gain=0.7)
+    scaled = {stem: 0.7 * x for stem, x in references.items()}
+    np.testing.assert_allclose(found.values, museval(scaled, estimates), atol=1e-4)
+
+
+def test_order_of_stems_and_missing_estimates_change_nothing():
+    references, estimates = track(7)
+    found = bss_eval(references, estimates, FS, taps=TAPS)
+    turned = bss_eval(dict(reversed(references.items())), estimates, FS, taps=TAPS)
+    np.testing.assert_allclose(turned.values[:, ::-1], found.values, atol=1e-8)
+    del estimates["drums"]
+    without = bss_eval(references, estimates, FS, taps=TAPS)
+    assert np.isnan(without.values[:, 1]).all()
+    assert without.valid.all()
+    np.testing.assert_allclose(without.values[:, [0, 2, 3]], found.values[:, [0, 2, 3]], atol=1e-8)
+
+
+def binaural(seed, samples):
+    rng = np.random.default_rng(seed)
+    references = {}
+    for stem in STEMS[:3]:
+        source, irs = pink(rng, 1, samples)[0], rng.standard_normal((2, 20)) * np.exp(-np.arange(20) / 5)
+        references[stem] = np.stack([np.convolve(source, ir)[:samples] for ir in irs]).astype(np.float32)
+    return references
+
+
+def test_two_ears_of_one_source_are_dependent_and_give_stable_numbers_all_the_same():
+    references = binaural(8, 8 * FS)
+    rng = np.random.default_rng(9)
+    estimates = {
+        stem: x + 0.1 * references[STEMS[(i + 1) % 3]] + 1e-3 * rng.standard_normal(x.shape)
+        for i, (stem, x) in enumerate(references.items())
+    }
+    found = bss_eval(references, estimates, FS, taps=64)
+    assert found.regularised
+    sdr, _, sir, sar = np.median(found.values, axis=2)
+    # Leakage at one tenth of a stem of a similar level, and noise 20 dB and more below it.
+    assert (abs(sir - sdr) < 2).all()
+    assert (sar > sir + 10).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r, e: r.update(bass=np.zeros_like(r["bass"])), "reference 'bass' is silent throughout"),
+        (
+            lambda r, e: r.update(bass=np.full_like(r["bass"], np.nan)),
+            "reference 'bass' holds samples that are NaN",
+        ),
+        (lambda r, e: e.update(drums=e["drums"][:1]), "estimate 'drums' has 1 channel"),
+        (
+            lambda r, e: e.update(drums=e["drums"][:, : TAPS - 1]),
+            "31 samples; BSS Eval needs at least the 32",
+        ),
+        (lambda r, e: e.clear(), "no estimate to score"),
+    ],
+)
+def test_bad_input_is_named(change, message):
+    references, estimates = track(10)
+    change(references, estimates)
+    with pytest.raises(BadInput, match=message):
+        bss_eval(references, estimates, FS, taps=TAPS)
+
+
+def test_workers_change_no_bit():
+    references, estimates = track(11)
+    one, three = (bss_eval(references, estimates, FS, taps=TAPS, workers=n).values for n in (1, 3))
+    assert one.tobytes() == three.tobytes()

@@ -1,0 +1,352 @@
+"""The corrected cues: what the literal code says, and what anyone can say beforehand."""
+
+import literal_metrics as literal
+import numpy as np
+import pytest
+from evaluator_service.cues import Hrirs, interaural_cues
+from evaluator_service.interaural import paper_cues
+from golden_signals import delay, pink
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mssbench_service.errors import BadInput
+from scipy.signal import butter, fftconvolve, sosfilt
+
+FS = 44100
+VALUES = ("d_itd_us", "d_ild_db", "d_ic")
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def both_ears(x):
+    return np.repeat(x, 2, axis=0)
+
+
+def mono(x):
+    return both_ears(x.mean(axis=0, keepdims=True))
+
+
+def cues(reference, estimate, fs=FS, **options):
+    found = interaural_cues(reference, estimate, fs, **options)
+    return [getattr(found, name).value for name in VALUES]
+
+
+# ------------------------------------------------------------------------------- the literal code
+
+
+def scenes(fs):
+    n = 3 * fs + 777
+    x, e, m = pink(rng(1), 2, n), pink(rng(2), 2, n), pink(rng(3), 1, n)
+    gate = np.where(np.arange(n) % fs < fs // 3, 1.0, 0.0)
+    fade = np.exp(-10 * np.arange(n) / fs)
+    yield "noise", x, x + 0.3 * e
+    yield "a lateral source", np.vstack([delay(m, 3), 0.5 * m]), np.vstack([m, 0.4 * m]) + 0.1 * e
+    yield "late and early", np.vstack([m, delay(m, 4)]), np.vstack([delay(m, 2), m])
+    yield "bursts", gate * x, gate * x + 0.1 * e
+    yield "estimate with gaps", x, gate * x
+    yield "a decay below -60 dB", fade * x, fade * x + 1e-3 * e
+    yield "one ear much quieter", x * [[1.0], [1e-4]], x
+    yield "estimate of one ear, nearly", x, x * [[1.0], [1e-5]]
+    yield "polarity", both_ears(m) + 0.1 * x, both_ears(m) * [[1.0], [-1.0]] + 0.1 * e
+
+
+@pytest.mark.parametrize("fs", [8000, 11025])
+@pytest.mark.parametrize("name", [name for name, *_ in scenes(8000)])
+def test_agrees_with_the_literal_code(name, fs):
+    reference, estimate = {name: pair for name, *pair in scenes(fs)}[name]
+    found = cues(reference, estimate, fs)
+    assert found[0] == pytest.approx(literal.d_itd_us(reference, estimate, fs), abs=1e-6)
+    assert found[1:] == pytest.approx(literal.band_cues(reference, estimate, fs), abs=1e-8)
+
+
+@settings(deadline=None, max_examples=8)
+@given(
+    seed=st.integers(0, 2**32),
+    fs=st.sampled_from([6000, 8000]),
+    leak=st.floats(0, 2),
+    late=st.integers(-9, 9),
+)
+def test_random_scenes_agree_with_the_literal_code(seed, fs, leak, late):
+    m, e = pink(rng(seed), 1, 2 * fs), pink(rng(seed + 1), 2, 2 * fs)
+    reference = np.vstack([m, 0.7 * delay(m, late)]) + 0.05 * e
+    estimate = reference + leak * e[::-1]
+    found = cues(reference, estimate, fs)
+    assert found[0] == pytest.approx(literal.d_itd_us(reference, estimate, fs), abs=1e-6)
+    assert found[1:] == pytest.approx(literal.band_cues(reference, estimate, fs), abs=1e-8)
+
+
+# ---------------------------------------------------------------------------- known beforehand: signals
+
+MUSIC = pink(rng(4), 2, 4 * FS)
+SOURCE = pink(rng(5), 1, 4 * FS)
+LATERAL = np.vstack([delay(SOURCE, 20), 0.5 * SOURCE])  # left later by 453.5 us and 6 dB louder
+
+
+def test_identity_is_zero():
+    assert cues(MUSIC, MUSIC.copy()) == [0, 0, 0]
+
+
+@settings(deadline=None, max_examples=5)
+@given(gain=st.floats(1e-3, 1e3), sign=st.sampled_from([-1, 1]))
+def test_a_common_gain_is_nothing(gain, sign):
+    assert cues(LATERAL, sign * gain * LATERAL) == pytest.approx([0, 0, 0], abs=1e-6)
+
+
+@settings(deadline=None, max_examples=5)
+@given(late=st.integers(-30, 30))
+def test_a_common_delay_is_next_to_nothing(late):
+    itd, ild, ic = cues(LATERAL, delay(LATERAL, late))
+    assert itd == pytest.approx(0, abs=0.5)
+    assert ild == pytest.approx(0, abs=0.05)
+    assert ic == pytest.approx(0, abs=0.005)
+
+
+@pytest.mark.parametrize("late", [5, 13, 40])
+def test_right_ear_later_by_samples_is_that_many_microseconds(late):
+    estimate = np.vstack([SOURCE, delay(SOURCE, late)])
+    assert cues(both_ears(SOURCE), estimate)[0] == pytest.approx(late / FS * 1e6, abs=2)
+
+
+def test_a_swap_is_twice_the_cue():
+    itd, ild, ic = cues(LATERAL, LATERAL[::-1])
+    assert itd == pytest.approx(2 * 20 / FS * 1e6, abs=1)
+    assert ild == pytest.approx(2 * 20 * np.log10(2), abs=0.05)
+    assert ic == pytest.approx(0, abs=1e-9)
+
+
+def test_mono_is_once_the_cue():
+    itd, ild, ic = cues(LATERAL, mono(LATERAL))
+    assert itd == pytest.approx(20 / FS * 1e6, abs=1)
+    assert ild == pytest.approx(20 * np.log10(2), abs=0.05)
+    assert ic == pytest.approx(0, abs=0.01)
+
+
+def test_inverted_polarity_of_one_ear_is_seen_which_the_paper_cannot():
+    inverted = LATERAL * [[1.0], [-1.0]]
+    assert cues(LATERAL, inverted)[0] > 100
+    assert paper_cues(LATERAL, inverted, FS).d_itd_us == 0
+
+
+def test_right_ear_at_half_is_six_decibels():
+    itd, ild, ic = cues(MUSIC, MUSIC * [[1.0], [0.5]])
+    assert ild == pytest.approx(20 * np.log10(2), abs=1e-9)
+    assert (itd, ic) == pytest.approx((0, 0), abs=1e-6)
+
+
+@pytest.mark.parametrize("coherence", [0.5, 0.8])
+def test_mono_of_a_coherence_is_the_rest_of_it(coherence):
+    diffuse = np.sqrt(coherence) * SOURCE + np.sqrt(1 - coherence) * MUSIC
+    # The largest of noisy correlations is a little above the true one: documented, and less than 0.03.
+    assert cues(diffuse, mono(diffuse))[2] == pytest.approx(1 - coherence, abs=0.03)
+
+
+def test_bass_with_leakage_at_minus_60_db_keeps_its_itd_which_the_paper_measures_in_hundreds():
+    bass = sosfilt(butter(8, 700, fs=FS, output="sos"), SOURCE)
+    bass = np.vstack([delay(bass, 13), 0.9 * bass])
+    leaky = bass + 1e-3 * MUSIC
+    assert cues(bass, leaky)[0] < 0.1
+    assert cues(bass, leaky + 0.01 * MUSIC)[0] < 2
+    assert paper_cues(bass, leaky, FS).d_itd_us > 20
+
+
+@settings(deadline=None, max_examples=5)
+@given(seed=st.integers(0, 2**32))
+def test_swapping_the_ears_of_both_changes_nothing(seed):
+    x = pink(rng(seed), 2, 2 * FS)
+    y = x + 0.5 * pink(rng(seed + 1), 2, 2 * FS)
+    assert cues(x[::-1], y[::-1]) == pytest.approx(cues(x, y), abs=1e-6)
+
+
+@settings(deadline=None, max_examples=5)
+@given(seed=st.integers(0, 2**32), ears=st.sampled_from([(1, -1), (-1, 1)]))
+def test_level_and_coherence_of_opposite_polarity_in_both(seed, ears):
+    """Level knows no polarity; a coherence does, but the same one in both signals."""
+    x = pink(rng(seed), 2, 2 * FS)
+    y = x + 0.5 * pink(rng(seed + 1), 2, 2 * FS)
+    flip = np.reshape(ears, (2, 1))
+    assert cues(flip * x, flip * y)[1] == pytest.approx(cues(x, y)[1], abs=1e-9)
+
+
+def test_silence_in_both_and_leakage_into_the_reference_s_silence_do_not_count():
+    quiet = np.zeros((2, 4 * FS))
+    reference, estimate = np.hstack([LATERAL, quiet]), np.hstack([mono(LATERAL), 0.5 * MUSIC])
+    found = interaural_cues(reference, estimate, FS)
+    assert found.d_itd_us.total == 160
+    assert len(found.d_itd_us.frames) <= 80
+    assert found.d_itd_us.value == pytest.approx(20 / FS * 1e6, abs=1)
+    # One band frame reaches from the sound into the silence, where the reference has less energy.
+    assert found.d_ild_db.value == pytest.approx(20 * np.log10(2), abs=0.1)
+    assert found.d_ild_db.total == 15
+    assert len(found.d_ild_db.frames) == 8
+
+
+def test_frames_and_mean():
+    found = interaural_cues(LATERAL, mono(LATERAL), FS, aggregate="mean")
+    assert found.d_ild_db.value == pytest.approx(
+        np.average(found.d_ild_db.frames, weights=found.d_ild_db.weights)
+    )
+    assert found.d_itd_us.start_s[:3].tolist() == pytest.approx([0, 0.05, 0.1])
+    assert np.median(found.d_itd_us.frames) == pytest.approx(-20 / FS * 1e6, abs=1)
+
+
+def test_workers_change_no_bit():
+    x, y = np.tile(MUSIC, 6), np.tile(MUSIC[::-1], 6)
+    assert cues(x, y, workers=1) == cues(x, y, workers=3)
+
+
+# ------------------------------------------------------------------------------------------- azimuth
+
+
+def head():
+    """A head of two delays (Woodworth) and two levels: 0 to 355 degrees in steps of 5."""
+    angles = np.arange(0.0, 360.0, 5.0)
+    lateral = np.arcsin(np.sin(np.deg2rad(angles)))
+    lag = 0.5 * 0.0875 / 343 * (np.sin(lateral) + lateral) * FS
+    taps = np.arange(128)
+    irs = [
+        [
+            10 ** (side * 5 * np.sin(a) / 20) * np.sinc(taps - 60 + side * d) * np.hanning(128)
+            for side in (1, -1)
+        ]
+        for a, d in zip(lateral, lag, strict=True)
+    ]
+    return Hrirs(angles, np.array(irs), FS)
+
+
+HEAD = head()
+
+
+def heard_from(angle, source=SOURCE[0]):
+    return np.stack([fftconvolve(source, ir) for ir in HEAD.irs[list(HEAD.azimuths).index(angle)]])
+
+
+def directions(reference, estimate, hrir=HEAD, fs=FS):
+    found = interaural_cues(reference, estimate, fs, hrir=hrir)
+    return found.azimuth_deg.value, found.azimuth_error_deg.value
+
+
+@pytest.mark.parametrize("angle", [0, 30, 60, 85, 275, 330])
+@pytest.mark.parametrize("kind", ["pink", "bass"])
+def test_azimuth_of_identity_mono_and_swap(angle, kind):
+    source = SOURCE[0] if kind == "pink" else sosfilt(butter(4, 400, fs=FS, output="sos"), SOURCE[0])
+    image = heard_from(angle, source)
+    off_centre = min(angle, 360 - angle)
+    assert directions(image, image) == (angle, 0)
+    assert directions(image, mono(image)) == (0, off_centre)
+    assert directions(image, image[::-1]) == ((360 - angle) % 360, pytest.approx(2 * off_centre, abs=2))
+
+
+def test_azimuth_survives_leakage_and_level():
+    image = heard_from(40)
+    assert directions(image, 0.3 * image + 0.03 * heard_from(320, MUSIC[0])) == (40, 0)
+
+
+def test_a_sound_from_behind_is_heard_at_its_mirror_image_in_front():
+    assert directions(heard_from(150), heard_from(150)) == (30, 0)
+
+
+def test_azimuth_agrees_with_the_literal_code():
+    image, other = heard_from(25)[:, : 2 * FS], heard_from(310, MUSIC[0])[:, : 2 * FS]
+    estimate = image + 0.8 * other
+    active = np.ones(3, bool)
+    expected = [literal.azimuth(x, active, HEAD.azimuths[::3], HEAD.irs[::3], FS) for x in (image, estimate)]
+    found, _ = directions(image, estimate, Hrirs(HEAD.azimuths[::3], HEAD.irs[::3], FS))
+    assert found == expected[1]
+    assert expected[0] is not None
+
+
+def test_a_shallow_minimum_is_no_direction():
+    found = interaural_cues(heard_from(30)[:, : 4 * FS], MUSIC, FS, hrir=HEAD)
+    assert found.azimuth_deg.value is found.azimuth_error_deg.value is None
+    assert found.azimuth_deg.reason == "the estimate's cross-relation has no clear minimum"
+    found = interaural_cues(MUSIC, heard_from(30), FS, hrir=HEAD)
+    assert found.azimuth_deg.value == 30
+    assert found.azimuth_error_deg.value is None
+    assert found.azimuth_error_deg.reason == "the reference's cross-relation has no clear minimum"
+
+
+@pytest.mark.parametrize(
+    ("hrir", "message"),
+    [
+        (Hrirs(HEAD.azimuths, HEAD.irs, 48000), "HRIR set is at 48000 Hz; expected the track's 44100 Hz"),
+        (Hrirs(HEAD.azimuths[:5], HEAD.irs, FS), "HRIR set of shapes"),
+        (Hrirs(HEAD.azimuths, HEAD.irs[:, :1], FS), "HRIR set of shapes"),
+        (Hrirs(HEAD.azimuths, HEAD.irs * np.nan, FS), "NaN or infinite"),
+        (Hrirs(HEAD.azimuths, np.tile(HEAD.irs, 40), FS), "HRIRs of 5120 taps"),
+        (Hrirs(HEAD.azimuths[30:40], HEAD.irs[30:40], FS), "no azimuth in the frontal half"),
+    ],
+)
+def test_an_hrir_set_that_cannot_be_used_is_refused(hrir, message):
+    with pytest.raises(BadInput, match=message):
+        interaural_cues(MUSIC, MUSIC, FS, hrir=hrir)
+
+
+# ------------------------------------------------------------------------------------------ undefined
+
+
+@pytest.mark.parametrize(
+    ("reference", "estimate", "reason"),
+    [
+        (MUSIC * [[1.0], [0.0]], MUSIC, "the reference's right channel is silent"),
+        (MUSIC, MUSIC * [[0.0], [1.0]], "the estimate's left channel is silent"),
+        (MUSIC, 0 * MUSIC, "the estimate's left and right channel is silent"),
+    ],
+)
+def test_a_silent_channel_leaves_every_cue_undefined(reference, estimate, reason):
+    found = interaural_cues(reference, estimate, FS, hrir=HEAD)
+    for cue in vars(found).values():
+        assert cue.value is None
+        assert cue.reason == reason
+
+
+def test_shorter_than_a_frame():
+    found = interaural_cues(MUSIC[:, : FS // 2], MUSIC[:, : FS // 2], FS, hrir=HEAD)
+    assert found.d_itd_us.value == 0
+    assert found.d_ild_db.value is found.d_ic.value is found.azimuth_deg.value is None
+    assert found.d_ild_db.reason == "shorter than one frame of 1 s"
+    found = interaural_cues(MUSIC[:, :100], MUSIC[:, :100], FS)
+    assert found.d_itd_us.value is None
+    assert found.d_itd_us.reason
+
+
+def test_a_low_sample_rate_has_no_itd_band_and_says_so():
+    found = interaural_cues(MUSIC, MUSIC, 3000)
+    assert found.d_itd_us.value is None
+    assert found.d_itd_us.reason == "a sample rate of 3000 Hz holds no band up to 1500 Hz"
+    assert found.d_ild_db.value == 0
+
+
+def test_an_estimate_silent_where_the_reference_sounds_gives_a_reason():
+    reference, estimate = MUSIC.copy(), MUSIC.copy()
+    reference[:, 2 * FS :] = estimate[:, : 2 * FS] = 0
+    reference[:, : FS // 10] = 0  # and nothing reaches across through the filter
+    reference[:, 2 * FS - FS // 10 :] = 0
+    found = interaural_cues(reference, estimate, FS)
+    assert found.d_itd_us.value is None
+    assert found.d_itd_us.reason.startswith("no active frame has energy between 100 and 1500 Hz")
+
+
+@pytest.mark.parametrize("level", [1e-300, 1e-30, 1e-9, 1e5])
+@pytest.mark.parametrize("other", [1.0, 1e-200])
+def test_no_level_brings_a_warning_or_an_infinity(level, other):
+    found = interaural_cues(level * MUSIC, other * MUSIC, FS, hrir=HEAD)
+    for cue in vars(found).values():
+        assert cue.value is None or np.isfinite(cue.value)
+        assert (cue.value is None) == bool(cue.reason)
+
+
+@pytest.mark.parametrize("fs", [192000, 48000, 22050])
+def test_every_sample_rate(fs):
+    x = pink(rng(6), 2, 2 * fs)
+    assert cues(x, x * [[1.0], [0.5]], fs) == pytest.approx([0, 20 * np.log10(2), 0], abs=1e-6)
+
+
+BAD = [np.ones((2, FS), int), np.full((2, FS), np.nan), np.ones((1, FS)), np.ones((2, 0))]
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_bad_input_is_named(bad):
+    for pair in ((bad, MUSIC), (MUSIC, bad)):
+        with pytest.raises(BadInput):
+            interaural_cues(*pair, FS)
