@@ -52,13 +52,13 @@ def build_report(
     found = analyse(data)
     folder = run_dir / "report"
     with writing_folder(folder) as temporary:
-        files = _write_files(data, found, temporary)
+        files = write_files(data, found, temporary)
         listening = listen.write(data, listen.choose(data, cells), temporary) if audio else None
         write_text(temporary / "index.html", page.render(data, found, listening, files))
     return folder / "index.html"
 
 
-def _write_files(data: RunData, found: Analysis, report: Path) -> list[tuple[str, list[str]]]:
+def write_files(data: RunData, found: Analysis, report: Path) -> list[tuple[str, list[str]]]:
     """Write everything that can be taken away; return (heading, paths) for the page."""
     tables, pictures, papers = report / "tables", report / "figures", report / "paper"
     for folder in (tables, pictures):

@@ -232,7 +232,7 @@ def cue_picture(reference: Audio, estimate: Audio, sample_rate: int, name: str) 
                 axes.plot(time, np.where(mask, cue, np.nan), color=colour, linewidth=width, marker=".",
                           markersize=2)  # fmt: skip
             axes.set_ylabel(unit)
-            axes.set_xlim(0, len(active) * frame / sample_rate)
+            axes.set_xlim(0, max(len(active), 1) * frame / sample_rate)
             axes.yaxis.set_label_coords(-0.13, 0.5)
             low, high = axes.get_ylim()
             least = 200.0 if i == 0 else 4.0  # a flat line must not look like a wild one
@@ -283,5 +283,5 @@ def _peak(values: FloatArray, k: int) -> float:
 def _levels(audio: Audio, frame: int) -> FloatArray:
     """Level of each frame in dB relative to the loudest one."""
     frames = len(audio) // frame
-    energy = np.sum(np.square(audio[: frames * frame], dtype=float).reshape(frames, -1), axis=1)
+    energy = np.sum(np.square(audio[: frames * frame], dtype=float).reshape(frames, 2 * frame), axis=1)
     return np.asarray(10 * np.log10((energy + 1e-20) / (energy.max(initial=0) + 1e-20)))

@@ -91,7 +91,16 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def _lay_out(figure: Figure) -> None:
+    """Lay out once: with its engine in place, saving would draw everything twice."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)
+
+
 def _svg(figure: Figure) -> str:
+    _lay_out(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue().decode("utf-8")

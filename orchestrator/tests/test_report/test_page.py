@@ -2,5 +2,460 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
+import time
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from mssbench.report import build_report, figures, published, svg
+from mssbench.report import page as page_module
+from mssbench.report.analysis import analyse
+from mssbench.report.data import ALL, RunData, load
+from mssbench.report.metrics import METRICS, headline
+from mssbench.store import Cell, RunStore
+from mssbench_service.errors import BadInput, NotFound
+from mssbench_service.files import read_json, write_json
+from mssbench_service.tracks import STEMS
+
+MakeRun = Callable[..., Path]
 
 
+class Page(HTMLParser):
+    """Visible text, elements by name, and everything that a page could load."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.text = ""
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.labels: list[str] = []
+        self._hidden = 0
+        self.source = source
+        self.feed(self.source)
+        self.text = " ".join(self.text.split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self._hidden += tag in ("script", "style")
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value or "")
+            if name in ("src", "href", "xlink:href", "srcset", "action"):
+                self.links.append(value or "")
+            if name in ("aria-label", "title"):
+                self.labels.append(value or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden -= tag in ("script", "style")
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.text += data + " "
+
+
+def render(run: Path) -> Page:
+    """The page alone, without the files beside it, which take longer."""
+    data = load(run)
+    return Page(page_module.render(data, analyse(data), None, []))
+
+
+@pytest.fixture(scope="module")
+def run(make_run: MakeRun) -> Path:
+    return make_run(tracks=6)
+
+
+@pytest.fixture(scope="module")
+def data(run: Path) -> RunData:
+    return load(run)
+
+
+@pytest.fixture(scope="module")
+def page(run: Path) -> Page:
+    return Page(build_report(run, audio=False).read_text(encoding="utf-8"))
+
+
+def test_titles_and_reasons_stay_text(page: Page, run: Path) -> None:
+    title = load(run).titles[0]
+    assert "<img" in title
+    assert title in page.text
+    assert "</script><script>alert(2)</script>" in page.text
+    assert "weights are missing: <i>" in page.text
+    assert "img" not in page.tags
+    assert "i" not in page.tags
+    assert page.tags.count("script") == 2  # the rows, and ours
+    rows = re.search(r'<script type="application/json" id="rows">(.*?)</script>', page.source, re.DOTALL)
+    assert rows
+    assert any(title in row for row in json.loads(rows[1])["rows"])
+
+
+def test_nothing_comes_from_a_network(page: Page) -> None:
+    assert page.links
+    assert [link for link in page.links if ":" in link or link.startswith("//")] == []
+    assert "@import" not in page.source
+    assert not re.search(r"url\((?!#)", page.source)
+
+
+def test_no_nan_is_shown_and_every_dash_says_why(page: Page, make_run: MakeRun) -> None:
+    lost = render(make_run(tracks=2, gain=1.3, pending=True))
+    assert not re.search(r"\b(nan|NaN|inf|None|Undefined)\b", page.text)
+    dashes = re.findall(r'<span class="none" title="([^"]*)"', lost.source)
+    assert not re.search(r"\b(nan|NaN|inf|None|Undefined)\b", lost.text)
+    assert "1 undefined, 1 pending" in dashes  # the only track with a result has no ITD of its bass
+    assert "one track has no interval" in dashes
+    assert all(dashes)
+
+
+def test_ids_are_unique_and_links_within_the_page_lead_somewhere(page: Page) -> None:
+    assert len(set(page.ids)) == len(page.ids)
+    inner = [link[1:] for link in page.links if link.startswith("#")]
+    assert inner
+    assert set(inner) <= set(page.ids)
+
+
+def test_files_that_are_linked_exist(page: Page, run: Path) -> None:
+    files = [link for link in page.links if not link.startswith("#")]
+    assert {"results.csv", "summary.json", "references.bib"} <= set(files)
+    assert [file for file in files if not (run / "report" / file).is_file()] == []
+
+
+def test_every_figure_has_a_name_and_colours_for_dark_mode(page: Page) -> None:
+    drawn = re.findall(r"<svg[^>]*class=\"figure\".*?</svg>", page.source, re.DOTALL)
+    assert len(drawn) > 20
+    for one in drawn:
+        assert re.search(r'role="img" aria-label="[^"]{10,}"', one)
+        assert "var(--blue)" in one or "var(--orange)" in one
+        assert not re.search(r"#[0-9a-f]{6}\b", one)
+
+
+def test_command_versions_and_hrir_are_there(page: Page, data: RunData) -> None:
+    assert data.record.hrir is not None
+    for text in (
+        data.record.command,
+        "0.1.0",
+        data.record.hrir.sha256,
+        "synthetic",
+        "resampled from 8000 Hz",
+    ):
+        assert text in page.text
+
+
+def test_medians_are_those_of_the_rows(page: Page, run: Path, data: RunData) -> None:
+    store = RunStore(run)
+    found = []
+    for cell in data.record.cells():
+        outcome = store.outcome(cell)
+        assert outcome is not None
+        if cell.condition == "binaural" and cell.separator == "model-0":
+            found += [row["SSR"] for row in outcome["rows"] if row["status"] != "failed"]
+    assert len(found) == 23  # of 24: the failed stem has an SSR of −99, which must not count
+    score = analyse(data).table.get("binaural", "model-0", ALL, data.headline[0])
+    assert score.estimate.value == pytest.approx(np.median(found), abs=0)
+    assert f"{np.median(found):.2f}" in page.text
+    assert (score.counts.expected, score.counts.valid, score.counts.failed) == (24, 23, 1)
+
+
+def test_failures_are_counted_by_reason(page: Page, data: RunData) -> None:
+    totals = data.totals()
+    assert (totals.expected, totals.failed, totals.undefined, totals.pending) == (192, 6, 2, 0)
+    assert "6 of 192 stems failed" in page.text
+    assert "the estimate is silent" in page.text
+    itd = next(metric for metric in data.metrics if metric.column == "paper_diff_ITD")
+    counts = data.counts(itd, "binaural", "model-0", "bass")
+    assert (counts.valid, counts.undefined, counts.failed) == (5, 1, 0)
+    assert counts.text == "1 undefined"
+    lost = data.counts(None, "binaural", "model-1")
+    assert (lost.failed, lost.text) == (4, "4 failed")
+
+
+def test_answer_is_made_from_the_numbers(page: Page, data: RunData) -> None:
+    found = analyse(data)
+    assert len(found.answer) == 2
+    best = min(
+        found.table.get("binaural", name, ALL, data.headline[2]).estimate.value
+        for name in ("model-0", "model-1")
+    )
+    first, second = found.answer
+    assert f"{best:.1f}" in first
+    assert "model-" in first
+    assert "identity" not in first + second  # probes are no answer
+    shift = next(d for d in found.conditions if (d.condition, d.metric.role) == ("model-0", "spatial"))
+    assert f"{shift.paired.difference.value:.2f}".replace("-", "−") in second
+    assert f"{shift.paired.difference.low:.2f}".replace("-", "−") in second
+    for sentence in found.answer:
+        assert " ".join(sentence.split()) in page.text.replace(" .", ".")
+
+
+def test_same_run_same_bytes(make_run: MakeRun) -> None:
+    run = make_run(tracks=2, models=0, audio=True, conditions=("binaural",))
+    first = build_report(run).parent
+    before = {path.relative_to(first): path.read_bytes() for path in first.rglob("*") if path.is_file()}
+    second = build_report(run).parent
+    after = {path.relative_to(second): path.read_bytes() for path in second.rglob("*") if path.is_file()}
+    assert {path for path in before if before[path] != after.get(path)} == set()
+    assert before.keys() == after.keys()
+    assert any(path.suffix == ".flac" for path in before)
+    assert any(path.suffix == ".pdf" for path in before)
+
+
+def test_unfinished_run_says_so_and_counts(make_run: MakeRun) -> None:
+    run = make_run(tracks=3, pending=True)
+    page = render(run)
+    totals = load(run).totals()
+    assert totals.pending == 2 * 4 * 4
+    assert "This run is not finished: 32 of 96 stems are pending" in page.text.replace(" :", ":")
+
+
+def test_run_without_any_result_has_a_report(make_run: MakeRun) -> None:
+    run = make_run(tracks=1, pending=True)
+    page = render(run)
+    assert "cannot answer the question yet" in page.text
+    assert not re.search(r"\b(nan|NaN|None)\b", page.text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"models": 0}, "there is no model in this run"),
+        ({"models": 1}, "the only model, model-0"),
+        ({"conditions": ("stereo",)}, "The run has only the stereo condition"),
+        ({"conditions": ("binaural",)}, "The run has only the binaural condition"),
+    ],
+)
+def test_smaller_runs_have_answers(make_run: MakeRun, changes: dict[str, object], expected: str) -> None:
+    data = load(make_run(tracks=3, **changes))
+    assert expected in " ".join(analyse(data).answer)
+
+
+def test_one_condition_only_has_a_page(make_run: MakeRun) -> None:
+    page = render(make_run(tracks=2, conditions=("stereo",)))
+    assert "stereo" not in page.ids  # the section of the comparison
+    assert "azimuth" not in page.ids
+
+
+def test_later_columns_are_picked_up(make_run: MakeRun) -> None:
+    run = make_run(tracks=2, later=True)
+    data = load(run)
+    assert [metric.column for metric in data.headline] == ["SSR", "SRR", "d_itd_us", "d_ild_db"]
+    page = render(run)
+    for label in ("ΔIC", "Azimuth error", "SI-SDR"):
+        assert label in page.text
+    # An azimuth error has no meaning in stereo: a dash that says so.
+    assert any("not defined in the stereo condition" in label for label in page.labels)
+
+
+def test_headline_falls_back_to_the_papers_metrics() -> None:
+    paper = [metric for metric in METRICS if metric.profile == "paper"]
+    assert [metric.column for metric in headline(paper)] == [
+        "paper_SSR",
+        "paper_SRR",
+        "paper_diff_ITD",
+        "paper_diff_ILD",
+    ]
+    assert len({metric.column for metric in METRICS}) == len(METRICS)
+
+
+def test_format_shows_no_negative_zero_and_a_real_minus() -> None:
+    metric = METRICS[0]
+    assert [metric.format(v) for v in (-0.001, -1.005, 2, None, math.nan)] == [
+        "0.00",
+        "−1.00",
+        "2.00",
+        "–",
+        "–",
+    ]
+
+
+# The self-check ---------------------------------------------------------------------------------------------
+
+
+def test_probe_passes_and_fails(make_run: MakeRun) -> None:
+    good = analyse(load(make_run(tracks=2))).checks
+    assert [(c.condition, c.metric_column, c.passed, c.n) for c in good] == [
+        ("stereo", "SSR", True, 8),
+        ("binaural", "SSR", True, 8),
+        ("binaural", "paper_SSR", True, 8),
+    ]
+    run = make_run(tracks=2, probe_score=79.5)
+    assert [c.passed for c in analyse(load(run)).checks] == [False, False, False]
+    page = render(run)
+    assert "0 passed, 3 failed" in page.text
+    assert "79.50 to 79.50" in page.text
+
+
+def test_papers_scores_are_only_known_at_the_mixtures_level(make_run: MakeRun) -> None:
+    checks = analyse(load(make_run(tracks=2, gain=1.3))).checks
+    paper = next(c for c in checks if c.metric_column == "paper_SSR")
+    assert (paper.passed, paper.n) == (None, 0)
+    assert "mixture gain is not 1" in paper.note
+    assert all(c.passed for c in checks if c.metric_column == "SSR")
+
+
+def test_failed_probe_does_not_pass(make_run: MakeRun) -> None:
+    run = make_run(tracks=2)
+    store = RunStore(run)
+    cell = Cell("binaural", "identity", load(run).titles[1])
+    (store.cell_folder(cell) / "result.json").unlink()
+    store.save_error(cell, "separate", "step-failed", "gone")
+    checks = analyse(load(run)).checks
+    assert [c.passed for c in checks] == [True, False, False]
+    assert checks[1].note == "4 failed"
+
+
+# The mixture's gain and the published figures ---------------------------------------------------------------
+
+
+def test_gain_is_explained_where_there_is_one(make_run: MakeRun) -> None:
+    run = make_run(tracks=3, gain=4 / 3)
+    effects = analyse(load(run)).gains
+    assert {effect.condition for effect in effects} == {"binaural"}
+    assert effects[0].ceiling.value == pytest.approx(9.5424, abs=1e-4)
+    assert effects[0].paper.value <= 9.54
+    page = render(run)
+    assert "between 1.333 and 1.333 (binaural)" in page.text
+    assert analyse(load(make_run(tracks=1))).gains == []
+
+
+def test_published_figures_stay_when_the_run_lacks_the_model(page: Page) -> None:
+    assert page.text.count("published only") == len(published.lines())
+    assert "arXiv 2507.00155" in page.text
+
+
+def test_published_figures_beside_own(make_run: MakeRun) -> None:
+    run = make_run(tracks=2)
+    raw = read_json(run / "run.json")
+    raw["separators"][0]["name"] = "htdemucs_ft"
+    write_json(run / "run.json", raw)
+    for condition in ("stereo", "binaural"):
+        (run / "cells" / condition / "model-0").rename(run / "cells" / condition / "htdemucs_ft")
+    data = load(run)
+    found = analyse(data)
+    pairs = [pair for pair in published.beside(data, found.table) if pair.separator]
+    assert {(pair.published.model, pair.separator) for pair in pairs} == {("Demucs", "htdemucs_ft")}
+    assert len(pairs) == 10
+    bass = next(p for p in pairs if (p.published.condition, p.published.source) == ("binaural", "bass"))
+    ssr = published.metrics()[0]
+    assert bass.published.values["paper_SSR"] == 9.13
+    own = found.table.get("binaural", "htdemucs_ft", "bass", ssr).estimate.value
+    assert bass.difference(ssr) == pytest.approx(own - 9.13)
+    assert f"{own - 9.13:.2f}".replace("-", "−") in render(run).text
+
+
+def test_published_files_hold_what_was_published() -> None:
+    lines = published.lines()
+    assert len(lines) == 44 + 11
+    assert {line.source for line in lines} == {*STEMS, ALL}
+    assert {line.model for line in lines} == set(published.separators())
+
+
+# Comparisons ------------------------------------------------------------------------------------------------
+
+
+def test_comparisons_cover_every_pair_and_are_corrected_together(data: RunData) -> None:
+    found = analyse(data)
+    assert len(found.models) == 4 * 2 * 3
+    assert len(found.conditions) == 4 * 3
+    for family in (found.models, found.conditions):
+        raw = [d.paired.test.p for d in family]
+        assert all(d.p_holm >= d.paired.test.p for d in family)
+        assert min(d.p_holm for d in family) == pytest.approx(min(1, min(raw) * len(raw)))
+    lost = next(d for d in found.conditions if d.condition == "model-1")
+    assert lost.paired.test.n == 5  # the failed track is no common track
+
+
+def test_share_of_tracks_above_the_limit(data: RunData) -> None:
+    share = next(
+        s for s in analyse(data).shares if (s.condition, s.separator, s.source) == ("binaural", "irm", ALL)
+    )
+    largest = np.nanmax(data.cube("paper_diff_ITD", "binaural", "irm"), axis=1)
+    assert share.estimate.value == np.mean(largest > 50)
+    assert share.estimate.n == 6
+
+
+def test_speed_is_audio_per_second(data: RunData) -> None:
+    speeds = {(s.separator, s.device): s for s in analyse(data).speeds}
+    assert speeds["model-0", "cpu"].factor == 5.0
+    assert speeds["model-1", "cpu"].cells == 11  # one of twelve failed
+
+
+# Input that contradicts itself ------------------------------------------------------------------------------
+
+
+def test_what_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        build_report(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [({"source": "piano"}, "piano"), ({"source": "drums"}, "two rows for")]
+)
+def test_rows_that_contradict_the_run(make_run: MakeRun, change: dict[str, str], message: str) -> None:
+    run = make_run(tracks=1, trouble=False)
+    path = next(run.glob("cells/stereo/irm/*/result.json"))
+    result = read_json(path)
+    result["rows"][0] |= change
+    write_json(path, result)
+    with pytest.raises(BadInput, match=message):
+        build_report(run)
+    assert not (run / "report").exists()
+
+
+def test_an_infinite_or_textual_value_is_no_value(make_run: MakeRun) -> None:
+    run = make_run(tracks=1, trouble=False)
+    path = next(run.glob("cells/stereo/irm/*/result.json"))
+    path.write_text(path.read_text().replace('"SSR": ', '"SSR": "x", "was": ', 1))
+    data = load(run)
+    cube = data.cube("SSR", "stereo", "irm")
+    assert np.isnan(cube[0, 0])
+    assert np.isfinite(cube[0, 1:]).all()
+
+
+# Figures ----------------------------------------------------------------------------------------------------
+
+
+def test_names_with_dollars_and_markup_are_drawn_as_text() -> None:
+    with svg.style():
+        figure = svg.new_figure(2, 1)
+        figure.add_subplot().set_title("$\\alpha$ <b> & co")
+        text = str(svg.inline(figure, 'a "name" <x>'))
+    assert "$\\alpha$ &lt;b&gt; &amp; co" in text
+    assert 'aria-label="a &#34;name&#34; &lt;x&gt;"' in text
+
+
+def test_callers_matplotlib_settings_neither_matter_nor_change(data: RunData) -> None:
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    table = analyse(data).table
+    first = figures.overview(data, table)[0].image
+    assert dict(matplotlib.rcParams) == before
+    with matplotlib.rc_context({"font.size": 30, "axes.grid": False}):
+        assert figures.overview(data, table)[0].image == first
+
+
+def test_paper_figures_have_column_width(run: Path, page: Page) -> None:
+    files = sorted((run / "report" / "figures").iterdir())
+    assert {file.suffix for file in files} == {".pdf", ".svg"}
+    assert len(files) == 10
+    width = re.search(r'width="([\d.]+)pt"', files[-1].with_suffix(".svg").read_text())
+    assert width
+    assert float(width[1]) / 72 == pytest.approx(svg.COLUMN)
+    assert isinstance(Figure(), Figure)
+
+
+# Speed ------------------------------------------------------------------------------------------------------
+
+
+def test_2400_rows_within_a_minute_and_15_megabytes(make_run: MakeRun) -> None:
+    run = make_run(tracks=50, models=5)  # with the reference separator six, and a probe besides
+    start = time.perf_counter()
+    report = build_report(run, audio=False)
+    assert time.perf_counter() - start < 60
+    assert sum(file.stat().st_size for file in report.parent.rglob("*")) < 15e6

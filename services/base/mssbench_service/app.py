@@ -196,9 +196,12 @@ def _install_problem_documents(app: FastAPI, root: DataRoot) -> None:
         return JSONResponse(problem, error.status_code, error.headers, "application/problem+json")
 
     async def unexpected(request: Request, error: Exception) -> Response:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        request_id = getattr(request.state, "request_id", "")
+        log.error("%s %s failed (%s)", request.method, request.url.path, request_id, exc_info=error)
         # The details stay in the log: they may name paths or hold data that are nobody's business.
-        return problem_response(BenchError("an unexpected error; the service's log has the details"))
+        response = problem_response(BenchError("an unexpected error; the service's log has the details"))
+        response.headers["X-Request-ID"] = request_id  # this answer is made outside of RequestId
+        return response
 
     app.add_exception_handler(BenchError, bench_error)
     app.add_exception_handler(RequestValidationError, invalid)

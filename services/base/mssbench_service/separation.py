@@ -7,6 +7,7 @@ all: reading, mono and sample rates, checking what came out, writing.
 
 from __future__ import annotations
 
+import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -163,6 +164,11 @@ def _check_out(out: Path) -> None:
             raise BadInput(f"{out} is a file; expected an output folder")
         if out.is_dir() and not (out / RECORD).exists() and any(out.iterdir()):
             raise BadInput(f"{out} holds something that is no separation; expected a new or an empty folder")
+        nearest = next(parent for parent in out.absolute().parents if parent.exists())
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+            raise BadInput(
+                f"cannot write in {nearest}; expected a folder that can be written, for {out.name}"
+            )
     except OSError as error:  # too long a name, no permission
         raise BadInput(f"{str(out)[:200]} cannot be written: {error.strerror or error}") from None
 
@@ -208,7 +214,9 @@ def _read_stereo(path: Path, notes: list[str], max_seconds: float | None) -> tup
 
 
 def _resample(signal: FloatArray, source: int, target: int) -> FloatArray:
-    resampled = soxr.resample(np.ascontiguousarray(signal.T), source, target, quality="VHQ")
+    # A copy, not ascontiguousarray(): that lets the odd strides of a single sample pass, and soxr does not.
+    frames = np.array(signal.T, order="C")
+    resampled = soxr.resample(frames, source, target, quality="VHQ")
     return np.ascontiguousarray(resampled.T, dtype=np.float32)
 
 

@@ -38,9 +38,11 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import operator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -369,17 +371,18 @@ class _Correlation:
         silent = _silence(self.r, [norm * norm for norm in norms])
         return replace(self, norms=(norms, self.norms[1]), silent=(silent, self.silent[1]))
 
-    def first_maximum(self, i: int, j: int, order: IntArray) -> int:
-        """Lag of the largest modulus, the first in `order`; 0 where either channel is silent."""
+    def first_maximum(self, i: int, j: int, turn: Callable[[int], Any]) -> int:
+        """Lag of the largest modulus, of equal ones the first in turn; 0 where either channel is silent."""
         if self.silent[0][i] or self.silent[1][j]:
             return 0
-        modulus = np.abs(self.values[i, j])[self.reach + order]
-        candidates = order[modulus >= modulus.max() - 2 * _ROUNDING_32]
+        modulus = np.abs(self.values[i, j])
+        found = np.flatnonzero(modulus >= modulus.max() - 2 * _ROUNDING_32) - self.reach
+        candidates = sorted((int(lag) for lag in found), key=turn)
         if len(candidates) == 1:
-            return int(candidates[0])
-        exact = np.abs([self._exact(i, j, int(lag)) for lag in candidates])
+            return candidates[0]
+        exact = np.abs([self._exact(i, j, lag) for lag in candidates])
         ties = exact >= exact.max() - _ROUNDING * self.norms[0][i] * self.norms[1][j]
-        return int(candidates[int(np.argmax(ties))])
+        return candidates[int(np.argmax(ties))]
 
     def _exact(self, i: int, j: int, lag: int) -> float:
         samples = self.r.shape[1]
@@ -478,12 +481,16 @@ class _Span:
 
     def least_squares(self, columns: list[int], target: int) -> Float64:
         """Minimum-norm gains of one or two vectors that come closest to another: ``numpy.linalg.lstsq``'s."""
-        if len(columns) == 2:
-            i, j = columns
-            if self.dependent(i, j):
-                return _least_squares(self.vectors[i], self.vectors[j], self.vectors[target])
-        normal = self.gram[np.ix_(columns, columns)]
-        return np.asarray(np.linalg.solve(normal, self.gram[columns, target]), float)
+        i, gram = columns[0], self.gram
+        if len(columns) == 1:
+            return np.array([gram[i, target] / gram[i, i]])
+        j = columns[1]
+        if self.dependent(i, j):
+            return _least_squares(self.vectors[i], self.vectors[j], self.vectors[target])
+        x, y = gram[i, target], gram[j, target]
+        determinant = gram[i, i] * gram[j, j] - gram[i, j] ** 2
+        first, second = gram[j, j] * x - gram[i, j] * y, gram[i, i] * y - gram[i, j] * x
+        return np.array([first / determinant, second / determinant])
 
     def dependent(self, i: int, j: int) -> bool:
         """Whether two vectors are so nearly parallel that their inner products have lost digits."""
@@ -521,8 +528,7 @@ _ReleasedFrame = tuple[float, float, float, list[list[int]], Float64]
 
 def _released_frame(r: Float64, e: Float64, correlation: _Correlation) -> _ReleasedFrame:
     # SciPy's correlate(R_i, E_j) counts lags the other way round: its first lag is the estimate's latest.
-    order = np.arange(correlation.reach, -correlation.reach - 1, -1)
-    shift = [[-correlation.first_maximum(i, j, order) for j in range(2)] for i in range(2)]
+    shift = [[-correlation.first_maximum(i, j, operator.neg) for j in range(2)] for i in range(2)]
     low, high = min(map(min, shift)), max(map(max, shift))
     first = max(-low, 0)
     last = r.shape[1] - (max(high, 0) if low != 0 else 0)
@@ -564,8 +570,7 @@ _EquationsFrame = tuple[float, float, list[list[int]], Float64, bool]
 def _equations_frame(context: Float64, e: Float64, correlation: _Correlation) -> _EquationsFrame:
     """`context` is the frame's reference with ``correlation.reach`` more samples at either end."""
     reach, r, samples = correlation.reach, correlation.r, e.shape[1]
-    order = np.concatenate([np.arange(reach + 1), np.arange(-reach, 0)])
-    delays = [[correlation.first_maximum(d, c, order) for d in range(2)] for c in range(2)]
+    delays = [[correlation.first_maximum(d, c, _equations_turn) for d in range(2)] for c in range(2)]
     gains = np.zeros((2, 2))
     reference = projection = spatial = residual = 0.0
     for c in range(2):
@@ -582,6 +587,11 @@ def _equations_frame(context: Float64, e: Float64, correlation: _Correlation) ->
         residual += span.energy([-a0, -a1, 1.0, 0.0])
     valid = not (all(correlation.silent[0]) and all(correlation.silent[1]))
     return db(reference, spatial), db(projection, residual), delays, gains, valid
+
+
+def _equations_turn(lag: int) -> tuple[bool, int]:
+    """0, 1, …, M and then −M, …, −1."""
+    return lag < 0, lag
 
 
 def _gather_equations(frames: list[_EquationsFrame]) -> Equations:

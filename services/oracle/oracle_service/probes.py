@@ -5,7 +5,7 @@ For a stem s = (L, R), and SPAUQ as ``docs/metrics.md`` defines it:
 identity: s
     Every ratio is at its limit of 80 dB, every interaural error is 0.
 gain: g·s, g = 0.5
-    SSR = −20·log10(1 − g) = 6.02 dB and SRR 80. A level common to both ears is no cue of place.
+    SSR = −20·log10(1 − g) = 6.02 dB, and so is SDR; SRR 80. A level common to both ears is no cue of place.
 swap: (R, L)
     SRR 80: each ear is the other reference channel with delay 0 and gain 1. The energy of the difference,
     2·‖L − R‖², is at most four times the stem's, so SSR ≥ −6.02 dB. The released SPAUQ sees nothing: 80.
@@ -47,6 +47,9 @@ CUES = ("d_itd_us", "d_ild_db", "d_ic", "azimuth_error_deg")
 LIMIT = 80.0
 """dB; SPAUQ's ratios are clipped there."""
 
+FLAWLESS = 100.0
+"""dB; where SDR and SI-SDR are capped."""
+
 _ROUNDING = 0.01  # dB, µs or degrees: far below what a report shows, far above rounding errors
 
 
@@ -76,6 +79,9 @@ class Identity(_Probe):
         _equals("SRR", LIMIT, "nothing is left over"),
         _released(LIMIT, "the image is the true one"),
         _released(LIMIT, "nothing is left over", "paper_SRR"),
+        _equals("level_db", 0.0, "the same signal"),
+        _equals("SI_SDR", FLAWLESS, "nothing is left over"),
+        _equals("SDR", FLAWLESS, "nothing is left over"),
         _equals("paper_diff_ITD", 0.0, "the same signal"),
         _equals("paper_diff_ILD", 0.0, "the same signal"),
         *(_equals(cue, 0.0, "the same signal") for cue in CUES),
@@ -92,6 +98,9 @@ class Gain(_Probe):
         _equals("SRR", LIMIT, "the model of gains explains a gain"),
         _released(-20 * math.log10(abs(GAIN - 1)), "−20·log10|g − 1|: a gain counts as spatial"),
         _released(LIMIT, "the model of gains explains a gain", "paper_SRR"),
+        _equals("level_db", 20 * math.log10(GAIN), "20·log10 g"),
+        _equals("SI_SDR", FLAWLESS, "a gain is what it does not ask about"),
+        _equals("SDR", -20 * math.log10(abs(GAIN - 1)), "−20·log10|g − 1|: the error is (g − 1)·s"),
         _equals("paper_diff_ILD", 0.0, "both ears by the same gain"),
         *(_equals(cue, 0.0, "both ears by the same gain") for cue in CUES),
     )

@@ -39,12 +39,13 @@ def make_checkpoint(weights: Path) -> Path:
         random = np.random.default_rng(0)
         variables = tf.compat.v1.global_variables()
         step = tf.compat.v1.train.create_global_step()  # part of every checkpoint that was trained
-        step.load(0, session)
+        feed = {step.initializer.inputs[1]: np.int64(0)}
         for variable in variables:
             # Gains and variances around 1, everything else around 0: masks that differ between the stems.
             around = 1.0 if variable.op.name.endswith(("gamma", "moving_variance")) else 0.0
             value = around + random.uniform(-0.2, 0.2, variable.shape.as_list())
-            variable.load(value.astype(np.float32), session)
+            feed[variable.initializer.inputs[1]] = value.astype(np.float32)
+        session.run([variable.initializer for variable in (step, *variables)], feed)
         # Relative, as in the releases: the folder may be copied or mounted somewhere else.
         saver = tf.compat.v1.train.Saver(save_relative_paths=True)
         saver.save(session, str(folder / "tiny" / "model"))

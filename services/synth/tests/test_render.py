@@ -45,7 +45,7 @@ def test_a_rendering_is_a_track_with_its_metadata(write_track, tmp_path):
     track, out = write_track(), tmp_path / "out"
     result = render_track(track, out, SPHERE, ANGLES)
     assert sorted(path.name for path in out.iterdir()) == sorted(
-        [*(f"{name}.wav" for name in FILES), "metadata.json"]
+        [*(f"{name}.wav" for name in FILES), "hrir.npz", "metadata.json"]
     )
     assert check_track(out).samples == 3000 + 256 - 1
     assert json.loads((out / "metadata.json").read_text(encoding="utf-8")) == asdict(result)
@@ -56,6 +56,14 @@ def test_a_rendering_is_a_track_with_its_metadata(write_track, tmp_path):
 
 
 # The signals
+
+
+def test_the_hrir_set_is_kept_beside_what_was_rendered_with_it(write_track, tmp_path):
+    result = render_track(write_track(), tmp_path / "out", SPHERE, ANGLES, "matched")
+    with np.load(tmp_path / "out" / "hrir.npz", allow_pickle=False) as stored:
+        assert int(stored["sample_rate"]) == result.sample_rate
+        assert np.array_equal(stored["azimuths"], SPHERE.azimuths)
+        assert np.array_equal(stored["irs"], SPHERE.irs)
 
 
 def test_matched_is_the_direct_convolution_times_one_gain(write_track, tmp_path):
@@ -377,14 +385,16 @@ def test_an_output_below_a_file_is_refused(write_track, tmp_path):
 # Memory
 
 _RENDER = """
-import resource, sys
+import sys
 from pathlib import Path
 from synth_service.hrir import load_hrir
 from synth_service.render import render_track
 track, out = map(Path, sys.argv[1:])
 angles = {"vocals": 0, "drums": 30, "bass": 60, "other": 90}
 result = render_track(track, out, load_hrir("sphere"), angles, "paper")
-print(result.samples, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+# Not ru_maxrss: that counts what the process that started this one had in memory.
+print(result.samples, int(status["VmHWM"].split()[0]))
 """
 
 

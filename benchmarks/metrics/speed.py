@@ -1,0 +1,254 @@
+"""How much faster than the definition? One table of ratios, each at equal results.
+
+    python benchmarks/metrics/speed.py                       # a stem of 4 minutes; about 5 minutes
+    python benchmarks/metrics/speed.py --seconds 30 --quick  # a glance
+
+The yardsticks are the literal code of the evaluator's tests, which follows the specification line by line with
+NumPy and SciPy, and museval. Both sides use one BLAS thread; ours is timed with one worker and with one per
+core. Times are the best of three (yardsticks: one), because a shared machine only ever slows things down.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from evaluator_service.bsseval import bss_eval
+from evaluator_service.cues import interaural_cues
+from evaluator_service.level import level
+from evaluator_service.parallel import core_count
+from evaluator_service.score import score_track
+from evaluator_service.spauq import spauq_both, spauq_equations, spauq_released
+from scipy import fft
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "services" / "evaluator" / "tests"))
+import literal_metrics as literal  # noqa: E402
+
+BLAS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+FS = 44100
+
+
+def stem(seconds: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Noise that is louder and softer, panned, and an estimate of it; float32."""
+    rng = np.random.default_rng(seed)
+    samples = int(seconds * FS)
+    swell = 0.05 + 0.05 * np.sin(2 * np.pi * np.arange(samples) / (3 * FS)).astype(np.float32)
+    dry = rng.standard_normal((3, samples), dtype=np.float32) * swell
+    reference = np.stack([dry[0], 0.6 * np.roll(dry[0], 17)]) + 0.2 * dry[1]
+    estimate = 0.9 * reference + 0.05 * reference[::-1] + 0.2 * dry[2]
+    return reference.astype(np.float32), estimate.astype(np.float32)
+
+
+def timed(function: Callable[[], Any], repeats: int = 3) -> tuple[float, Any]:
+    best, result = np.inf, None
+    for _ in range(repeats):
+        started = time.perf_counter()
+        result = function()
+        best = min(best, time.perf_counter() - started)
+    return best, result
+
+
+def line(*cells: object) -> None:
+    print(f"{cells[0]!s:<46}" + "".join(f"{cell!s:>14}" for cell in cells[1:]), flush=True)
+
+
+def seconds(value: float) -> str:
+    return f"{value:.2f} s"
+
+
+def ratio(yardstick: float, ours: float) -> str:
+    return f"{yardstick / ours:.1f} x"
+
+
+def compare(
+    name: str, yardstick: Callable[[], Any], ours: Callable[[int], Any], same: Callable[[Any, Any], None]
+) -> None:
+    slow, expected = timed(yardstick, 1)
+    one, found = timed(lambda: ours(1))
+    same(found, expected)
+    cores = core_count()
+    all_cores, _ = timed(lambda: ours(cores)) if cores > 1 else (one, None)
+    line(name, seconds(slow), seconds(one), ratio(slow, one), seconds(all_cores), ratio(slow, all_cores))
+
+
+def spauq_rows(reference: np.ndarray, estimate: np.ndarray) -> None:
+    def check_released(found: Any, expected: Any) -> None:
+        np.testing.assert_allclose(found.ssr, expected[0], atol=1e-6)
+        np.testing.assert_allclose(found.srr, expected[1], atol=1e-6)
+        np.testing.assert_array_equal(found.shift, expected[3])
+
+    def check_equations(found: Any, expected: Any) -> None:
+        np.testing.assert_allclose(found.ssr, expected[0], atol=1e-6)
+        np.testing.assert_allclose(found.srr, expected[1], atol=1e-6)
+        np.testing.assert_array_equal(found.delays, expected[2])
+
+    def check_both(found: Any, expected: Any) -> None:
+        check_released(found[0], expected[0])
+        check_equations(found[1], expected[1])
+
+    def both() -> Any:
+        return literal.spauq_released(reference, estimate, FS), literal.spauq_equations(
+            reference, estimate, FS
+        )
+
+    compare(
+        "SPAUQ, both variants",
+        both,
+        lambda workers: spauq_both(reference, estimate, FS, workers=workers),
+        check_both,
+    )
+    compare(
+        "SPAUQ, released alone",
+        lambda: literal.spauq_released(reference, estimate, FS),
+        lambda workers: spauq_released(reference, estimate, FS, workers=workers),
+        check_released,
+    )
+    compare(
+        "SPAUQ, equations alone",
+        lambda: literal.spauq_equations(reference, estimate, FS),
+        lambda workers: spauq_equations(reference, estimate, FS, workers=workers),
+        check_equations,
+    )
+
+
+def corrected_row(reference: np.ndarray, estimate: np.ndarray) -> None:
+    def yardstick() -> Any:
+        ssr, srr, *_ = literal.spauq_equations(reference, estimate, FS)
+        return (
+            np.median(ssr),
+            np.median(srr),
+            literal.d_itd_us(reference, estimate, FS),
+            *literal.band_cues(reference, estimate, FS),
+            *literal.level_and_si_sdr(reference, estimate),
+        )
+
+    def ours(workers: int) -> Any:
+        spauq = spauq_equations(reference, estimate, FS, workers=workers)
+        cues = interaural_cues(reference, estimate, FS, workers=workers)
+        fitted = level(reference, estimate, FS)
+        ours = (cues.d_itd_us.value, cues.d_ild_db.value, cues.d_ic.value)
+        return spauq.median_ssr, spauq.median_srr, *ours, fitted.level_db, fitted.si_sdr_db
+
+    def same(found: Any, expected: Any) -> None:
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+    compare("corrected profile without BSS Eval", yardstick, ours, same)
+
+
+def museval_row(length: float) -> None:
+    package = importlib.util.find_spec("museval")
+    if package is None or not package.submodule_search_locations:
+        line("BSS Eval", "museval is not installed")
+        return
+    # The module alone: importing the package asks for an ffmpeg program.
+    path = Path(next(iter(package.submodule_search_locations))) / "metrics.py"
+    spec = importlib.util.spec_from_file_location("museval_metrics", path)
+    assert spec is not None
+    assert spec.loader is not None
+    museval = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(museval)
+    pairs = {name: stem(length, seed) for seed, name in enumerate(("vocals", "drums", "bass", "other"))}
+    references = {name: pair[0] for name, pair in pairs.items()}
+    estimates = {name: pair[1] + 0.1 * references["bass"] for name, pair in pairs.items()}
+    stacks = [np.stack([x.T for x in side.values()]).astype(float) for side in (references, estimates)]
+
+    def same(found: Any, expected: Any) -> None:
+        np.testing.assert_allclose(found.values, np.array(expected[:4]), atol=1e-4)
+
+    compare(
+        f"BSS Eval v4, 4 stems of {length:.0f} s (museval)",
+        lambda: museval.bss_eval(*stacks, window=FS, hop=FS),
+        lambda workers: bss_eval(references, estimates, FS, workers=workers),
+        same,
+    )
+
+
+def floor_row(reference: np.ndarray, estimate: np.ndarray) -> None:
+    """What the transforms of SPAUQ's search alone would cost, and what both variants do cost."""
+    frames = 2 * int(reference.shape[1] / FS) - 1
+    x = np.random.default_rng(0).standard_normal((4, 31104), dtype=np.float32)
+    y = fft.rfft(x)
+    transforms, _ = timed(lambda: [(fft.rfft(x), fft.rfft(x), fft.irfft(y, 31104)) for _ in range(frames)])
+    ours, _ = timed(lambda: spauq_both(reference, estimate, FS, workers=1))
+    line(
+        "SPAUQ, its 12 transforms a frame alone",
+        seconds(transforms),
+        seconds(ours),
+        f"{transforms / ours:.0%}",
+    )
+
+
+def linear_rows(minutes: list[float]) -> None:
+    for length in minutes:
+        reference, estimate = stem(60 * length, 0)
+        spent, _ = timed(
+            lambda r=reference, e=estimate: score_track({"a": r}, {"a": e}, FS, bsseval=False), 2
+        )
+        line(
+            f"all profiles without BSS Eval, {length:g} min",
+            "",
+            seconds(spent),
+            f"{60 * length / spent:.0f} s/s",
+        )
+
+
+MEMORY = """
+import sys; sys.path.insert(0, {here!r})
+import resource, speed
+from evaluator_service.score import score_track
+r, e = speed.stem({length}, 0)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+score_track({{"a": r}}, {{"a": e}}, speed.FS, bsseval={bsseval})
+print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def memory_row(length: float, bsseval: bool) -> None:
+    code = MEMORY.format(here=str(Path(__file__).parent), length=length, bsseval=bsseval)
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    before, peak = (int(word) / 2**20 for word in out.split())
+    name = f"peak memory, stem of {length / 60:g} min{', BSS Eval' if bsseval else ''}"
+    line(name, f"{before:.2f} GiB", f"{peak:.2f} GiB", "(with signals)")
+
+
+def main() -> None:
+    if any(os.environ.get(name) != "1" for name in BLAS):
+        # They are read when NumPy is loaded: begin again with them.
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | dict.fromkeys(BLAS, "1"))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=240.0, help="length of the stem")
+    parser.add_argument(
+        "--museval-seconds", type=float, default=60.0, help="length of the track museval gets"
+    )
+    parser.add_argument("--quick", action="store_true", help="leave out what takes minutes")
+    options = parser.parse_args()
+    reference, estimate = stem(options.seconds, 0)
+    print(f"stem of {options.seconds:g} s, {FS} Hz, stereo; {core_count()} cores\n")
+    line("", "yardstick", "one core", "ratio", f"{core_count()} cores", "ratio")
+    spauq_rows(reference, estimate)
+    corrected_row(reference, estimate)
+    museval_row(min(options.museval_seconds, options.seconds))
+    line("")
+    line("", "floor", "one core", "share")
+    floor_row(reference, estimate)
+    line("")
+    line("", "", f"{core_count()} cores", "throughput")
+    linear_rows([1] if options.quick else [1, 4, 16])
+    if not options.quick:
+        line("")
+        line("", "signals", "peak")
+        memory_row(600, bsseval=False)
+        memory_row(600, bsseval=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""The report in headless Chromium, from disk: quiet, without a network, usable at two widths and in the dark."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mssbench.report import build_leaderboard, build_report
+
+MakeRun = Callable[..., Path]
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+]
+api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+if CHROMIUM is None:
+    pytest.skip("no chromium on this machine", allow_module_level=True)
+
+PLACES = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def run(make_run: MakeRun) -> Path:
+    return make_run(tracks=9, models=1, audio=True)
+
+
+@pytest.fixture(scope="module")
+def report(run: Path) -> Path:
+    return build_report(run)
+
+
+class Watched:
+    """A page, and whatever it complained of or asked for."""
+
+    def __init__(self, browser: Any, path: Path, width: int = 1280, scheme: str = "light") -> None:
+        self.context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        self.page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.complaints.append(dialog.message), dialog.dismiss()))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(path.resolve().as_uri())
+
+    def __enter__(self) -> Watched:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.context.close()
+        assert self.complaints == []
+        assert [url for url in self.requests if not url.startswith("file:")] == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), PLACES)
+def test_quiet_and_no_wider_than_the_screen(browser: Any, report: Path, width: int, scheme: str) -> None:
+    with Watched(browser, report, width, scheme) as watched:
+        page = watched.page
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.locator("svg.figure").count() > 20
+        assert page.locator("img").count() == 0  # a title has one in it
+        background = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+        assert (background == "rgb(255, 255, 255)") == (scheme == "light")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_contrast(browser: Any, report: Path, scheme: str) -> None:
+    script = """() => {
+      const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+      const light = (c) => { const [r, g, b] = c.slice(0, 3).map((v) => (v /= 255) <= 0.03928 ? v / 12.92
+        : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+      const behind = (e) => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
+        if (c.length === 3 || c[3] > 0) return c; } return [255, 255, 255]; };
+      const poor = new Set();
+      for (const e of document.querySelectorAll("p, td, th, a, summary, button, span, strong, dd, dt, text, h1, h2")) {
+        if (![...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim())) continue;
+        const style = getComputedStyle(e);
+        const a = light(parse(e.tagName === "text" ? style.fill : style.color)), b = light(behind(e));
+        if ((Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05) < 4.5) poor.add(e.tagName + "." + e.className);
+      }
+      return [...poor];
+    }"""
+    with Watched(browser, report, 1280, scheme) as watched:
+        assert watched.page.evaluate(script) == []
+
+
+def test_table_sorts_filters_and_shows_more(browser: Any, report: Path) -> None:
+    with Watched(browser, report) as watched:
+        page = watched.page
+        rows = page.locator("#tracks-table tbody tr")
+        assert rows.count() == 60
+        assert page.locator("#f-count").text_content() == "144 of 216 rows"  # without the probe
+        assert "failed" in (rows.nth(0).text_content() or "")  # worst first
+        page.click("#more")
+        assert rows.count() == 144
+        assert page.locator("#more").is_hidden()
+
+        def column(place: int) -> list[float]:
+            texts = page.locator(f"#tracks-table tbody tr td:nth-child({place})").all_text_contents()
+            return [float(text.replace("−", "-")) for text in texts if text != "–"]
+
+        place = next(
+            i
+            for i, text in enumerate(page.locator("#tracks-table thead th").all_text_contents(), 1)
+            if text == "SRR (dB)"
+        )
+        head = page.locator(f"#tracks-table thead th:nth-child({place})")
+        head.locator("button").click()
+        assert head.get_attribute("aria-sort") == "ascending"
+        assert column(place) == sorted(column(place))
+        head.locator("button").click()
+        assert head.get_attribute("aria-sort") == "descending"
+        assert column(place) == sorted(column(place), reverse=True)
+        page.select_option("#f-condition", "binaural")
+        page.select_option("#f-stem", "bass")
+        assert page.locator("#f-count").text_content() == "18 of 216 rows"
+        page.fill("#f-text", "onerror")
+        assert rows.count() == 2
+        assert "<img src=x onerror=alert(1)>" in (rows.nth(0).text_content() or "")
+        page.fill("#f-text", "no such thing")
+        assert rows.count() == 0
+        page.fill("#f-text", "")
+        page.select_option("#f-separator", "identity")  # asking for a probe shows it
+        assert rows.count() == 9
+        missing = page.locator("#tracks-table .none")
+        assert all(one.get_attribute("aria-label") for one in missing.all())
+
+
+def test_dash_of_a_failed_stem_says_why(browser: Any, report: Path) -> None:
+    with Watched(browser, report) as watched:
+        watched.page.select_option("#f-status", "failed")
+        label = watched.page.locator("#tracks-table tbody tr .none[title*=silent]").first.get_attribute(
+            "aria-label"
+        )
+        assert label == "no value: the estimate is silent"
+
+
+def test_player_plays_and_switches_in_place(browser: Any, report: Path) -> None:
+    with Watched(browser, report) as watched:
+        page = watched.page
+        player = page.locator("[data-player]").first
+        player.locator("[data-play]").click()
+        page.wait_for_function("document.querySelector('[data-audio]').currentTime > 0.3")
+        assert player.locator("[data-play]").text_content() == "Pause"
+        state = "() => [...document.querySelector('[data-player]').querySelectorAll('audio')].map(a => %s)"
+        assert page.evaluate(state % "a.muted") == [True, True, False]  # the estimate is heard
+        player.get_by_role("radio", name="Mixture").click()
+        assert page.evaluate(state % "a.muted") == [False, True, True]
+        times = page.evaluate(state % "a.currentTime")
+        assert max(times) - min(times) < 0.15
+        assert min(times) > 0.2  # it went on where it was
+        player.get_by_role("radio", name="Mixture").press("ArrowRight")
+        assert player.get_by_role("radio", name="Reference").get_attribute("aria-checked") == "true"
+        player.locator("[data-seek]").evaluate("e => { e.value = 5; e.dispatchEvent(new Event('input')); }")
+        assert page.evaluate(state % "a.currentTime >= 5") == [True] * 3
+        other = page.locator("[data-player]").nth(1)
+        other.locator("[data-play]").click()
+        page.wait_for_function("document.querySelector('[data-player] [data-play]').textContent === 'Play'")
+        assert page.evaluate(state % "a.paused") == [True] * 3  # one player at a time
+
+
+def test_usable_from_the_keyboard(browser: Any, report: Path) -> None:
+    with Watched(browser, report) as watched:
+        page = watched.page
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "skip"
+        nameless = """() => [...document.querySelectorAll('button, a, input, select, [role=region]')].filter((e) =>
+          !(e.textContent.trim() || e.getAttribute('aria-label') || e.closest('label'))).map((e) => e.outerHTML)"""
+        assert page.evaluate(nameless) == []
+
+
+def test_prints(browser: Any, report: Path) -> None:
+    with Watched(browser, report, scheme="dark") as watched:
+        watched.page.emulate_media(media="print")
+        style = "getComputedStyle(document.documentElement).backgroundColor"
+        assert watched.page.evaluate(style) == "rgb(255, 255, 255)"
+        assert watched.page.locator("nav").is_hidden()
+        assert len(watched.page.pdf()) > 10_000
+
+
+def test_leaderboard(browser: Any, run: Path, tmp_path: Path) -> None:
+    index = build_leaderboard([run], tmp_path / "site")
+    for width, scheme in PLACES:
+        with Watched(browser, index, width, scheme) as watched:
+            assert watched.page.evaluate("document.documentElement.scrollWidth") <= width
+            watched.page.locator("main table a").first.click()
+            assert watched.page.locator("h1").text_content() == "irm"
+            assert watched.page.evaluate("document.documentElement.scrollWidth") <= width

@@ -1,0 +1,227 @@
+"""Files that a report leaves behind, and the leaderboard made from them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mssbench.report import build_leaderboard, exports, summary, write_files
+from mssbench.report.analysis import analyse
+from mssbench.report.data import load
+from mssbench.results import RESULT_COLUMNS
+from mssbench_service.errors import BadInput, NotFound
+from mssbench_service.files import read_json, write_json
+
+MakeRun = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def run(make_run: MakeRun) -> Path:
+    run = make_run(tracks=3, later=True)
+    data = load(run)
+    (run / "report").mkdir()
+    write_files(data, analyse(data), run / "report")
+    return run
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_results_csv_has_every_row_and_column(run: Path) -> None:
+    found = rows(run / "report" / "results.csv")
+    assert len(found) == 2 * 4 * 3 * 4
+    assert set(RESULT_COLUMNS) | {"d_itd_us", "SI_SDR"} <= set(found[0])
+    failed = [row for row in found if row["status"] == "failed"]
+    assert len(failed) == 6
+    assert all(row["reason"] for row in failed)
+    assert not any(value in ("nan", "inf", "None") for row in found for value in row.values())
+
+
+def test_parquet_equals_csv(run: Path) -> None:
+    pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    table = pq.read_table(run / "report" / "results.parquet").to_pylist()
+    text = rows(run / "report" / "results.csv")
+    assert list(table[0]) == list(text[0])
+    for one, other in zip(table, text, strict=True):
+        for name, value in one.items():
+            if isinstance(value, int | float):
+                assert value == float(other[name])
+            else:
+                assert (value or "") == other[name]
+
+
+def test_papers_files_have_the_papers_columns(run: Path) -> None:
+    folder = run / "report" / "paper"
+    first = (folder / "binaural_model-0_spauq.csv").read_text().splitlines()[0]
+    assert first == "title,source,SSR,SRR,cost,shift,scale"
+    second = (folder / "binaural_model-0_itd_ild.csv").read_text().splitlines()[0]
+    assert second == "title,source,diff_ITD,diff_ILD"
+    found = rows(folder / "binaural_model-0_itd_ild.csv")
+    assert len(found) == 11  # the failed stem has no scores
+    undefined = [row for row in found if row["diff_ITD"] == ""]
+    assert [row["source"] for row in undefined] == ["bass"]
+    assert json.loads(rows(folder / "stereo_irm_spauq.csv")[0]["scale"]) == [[1.0, 0.0], [0.0, 1.0]]
+
+
+def test_latex_is_well_formed(run: Path) -> None:
+    text = (run / "report" / "tables" / "results-binaural.tex").read_text(encoding="utf-8")
+    bare = re.sub(r"\\[{}&%$#_]", "", text)
+    assert bare.count("{") == bare.count("}")
+    assert bare.count("$") % 2 == 0
+    assert re.findall(r"\\(begin|end)\{(\w+)\}", text) == [
+        ("begin", "table"),
+        ("begin", "tabular"),
+        ("end", "tabular"),
+        ("end", "table"),
+    ]
+    columns = re.search(r"\\begin\{tabular\}\{(\w+)\}", text)
+    assert columns
+    lines = [line for line in bare.splitlines() if line.endswith(r"\\")]
+    assert len(lines) == 1 + 4 * 5
+    assert {line.count("&") for line in lines} == {len(columns[1]) - 1}
+    assert text.isascii()
+
+
+def test_latex_compiles_where_there_is_a_latex(run: Path, tmp_path: Path) -> None:
+    if shutil.which("pdflatex") is None:
+        pytest.skip("no pdflatex on this machine")
+    table = run / "report" / "tables" / "results-binaural.tex"
+    (tmp_path / "main.tex").write_text(
+        rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}\input{{{table}}}\end{{document}}"
+    )
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_latex_escapes_everything() -> None:
+    assert exports.latex(r"a_b & 5 % {x} \ ~ ^ # $ <") == (
+        r"a\_b \& 5 \% \{x\} \textbackslash{} \textasciitilde{} \textasciicircum{} \# \$ $<$"
+    )
+
+
+def test_references_are_those_of_the_run(run: Path, make_run: MakeRun) -> None:
+    text = (run / "report" / "references.bib").read_text(encoding="utf-8")
+    keys = re.findall(r"@\w+\{([\w-]+),", text)
+    assert {"namballa2025", "duda1998", "macdonald2008", "stoter2018", "pratt1959"} <= set(keys)
+    assert not {"armstrong2018", "musdb18hq", "rouard2023"} & set(keys)
+    assert "usedby" not in text
+    assert text.count("{") == text.count("}")
+    fewer = exports.references(load(make_run(tracks=1)))
+    assert "macdonald2008" not in fewer
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "", "ä ö", "x" * 300])
+def test_slug_is_a_file_name(name: str) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", exports.slug(name))
+
+
+# summary.json -----------------------------------------------------------------------------------------------
+
+
+def test_summary_follows_its_schema(run: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+    schema = read_json(run / "report" / "summary.schema.json")
+    found = read_json(run / "report" / "summary.json")
+    jsonschema.validate(found, schema)
+    assert found["schema"] == summary.SCHEMA
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(found | {"schema": 99}, schema)
+
+
+def test_summary_reads_what_it_wrote(run: Path, tmp_path: Path) -> None:
+    path = run / "report" / "summary.json"
+    again = summary.read(path)
+    summary.write(again, tmp_path)
+    assert (tmp_path / "summary.json").read_bytes() == path.read_bytes()
+    for score in again.scores:
+        assert score.expected == score.median.n + score.undefined + score.failed + score.pending
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": 2}, "schema 2"),
+        ({"scores": "many"}, "scores"),
+        ({"run": {}}, "run"),
+        ({"metrics": []}, "does not introduce"),
+    ],
+)
+def test_summary_of_another_kind_is_refused(
+    run: Path, tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    write_json(tmp_path / "summary.json", read_json(run / "report" / "summary.json") | change)
+    with pytest.raises(BadInput, match=message):
+        summary.read(tmp_path / "summary.json")
+
+
+# The leaderboard --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sent(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A summary that somebody sent, with names that try something."""
+    found = read_json(run / "report" / "summary.json")
+    text = json.dumps(found).replace("model-0", "../<script>alert(3)</script>")
+    found = json.loads(text)
+    found["run"] |= {"id": "../../<b>", "profile": "paper"}
+    path = tmp_path_factory.mktemp("sent") / "summary.json"
+    write_json(path, found)
+    return path
+
+
+def test_leaderboard_of_a_run_and_a_summary(run: Path, sent: Path, tmp_path: Path) -> None:
+    index = build_leaderboard([run, sent], tmp_path / "site")
+    site = index.parent
+    html = index.read_text(encoding="utf-8")
+    # Both renderings of the binaural condition are settings of their own; stereo is one.
+    headings = re.findall(r"<h2 id=.*?>(.*?)</h2>", html)
+    assert len(headings) == 3
+    assert sum("binaural" in heading for heading in headings) == 2
+    pages = sorted(path.name for path in (site / "separators").iterdir())
+    assert len(pages) == 5  # two models, the sent one, irm, and the one that was not available
+    for path in site.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        assert "<script>" not in text
+        assert not re.search(r"\b(nan|None)\b", re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL))
+        for link in re.findall(r'href="([^"#]+)"', text):
+            target = (path.parent / link).resolve()
+            assert target.is_file()
+            assert target.is_relative_to(site.resolve())
+    assert len(list((site / "runs").iterdir())) == 2
+    assert "identity" not in html  # probes are no contestants
+
+
+def test_leaderboard_orders_by_the_first_metric(run: Path, tmp_path: Path) -> None:
+    html = build_leaderboard([run], tmp_path / "site").read_text(encoding="utf-8")
+    table = html.split("</table>")[0]
+    assert "binaural" in table
+    order = re.findall(r'href="separators/.*?>([\w-]+)</a>', table)
+    data = load(run)
+    medians = [np.nanmedian(data.cube("SSR", "binaural", name)) for name in order]
+    assert len(order) == 3
+    assert medians == sorted(medians, reverse=True)
+
+
+def test_leaderboard_refuses(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no run given"):
+        build_leaderboard([], tmp_path / "site")
+    with pytest.raises(BadInput, match="same run"):
+        build_leaderboard([run, run / "report" / "summary.json"], tmp_path / "site")
+    with pytest.raises(NotFound):
+        build_leaderboard([tmp_path / "nothing.json"], tmp_path / "site")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(BadInput, match="something else"):
+        build_leaderboard([run], tmp_path / "mine")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    build_leaderboard([run], tmp_path / "site")
+    build_leaderboard([run], tmp_path / "site")  # replaces its own

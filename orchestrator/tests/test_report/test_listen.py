@@ -1,0 +1,103 @@
+"""Excerpts: which, where, how loud, how large; and the picture of their cues."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from mssbench.report import build_report, listen
+from mssbench.report.data import load
+from mssbench.store import Cell
+from mssbench_service.errors import BadInput
+
+MakeRun = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def run(make_run: MakeRun) -> Path:
+    return make_run(tracks=2, audio=True, gain=1.3)
+
+
+def test_worst_median_and_best_binaural_first(run: Path) -> None:
+    data = load(run)
+    chosen = listen.choose(data)
+    assert [choice.cell.condition for choice in chosen] == sorted(choice.cell.condition for choice in chosen)
+    assert not any(choice.cell.separator == "identity" for choice in chosen)
+    worst = chosen[0]
+    assert worst.why == "worst SSR of model-0"
+    cube = data.cube("SSR", "binaural", "model-0")
+    track, stem = np.unravel_index(np.nanargmin(cube), cube.shape)
+    assert (worst.cell.title, worst.stem) == (data.titles[track], ("vocals", "drums", "bass", "other")[stem])
+
+
+def test_asked_for_come_first_and_must_exist(run: Path) -> None:
+    data = load(run)
+    asked = ("stereo", "irm", data.titles[1], "bass")
+    chosen = listen.choose(data, [asked])
+    assert (chosen[0].cell, chosen[0].stem, chosen[0].why) == (Cell(*asked[:3]), "bass", "asked for")
+    with pytest.raises(BadInput, match="piano"):
+        listen.choose(data, [(*asked[:3], "piano")])
+
+
+def test_excerpts_are_what_was_scored(run: Path, tmp_path: Path) -> None:
+    data = load(run)
+    choice = listen.choose(data)[0]
+    listen.write(data, [choice], tmp_path)
+    mixture, reference, estimate = (
+        soundfile.read(tmp_path / "audio" / f"00-{name}.flac")[0]
+        for name in ("mixture", "reference", "estimate")
+    )
+    assert mixture.shape == reference.shape == estimate.shape == (8 * 8000, 2)
+    track = data.record.track(choice.cell.title)
+    root = run.parent.parent
+    true, rate = soundfile.read(root / track.folders["binaural"] / f"{choice.stem}.wav")
+    energy = [np.sum(true[s * rate // 2 : s * rate // 2 + 8 * rate] ** 2) for s in range(5)]
+    start = int(np.argmax(energy)) * rate // 2
+    true = true[start : start + 8 * rate]
+    own, _ = soundfile.read(
+        data.store.estimates(choice.cell) / f"{choice.stem}.wav", start=start, frames=8 * rate
+    )
+    # The reference at the mixture's level, and one common gain for all three.
+    scale = float(np.sum(reference * true) / np.sum(true * true)) / 1.3
+    assert np.abs(reference - 1.3 * scale * true).max() < 1e-4
+    assert np.abs(estimate - scale * own).max() < 1e-4
+    assert max(np.abs(audio).max() for audio in (mixture, reference, estimate)) <= 0.991
+
+
+def test_budget_bounds_the_audio_and_says_what_was_left_out(run: Path, tmp_path: Path) -> None:
+    data = load(run)
+    choices = listen.choose(data)[:6]
+    everything = listen.write(data, choices, tmp_path)
+    assert everything.without_room == 0
+    (tmp_path / "small").mkdir()
+    some = listen.write(data, choices, tmp_path / "small", budget=everything.bytes // 2)
+    written = sum(file.stat().st_size for file in (tmp_path / "small" / "audio").iterdir())
+    assert written == some.bytes <= everything.bytes // 2
+    assert 0 < len(some.players) < len(everything.players)
+    assert some.without_room == len(everything.players) - len(some.players)
+
+
+def test_audio_that_is_gone_is_counted(make_run: MakeRun) -> None:
+    run = make_run(tracks=1, models=0, conditions=("binaural",))
+    text = build_report(run).read_text(encoding="utf-8")
+    assert "No audio of this run is stored (3 excerpts were looked for)" in text
+    assert "<audio" not in text
+    assert "Listen</h2>" not in build_report(run, audio=False).read_text(encoding="utf-8")
+
+
+def test_cues_of_a_delayed_and_softer_ear() -> None:
+    rate = 44100
+    noise = np.random.default_rng(0).standard_normal(rate * 2)
+    left, right = noise[20:], 0.5 * noise[:-20]  # the right ear is 20 samples later and 6 dB softer
+    itd, ild = listen.interaural(np.column_stack([left, right]).astype(np.float32), rate, rate // 10)
+    assert np.median(itd) == pytest.approx(20 / rate * 1e6, abs=2)
+    assert np.median(ild) == pytest.approx(6.02, abs=0.05)
+
+
+@pytest.mark.parametrize("samples", [0, 10, 100, 900])
+def test_picture_of_next_to_nothing(samples: int) -> None:
+    audio = np.zeros((samples, 2), dtype=np.float32)
+    assert "<svg" in listen.cue_picture(audio, audio, 8000, "silence")

@@ -1,0 +1,360 @@
+"""The application around every service, behind a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import uvicorn
+from fastapi import FastAPI, Request
+from mssbench_service.app import Gate, Settings, create_app, in_turn
+from mssbench_service.errors import BadInput, BenchError, Busy, NotReady, Unavailable, from_problem
+from mssbench_service.files import DataRoot
+from mssbench_service.testing import Answer
+
+
+@dataclass(frozen=True)
+class Served:
+    """An application behind uvicorn on a port of its own."""
+
+    port: int
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[http.client.HTTPConnection]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def request(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        with self.connect() as connection:
+            connection.request(method, path, body, dict(headers or {}))
+            return answer_of(connection)
+
+    def get(self, path: str) -> Answer:
+        return self.request("GET", path)
+
+
+def answer_of(connection: http.client.HTTPConnection) -> Answer:
+    response = connection.getresponse()
+    headers = {name.lower(): value for name, value in response.getheaders()}
+    return Answer(response.status, headers, response.read())
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[FastAPI], Served]]:
+    """Function that serves an application until the test ends."""
+    with contextlib.ExitStack() as servers:
+
+        def start(app: FastAPI) -> Served:
+            server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", ws="none"))
+            thread = threading.Thread(target=server.run)
+            thread.start()
+
+            def stop() -> None:
+                server.should_exit = True
+                thread.join(timeout=20)
+                assert not thread.is_alive()
+
+            servers.callback(stop)
+            deadline = time.monotonic() + 20
+            while not server.started:
+                assert thread.is_alive()
+                assert time.monotonic() < deadline
+                time.sleep(0.005)
+            return Served(server.servers[0].sockets[0].getsockname()[1])
+
+        yield start
+
+
+Serve = Callable[[FastAPI], Served]
+LIMIT = 1000
+
+
+def app_of(tmp_path: Path, setup: Callable[[], None] | None = None, **settings: int) -> FastAPI:
+    """A service with a route for every way to fail."""
+    chosen = Settings(data_root=DataRoot(tmp_path), max_upload_bytes=LIMIT, **settings)
+    app = create_app("trial", "1.2.3", settings=chosen, info=lambda: {"device": "cpu"}, setup=setup)
+
+    @app.get("/raise/{code}")
+    async def fail(code: str) -> None:
+        raise from_problem({"type": f"urn:mssbench:error:{code}", "detail": code, "retry_after": 7})
+
+    @app.get("/detail")
+    async def detail(text: str) -> None:
+        raise BadInput(text)
+
+    @app.get("/crash")
+    async def crash() -> None:
+        raise RuntimeError(f"secret of {tmp_path}")
+
+    @app.get("/typed")
+    async def typed(number: int) -> int:
+        return number
+
+    @app.post("/body")
+    async def body(request: Request) -> int:
+        return len(await request.body())
+
+    return app
+
+
+def problem_of(answer: Answer, status: int) -> BenchError:
+    assert answer.status == status, answer.body
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["x-request-id"]
+    assert answer.json()["status"] == status
+    return from_problem(answer.json())
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+# -- starting ------------------------------------------------------------------------------------------------
+
+
+def test_health_from_starting_over_busy_to_ready(tmp_path: Path, serve: Serve) -> None:
+    loaded, finish = threading.Event(), threading.Event()
+    app = app_of(tmp_path, setup=lambda: assert_true(loaded.wait(20)))
+
+    @app.get("/work")
+    async def work(request: Request) -> bool:
+        return await in_turn(request, lambda: finish.wait(20))
+
+    server = serve(app)
+    for path in ("/health", "/work"):
+        answer = server.get(path)
+        assert isinstance(problem_of(answer, 503), NotReady)
+        assert int(answer.headers["retry-after"]) >= 1
+    assert server.get("/info").json() == {"service": "trial", "version": "1.2.3", "device": "cpu"}
+    loaded.set()
+    wait_for(lambda: server.get("/health").status == 200)
+    assert server.get("/health").json() == {"status": "ready", "in_flight": 0}
+    with ThreadPoolExecutor() as pool:
+        job = pool.submit(server.get, "/work")
+        wait_for(lambda: server.get("/health").json() == {"status": "busy", "in_flight": 1})
+        finish.set()
+        assert job.result().json() is True
+    assert server.get("/health").json() == {"status": "ready", "in_flight": 0}
+
+
+def assert_true(value: bool) -> None:
+    assert value
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (
+            NotReady("weights.th is missing; run: mssbench weights fetch"),
+            "weights.th is missing; run: mssbench",
+        ),
+        (RuntimeError("no such device"), "setup failed: RuntimeError: no such device"),
+    ],
+)
+def test_a_setup_that_fails_shows_in_health_and_does_not_end_the_server(
+    tmp_path: Path, serve: Serve, error: Exception, says: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+
+    def setup() -> None:
+        raise error
+
+    app = app_of(tmp_path, setup)
+    server = serve(app)
+    wait_for(lambda: app.state.readiness.state == "failed")
+    answer = server.get("/health")
+    assert says in problem_of(answer, 503).detail
+    assert answer.headers["retry-after"] == "60"
+    assert server.get("/info").status == 200
+
+
+# -- problem documents ---------------------------------------------------------------------------------------
+
+
+def family(root: type[BenchError] = BenchError) -> list[type[BenchError]]:
+    return [root, *(kind for child in root.__subclasses__() for kind in family(child))]
+
+
+def test_every_error_arrives_as_its_class(tmp_path: Path, serve: Serve) -> None:
+    server = serve(app_of(tmp_path))
+    for kind in family():
+        answer = server.get(f"/raise/{kind.code}")
+        error = problem_of(answer, kind.status)
+        assert type(error) is kind
+        assert error.detail == kind.code
+        if isinstance(error, Unavailable):
+            assert error.retry_after == 7
+            assert answer.headers["retry-after"] == "7"
+        else:
+            assert "retry-after" not in answer.headers
+
+
+def test_the_frameworks_own_errors_are_problems_too(tmp_path: Path, serve: Serve) -> None:
+    server = serve(app_of(tmp_path))
+    problem_of(server.get("/no/such"), 404)
+    assert server.request("POST", "/health").headers["allow"] == "GET"
+    problem_of(server.request("DELETE", "/health"), 405)
+    assert "number" in problem_of(server.get("/typed?number=many"), 422).detail
+    assert "number" in problem_of(server.get("/typed"), 422).detail
+    assert server.get("/typed?number=5").json() == 5
+
+
+def test_an_unexpected_error_tells_nothing(
+    tmp_path: Path, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = serve(app_of(tmp_path))
+    answer = server.get("/crash")
+    assert problem_of(answer, 500).detail == "an unexpected error; the service's log has the details"
+    assert b"secret" not in answer.body
+    assert any("/crash failed" in record.getMessage() for record in caplog.records)
+    assert server.get("/health").status == 200
+
+
+def test_paths_are_shown_relative_to_the_data_root(tmp_path: Path, serve: Serve) -> None:
+    server = serve(app_of(tmp_path))
+    for said, shown in (
+        (f"{tmp_path}/songs/a.wav is missing", "songs/a.wav is missing"),
+        (f"cannot write in the folder {tmp_path}: no", "cannot write in the folder the data root: no"),
+        (f"{tmp_path}x/a is another folder", f"{tmp_path}x/a is another folder"),
+        (f"{tmp_path}/a and {tmp_path}/b", "a and b"),
+    ):
+        answer = server.get("/detail?text=" + said.replace(" ", "%20"))
+        assert problem_of(answer, 422).detail == shown
+
+
+def test_the_schema_can_be_made(tmp_path: Path, serve: Serve) -> None:
+    schema = serve(app_of(tmp_path)).get("/openapi.json")
+    assert schema.status == 200
+    assert "/health" in schema.json()["paths"]
+
+
+# -- sizes and ids -------------------------------------------------------------------------------------------
+
+
+def test_a_declared_length_over_the_limit_is_refused_before_a_byte_is_sent(
+    tmp_path: Path, serve: Serve
+) -> None:
+    server = serve(app_of(tmp_path))
+    for path in ("/body", "/no/such"):
+        with server.connect() as connection:
+            connection.putrequest("POST", path)
+            connection.putheader("Content-Length", str(LIMIT + 1))
+            connection.endheaders()
+            assert "larger than" in problem_of(answer_of(connection), 413).detail
+
+
+def test_an_undeclared_length_is_counted(tmp_path: Path, serve: Serve) -> None:
+    server = serve(app_of(tmp_path))
+    for size, status in ((LIMIT, 200), (LIMIT + 1, 413)):
+        with server.connect() as connection:
+            pieces = (b"x" * min(100, size - start) for start in range(0, size, 100))
+            connection.request("POST", "/body", pieces, encode_chunked=True)
+            answer = answer_of(connection)
+            assert answer.status == status
+            assert answer.headers["x-request-id"]
+    assert server.request("POST", "/body", b"x" * LIMIT).json() == LIMIT
+
+
+@pytest.mark.parametrize("given", ["abc", "A-b.c_9", "x" * 64])
+def test_a_plain_request_id_comes_back(tmp_path: Path, serve: Serve, given: str) -> None:
+    answer = serve(app_of(tmp_path)).request("GET", "/no", None, {"X-Request-ID": given})
+    assert answer.headers["x-request-id"] == given
+
+
+def test_any_other_request_id_is_replaced(tmp_path: Path, serve: Serve) -> None:
+    server = serve(app_of(tmp_path))
+    ids = set()
+    for given in ("", "x" * 65, "a b", "é".encode().decode("latin-1"), "<script>"):
+        answer = server.request("GET", "/health", None, {"X-Request-ID": given})
+        assert answer.headers["x-request-id"] != given
+        ids.add(answer.headers["x-request-id"])
+    assert len(ids) == 5
+
+
+# -- the gate ------------------------------------------------------------------------------------------------
+
+
+def test_the_gate_runs_so_many_and_lets_so_many_wait() -> None:
+    async def trial() -> None:
+        gate, finish = Gate(2, 1), threading.Event()
+        running: list[int] = []
+
+        def work(number: int) -> int:
+            running.append(number)
+            assert finish.wait(20)
+            return number
+
+        jobs = [asyncio.create_task(gate.run(lambda number=number: work(number))) for number in range(3)]
+        while len(running) < 2:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.05)
+        assert sorted(running) == [0, 1]  # the third waits
+        assert gate.in_flight == 3
+        with pytest.raises(Busy):
+            await gate.run(lambda: 99)
+        assert gate.in_flight == 3
+        finish.set()
+        assert await asyncio.gather(*jobs) == [0, 1, 2]
+        assert gate.in_flight == 0
+
+    asyncio.run(trial())
+
+
+def test_a_place_is_free_again_whatever_became_of_the_work() -> None:
+    async def trial() -> None:
+        gate, finish = Gate(1, 1), threading.Event()
+        with pytest.raises(ZeroDivisionError):
+            await gate.run(lambda: 1 // 0)
+        holding = asyncio.create_task(gate.run(lambda: finish.wait(20)))
+        await asyncio.sleep(0.01)
+        waiting = asyncio.create_task(gate.run(lambda: 1))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert gate.in_flight == 1
+        finish.set()
+        assert await holding
+        assert await gate.run(lambda: 5) == 5
+        assert gate.in_flight == 0
+
+    asyncio.run(trial())
+
+
+# -- settings ------------------------------------------------------------------------------------------------
+
+
+def test_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("DATA_ROOT", "MAX_UPLOAD_MB", "MAX_SECONDS", "CONCURRENCY", "QUEUE"):
+        monkeypatch.delenv(f"MSSBENCH_{name}", raising=False)
+    assert Settings.from_environment() == Settings()
+    monkeypatch.setenv("MSSBENCH_DATA_ROOT", str(tmp_path))
+    monkeypatch.setenv("MSSBENCH_MAX_UPLOAD_MB", "0.5")
+    monkeypatch.setenv("MSSBENCH_MAX_SECONDS", "60")
+    monkeypatch.setenv("MSSBENCH_CONCURRENCY", "0")
+    monkeypatch.setenv("MSSBENCH_QUEUE", "0")
+    assert Settings.from_environment() == Settings(DataRoot(tmp_path), 2**19, 60.0, 1, 0)
+
+
+@pytest.mark.parametrize("value", ["many", "-1", "nan", "inf"])
+def test_a_setting_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("MSSBENCH_QUEUE", value)
+    with pytest.raises(BadInput, match="MSSBENCH_QUEUE="):
+        Settings.from_environment()

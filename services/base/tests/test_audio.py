@@ -1,0 +1,119 @@
+"""Sound files in and out."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from mssbench_service.audio import AudioInfo, probe, read, write_wav
+from mssbench_service.errors import BadInput, TooLarge
+from mssbench_service.testing import music
+
+
+@pytest.fixture
+def track() -> np.ndarray:
+    return music(0.3)
+
+
+def test_float_files_are_read_as_they_were_written(tmp_path: Path, track: np.ndarray) -> None:
+    loud = track * 100
+    write_wav(tmp_path / "x.wav", loud, 48_000)
+    found, sample_rate = read(tmp_path / "x.wav")
+    assert sample_rate == 48_000
+    assert found.dtype == np.float32
+    assert found.flags.c_contiguous
+    assert (found == loud).all()
+    assert probe(tmp_path / "x.wav") == AudioInfo(48_000, 2, track.shape[1])
+
+
+def test_the_same_samples_are_the_same_bytes_at_any_time(tmp_path: Path, track: np.ndarray) -> None:
+    write_wav(tmp_path / "a.wav", track, 44_100)
+    time.sleep(1.05)  # libsndfile would note the second of writing
+    write_wav(tmp_path / "b.wav", track, 44_100)
+    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT", "DOUBLE"])
+def test_every_subtype_is_full_scale_1(tmp_path: Path, subtype: str) -> None:
+    write_wav(tmp_path / "x.wav", np.full((1, 10), 0.5, np.float32), 8000, subtype)
+    np.testing.assert_allclose(read(tmp_path / "x.wav")[0], 0.5, atol=2**-15)
+
+
+@pytest.mark.parametrize("container", ["FLAC", "OGG", "MP3", "AIFF", "WAV", "W64", "CAF"])
+def test_formats_that_libsndfile_reads(tmp_path: Path, track: np.ndarray, container: str) -> None:
+    sf.write(str(tmp_path / "x"), track.T, 44_100, format=container)
+    found, sample_rate = read(tmp_path / "x")
+    assert (found.shape, sample_rate) == (track.shape, 44_100)
+    np.testing.assert_allclose(found, track, atol=0.3)
+
+
+@pytest.mark.parametrize("container", ["WAV", "AIFF", "FLAC"])
+@pytest.mark.parametrize("kept", [0.3, 0.99])
+def test_a_truncated_file_is_refused(tmp_path: Path, track: np.ndarray, container: str, kept: float) -> None:
+    sf.write(str(tmp_path / "x"), track.T, 44_100, format=container)
+    content = (tmp_path / "x").read_bytes()
+    (tmp_path / "x").write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(BadInput, match=r"x (is truncated|cannot be read)"):
+        read(tmp_path / "x")
+
+
+def test_a_file_written_to_a_pipe_does_not_know_its_size(tmp_path: Path, track: np.ndarray) -> None:
+    write_wav(tmp_path / "x.wav", track, 44_100, "PCM_16")
+    content = bytearray((tmp_path / "x.wav").read_bytes())
+    data = content.find(b"data")
+    for unknown in (b"\xff\xff\xff\xff", b"\x00\xf0\xff\x7f"):
+        content[4:8] = content[data + 4 : data + 8] = unknown
+        (tmp_path / "x.wav").write_bytes(content)
+        assert read(tmp_path / "x.wav")[0].shape == track.shape
+
+
+def test_a_missing_pad_byte_is_no_truncation(tmp_path: Path) -> None:
+    write_wav(tmp_path / "x.wav", np.zeros((1, 101), np.float32), 8000, "PCM_U8")
+    content = (tmp_path / "x.wav").read_bytes()
+    (tmp_path / "x.wav").write_bytes(content[:-1] if len(content) % 2 == 0 else content)
+    assert probe(tmp_path / "x.wav").samples == 101
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"RIFF", b"RIFF\x24\0\0\0WAVEfmt ", b"fLaC", bytes(5000)])
+def test_what_is_no_sound_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "song.wav").write_bytes(content)
+    for function in (probe, read):
+        with pytest.raises(BadInput, match=r"song\.wav"):
+            function(tmp_path / "song.wav")
+
+
+def test_a_folder_and_nothing_at_all_are_no_sound(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "no.wav"):
+        with pytest.raises(BadInput, match="cannot be read as audio"):
+            probe(path)
+
+
+def test_a_header_without_samples(tmp_path: Path) -> None:
+    sf.write(str(tmp_path / "x.wav"), np.zeros((0, 2), np.float32), 44_100)
+    with pytest.raises(BadInput, match="holds no samples"):
+        probe(tmp_path / "x.wav")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_samples_that_are_no_numbers(tmp_path: Path, track: np.ndarray, value: float) -> None:
+    track[1, -1] = value
+    write_wav(tmp_path / "x.wav", track, 44_100)
+    with pytest.raises(BadInput, match="NaN or infinite"):
+        read(tmp_path / "x.wav")
+
+
+def test_too_long_by_the_header(tmp_path: Path) -> None:
+    write_wav(tmp_path / "x.wav", np.zeros((1, 8001), np.float32), 8000)
+    with pytest.raises(TooLarge, match="lasts 1 s; at most 1 s"):
+        read(tmp_path / "x.wav", max_seconds=1.0)
+    write_wav(tmp_path / "x.wav", np.zeros((1, 8000), np.float32), 8000)
+    assert read(tmp_path / "x.wav", max_seconds=1.0)[0].shape == (1, 8000)
+
+
+def test_writing_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises((TypeError, ValueError, sf.LibsndfileError)):
+        write_wav(tmp_path / "x.wav", np.zeros((2, 10), np.float32), 44_100, subtype="NO_SUCH")
+    assert not list(tmp_path.iterdir())

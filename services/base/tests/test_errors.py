@@ -1,0 +1,93 @@
+"""Every class of the family survives the way through a problem document."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from mssbench_service import errors
+from mssbench_service.errors import (
+    BadInput,
+    BenchError,
+    Busy,
+    NotFound,
+    StepFailed,
+    TooLarge,
+    Unavailable,
+    from_problem,
+)
+
+
+def family(root: type[BenchError] = BenchError) -> list[type[BenchError]]:
+    return [root, *(kind for child in root.__subclasses__() for kind in family(child))]
+
+
+@pytest.mark.parametrize("kind", family())
+def test_round_trip(kind: type[BenchError]) -> None:
+    problem = json.loads(json.dumps(kind("songs/Ünder.wav: expected 2 channels").to_problem()))
+    rebuilt = from_problem(problem)
+    assert type(rebuilt) is kind
+    assert rebuilt.detail == "songs/Ünder.wav: expected 2 channels"
+    assert rebuilt.to_problem() == problem
+
+
+@pytest.mark.parametrize("kind", family(Unavailable))
+def test_when_to_come_back_travels_too(kind: type[Unavailable]) -> None:
+    rebuilt = from_problem(kind("later", retry_after=42).to_problem())
+    assert isinstance(rebuilt, Unavailable)
+    assert rebuilt.retry_after == 42
+    assert rebuilt.retryable
+
+
+def test_the_family_is_drawn_as_the_docstring_says() -> None:
+    drawn = errors.__doc__ or ""
+    for kind in family():
+        assert kind.__name__ in drawn
+    assert len({kind.code for kind in family()}) == len(family())
+    assert {kind.__name__ for kind in family() if kind.retryable} == {
+        kind.__name__ for kind in family(Unavailable)
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [(BadInput, 422), (TooLarge, 413), (NotFound, 404), (Busy, 503), (StepFailed, 500), (BenchError, 500)],
+)
+def test_status(kind: type[BenchError], status: int) -> None:
+    assert kind("x").to_problem()["status"] == status
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, BadInput),
+        (404, NotFound),
+        (413, TooLarge),
+        (422, BadInput),
+        (429, Unavailable),
+        (502, Unavailable),
+        (503, Unavailable),
+        (504, Unavailable),
+        (500, StepFailed),
+        (None, StepFailed),
+        ("503", StepFailed),
+    ],
+)
+def test_a_strangers_problem_becomes_what_its_status_stands_for(
+    status: object, kind: type[BenchError]
+) -> None:
+    rebuilt = from_problem({"type": "about:blank", "title": "Bad Gateway", "status": status})
+    assert type(rebuilt) is kind
+    assert rebuilt.detail == "Bad Gateway"
+
+
+def test_odd_problems_are_still_errors() -> None:
+    assert from_problem({}).detail == "no detail given"
+    assert isinstance(from_problem({"type": "urn:mssbench:error:from-the-future", "status": 422}), BadInput)
+    busy = from_problem({"type": "urn:mssbench:error:busy", "retry_after": "soon"})
+    assert isinstance(busy, Busy)
+    assert busy.retry_after == 5
+
+
+def test_a_detail_is_one_line() -> None:
+    assert BenchError("first\n  second\tthird ").detail == "first second third"

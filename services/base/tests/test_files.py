@@ -1,0 +1,236 @@
+"""References stay inside the data root, and nothing is ever half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from mssbench_service.errors import BadInput, NotFound
+from mssbench_service.files import DataRoot, make_folder, read_json, write_json, writing, writing_folder
+
+OUTSIDE = ["/etc/passwd", "..", "../x", "a/../../x", "a/..", "//x", "\0", "a\0b", "", "\ud800"]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> DataRoot:
+    (tmp_path / "root").mkdir()
+    return DataRoot(tmp_path / "root")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))
+
+
+# -- the data root -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reference", OUTSIDE)
+def test_what_leads_outside_is_refused_and_the_root_not_shown(root: DataRoot, reference: str) -> None:
+    for method in (root.resolve, root.existing):
+        with pytest.raises(BadInput) as caught:
+            method(reference)
+        assert str(root.root) not in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    "reference", ["a", "a/b.wav", "./a", "Ünder & over (1) [x]'/é.wav", "a//b", "..a", "."]
+)
+def test_what_lies_inside_is_resolved(root: DataRoot, reference: str) -> None:
+    assert root.resolve(reference).is_relative_to(root.root)
+
+
+def test_a_link_out_of_the_root_is_refused_and_one_inside_is_not(root: DataRoot, tmp_path: Path) -> None:
+    (tmp_path / "secret").mkdir()
+    (root.root / "out").symlink_to(tmp_path / "secret")
+    (root.root / "up").symlink_to("..")
+    (root.root / "folder").mkdir()
+    (root.root / "alias").symlink_to("folder")
+    for reference in ("out", "out/x", "up", "up/secret/x", "alias/../out/x"):
+        with pytest.raises(BadInput, match="outside"):
+            root.resolve(reference)
+    assert root.resolve("alias/x") == (root.root / "folder" / "x").resolve()
+
+
+def test_a_root_that_is_itself_a_link_is_a_root(root: DataRoot, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(root.root)
+    (root.root / "x").touch()
+    assert DataRoot(tmp_path / "link").existing("x").samefile(root.root / "x")
+
+
+def test_loops_and_names_that_are_too_long_are_bad_input(root: DataRoot) -> None:
+    (root.root / "loop").symlink_to("loop")
+    for reference in ("loop/x", "x" * 300, "/".join(["y"] * 5000)):
+        with pytest.raises((BadInput, NotFound)) as caught:
+            root.existing(reference)
+        assert len(caught.value.detail) < 11_000
+
+
+def test_what_does_not_exist_is_not_found(root: DataRoot) -> None:
+    with pytest.raises(NotFound, match=r"'a/b\.wav' does not exist"):
+        root.existing("a/b.wav")
+
+
+def test_reference_is_the_inverse_of_resolve(root: DataRoot, tmp_path: Path) -> None:
+    path = root.root / "songs" / "Zoë & I.wav"
+    assert root.reference(path) == "songs/Zoë & I.wav"
+    assert root.resolve(root.reference(path)) == path
+    with pytest.raises(BadInput, match="outside the data root"):
+        root.reference(tmp_path / "elsewhere")
+
+
+def test_a_trusted_root_is_for_the_person_at_this_machine(tmp_path: Path) -> None:
+    trusted = DataRoot(tmp_path / "root", trusted=True)
+    assert trusted.resolve("/etc") == Path("/etc")
+    assert trusted.resolve("../x") == tmp_path / "root" / ".." / "x"
+    assert trusted.reference(tmp_path / "elsewhere") == (tmp_path / "elsewhere").as_posix()
+    with pytest.raises(BadInput):
+        trusted.resolve("")
+
+
+# -- files ---------------------------------------------------------------------------------------------------
+
+
+def test_a_file_appears_complete(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "folder" / "x.txt"
+    with writing(target) as temporary:
+        temporary.write_text("half")
+        assert not target.exists()
+        temporary.write_text("whole")
+    assert target.read_text() == "whole"
+    assert names(target.parent) == ["x.txt"]
+
+
+def test_a_file_that_fails_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "x.txt"
+    target.write_text("old")
+
+    def fail() -> None:
+        with writing(target) as temporary:
+            temporary.write_text("new")
+            raise RuntimeError("disk on fire")
+
+    with pytest.raises(RuntimeError, match="fire"):
+        fail()
+    assert target.read_text() == "old"
+    assert names(tmp_path) == ["x.txt"]
+
+
+def test_names_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
+    target = tmp_path / ("é" * 125 + ".wav")
+    with writing(target) as temporary:
+        temporary.write_text("x")
+    folder = tmp_path / ("f" * 255)
+    with writing_folder(folder) as temporary:
+        (temporary / "x").touch()
+    assert names(tmp_path) == sorted([target.name, folder.name])
+
+
+@pytest.mark.parametrize("way", [writing, writing_folder])
+def test_a_file_in_the_way_of_the_folder(tmp_path: Path, way) -> None:
+    (tmp_path / "file").write_text("in the way")
+    for target in (tmp_path / "file" / "x", tmp_path / "file" / "deep" / "x"):
+        with pytest.raises(BadInput, match="file"), way(target):
+            pytest.fail("must not begin")
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_a_folder_in_the_way_of_a_file_and_the_other_way_round(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(BadInput, match="folder is a folder"), writing(tmp_path / "folder") as temporary:
+        temporary.touch()
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(BadInput, match="file is a file"), writing_folder(tmp_path / "file") as temporary:
+        (temporary / "x").touch()
+    assert (tmp_path / "file").read_text() == "kept"
+    assert names(tmp_path) == ["file", "folder"]
+
+
+def test_make_folder_makes_what_is_missing(tmp_path: Path) -> None:
+    assert make_folder(tmp_path / "a" / "b").is_dir()
+    with pytest.raises(BadInput, match="cannot create the folder"):
+        make_folder(Path("/proc/no/such"))
+
+
+# -- folders -------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_appears_complete_and_replaces_the_old_one(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    for content in ("first", "second"):
+        with writing_folder(target) as temporary:
+            (temporary / content).touch()
+        assert names(target) == [content]
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_folder_that_fails_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    (target / "sub").mkdir(parents=True)
+
+    def fail() -> None:
+        with writing_folder(target) as temporary:
+            (temporary / "new").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert names(target) == ["sub"]
+    assert names(tmp_path) == ["out"]
+
+
+def test_many_writers_of_one_folder_leave_one_whole_result(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+
+    def write(number: int) -> None:
+        for turn in range(15):
+            with writing_folder(target) as temporary:
+                for part in range(4):
+                    (temporary / str(part)).write_text(f"{number}.{turn}")
+
+    with ThreadPoolExecutor(4) as pool:
+        for job in [pool.submit(write, number) for number in range(4)]:
+            job.result()
+    assert names(target) == ["0", "1", "2", "3"]
+    assert len({(target / part).read_text() for part in names(target)}) == 1
+    assert names(tmp_path) == ["out"]
+
+
+def test_many_writers_of_one_file_leave_one_whole_result(tmp_path: Path) -> None:
+    target = tmp_path / "x.json"
+
+    def write(number: int) -> None:
+        for _ in range(25):
+            write_json(target, [number] * 2000)
+            assert len(set(read_json(target))) == 1
+
+    with ThreadPoolExecutor(4) as pool:
+        for job in [pool.submit(write, number) for number in range(4)]:
+            job.result()
+    assert names(tmp_path) == ["x.json"]
+
+
+# -- JSON ----------------------------------------------------------------------------------------------------
+
+
+def test_json_is_strict_and_readable(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    write_json(path, {"title": "Zoë", "value": 1.5, "none": None})
+    assert read_json(path) == {"title": "Zoë", "value": 1.5, "none": None}
+    assert "Zoë" in path.read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(path, float("nan"))
+    assert json.loads(path.read_text(encoding="utf-8"))["value"] == 1.5
+
+
+def test_json_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"x\.json does not exist"):
+        read_json(tmp_path / "x.json")
+    for content in (b"{", b"\xff\xfe", b""):
+        (tmp_path / "x.json").write_bytes(content)
+        with pytest.raises(BadInput, match=r"x\.json is not a readable JSON file"):
+            read_json(tmp_path / "x.json")
+    with pytest.raises(BadInput, match="not a readable JSON"):
+        read_json(tmp_path)

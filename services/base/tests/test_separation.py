@@ -1,0 +1,180 @@
+"""Everything around a separator that is the same for all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from mssbench_service.audio import FloatArray, read, write_wav
+from mssbench_service.errors import BadInput, BadOutput, TooLarge
+from mssbench_service.files import read_json
+from mssbench_service.separation import (
+    RECORD,
+    ReferenceSeparator,
+    Separator,
+    describe,
+    separate_track,
+)
+from mssbench_service.testing import music
+from mssbench_service.tracks import STEMS
+from mssbench_service.wire import Expectation
+
+
+class Shares(Separator):
+    """Every stem is a share of the mixture; remembers what it was given."""
+
+    description = "shares"
+
+    def __init__(self, sample_rate: int | None = None, **broken: FloatArray | None) -> None:
+        self.sample_rate = sample_rate
+        self.broken = broken
+        self.seen: list[tuple[tuple[int, ...], int]] = []
+
+    def separate(self, mixture: FloatArray, sample_rate: int) -> Mapping[str, FloatArray]:
+        assert mixture.dtype == np.float32
+        self.seen.append((mixture.shape, sample_rate))
+        stems = {stem: mixture * np.float32(0.25) for stem in STEMS} | self.broken
+        return {stem: estimate for stem, estimate in stems.items() if estimate is not None}
+
+
+class Truth(ReferenceSeparator):
+    description = "the true stems"
+    expected = (Expectation("SSR", 80.0, 80.0),)
+
+    def separate_with(
+        self, mixture: FloatArray, references: Mapping[str, FloatArray], sample_rate: int
+    ) -> Mapping[str, FloatArray]:
+        return references
+
+
+@pytest.fixture
+def track(tmp_path: Path) -> Path:
+    write_wav(tmp_path / "mixture.wav", music(0.3), 44_100)
+    return tmp_path / "mixture.wav"
+
+
+def test_stems_and_record(tmp_path: Path, track: Path) -> None:
+    result = separate_track(Shares(), "shares", track, tmp_path / "out")
+    assert (result.separator, result.sample_rate, result.samples, result.device, result.notes) == (
+        ("shares", 44_100, 13_230, "cpu", [])
+    )
+    assert read_json(tmp_path / "out" / RECORD)["samples"] == 13_230
+    for stem in STEMS:
+        assert (read(tmp_path / "out" / f"{stem}.wav")[0] == read(track)[0] * np.float32(0.25)).all()
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {RECORD, *(f"{s}.wav" for s in STEMS)}
+
+
+@pytest.mark.parametrize("sample_rate", [8000, 22_050, 48_000, 96_000])
+@pytest.mark.parametrize("samples", [1, 7, 10_001])
+def test_a_model_with_a_rate_of_its_own(tmp_path: Path, sample_rate: int, samples: int) -> None:
+    write_wav(tmp_path / "x.wav", music(2, sample_rate)[:, :samples], sample_rate)
+    separator = Shares(44_100)
+    result = separate_track(separator, "s", tmp_path / "x.wav", tmp_path / "out")
+    assert separator.seen[0][1] == 44_100
+    assert (result.sample_rate, result.samples) == (sample_rate, samples)
+    assert result.notes == [f"resampled from {sample_rate} Hz to 44100 Hz and back"]
+    info = sf.info(str(tmp_path / "out" / "bass.wav"))
+    assert (info.samplerate, info.frames, info.subtype) == (sample_rate, samples, "FLOAT")
+
+
+def test_resampling_there_and_back_changes_little(tmp_path: Path) -> None:
+    t = np.arange(48_000) / 48_000
+    tone = (0.5 * np.sin(2 * np.pi * 997 * t) * np.ones((2, 1))).astype(np.float32)
+    write_wav(tmp_path / "x.wav", tone, 48_000)
+    separate_track(Shares(44_100), "s", tmp_path / "x.wav", tmp_path / "out")
+    inside = slice(2000, -2000)
+    np.testing.assert_allclose(read(tmp_path / "out/bass.wav")[0][:, inside] * 4, tone[:, inside], atol=1e-4)
+
+
+def test_mono_is_duplicated_and_said_so(tmp_path: Path) -> None:
+    write_wav(tmp_path / "x.wav", music(0.1)[:1], 44_100)
+    separator = Shares()
+    result = separate_track(separator, "s", tmp_path / "x.wav", tmp_path / "out")
+    assert separator.seen == [((2, 4410), 44_100)]
+    assert "mono" in result.notes[0]
+
+
+def test_levels_beyond_full_scale_are_kept(tmp_path: Path) -> None:
+    write_wav(tmp_path / "x.wav", 40 * music(0.1), 44_100)
+    separate_track(Shares(), "s", tmp_path / "x.wav", tmp_path / "out")
+    assert np.abs(read(tmp_path / "out/bass.wav")[0]).max() > 2
+
+
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        ({"bass": None}, "gave no bass"),
+        ({"drums": np.zeros((2, 5), np.float32)}, r"drums of shape \(2, 5\); expected \(2, 13230\)"),
+        ({"other": np.full((2, 13_230), np.nan, np.float32)}, "other with samples that are NaN or infinite"),
+    ],
+)
+def test_a_result_that_breaks_its_promise(tmp_path: Path, track: Path, broken, says: str) -> None:
+    with pytest.raises(BadOutput, match=says):
+        separate_track(Shares(**broken), "s", track, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["mixture.wav"]
+
+
+def test_references_are_brought_to_the_mixtures_level(tmp_path: Path, track: Path) -> None:
+    paths = dict.fromkeys(STEMS, track)
+    separate_track(Truth(), "t", track, tmp_path / "out", paths, reference_gain=0.5)
+    assert (read(tmp_path / "out/bass.wav")[0] == 0.5 * read(track)[0]).all()
+    with pytest.raises(BadInput, match="true stems"):
+        separate_track(Truth(), "t", track, tmp_path / "out")
+
+
+@pytest.mark.parametrize("gain", [0.0, -1.0, math.nan, math.inf, 1e300])
+def test_a_gain_that_is_none(tmp_path: Path, track: Path, gain: float) -> None:
+    with pytest.raises(BadInput, match="reference gain"):
+        separate_track(
+            Truth(), "t", track, tmp_path / "out", dict.fromkeys(STEMS, track), reference_gain=gain
+        )
+
+
+def test_references_that_do_not_belong(tmp_path: Path, track: Path) -> None:
+    write_wav(tmp_path / "short.wav", music(0.2), 44_100)
+    write_wav(tmp_path / "rate.wav", music(0.3), 48_000)
+    write_wav(tmp_path / "wide.wav", np.zeros((3, 13_230), np.float32), 44_100)
+    for name, says in (
+        ("short", "8820 samples"),
+        ("rate", "48000 Hz"),
+        ("wide", "3 channels"),
+        ("no", "no.wav"),
+    ):
+        paths = dict.fromkeys(STEMS, track) | {"other": tmp_path / f"{name}.wav"}
+        with pytest.raises(BadInput, match=says):
+            separate_track(Truth(), "t", track, tmp_path / "out", paths)
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_long(tmp_path: Path, track: Path) -> None:
+    with pytest.raises(TooLarge):
+        separate_track(Shares(), "s", track, tmp_path / "out", max_seconds=0.2)
+
+
+def test_only_a_separation_or_nothing_is_replaced(tmp_path: Path, track: Path) -> None:
+    separator = Shares()
+    (tmp_path / "empty").mkdir()
+    separate_track(separator, "s", track, tmp_path / "empty")
+    separate_track(separator, "s", track, tmp_path / "empty")
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "precious.wav").touch()
+    worked = len(separator.seen)
+    for out in (tmp_path, tmp_path / "dataset", track, track / "x", tmp_path / ("n" * 300)):
+        with pytest.raises(BadInput):
+            separate_track(separator, "s", track, out)
+    assert len(separator.seen) == worked, "refused before any work"
+    assert (tmp_path / "dataset" / "precious.wav").exists()
+    assert track.exists()
+
+
+def test_describe() -> None:
+    shares, truth = describe({"shares": Shares, "truth": Truth})
+    assert (shares.name, shares.description, shares.needs_references, shares.expected) == (
+        ("shares", "shares", False, [])
+    )
+    assert truth.needs_references
+    assert truth.expected == [Expectation("SSR", 80.0, 80.0)]

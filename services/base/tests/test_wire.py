@@ -1,0 +1,63 @@
+"""Parsing requests: what is missing or wrong is named."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pytest
+from mssbench_service.errors import BadInput
+from mssbench_service.wire import (
+    Expectation,
+    RenderRequest,
+    SeparateRequest,
+    SeparateResult,
+    SeparatorInfo,
+    parse,
+)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        SeparateRequest("a.wav", "out", "x", "refs", 0.5),
+        SeparateResult("x", ["bass"], 44_100, 10, "cpu", 0.5, ["mono"]),
+        SeparatorInfo("x", "one line", True, [Expectation("SSR", None, 80.0, "stereo", "why")]),
+        RenderRequest("t", "o", "sphere", {"bass": 30.0}),
+    ],
+)
+def test_round_trip(value: object) -> None:
+    again = parse(type(value), asdict(value))  # type: ignore[call-overload]
+    assert again == value
+    assert type(again) is type(value)
+
+
+def test_defaults_are_filled_in() -> None:
+    assert parse(SeparateRequest, {"mixture": "a", "out": "b"}) == SeparateRequest("a", "b", "", "", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ({}, ["mixture", "out"]),
+        ({"mixture": "a"}, ["out"]),
+        ({"mixture": "a", "out": None}, ["out"]),
+        ({"mixture": "a", "out": "b", "reference_gain": "loud"}, ["reference_gain"]),
+        ({"mixture": ["a"], "out": "b"}, ["mixture"]),
+        ([], [""]),
+        ("text", [""]),
+        (None, [""]),
+        (5, [""]),
+    ],
+)
+def test_what_is_wrong_is_named_in_one_line(value: object, says: list[str]) -> None:
+    with pytest.raises(BadInput) as caught:
+        parse(SeparateRequest, value)
+    for field in says:
+        assert field in caught.value.detail
+    assert "\n" not in caught.value.detail
+    assert "pydantic" not in caught.value.detail
+
+
+def test_nested_fields_are_named_by_their_path() -> None:
+    with pytest.raises(BadInput, match=r"angles\.bass"):
+        parse(RenderRequest, {"track": "t", "out": "o", "hrir": "h", "angles": {"bass": "left"}})
