@@ -234,3 +234,28 @@ def test_another_run_cannot_take_a_runs_name(mssbench, workspace) -> None:
     assert mssbench("run", "--dataset", "music", *IRM, "--run-id", "mine").returncode == 0
     line = refused(mssbench("run", "--dataset", "music", *IRM, "--run-id", "mine", "--seed", "7"))
     assert "run mine exists with another configuration" in line
+
+
+@pytest.mark.parametrize("layout", ["{title}", "htdemucs/{title}", "{title}_umxhq"])
+def test_estimates_are_found_as_demucs_open_unmix_and_spleeter_lay_them_out(
+    mssbench, workspace, layout
+) -> None:
+    for track in tracks(workspace):
+        target = workspace / "estimates" / layout.format(title=track.name)
+        target.mkdir(parents=True)
+        for stem in ("vocals", "drums", "bass", "other"):
+            signal, rate = sf.read(track / f"{stem}.wav")
+            sf.write(target / f"{stem}.flac", signal, rate)
+    done = mssbench(
+        "evaluate", "music/test", "estimates", "--csv", "out.csv", "--no-bsseval", "--frames", "frames"
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(float(row["SSR"]) == pytest.approx(80.0, abs=1e-6) for row in table(workspace))
+    assert sorted(p.stem for p in (workspace / "frames").iterdir()) == [t.name for t in tracks(workspace)]
+
+
+def test_estimates_of_two_models_at_once_are_refused(mssbench, workspace) -> None:
+    for model in ("htdemucs", "mdx"):
+        shutil.copytree(workspace / "music/test", workspace / "estimates" / model)
+    line = refused(mssbench("evaluate", "music/test", "estimates", "--csv", "out.csv"))
+    assert "has estimates in estimates/htdemucs/" in line

@@ -191,3 +191,17 @@ def test_a_run_in_progress_cannot_be_started_a_second_time(mssbench, workspace) 
         second = mssbench(*RUN, "--inline", "--run-id", "mine")
     assert second.returncode == 2
     assert "mine is being run by another process" in second.stderr.splitlines()[-1]
+
+
+def test_rescore_scores_stored_estimates_again_and_separates_nothing(mssbench, workspace) -> None:
+    first = mssbench(*RUN, "--inline", "--run-id", "mine", "--metrics", "paper", "--conditions", "binaural")
+    assert first.returncode == 0, first.stderr
+    estimates = {path: path.stat().st_mtime_ns for path in workspace.glob("runs/mine/estimates/**/*.wav")}
+    assert all(row["SSR"] == "" for row in read_table(workspace / "runs/mine/results.csv").values())
+    done = mssbench("rescore", "mine", "--profile", "corrected", "--no-bsseval", "--inline")
+    assert done.returncode == 0, done.stderr
+    rows = read_table(workspace / "runs/mine/results.csv").values()
+    assert all(row["SSR"] != "" and row["paper_SSR"] == "" and row["SDR"] == "" for row in rows)
+    assert any(row["azimuth_error_deg"] != "" for row in rows)
+    assert {path: path.stat().st_mtime_ns for path in estimates} == estimates
+    assert len(list(workspace.glob("runs/mine/cells/**/frames.parquet"))) == 4
