@@ -24,7 +24,7 @@ def mssbench(workspace: Path) -> Command:
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
             check=False,
             **options,  # type: ignore[call-overload]
         )

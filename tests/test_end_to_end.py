@@ -80,14 +80,14 @@ def kill_after(cells: int, workspace: Path, mode: list[str]) -> int:
     command = [sys.executable, "-m", "mssbench", *RUN, "--run-id", "disturbed", *mode]
     process = subprocess.Popen(command, cwd=workspace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     folder = workspace / "runs/disturbed"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while process.poll() is None and time.monotonic() < deadline:
         if len(list(folder.rglob("result.json"))) >= cells:
             break
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not no_process_mentions(str(workspace)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert no_process_mentions(str(workspace)), "a worker or Redis outlived the killed run"

@@ -42,7 +42,7 @@ def free_port() -> int:
 
 
 def ready(client: httpx.Client) -> None:
-    for _ in range(300):
+    for _ in range(1200):
         try:
             if client.get("/health").is_success:
                 return
@@ -63,7 +63,7 @@ def client(workspace: Path, redis_url: str) -> Iterator[httpx.Client]:
     process.wait(timeout=30)
 
 
-def complete(client: httpx.Client, run_id: str, seconds: float = 120) -> dict:
+def complete(client: httpx.Client, run_id: str, seconds: float = 600) -> dict:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         status = client.get(f"/runs/{run_id}").json()

@@ -137,7 +137,7 @@ def test_workers_carry_every_cell_to_its_end_by_themselves(run: Run, url: str, c
     """Each job queues what it unlocked: nobody has to look after the run while nothing goes wrong."""
     reconcile(run, connection)
     workers = [start_worker(name, url, run.runtime.root.root) for name in queue_names()]
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not progress_of(run).complete and time.monotonic() < deadline:
         time.sleep(0.2)
     assert worker_is_alive(connection)

@@ -61,13 +61,13 @@ def over_http(workspace: Path) -> Iterator[Runtime]:
             wait_for(f"{url}/health")
         tools = {name: Service(name, MODULES[name], urls[name]) for name in ("synth", "evaluator")}
         oracle = Service("oracle", "oracle_service", urls["oracle"])
-        transport = OverHttp(timeout=60)
+        transport = OverHttp(timeout=300)
         stack.callback(transport.close)
         yield Runtime(transport, Registry(tools, {"oracle": oracle}), DataRoot(workspace))
 
 
 def wait_for(url: str) -> None:
-    for _ in range(300):
+    for _ in range(1200):
         try:
             with urllib.request.urlopen(url, timeout=2):
                 return
