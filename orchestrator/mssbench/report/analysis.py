@@ -15,7 +15,7 @@ import numpy as np
 from .. import statistics
 from ..store import Cell, SeparatorRecord
 from .data import ALL, STEMS, Counts, RunData
-from .metrics import ITD_LIMIT_US, Metric
+from .metrics import BY_COLUMN, ITD_LIMIT_US, Metric
 
 SOURCES = (*STEMS, ALL)
 """Rows of the tables: every stem, then the stems together."""
@@ -188,7 +188,9 @@ def checks(data: RunData) -> list[Check]:
     for probe in data.probes:
         for expected in probe.expected:
             for condition in data.conditions:
-                if expected.condition and expected.condition != condition:
+                metric = BY_COLUMN.get(expected.column)
+                only = expected.condition or (metric.condition if metric else "")
+                if only and only != condition:
                     continue
                 found.append(
                     _check(data, probe, condition, expected.column, expected.low, expected.high, expected.why)

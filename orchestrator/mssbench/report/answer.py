@@ -95,10 +95,11 @@ def _change(scored: Sequence[SeparatorRecord], data: RunData, shifts: Sequence[D
     change = f"{_signed(metric, lowest.paired.difference)} ({lowest.condition})"
     if len(spatial) > 1:
         change += f" to {_signed(metric, highest.paired.difference)} ({highest.condition})"
+    brackets = "; brackets are 95\u00a0% intervals" if "[" in change else ""
     return (
         f"From stereo to binaural, the same tracks’ {metric.label} changes by {change}, which the "
         f"signed-rank tests tell from chance for {clear or 'none'} of {len(spatial)} (5\u00a0%, Holm over "
-        f"{len(shifts)} tests; brackets are 95\u00a0% intervals)."
+        f"{len(shifts)} tests{brackets})."
     )
 
 

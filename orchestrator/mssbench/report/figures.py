@@ -115,25 +115,32 @@ def draw_polar(
     axes.set_theta_zero_location("N")  # front is up; counter-clockwise, so that left is left
     axes.set_ylim(0, limit)
     signed = (azimuths + 180) % 360 - 180
-    axes.plot(np.radians(signed), values, MARKS["binaural"].marker, color=MARKS["binaural"].colour,
-              markersize=2.6, alpha=0.5, markeredgewidth=0, zorder=2, clip_on=False)  # fmt: skip
+    mark, beyond = MARKS["binaural"], values > limit
+    axes.plot(np.radians(signed[~beyond]), values[~beyond], mark.marker, color=mark.colour, markersize=2.6,
+              alpha=0.5, markeredgewidth=0, zorder=2, clip_on=False)  # fmt: skip
+    axes.plot(np.radians(signed[beyond]), np.full(int(beyond.sum()), limit), mark.marker, color=mark.colour,
+              markersize=2.6, fillstyle="none", markeredgewidth=0.7, zorder=2, clip_on=False)  # fmt: skip
     for sector in range(-180, 180, 30):
         inside = (azimuths - sector + 15) % 360 < 30
         if inside.any():
             arc = np.radians(np.linspace(sector - 13, sector + 13, 15))
             arc = arc[np.abs(arc) <= np.pi / 2] if frontal else arc
             axes.plot(
-                arc, np.full(len(arc), np.median(values[inside])), color=svg.INK, linewidth=1.4, zorder=3
+                arc,
+                np.full(len(arc), min(limit, np.median(values[inside]))),
+                color=svg.INK,
+                linewidth=1.4,
+                zorder=3,
             )
-    if frontal:
-        axes.set_thetamin(-90)
-        axes.set_thetamax(90)
-    places = range(-90, 91, 30) if frontal else range(-150, 181, 30)
+    places = range(-90, 91, 30) if frontal else range(0, 360, 30)
     axes.set_xticks(np.radians(list(places)), [f"{d % 360}°" if d % 90 == 0 else "" for d in places])
+    # After the ticks, which would widen or narrow the view to themselves.
+    axes.set_thetamin(-90 if frontal else 0)
+    axes.set_thetamax(90 if frontal else 360)
     axes.yaxis.set_major_locator(MaxNLocator(3, prune="lower"))
     if not frontal:
         axes.set_rlabel_position(165)
-    axes.tick_params(axis="x", pad=-1)
+    axes.tick_params(axis="x", pad=1)
     axes.tick_params(axis="y", labelsize=6.5, labelcolor=svg.MUTED, pad=1)
     for spine in axes.spines.values():
         spine.set_color(svg.GRID)
@@ -294,15 +301,18 @@ def against_azimuth(data: RunData, metric: Metric) -> list[Panel]:
     pooled = np.concatenate([values for _, _, values in found])
     if pooled.size == 0:
         return []
-    limit = 1.05 * float(pooled.max()) or 1.0
+    # A few separators far off (the mixture itself, for one) would squeeze all others into the centre.
+    limit = 1.05 * float(np.quantile(pooled, 0.9)) or float(pooled.max()) or 1.0
     frontal = bool(np.all(np.cos(np.radians(angles[~np.isnan(angles)])) > -1e-6))
     return [
         _panel(
             name,
             f"{metric.label} of {name} against the true azimuth of the stem; front is up, left is left; "
             f"outermost circle {metric.format(limit)} {metric.unit}",
-            1.65 if frontal else svg.PANEL,
+            1.44 if frontal else 2.6,
             lambda axes, a=azimuths, v=values: draw_polar(cast(PolarAxes, axes), a, v, limit, frontal),
+            # Matplotlib centres a half disc in the square of the whole one, which here overhangs the figure.
+            place=(0.29, -0.41, 2.32, 2.2) if frontal else (0.35, 0.2, 2.2, 2.2),
             projection="polar",
         )
         for name, azimuths, values in found
@@ -322,12 +332,20 @@ def _panel(
     description: str,
     height: float,
     draw: Callable[..., None],
-    width: float = svg.PANEL,
+    place: tuple[float, float, float, float] | None = None,
     **axes: Any,
 ) -> Panel:
+    """Draw one panel; `place` (left, bottom, width, height in inches) where the layout would do badly."""
     with svg.style():
-        figure = svg.new_figure(width, height)
-        draw(figure.add_subplot(**axes))
+        figure = svg.new_figure(svg.PANEL, height)
+        if place is None:
+            drawn = figure.add_subplot(**axes)
+        else:
+            figure.set_layout_engine(None)
+            left, bottom, width, tall = place
+            rectangle = (left / svg.PANEL, bottom / height, width / svg.PANEL, tall / height)
+            drawn = figure.add_axes(rectangle, **axes)
+        draw(drawn)
         return Panel(title, svg.inline(figure, description))
 
 

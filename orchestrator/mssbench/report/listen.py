@@ -24,7 +24,7 @@ from ..store import Cell
 from . import svg
 from .data import STEMS, FloatArray, RunData
 
-SECONDS = 8.0
+SECONDS = 6.0
 BUDGET = 24_000_000
 """Bytes of audio in one report."""
 

@@ -33,6 +33,8 @@ class Metric:
     decimals : int
     role : str
         What question it answers, for `headline`; metrics of one role are alternatives.
+    condition : str
+        The only condition in which it means something; empty for all.
     """
 
     column: str
@@ -43,6 +45,7 @@ class Metric:
     description: str
     decimals: int = 2
     role: str = ""
+    condition: str = ""
 
     @property
     def title(self) -> str:
@@ -111,6 +114,7 @@ METRICS = (
         "corrected",
         "Distance between the azimuths at which the HRIR set places estimate and reference; binaural only.",
         1,
+        condition="binaural",
     ),
     Metric(
         "level_db",
@@ -170,6 +174,9 @@ ROLES = ("spatial", "residual", "itd", "ild")
 
 ITD_LIMIT_US = 50.0
 """ΔITD above this is reported as a share of tracks; well above what listeners tell apart from the front."""
+
+
+BY_COLUMN = {metric.column: metric for metric in METRICS}
 
 
 def present(columns: Iterable[str]) -> list[Metric]:

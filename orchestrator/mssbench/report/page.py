@@ -150,7 +150,7 @@ def _results(data: RunData, table: ScoreTable, condition: str, metrics: Sequence
             for metric in metrics:
                 score = table.get(condition, separator.name, source, metric)
                 if score.estimate.n == 0:
-                    text: str | Markup = dash(_why_empty(data, metric, condition, score.counts.text))
+                    text: str | Markup = dash(_why_empty(metric, condition, score.counts.text))
                     cells.append({"value": text, "interval": "", "n": ""})
                     continue
                 # The row says how many stems there are; a metric says so where it rests on fewer.
@@ -167,17 +167,10 @@ def _results(data: RunData, table: ScoreTable, condition: str, metrics: Sequence
     return {"condition": condition, "metrics": metrics, "groups": groups}
 
 
-def _why_empty(data: RunData, metric: Metric, condition: str, missing: str) -> str:
-    index = data.conditions.index(condition)
-    if bool((data.status[index] != "pending").any()) and bool(_all_nan(data, metric, index)):
+def _why_empty(metric: Metric, condition: str, missing: str) -> str:
+    if metric.condition and metric.condition != condition:
         return f"{metric.label} is not defined in the {condition} condition"
     return missing or "no value"
-
-
-def _all_nan(data: RunData, metric: Metric, index: int) -> bool:
-    values = data.values[metric.column][index]
-    scored = (data.status[index] == "ok") | (data.status[index] == "undefined")
-    return bool(scored.any()) and bool((values[scored] != values[scored]).all())
 
 
 def _by_stem(data: RunData, table: ScoreTable) -> list[dict[str, Any]]:

@@ -113,6 +113,8 @@ def inline(figure: Figure, description: str) -> Markup:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+    # Matplotlib's style for everything ("*") would reach beyond the figure; report.css has it for figures.
+    text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text, count=1, flags=re.DOTALL)
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, variable)
     text = re.sub(r"(\d+\.\d{2})\d+", r"\1", text)  # hundredths of a point are plenty

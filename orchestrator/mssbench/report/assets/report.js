@@ -2,7 +2,7 @@
 // The table by track, and the players. Everything from the run is put in as text, never as markup.
 
 (() => {
-  const PAGE = 60;
+  const PAGE = 25;
   const holder = document.getElementById("rows");
   if (!holder) return;
   const data = JSON.parse(holder.textContent);
