@@ -299,7 +299,7 @@ class SeparatorContract:
         service.problem(service.post_files(files), 413, "lasts")
 
     def test_an_upload_that_is_too_large_is_refused_by_its_declared_length(self, service: Service) -> None:
-        with service.connect() as connection:
+        with service.connect(timeout=60) as connection:
             connection.putrequest("POST", service.path())
             connection.putheader("Content-Type", "multipart/form-data; boundary=x")
             connection.putheader("Content-Length", str(_MAX_MIB * 2**20 + 1))
@@ -309,14 +309,17 @@ class SeparatorContract:
     def test_an_upload_that_is_too_large_is_refused_without_a_declared_length(self, service: Service) -> None:
         content_type, body = _form({MIXTURE: b"\0" * (_MAX_MIB * 2**20)})
         pieces = (body[start : start + 2**16] for start in range(0, len(body), 2**16))
-        with service.connect() as connection, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        with (
+            service.connect(timeout=60) as connection,
+            contextlib.suppress(BrokenPipeError, ConnectionResetError),
+        ):
             # The server may hang up on what is left of the body once it has answered.
             connection.request(
                 "POST", service.path(), pieces, {"Content-Type": content_type}, encode_chunked=True
             )
         # Whether the answer to that could be read or not, it took none of the places.
         assert service.get("/health").json()["in_flight"] == 0
-        with service.connect() as connection:
+        with service.connect(timeout=60) as connection:
             connection.putrequest("POST", service.path())
             connection.putheader("Content-Type", content_type)
             connection.putheader("Transfer-Encoding", "chunked")
@@ -410,14 +413,16 @@ class SeparatorContract:
     def test_beyond_the_queue_is_told_to_come_back_and_all_others_are_right(self, service: Service) -> None:
         tracks = [music(0.5 + 0.1 * index, seed=index) for index in range(_PLACES)]
         alone = [service.stems(track) for track in tracks]
-        refused: list[Answer] = []
         with ThreadPoolExecutor(_PLACES + 3) as pool:
             service.hold.touch()  # work that is begun waits, so that it does not hang on who is faster
-            held = [pool.submit(service.separate, track) for track in tracks]
-            service.wait_for(lambda: service.get("/health").json()["in_flight"] == _PLACES)
-            assert service.get("/health").json() == {"status": "busy", "in_flight": _PLACES}
-            refused = [job.result() for job in [pool.submit(service.separate, tracks[0]) for _ in range(3)]]
-            service.hold.unlink()
+            try:
+                held = [pool.submit(service.separate, track) for track in tracks]
+                service.wait_for(lambda: service.get("/health").json()["in_flight"] == _PLACES)
+                assert service.get("/health").json() == {"status": "busy", "in_flight": _PLACES}
+                beyond = [pool.submit(service.separate, tracks[0]) for _ in range(3)]
+                refused = [job.result(timeout=60) for job in beyond]
+            finally:
+                service.hold.unlink()
             answers = [job.result() for job in held]
         for answer in refused:
             problem = service.problem(answer, 503, "")
@@ -470,8 +475,8 @@ class Service:
         return str(parts.hostname), int(parts.port or 80)
 
     @contextlib.contextmanager
-    def connect(self) -> Iterator[http.client.HTTPConnection]:
-        connection = http.client.HTTPConnection(*self.address, timeout=3600)
+    def connect(self, timeout: float = 3600.0) -> Iterator[http.client.HTTPConnection]:
+        connection = http.client.HTTPConnection(*self.address, timeout=timeout)
         try:
             yield connection
         finally:

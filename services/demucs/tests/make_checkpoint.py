@@ -5,11 +5,14 @@ loads with its own code. It goes into the folder ``demucs`` below WEIGHTS_DIR.
 
 ``tiny_ft`` is a bag like ``htdemucs_ft``, one HT Demucs for each stem; ``tiny_hybrid`` is one Hybrid Demucs,
 like ``hdemucs_mmi``; ``tiny_six`` estimates six stems, which the service has to refuse.
+
+With ``--full``, for benchmarks: ``full``, as large as ``htdemucs``, and ``full_ft``, as large as ``htdemucs_ft``.
 """
 
 from __future__ import annotations
 
 import argparse
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +33,19 @@ TRANSFORMER = {
     "t_hidden_scale": 1.0,
     "segment": 2,
 }
+FULL = {"bottom_channels": 512, "dconv_mode": 3, "segment": Fraction(39, 5)}
+"""As the released HT Demucs models: 42 million parameters, segments of 7.8 s."""
+
 HYBRID = {"channels": 4, "nfft": 4096, "depth": 6, "segment": 4}
+
+
+ONE_STEM_EACH = """weights: [
+  [1., 0., 0., 0.],
+  [0., 1., 0., 0.],
+  [0., 0., 1., 0.],
+  [0., 0., 0., 1.],
+]
+"""
 
 
 def make_checkpoint(weights: Path) -> Path:
@@ -39,14 +54,23 @@ def make_checkpoint(weights: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(4):
         _save(folder, f"tinyft{number}", HTDemucs, {"sources": list(SOURCES), **TRANSFORMER}, seed=number)
-    (folder / "tiny_ft.yaml").write_text(
-        "models: ['tinyft0', 'tinyft1', 'tinyft2', 'tinyft3']\n"
-        "weights: [\n  [1., 0., 0., 0.],\n  [0., 1., 0., 0.],\n  [0., 0., 1., 0.],\n  [0., 0., 0., 1.],\n]\n"
-    )
+    signatures = "['tinyft0', 'tinyft1', 'tinyft2', 'tinyft3']"
+    (folder / "tiny_ft.yaml").write_text(f"models: {signatures}\n{ONE_STEM_EACH}")
     _save(folder, "tinyhybrid", HDemucs, {"sources": list(SOURCES), **HYBRID}, seed=7)
     (folder / "tiny_hybrid.yaml").write_text("models: ['tinyhybrid']\nsegment: 3\n")
     _save(folder, "tinysix", HTDemucs, {"sources": [*SOURCES, "guitar", "piano"], **TRANSFORMER}, seed=8)
     (folder / "tiny_six.yaml").write_text("models: ['tinysix']\n")
+    return folder
+
+
+def make_full(weights: Path) -> Path:
+    """Write the full-sized models below `weights` and return their folder."""
+    folder = weights / "demucs"
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(4):
+        _save(folder, f"full{number}", HTDemucs, {"sources": list(SOURCES), **FULL}, seed=number)
+    (folder / "full.yaml").write_text("models: ['full0']\n")
+    (folder / "full_ft.yaml").write_text(f"models: ['full0', 'full1', 'full2', 'full3']\n{ONE_STEM_EACH}")
     return folder
 
 
@@ -62,4 +86,6 @@ def _save(folder: Path, signature: str, kind: Any, options: dict[str, Any], *, s
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("weights", type=Path)
-    print(make_checkpoint(parser.parse_args().weights))
+    parser.add_argument("--full", action="store_true", help="write the full-sized model instead")
+    options = parser.parse_args()
+    print((make_full if options.full else make_checkpoint)(options.weights))

@@ -39,7 +39,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -337,7 +337,7 @@ class _Correlation:
     Attributes
     ----------
     r, e : ndarray, shape (2, samples)
-    norms, silent : pair of lists
+    energies, silent : pair of lists
         Of the reference's channels and of the estimate's.
     reach : int
         Largest lag.
@@ -348,7 +348,7 @@ class _Correlation:
 
     r: Float64
     e: Float64
-    norms: tuple[list[float], list[float]]
+    energies: tuple[list[float], list[float]]
     silent: tuple[list[bool], list[bool]]
     reach: int
     values: npt.NDArray[np.float32]
@@ -356,9 +356,8 @@ class _Correlation:
     @classmethod
     def of(cls, r: Float64, e: Float64, reach: int) -> _Correlation:
         energies = [inner(x, x) for x in r], [inner(x, x) for x in e]
-        norms = [math.sqrt(v) for v in energies[0]], [math.sqrt(v) for v in energies[1]]
         silent = _silence(r, energies[0]), _silence(e, energies[1])
-        return cls(r, e, norms, silent, reach, _correlate(r, e, reach, norms))
+        return cls(r, e, energies, silent, reach, _correlate(r, e, reach, energies))
 
     def within(self, reach: int) -> _Correlation:
         """The same for fewer lags."""
@@ -367,9 +366,9 @@ class _Correlation:
 
     def after_gain(self, gain: float) -> _Correlation:
         """The same lags once `r` has been multiplied in place; only what is silent may be other channels."""
-        norms = [abs(gain) * norm for norm in self.norms[0]]
-        silent = _silence(self.r, [norm * norm for norm in norms])
-        return replace(self, norms=(norms, self.norms[1]), silent=(silent, self.silent[1]))
+        energies = [gain * gain * energy for energy in self.energies[0]]
+        silent = _silence(self.r, energies)
+        return replace(self, energies=(energies, self.energies[1]), silent=(silent, self.silent[1]))
 
     def first_maximum(self, i: int, j: int, turn: Callable[[int], Any]) -> int:
         """Lag of the largest modulus, of equal ones the first in turn; 0 where either channel is silent."""
@@ -381,7 +380,8 @@ class _Correlation:
         if len(candidates) == 1:
             return candidates[0]
         exact = np.abs([self._exact(i, j, lag) for lag in candidates])
-        ties = exact >= exact.max() - _ROUNDING * self.norms[0][i] * self.norms[1][j]
+        rounding = _ROUNDING * math.sqrt(self.energies[0][i] * self.energies[1][j])
+        ties = exact >= exact.max() - rounding
         return candidates[int(np.argmax(ties))]
 
     def _exact(self, i: int, j: int, lag: int) -> float:
@@ -391,7 +391,7 @@ class _Correlation:
 
 
 def _correlate(
-    r: Float64, e: Float64, reach: int, norms: tuple[list[float], list[float]]
+    r: Float64, e: Float64, reach: int, energies: tuple[list[float], list[float]]
 ) -> npt.NDArray[np.float32]:
     """Σ_n r_i[n]·e_j[n + k] for |k| ≤ `reach`, over the product of the norms, shape (2, 2, 2·reach + 1).
 
@@ -404,10 +404,9 @@ def _correlate(
     whole = np.zeros((2, count * section), np.float32)
     padded = np.zeros((2, count * section + 2 * reach), np.float32)
     for c in range(2):
-        np.multiply(r[c], 1.0 / (norms[0][c] or 1.0), out=whole[c, :samples], casting="same_kind")
-        np.multiply(
-            e[c], 1.0 / (norms[1][c] or 1.0), out=padded[c, reach : reach + samples], casting="same_kind"
-        )
+        to_r, to_e = (1.0 / math.sqrt(side[c]) if side[c] > 0.0 else 0.0 for side in energies)
+        np.multiply(r[c], to_r, out=whole[c, :samples], casting="same_kind")
+        np.multiply(e[c], to_e, out=padded[c, reach : reach + samples], casting="same_kind")
     pieces = np.lib.stride_tricks.sliding_window_view(padded, section + 2 * reach, axis=1)[:, ::section]
     spectra_r = fft.rfft(whole.reshape(2, count, section), size)
     spectra_e = fft.rfft(pieces, size)
@@ -437,7 +436,7 @@ def _section(samples: int, reach: int) -> tuple[int, int]:
 # ------------------------------------------------------------------------------------------ inner products
 
 
-def _silence(channels: Float64 | list[Float64], energies: list[float]) -> list[bool]:
+def _silence(channels: Iterable[Float64], energies: Iterable[float]) -> list[bool]:
     """Which of the channels, whose energies are known, have a standard deviation below the threshold."""
     return [_is_silent(x, energy) for x, energy in zip(channels, energies, strict=True)]
 
@@ -455,51 +454,61 @@ def _ones(samples: int) -> Float64:
     return np.ones(samples)
 
 
+# Quadratic forms are written out where less than this share of their parts is left: the others then hold to
+# 1e-8 dB. Two columns count as parallel where less than this share of the second is not in the first.
+_CANCELLED = 1e-7
+_DEPENDENT = 1e-6
+
+
 class _Span:
-    """Energies of linear combinations of a few vectors, from their inner products.
+    """Energies of a·u + b·v + c·x or a·u + b·v + c·y of four vectors, from their inner products.
 
     Where a combination nearly cancels, the quadratic form would lose digits and it is written out instead.
+    Plain numbers in plain lists: for ten of them an array's overhead is more than the arithmetic.
     """
 
-    def __init__(self, vectors: list[Float64]) -> None:
-        self.vectors = vectors
-        self.gram = np.empty((len(vectors), len(vectors)))
-        for i, u in enumerate(vectors):
-            for j, v in enumerate(vectors[: i + 1]):
-                self.gram[i, j] = self.gram[j, i] = inner(u, v)
+    def __init__(
+        self, u: Float64, v: Float64, x: Float64, y: Float64, energies: tuple[float, float] | None = None
+    ) -> None:
+        """`energies` are those of x and y, where they are known."""
+        self.vectors = u, v, x, y
+        ends = energies or (inner(x, x), inner(y, y))
+        self.diagonal = [inner(u, u), inner(v, v), *ends]
+        self.uv = inner(u, v)
+        self.of_u, self.of_v = [inner(u, x), inner(u, y)], [inner(v, x), inner(v, y)]
 
-    def energy(self, coefficients: list[float]) -> float:
-        a = np.array(coefficients)
-        energy, parts = float(a @ self.gram @ a), float(a * a @ self.gram.diagonal())
+    def energy(self, a: float, b: float, c: float = 0.0, target: int = 0) -> float:
+        """‖a·u + b·v + c·x‖², or with y for `target` 1."""
+        uu, vv, end = self.diagonal[0], self.diagonal[1], self.diagonal[2 + target]
+        parts = a * a * uu + b * b * vv + c * c * end
+        crossed = a * b * self.uv + c * (a * self.of_u[target] + b * self.of_v[target])
+        energy = parts + 2.0 * crossed
         if energy > _CANCELLED * parts:
             return energy
-        x = np.zeros_like(self.vectors[0])
-        for weight, vector in zip(coefficients, self.vectors, strict=True):
-            if weight:
-                x += weight * vector
-        return inner(x, x)
+        u, v, ends = self.vectors[0], self.vectors[1], self.vectors[2:]
+        combined = a * u + b * v
+        if c:
+            combined += c * ends[target]
+        return inner(combined, combined)
 
-    def least_squares(self, columns: list[int], target: int) -> Float64:
-        """Minimum-norm gains of one or two vectors that come closest to another: ``numpy.linalg.lstsq``'s."""
-        i, gram = columns[0], self.gram
-        if len(columns) == 1:
-            return np.array([gram[i, target] / gram[i, i]])
-        j = columns[1]
-        if self.dependent(i, j):
-            return _least_squares(self.vectors[i], self.vectors[j], self.vectors[target])
-        x, y = gram[i, target], gram[j, target]
-        determinant = gram[i, i] * gram[j, j] - gram[i, j] ** 2
-        first, second = gram[j, j] * x - gram[i, j] * y, gram[i, i] * y - gram[i, j] * x
-        return np.array([first / determinant, second / determinant])
+    @property
+    def dependent(self) -> bool:
+        """Whether u and v are so nearly parallel that their inner products have lost digits."""
+        product = self.diagonal[0] * self.diagonal[1]
+        return product - self.uv * self.uv <= _DEPENDENT * product
 
-    def dependent(self, i: int, j: int) -> bool:
-        """Whether two vectors are so nearly parallel that their inner products have lost digits."""
-        a, b, c = self.gram[i, i], self.gram[i, j], self.gram[j, j]
-        return bool(a * c - b * b <= _DEPENDENT * a * c)
-
-
-_CANCELLED = 1e-4
-_DEPENDENT = 1e-6
+    def least_squares(self, heard: list[int]) -> Float64:
+        """Minimum-norm gains of u and v, or of the one that is heard, closest to x: ``numpy.linalg.lstsq``'s."""
+        to_x = self.of_u[0], self.of_v[0]
+        if len(heard) == 1:
+            (k,) = heard
+            return np.array([to_x[k] / self.diagonal[k]])
+        if self.dependent:
+            return _least_squares(*self.vectors[:3])
+        uu, vv, uv = self.diagonal[0], self.diagonal[1], self.uv
+        determinant = uu * vv - uv * uv
+        gains = (vv * to_x[0] - uv * to_x[1]) / determinant, (uu * to_x[1] - uv * to_x[0]) / determinant
+        return np.array(gains)
 
 
 def _least_squares(first: Float64, second: Float64, target: Float64) -> Float64:
@@ -532,17 +541,18 @@ def _released_frame(r: Float64, e: Float64, correlation: _Correlation) -> _Relea
     low, high = min(map(min, shift)), max(map(max, shift))
     first = max(-low, 0)
     last = r.shape[1] - (max(high, 0) if low != 0 else 0)
-    span = _Span([*r[:, first:last], *e[:, first:last]])
+    r, e = r[:, first:last], e[:, first:last]
+    span = _Span(r[0], r[1], e[0], e[1])
 
-    silent = _silence(span.vectors, [float(v) for v in span.gram.diagonal()])
+    silent = _silence(span.vectors, span.diagonal)
     scale = np.zeros((2, 2))
     heard = [c for c in range(2) if not (silent[c] or silent[2 + c])]
     if heard:
-        gram, cross = span.gram[:2, :2], span.gram[:2, 2:]  # cross[:, c] is the x of channel c
-        if span.dependent(0, 1):
-            # The gains then hang on how G was rounded: take the very product that the definition names.
-            gram = r[:, first:last] @ r[:, first:last].T
-            cross = r[:, first:last] @ e[:, first:last].T
+        left, right = span.diagonal[:2]
+        gram, cross = np.array([[left, span.uv], [span.uv, right]]), np.array([span.of_u, span.of_v])
+        if span.dependent:
+            # The gains then hang on how G was rounded: take the very products that the definition names.
+            gram, cross = r @ r.T, r @ e.T
         if np.linalg.matrix_rank(gram) == 2:
             scale[heard] = np.linalg.lstsq(gram, cross[:, heard], rcond=None)[0].T
         else:
@@ -551,9 +561,9 @@ def _released_frame(r: Float64, e: Float64, correlation: _Correlation) -> _Relea
 
     # P_c = s_c·R_c, so that every energy but the residual's is a multiple of the reference's.
     s0, s1 = (float(s) for s in scale.sum(axis=1))
-    left, right = float(span.gram[0, 0]), float(span.gram[1, 1])
+    left, right = span.diagonal[:2]
     projection, spatial = s0 * s0 * left + s1 * s1 * right, (s0 - 1) ** 2 * left + (s1 - 1) ** 2 * right
-    residual = span.energy([-s0, 0.0, 1.0, 0.0]) + span.energy([0.0, -s1, 0.0, 1.0])
+    residual = span.energy(-s0, 0.0, 1.0, 0) + span.energy(0.0, -s1, 1.0, 1)
     return db(left + right, spatial), db(projection, residual), math.sqrt(residual), shift, scale
 
 
@@ -575,16 +585,17 @@ def _equations_frame(context: Float64, e: Float64, correlation: _Correlation) ->
     reference = projection = spatial = residual = 0.0
     for c in range(2):
         delayed = [context[d, reach - delays[c][d] : reach - delays[c][d] + samples] for d in range(2)]
-        span = _Span([*delayed, e[c], r[c]])
-        silent = _silence(delayed, [float(span.gram[d, d]) for d in range(2)])
+        energies = correlation.energies[1][c], correlation.energies[0][c]
+        span = _Span(delayed[0], delayed[1], e[c], r[c], energies)
+        silent = _silence(delayed, span.diagonal[:2])
         heard = [d for d in range(2) if not silent[d]]
         if heard and not correlation.silent[1][c]:
-            gains[c, heard] = span.least_squares(heard, 2)
+            gains[c, heard] = span.least_squares(heard)
         a0, a1 = (float(a) for a in gains[c])
-        reference += float(span.gram[3, 3])
-        projection += span.energy([a0, a1, 0.0, 0.0])
-        spatial += span.energy([a0, a1, 0.0, -1.0])
-        residual += span.energy([-a0, -a1, 1.0, 0.0])
+        reference += energies[1]
+        projection += span.energy(a0, a1)
+        spatial += span.energy(a0, a1, -1.0, 1)
+        residual += span.energy(-a0, -a1, 1.0, 0)
     valid = not (all(correlation.silent[0]) and all(correlation.silent[1]))
     return db(reference, spatial), db(projection, residual), delays, gains, valid
 

@@ -2,7 +2,8 @@
 
 The released format: a TensorFlow checkpoint in a model folder, and a configuration that the library reads
 with its own code. They go into the folder ``spleeter`` below WEIGHTS_DIR: ``tiny.json`` with the checkpoint
-in ``tiny/``, and ``tiny_two.json``, for two stems, which the service has to refuse.
+in ``tiny/``, and ``tiny_two.json``, for two stems, which the service has to refuse. With ``--full``, for
+benchmarks: ``full.json`` and ``full/``, which are as large as ``spleeter:4stems``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -23,16 +25,25 @@ FILTERS = [2, 2, 4, 4, 8, 8]
 
 
 def make_checkpoint(weights: Path) -> Path:
-    """Write the files below `weights` and return their folder."""
-    folder = weights / "spleeter"
-    (folder / "tiny").mkdir(parents=True, exist_ok=True)
+    """Write the small models below `weights` and return their folder."""
     params = load_configuration("spleeter:4stems")
-    params["model_dir"] = "tiny"
     params["T"] = 64
     params["model"]["params"]["conv_n_filters"] = FILTERS
-    (folder / "tiny.json").write_text(json.dumps(params, indent=1))
+    folder = _make(weights / "spleeter", "tiny", params)
     two = {**params, "instrument_list": ["vocals", "accompaniment"]}
     (folder / "tiny_two.json").write_text(json.dumps(two, indent=1))
+    return folder
+
+
+def make_full(weights: Path) -> Path:
+    """Write the full-sized model below `weights` and return its folder."""
+    return _make(weights / "spleeter", "full", load_configuration("spleeter:4stems"))
+
+
+def _make(folder: Path, name: str, params: dict[str, Any]) -> Path:
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    params["model_dir"] = name
+    (folder / f"{name}.json").write_text(json.dumps(params, indent=1))
     with tf.Graph().as_default() as graph, tf.compat.v1.Session(graph=graph) as session:
         features = InputProviderFactory.get(params).get_input_dict_placeholders()
         EstimatorSpecBuilder(features, params).build_predict_model()
@@ -48,11 +59,13 @@ def make_checkpoint(weights: Path) -> Path:
         session.run([variable.initializer for variable in (step, *variables)], feed)
         # Relative, as in the releases: the folder may be copied or mounted somewhere else.
         saver = tf.compat.v1.train.Saver(save_relative_paths=True)
-        saver.save(session, str(folder / "tiny" / "model"))
+        saver.save(session, str(folder / name / "model"))
     return folder
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("weights", type=Path)
-    print(make_checkpoint(parser.parse_args().weights))
+    parser.add_argument("--full", action="store_true", help="write the full-sized model instead")
+    options = parser.parse_args()
+    print((make_full if options.full else make_checkpoint)(options.weights))

@@ -1,0 +1,114 @@
+"""HT Demucs FT on a GPU: segments in batches, against the library one by one. Needs a CUDA device.
+
+    services/demucs/.venv/bin/python benchmarks/separators/demucs_on_cuda.py
+
+A bag of four models as large as the released ones, with random weights. Both sides have the model on the device
+and the track in memory; the first go of each is not counted, and the least of --repeats is. Batches must not
+change the result (largest difference of a sample); autocast must stay near it (SDR over all stems).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from demucs.api import Separator as Library
+from demucs_service.adapter import DemucsSeparator, shifts_from
+from mssbench_service.audio import FloatArray
+from mssbench_service.testing import music
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "services" / "demucs" / "tests"))
+from make_checkpoint import make_full  # noqa: E402
+
+RATE = 44100
+Stems = Mapping[str, FloatArray]
+
+
+def timed(separate: Callable[[], Stems], repeats: int) -> tuple[float, Stems]:
+    """Least time on the clock, and the result; results are on the CPU, so nothing is left running."""
+    stems = separate()
+    least = np.inf
+    for _ in range(repeats):
+        started = time.perf_counter()
+        stems = separate()
+        least = min(least, time.perf_counter() - started)
+    return least, stems
+
+
+def by_the_library(repository: Path, track: FloatArray, repeats: int) -> tuple[float, Stems]:
+    library = Library("full_ft", repo=repository, device="cuda")
+    library.model.to("cuda")
+
+    def separate() -> Stems:
+        with shifts_from(0):
+            _, stems = library.separate_tensor(torch.from_numpy(track))
+        return {stem: estimate.numpy() for stem, estimate in stems.items()}
+
+    return timed(separate, repeats)
+
+
+def ours(weights: Path, batch_size: int, precision: str) -> DemucsSeparator:
+    settings = {
+        "MSSBENCH_WEIGHTS_DIR": str(weights),
+        "DEMUCS_MODEL": "full_ft",
+        "DEMUCS_BATCH_SIZE": str(batch_size),
+        "DEMUCS_PRECISION": precision,
+        "DEVICE": "cuda",
+    }
+    os.environ.update(settings)
+    separator = DemucsSeparator()
+    separator.setup()
+    return separator
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=180.0)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 4, 8, 16])
+    options = parser.parse_args()
+    if not torch.cuda.is_available():
+        print("skipped: no CUDA device")
+        return
+    print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}, a track of {options.seconds:g} s\n")
+    print(f"{'':<28}{'time':>10}{'throughput':>12}{'difference':>12}{'SDR':>10}{'memory':>12}")
+    track = music(options.seconds)
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder)
+        torch.cuda.reset_peak_memory_stats()
+        bare, expected = by_the_library(make_full(weights), track, options.repeats)
+        used = torch.cuda.max_memory_allocated() / 2**30
+        print(f"{'library':<28}{bare:>8.2f} s{1.0:>10.2f} x{'':>12}{'':>10}{used:>8.1f} GiB", flush=True)
+        runs = [(size, "float32") for size in options.batch_sizes]
+        runs += [(options.batch_sizes[-1], precision) for precision in ("bfloat16", "float16")]
+        for batch_size, precision in runs:
+            separator = ours(weights, batch_size, precision)
+            torch.cuda.reset_peak_memory_stats()
+            least, stems = timed(
+                lambda separator=separator: dict(separator.separate(track, RATE)), options.repeats
+            )
+            used = torch.cuda.max_memory_allocated() / 2**30
+            errors = {stem: stems[stem] - expected[stem] for stem in expected}
+            worst = max(float(np.abs(error).max()) for error in errors.values())
+            energy = sum(float(np.sum(np.square(x, dtype=np.float64))) for x in expected.values())
+            noise = sum(float(np.sum(np.square(x, dtype=np.float64))) for x in errors.values())
+            sdr = 10 * np.log10(energy / max(noise, 1e-30))
+            name = f"service, {precision} by {batch_size}"
+            print(
+                f"{name:<28}{least:>8.2f} s{bare / least:>10.2f} x{worst:>12.1e}{sdr:>7.1f} dB{used:>8.1f} GiB",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

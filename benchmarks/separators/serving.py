@@ -1,0 +1,220 @@
+"""What a service costs over the bare library, and what memory it holds. One table of ratios for each service.
+
+    services/demucs/.venv/bin/python    benchmarks/separators/serving.py demucs
+    services/openunmix/.venv/bin/python benchmarks/separators/serving.py openunmix
+    services/spleeter/.venv/bin/python  benchmarks/separators/serving.py spleeter
+
+(``services/run-tests`` makes these environments.) Models are as large as the released ones, with random weights,
+since neither time nor memory depends on the values; --small takes the tests' models for a glance, beside which
+reading and writing files weighs more. Both sides compute with one thread and take turns.
+
+overhead   one track (--seconds 60): processor time of the service's whole process for a request, over that of the
+           library's own call on an array in memory, less one. Processor time, because a busy machine distorts it
+           less; clock times are beside it. Least of --repeats each.
+clips      Spleeter: --clips 10 s clips, one after the other, both sides warm. The library builds its graph and
+           reads its checkpoint for every clip.
+memory     largest resident set of a fresh service after ten tracks over that after one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+for name in ("OMP_NUM_THREADS", "THREADS", "MKL_NUM_THREADS"):
+    os.environ[name] = "1"
+os.environ["DEVICE"] = "cpu"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np  # noqa: E402
+from mssbench_service.audio import FloatArray  # noqa: E402
+from mssbench_service.testing import RunningService, music, running, wav  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+TICK = os.sysconf("SC_CLK_TCK")
+RATE = 44100
+
+Library = Callable[[FloatArray], dict[str, FloatArray]]
+
+
+def demucs(weights: Path, small: bool) -> tuple[dict[str, str], Library]:
+    import torch
+    from demucs.api import Separator
+    from demucs_service.adapter import shifts_from
+
+    torch.set_num_threads(1)
+    model = "tinyft0" if small else "full"
+    library = Separator(model, repo=weights / "demucs", device="cpu")
+
+    def separate(track: FloatArray) -> dict[str, FloatArray]:
+        with shifts_from(0):
+            return {
+                stem: x.numpy() for stem, x in library.separate_tensor(torch.from_numpy(track))[1].items()
+            }
+
+    return {"DEMUCS_MODEL": model}, separate
+
+
+def openunmix(weights: Path, small: bool) -> tuple[dict[str, str], Library]:
+    import torch
+    from openunmix.predict import separate as predict
+    from openunmix.utils import load_separator
+
+    torch.set_num_threads(1)
+    model = "tiny" if small else "full"
+    folder = str(weights / "openunmix" / model)
+    library = load_separator(folder, targets=["vocals", "drums", "bass", "other"])
+    library.freeze()
+
+    def separate(track: FloatArray) -> dict[str, FloatArray]:
+        stems = predict(torch.from_numpy(track), rate=RATE, separator=library)
+        return {stem: x[0].numpy() for stem, x in stems.items()}
+
+    return {"OPENUNMIX_MODEL": model}, separate
+
+
+def spleeter(weights: Path, small: bool) -> tuple[dict[str, str], Library]:
+    import tensorflow as tf
+    from spleeter.separator import Separator
+
+    tf.get_logger().setLevel("ERROR")
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    model = "tiny" if small else "full"
+    library = Separator(str(weights / "spleeter" / f"{model}.json"), multiprocess=False)
+    library._params["model_dir"] = str(weights / "spleeter" / model)
+
+    def separate(track: FloatArray) -> dict[str, FloatArray]:
+        return {stem: x.T for stem, x in library.separate(track.T).items()}
+
+    return {"SPLEETER_MODEL": f"{model}.json"}, separate
+
+
+SERVICES = {"demucs": demucs, "openunmix": openunmix, "spleeter": spleeter}
+
+
+def processor_time(service: RunningService) -> float:
+    fields = Path(f"/proc/{service.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+class Best:
+    """The least processor time and clock time of several goes."""
+
+    def __init__(self) -> None:
+        self.processor = self.clock = np.inf
+
+    def go(self, work: Callable[[], Any], processor: Callable[[], float]) -> Any:
+        clock, busy = time.perf_counter(), processor()
+        result = work()
+        self.processor = min(self.processor, processor() - busy)
+        self.clock = min(self.clock, time.perf_counter() - clock)
+        return result
+
+
+def upload(service: RunningService, track: bytes) -> dict[str, FloatArray]:
+    answer = service.upload(track)
+    assert answer.status == 200, answer.body
+    return answer.stems()
+
+
+def largest_difference(ours: dict[str, FloatArray], theirs: dict[str, FloatArray]) -> float:
+    return max(float(np.abs(ours[stem] - theirs[stem]).max()) for stem in theirs)
+
+
+def row(name: str, *values: str) -> None:
+    print(f"{name:<34}" + "".join(f"{value:>15}" for value in values), flush=True)
+
+
+def overhead(service: RunningService, library: Library, data: Path, seconds: float, repeats: int) -> None:
+    track = music(seconds)
+    content = wav(track)
+    (data / "track.wav").write_bytes(content)
+    request = {"mixture": "track.wav", "out": "out"}
+    bare, uploaded, referenced = Best(), Best(), Best()
+    for _ in range(repeats):
+        expected = bare.go(lambda: library(track), time.process_time)
+        stems = uploaded.go(lambda: service.upload(content), lambda: processor_time(service)).stems()
+        referenced.go(lambda: service.post_json("/separate", request), lambda: processor_time(service))
+    row(f"library, {seconds:g} s", f"{bare.processor:.2f} s", f"{bare.clock:.2f} s", "")
+    for name, best in (("by upload", uploaded), ("by reference", referenced)):
+        share = f"{100 * (best.processor / bare.processor - 1):+.1f} %"
+        row(f"service, {name}", f"{best.processor:.2f} s", f"{best.clock:.2f} s", share)
+    row("largest difference of a sample", "", "", f"{largest_difference(stems, expected):.1e}")
+
+
+def clips(service: RunningService, library: Library, count: int) -> None:
+    tracks = [music(10.0, seed=seed) for seed in range(count)]
+    contents = [wav(track) for track in tracks]
+    library(tracks[0])
+    upload(service, contents[0])
+    bare, served = Best(), Best()
+    expected = bare.go(lambda: [library(track) for track in tracks], time.process_time)
+    stems = served.go(
+        lambda: [upload(service, content) for content in contents], lambda: processor_time(service)
+    )
+    row(f"library, {count} clips of 10 s", f"{bare.processor:.2f} s", f"{bare.clock:.2f} s", "")
+    row("service, by upload", f"{served.processor:.2f} s", f"{served.clock:.2f} s", "")
+    ratios = bare.processor / served.processor, bare.clock / served.clock
+    row("throughput", *(f"{ratio:.2f} x" for ratio in ratios), "")
+    worst = max(largest_difference(ours, theirs) for ours, theirs in zip(stems, expected, strict=True))
+    row("largest difference of a sample", "", "", f"{worst:.1e}")
+
+
+def memory(app: str, environment: dict[str, str], seconds: float) -> None:
+    with running(app, environment, seconds=600) as service:
+        upload(service, wav(music(seconds)))
+        one = service.peak_memory()
+        for seed in range(1, 10):
+            upload(service, wav(music(seconds, seed=seed)))
+        ten = service.peak_memory()
+    row(
+        f"peak memory, tracks of {seconds:g} s",
+        f"{one / 2**20:.0f} MiB",
+        f"{ten / 2**20:.0f} MiB",
+        f"{ten / one:.3f} x",
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("service", choices=SERVICES)
+    parser.add_argument("--small", action="store_true", help="the tests' small models")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--clips", type=int, default=8)
+    parser.add_argument("--only", choices=("overhead", "clips", "memory"))
+    options = parser.parse_args()
+    sys.path.insert(0, str(ROOT / "services" / options.service / "tests"))
+    import make_checkpoint
+
+    with tempfile.TemporaryDirectory() as folder:
+        weights, data = Path(folder) / "weights", Path(folder) / "data"
+        data.mkdir()
+        (make_checkpoint.make_checkpoint if options.small else make_checkpoint.make_full)(weights)
+        model, library = SERVICES[options.service](weights, options.small)
+        environment = {**model, "MSSBENCH_WEIGHTS_DIR": str(weights), "MSSBENCH_DATA_ROOT": str(data)}
+        app = f"{options.service}_service.app:app"
+        if options.only in (None, "overhead", "clips"):
+            with running(app, environment, seconds=600) as service:
+                if options.only != "clips":
+                    row(f"overhead of {options.service}", "processor", "clock", "over library")
+                    overhead(service, library, data, options.seconds, options.repeats)
+                if options.service == "spleeter" and options.only != "overhead":
+                    row("\nclips", "processor", "clock", "")
+                    clips(service, library, options.clips)
+        if options.only in (None, "memory"):
+            row("\nmemory", "one track", "ten tracks", "")
+            memory(app, environment, options.seconds)
+
+
+if __name__ == "__main__":
+    main()

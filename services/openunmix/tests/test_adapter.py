@@ -1,0 +1,206 @@
+"""The adapter in this process: windows, released files, settings, damaged files, failures."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import openunmix
+import pytest
+import torch
+from mssbench_service.errors import BadInput, BenchError, NotReady, OutOfMemory, StepFailed
+from mssbench_service.separation import Separator
+from mssbench_service.testing import music
+from mssbench_service.tracks import STEMS
+from mssbench_service.weights import load, sha256_of
+from openunmix.predict import separate
+from openunmix_service import SEPARATORS, adapter, windows
+
+RATE, HOP = 44100, 1024
+
+
+def ready() -> Separator:
+    separator = SEPARATORS["openunmix"]()
+    separator.setup()
+    return separator
+
+
+# With a window of 10 frames: the frames 0…samples // HOP.
+@pytest.mark.parametrize("frames", [3, 9, 10, 11, 13, 20, 21, 47])
+@pytest.mark.parametrize("niter", ["0", "1"])
+def test_windows_change_nothing(settings: pytest.MonkeyPatch, weights: Path, frames: int, niter: str) -> None:
+    settings.setenv("OPENUNMIX_WINDOW", "10")
+    settings.setenv("OPENUNMIX_NITER", niter)
+    track = music(1.2, seed=frames)[:, : (frames - 1) * HOP + 3 * frames]
+    expected = separate(
+        torch.from_numpy(track),
+        rate=RATE,
+        model_str_or_path=str(weights / "openunmix" / "tiny"),
+        targets=list(STEMS),
+        niter=int(niter),
+        wiener_win_len=10,
+        device="cpu",
+    )
+    for stem, estimate in ready().separate(track, RATE).items():
+        np.testing.assert_allclose(estimate, expected[stem][0].numpy(), rtol=0, atol=1e-6)
+
+
+def test_windows_shorter_than_the_inverse_transform_reaches(settings: pytest.MonkeyPatch) -> None:
+    settings.setenv("OPENUNMIX_NITER", "0")  # so that the windows' length does not matter to the filter
+    track = music(1.0)
+    expected = ready().separate(track, RATE)
+    for length in ("1", "2", "3", "5", "6"):
+        settings.setenv("OPENUNMIX_WINDOW", length)
+        for stem, estimate in ready().separate(track, RATE).items():
+            np.testing.assert_allclose(estimate, expected[stem], rtol=0, atol=1e-6)
+
+
+def test_a_release_is_loaded_by_the_librarys_own_loader(settings: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Files of the released shape and names, but with other numbers, and so with other pins."""
+    folder = tmp_path / "openunmix"
+    folder.mkdir()
+    released = openunmix.umxhq(pretrained=False)
+    pins = ['service = "openunmix"', 'default = "umxhq"', "[models]", "umxhq = ["]
+    files = []
+    for stem, model in released.target_models.items():
+        path = folder / next(name for name in _released_names() if name.startswith(stem))
+        torch.save(model.state_dict(), path)
+        pins.append(f'  "{path.name}",')
+        files.append(f'[files."{path.name}"]\nurl = "http://localhost/x"\nsha256 = "{sha256_of(path)}"')
+    toml = tmp_path / "weights.toml"
+    toml.write_text("\n".join([*pins, "]", *files]))
+    settings.setattr(adapter, "WEIGHTS", toml)
+    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
+    settings.setenv("OPENUNMIX_MODEL", "")
+    settings.setattr(torch.hub, "download_url_to_file", lambda *_, **__: pytest.fail("it tried to download"))
+    os.chmod(folder, 0o555)
+    hub = torch.hub.get_dir()
+    separator = ready()
+    assert torch.hub.get_dir() == hub
+    assert separator.details()["model"] == "umxhq"
+    track = music(0.5)
+    released.freeze()
+    expected = released.to_dict(released(torch.from_numpy(track)[None]))
+    for stem, estimate in separator.separate(track, RATE).items():
+        np.testing.assert_allclose(estimate, expected[stem][0].numpy(), rtol=0, atol=1e-6)
+
+
+def _released_names() -> list[str]:
+    return [weight.name for weight in load(Path(adapter.__file__).with_name("weights.toml")).of()]
+
+
+@pytest.mark.parametrize("samples", [1, 2, 2047, 2048, 2049])
+def test_a_few_samples_are_enough(settings: pytest.MonkeyPatch, samples: int) -> None:
+    for estimate in ready().separate(music(1.0)[:, :samples], RATE).values():
+        assert estimate.shape == (2, samples)
+        assert np.isfinite(estimate).all()
+
+
+def _damage(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def _delete(path: Path) -> None:
+    path.unlink()
+
+
+def _make_a_pickle_that_runs_code(path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.system, (f"touch {path.parent / 'sprung'}",)
+
+    path.write_bytes(pickle.dumps(Trap(), protocol=2))
+
+
+def _make_mono(path: Path) -> None:
+    config = path.parent / "separator.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"nb_channels": 1}))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_damage, "is damaged"),
+        (_delete, r"bass\.pth is missing"),
+        (_make_a_pickle_that_runs_code, "is damaged"),
+        (_make_mono, "not for two channels"),
+    ],
+)
+def test_a_model_that_cannot_be_used_is_named(
+    settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path, change: object, message: str
+) -> None:
+    assert callable(change)
+    shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
+    folder = tmp_path / "openunmix" / "tiny"
+    change(folder / "bass.pth")
+    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
+    with pytest.raises(NotReady, match=message) as caught:
+        ready()
+    assert str(folder) in caught.value.detail
+    assert not (folder / "sprung").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind", "message"),
+    [
+        ("OPENUNMIX_MODEL", "unheard_of", NotReady, "unheard_of.*does not exist"),
+        ("OPENUNMIX_NITER", "-1", BadInput, "OPENUNMIX_NITER='-1' is not a number from 0 to 100"),
+        ("OPENUNMIX_WINDOW", "0", BadInput, "OPENUNMIX_WINDOW"),
+        ("DEVICE", "gpu", BadInput, "DEVICE='gpu'"),
+        ("THREADS", "none", BadInput, "THREADS"),
+    ],
+)
+def test_a_wrong_setting_is_named(
+    settings: pytest.MonkeyPatch, name: str, value: str, kind: type[BenchError], message: str
+) -> None:
+    settings.setenv(name, value)
+    with pytest.raises(kind, match=message):
+        ready()
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"), OutOfMemory),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"), OutOfMemory),
+        (MemoryError(), OutOfMemory),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied\nsecond line"), StepFailed),
+    ],
+)
+def test_failures_join_the_family(
+    settings: pytest.MonkeyPatch, raised: Exception, kind: type[BenchError]
+) -> None:
+    def fail(*_: object) -> None:
+        raise raised
+
+    separator = ready()
+    settings.setattr(windows, "separate", fail)
+    with pytest.raises(kind) as caught:
+        separator.separate(music(0.5), RATE)
+    assert "second line" not in caught.value.detail
+    settings.undo()
+    assert np.isfinite(separator.separate(music(0.5), RATE)["bass"]).all()  # and the next track works
+
+
+def test_it_needs_no_network(settings: pytest.MonkeyPatch) -> None:
+    program = """
+import sys
+def refuse(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
+        sys.exit(f"it tried the network: {event} {arguments}")
+sys.addaudithook(refuse)
+from mssbench_service.testing import music
+from openunmix_service import SEPARATORS
+separator = SEPARATORS["openunmix"]()
+separator.setup()
+print(sorted(separator.separate(music(1.0), 44100)))
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "['bass', 'drums', 'other', 'vocals']"
