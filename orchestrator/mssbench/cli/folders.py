@@ -1,0 +1,59 @@
+"""Commands over whole folders, outside any run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from mssbench_service.wire import SCORE_COLUMNS, SCORE_PROFILES
+
+from ..folders import evaluate_folders, failed, synthesise
+from ..results import write_csv
+from .shared import (
+    cli,
+    current_runtime,
+    hrir_of,
+    progress_bar,
+    reference_of,
+    rendering_options,
+    scoring_options,
+)
+
+
+@cli.command()
+@click.argument("musdb_dir", type=click.Path(path_type=Path))
+@click.argument("out_dir", type=click.Path(path_type=Path))
+@rendering_options
+def synth(musdb_dir: Path, out_dir: Path, hrir: str, angles: str, **options: Any) -> None:
+    """Render the tracks of MUSDB_DIR binaurally into OUT_DIR/<split>/<title>/."""
+    runtime = current_runtime()
+    with progress_bar("render") as show:
+        count = synthesise(
+            musdb_dir,
+            out_dir,
+            runtime,
+            hrir=hrir_of(runtime, hrir),
+            angles=reference_of(runtime, angles) if angles else "",
+            show=show,
+            **options,
+        )
+    click.echo(f"{count} tracks: {out_dir / options['split']}")
+
+
+@cli.command()
+@click.argument("ref_dir", type=click.Path(path_type=Path))
+@click.argument("est_dir", type=click.Path(path_type=Path))
+@click.option("--csv", "csv_path", type=click.Path(path_type=Path, dir_okay=False), required=True)
+@click.option("--profile", type=click.Choice(SCORE_PROFILES), default="all", show_default=True)
+@click.option("--frames", type=click.Path(path_type=Path), help="Folder for the values of frames (Parquet).")
+@scoring_options
+def evaluate(ref_dir: Path, est_dir: Path, csv_path: Path, **options: Any) -> None:
+    """Score EST_DIR/<title>/<stem>.wav against REF_DIR/<title>/<stem>.wav.
+
+    EST_DIR may also be what Demucs, Open-Unmix or Spleeter wrote.
+    """
+    with progress_bar("evaluate") as show:
+        rows = evaluate_folders(ref_dir, est_dir, current_runtime(), show=show, **options)
+    write_csv(csv_path, rows, SCORE_COLUMNS)
+    click.echo(f"{len(rows)} rows, {failed(rows)} failed: {csv_path}")

@@ -1,0 +1,156 @@
+"""What commands have in common: the group they belong to, options, progress bars, references."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from mssbench_service.errors import BadInput
+from mssbench_service.wire import PROFILES
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from .. import __version__
+from ..config import AGGREGATES
+from ..launch import Progress as RunProgress
+from ..launch import open_run, progress_of
+from ..runtime import Runtime, make_runtime
+from ..steps import Run
+from ..store import Workspace
+
+# Progress goes to stderr: stdout is for results that a script may read.
+console = Console(stderr=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="mssbench")
+def cli() -> None:
+    """Binaural MSS Bench: does a music source separation model keep the spatial image of binaural audio?"""
+
+
+def current_workspace() -> Workspace:
+    return Workspace(Path(os.environ.get("MSSBENCH_DATA_ROOT") or Path.cwd()))
+
+
+def current_runtime() -> Runtime:
+    return make_runtime(current_workspace().root)
+
+
+def reference_of(runtime: Runtime, value: str) -> str:
+    """A path given on the command line (relative to the working directory), as the services know it."""
+    return runtime.root.reference(Path(value))
+
+
+def hrir_of(runtime: Runtime, value: str) -> str:
+    return value if value == "sphere" else reference_of(runtime, value)
+
+
+def existing_run(run: str) -> Run:
+    """A run by its id or by the path of its folder."""
+    workspace = current_workspace()
+    store = workspace.run(Path(run).name)
+    if Path(run).name != run and Path(run).absolute() != store.folder.absolute():
+        raise BadInput(f"{run} is not in {workspace.runs}")
+    return open_run(store, current_runtime())
+
+
+def names_in(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+_hrir_option = click.option(
+    "--hrir", default="sphere", show_default=True, metavar="SADIE_DIR|FILE.sofa|sphere", help="HRIR set."
+)
+_rendering_options = [
+    click.option("--angles", default="", metavar="FILE.json", help="Table of azimuths; else they are drawn."),
+    click.option("--seed", default=0, show_default=True, help="Of the drawn azimuths."),
+    click.option(
+        "--profile",
+        type=click.Choice(PROFILES),
+        default="matched",
+        show_default=True,
+        help="How the binaural tracks are rendered.",
+    ),
+    click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True),
+    click.option("--resample-hrir", is_flag=True, help="Resample the HRIR set to the tracks' rate."),
+]
+
+
+def rendering_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (_hrir_option, *_rendering_options):
+        command = option(command)
+    return command
+
+
+_scoring_options = [
+    click.option("--bsseval/--no-bsseval", default=True, help="SDR, ISR, SIR and SAR, which cost most."),
+    click.option(
+        "--aggregate",
+        type=click.Choice(AGGREGATES),
+        default="median",
+        show_default=True,
+        help="How the values of frames become the track's.",
+    ),
+]
+
+
+def scoring_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in _scoring_options:
+        command = option(command)
+    return command
+
+
+_scheduling_options = [
+    click.option("--inline", is_flag=True, help="In this process: no Redis, no workers."),
+    click.option(
+        "--redis",
+        "redis_url",
+        envvar="MSSBENCH_REDIS_URL",
+        default="",
+        metavar="URL",
+        help="Use this Redis and its workers; default: a private one.",
+    ),
+]
+
+
+def scheduling_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in _scheduling_options:
+        command = option(command)
+    return command
+
+
+def new_progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=40),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    )
+
+
+@contextmanager
+def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
+    with new_progress() as progress:
+        task = progress.add_task(name, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def run_bars(job: Run) -> Iterator[Callable[[RunProgress], None]]:
+    with new_progress() as progress:
+        first = progress_of(job)
+        render = progress.add_task("render", total=first.to_render, visible=bool(first.to_render))
+        separate = progress.add_task("separate", total=first.cells)
+        evaluate = progress.add_task("evaluate", total=first.cells)
+
+        def show(now: RunProgress) -> None:
+            progress.update(render, completed=now.rendered)
+            progress.update(separate, completed=max(now.separated, now.ended))
+            progress.update(evaluate, completed=now.ended)
+
+        yield show
