@@ -78,7 +78,9 @@ def job_id(run_id: str, task: Task) -> str:
 
 
 def enqueue(run: Run, task: Task, connection: Redis, deaths: int = 0) -> None:
-    """Queue `task`, unless it is queued already."""
+    """Queue `task`, unless it is queued already or the run was cancelled."""
+    if run.store.cancelled:
+        return
     seconds = run.record.track(task.title).seconds
     queue = Queue(queue_of(run, task), connection=connection, serializer=JSONSerializer)
     arguments: dict[str, Any] = {"run_id": run.store.id, "task": vars(task)}
@@ -101,6 +103,8 @@ def work(run_id: str, task: dict[str, str]) -> None:
     """The job: do one step, then queue what it unlocked."""
     root = Path(os.environ.get("MSSBENCH_DATA_ROOT") or Path.cwd())
     store = Workspace(root).run(run_id)
+    if store.cancelled:  # its open cells stay as they are
+        return
     run = Run(store, store.load(), make_runtime(root))
     todo = Task(**task)
     perform_patiently(run, todo)
@@ -134,6 +138,20 @@ def reconcile(run: Run, connection: Redis) -> int:
         else:
             enqueue(run, task, connection, deaths)
     return len(tasks)
+
+
+def withdraw(run: Run, connection: Redis) -> int:
+    """Take the run's waiting jobs out of their queues; how many. What runs already runs to its end."""
+    ids = [job_id(run.store.id, task) for task in run.open_tasks()]
+    waiting = [
+        job
+        for job in Job.fetch_many(ids, connection, serializer=JSONSerializer)
+        if job is not None
+        and job.get_status(refresh=False) in (JobStatus.QUEUED, JobStatus.DEFERRED, JobStatus.SCHEDULED)
+    ]
+    for job in waiting:
+        job.delete()
+    return len(waiting)
 
 
 def serve_queue(name: str, connection: Redis) -> None:

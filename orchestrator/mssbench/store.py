@@ -7,6 +7,7 @@
         run.json                            what was asked, what was found, versions: see `RunRecord`
         estimates/<condition>/<separator>/<title>/<stem>.wav, separation.json
         cells/<condition>/<separator>/<title>/result.json or error.json; frames.parquet
+        cancelled                           marker: nobody is to go on with the run until it is resumed
         results.csv                         written when the run ends, and by `mssbench report`
         report/index.html
 
@@ -19,12 +20,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mssbench_service.errors import BadInput, NotFound
+from mssbench_service.errors import BadInput, Conflict, NotFound
 from mssbench_service.files import make_folder, read_json, write_json
 from mssbench_service.separation import RECORD
 from mssbench_service.wire import HrirInfo, SeparatorInfo, parse
@@ -159,6 +161,31 @@ class RunStore:
     def cell_folder(self, cell: Cell) -> Path:
         return self.folder / "cells" / cell.condition / cell.separator / cell.title
 
+    @property
+    def cancel_marker(self) -> Path:
+        return self.folder / "cancelled"
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run was cancelled: no step of it is to be begun until it is resumed."""
+        return self.cancel_marker.exists()
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / ".lock"
+
+    @property
+    def held(self) -> bool:
+        """Whether some process holds the run (:meth:`exclusive`) and so goes on with it."""
+        try:
+            with self.lock.open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
     def frames(self, cell: Cell) -> Path:
         """The values behind the cell's scores, frame by frame."""
         return self.cell_folder(cell) / "frames.parquet"
@@ -230,13 +257,17 @@ class RunStore:
 
         Raises
         ------
-        BadInput
+        Conflict
             Another process is running it.
         """
         make_folder(self.folder)
-        with (self.folder / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise BadInput(f"run {self.id} is being run by another process") from None
+        with self.lock.open("w") as lock:
+            for patience in reversed(range(20)):
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if not patience:
+                        raise Conflict(f"run {self.id} is being run by another process") from None
+                    time.sleep(0.02)  # somebody may have asked this very moment whether it is held
             yield

@@ -9,7 +9,7 @@ import pytest
 from mssbench.config import RunConfig
 from mssbench.results import RESULT_COLUMNS, result_rows, write_csv
 from mssbench.store import Cell, RunRecord, RunStore, SeparatorRecord, TrackRecord, Workspace
-from mssbench_service.errors import BadInput, NotFound
+from mssbench_service.errors import BadInput, Conflict, NotFound
 from mssbench_service.wire import Expectation
 
 CELL = Cell("stereo", "good", "Señor & Co's [Live]")
@@ -106,7 +106,7 @@ def test_a_table_has_empty_fields_for_what_is_undefined_and_json_for_matrices(tm
 def test_only_one_process_holds_a_run(store: RunStore) -> None:
     with (
         store.exclusive(),
-        pytest.raises(BadInput, match="is being run by another process"),
+        pytest.raises(Conflict, match="is being run by another process"),
         store.exclusive(),
     ):
         pass

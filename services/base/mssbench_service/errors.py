@@ -6,6 +6,8 @@
     ├── BadInput                   422   the caller's data or request is wrong; never retried
     │   └── TooLarge               413
     ├── NotFound                   404   a path, run or name that does not exist
+    ├── Unauthorized               401   the request changes something, and has not the token that this needs
+    ├── Conflict                   409   what is asked for cannot be done to the thing in its present state
     ├── Unavailable                503   try again later (``retry_after`` seconds)
     │   ├── NotReady                     the model is still loading, or its weights are missing
     │   ├── Busy                         the bounded queue is full
@@ -74,6 +76,18 @@ class NotFound(BenchError):
     code = "not-found"
     title = "There is no such thing here"
     status = 404
+
+
+class Unauthorized(BenchError):
+    code = "unauthorized"
+    title = "The request has not the token that this needs"
+    status = 401
+
+
+class Conflict(BenchError):
+    code = "conflict"
+    title = "This cannot be done now"
+    status = 409
 
 
 class Unavailable(BenchError):
