@@ -196,6 +196,7 @@ def _evaluate(run: Run, cell: Cell) -> None:
             "mixture_gain": gain,
             "device": separation.device,
             "notes": separation.notes,
+            "details": separation.details,
             "seconds": {"separate": separation.seconds, "evaluate": evaluation.seconds},
             "audio_seconds": separation.samples / separation.sample_rate,
         },

@@ -93,14 +93,19 @@ Separators = Mapping[str, Callable[[], Separator]]
 """What a service module offers as ``SEPARATORS``: how to make each separator, by name."""
 
 
-def describe(separators: Separators) -> list[SeparatorInfo]:
-    """Names and needs of a service's separators, without loading any."""
-    infos = []
-    for name, factory in separators.items():
-        separator = factory()
-        needs_references = isinstance(separator, ReferenceSeparator)
-        infos.append(SeparatorInfo(name, separator.description, needs_references, list(separator.expected)))
-    return infos
+def describe(separators: Mapping[str, Separator]) -> list[SeparatorInfo]:
+    """What there is to say of separators, by name; of their devices and weights once they are set up."""
+    return [
+        SeparatorInfo(
+            name,
+            separator.description,
+            needs_references=isinstance(separator, ReferenceSeparator),
+            expected=list(separator.expected),
+            device=separator.device,
+            details=dict(separator.details()),
+        )
+        for name, separator in separators.items()
+    ]
 
 
 def separate_track(
@@ -149,6 +154,7 @@ def separate_track(
         device=separator.device,
         seconds=seconds,
         notes=notes,
+        details=dict(separator.details()),
     )
     with writing_folder(out) as folder:
         for stem in STEMS:

@@ -92,7 +92,11 @@ class SeparateRequest:
 
 @dataclass
 class SeparateResult:
-    """What ``separation.json`` beside the estimates says. `notes` tell every change made to the audio."""
+    """What ``separation.json`` beside the estimates says. `notes` tell every change made to the audio.
+
+    `details` is what the separator says of itself once it is set up: weights and their hashes, versions of
+    libraries, settings.
+    """
 
     separator: str
     stems: list[str]
@@ -101,6 +105,7 @@ class SeparateResult:
     device: str
     seconds: float
     notes: list[str] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -182,12 +187,18 @@ class Expectation:
 
 @dataclass
 class SeparatorInfo:
-    """One separator that a service offers. One with `expected` scores is a probe: it tests the bench."""
+    """One separator that a service offers. One with `expected` scores is a probe: it tests the bench.
+
+    `device` and `details` are what it says of itself once it is set up: weights and their hashes, versions
+    of libraries, settings.
+    """
 
     name: str
     description: str
     needs_references: bool = False
     expected: list[Expectation] = field(default_factory=list)
+    device: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 T = TypeVar("T")

@@ -98,6 +98,17 @@ def test_mono_is_duplicated_and_said_so(tmp_path: Path) -> None:
     assert "mono" in result.notes[0]
 
 
+def test_what_the_separator_says_of_itself_is_in_the_record(tmp_path: Path, track: Path) -> None:
+    class Loaded(Shares):
+        def details(self) -> Mapping[str, object]:
+            return {"weights": [{"file": "a.th", "sha256": "0" * 64}]}
+
+    separate_track(Loaded(), "loaded", track, tmp_path / "out")
+    assert read_json(tmp_path / "out" / RECORD)["details"] == {
+        "weights": [{"file": "a.th", "sha256": "0" * 64}]
+    }
+
+
 def test_levels_beyond_full_scale_are_kept(tmp_path: Path) -> None:
     write_wav(tmp_path / "x.wav", 40 * music(0.1), 44_100)
     separate_track(Shares(), "s", tmp_path / "x.wav", tmp_path / "out")
@@ -172,7 +183,7 @@ def test_only_a_separation_or_nothing_is_replaced(tmp_path: Path, track: Path) -
 
 
 def test_describe() -> None:
-    shares, truth = describe({"shares": Shares, "truth": Truth})
+    shares, truth = describe({"shares": Shares(), "truth": Truth()})
     assert (shares.name, shares.description, shares.needs_references, shares.expected) == (
         ("shares", "shares", False, [])
     )

@@ -20,7 +20,7 @@ from mssbench_service.wire import (
     "value",
     [
         SeparateRequest("a.wav", "out", "x", "refs", 0.5),
-        SeparateResult("x", ["bass"], 44_100, 10, "cpu", 0.5, ["mono"]),
+        SeparateResult("x", ["bass"], 44_100, 10, "cpu", 0.5, ["mono"], {"weights": []}),
         SeparatorInfo("x", "one line", True, [Expectation("SSR", None, 80.0, "stereo", "why")]),
         RenderRequest("t", "o", "sphere", {"bass": 30.0}),
     ],
