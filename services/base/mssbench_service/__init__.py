@@ -8,6 +8,8 @@ audio       reading and writing sound files
 separation  the separator contract, and running one separator on one track
 app         a FastAPI application with health, info, problem documents and size limits
 separator_app  the same with ``POST /separate``
+weights     pinned model weights, fetched and verified
+alive       a container's health check for a service that may lack its weights
 
 Runs on Spleeter's stack (FastAPI 0.103, pydantic 1.10, NumPy 1.24) as on current versions.
 """

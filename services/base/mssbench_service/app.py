@@ -18,6 +18,7 @@ import os
 import re
 import secrets
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,11 +31,14 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .errors import BadInput, BenchError, Busy, NotReady, TooLarge, Unavailable
+from .errors import BadInput, BenchError, Busy, NotReady, Starting, TooLarge, Unavailable
 from .files import DataRoot
 from .wire import validation_detail
 
 log = logging.getLogger("mssbench")
+SETUP_AGAIN = 15.0
+"""Seconds before a service that lacks something looks for it again."""
+
 UPLOADS = "separate-"
 """How the names of folders with uploaded files begin, in the system's folder for temporary files."""
 
@@ -81,18 +85,19 @@ class Gate:
 
     def __init__(self, concurrency: int, queue: int) -> None:
         self._free = asyncio.Semaphore(concurrency)
+        self._concurrency = concurrency
         self._places = concurrency + queue
         self.in_flight = 0
 
-    async def run(self, work: Callable[[], T]) -> T:
+    async def run(self, work: Callable[[], T], *, wait: bool = True) -> T:
         """Result of `work`, called in a thread once it is its turn.
 
         Raises
         ------
         Busy
-            All places are taken.
+            All places are taken; or, without `wait`, it would not be its turn at once.
         """
-        if self.in_flight >= self._places:
+        if self.in_flight >= (self._places if wait else self._concurrency):
             raise Busy(f"{self.in_flight} jobs are running or waiting already", retry_after=2)
         self.in_flight += 1
         try:
@@ -112,7 +117,7 @@ class Readiness:
     def require(self) -> None:
         """Raise :class:`NotReady` unless ready."""
         if self.state == "starting":
-            raise NotReady("the service is still starting")
+            raise Starting("the service is still starting")
         if self.error is not None:
             raise NotReady(self.error.detail, retry_after=60)
 
@@ -128,26 +133,38 @@ def create_app(
     """The application of the service `name`, with ``GET /health`` and ``GET /info``.
 
     `setup` runs in a thread while the server already answers: ``/health`` is 503 until it returns, and says
-    why if it raised. ``app.state`` holds ``readiness``, ``gate`` and ``settings``.
+    why if it raised. After an error that may pass (weights that can be fetched meanwhile) it is called again
+    every :data:`SETUP_AGAIN` seconds. ``app.state`` holds ``readiness``, ``gate`` and ``settings``.
     """
     readiness = Readiness()
     gate = Gate(settings.concurrency, settings.queue)
+    stopping = threading.Event()
 
     def prepare() -> None:
+        readiness.error = attempt()
+        while readiness.error is not None and readiness.error.retryable:
+            readiness.state = "failed"
+            if stopping.wait(SETUP_AGAIN):
+                return
+            readiness.error = attempt()
+        readiness.state = "failed" if readiness.error else "ready"
+
+    def attempt() -> BenchError | None:
         try:
             if setup is not None:
                 setup()
         except BenchError as error:
-            readiness.error = error
+            return error
         except Exception as error:  # any library's failure to load must show in /health, not kill the server
             log.exception("setup of %s failed", name)
-            readiness.error = BenchError(f"setup failed: {type(error).__name__}: {error}")
-        readiness.state = "failed" if readiness.error else "ready"
+            return BenchError(f"setup failed: {type(error).__name__}: {error}")
+        return None
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         preparing = asyncio.create_task(anyio.to_thread.run_sync(prepare))
         yield
+        stopping.set()
         await preparing
 
     app = FastAPI(title=f"Binaural MSS Bench: {name}", version=version, lifespan=lifespan)
@@ -270,10 +287,14 @@ class BodyLimit:
 
 
 async def in_turn(request: Request, work: Callable[[], T]) -> T:
-    """Run `work` through the application's gate, once the service is ready."""
+    """Run `work` through the application's gate, once the service is ready.
+
+    ``Prefer: wait=0`` (RFC 7240) asks for an answer now: a service that is at work says that it is busy, and
+    the client looks for another replica.
+    """
     request.app.state.readiness.require()
     gate: Gate = request.app.state.gate
-    return await gate.run(work)
+    return await gate.run(work, wait=request.headers.get("prefer") != "wait=0")
 
 
 __all__ = ["Gate", "Settings", "create_app", "in_turn", "problem_response"]

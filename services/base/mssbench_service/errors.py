@@ -9,10 +9,14 @@
     ├── Unauthorized               401   the request changes something, and has not the token that this needs
     ├── Conflict                   409   what is asked for cannot be done to the thing in its present state
     ├── Unavailable                503   try again later (``retry_after`` seconds)
-    │   ├── NotReady                     the model is still loading, or its weights are missing
+    │   ├── NotReady                     its weights or its device are missing
+    │   │   └── Starting                 it is still loading
     │   ├── Busy                         the bounded queue is full
     │   ├── OutOfMemory                  the device ran out of memory
-    │   └── Unreachable                  no answer from the service (raised by a client)
+    │   ├── Unreachable                  no answer from the service (raised by a client)
+    │   │   └── Interrupted              the connection broke after the request was sent
+    │   ├── TimedOut               504   no answer in the time that the work may take (raised by a client)
+    │   └── StorageFull            507   no room under the data root; nothing half-written is left
     └── StepFailed                 500   the step ran and failed; recorded, never retried
         └── BadOutput                    its result breaks its promise (NaN, wrong length, missing stem)
 
@@ -109,6 +113,11 @@ class NotReady(Unavailable):
     title = "The service is not ready"
 
 
+class Starting(NotReady):
+    code = "starting"
+    title = "The service is still starting"
+
+
 class Busy(Unavailable):
     code = "busy"
     title = "The service has no free place in its queue"
@@ -122,6 +131,23 @@ class OutOfMemory(Unavailable):
 class Unreachable(Unavailable):
     code = "unreachable"
     title = "The service did not answer"
+
+
+class Interrupted(Unreachable):
+    code = "interrupted"
+    title = "The connection broke while the service was at work"
+
+
+class TimedOut(Unavailable):
+    code = "timed-out"
+    title = "The service did not answer in time"
+    status = 504
+
+
+class StorageFull(Unavailable):
+    code = "storage-full"
+    title = "There is no room left to write"
+    status = 507
 
 
 class StepFailed(BenchError):
@@ -162,6 +188,6 @@ def _class_for_status(status: object) -> type[BenchError]:
         return NotFound
     if status == 413:
         return TooLarge
-    if status in (429, 502, 503, 504):
+    if status in (429, 502, 503, 504, 507):
         return Unavailable
     return BadInput if 400 <= status < 500 else StepFailed

@@ -15,14 +15,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import soundfile as sf
 import soxr
 
 from . import audio
 from .audio import FloatArray
-from .errors import BadInput, BadOutput
-from .files import write_json, writing_folder
+from .errors import BadInput, BadOutput, NotFound
+from .files import read_json, write_json, writing_folder
 from .tracks import STEMS
-from .wire import Expectation, SeparateResult, SeparatorInfo
+from .wire import Expectation, SeparateResult, SeparatorInfo, parse
 
 RECORD = "separation.json"
 """Name of the record beside the estimates; a folder that has it is a finished separation."""
@@ -131,8 +132,12 @@ def separate_track(
         Longer than `max_seconds`.
     BadOutput
         The separator's result has a stem missing, a wrong shape, or samples that are NaN or infinite.
+    StorageFull
+        There is no room for the stems.
     """
     _check_out(out)
+    # Where two are asked for the same at once, the one who is first may have readers already.
+    replace = (out / RECORD).exists()
     if not 0.0 < reference_gain < _MAX_GAIN:
         raise BadInput(f"the reference gain is {reference_gain}; expected a number above 0")
     notes: list[str] = []
@@ -156,11 +161,45 @@ def separate_track(
         notes=notes,
         details=dict(separator.details()),
     )
-    with writing_folder(out) as folder:
+    with writing_folder(out, replace=replace) as folder:
         for stem in STEMS:
             audio.write_wav(folder / f"{stem}.wav", stems[stem], sample_rate)
         write_json(folder / RECORD, asdict(result))
     return result
+
+
+_BLOCK = 1 << 18  # samples
+
+
+def check_separation(name: str, folder: Path, mixture: Path) -> None:
+    """Check that `folder` holds what :func:`separate_track` promises, whoever wrote it.
+
+    Reads every sample, block by block, so that a damaged estimate never gets as far as a table.
+
+    Raises
+    ------
+    BadOutput
+        The record is none; a stem is missing, damaged, not stereo, of another rate or length than `mixture`, or
+        has samples that are NaN or infinite.
+    """
+    whole = audio.probe(mixture)
+    try:
+        parse(SeparateResult, read_json(folder / RECORD))
+        for stem in STEMS:
+            path = folder / f"{stem}.wav"
+            if not path.is_file():
+                raise BadOutput(f"{name} gave no {stem}")
+            found = audio.probe(path)
+            if (found.channels, found.samples, found.sample_rate) != (2, whole.samples, whole.sample_rate):
+                raise BadOutput(
+                    f"{name} gave {stem} with {found.channels} channel(s) of {found.samples} samples at "
+                    f"{found.sample_rate} Hz; expected 2 of {whole.samples} at {whole.sample_rate} Hz"
+                )
+            for block in sf.blocks(str(path), _BLOCK, dtype="float32"):
+                if not np.isfinite(block).all():
+                    raise BadOutput(f"{name} gave {stem} with samples that are NaN or infinite")
+    except (BadInput, NotFound, sf.LibsndfileError) as error:
+        raise BadOutput(f"{name} gave what cannot be read: {error}") from None
 
 
 def _check_out(out: Path) -> None:

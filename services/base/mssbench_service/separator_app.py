@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 import tempfile
 import zipfile
@@ -19,10 +20,13 @@ from starlette.types import Receive, Scope, Send
 
 from . import __version__
 from .app import UPLOADS, Settings, create_app, in_turn
-from .errors import BadInput
+from .errors import BadInput, NotFound
 from .separation import Separator, Separators, describe, separate_track
 from .tracks import MIXTURE, STEMS
 from .wire import SeparateRequest, parse
+
+PINS = "weights.toml"
+"""What a separator's weights are, see :mod:`mssbench_service.weights`; it lies beside the separator's module."""
 
 _BODY = {
     "requestBody": {
@@ -82,13 +86,20 @@ def create_separator_app(name: str, separators: Separators, settings: Settings |
 
     def info() -> dict[str, Any]:
         return {
-            "separators": [asdict(described) for described in describe(separators)],
+            "separators": [asdict(described) for described in describe(instances)],
             "stems": list(STEMS),
             "device": instances[default].device,
             **instances[default].details(),
         }
 
     app = create_app(name, __version__, settings=settings, info=info, setup=setup)
+
+    @app.get("/weights", summary="The weights that it can be given (weights.toml)")
+    async def pinned() -> Response:
+        pins = pins_of(instances[default])
+        if not pins.is_file():
+            raise NotFound(f"{name} pins no weights")
+        return FileResponse(pins, media_type="application/toml")
 
     def choose(label: str) -> tuple[str, Separator]:
         label = label or default
@@ -122,6 +133,11 @@ def create_separator_app(name: str, separators: Separators, settings: Settings |
             await form.close()
 
     return app
+
+
+def pins_of(separator: Separator) -> Path:
+    """Where `separator`'s package pins its weights, if it has any: ``weights.toml`` beside its module."""
+    return Path(inspect.getfile(type(separator))).with_name(PINS)
 
 
 def _by_reference(

@@ -16,8 +16,10 @@ from pathlib import Path
 import pytest
 import uvicorn
 from fastapi import FastAPI, Request
+from mssbench_service import alive
+from mssbench_service import app as service_app
 from mssbench_service.app import Gate, Settings, create_app, in_turn
-from mssbench_service.errors import BadInput, BenchError, Busy, NotReady, Unavailable, from_problem
+from mssbench_service.errors import BadInput, BenchError, Busy, NotReady, Starting, Unavailable, from_problem
 from mssbench_service.files import DataRoot
 from mssbench_service.testing import Answer
 
@@ -140,12 +142,15 @@ def test_health_from_starting_over_busy_to_ready(tmp_path: Path, serve: Serve) -
     server = serve(app)
     for path in ("/health", "/work"):
         answer = server.get(path)
-        assert isinstance(problem_of(answer, 503), NotReady)
+        assert isinstance(problem_of(answer, 503), Starting)
         assert int(answer.headers["retry-after"]) >= 1
+    with pytest.raises(Starting, match="still starting"):
+        alive.check(f"http://127.0.0.1:{server.port}")
     assert server.get("/info").json() == {"service": "trial", "version": "1.2.3", "device": "cpu"}
     loaded.set()
     wait_for(lambda: server.get("/health").status == 200)
     assert server.get("/health").json() == {"status": "ready", "in_flight": 0}
+    assert alive.check(f"http://127.0.0.1:{server.port}") == "ready"
     with ThreadPoolExecutor() as pool:
         job = pool.submit(server.get, "/work")
         wait_for(lambda: server.get("/health").json() == {"status": "busy", "in_flight": 1})
@@ -183,6 +188,45 @@ def test_a_setup_that_fails_shows_in_health_and_does_not_end_the_server(
     assert says in problem_of(answer, 503).detail
     assert answer.headers["retry-after"] == "60"
     assert server.get("/info").status == 200
+    assert says in alive.check(f"http://127.0.0.1:{server.port}"), "alive, and saying what is wrong"
+
+
+def test_what_is_missing_may_come_and_what_is_wrong_stays(
+    tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_app, "SETUP_AGAIN", 0.01)
+    weights = tmp_path / "weights.th"
+    tries = []
+
+    def setup() -> None:
+        tries.append(weights.exists())
+        if not tries[-1]:
+            raise NotReady("weights.th is missing")
+
+    server = serve(app_of(tmp_path, setup))
+    wait_for(lambda: len(tries) >= 3)
+    assert problem_of(server.get("/health"), 503).detail == "weights.th is missing"
+    weights.touch()
+    wait_for(lambda: server.get("/health").status == 200)
+    assert tries[-1]
+    assert not any(tries[:-1])
+
+    wrong = []
+
+    def refuse() -> None:
+        wrong.append(1)
+        raise BadInput("DEVICE='gpu' is no device")
+
+    app = app_of(tmp_path, refuse)
+    serve(app)
+    wait_for(lambda: app.state.readiness.state == "failed")
+    time.sleep(0.2)
+    assert len(wrong) == 1
+
+
+def test_nobody_there_is_not_alive() -> None:
+    with pytest.raises(Starting, match="does not answer"):
+        alive.check("http://127.0.0.1:1")
 
 
 # -- problem documents ---------------------------------------------------------------------------------------
