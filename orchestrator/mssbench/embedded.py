@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mssbench_service.errors import NotReady, Unavailable
@@ -87,9 +87,10 @@ class Workers:
 
 
 @contextlib.contextmanager
-def embedded_workers(url: str, root: Path) -> Iterator[Workers]:
-    """Workers for every queue: one each, and one per core for evaluation, which costs most."""
-    counts = dict.fromkeys(queue_names(), 1) | {"evaluate": max(1, os.cpu_count() or 1)}
+def embedded_workers(url: str, root: Path, queues: Iterable[str] | None = None) -> Iterator[Workers]:
+    """Workers for `queues` (default: all): one each, and one per core for evaluation, which costs most."""
+    cores = max(1, os.cpu_count() or 1)
+    counts = {queue: cores if queue == "evaluate" else 1 for queue in queues or queue_names()}
     workers = Workers(url, root, counts)
     try:
         yield workers

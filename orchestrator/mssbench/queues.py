@@ -65,6 +65,12 @@ def queue_names() -> list[str]:
     return ["render", "evaluate", *(f"separate-{name}" for name in load_registry().separators)]
 
 
+def queues_of(run: Run) -> list[str]:
+    """The queues that `run` has work for: idle workers of others would only take memory."""
+    services = {s.service: None for s in run.record.separators if s.status == "available"}
+    return ["render", "evaluate", *(f"separate-{name}" for name in services)]
+
+
 def queue_of(run: Run, task: Task) -> str:
     if task.step == "separate":
         return f"separate-{run.record.separator(task.separator).service}"
@@ -142,16 +148,21 @@ def reconcile(run: Run, connection: Redis) -> int:
 
 def withdraw(run: Run, connection: Redis) -> int:
     """Take the run's waiting jobs out of their queues; how many. What runs already runs to its end."""
-    ids = [job_id(run.store.id, task) for task in run.open_tasks()]
-    waiting = [
-        job
-        for job in Job.fetch_many(ids, connection, serializer=JSONSerializer)
-        if job is not None
-        and job.get_status(refresh=False) in (JobStatus.QUEUED, JobStatus.DEFERRED, JobStatus.SCHEDULED)
-    ]
+    waiting = _jobs_in(run, connection, JobStatus.QUEUED, JobStatus.DEFERRED, JobStatus.SCHEDULED)
     for job in waiting:
         job.delete()
     return len(waiting)
+
+
+def at_work(run: Run, connection: Redis) -> int:
+    """How many steps of the run workers are doing now."""
+    return len(_jobs_in(run, connection, JobStatus.STARTED))
+
+
+def _jobs_in(run: Run, connection: Redis, *statuses: JobStatus) -> list[Job]:
+    ids = [job_id(run.store.id, task) for task in run.open_tasks()]
+    jobs = Job.fetch_many(ids, connection, serializer=JSONSerializer)
+    return [job for job in jobs if job is not None and job.get_status(refresh=False) in statuses]
 
 
 def serve_queue(name: str, connection: Redis) -> None:
@@ -164,7 +175,7 @@ def serve_queue(name: str, connection: Redis) -> None:
     """
     if name not in queue_names():
         raise BadInput(f"unknown queue {name!r}; expected one of {', '.join(queue_names())}")
-    _preload()
+    _preload(name)
     queue = Queue(name, connection=connection, serializer=JSONSerializer)
     Worker([queue], connection=connection, serializer=JSONSerializer, job_monitoring_interval=10).work(
         logging_level="WARNING"
@@ -183,14 +194,15 @@ def worker_is_alive(connection: Redis) -> bool:
     return False
 
 
-def _preload() -> None:
-    """Import what jobs need before the worker forks, or every job would pay for it."""
+def _preload(queue: str) -> None:
+    """Import what the jobs of `queue` need before the worker forks, or every job would pay for it."""
     if (os.environ.get("MSSBENCH_TRANSPORT") or "inprocess") != "inprocess":
         return
     registry = load_registry()
-    for service in (*registry.tools.values(), *registry.separators.values()):
-        for module in (service.module, f"{service.module}.steps"):
-            try:
-                importlib.import_module(module)
-            except ImportError:
-                continue  # reported as unavailable where the run is planned
+    services = {"render": registry.tools["synth"], "evaluate": registry.tools["evaluator"]}
+    services |= {f"separate-{name}": service for name, service in registry.separators.items()}
+    for module in (services[queue].module, f"{services[queue].module}.steps"):
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            continue  # reported as unavailable where the run is planned
