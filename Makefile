@@ -8,7 +8,7 @@ TESTS    := $(PACKAGES:=/tests) tests --ignore tests/compose
 TYPED    := services/base/mssbench_service services/synth/synth_service services/evaluator/evaluator_service \
             services/oracle/oracle_service services/template/template_service orchestrator/mssbench
 
-.PHONY: help demo test lint format test-compose images up down lock clean
+.PHONY: help demo test test-separators lint format test-compose images up down lock clean
 
 help:            ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 16
@@ -26,6 +26,9 @@ demo: $(READY)   ## the main job on the demo data; ends with the path of its rep
 
 test: $(READY)   ## all tests that need no Docker
 	$(BIN)/pytest --numprocesses 2 --dist loadfile $(TESTS)
+
+test-separators: ## tests of Demucs, Open-Unmix and Spleeter, each in an environment of its own
+	PYTHON=$(PYTHON) services/run-tests
 
 lint: $(READY)   ## ruff and mypy
 	$(BIN)/ruff check .
@@ -51,5 +54,5 @@ down:            ## stop it; data and runs stay
 lock:            ## write the lock files again (needs uv)
 	tools/lock
 
-clean:           ## forget the environment; data and runs stay
-	rm -rf .venv
+clean:           ## forget the environments; data and runs stay
+	rm -rf .venv services/*/.venv

@@ -12,7 +12,8 @@ attributes name the separator and make the expensive tests lighter for a model t
 what every service has, only pytest is needed (``mssbench-service[contract]``), so that the suite runs in each
 service's own environment.
 
-After every test, whatever it asked for, the service must be idle and alive, with no file left behind.
+After every test, whatever it asked for, the service must be idle and alive, with no file left behind; and
+it must not once have asked for the network, neither to load nor to separate.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import json
 import os
 import secrets
 import socket
+import sys
 import time
 import urllib.parse
 import zipfile
@@ -45,6 +47,7 @@ from .testing import Answer, RunningService, music, running, wav
 from .tracks import MIXTURE, STEMS
 
 _APP, _HOLD = "MSSBENCH_CONTRACT_APP", "MSSBENCH_CONTRACT_HOLD"
+_NETWORK = "MSSBENCH_CONTRACT_NETWORK"
 _MAX_MIB = 24
 _QUEUE = 2
 _PLACES = 1 + _QUEUE
@@ -91,12 +94,14 @@ class SeparatorContract:
         """The running service; one for all tests of the class, since loading a model may take long."""
         folder = tmp_path_factory.mktemp("contract")
         data, temporary, hold = folder / "data", folder / "tmp", folder / "hold"
+        network = folder / "network"
         data.mkdir()
         temporary.mkdir()
         environment = {
             **cls.environment,
             _APP: cls.app,
             _HOLD: str(hold),
+            _NETWORK: str(network),
             "MSSBENCH_DATA_ROOT": str(data),
             "MSSBENCH_MAX_UPLOAD_MB": str(_MAX_MIB),
             "MSSBENCH_MAX_SECONDS": str(cls.silence_seconds + 1),
@@ -105,7 +110,7 @@ class SeparatorContract:
             "TMPDIR": str(temporary),
         }
         with running(f"{__name__}:held", environment, seconds=cls.start_seconds) as process:
-            yield Service(process, cls.separator, data, temporary, hold)
+            yield Service(process, cls.separator, data, temporary, hold, network)
 
     @pytest.fixture(autouse=True)
     def _nothing_is_left_behind(self, service: Service) -> Iterator[None]:
@@ -113,6 +118,7 @@ class SeparatorContract:
         service.hold.unlink(missing_ok=True)
         service.wait_until_idle()
         assert not service.left_behind()
+        assert not service.network.exists(), f"it asked for the network: {service.network.read_text()}"
 
     @pytest.fixture
     def track(self) -> FloatArray:
@@ -207,6 +213,14 @@ class SeparatorContract:
             steps = np.round(audio * 2**15).clip(-(2**15), 2**15 - 1).astype(np.int32)
             plain[name] = wav((steps / 2**15).astype(np.float32))
             coded[name] = _encode(steps << 16, 44100, *container)
+        assert service.stems_of(service.post_files(coded)) == service.stems_of(service.post_files(plain))
+
+    @pytest.mark.parametrize("container", ["OGG", "MP3"])
+    def test_compressed_files_are_read_as_they_decode(
+        self, service: Service, track: FloatArray, container: str
+    ) -> None:
+        coded = {name: _encode(x, 44100, container) for name, x in service.signals(track).items()}
+        plain = {name: wav(_decode(content)) for name, content in coded.items()}
         assert service.stems_of(service.post_files(coded)) == service.stems_of(service.post_files(plain))
 
     @pytest.mark.parametrize("samples", [1, 2, 441, 1023, 44101])
@@ -468,6 +482,7 @@ class Service:
     data: Path
     temporary: Path
     hold: Path
+    network: Path
 
     @property
     def address(self) -> tuple[str, int]:
@@ -644,8 +659,10 @@ def _check_sum(stems: Mapping[str, FloatArray], mixture: FloatArray, tolerance: 
 def _held_app() -> Any:
     """The service's application, except that jobs wait while the file ``MSSBENCH_CONTRACT_HOLD`` exists.
 
-    So the test of the queue decides itself when work ends, and holds for models fast and slow.
+    So the test of the queue decides itself when work ends, and holds for models fast and slow. And there is no
+    network: what asks for it is refused, and noted in the file ``MSSBENCH_CONTRACT_NETWORK``.
     """
+    _refuse_the_network(Path(os.environ[_NETWORK]))
     separator_app: Any = importlib.import_module("mssbench_service.separator_app")
     hold = Path(os.environ[_HOLD])
     module, _, attribute = os.environ[_APP].partition(":")
@@ -658,6 +675,18 @@ def _held_app() -> Any:
 
     separator_app.separate_track = held
     return getattr(importlib.import_module(module), attribute)
+
+
+def _refuse_the_network(note: Path) -> None:
+    """Let this process open no connection and look up no name; the server only listens, at an address."""
+    asking = {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"}
+
+    def refuse(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in asking:
+            note.write_text(f"{event} {arguments}")
+            raise PermissionError(f"there is no network here ({event})")
+
+    sys.addaudithook(refuse)
 
 
 def __getattr__(name: str) -> Any:

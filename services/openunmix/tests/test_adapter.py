@@ -6,8 +6,6 @@ import json
 import os
 import pickle
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -186,21 +184,3 @@ def test_failures_join_the_family(
     assert "second line" not in caught.value.detail
     settings.undo()
     assert np.isfinite(separator.separate(music(0.5), RATE)["bass"]).all()  # and the next track works
-
-
-def test_it_needs_no_network(settings: pytest.MonkeyPatch) -> None:
-    program = """
-import sys
-def refuse(event, arguments):
-    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
-        sys.exit(f"it tried the network: {event} {arguments}")
-sys.addaudithook(refuse)
-from mssbench_service.testing import music
-from openunmix_service import SEPARATORS
-separator = SEPARATORS["openunmix"]()
-separator.setup()
-print(sorted(separator.separate(music(1.0), 44100)))
-"""
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.strip() == "['bass', 'drums', 'other', 'vocals']"
