@@ -9,13 +9,26 @@ from __future__ import annotations
 import functools
 import importlib
 import os
-from collections.abc import Callable
+import random
+import socket
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import httpx
-from mssbench_service.errors import BadInput, BadOutput, BenchError, NotReady, Unreachable, from_problem
+from mssbench_service.errors import (
+    BadInput,
+    BadOutput,
+    BenchError,
+    Busy,
+    Interrupted,
+    NotReady,
+    TimedOut,
+    Unavailable,
+    Unreachable,
+    from_problem,
+)
 from mssbench_service.files import DataRoot
 from mssbench_service.separation import Separator, Separators, describe, separate_track
 from mssbench_service.tracks import STEMS
@@ -32,6 +45,7 @@ from mssbench_service.wire import (
     parse,
 )
 
+from .limits import Limits
 from .registry import Registry, Service, load_registry
 
 T = TypeVar("T")
@@ -49,8 +63,13 @@ class Availability:
 class Transport(Protocol):
     """How one call reaches a service."""
 
-    def call(self, service: Service, step: str, request: Any, result: type[T]) -> T:
-        """Run `step` of `service`. Raises the error family of :mod:`mssbench_service.errors`."""
+    def call(
+        self, service: Service, step: str, request: Any, result: type[T], seconds: float | None = None
+    ) -> T:
+        """Run `step` of `service`, over a track of so many `seconds` (None: not known).
+
+        Raises the error family of :mod:`mssbench_service.errors`.
+        """
 
     def info(self, service: Service) -> dict[str, Any]:
         """What ``GET /info`` says, at least ``separators`` for a separator. Raises if it is not ready."""
@@ -73,16 +92,20 @@ class Runtime:
         self.root = root
 
     def describe_hrir(self, request: HrirRequest) -> HrirInfo:
-        return self.transport.call(self.registry.tools["synth"], "describe_hrir", request, HrirInfo)
+        return self.transport.call(self.registry.tools["synth"], "describe_hrir", request, HrirInfo, 0.0)
 
-    def render(self, request: RenderRequest) -> RenderResult:
-        return self.transport.call(self.registry.tools["synth"], "render", request, RenderResult)
+    def render(self, request: RenderRequest, seconds: float | None = None) -> RenderResult:
+        return self.transport.call(self.registry.tools["synth"], "render", request, RenderResult, seconds)
 
-    def evaluate(self, request: EvaluateRequest) -> EvaluateResult:
-        return self.transport.call(self.registry.tools["evaluator"], "evaluate", request, EvaluateResult)
+    def evaluate(self, request: EvaluateRequest, seconds: float | None = None) -> EvaluateResult:
+        evaluator = self.registry.tools["evaluator"]
+        return self.transport.call(evaluator, "evaluate", request, EvaluateResult, seconds)
 
-    def separate(self, service: str, request: SeparateRequest) -> SeparateResult:
-        return self.transport.call(self.registry.separators[service], "separate", request, SeparateResult)
+    def separate(
+        self, service: str, request: SeparateRequest, seconds: float | None = None
+    ) -> SeparateResult:
+        separator = self.registry.separators[service]
+        return self.transport.call(separator, "separate", request, SeparateResult, seconds)
 
     def availability(self) -> list[Availability]:
         """What every registered separator service offers, in the order of registration."""
@@ -113,7 +136,9 @@ class InProcess:
     def __init__(self, root: DataRoot) -> None:
         self.root = root
 
-    def call(self, service: Service, step: str, request: Any, result: type[T]) -> T:
+    def call(
+        self, service: Service, step: str, request: Any, result: type[T], seconds: float | None = None
+    ) -> T:
         if isinstance(request, SeparateRequest):
             return self._separate(service, request)  # type: ignore[return-value]
         steps = _import(f"{service.module}.steps", service)
@@ -161,47 +186,141 @@ def _separator(module: str, name: str) -> Separator:
     return separator
 
 
+Resolver = Callable[[str, int], Sequence[str]]
+"""The addresses behind a host name and port; each is a replica of the service."""
+
+
+def addresses_of(host: str, port: int) -> list[str]:
+    """What the name stands for now: replicas come and go.
+
+    Raises
+    ------
+    Unreachable
+        It stands for nothing.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise Unreachable(f"{host} has no address: {error}") from None
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+ASK_SECONDS = 5.0
+"""What connecting may take, and an answer that needs no work."""
+
+NOW_OR_NEVER = {"Prefer": "wait=0"}
+"""RFC 7240: a replica that would have to queue the request says that it is busy instead."""
+
+
+@dataclass(frozen=True)
+class _Replica:
+    """One of the processes that are a service: `url` has its address, `host` is what the service is called."""
+
+    name: str
+    url: httpx.URL
+    host: str
+
+
 class OverHttp:
     """POSTs requests as JSON and rebuilds the service's errors from its problem documents.
 
+    A service may have replicas: as many as its host name has addresses. Each call asks them in an order of its
+    own, first for one that is idle, then for one with a place in its queue. One that is busy, not ready or out
+    of reach is passed over at once; only if none takes the request is it for the caller to wait.
+
     Parameters
     ----------
-    timeout : float
-        Seconds to wait for an answer; a step may take as long as a track needs on a slow CPU.
+    limits : Limits
+        How long a step may take; default: the environment's.
+    resolve : Resolver
     """
 
-    def __init__(self, timeout: float = 6 * 3600.0) -> None:
-        self._client = httpx.Client(timeout=httpx.Timeout(timeout, connect=5.0))
+    def __init__(self, limits: Limits | None = None, resolve: Resolver = addresses_of) -> None:
+        self._limits = limits or Limits.from_environment()
+        self._resolve = resolve
+        self._client = httpx.Client()
 
     def close(self) -> None:
         self._client.close()
 
-    def call(self, service: Service, step: str, request: Any, result: type[T]) -> T:
-        answer = self._request(service, "POST", f"/{step}", json=asdict(request))
-        try:
-            return parse(result, answer)
-        except BadInput as error:
-            raise BadOutput(f"{service.name} gave an answer that is not a {step} result: {error}") from None
+    def call(
+        self, service: Service, step: str, request: Any, result: type[T], seconds: float | None = None
+    ) -> T:
+        body, timeout = asdict(request), self._limits.of_step(seconds)
+        replicas = self._replicas(service)
+        attempts: list[tuple[_Replica, dict[str, str]]] = [(replica, {}) for replica in replicas]
+        if len(replicas) > 1:
+            attempts[:0] = [(replica, NOW_OR_NEVER) for replica in replicas]
+        refusals: dict[_Replica, Unavailable] = {}
+        for replica, headers in attempts:
+            if not isinstance(refusals.get(replica, Busy("")), Busy):
+                continue  # it has said that it could not, idle or not
+            try:
+                answer = self._request(replica, "POST", f"/{step}", timeout, json=body, headers=headers)
+            except (TimedOut, Interrupted):
+                raise  # the work may have been begun: whether to begin it again is not for this to say
+            except Unavailable as refusal:
+                refusals[replica] = refusal
+                continue
+            try:
+                return parse(result, answer)
+            except BadInput as error:
+                raise BadOutput(
+                    f"{service.name} gave an answer that is not a {step} result: {error}"
+                ) from None
+        # Busy is the better news: a replica is there, and will be free.
+        raise min(refusals.values(), key=lambda refusal: not isinstance(refusal, Busy))
 
     def info(self, service: Service) -> dict[str, Any]:
-        self._request(service, "GET", "/health", timeout=5.0)
-        answer = self._request(service, "GET", "/info", timeout=5.0)
-        if not isinstance(answer, dict):
-            raise BadOutput(f"{service.name} gave an answer that is not its info")
-        return answer
+        refusals = []
+        for replica in self._replicas(service):
+            try:
+                self._request(replica, "GET", "/health", ASK_SECONDS)
+                answer = self._request(replica, "GET", "/info", ASK_SECONDS)
+            except Unavailable as refusal:
+                refusals.append(refusal)
+                continue
+            if not isinstance(answer, dict):
+                raise BadOutput(f"{service.name} gave an answer that is not its info")
+            return answer
+        raise refusals[0]
 
-    def _request(self, service: Service, method: str, path: str, **options: Any) -> Any:
+    def _replicas(self, service: Service) -> list[_Replica]:
         try:
-            response = self._client.request(method, service.url + path, **options)
+            url = httpx.URL(service.url)
+        except httpx.InvalidURL as error:
+            raise Unreachable(f"{service.name} cannot be at {service.url}: {error}") from None
+        addresses = self._resolve(url.host, url.port or (443 if url.scheme == "https" else 80))
+        replicas = [
+            _Replica(service.name, url.copy_with(host=address), url.netloc.decode()) for address in addresses
+        ]
+        random.shuffle(replicas)
+        return replicas
+
+    def _request(self, replica: _Replica, method: str, path: str, timeout: float, **options: Any) -> Any:
+        options["headers"] = {"Host": replica.host, **options.get("headers", {})}
+        limits = httpx.Timeout(timeout, connect=ASK_SECONDS)
+        where = f"{replica.name} at {replica.url}"
+        try:
+            response = self._client.request(
+                method,
+                str(replica.url).rstrip("/") + path,
+                timeout=limits,
+                extensions={"sni_hostname": replica.host.rpartition(":")[0] or replica.host},
+                **options,
+            )
+        except (httpx.ReadTimeout, httpx.WriteTimeout):
+            raise TimedOut(f"{where} gave no answer within {timeout:g} s") from None
+        except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError) as error:
+            raise Interrupted(f"{where} broke off: {error or type(error).__name__}") from None
         except (httpx.TransportError, httpx.InvalidURL) as error:
-            reason = str(error) or type(error).__name__
-            raise Unreachable(f"{service.name} at {service.url} does not answer: {reason}") from None
+            raise Unreachable(f"{where} does not answer: {error or type(error).__name__}") from None
         try:
             answer = response.json()
         except ValueError:
-            answer = {"status": response.status_code, "detail": f"{service.name} answered no JSON"}
+            answer = {"status": response.status_code, "detail": f"{replica.name} answered no JSON"}
             if response.is_success:
-                raise BadOutput(f"{service.name} gave an answer that is not JSON") from None
+                raise BadOutput(f"{replica.name} gave an answer that is not JSON") from None
         if response.is_success:
             return answer
         problem = answer if isinstance(answer, dict) else {}

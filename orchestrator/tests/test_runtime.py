@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mssbench.limits import Limits
 from mssbench.registry import Registry, Service, load_registry
 from mssbench.runtime import InProcess, OverHttp, Runtime, make_runtime
 from mssbench_service.errors import (
@@ -61,7 +62,7 @@ def over_http(workspace: Path) -> Iterator[Runtime]:
             wait_for(f"{url}/health")
         tools = {name: Service(name, MODULES[name], urls[name]) for name in ("synth", "evaluator")}
         oracle = Service("oracle", "oracle_service", urls["oracle"])
-        transport = OverHttp(timeout=300)
+        transport = OverHttp()
         stack.callback(transport.close)
         yield Runtime(transport, Registry(tools, {"oracle": oracle}), DataRoot(workspace))
 
@@ -143,7 +144,7 @@ def server_that_answers(
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     synth = Service("synth", "synth_service", f"http://127.0.0.1:{server.server_address[1]}")
-    transport = OverHttp(timeout=5)
+    transport = OverHttp(Limits(step_seconds=5.0))
     try:
         yield Runtime(transport, Registry({"synth": synth}, {}), DataRoot(Path.cwd()))
     finally:
@@ -176,7 +177,7 @@ def test_garbage_and_problems_from_a_service_become_errors_of_the_family(
 
 def test_a_service_that_is_not_there_is_unreachable() -> None:
     nowhere = Service("synth", "synth_service", f"http://127.0.0.1:{free_port()}")
-    transport = OverHttp(timeout=5)
+    transport = OverHttp(Limits(step_seconds=5.0))
     runtime = Runtime(transport, Registry({"synth": nowhere}, {"gone": nowhere}), DataRoot(Path.cwd()))
     with pytest.raises(Unreachable, match=r"synth at .* does not answer"):
         runtime.describe_hrir(HrirRequest("sphere"))

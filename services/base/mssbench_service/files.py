@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import BadInput, NotFound
+from .errors import BadInput, NotFound, StepFailed, StorageFull
 
 _TEMPORARY = ".tmp-"
 
@@ -94,38 +94,68 @@ def writing(path: Path) -> Iterator[Path]:
     ------
     BadInput
         The folder cannot be written (missing permission, read-only, a file in the way).
+    StorageFull
+        There is no room, whatever the library that was writing made of it.
     """
     temporary = _temporary_beside(path)
     try:
-        yield temporary
-        if path.is_dir():
-            raise BadInput(f"{path} is a folder; expected a file, or nothing")
-        os.replace(temporary, path)
+        with _a_full_disk_named(path.parent):
+            yield temporary
+            if path.is_dir():
+                raise BadInput(f"{path} is a folder; expected a file, or nothing")
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def writing_folder(path: Path) -> Iterator[Path]:
+def writing_folder(path: Path, *, replace: bool = True) -> Iterator[Path]:
     """Like :func:`writing` for a whole folder: it appears complete or not at all.
 
-    An existing folder at `path` is replaced only once the new one is complete.
+    An existing folder at `path` is replaced only once the new one is complete; with ``replace=False`` it
+    stays, and the new one disappears: for work that two may do at once, where the first may be in use already.
 
     Raises
     ------
-    BadInput
+    BadInput, StorageFull
         As :func:`writing`, or `path` is a file.
     """
     temporary = _temporary_beside(path)
-    temporary.mkdir()
     try:
-        yield temporary
-        _replace_folder(temporary, path)
+        with _a_full_disk_named(path.parent):
+            temporary.mkdir()
+            yield temporary
+            _move_folder(temporary, path, replace)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _replace_folder(new: Path, path: Path) -> None:
+def remove_folder(path: Path) -> None:
+    """Make the folder disappear at once, not file by file; nothing happens if there is none."""
+    away = path.parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(path, away)
+    shutil.rmtree(away, ignore_errors=True)
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_HARDLY_ANY = 64 * 1024
+"""Bytes."""
+
+
+@contextlib.contextmanager
+def _a_full_disk_named(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    # libsndfile keeps the number of the error to itself, hence a look at the disk.
+    except (OSError, RuntimeError, AssertionError, StepFailed) as error:
+        known = error.errno if isinstance(error, OSError) else None
+        if known in _FULL or (known is None and shutil.disk_usage(folder).free < _HARDLY_ANY):
+            raise StorageFull(f"no room left to write in {folder}") from error
+        raise
+
+
+def _move_folder(new: Path, path: Path, replace: bool) -> None:
     # rename() cannot replace a folder that has files in it, and two workers may finish the same work at
     # once: move the old one away first, and let the last one win.
     for _ in range(100):
@@ -138,10 +168,9 @@ def _replace_folder(new: Path, path: Path) -> None:
             # By the error, not by a look at `path`: the other worker may be just moving it away.
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-            old = _temporary_beside(path)
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(path, old)
-            shutil.rmtree(old, ignore_errors=True)
+            if not replace:
+                return
+            remove_folder(path)
     raise BadInput(f"{path} could not be replaced: something else keeps writing it")
 
 
@@ -158,10 +187,14 @@ def make_folder(path: Path) -> Path:
     ------
     BadInput
         It cannot be created or written; the message names the folder.
+    StorageFull
+        There is no room for it.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        if error.errno in _FULL:
+            raise StorageFull(f"no room left to create the folder {path}") from error
         raise BadInput(f"cannot create the folder {path}: {error.strerror or error}") from None
     if not os.access(path, os.W_OK | os.X_OK):
         raise BadInput(f"cannot write in the folder {path}: permission denied")

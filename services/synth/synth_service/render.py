@@ -99,7 +99,8 @@ def render_track(
     # Silence, and what is so near to it that its reciprocal overflows, stays as it is.
     gain = 1.0 / peak if peak > np.finfo(np.float64).tiny else 1.0
     gains = dict.fromkeys(STEMS, gain if profile == "matched" else 1.0) | {MIXTURE: gain}
-    with writing_folder(out) as folder:
+    # Where several need the track at once, the one who is first may have readers already.
+    with writing_folder(out, replace=(out / METADATA).exists()) as folder:
         clipped = rendering.write(folder, gains, checked.sample_rate, SUBTYPES[profile])
         result = RenderResult(
             title=checked.title,
