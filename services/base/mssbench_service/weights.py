@@ -14,8 +14,9 @@ Each service has a ``weights.toml``::
     size = 84141911                              # optional, bytes
     unpack = "4stems"                            # optional; a tar archive that becomes this folder
 
-Files lie in ``<weights folder>/<service>/``, where the weights folder is ``MSSBENCH_WEIGHTS_DIR`` or
-``~/.cache/mssbench/weights``. ``python -m mssbench_service.weights fetch path/to/weights.toml`` fills it.
+Files lie in ``<weights folder>/<service>/``, where the weights folder is ``MSSBENCH_WEIGHTS_DIR`` (or, of several
+as in ``PATH``, the first that has any of the service) or ``~/.cache/mssbench/weights``.
+``python -m mssbench_service.weights fetch path/to/weights.toml`` fills it.
 """
 
 from __future__ import annotations
@@ -135,10 +136,14 @@ def _check(weight: Weight) -> None:
 
 
 def weights_folder(service: str = "") -> Path:
-    """Where weights lie: ``MSSBENCH_WEIGHTS_DIR`` or a folder in the user's cache, and `service` below it."""
-    given = os.environ.get("MSSBENCH_WEIGHTS_DIR")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return (Path(given) if given else cache / "mssbench" / "weights") / service
+    """Where weights lie, or those of `service`: see the module's docstring."""
+    given = [
+        Path(folder) for folder in os.environ.get("MSSBENCH_WEIGHTS_DIR", "").split(os.pathsep) if folder
+    ]
+    if not given:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return cache / "mssbench" / "weights" / service
+    return next((folder / service for folder in given if (folder / service).is_dir()), given[0] / service)
 
 
 def sha256_of(path: Path) -> str:

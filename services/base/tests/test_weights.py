@@ -411,6 +411,12 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_where_weights_lie(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
     assert weights.weights_folder("demo") == tmp_path / "demo"
+    monkeypatch.setenv("MSSBENCH_WEIGHTS_DIR", f"{tmp_path / 'volume'}:{tmp_path / 'image'}")
+    assert weights.weights_folder("demo") == tmp_path / "volume" / "demo"
+    (tmp_path / "image" / "demo").mkdir(parents=True)
+    assert weights.weights_folder("demo") == tmp_path / "image" / "demo"
+    (tmp_path / "volume" / "demo").mkdir(parents=True)
+    assert weights.weights_folder("demo") == tmp_path / "volume" / "demo"
     monkeypatch.delenv("MSSBENCH_WEIGHTS_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
     assert weights.weights_folder() == Path("/cache/mssbench/weights")
