@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from mssbench_service.errors import BadInput
 
+from . import blas  # noqa: F401  # every metric imports this module, and relies on one BLAS thread
+
 FloatArray = npt.NDArray[np.floating[Any]]
 Float64 = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
