@@ -24,6 +24,7 @@ from mssbench_service.errors import (
     Busy,
     Interrupted,
     NotReady,
+    StepFailed,
     TimedOut,
     Unavailable,
     Unreachable,
@@ -46,7 +47,7 @@ from mssbench_service.wire import (
 )
 
 from .limits import Limits
-from .registry import Registry, Service, load_registry
+from .registry import Registry, Service, load_registry, url_variable
 
 T = TypeVar("T")
 
@@ -149,7 +150,9 @@ class InProcess:
         package = _import(service.module, service)
         info: dict[str, Any] = {"version": getattr(package, "__version__", "unknown")}
         if hasattr(package, "SEPARATORS"):
-            info["separators"] = [asdict(item) for item in describe(package.SEPARATORS)]
+            # Set up, as a service is before it says that it is ready: missing weights must show now.
+            loaded = {name: _separator(service.module, name) for name in package.SEPARATORS}
+            info["separators"] = [asdict(item) for item in describe(loaded)]
         return info
 
     def _separate(self, service: Service, request: SeparateRequest) -> SeparateResult:
@@ -175,14 +178,23 @@ def _import(module: str, service: Service) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise NotReady(f"the package {service.module} of {service.name} is not installed: {error}") from None
+        raise NotReady(
+            f"the package {service.module} of {service.name} is not installed here ({error}); use the composed "
+            f"system (docker compose up --build --detach --wait), or start the service in an environment of its "
+            f"own and say where it answers in {url_variable(service.name)}"
+        ) from None
 
 
 @functools.cache
 def _separator(module: str, name: str) -> Separator:
     """One instance per process, set up once."""
     separator: Separator = importlib.import_module(module).SEPARATORS[name]()
-    separator.setup()
+    try:
+        separator.setup()
+    except BenchError:
+        raise
+    except Exception as error:  # whatever a library raises where it cannot load something
+        raise StepFailed(f"setup of {name} failed: {type(error).__name__}: {error}") from error
     return separator
 
 
@@ -327,6 +339,24 @@ class OverHttp:
         raise from_problem({"status": response.status_code, **problem})
 
 
+class Mixed:
+    """In this process, but for the services whose URL was given."""
+
+    def __init__(self, here: Transport, elsewhere: Transport) -> None:
+        self._here, self._elsewhere = here, elsewhere
+
+    def call(
+        self, service: Service, step: str, request: Any, result: type[T], seconds: float | None = None
+    ) -> T:
+        return self._of(service).call(service, step, request, result, seconds)
+
+    def info(self, service: Service) -> dict[str, Any]:
+        return self._of(service).info(service)
+
+    def _of(self, service: Service) -> Transport:
+        return self._elsewhere if service.elsewhere else self._here
+
+
 def make_runtime(root: Path, transport: str | None = None, *, trusted: bool = True) -> Runtime:
     """The runtime over the data root `root`.
 
@@ -341,4 +371,4 @@ def make_runtime(root: Path, transport: str | None = None, *, trusted: bool = Tr
     if transport != "inprocess":
         raise BadInput(f"unknown transport {transport!r}; expected inprocess or http")
     data_root = DataRoot(root, trusted)
-    return Runtime(InProcess(data_root), registry, data_root)
+    return Runtime(Mixed(InProcess(data_root), OverHttp()), registry, data_root)

@@ -2,19 +2,21 @@
 
 A step reads and writes the run directory, asks the runtime for the work, and ends: it knows neither HTTP nor
 queues. All are safe to repeat: what is done already is not done again. A failure ends the cells it concerns
-with an ``error.json``; :class:`Unavailable` alone is passed on, for the scheduler to try again later.
+with an ``error.json``; :class:`Unavailable` alone is tried again, after growing pauses.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from mssbench_service.errors import BadOutput, BenchError, StepFailed, Unavailable
+from mssbench_service.errors import BadOutput, BenchError, StepFailed, StorageFull, TimedOut, Unavailable
 from mssbench_service.files import read_json
-from mssbench_service.separation import RECORD
+from mssbench_service.separation import RECORD, check_separation
 from mssbench_service.tracks import MIXTURE, STEMS
 from mssbench_service.wire import (
     EvaluateRequest,
@@ -25,6 +27,7 @@ from mssbench_service.wire import (
     parse,
 )
 
+from .limits import Limits
 from .runtime import Runtime
 from .store import Cell, RunRecord, RunStore
 
@@ -66,11 +69,14 @@ class Run:
         folder = self.record.track(title).folders["binaural"]
         return (self.runtime.root.resolve(folder) / METADATA).exists()
 
-    def next_task(self, cell: Cell) -> Task | None:
-        """What brings `cell` forward, going by what is on disk; None if it has ended."""
+    def next_task(self, cell: Cell, rendered: Callable[[str], bool] | None = None) -> Task | None:
+        """What brings `cell` forward, going by what is on disk; None if it has ended.
+
+        `rendered` (default: look) says whether a track is rendered, for whoever asks about many cells.
+        """
         if self.store.ended(cell):
             return None
-        if cell.condition == "binaural" and not self.rendered(cell.title):
+        if cell.condition == "binaural" and not (rendered or self.rendered)(cell.title):
             return Task("render", cell.title)
         step = "evaluate" if self.store.separated(cell) else "separate"
         return Task(step, cell.title, cell.condition, cell.separator)
@@ -78,25 +84,27 @@ class Run:
     def open_tasks(self) -> Iterator[Task]:
         """Everything that can be done now, each once."""
         seen = set()
+        rendered = functools.cache(self.rendered)
         for cell in self.record.cells():
-            task = self.next_task(cell)
+            task = self.next_task(cell, rendered)
             if task is not None and task not in seen:
                 seen.add(task)
                 yield task
 
     def unlocked_by(self, task: Task) -> list[Task]:
         """What can be done once `task` is done."""
-        followers = {self.next_task(cell): None for cell in self.cells_of(task)}
+        rendered = functools.cache(self.rendered)
+        followers = {self.next_task(cell, rendered): None for cell in self.cells_of(task)}
         return [follower for follower in followers if follower is not None and follower != task]
 
 
-def perform(run: Run, task: Task) -> None:
-    """Do `task`, unless it is done already.
+def perform(run: Run, task: Task, earlier: Sequence[str] = ()) -> None:
+    """Do `task`, unless it is done already. `earlier` tells of the tries before this one.
 
     Raises
     ------
     Unavailable
-        The service cannot do it now; nothing was recorded.
+        It cannot be done now; nothing was recorded.
     """
     try:
         match task.step:
@@ -111,16 +119,23 @@ def perform(run: Run, task: Task) -> None:
     except Unavailable:
         raise
     except BenchError as error:
-        record_failure(run, task, error)
+        record_failure(run, task, error, len(earlier) + 1, "\n".join(earlier))
     except Exception as error:  # a defect of ours or of a library: it must cost its own cells only
         log.exception("%s failed", task)
-        record_failure(run, task, StepFailed(f"{type(error).__name__}: {error}"))
+        trace = "\n".join([*earlier, traceback.format_exc()])
+        record_failure(run, task, StepFailed(f"{type(error).__name__}: {error}"), len(earlier) + 1, trace)
 
 
-def record_failure(run: Run, task: Task, error: BenchError) -> None:
-    """End the cells of `task` with `error`."""
+def record_failure(run: Run, task: Task, error: BenchError, tries: int = 1, trace: str = "") -> None:
+    """End the cells of `task` with `error`.
+
+    Raises
+    ------
+    StorageFull
+        There is no room to say so.
+    """
     for cell in run.cells_of(task):
-        run.store.save_error(cell, task.step, error.code, error.detail)
+        run.store.save_error(cell, task.step, error.code, error.detail, tries=tries, trace=trace)
 
 
 def _render(run: Run, title: str) -> None:
@@ -135,7 +150,8 @@ def _render(run: Run, title: str) -> None:
             angles=track.angles,
             profile=config.profile,
             resample_hrir=config.resample_hrir,
-        )
+        ),
+        track.seconds,
     )
     if not run.rendered(title):
         raise BadOutput(f"the rendering of {title!r} was reported done, but is not there")
@@ -152,20 +168,27 @@ def _mixture_gain(run: Run, cell: Cell) -> float:
 def _separate(run: Run, cell: Cell) -> None:
     if run.store.ended(cell) or run.store.separated(cell):
         return
-    folder = run.record.track(cell.title).folders[cell.condition]
-    separator = run.record.separator(cell.separator)
+    track, separator = run.record.track(cell.title), run.record.separator(cell.separator)
+    folder = track.folders[cell.condition]
+    mixture = f"{folder}/{MIXTURE}.wav"
     run.runtime.separate(
         separator.service,
         SeparateRequest(
-            mixture=f"{folder}/{MIXTURE}.wav",
+            mixture=mixture,
             out=run.runtime.root.reference(run.store.estimates(cell)),
             separator=cell.separator,
             references=folder if separator.needs_references else "",
             reference_gain=_mixture_gain(run, cell) if separator.needs_references else 1.0,
         ),
+        track.seconds,
     )
-    if not run.store.separated(cell):
-        raise BadOutput(f"{cell.separator} reported {cell.title!r} done, but the stems are not there")
+    try:
+        if not run.store.separated(cell):
+            raise BadOutput(f"{cell.separator} reported {cell.title!r} done, but the stems are not there")
+        check_separation(cell.separator, run.store.estimates(cell), run.runtime.root.resolve(mixture))
+    except BadOutput:
+        run.store.forget_estimates(cell)  # or no later try could mend it
+        raise
 
 
 def _evaluate(run: Run, cell: Cell) -> None:
@@ -183,7 +206,8 @@ def _evaluate(run: Run, cell: Cell) -> None:
             bsseval=config.bsseval,
             aggregate=config.aggregate,
             frames=run.runtime.root.reference(run.store.frames(cell)),
-        )
+        ),
+        track.seconds,
     )
     sources = [row.get("source") for row in evaluation.rows]
     if sources != list(STEMS):
@@ -203,21 +227,40 @@ def _evaluate(run: Run, cell: Cell) -> None:
     )
 
 
-PAUSES = (1.0, 5.0, 20.0, 60.0, 180.0)
-"""Seconds between tries of a step whose service is busy, starting or out of reach."""
-
-
 def perform_patiently(
-    run: Run, task: Task, pauses: Sequence[float] = PAUSES, sleep: Callable[[float], None] = time.sleep
+    run: Run,
+    task: Task,
+    pauses: Sequence[float] | None = None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """:func:`perform`, tried again after each pause while the service is unavailable; then the task fails."""
-    for pause in pauses:
+    """:func:`perform`, tried again after each pause while the service is unavailable; then the task fails.
+
+    Parameters
+    ----------
+    pauses : sequence of float, optional
+        Seconds, growing; default: those of :class:`Limits`. A service that names a later time is given it,
+        though no more than the longest pause.
+
+    Raises
+    ------
+    StorageFull
+        There is still no room, and nothing was recorded: no fault of the task's, so it stays to be done.
+    """
+    limits = Limits.from_environment()
+    pauses = limits.pauses if pauses is None else pauses
+    earlier: list[str] = []
+    timeouts = 0
+    for pause in (*pauses, None):
         try:
-            return perform(run, task)
+            return perform(run, task, earlier)
         except Unavailable as error:
-            log.warning("%s %s: %s; again in %g s", task.step, task.title, error.detail, pause)
+            timeouts += isinstance(error, TimedOut)
+            if isinstance(error, StorageFull) and pause is None:
+                raise
+            if pause is None or timeouts >= limits.timeouts:
+                record_failure(run, task, error, len(earlier) + 1, "\n".join(earlier))
+                return
+            pause = max(pause, min(error.retry_after, max(pauses)))
+            earlier.append(f"try {len(earlier) + 1}: {error.code}: {error.detail}; again in {pause:g} s")
+            log.warning("%s %s: %s", task.step, task.title, earlier[-1])
             sleep(pause)
-    try:
-        perform(run, task)
-    except Unavailable as error:
-        record_failure(run, task, error)

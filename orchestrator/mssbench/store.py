@@ -7,7 +7,9 @@
         run.json                            what was asked, what was found, versions: see `RunRecord`
         estimates/<condition>/<separator>/<title>/<stem>.wav, separation.json
         cells/<condition>/<separator>/<title>/result.json or error.json; frames.parquet
+        launched-by-api                     marker: the orchestrator service follows the run
         cancelled                           marker: nobody is to go on with the run until it is resumed
+        report-problem.txt                  why the tables or the report could not be written
         results.csv                         written when the run ends, and by `mssbench report`
         report/index.html
 
@@ -18,8 +20,12 @@ appear by renaming, so a process may be killed at any moment and what is there c
 from __future__ import annotations
 
 import contextlib
+import datetime
 import fcntl
+import functools
+import os
 import re
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -27,13 +33,19 @@ from pathlib import Path
 from typing import Any
 
 from mssbench_service.errors import BadInput, Conflict, NotFound
-from mssbench_service.files import make_folder, read_json, write_json
+from mssbench_service.files import make_folder, read_json, remove_folder, write_json
 from mssbench_service.separation import RECORD
 from mssbench_service.wire import HrirInfo, SeparatorInfo, parse
 
 from .config import RunConfig
 
 SCHEMA = 1
+
+LOG_CHARACTERS = 4000
+"""As much of a failure's log is kept in its ``error.json``."""
+
+DELETED = ".deleted-"
+"""How the names of run directories begin that are being removed."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +108,14 @@ class RunRecord:
         ]
 
     def track(self, title: str) -> TrackRecord:
-        for track in self.tracks:
-            if track.title == title:
-                return track
-        raise NotFound(f"run {self.id} has no track {title!r}")
+        try:
+            return self._tracks[title]
+        except KeyError:
+            raise NotFound(f"run {self.id} has no track {title!r}") from None
+
+    @functools.cached_property
+    def _tracks(self) -> dict[str, TrackRecord]:
+        return {track.title: track for track in self.tracks}
 
     def separator(self, name: str) -> SeparatorRecord:
         for separator in self.separators:
@@ -171,8 +187,26 @@ class RunStore:
         return self.cancel_marker.exists()
 
     @property
+    def launched(self) -> Path:
+        """Marker: the orchestrator service follows the run, also after a restart."""
+        return self.folder / "launched-by-api"
+
+    @property
+    def problem(self) -> Path:
+        """Why the run's tables or report could not be written."""
+        return self.folder / "report-problem.txt"
+
+    @property
     def lock(self) -> Path:
         return self.folder / ".lock"
+
+    @property
+    def taken_up(self) -> float:
+        """When somebody last took the run up (seconds, Unix); 0.0 if nobody ever did."""
+        try:
+            return self.lock.stat().st_mtime
+        except OSError:
+            return 0.0
 
     @property
     def held(self) -> bool:
@@ -215,16 +249,20 @@ class RunStore:
         return parse(RunRecord, raw)
 
     def separated(self, cell: Cell) -> bool:
-        return (self.estimates(cell) / RECORD).exists()
+        return os.path.exists(self._path("estimates", cell, RECORD))
 
     def ended(self, cell: Cell) -> bool:
         return self.succeeded(cell) or self.failed(cell)
 
     def succeeded(self, cell: Cell) -> bool:
-        return (self.cell_folder(cell) / "result.json").exists()
+        return os.path.exists(self._path("cells", cell, "result.json"))
 
     def failed(self, cell: Cell) -> bool:
-        return (self.cell_folder(cell) / "error.json").exists()
+        return os.path.exists(self._path("cells", cell, "error.json"))
+
+    def _path(self, kind: str, cell: Cell, name: str) -> str:
+        # As text: ten thousand cells are asked for at a time, and a Path costs more than the question.
+        return f"{self.folder}/{kind}/{cell.condition}/{cell.separator}/{cell.title}/{name}"
 
     def outcome(self, cell: Cell) -> dict[str, Any] | None:
         """The cell's result or error, or None while it has not ended."""
@@ -240,11 +278,29 @@ class RunStore:
         write_json(self.cell_folder(cell) / "result.json", asdict(cell) | result)
         (self.cell_folder(cell) / "error.json").unlink(missing_ok=True)
 
-    def save_error(self, cell: Cell, step: str, code: str, detail: str) -> None:
-        """End the cell with an error. A result that is there already stands."""
+    def save_error(
+        self, cell: Cell, step: str, code: str, detail: str, *, tries: int = 1, trace: str = ""
+    ) -> None:
+        """End the cell with an error. A result that is there already stands.
+
+        `trace` is what is known of how it came about, the end of which is kept: earlier tries, a traceback.
+        """
         if not self.succeeded(cell):
-            error = {"step": step, "code": code, "detail": detail}
+            error = {
+                "step": step,
+                "code": code,
+                "detail": detail,
+                "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                "tries": tries,
+                "host": socket.gethostname(),
+                "worker": os.environ.get("RQ_WORKER_ID", ""),
+                "log": trace[-LOG_CHARACTERS:],
+            }
             write_json(self.cell_folder(cell) / "error.json", asdict(cell) | error)
+
+    def forget_estimates(self, cell: Cell) -> None:
+        """Let the cell be separated again: whatever a separator left there cannot be used."""
+        remove_folder(self.estimates(cell))
 
     def forget_outcome(self, cell: Cell) -> None:
         """Let the cell be tried again from where its files allow: what was separated stays."""
@@ -270,4 +326,5 @@ class RunStore:
                     if not patience:
                         raise Conflict(f"run {self.id} is being run by another process") from None
                     time.sleep(0.02)  # somebody may have asked this very moment whether it is held
+            os.utime(self.lock)  # see `taken_up`
             yield

@@ -104,7 +104,9 @@ def test_every_step_gives_the_same_over_http_as_in_process(workspace: Path, over
 
 
 def test_what_is_offered_is_the_same_over_http_as_in_process(workspace: Path, over_http: Runtime) -> None:
-    assert over_http.availability() == in_process(workspace).availability()
+    root = DataRoot(workspace)
+    local = Runtime(InProcess(root), over_http.registry, root)
+    assert over_http.availability() == local.availability()
 
 
 @pytest.mark.parametrize(
@@ -191,6 +193,50 @@ def test_a_package_that_is_not_installed_is_unavailable_with_its_reason(tmp_path
     (found,) = runtime.availability()
     assert found.separators == []
     assert "no_such_package" in found.reason
+    assert "MSSBENCH_URL_ABSENT" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("setup", "says"),
+    [
+        (
+            "raise NotReady('/w/a.th is missing; get it with: mssbench weights fetch hollow')",
+            "/w/a.th is missing",
+        ),
+        ("raise OSError('no such device')", "setup of hollow failed: OSError: no such device"),
+    ],
+)
+def test_a_separator_that_cannot_be_set_up_is_unavailable_before_the_run_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setup: str, says: str
+) -> None:
+    package = f"hollow_{abs(hash(says))}"
+    (tmp_path / f"{package}.py").write_text(
+        "from mssbench_service.errors import NotReady\n"
+        "from mssbench_service.separation import Separator\n"
+        "class Hollow(Separator):\n"
+        f"    def setup(self): {setup}\n"
+        "    def separate(self, mixture, sample_rate): ...\n"
+        "SEPARATORS = {'hollow': Hollow}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = Registry({}, {"hollow": Service("hollow", package, "")})
+    (found,) = Runtime(InProcess(DataRoot(tmp_path)), registry, DataRoot(tmp_path)).availability()
+    assert found.separators == []
+    assert says in found.reason
+
+
+def test_a_service_whose_url_is_given_runs_there_and_the_others_here(
+    over_http: Runtime, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MSSBENCH_URL_ORACLE", over_http.registry.separators["oracle"].url)
+    runtime = make_runtime(workspace)
+    assert runtime.describe_hrir(HrirRequest("sphere")).name == "sphere"
+    track = next((workspace / "music/test").iterdir())
+    reference = track.relative_to(workspace).as_posix()
+    runtime.separate("oracle", SeparateRequest(f"{reference}/mixture.wav", "out", "oracle-mixture"))
+    assert (workspace / "out/vocals.wav").exists()
+    with pytest.raises(BadInput, match="outside the data root"):  # as a service says it
+        runtime.separate("oracle", SeparateRequest("/etc/hosts", "out2", "oracle-mixture"))
 
 
 def test_an_unknown_transport_and_a_broken_registration_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,8 @@ from mssbench.inline import run_inline
 from mssbench.launch import prepare, progress_of
 from mssbench.runtime import Runtime, make_runtime
 from mssbench.steps import Run, Task, perform, perform_patiently
-from mssbench.store import Workspace
-from mssbench_service.errors import BadInput, Busy, StepFailed, Unavailable
+from mssbench.store import LOG_CHARACTERS, Workspace
+from mssbench_service.errors import BadInput, Busy, StepFailed, StorageFull, TimedOut, Unavailable
 from mssbench_service.wire import EvaluateResult
 
 
@@ -21,16 +23,18 @@ class Faulty:
     def __init__(self, transport: object, faults: dict[str, list[Exception | object]]) -> None:
         self.transport, self.faults, self.calls = transport, faults, []
 
-    def call(self, service, step, request, result):
+    def call(self, service, step, request, result, seconds):
         self.calls.append(step)
         fault = self.faults.get(step, [])
         if fault:
             answer = fault.pop(0)
             if isinstance(answer, Exception):
                 raise answer
+            if callable(answer):
+                return answer()
             if answer is not None:
                 return answer
-        return self.transport.call(service, step, request, result)
+        return self.transport.call(service, step, request, result, seconds)
 
     def info(self, service):
         return self.transport.info(service)
@@ -80,12 +84,66 @@ def test_a_failed_step_ends_its_own_cell_alone(make_run, step) -> None:
 
 
 def test_an_error_that_nobody_foresaw_is_recorded_like_any_other(make_run) -> None:
-    run, _ = make_run(separate=[ZeroDivisionError("1/0")])
-    finish(run)
-    details = [
-        outcome["detail"] for outcome in map(run.store.outcome, run.record.cells()) if "detail" in outcome
-    ]
-    assert details == ["ZeroDivisionError: 1/0"]
+    run, _ = make_run(separate=[Busy("full"), ZeroDivisionError("1/0")])
+    task = next(task for task in run.open_tasks() if task.step == "separate")
+    perform_patiently(run, task, pauses=[1.0], sleep=lambda seconds: None)
+    error = run.store.outcome(task.cell)
+    assert (error["step"], error["code"], error["detail"], error["tries"]) == (
+        "separate",
+        "step-failed",
+        "ZeroDivisionError: 1/0",
+        2,
+    )
+    assert "try 1: busy: full" in error["log"]
+    assert "raise answer" in error["log"], "the traceback is not there"
+    assert error["host"]
+    assert datetime.datetime.fromisoformat(error["when"]).tzinfo
+
+
+def test_a_log_without_end_is_kept_in_bounds(make_run) -> None:
+    run, _ = make_run(separate=[RuntimeError("x" * 10**6)])
+    task = next(task for task in run.open_tasks() if task.step == "separate")
+    perform(run, task)
+    assert len(run.store.outcome(task.cell)["log"]) == LOG_CHARACTERS
+
+
+def test_a_service_that_gives_no_answer_in_time_is_asked_twice_and_no_more(make_run) -> None:
+    run, transport = make_run(separate=[TimedOut("nothing in 9 s")] * 6)
+    task = next(task for task in run.open_tasks() if task.step == "separate")
+    perform_patiently(run, task, sleep=lambda seconds: None)
+    error = run.store.outcome(task.cell)
+    assert (error["code"], error["tries"], transport.calls.count("separate")) == ("timed-out", 2, 2)
+
+
+def test_a_full_disk_is_waited_for_and_never_an_outcome(make_run) -> None:
+    run, _ = make_run(separate=[StorageFull("no room")] * 4)
+    task = next(task for task in run.open_tasks() if task.step == "separate")
+    with pytest.raises(StorageFull):
+        perform_patiently(run, task, pauses=(0.0, 0.0), sleep=lambda seconds: None)
+    assert not run.store.ended(task.cell)
+    perform_patiently(run, task, pauses=(0.0, 0.0), sleep=lambda seconds: None)
+    assert run.store.separated(task.cell)
+
+
+def test_estimates_that_break_their_promise_are_taken_away_so_that_a_retry_can_mend_them(make_run) -> None:
+    run, transport = make_run()
+    task = next(task for task in run.open_tasks() if task.step == "separate")
+    perform(run, task)
+    shutil.move(run.store.estimates(task.cell), run.store.folder / "bad")
+    (run.store.folder / "bad/drums.wav").write_bytes(b"RIFF")
+
+    def leave_bad_estimates() -> None:
+        shutil.copytree(run.store.folder / "bad", run.store.estimates(task.cell))
+
+    transport.faults["separate"] = [leave_bad_estimates]
+    perform(run, task)
+    error = run.store.outcome(task.cell)
+    assert (error["step"], error["code"]) == ("separate", "bad-output")
+    assert "drums" in error["detail"]
+    run.store.forget_outcome(task.cell)
+    perform(run, task)
+    assert run.store.separated(task.cell)
+    assert not run.store.ended(task.cell)
 
 
 def test_a_success_that_left_no_stems_is_a_failure(make_run) -> None:

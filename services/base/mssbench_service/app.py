@@ -15,32 +15,27 @@ import asyncio
 import contextlib
 import logging
 import os
-import re
-import secrets
-import tempfile
+import signal
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio.to_thread
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
-from starlette.exceptions import HTTPException
+from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .errors import BadInput, BenchError, Busy, NotReady, Starting, TooLarge, Unavailable
+from . import logs
+from .errors import BadInput, BenchError, Busy, NotReady, Starting, TooLarge
 from .files import DataRoot
-from .wire import validation_detail
+from .metrics import Metrics
+from .problems import UPLOADS, install_problem_documents, problem_response, problems
 
 log = logging.getLogger("mssbench")
 SETUP_AGAIN = 15.0
 """Seconds before a service that lacks something looks for it again."""
-
-UPLOADS = "separate-"
-"""How the names of folders with uploaded files begin, in the system's folder for temporary files."""
 
 T = TypeVar("T")
 
@@ -88,6 +83,7 @@ class Gate:
         self._concurrency = concurrency
         self._places = concurrency + queue
         self.in_flight = 0
+        self.running = 0
 
     async def run(self, work: Callable[[], T], *, wait: bool = True) -> T:
         """Result of `work`, called in a thread once it is its turn.
@@ -102,7 +98,11 @@ class Gate:
         self.in_flight += 1
         try:
             async with self._free:
-                return await anyio.to_thread.run_sync(work)
+                self.running += 1
+                try:
+                    return await anyio.to_thread.run_sync(work)
+                finally:
+                    self.running -= 1
         finally:
             self.in_flight -= 1
 
@@ -129,16 +129,20 @@ def create_app(
     settings: Settings,
     info: Callable[[], dict[str, Any]],
     setup: Callable[[], None] | None = None,
+    device: Callable[[], str] = lambda: "cpu",
 ) -> FastAPI:
-    """The application of the service `name`, with ``GET /health`` and ``GET /info``.
+    """The application of the service `name`, with ``GET /health``, ``GET /info`` and ``GET /metrics``.
 
     `setup` runs in a thread while the server already answers: ``/health`` is 503 until it returns, and says
     why if it raised. After an error that may pass (weights that can be fetched meanwhile) it is called again
-    every :data:`SETUP_AGAIN` seconds. ``app.state`` holds ``readiness``, ``gate`` and ``settings``.
+    every :data:`SETUP_AGAIN` seconds. ``app.state`` holds ``readiness``, ``gate``, ``settings``, ``metrics``
+    and ``stopping``, an event that is set when the process is told to end.
     """
+    logs.configure(name)
     readiness = Readiness()
     gate = Gate(settings.concurrency, settings.queue)
     stopping = threading.Event()
+    metrics = Metrics(name, version, gate, lambda: readiness.state == "ready", device)
 
     def prepare() -> None:
         readiness.error = attempt()
@@ -163,78 +167,76 @@ def create_app(
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         preparing = asyncio.create_task(anyio.to_thread.run_sync(prepare))
-        yield
-        stopping.set()
+        with _told_to_end(stopping):
+            yield
         await preparing
 
-    app = FastAPI(title=f"Binaural MSS Bench: {name}", version=version, lifespan=lifespan)
+    app = FastAPI(
+        title=f"Binaural MSS Bench: {name}",
+        version=version,
+        lifespan=lifespan,
+        responses=problems(422, 500, 503),
+    )
     app.state.readiness, app.state.gate, app.state.settings = readiness, gate, settings
-    _install_problem_documents(app, settings.data_root)
+    app.state.metrics, app.state.stopping = metrics, stopping
+    install_problem_documents(app, settings.data_root)
     # The last added is the outermost: a body that is too large is refused with its request id, too.
     app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
     app.add_middleware(RequestId)
 
-    @app.get("/health", summary="Ready or not (503)")
+    @app.get("/health", summary="Ready or not (503)", tags=["system"])
     async def health() -> dict[str, Any]:
+        """`status` is `ready`, or `busy` with jobs in flight."""
         readiness.require()
         return {"status": "busy" if gate.in_flight else "ready", "in_flight": gate.in_flight}
 
-    @app.get("/info", summary="What this service is and runs on")
+    @app.get("/info", summary="What this service is and runs on", tags=["system"])
     async def describe() -> dict[str, Any]:
+        """Its name and version; a separator's weights with their hashes, its device, its libraries."""
         return {"service": name, "version": version, **info()}
+
+    @app.get(
+        "/metrics",
+        summary="Metrics for Prometheus",
+        tags=["system"],
+        response_class=Response,
+        responses={200: {"description": "Text", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
+    def measure() -> Response:
+        """Jobs, their seconds by stage, requests, memory."""
+        content, media_type = metrics.page()
+        return Response(content, media_type=media_type)
 
     return app
 
 
-def _install_problem_documents(app: FastAPI, root: DataRoot) -> None:
-    # Messages name files by their full path, which is right on a terminal; a caller over HTTP sees them
-    # relative to the data root, and uploads by the name of their form field.
-    uploads = f"{re.escape(tempfile.gettempdir())}/{UPLOADS}[^/]+"
-    roots = "|".join(re.escape(str(path)) for path in (root.root.resolve(), root.root))
-    inside = re.compile(f"({roots}|{uploads})/")
-    itself = re.compile(rf"({roots})(?![^\s:;,'\")])")
+@contextlib.contextmanager
+def _told_to_end(stopping: threading.Event) -> Iterator[None]:
+    """Set `stopping` at the signal already: the server waits for open streams before the lifespan ends."""
+    before: dict[int, Any] = {}
 
-    def shown(detail: str) -> str:
-        return itself.sub("the data root", inside.sub("", detail))
+    def told(number: int, frame: Any) -> None:
+        stopping.set()
+        if callable(before[number]):
+            before[number](number, frame)
 
-    async def bench_error(request: Request, error: Exception) -> Response:
-        assert isinstance(error, BenchError)
-        if error.status >= 500 and not isinstance(error, Unavailable):
-            log.error("%s %s: %s", request.method, request.url.path, error.detail)
-        return problem_response(error, shown(error.detail))
-
-    async def invalid(_: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        return problem_response(BadInput(validation_detail(error.errors())))
-
-    async def http_error(_: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        problem = {"type": "about:blank", "title": str(error.detail), "status": error.status_code}
-        return JSONResponse(problem, error.status_code, error.headers, "application/problem+json")
-
-    async def unexpected(request: Request, error: Exception) -> Response:
-        request_id = getattr(request.state, "request_id", "")
-        log.error("%s %s failed (%s)", request.method, request.url.path, request_id, exc_info=error)
-        # The details stay in the log: they may name paths or hold data that are nobody's business.
-        response = problem_response(BenchError("an unexpected error; the service's log has the details"))
-        response.headers["X-Request-ID"] = request_id  # this answer is made outside of RequestId
-        return response
-
-    app.add_exception_handler(BenchError, bench_error)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(HTTPException, http_error)
-    app.add_exception_handler(Exception, unexpected)
-
-
-def problem_response(error: BenchError, detail: str | None = None) -> Response:
-    """RFC 9457 problem document of `error`, with ``Retry-After`` where a retry makes sense."""
-    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Unavailable) else None
-    problem = error.to_problem() | ({"detail": detail} if detail is not None else {})
-    return JSONResponse(problem, error.status, headers, "application/problem+json")
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            before[number] = signal.signal(number, told)
+    try:
+        yield
+    finally:
+        stopping.set()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class RequestId:
-    """Gives every request an id (the caller's, if it is a plain word) and returns it as ``X-Request-ID``."""
+    """Gives every request an id (the caller's, if it is a plain word) and returns it as ``X-Request-ID``.
+
+    Log lines say it, and so does whatever the request is about (:mod:`mssbench_service.logs`); the request is
+    counted here, too.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -243,16 +245,22 @@ class RequestId:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-        request_id = given if re.fullmatch(r"[\w.-]{1,64}", given, re.ASCII) else secrets.token_hex(8)
+        given = dict(scope["headers"])
+        subject = logs.from_headers(
+            given.get(b"x-request-id", b"").decode("latin-1"), given.get(b"baggage", b"").decode("latin-1")
+        )
+        request_id = subject["request_id"]
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
+                route = getattr(scope.get("route"), "path", "none")
+                scope["app"].state.metrics.request(scope["method"], route, message["status"])
             await send(message)
 
-        await self.app(scope, receive, send_with_id)
+        with logs.about(**subject):
+            await self.app(scope, receive, send_with_id)
 
 
 class BodyLimit:
@@ -292,9 +300,15 @@ async def in_turn(request: Request, work: Callable[[], T]) -> T:
     ``Prefer: wait=0`` (RFC 7240) asks for an answer now: a service that is at work says that it is busy, and
     the client looks for another replica.
     """
-    request.app.state.readiness.require()
     gate: Gate = request.app.state.gate
-    return await gate.run(work, wait=request.headers.get("prefer") != "wait=0")
+    metrics: Metrics = request.app.state.metrics
+    stage = request.url.path.rpartition("/")[2]
+    try:
+        request.app.state.readiness.require()
+        return await gate.run(metrics.timed(stage, work), wait=request.headers.get("prefer") != "wait=0")
+    except (Busy, NotReady):
+        metrics.refused(stage)
+        raise
 
 
-__all__ = ["Gate", "Settings", "create_app", "in_turn", "problem_response"]
+__all__ = ["UPLOADS", "Gate", "Settings", "create_app", "in_turn", "problem_response", "problems"]
