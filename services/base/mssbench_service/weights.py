@@ -22,47 +22,29 @@ as in ``PATH``, the first that has any of the service) or ``~/.cache/mssbench/we
 from __future__ import annotations
 
 import argparse
-import contextlib
-import hashlib
-import http.client
 import os
 import re
 import shutil
 import sys
 import tarfile
-import time
 import tomllib
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from .errors import BadInput, BenchError, NotFound, NotReady, Unreachable
+from .download import LARGEST, Progress, Remote, alone, download, mismatch
+from .download import sha256_of as sha256_of
+from .errors import BadInput, BenchError, NotFound, NotReady
 from .files import make_folder, read_json, write_json, writing_folder
-
-Progress = Callable[[str, int, "int | None"], None]
-"""Called with a file's name, the bytes there so far, and its size if that is known."""
 
 RECORD = ".unpacked.json"
 """In an unpacked folder: size and SHA-256 of every file in it, and of the archive."""
 
-LARGEST = 8 * 1024**3
-"""No file of weights, packed or unpacked, is larger; a server that keeps sending is cut off here."""
-
-_BLOCK = 1 << 20
-_PATIENCE = 5  # attempts in a row that bring nothing new
-
 
 @dataclass(frozen=True)
-class Weight:
+class Weight(Remote):
     """One pinned file. `sha256` may be a leading part of the digest, or empty if none is published."""
 
-    name: str
-    url: str
-    sha256: str = ""
-    size: int | None = None
     unpack: str = ""
 
     @property
@@ -146,12 +128,6 @@ def weights_folder(service: str = "") -> Path:
     return next((folder / service for folder in given if (folder / service).is_dir()), given[0] / service)
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 # --- what is there ----------------------------------------------------------------------------------------
 
 
@@ -190,17 +166,7 @@ def _problem(weight: Weight, folder: Path) -> str:
         return _unpacked_problem(weight, path)
     if not path.is_file():
         return "is missing"
-    return _mismatch(weight, path)
-
-
-def _mismatch(weight: Weight, path: Path) -> str:
-    size = path.stat().st_size
-    if weight.size is not None and size != weight.size:
-        return f"is damaged: it has {size} bytes; expected {weight.size}"
-    found = sha256_of(path) if weight.sha256 else ""
-    if not found.startswith(weight.sha256):
-        return f"is damaged: its SHA-256 is {found[: len(weight.sha256)]}; expected {weight.sha256}"
-    return ""
+    return mismatch(weight, path)
 
 
 def _unpacked_problem(weight: Weight, folder: Path) -> str:
@@ -263,110 +229,22 @@ def fetch(
     pins = load(weights_toml)
     folder = make_folder(dest / pins.service)
     kept = []
-    with _alone(folder):
+    with alone(folder):
         for weight in _selected(pins, models):
             if _problem(weight, folder):
-                _fetch_one(weight, folder, progress or (lambda *_: None), pause)
+                _fetch_one(weight, folder, progress, pause)
             kept.append(folder / weight.kept_as)
     return kept
 
 
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Let one process at a time fetch into `folder`; the others wait and then find the work done."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: two at once then get a wrong checksum, and one of them an error
-        yield
-        return
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _fetch_one(weight: Weight, folder: Path, progress: Progress, pause: float) -> None:
+def _fetch_one(weight: Weight, folder: Path, progress: Progress | None, pause: float) -> None:
     part = folder / f"{weight.name}.part"
-    if not weight.sha256:
-        # Nothing could tell whether the rest comes from the same version of the file.
-        part.unlink(missing_ok=True)
-    resumed = part.exists()
-    _download(weight, part, progress, pause)
-    problem = _mismatch(weight, part)
-    if problem and resumed:  # what an earlier call left may have been of another version: once more, afresh
-        part.unlink()
-        _download(weight, part, progress, pause)
-        problem = _mismatch(weight, part)
-    if problem:
-        part.unlink()
-        raise BadInput(f"{weight.name} from {weight.url} {problem}")
+    download(weight, part, progress=progress, pause=pause)
     if weight.unpack:
         _unpack(part, folder / weight.unpack)
         part.unlink()
     else:
         os.replace(part, folder / weight.name)
-
-
-def _download(weight: Weight, part: Path, progress: Progress, pause: float) -> None:
-    """Bring `part` to its full length, in as many requests as that takes."""
-    furthest, failures, validator = 0, 0, ""
-    while True:
-        reason = ""
-        try:
-            whole, validator = _request(weight, part, progress, validator)
-            if whole:
-                return
-            reason = "the connection was cut"
-        except urllib.error.HTTPError as error:
-            error.close()
-            if error.code == 416:  # what is there is longer than the file: it belongs to something else
-                part.unlink(missing_ok=True)
-            elif error.code != 429 and error.code < 500:
-                raise NotFound(f"{weight.url} answered {error.code} {error.reason}") from None
-            reason = f"{error.code} {error.reason}"
-        except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
-            reason = str(getattr(error, "reason", "") or error) or type(error).__name__
-        there = part.stat().st_size if part.exists() else 0
-        failures = 0 if there > furthest else failures + 1
-        furthest = max(furthest, there)
-        if failures >= _PATIENCE:
-            raise Unreachable(f"{weight.url} cannot be fetched: {reason} ({there} bytes are kept)")
-        time.sleep(pause * 2**failures)
-
-
-def _request(weight: Weight, part: Path, progress: Progress, validator: str) -> tuple[bool, str]:
-    """One request for what `part` lacks. Returns whether it is whole now, and the file's validator."""
-    start = part.stat().st_size if part.exists() else 0
-    headers = {"User-Agent": "mssbench", "Accept-Encoding": "identity"}
-    request = urllib.request.Request(weight.url, headers=headers)
-    if start:
-        request.add_header("Range", f"bytes={start}-")
-        if validator:
-            request.add_header("If-Range", validator)
-    with urllib.request.urlopen(request, timeout=60) as response:
-        if response.status != 206 or not _continues(response, start):
-            start = 0  # the server ignores ranges, or has another version by now: from the beginning
-        declared = response.headers.get("Content-Length", "")
-        total = start + int(declared) if declared.isdigit() else None
-        limit = weight.size if weight.size is not None else LARGEST
-        done = start
-        with part.open("r+b" if start else "wb") as file:
-            file.seek(start)
-            while block := response.read(_BLOCK):
-                done += len(block)
-                if done > limit:
-                    file.close()
-                    part.unlink()
-                    raise BadInput(f"{weight.url} sends more than the {limit} bytes expected")
-                file.write(block)
-                progress(weight.name, done, total or weight.size)
-        validator = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
-        # Only a strong validator may be sent back in If-Range.
-        return total is None or done >= total, "" if validator.startswith("W/") else validator
-
-
-def _continues(response: Any, start: int) -> bool:
-    given = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-    return given is not None and int(given[1]) == start
 
 
 def _unpack(archive: Path, folder: Path) -> None:
