@@ -20,6 +20,7 @@ References
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -152,6 +153,14 @@ def holm(p_values: npt.ArrayLike) -> FloatArray:
     steps = p[order] * np.arange(len(order), 0, -1)
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(steps)) if len(order) else steps
     return adjusted
+
+
+def fewest_tracks(tests: int, level: float = 1 - LEVEL) -> int:
+    """How many tracks a signed-rank test needs before it can be significant among `tests` under Holm.
+
+    With n tracks that all point one way, the two-sided p is 2^(1 − n); Holm multiplies the smallest by `tests`.
+    """
+    return 1 + math.ceil(math.log2(max(tests, 1) / level))
 
 
 def share_above(values: npt.ArrayLike, limit: float) -> Estimate:

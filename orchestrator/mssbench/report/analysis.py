@@ -35,9 +35,12 @@ class Score:
 
 @dataclass(frozen=True)
 class Difference:
-    """First minus second, on common tracks and all stems, with Holm's p over the family shown together."""
+    """First minus second, on common tracks and all stems, with Holm's p over the family shown together.
 
-    condition: str
+    Two separators are compared `within` a condition, two conditions `within` a separator.
+    """
+
+    within: str
     first: str
     second: str
     metric: Metric
@@ -75,13 +78,19 @@ class Check:
 
 @dataclass(frozen=True)
 class GainEffect:
-    """How much of the paper's SSR is the mixture's gain, for one separator under one condition."""
+    """How much of the paper's SSR is the mixture's gain, for one separator under one condition.
+
+    `ceiling` is the SSR that the gain alone leaves, `share` the part of the distortion's energy that the gain
+    explains: ``10^((paper − ceiling)/10)`` of each stem. It exceeds 1 where other changes offset the gain.
+    """
 
     condition: str
     separator: str
     ceiling: statistics.Estimate
     paper: statistics.Estimate
     corrected: statistics.Estimate
+    share: statistics.Estimate
+    counts: Counts
 
 
 @dataclass(frozen=True)
@@ -163,8 +172,8 @@ def _with_holm(
 ) -> list[Difference]:
     adjusted = statistics.holm([pair.test.p for pair in pairs])
     return [
-        Difference(condition, one, two, metric, pair, float(p))
-        for (condition, one, two, metric), pair, p in zip(found, pairs, adjusted, strict=True)
+        Difference(within, one, two, metric, pair, float(p))
+        for (within, one, two, metric), pair, p in zip(found, pairs, adjusted, strict=True)
     ]
 
 
@@ -224,16 +233,25 @@ def _check(
             other = np.array([gain is not None and gain != 1.0 for gain in gains], dtype=bool)
             if other.any():
                 cube[other] = np.nan
-                notes.append(f"{int(other.sum())} tracks left out: mixture gain is not 1")
+                notes.append(f"{_tracks(int(other.sum()))} left out: mixture gain is not 1")
+            # Its medians count silent frames as 0 dB: they are known only of stems that mostly sound.
+            silent = ~data.sounding[data.place(condition, probe.name)] & ~np.isnan(cube)
+            if silent.any():
+                cube[silent] = np.nan
+                notes.append(f"{int(silent.sum())} stems left out: silent in half of their frames or more")
         values = cube[~np.isnan(cube)]
     if values.size == 0:
-        notes.append("no value to check")
+        notes.append("no value to check" if column in data.values else "this run did not compute it")
         return Check(probe.name, condition, column, low, high, math.nan, math.nan, 0,
                      False if counts.failed else None, why, "; ".join(notes))  # fmt: skip
     smallest, largest = float(values.min()), float(values.max())
     inside = (low is None or smallest >= low - _ROUNDING) and (high is None or largest <= high + _ROUNDING)
     return Check(probe.name, condition, column, low, high, smallest, largest, int(values.size),
                  inside and not counts.failed, why, "; ".join(notes))  # fmt: skip
+
+
+def _tracks(number: int) -> str:
+    return f"{number} track{'s' if number != 1 else ''}"
 
 
 def gain_effects(data: RunData) -> list[GainEffect]:
@@ -265,6 +283,8 @@ def gain_effects(data: RunData) -> list[GainEffect]:
                 statistics.median(ceilings),
                 statistics.median(cube),
                 statistics.median(corrected),
+                statistics.median(10 ** ((cube - np.array(ceilings)[:, np.newaxis]) / 10)),
+                data.counts(BY_COLUMN["paper_SSR"], condition, separator.name),
             )
         )
     return found

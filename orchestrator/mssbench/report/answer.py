@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from ..statistics import Estimate
+from ..statistics import Estimate, fewest_tracks
 from ..store import SeparatorRecord
 from .analysis import Difference, ScoreTable
 from .data import ALL, RunData
@@ -45,62 +45,78 @@ def _subjects(data: RunData) -> tuple[list[SeparatorRecord], str]:
 def _size(
     scored: Sequence[SeparatorRecord], name: str, condition: str, cues: Sequence[Metric], table: ScoreTable
 ) -> str:
-    # The best is the one whose worst rank over the cues is best: no metric is traded for another.
-    def rank(one: SeparatorRecord, metric: Metric) -> int:
-        mine = table.get(condition, one.name, ALL, metric).estimate.value
-        return sum(
-            metric.is_worse(mine, table.get(condition, other.name, ALL, metric).estimate.value)
-            for other in scored
-        )
+    def estimate(one: SeparatorRecord, metric: Metric) -> Estimate:
+        return table.get(condition, one.name, ALL, metric).estimate
 
-    best = min(scored, key=lambda one: (max(rank(one, metric) for metric in cues), scored.index(one)))
-    estimates = [(metric, table.get(condition, best.name, ALL, metric).estimate) for metric in cues]
-    tracks = max(estimate.tracks for _, estimate in estimates)
+    tracks = max(estimate(one, metric).tracks for one in scored for metric in cues)
     where = f"On {condition} audio ({tracks} track{'s' if tracks != 1 else ''}, all stems)"
+    aside = "" if name == "model" else " (there is no model in this run)"
     if len(scored) == 1:
-        medians = " and ".join(f"{with_interval(metric, e)} in {metric.label}" for metric, e in estimates)
-        subject = f"{where}, the only {name}, {best.name}, has median errors of {medians}"
+        medians = " and ".join(f"{with_interval(m, estimate(scored[0], m))} in {m.label}" for m in cues)
+        return f"{where}, the only {name}, {scored[0].name}, has median errors of {medians}{aside}."
+    ranges = " and ".join(_range([estimate(one, m).value for one in scored], m) for m in cues)
+    best = [min(scored, key=lambda one, m=metric: _badness(m, estimate(one, m))) for metric in cues]
+    if len({one.name for one in best}) == 1:
+        smallest = f"{best[0].name} has the smallest, "
+        smallest += " and ".join(with_interval(m, estimate(best[0], m)) for m in cues)
     else:
-        ranges = " and ".join(_range(metric, condition, scored, table) for metric in cues)
-        medians = " and ".join(with_interval(metric, e) for metric, e in estimates)
-        subject = (
-            f"{where}, the median errors of {len(scored)} {name}s are {ranges}; "
-            f"{best.name} has the smallest, {medians}"
+        smallest = "the smallest are those of " + " and ".join(
+            f"{one.name} in {m.label} ({with_interval(m, estimate(one, m))})"
+            for one, m in zip(best, cues, strict=True)
         )
-    no_models = " (there is no model in this run)" if name != "model" else ""
-    return subject + no_models + "."
+    return f"{where}, the median errors of {len(scored)} {name}s are {ranges}; {smallest}{aside}."
 
 
-def _range(metric: Metric, condition: str, scored: Sequence[SeparatorRecord], table: ScoreTable) -> str:
-    values = [table.get(condition, one.name, ALL, metric).estimate.value for one in scored]
-    return f"{metric.format(min(values))} to {metric.format(max(values))} {metric.unit} in {metric.label}"
+def _badness(metric: Metric, estimate: Estimate) -> float:
+    return -estimate.value if metric.better == "higher" else estimate.value
+
+
+def _range(values: Sequence[float], metric: Metric) -> str:
+    low, high = metric.format(min(values)), metric.format(max(values))
+    span = low if low == high else f"{low} to {high}"
+    return f"{span}\u00a0{metric.unit} in {metric.label}"
 
 
 def _change(scored: Sequence[SeparatorRecord], data: RunData, shifts: Sequence[Difference]) -> str:
+    """SSR, and never without SRR: an estimate that separates nothing keeps its image."""
     names = {one.name for one in scored}
-    spatial = [
-        shift for shift in shifts
-        if shift.condition in names and shift.metric.role == "spatial" and shift.paired.difference.n
-    ]  # fmt: skip
-    if not spatial:
+    by_metric: dict[Metric, list[Difference]] = {}
+    for shift in shifts:
+        if shift.within in names and shift.metric.role in ("spatial", "residual") and shift.paired.test.n:
+            by_metric.setdefault(shift.metric, []).append(shift)
+    if not by_metric:
         return (
             f"The run has only the {data.conditions[0]} condition, so it does not say how that compares."
             if len(data.conditions) == 1
             else "No track was scored under both conditions, so the run does not say how stereo compares."
         )
-    metric = spatial[0].metric
-    lowest = min(spatial, key=lambda shift: shift.paired.difference.value)
-    highest = max(spatial, key=lambda shift: shift.paired.difference.value)
-    clear = sum(shift.p_holm < _ALPHA for shift in spatial)
-    change = f"{_signed(metric, lowest.paired.difference)} ({lowest.condition})"
-    if len(spatial) > 1:
-        change += f" to {_signed(metric, highest.paired.difference)} ({highest.condition})"
-    brackets = "; brackets are 95\u00a0% intervals" if "[" in change else ""
-    return (
-        f"From stereo to binaural, the same tracks’ {metric.label} changes by {change}, which the "
-        f"signed-rank tests tell from chance for {clear or 'none'} of {len(spatial)} (5\u00a0%, Holm over "
-        f"{len(shifts)} tests{brackets})."
+    changes = " and ".join(_span(metric, found) for metric, found in by_metric.items())
+    brackets = "; brackets are 95\u00a0% intervals" if "[" in changes else ""
+    return f"From stereo to binaural, the median change of the same tracks is {changes}, {_evidence(by_metric, len(shifts))}{brackets})."
+
+
+def _span(metric: Metric, shifts: Sequence[Difference]) -> str:
+    lowest = min(shifts, key=lambda shift: shift.paired.difference.value)
+    highest = max(shifts, key=lambda shift: shift.paired.difference.value)
+    text = _signed(metric, lowest.paired.difference)
+    if len(shifts) > 1:
+        text += f" ({lowest.within}) to {_signed(metric, highest.paired.difference)} ({highest.within})"
+    return f"{text} in {metric.label}"
+
+
+def _evidence(by_metric: Mapping[Metric, Sequence[Difference]], tests: int) -> str:
+    tracks = max(shift.paired.test.n for found in by_metric.values() for shift in found)
+    needed = fewest_tracks(tests, _ALPHA)
+    if tracks < needed:
+        return (
+            f"which {tracks} track{'s' if tracks != 1 else ''} cannot tell from chance (5\u00a0%, Holm over "
+            f"{tests} signed-rank tests: {needed} are needed at least"
+        )
+    clear = " and ".join(
+        f"{sum(shift.p_holm < _ALPHA for shift in found)} of {len(found)} in {metric.label}"
+        for metric, found in by_metric.items()
     )
+    return f"told from chance for {clear} (5\u00a0%, Holm over {tests} signed-rank tests"
 
 
 def _progress(data: RunData) -> str:

@@ -46,6 +46,11 @@ class Counts:
         return self.valid == self.expected
 
     @property
+    def scored(self) -> int:
+        """Rows that were scored, with or without the value in question."""
+        return self.valid + self.undefined
+
+    @property
     def text(self) -> str:
         """What is missing, in words; empty where nothing is."""
         parts = [(self.failed, "failed"), (self.undefined, "undefined"), (self.pending, "pending")]
@@ -62,6 +67,8 @@ class RunData:
         Per column of a metric; NaN where there is no value.
     status, reason : array, same shape
         Of each row.
+    sounding : array, same shape
+        Whether the stem sounds in more than half of its frames, so that medians over all frames mean it.
     outcomes : dict
         ``result.json`` or ``error.json`` of each cell that has ended.
     """
@@ -74,6 +81,7 @@ class RunData:
     values: dict[str, FloatArray]
     status: npt.NDArray[np.str_]
     reason: npt.NDArray[np.object_]
+    sounding: npt.NDArray[np.bool_]
     outcomes: dict[Cell, dict[str, Any]] = field(repr=False)
 
     @property
@@ -109,12 +117,12 @@ class RunData:
     def cube(self, metric: Metric | str, condition: str, separator: str, stem: str = ALL) -> FloatArray:
         """Values of one group, shape (tracks, stems); (tracks, 1) for one stem."""
         column = metric if isinstance(metric, str) else metric.column
-        group: FloatArray = self.values[column][self._index(condition, separator)]
+        group: FloatArray = self.values[column][self.place(condition, separator)]
         return group if stem == ALL else group[:, [STEMS.index(stem)]]
 
     def counts(self, metric: Metric | None, condition: str, separator: str, stem: str = ALL) -> Counts:
         """Where the rows of one group ended; without a metric, by their status alone."""
-        status = self.status[self._index(condition, separator)]
+        status = self.status[self.place(condition, separator)]
         if stem != ALL:
             status = status[:, [STEMS.index(stem)]]
         failed, pending = int(np.sum(status == "failed")), int(np.sum(status == "pending"))
@@ -132,6 +140,32 @@ class RunData:
     def azimuth(self, title: str, stem: str) -> float | None:
         return self.record.track(title).angles.get(stem)
 
+    def devices(self, separator: str) -> list[str]:
+        """Where the separator ran."""
+        found = {str(outcome.get("device") or "") for outcome in self._outcomes(separator)}
+        return sorted(found - {""})
+
+    def details(self, separator: str) -> list[dict[str, Any]]:
+        """What the separator said of itself: one entry, or several where it changed during the run."""
+        found: list[dict[str, Any]] = []
+        for outcome in self._outcomes(separator):
+            said = outcome.get("details")
+            if isinstance(said, dict) and said and said not in found:
+                found.append(said)
+        return found
+
+    def weights(self, separator: str) -> dict[str, str]:
+        """SHA-256 of the separator's weights, by file name."""
+        return {
+            str(weight.get("file", "")): str(weight.get("sha256", ""))
+            for said in self.details(separator)
+            for weight in said.get("weights") or ()
+            if isinstance(weight, dict)
+        }
+
+    def _outcomes(self, separator: str) -> Iterator[dict[str, Any]]:
+        return (outcome for cell, outcome in self.outcomes.items() if cell.separator == separator)
+
     def mixture_gain(self, cell: Cell) -> float | None:
         """Gain of the mixture over its stored references; None where the cell has no result."""
         gain = self.outcomes.get(cell, {}).get("mixture_gain")
@@ -140,7 +174,8 @@ class RunData:
     def cells(self) -> Iterator[Cell]:
         return iter(self.record.cells())
 
-    def _index(self, condition: str, separator: str) -> tuple[int, int]:
+    def place(self, condition: str, separator: str) -> tuple[int, int]:
+        """Index of one group in the arrays."""
         names = [one.name for one in self.separators]
         return self.conditions.index(condition), names.index(separator)
 
@@ -171,6 +206,7 @@ def load(run_dir: Path) -> RunData:
     values = {metric.column: np.full(shape, np.nan) for metric in metrics}
     status = np.full(shape, "pending", dtype="U9")
     reason = np.full(shape, "", dtype=object)
+    sounding = np.full(shape, True)
     axes = (
         {name: i for i, name in enumerate(record.config.conditions)},
         {one.name: i for i, one in enumerate(separators)},
@@ -189,19 +225,22 @@ def load(run_dir: Path) -> RunData:
         seen.add(place)
         status[place] = row["status"] if row["status"] in STATUSES else "failed"
         reason[place] = str(row.get("reason") or "")
+        frames = number(row.get("valid_frames")), number(row.get("total_frames"))
+        sounding[place] = not 2 * frames[0] <= frames[1]  # NaN, not counted: taken to sound
         if status[place] in ("ok", "undefined"):
             for metric in metrics:
-                values[metric.column][place] = _number(row.get(metric.column))
+                values[metric.column][place] = number(row.get(metric.column))
     outcomes = {cell: found for cell in record.cells() if (found := store.outcome(cell)) is not None}
     # A column that no scored row has is not a metric of this run.
     metrics = [metric for metric in metrics if not np.isnan(values[metric.column]).all()]
-    return RunData(store, record, rows, metrics, separators, values, status, reason, outcomes)
+    return RunData(store, record, rows, metrics, separators, values, status, reason, sounding, outcomes)
 
 
-def _number(value: object) -> float:
+def number(value: object) -> float:
+    """A value of a row, or NaN where it is none: missing, not a number, infinite."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return math.nan
     return float(value)
 
 
-__all__ = ["ALL", "METRICS", "STEMS", "Counts", "RunData", "kind", "load"]
+__all__ = ["ALL", "METRICS", "STEMS", "Counts", "RunData", "kind", "load", "number"]

@@ -64,7 +64,7 @@ def draw_medians(axes: Axes, data: RunData, table: ScoreTable, metric: Metric, s
                 cube = data.cube(metric, condition, separator.name, source)
                 tracks = cube[~np.isnan(cube)]
                 seen += list(tracks)
-                _segments(axes, tracks, tracks, y - 0.12, y + 0.12, MARKS[condition].colour, 0.7)
+                _segments(axes, tracks, tracks, y - 0.14, y + 0.14, MARKS[condition].colour, 0.7)
             axes.plot([estimate.low, estimate.high], [y, y], color=MARKS[condition].colour, linewidth=1.7,
                       zorder=3, solid_capstyle="butt")  # fmt: skip
             _dot(axes, estimate.value, y, condition)
@@ -109,35 +109,32 @@ def draw_scatter(axes: Axes, data: RunData, x: Metric, y: Metric, separator: str
 
 
 def draw_polar(
-    axes: PolarAxes, azimuths: FloatArray, values: FloatArray, limit: float, frontal: bool
+    axes: PolarAxes, metric: Metric, azimuths: FloatArray, values: FloatArray, limit: float, frontal: bool
 ) -> None:
-    """Error against the true azimuth: points, and an arc at the median of each sector of 30°."""
+    """Error against the true azimuth: points, and a sector of 30° filled up to its median."""
     axes.set_theta_zero_location("N")  # front is up; counter-clockwise, so that left is left
     axes.set_ylim(0, limit)
     signed = (azimuths + 180) % 360 - 180
     mark, beyond = MARKS["binaural"], values > limit
-    axes.plot(np.radians(signed[~beyond]), values[~beyond], mark.marker, color=mark.colour, markersize=2.6,
-              alpha=0.5, markeredgewidth=0, zorder=2, clip_on=False)  # fmt: skip
+    axes.plot(np.radians(signed[~beyond]), values[~beyond], mark.marker, color=mark.colour, markersize=2.8,
+              alpha=0.6, markeredgewidth=0, zorder=3, clip_on=False)  # fmt: skip
     axes.plot(np.radians(signed[beyond]), np.full(int(beyond.sum()), limit), mark.marker, color=mark.colour,
-              markersize=2.6, fillstyle="none", markeredgewidth=0.7, zorder=2, clip_on=False)  # fmt: skip
+              markersize=3.4, fillstyle="none", markeredgewidth=0.7, zorder=3, clip_on=False)  # fmt: skip
     for sector in range(-180, 180, 30):
         inside = (azimuths - sector + 15) % 360 < 30
         if inside.any():
-            arc = np.radians(np.linspace(sector - 13, sector + 13, 15))
+            arc = np.radians(np.linspace(sector - 14, sector + 14, 15))
             arc = arc[np.abs(arc) <= np.pi / 2] if frontal else arc
-            axes.plot(
-                arc,
-                np.full(len(arc), min(limit, np.median(values[inside]))),
-                color=svg.INK,
-                linewidth=1.4,
-                zorder=3,
-            )
+            height = np.full(len(arc), min(limit, float(np.median(values[inside]))))
+            axes.fill_between(arc, 0, height, color=svg.MUTED, alpha=0.22, linewidth=0, zorder=1)
+            axes.plot(arc, height, color=svg.INK, linewidth=1.4, zorder=2)
     places = range(-90, 91, 30) if frontal else range(0, 360, 30)
     axes.set_xticks(np.radians(list(places)), [f"{d % 360}°" if d % 90 == 0 else "" for d in places])
     # After the ticks, which would widen or narrow the view to themselves.
     axes.set_thetamin(-90 if frontal else 0)
     axes.set_thetamax(90 if frontal else 360)
-    axes.yaxis.set_major_locator(MaxNLocator(3, prune="lower"))
+    axes.yaxis.set_major_locator(MaxNLocator(3, prune="both"))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} {metric.unit}".replace(" °", "°"))
     if not frontal:
         axes.set_rlabel_position(165)
     axes.tick_params(axis="x", pad=1)
@@ -302,7 +299,8 @@ def against_azimuth(data: RunData, metric: Metric) -> list[Panel]:
     if pooled.size == 0:
         return []
     # A few separators far off (the mixture itself, for one) would squeeze all others into the centre.
-    limit = 1.05 * float(np.quantile(pooled, 0.9)) or float(pooled.max()) or 1.0
+    spans = [float(np.quantile(values, 0.95)) for _, _, values in found if values.size]
+    limit = 1.1 * float(np.median(spans)) or float(pooled.max()) or 1.0
     frontal = bool(np.all(np.cos(np.radians(angles[~np.isnan(angles)])) > -1e-6))
     return [
         _panel(
@@ -310,7 +308,9 @@ def against_azimuth(data: RunData, metric: Metric) -> list[Panel]:
             f"{metric.label} of {name} against the true azimuth of the stem; front is up, left is left; "
             f"outermost circle {metric.format(limit)} {metric.unit}",
             1.44 if frontal else 2.6,
-            lambda axes, a=azimuths, v=values: draw_polar(cast(PolarAxes, axes), a, v, limit, frontal),
+            lambda axes, a=azimuths, v=values: draw_polar(
+                cast(PolarAxes, axes), metric, a, v, limit, frontal
+            ),
             # Matplotlib centres a half disc in the square of the whole one, which here overhangs the figure.
             place=(0.29, -0.41, 2.32, 2.2) if frontal else (0.35, 0.2, 2.2, 2.2),
             projection="polar",

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from ..statistics import Estimate
+from ..statistics import Estimate, fewest_tracks
+from ..store import SeparatorRecord
 from . import figures, published
 from .analysis import SOURCES, Analysis, ScoreTable, Share, gains
 from .answer import QUESTION
 from .data import RunData, kind
+from .data import number as value_of
 from .figures import SOURCE_NAMES, Panel
 from .listen import Listening
 from .metrics import DASH, ITD_LIMIT_US, Metric
@@ -73,7 +75,9 @@ def context(
     data: RunData, analysis: Analysis, listening: Listening | None, files: Sequence[tuple[str, Sequence[str]]]
 ) -> dict[str, Any]:
     table = analysis.table
-    others = [metric for metric in data.metrics if metric not in data.headline]
+    pairs = published.beside(data, table)
+    probes = {one.name for one in data.probes}
+    compared = [one for one in data.separators if one.name not in probes]
     return {
         "data": data,
         "record": data.record,
@@ -84,17 +88,23 @@ def context(
         "answer": analysis.answer,
         "totals": data.totals(),
         "headline": data.headline,
-        "others": others,
         "conditions_shown": [c for c in figures.MARKS if c in data.conditions],
         "overview": figures.overview(data, table) if data.compared else [],
-        "tables": [_results(data, table, condition, data.headline) for condition in data.conditions],
-        "other_tables": [_results(data, table, condition, others) for condition in data.conditions]
-        if others
-        else [],
+        "tables": [
+            _results(data, table, condition, data.headline, compared)
+            for condition in reversed(data.conditions)
+            if compared
+        ],
+        "other_tables": [
+            (heading, _results(data, table, condition, metrics, separators))
+            for heading, metrics, separators in _other_tables(data, compared)
+            for condition in reversed(data.conditions)
+        ],
         "by_stem": _by_stem(data, table),
         "pairs": figures.stereo_binaural(data) if data.compared else [],
         "condition_differences": analysis.conditions,
         "shares": _shares(data, analysis.shares),
+        "fewest_tracks": fewest_tracks,
         "itd_limit": ITD_LIMIT_US,
         "itd_label": next((metric.label for metric in data.headline if metric.role == "itd"), ""),
         "models": analysis.models,
@@ -102,7 +112,8 @@ def context(
         "scatter": figures.spatial_residual(data),
         "rows_json": _rows_json(data),
         "listening": listening,
-        "published": published.beside(data, table),
+        "published": _published(pairs),
+        "own_models": list(dict.fromkeys(pair.separator for pair in pairs if pair.separator)),
         "published_metrics": published.metrics(),
         "citation": published.CITATION,
         "published_tracks": published.TRACKS,
@@ -117,6 +128,7 @@ def context(
             "open": sum(check.passed is None for check in analysis.checks),
         },
         "speeds": analysis.speeds,
+        "separators": [_separator(data, one) for one in data.record.separators],
         "failures": _failures(data),
         "notes": _notes(data),
         "files": files,
@@ -139,10 +151,29 @@ def _cell(metric: Metric, value: float | None, reason: str = "not in this run") 
     return metric.format(value)
 
 
-def _results(data: RunData, table: ScoreTable, condition: str, metrics: Sequence[Metric]) -> dict[str, Any]:
+def _other_tables(
+    data: RunData, compared: Sequence[SeparatorRecord]
+) -> list[tuple[str, list[Metric], Sequence[SeparatorRecord]]]:
+    """Tables below the first ones: heading, columns and separators; none without a row or a column."""
+    rest = [metric for metric in data.metrics if metric not in data.headline]
+    tables = [
+        ("the paper’s metrics", [m for m in rest if m.profile == "paper"], compared),
+        ("further metrics", [m for m in rest if m.profile != "paper"], compared),
+        ("probes", data.headline, data.probes),
+    ]
+    return [one for one in tables if one[1] and one[2]]
+
+
+def _results(
+    data: RunData,
+    table: ScoreTable,
+    condition: str,
+    metrics: Sequence[Metric],
+    separators: Sequence[SeparatorRecord],
+) -> dict[str, Any]:
     """One table in the paper's shape."""
     groups = []
-    for separator in data.separators:
+    for separator in separators:
         rows = []
         for source in SOURCES:
             counts = data.counts(None, condition, separator.name, source)
@@ -153,12 +184,11 @@ def _results(data: RunData, table: ScoreTable, condition: str, metrics: Sequence
                     text: str | Markup = dash(_why_empty(metric, condition, score.counts.text))
                     cells.append({"value": text, "interval": "", "n": ""})
                     continue
-                # The row says how many stems there are; a metric says so where it rests on fewer.
-                scored = counts.expected - counts.failed - counts.pending
+                # The row says how many stems were scored; a metric says so where it rests on fewer.
                 cells.append({
                     "value": metric.format(score.estimate.value),
                     "interval": _interval(metric, score.estimate),
-                    "n": f"n = {score.estimate.n}" if score.estimate.n != scored else "",
+                    "n": f"n = {score.estimate.n}" if score.estimate.n != counts.scored else "",
                 })  # fmt: skip
             rows.append(
                 {"source": SOURCE_NAMES[source], "cells": cells, "counts": counts, "all": source == "all"}
@@ -205,6 +235,15 @@ def _shares(data: RunData, shares: Sequence[Share]) -> list[dict[str, Any]]:
     ]
 
 
+def _published(pairs: Sequence[published.Pairing]) -> list[tuple[str, str, str, list[published.Pairing]]]:
+    """Condition, model, the run's separator and a line per source; models that the run has come first."""
+    groups: dict[tuple[str, str, str], list[published.Pairing]] = {}
+    for pair in pairs:
+        groups.setdefault((pair.published.condition, pair.published.model, pair.separator), []).append(pair)
+    ordered = sorted(groups.items(), key=lambda item: not item[0][2])
+    return [(*key, found) for key, found in ordered]
+
+
 def _gain_range(data: RunData) -> dict[str, tuple[float, float]]:
     ranges = {}
     for condition in data.conditions:
@@ -237,6 +276,33 @@ def _failures(data: RunData) -> list[dict[str, Any]]:
     return sorted(found, key=lambda f: (order[f["status"]], f["separator"] in probes))
 
 
+def _separator(data: RunData, one: SeparatorRecord) -> dict[str, Any]:
+    """What is known of a separator: where it ran, its weights, and what else it said of itself."""
+    said = data.details(one.name)
+    return {
+        "record": one,
+        "kind": KINDS[kind(one)],
+        "devices": data.devices(one.name),
+        "weights": data.weights(one.name),
+        "details": [line for each in said for line in _lines(each)],
+        "changed": len(said) > 1,
+    }
+
+
+def _lines(details: Mapping[str, Any]) -> list[str]:
+    """``torch 2.5, numpy 2.1`` and the like; weights are shown by themselves."""
+    lines = []
+    for key, value in details.items():
+        if key == "weights":
+            continue
+        if isinstance(value, Mapping):
+            value = ", ".join(f"{name} {item}" for name, item in value.items())
+        elif isinstance(value, list):
+            value = ", ".join(str(item) for item in value)
+        lines.append(f"{key.replace('_', ' ')}: {value}")
+    return lines
+
+
 def _notes(data: RunData) -> list[tuple[str, int]]:
     """What services said they changed, with the number of cells that said it."""
     counted: dict[str, int] = {}
@@ -253,16 +319,16 @@ def _rows_json(data: RunData) -> Markup:
     rows = []
     for row in data.rows:
         scored = row["status"] in ("ok", "undefined")
-        values = [row.get(metric.column) if scored else None for metric in metrics]
+        values = [value_of(row.get(metric.column)) if scored else math.nan for metric in metrics]
         rows.append([
             row["condition"], row["separator"], row["title"], row["source"],
             data.azimuth(row["title"], row["source"]) if row["condition"] == "binaural" else None,
-            *[None if v is None else round(float(v), 4) for v in values],
+            *[None if math.isnan(v) else round(v, 4) for v in values],
             row["status"], str(row.get("reason") or ""),
         ])  # fmt: skip
     table = {
         "metrics": [
-            {"label": m.title, "decimals": m.decimals, "better": m.better, "column": m.column}
+            {"label": m.label, "unit": m.unit, "decimals": m.decimals, "better": m.better, "column": m.column}
             for m in metrics
         ],
         "kinds": kinds,

@@ -1,16 +1,19 @@
 """Published figures, beside the run's own.
 
 ``published/*.csv`` hold medians that others reported, as figures with a citation; nothing is computed from
-them but a difference. ``published/models.csv`` says which separator of this bench is which published model.
+them but a difference. ``published/models.csv`` says which separator of this bench is which published model, and with which weights: a
+separator that says it loaded others is not the published one.
 """
 
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 
+from ..statistics import Estimate
 from .analysis import ScoreTable
 from .data import ALL, RunData
 from .metrics import METRICS, Metric, paper_columns
@@ -46,11 +49,21 @@ class Pairing:
 
     published: Published
     separator: str
-    own: dict[str, float]
-    n: int
+    estimates: dict[str, Estimate]
+
+    @property
+    def n(self) -> int:
+        """Tracks behind the run's medians."""
+        return max((estimate.tracks for estimate in self.estimates.values()), default=0)
+
+    def own(self, metric: Metric) -> float:
+        """The run's median, NaN where it has none."""
+        estimate = self.estimates.get(metric.column)
+        return estimate.value if estimate else math.nan
 
     def difference(self, metric: Metric) -> float:
-        return self.own.get(metric.column, float("nan")) - self.published.values[metric.column]
+        """The run's median minus the published one."""
+        return self.own(metric) - self.published.values[metric.column]
 
 
 def lines() -> list[Published]:
@@ -63,9 +76,27 @@ def lines() -> list[Published]:
     return found
 
 
-def separators() -> dict[str, list[str]]:
+@dataclass(frozen=True)
+class Names:
+    """What a published model may be called here, and the weights that make it the published one."""
+
+    separators: list[str]
+    weights: str
+
+
+def separators() -> dict[str, Names]:
     """Published model → names that this bench may have for it."""
-    return {row["model"]: row["separators"].split(";") for row in _read("models.csv")}
+    return {row["model"]: Names(row["separators"].split(";"), row["weights"]) for row in _read("models.csv")}
+
+
+def _own(data: RunData, names: Names) -> str:
+    """The run's separator that is the published model; empty where it has none."""
+    there = {one.name for one in data.separators}
+    for name in names.separators:
+        loaded = {str(said["model"]) for said in data.details(name) if "model" in said}
+        if name in there and loaded <= {names.weights}:
+            return name
+    return ""
 
 
 def metrics() -> list[Metric]:
@@ -75,21 +106,17 @@ def metrics() -> list[Metric]:
 
 def beside(data: RunData, table: ScoreTable) -> list[Pairing]:
     """Each published line of the run's conditions with the run's medians; those that it lacks stay."""
-    there = {one.name for one in data.separators}
-    names = separators()
+    own_names = {model: _own(data, names) for model, names in separators().items()}
     paired = []
     for line in lines():
         if line.condition not in data.conditions:
             continue
-        own = next((name for name in names.get(line.model, []) if name in there), "")
-        values: dict[str, float] = {}
-        n = 0
-        if own:
-            for metric in paper_columns(data.metrics):
-                estimate = table.get(line.condition, own, line.source, metric).estimate
-                values[metric.column] = estimate.value
-                n = max(n, estimate.tracks)
-        paired.append(Pairing(line, own, values, n))
+        own = own_names.get(line.model, "")
+        estimates = {
+            metric.column: table.get(line.condition, own, line.source, metric).estimate
+            for metric in (paper_columns(data.metrics) if own else [])
+        }
+        paired.append(Pairing(line, own, estimates))
     return paired
 
 

@@ -302,7 +302,7 @@ def _estimate(estimate: Estimate) -> EstimateSummary:
 def _difference(d: Difference) -> DifferenceSummary:
     test = d.paired.test
     return DifferenceSummary(
-        d.first, d.second, d.condition, d.metric.column, _estimate(d.paired.difference),
+        d.first, d.second, d.within, d.metric.column, _estimate(d.paired.difference),
         _number(test.p), _number(d.p_holm), _number(test.effect), test.zeros,
     )  # fmt: skip
 

@@ -196,7 +196,7 @@ def test_answer_is_made_from_the_numbers(page: Page, data: RunData) -> None:
     assert f"{best:.1f}" in first
     assert "model-" in first
     assert "identity" not in first + second  # probes are no answer
-    shift = next(d for d in found.conditions if (d.condition, d.metric.role) == ("model-0", "spatial"))
+    shift = next(d for d in found.conditions if (d.within, d.metric.role) == ("model-0", "spatial"))
     assert f"{shift.paired.difference.value:.2f}".replace("-", "−") in second
     assert f"{shift.paired.difference.low:.2f}".replace("-", "−") in second
     for sentence in found.answer:
@@ -326,12 +326,18 @@ def test_gain_is_explained_where_there_is_one(unfinished: Path, unfinished_page:
     assert {effect.condition for effect in effects} == {"binaural"}
     assert effects[0].ceiling.value == pytest.approx(9.5424, abs=1e-4)
     assert effects[0].paper.value <= 9.54
+    assert effects[0].share.value <= 1.0
+    perfect = next(effect for effect in effects if effect.separator == "identity")
+    assert perfect.share.value == pytest.approx(1.0, abs=1e-3)  # 9.54 dB: the gain and nothing else
     assert "between 1.333 and 1.333 (binaural)" in unfinished_page.text
     assert analyse(data).gains == []
 
 
 def test_published_figures_stay_when_the_run_lacks_the_model(page: Page) -> None:
-    assert page.text.count("published only") == len(published.lines())
+    lines = published.lines()
+    assert page.text.count("published only") == len({(line.condition, line.model) for line in lines})
+    for line in lines:
+        assert published.metrics()[0].format(line.values["paper_SSR"]) in page.text
     assert "arXiv 2507.00155" in page.text
 
 
@@ -372,7 +378,7 @@ def test_comparisons_cover_every_pair_and_are_corrected_together(data: RunData) 
         raw = [d.paired.test.p for d in family]
         assert all(d.p_holm >= d.paired.test.p for d in family)
         assert min(d.p_holm for d in family) == pytest.approx(min(1, min(raw) * len(raw)))
-    lost = next(d for d in found.conditions if d.condition == "model-1")
+    lost = next(d for d in found.conditions if d.within == "model-1")
     assert lost.paired.test.n == 5  # the failed track is no common track
 
 

@@ -11,8 +11,8 @@
   const more = document.getElementById("more");
   const first = 5, status = first + data.metrics.length, reason = status + 1;
   const columns = [
-    { label: "Condition", at: 0 }, { label: "Separator", at: 1 }, { label: "Track", at: 2 }, { label: "Stem", at: 3 },
-    { label: "Azimuth (°)", at: 4, decimals: 0 },
+    { label: "Track", at: 2 }, { label: "Stem", at: 3 }, { label: "Condition", at: 0 }, { label: "Separator", at: 1 },
+    { label: "Azimuth", unit: "°", at: 4, decimals: 0 },
     ...data.metrics.map((metric, i) => ({ ...metric, at: first + i })),
     { label: "Status", at: status },
   ];
@@ -69,6 +69,10 @@
       span.setAttribute("aria-label", `no value: ${why}`);
       span.textContent = "\u2013";
       td.append(span);
+    } else if (column.at === 2) {
+      const title = document.createElement("bdi");
+      title.textContent = value;
+      td.append(title);
     } else if (typeof value === "number") td.textContent = format(value, column.decimals);
     else td.textContent = column.at === status && row[reason] ? `${value}: ${row[reason]}` : value;
     return td;
@@ -82,6 +86,12 @@
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = column.label;
+    if (column.unit) {
+      const unit = document.createElement("span");
+      unit.className = "quiet";
+      unit.textContent = ` (${column.unit})`;
+      button.append(unit);
+    }
     button.addEventListener("click", () => {
       sort = { at: column.at, descending: sort.at === column.at ? !sort.descending : false, worst: false };
       draw();
@@ -110,6 +120,17 @@
   form.hidden = false;
   draw();
 })();
+
+// What is closed is neither found by searching nor printed.
+const all = document.getElementById("open-all");
+if (all) {
+  all.hidden = false;
+  all.addEventListener("click", () => {
+    const open = all.textContent === "Open all";
+    for (const one of document.querySelectorAll("details")) one.open = open;
+    all.textContent = open ? "Close all" : "Open all";
+  });
+}
 
 // A player: three recordings of the same seconds. All play, one is heard; so switching needs no waiting.
 for (const player of document.querySelectorAll("[data-player]")) {
