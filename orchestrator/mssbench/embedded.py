@@ -21,6 +21,9 @@ from mssbench_service.errors import NotReady, Unavailable
 
 from .queues import connect, queue_names
 
+STOP_SECONDS = 2.0
+"""How long workers go on with their jobs when this process is to end; what they do not finish is begun again."""
+
 
 @contextlib.contextmanager
 def embedded_redis() -> Iterator[str]:
@@ -64,17 +67,17 @@ class Workers:
         self._environment = os.environ | {
             "MSSBENCH_REDIS_URL": url,
             "MSSBENCH_DATA_ROOT": str(root),
+            "MSSBENCH_STOP_SECONDS": str(STOP_SECONDS),
             # One thread each: the workers themselves are what uses the cores.
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
         }
-        self._stack = contextlib.ExitStack()
         self._queues = [name for name, count in counts.items() for _ in range(count)]
         self._processes = [self._start(name) for name in self._queues]
 
     def _start(self, queue: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "mssbench", "worker", queue]
-        return self._stack.enter_context(_child(command, env=self._environment))
+        return _start(command, env=self._environment)
 
     def keep_alive(self) -> None:
         """Start a new worker for each that has ended."""
@@ -83,7 +86,8 @@ class Workers:
                 self._processes[index] = self._start(self._queues[index])
 
     def stop(self) -> None:
-        self._stack.close()
+        """Tell all to stop, and wait: they finish their jobs or hand them back."""
+        _end(*self._processes)
 
 
 @contextlib.contextmanager
@@ -101,13 +105,24 @@ def embedded_workers(url: str, root: Path, queues: Iterable[str] | None = None) 
 @contextlib.contextmanager
 def _child(command: list[str], **options: object) -> Iterator[subprocess.Popen[bytes]]:
     """A process that ends with this block, and (on Linux) with this process even if that is killed."""
-    process = subprocess.Popen(command, preexec_fn=_end_with_parent, **options)  # type: ignore[call-overload]
+    process = _start(command, **options)
     try:
         yield process
     finally:
+        _end(process)
+
+
+def _start(command: list[str], **options: object) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, preexec_fn=_end_with_parent, **options)  # type: ignore[call-overload,no-any-return]
+
+
+def _end(*processes: subprocess.Popen[bytes]) -> None:
+    for process in processes:
         process.terminate()
+    deadline = time.monotonic() + STOP_SECONDS + 3
+    for process in processes:
         try:
-            process.wait(timeout=5)
+            process.wait(timeout=max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -116,6 +131,11 @@ def _child(command: list[str], **options: object) -> Iterator[subprocess.Popen[b
 def _end_with_parent() -> None:
     # A session of its own keeps Ctrl-C in the terminal away from the children: the parent ends them in order.
     os.setsid()
+    die_with_parent()
+
+
+def die_with_parent() -> None:
+    """From now on, this process is killed when its parent ends, however that ends (on Linux)."""
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

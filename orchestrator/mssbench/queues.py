@@ -10,35 +10,35 @@ killed launcher alike.
 from __future__ import annotations
 
 import contextlib
-import datetime
+import functools
 import hashlib
-import importlib
 import logging
 import os
-import socket
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mssbench_service.errors import BadInput, StepFailed, Unreachable
+from mssbench_service.errors import BadInput, StepFailed, StorageFull, Unreachable
 from redis import Redis
 from redis.exceptions import RedisError
-from rq import Queue, Worker, get_current_job
+from rq import Queue, get_current_job
 from rq.exceptions import DuplicateJobError
 from rq.job import Job, JobStatus
-from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
+from .limits import Limits
 from .registry import load_registry
-from .runtime import make_runtime
+from .runtime import Runtime, make_runtime
 from .steps import Run, Task, perform_patiently, record_failure
-from .store import Workspace
+from .store import RunRecord, RunStore, Workspace
 
 log = logging.getLogger("mssbench")
 
 MAX_DEATHS = 3
 """A task whose worker died so often is given up: it is likely the task that kills them."""
 
-_FAILURE_TTL = 7 * 24 * 3600
+_FAILURE_TTL = 7 * 24 * 3600  # a week to look at what killed a worker; the outcome is in the run directory
 _RESULT_TTL = 0  # the result is in the run directory; nothing is kept in Redis
 
 
@@ -58,6 +58,11 @@ def connect(url: str) -> Redis:
     except (RedisError, OSError) as error:
         raise Unreachable(f"Redis at {url} does not answer: {error}") from None
     return connection
+
+
+def open_queue(name: str, connection: Redis) -> Queue:
+    # JSON, not pickle: whoever can write to Redis cannot thereby run code in a worker.
+    return Queue(name, connection=connection, serializer=JSONSerializer)
 
 
 def queue_names() -> list[str]:
@@ -88,14 +93,13 @@ def enqueue(run: Run, task: Task, connection: Redis, deaths: int = 0) -> None:
     if run.store.cancelled:
         return
     seconds = run.record.track(task.title).seconds
-    queue = Queue(queue_of(run, task), connection=connection, serializer=JSONSerializer)
     arguments: dict[str, Any] = {"run_id": run.store.id, "task": vars(task)}
     # A worker and the launcher may see the same gap at once.
     with contextlib.suppress(DuplicateJobError):
-        queue.enqueue_call(
+        open_queue(queue_of(run, task), connection).enqueue_call(
             work,
             kwargs=arguments,
-            timeout=int(3600 + 60 * seconds),  # retries of a busy service included
+            timeout=int(Limits.from_environment().of_job(seconds)),
             result_ttl=_RESULT_TTL,
             failure_ttl=_FAILURE_TTL,
             description=f"{task.step} {task.condition} {task.separator} {task.title}",
@@ -107,17 +111,43 @@ def enqueue(run: Run, task: Task, connection: Redis, deaths: int = 0) -> None:
 
 def work(run_id: str, task: dict[str, str]) -> None:
     """The job: do one step, then queue what it unlocked."""
-    root = Path(os.environ.get("MSSBENCH_DATA_ROOT") or Path.cwd())
-    store = Workspace(root).run(run_id)
-    if store.cancelled:  # its open cells stay as they are
+    run = load_run(run_id)
+    if run is None or run.store.cancelled:  # its open cells stay as they are
         return
-    run = Run(store, store.load(), make_runtime(root))
     todo = Task(**task)
-    perform_patiently(run, todo)
+    try:
+        perform_patiently(run, todo)
+    except StorageFull as error:
+        # Not done and not failed: `reconcile` finds it open, and queues it again for when there is room.
+        log.warning("%s is put off: %s", todo, error.detail)
+        return
     job = get_current_job()
     assert job is not None
-    for follower in run.unlocked_by(todo):
-        enqueue(run, follower, job.connection)
+    with contextlib.suppress(RedisError):  # what cannot be queued now, `reconcile` queues
+        for follower in run.unlocked_by(todo):
+            enqueue(run, follower, job.connection)
+
+
+def load_run(run_id: str) -> Run | None:
+    """The run as it is on disk, or None where it was removed. Its record is kept for the next time."""
+    root = Path(os.environ.get("MSSBENCH_DATA_ROOT") or Path.cwd())
+    store = Workspace(root).run(run_id)
+    try:
+        state = store.record_path.stat()
+    except FileNotFoundError:
+        return None
+    return Run(store, _record(store, state.st_mtime_ns, state.st_size), _runtime(root))
+
+
+@functools.lru_cache(maxsize=2)
+def _record(store: RunStore, mtime: int, size: int) -> RunRecord:
+    # Time and size are part of the key alone: a record that has changed on disk is read again.
+    return store.load()
+
+
+@functools.lru_cache(maxsize=1)
+def _runtime(root: Path) -> Runtime:
+    return make_runtime(root)
 
 
 def reconcile(run: Run, connection: Redis) -> int:
@@ -125,25 +155,64 @@ def reconcile(run: Run, connection: Redis) -> int:
 
     A task whose worker was killed is queued again, up to :data:`MAX_DEATHS` times.
     """
-    tasks = list(run.open_tasks())
-    for name in queue_names():
-        # Jobs of workers that stopped sending heartbeats are moved to the failed ones here.
-        StartedJobRegistry(queue=Queue(name, connection=connection, serializer=JSONSerializer)).cleanup()
-    ids = [job_id(run.store.id, task) for task in tasks]
-    for task, job in zip(tasks, Job.fetch_many(ids, connection, serializer=JSONSerializer), strict=True):
-        # As it was fetched: a job that is done meanwhile is no longer there to be asked.
-        status = job.get_status(refresh=False) if job is not None else None
-        if status in (JobStatus.QUEUED, JobStatus.STARTED, JobStatus.DEFERRED, JobStatus.SCHEDULED):
-            continue
-        deaths = 0
-        if job is not None:
-            deaths = int(job.meta.get("deaths", 0)) + (status == JobStatus.FAILED)
-            job.delete()
-        if deaths >= MAX_DEATHS:
-            record_failure(run, task, StepFailed(f"the worker died {deaths} times while doing this"))
-        else:
-            enqueue(run, task, connection, deaths)
+    tasks = {job_id(run.store.id, task): task for task in run.open_tasks()}
+    missing = tasks.keys() - _known(connection)
+    if not missing:
+        return len(tasks)
+    jobs = zip(missing, Job.fetch_many(missing, connection, serializer=JSONSerializer), strict=True)
+    lost = dict(jobs)
+    if any(job is not None and job.get_status(refresh=False) != JobStatus.FAILED for job in lost.values()):
+        # It was queued after the look at the queues, most likely: so look again.
+        known = _known(connection)
+        lost = {name: job for name, job in lost.items() if name not in known}
+    for name, task in tasks.items():  # in the order of the run
+        if name in lost:
+            _put_back(run, task, lost[name], connection)
     return len(tasks)
+
+
+def _put_back(run: Run, task: Task, job: Job | None, connection: Redis) -> None:
+    deaths, trace = 0, ""
+    if job is not None:
+        deaths = int(job.meta.get("deaths", 0)) + (job.get_status(refresh=False) == JobStatus.FAILED)
+        if deaths >= MAX_DEATHS and (last := job.latest_result()) is not None:
+            trace = last.exc_string or ""
+        job.delete()
+    if deaths < MAX_DEATHS:
+        enqueue(run, task, connection, deaths)
+        return
+    with contextlib.suppress(StorageFull):  # next time
+        error = StepFailed(f"the worker died {deaths} times while doing this")
+        record_failure(run, task, error, deaths, trace)
+
+
+def _known(connection: Redis) -> set[str]:
+    """Ids of the jobs that wait in a queue, are being handed over, or are being done.
+
+    Read in the order in which a job goes through these, so that none is missed on its way.
+    """
+    known: set[str] = set()
+    for name in queue_names():
+        queue = open_queue(name, connection)
+        known.update(queue.job_ids)
+        known.update(_being_handed_over(queue))
+        # Asked for its jobs, the registry moves those without a heartbeat to the failed ones.
+        known.update(queue.started_job_registry.get_job_ids())
+    return known
+
+
+def _being_handed_over(queue: Queue) -> Iterator[str]:
+    """Jobs that a worker took and has not begun; those it died over are not among them, after a while."""
+    patience = Limits.from_environment().silence_seconds
+    for name in queue.intermediate_queue.get_job_ids():
+        key = f"mssbench:handed-over:{name}"
+        now = time.time()
+        queue.connection.set(key, now, nx=True, ex=max(2, round(4 * patience)))
+        if now - float(queue.connection.get(key) or now) < patience:
+            yield name
+        else:
+            queue.intermediate_queue.remove(name)
+            queue.connection.delete(key)
 
 
 def withdraw(run: Run, connection: Redis) -> int:
@@ -163,46 +232,3 @@ def _jobs_in(run: Run, connection: Redis, *statuses: JobStatus) -> list[Job]:
     ids = [job_id(run.store.id, task) for task in run.open_tasks()]
     jobs = Job.fetch_many(ids, connection, serializer=JSONSerializer)
     return [job for job in jobs if job is not None and job.get_status(refresh=False) in statuses]
-
-
-def serve_queue(name: str, connection: Redis) -> None:
-    """Be a worker on the queue `name` until told to stop; a running job is finished first (SIGTERM).
-
-    Raises
-    ------
-    BadInput
-        There is no such queue.
-    """
-    if name not in queue_names():
-        raise BadInput(f"unknown queue {name!r}; expected one of {', '.join(queue_names())}")
-    _preload(name)
-    queue = Queue(name, connection=connection, serializer=JSONSerializer)
-    Worker([queue], connection=connection, serializer=JSONSerializer, job_monitoring_interval=10).work(
-        logging_level="WARNING"
-    )
-
-
-def worker_is_alive(connection: Redis) -> bool:
-    """Whether a worker of this very machine (container) sent a heartbeat lately."""
-    now = datetime.datetime.now(datetime.UTC)
-    for worker in Worker.all(connection=connection, serializer=JSONSerializer):
-        beat = worker.last_heartbeat
-        if worker.hostname == socket.gethostname() and beat is not None:
-            aware = beat if beat.tzinfo else beat.replace(tzinfo=datetime.UTC)
-            if (now - aware).total_seconds() < worker.worker_ttl + 60:
-                return True
-    return False
-
-
-def _preload(queue: str) -> None:
-    """Import what the jobs of `queue` need before the worker forks, or every job would pay for it."""
-    if (os.environ.get("MSSBENCH_TRANSPORT") or "inprocess") != "inprocess":
-        return
-    registry = load_registry()
-    services = {"render": registry.tools["synth"], "evaluate": registry.tools["evaluator"]}
-    services |= {f"separate-{name}": service for name, service in registry.separators.items()}
-    for module in (services[queue].module, f"{services[queue].module}.steps"):
-        try:
-            importlib.import_module(module)
-        except ImportError:
-            continue  # reported as unavailable where the run is planned

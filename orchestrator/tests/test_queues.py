@@ -15,20 +15,21 @@ import pytest
 from mssbench.config import RunConfig
 from mssbench.embedded import embedded_redis
 from mssbench.launch import prepare, progress_of
+from mssbench.limits import Limits
 from mssbench.queues import (
     MAX_DEATHS,
     connect,
     enqueue,
     job_id,
-    queue_names,
     queue_of,
+    queues_of,
     reconcile,
-    serve_queue,
-    worker_is_alive,
+    work,
 )
 from mssbench.runtime import make_runtime
 from mssbench.steps import Run, Task, perform
 from mssbench.store import Workspace
+from mssbench.workers import serve_queue, worker_is_alive
 from mssbench_service.errors import BadInput, Unreachable
 from redis import Redis
 from rq import Queue
@@ -71,7 +72,7 @@ def test_nothing_is_queued_twice(run: Run, connection: Redis) -> None:
         reconcile(run, connection)
     task = next(iter(run.open_tasks()))
     enqueue(run, task, connection)
-    names = [job for name in queue_names() for job in queued(connection, name)]
+    names = [job for name in queues_of(run) for job in queued(connection, name)]
     assert len(names) == len(set(names)) == 6
 
 
@@ -110,7 +111,7 @@ def test_jobs_are_json_and_hold_no_audio(run: Run, connection: Redis) -> None:
     job = Job.fetch(queued(connection, "separate-oracle")[0], connection, serializer=JSONSerializer)
     assert set(job.kwargs) == {"run_id", "task"}
     assert len(job.to_dict()["data"]) < 2000
-    assert job.timeout > 3600
+    assert job.timeout > Limits().of_step(2.0)
 
 
 def test_a_task_that_keeps_killing_its_worker_is_given_up_and_recorded(run: Run, connection: Redis) -> None:
@@ -118,12 +119,42 @@ def test_a_task_that_keeps_killing_its_worker_is_given_up_and_recorded(run: Run,
     for _ in range(MAX_DEATHS):
         reconcile(run, connection)
         job = Job.fetch(job_id("mine", task), connection, serializer=JSONSerializer)
+        Queue(job.origin, connection=connection, serializer=JSONSerializer).remove(job)
         job.set_status(JobStatus.FAILED)
     reconcile(run, connection)
     outcome = run.store.outcome(task.cell)
     assert outcome is not None
     assert "the worker died 3 times" in outcome["detail"]
     assert task not in set(run.open_tasks())
+
+
+def test_a_job_that_redis_knows_of_and_no_queue_has_is_queued_again(run: Run, connection: Redis) -> None:
+    reconcile(run, connection)
+    taken = connection.lpop("rq:queue:render")
+    assert taken.decode() not in queued(connection, "render")
+    reconcile(run, connection)
+    assert taken.decode() in queued(connection, "render")
+
+
+def test_a_job_whose_worker_died_as_it_took_it_is_queued_again(
+    run: Run, connection: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RQ itself would look after a minute, and only where another worker of the queue is left."""
+    monkeypatch.setenv("MSSBENCH_SILENCE_SECONDS", "0.2")
+    reconcile(run, connection)
+    taken = connection.lmove("rq:queue:render", "rq:queue:render:intermediate").decode()
+    reconcile(run, connection)
+    assert taken not in queued(connection, "render"), "a living worker is given time to begin"
+    time.sleep(0.3)
+    reconcile(run, connection)
+    assert taken in queued(connection, "render")
+    assert len(queued(connection, "render")) == 2
+
+
+def test_a_job_of_a_run_that_was_removed_does_nothing(run: Run) -> None:
+    task = next(run.open_tasks())
+    run.store.record_path.unlink()
+    work("mine", vars(task))
 
 
 def start_worker(queue: str, url: str, root: Path) -> subprocess.Popen[bytes]:
@@ -136,7 +167,7 @@ def start_worker(queue: str, url: str, root: Path) -> subprocess.Popen[bytes]:
 def test_workers_carry_every_cell_to_its_end_by_themselves(run: Run, url: str, connection: Redis) -> None:
     """Each job queues what it unlocked: nobody has to look after the run while nothing goes wrong."""
     reconcile(run, connection)
-    workers = [start_worker(name, url, run.runtime.root.root) for name in queue_names()]
+    workers = [start_worker(name, url, run.runtime.root.root) for name in queues_of(run)]
     deadline = time.monotonic() + 600
     while not progress_of(run).complete and time.monotonic() < deadline:
         time.sleep(0.2)

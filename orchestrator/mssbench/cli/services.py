@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 from mssbench_service.errors import BadInput, NotReady
 
-from ..queues import connect, queue_names, serve_queue, worker_is_alive
+from ..queues import connect, queue_names
+from ..workers import serve_queue, worker_is_alive
 from .shared import cli
 
 
