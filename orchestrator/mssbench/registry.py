@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,16 @@ from mssbench_service.errors import BadInput
 
 @dataclass(frozen=True)
 class Service:
-    """One registered service: its name, its Python package and where it answers over HTTP."""
+    """One registered service: its name, its Python package and where it answers over HTTP.
+
+    `elsewhere` is set where its URL was given by ``MSSBENCH_URL_<NAME>``: then it runs there, even if the other
+    services run in this process.
+    """
 
     name: str
     module: str
     url: str
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,9 +49,14 @@ def load_registry(path: Path | None = None) -> Registry:
         raise BadInput(f"{path} is not a list of services: {type(error).__name__}: {error}") from None
 
 
+def url_variable(name: str) -> str:
+    """The environment variable that says where the service `name` answers."""
+    return f"MSSBENCH_URL_{re.sub(r'[^A-Z0-9]', '_', name.upper())}"
+
+
 def _services(table: dict[str, dict[str, str]]) -> dict[str, Service]:
     services = {}
     for name, entry in table.items():
-        url = os.environ.get(f"MSSBENCH_URL_{name.upper()}") or entry["url"]
-        services[name] = Service(name, entry["module"], url.rstrip("/"))
+        given = os.environ.get(url_variable(name), "")
+        services[name] = Service(name, entry["module"], (given or entry["url"]).rstrip("/"), bool(given))
     return services
