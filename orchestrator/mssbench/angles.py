@@ -6,7 +6,6 @@ Azimuths in degrees counter-clockwise: 0 = front, 90 = left ear, 270 = right ear
 from __future__ import annotations
 
 import hashlib
-import math
 import unicodedata
 from pathlib import Path
 
@@ -18,6 +17,8 @@ from mssbench_service.tracks import STEMS
 CHOICES = (*range(0, 91, 10), *range(270, 360, 10))
 """The frontal half plane in steps of 10°, from which angles are drawn."""
 
+_LARGEST_ANGLE = 3600.0  # degrees
+
 Angles = dict[str, float]
 
 
@@ -25,7 +26,14 @@ def draw_angles(title: str, seed: int) -> Angles:
     """Four different azimuths out of :data:`CHOICES`.
 
     Depends on nothing but `title` and `seed`: a subset of the tracks gets the angles of the whole set.
+
+    Raises
+    ------
+    BadInput
+        `seed` is negative.
     """
+    if seed < 0:
+        raise BadInput(f"the seed {seed} is negative; expected 0 or more")
     of_title = int.from_bytes(hashlib.sha256(_normal(title).encode()).digest()[:8], "big")
     drawn = np.random.default_rng([seed, of_title]).choice(CHOICES, size=len(STEMS), replace=False)
     return {stem: float(angle) for stem, angle in zip(STEMS, drawn, strict=True)}
@@ -45,7 +53,12 @@ def read_angle_table(path: Path, split: str, titles: list[str]) -> dict[str, Ang
     of_split = table.get(split) if isinstance(table, dict) else None
     if not isinstance(of_split, dict):
         raise BadInput(f"{path} has no {split!r} table; expected {{{split!r}: {{title: {{stem: azimuth}}}}}}")
-    by_title = {_normal(title): angles for title, angles in of_split.items()}
+    by_title: dict[str, object] = {}
+    for title, angles in of_split.items():
+        if by_title.setdefault(_normal(title), angles) != angles:
+            raise BadInput(
+                f"{path} has two entries for the {split} track {title!r} that differ in their angles"
+            )
     found = {}
     for title in titles:
         entry = by_title.get(_normal(title))
@@ -56,9 +69,10 @@ def read_angle_table(path: Path, split: str, titles: list[str]) -> dict[str, Ang
 
 
 def _angle(path: Path, title: str, stem: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise BadInput(f"{path} gives {value!r} as angle of {stem} in {title!r}; expected degrees")
-    return float(value) % 360.0
+    # By size, too: whoever gives many turns has mistaken the unit, and no float holds an integer of 400 digits.
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST_ANGLE:
+        return float(value) % 360.0
+    raise BadInput(f"{path} gives {value!r:.40} as angle of {stem} in {title!r}; expected degrees")
 
 
 def _normal(title: str) -> str:

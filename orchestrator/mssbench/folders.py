@@ -11,10 +11,10 @@ from typing import Any
 
 from mssbench_service.errors import BadInput
 from mssbench_service.files import make_folder, read_json
-from mssbench_service.tracks import STEMS
+from mssbench_service.tracks import STEMS, Track
 from mssbench_service.wire import EvaluateRequest, HrirRequest, RenderRequest, parse
 
-from .plan import check_angles, checked_tracks, choose_angles
+from .plan import check_angles, check_rates, checked_tracks, choose_angles
 from .runtime import Runtime
 from .steps import METADATA
 
@@ -46,19 +46,23 @@ def synthesise(
         Found before anything is rendered: the dataset, HRIR set, angles or output folder cannot be used.
     """
     tracks = checked_tracks(dataset, split)
-    info = runtime.describe_hrir(HrirRequest(hrir))
+    info = runtime.describe_hrir(HrirRequest(hrir, tracks[0].sample_rate))
+    check_rates(info, tracks, resample=resample_hrir)
     placed = choose_angles(split, angles, seed, tracks, runtime)
     check_angles(info, placed)
     make_folder(out / split)
     for number, track in enumerate(tracks, start=1):
         target = out / split / track.title
-        expected = {
+        resampled = info.sample_rate != track.sample_rate
+        expected: dict[str, object] = {
             "angles": placed[track.title],
             "profile": profile,
             "hrir_sha256": info.sha256,
-            "samples": track.samples + info.taps - 1,
+            "hrir_resampled_from": info.sample_rate if resampled else None,
         }
-        if not _holds(target / METADATA, expected):
+        if not resampled:
+            expected["samples"] = track.samples + info.taps - 1
+        if _changed(track, target / METADATA) or not _holds(target / METADATA, expected):
             runtime.render(
                 RenderRequest(
                     track=runtime.root.reference(track.folder),
@@ -73,11 +77,19 @@ def synthesise(
     return len(tracks)
 
 
+def _changed(track: Track, rendering: Path) -> bool:
+    """Whether a stem was written after the rendering."""
+    if not rendering.exists():
+        return True
+    written = rendering.stat().st_mtime_ns
+    return any((track.folder / f"{stem}.wav").stat().st_mtime_ns > written for stem in STEMS)
+
+
 def _holds(path: Path, expected: dict[str, object]) -> bool:
     if not path.exists():
         return False
     metadata = read_json(path)
-    return all(metadata.get(key) == value for key, value in expected.items())
+    return isinstance(metadata, dict) and all(metadata.get(key) == value for key, value in expected.items())
 
 
 def evaluate_folders(

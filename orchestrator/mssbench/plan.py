@@ -45,7 +45,8 @@ def plan(config: RunConfig, workspace: Workspace, runtime: Runtime, command: str
     separators = choose_separators(config.separators, runtime.availability())
     hrir, angles = None, {}
     if "binaural" in config.conditions:
-        hrir = runtime.describe_hrir(HrirRequest(config.hrir))
+        hrir = runtime.describe_hrir(HrirRequest(config.hrir, tracks[0].sample_rate))
+        check_rates(hrir, tracks, resample=config.resample_hrir)
         angles = choose_angles(config.split, config.angles, config.seed, tracks, runtime)
         check_angles(hrir, angles)
     records = [
@@ -98,6 +99,16 @@ def check_angles(hrir: HrirInfo, angles: dict[str, Angles]) -> None:
                     f"the HRIR set {hrir.name} has no azimuth {angle:g}°, asked for {stem} of {title!r}; "
                     f"the nearest is {nearest:g}°"
                 )
+
+
+def check_rates(hrir: HrirInfo, tracks: Sequence[Track], *, resample: bool) -> None:
+    """Raise :class:`BadInput` where a track is at another rate than the HRIR set, unless that is resampled."""
+    for track in tracks:
+        if track.sample_rate != hrir.sample_rate and not resample:
+            raise BadInput(
+                f"{track.folder} is at {track.sample_rate} Hz and the HRIR set {hrir.name} at "
+                f"{hrir.sample_rate} Hz; give --resample-hrir (resample_hrir) to resample the set"
+            )
 
 
 def _apart(one: float, other: float) -> float:

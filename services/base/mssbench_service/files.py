@@ -221,8 +221,9 @@ def read_json(path: Path) -> Any:
         It is not there, or is not JSON; the message names it.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        # "-sig": some editors begin a UTF-8 file with a byte order mark.
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise NotFound(f"{path} does not exist") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # not text, not JSON, or nested without end
         raise BadInput(f"{path} is not a readable JSON file: {error}") from None

@@ -60,11 +60,22 @@ def track_folders(dataset: Path, split: str) -> list[Path]:
     try:
         entries = sorted((dataset / split).iterdir())
     except OSError:
-        raise BadInput(f"{dataset} has no readable folder {split!r}; {expected}") from None
+        raise BadInput(f"{dataset} has no readable folder {split!r}; {expected}{_hint(dataset)}") from None
     folders = [entry for entry in entries if _is_track(entry)]
     if not folders:
-        raise BadInput(f"{dataset / split} holds no track; {expected}")
+        raise BadInput(f"{dataset / split} holds no track; {expected}{_hint(dataset / split)}")
     return folders
+
+
+def _hint(folder: Path) -> str:
+    """What the person probably meant, by what is in `folder` instead of the layout."""
+    if any(folder.glob("*.stem.mp4")) or any(folder.glob("*/*.stem.mp4")):
+        return "; these are MUSDB18's .stem.mp4 files, which `mssbench data convert` turns into that layout"
+    if folder.resolve().name in SPLITS and any(_is_track(entry) for entry in folder.iterdir()):
+        return f"; did you mean {folder.parent}?"
+    if found := next(folder.glob("*/*.WAV"), None):
+        return f"; {found.name} should be called {found.stem.lower()}.wav"
+    return ""
 
 
 def _is_track(folder: Path) -> bool:
@@ -79,9 +90,16 @@ def check_track(folder: Path, names: tuple[str, ...] = (MIXTURE, *STEMS)) -> Tra
     Raises
     ------
     BadInput
-        A file is missing, not audio, empty, not stereo, or of another rate or length than the first.
+        A file is missing, not audio, empty, not stereo, or of another rate or length than the first; or the
+        title is not UTF-8, so that no file or table could name it.
     """
     first: tuple[str, int, int] | None = None
+    try:
+        folder.name.encode()
+    except UnicodeEncodeError:
+        raise BadInput(
+            f"the title {folder.name!r} is not UTF-8; expected a folder renamed to what is"
+        ) from None
     for name in names:
         path = folder / f"{name}.wav"
         if not path.is_file():

@@ -20,9 +20,15 @@ SCORE_PROFILES = ("corrected", "paper", "all")
 
 @dataclass
 class HrirRequest:
-    """Describe an HRIR set: ``sphere``, or a reference to a SADIE II folder or a SOFA file."""
+    """Describe an HRIR set: ``sphere``, or a reference to a SADIE II folder or a SOFA file.
+
+    `sample_rate` in Hz chooses among the sets of a folder that has one for each of several rates. `curves`
+    asks for the values at every azimuth, too.
+    """
 
     hrir: str
+    sample_rate: int = 44100
+    curves: bool = False
 
 
 @dataclass
@@ -30,7 +36,8 @@ class HrirInfo:
     """An HRIR set's measurements on the horizontal plane; it passed the orientation check.
 
     `azimuths` in degrees counter-clockwise (90 = left ear), `itd_90_us` > 0 where the left ear leads at 90°,
-    `ild_90_db` > 0 where it is louder.
+    `ild_90_db` > 0 where it is louder. Where `curves` were asked for, there are as many values as azimuths:
+    `itd_us`, and the levels `left_db` and `right_db` of the ears, of which the loudest is 0 dB.
     """
 
     name: str
@@ -40,6 +47,9 @@ class HrirInfo:
     azimuths: list[float]
     itd_90_us: float
     ild_90_db: float
+    itd_us: list[float] = field(default_factory=list)
+    left_db: list[float] = field(default_factory=list)
+    right_db: list[float] = field(default_factory=list)
 
 
 @dataclass

@@ -92,7 +92,7 @@ class HrirSet:
         if not resample:
             raise BadInput(
                 f"{self.name} is at {self.sample_rate} Hz; expected {sample_rate} Hz as the track, "
-                "or leave to resample it"
+                "or leave to resample it (--resample-hrir, resample_hrir)"
             )
         # Room for the ringing of the resampler: what it would cut off, the spectrum would miss. The delay is
         # common to all responses, which is why it may be there.
@@ -106,8 +106,10 @@ class HrirSet:
         return replace(self, sample_rate=sample_rate, irs=irs, resampled_from=origin)
 
 
-def load_hrir(spec: str | Path) -> HrirSet:
+def load_hrir(spec: str | Path, sample_rate: int = 44100) -> HrirSet:
     """Load ``sphere``, a SADIE II folder or a SOFA file.
+
+    Of a folder with sets at several rates, the one at `sample_rate` Hz is taken; its name says which it was.
 
     Raises
     ------
@@ -119,7 +121,8 @@ def load_hrir(spec: str | Path) -> HrirSet:
         return _sphere()
     path = Path(spec)
     if path.is_dir():
-        return _checked(path, sadie.read_folder(path))
+        chosen = sadie.find_set(path, sample_rate)
+        return _checked(chosen, sadie.read_folder(chosen), sadie.name_below(path, chosen))
     if path.is_file():
         return _checked(path, sofa.read_file(path))
     raise BadInput(f"there is no HRIR set {path}; expected 'sphere', a SADIE II folder or a SOFA file")
@@ -130,10 +133,10 @@ def _sphere() -> HrirSet:
     return _checked(Path(SPHERE), Measured(sphere.SAMPLE_RATE, *sphere.impulse_responses()))
 
 
-def describe(hrir: HrirSet) -> HrirInfo:
-    """What the set is, and how far apart the ears are at 90°."""
+def describe(hrir: HrirSet, *, curves: bool = False) -> HrirInfo:
+    """What the set is, and how far apart the ears are at 90° or, with `curves`, at every azimuth."""
     itd, ild = interaural(hrir.at(90.0), hrir.sample_rate)
-    return HrirInfo(
+    info = HrirInfo(
         name=hrir.name,
         sha256=hrir.sha256,
         sample_rate=hrir.sample_rate,
@@ -142,6 +145,12 @@ def describe(hrir: HrirSet) -> HrirInfo:
         itd_90_us=itd,
         ild_90_db=ild,
     )
+    if curves:
+        energy = np.sum(hrir.irs**2, axis=2)
+        levels = 10 * np.log10(energy / energy.max())
+        info.itd_us = [interaural(ir, hrir.sample_rate)[0] for ir in hrir.irs]
+        info.left_db, info.right_db = levels.T.tolist()
+    return info
 
 
 def interaural(ir: Float64Array, sample_rate: int) -> tuple[float, float]:
@@ -172,7 +181,7 @@ def interaural(ir: Float64Array, sample_rate: int) -> tuple[float, float]:
     return float(lags[np.argmax(correlation)]), float(10 * np.log10(energy[0] / energy[1]))
 
 
-def _checked(path: Path, measured: Measured) -> HrirSet:
+def _checked(path: Path, measured: Measured, name: str = "") -> HrirSet:
     azimuths = np.round(measured.azimuths % 360.0, 6) % 360.0
     order = np.argsort(azimuths, kind="stable")
     azimuths, irs = azimuths[order], measured.irs[order]
@@ -190,7 +199,7 @@ def _checked(path: Path, measured: Measured) -> HrirSet:
     azimuths, irs = np.delete(azimuths, again), np.delete(irs, again, axis=0)
     azimuths.flags.writeable = irs.flags.writeable = False
     sha256 = _digest(measured.sample_rate, azimuths, irs)
-    hrir = HrirSet(path.name, measured.sample_rate, azimuths, irs, sha256)
+    hrir = HrirSet(name or path.name, measured.sample_rate, azimuths, irs, sha256)
     itd, ild = interaural(hrir.at(90.0), hrir.sample_rate)
     if not (itd > 0 and ild > 0):
         raise BadInput(

@@ -23,8 +23,8 @@ import numpy as np
 import scipy.fft
 import soundfile as sf
 from mssbench_service.audio import forget_time_of_writing
-from mssbench_service.errors import BadInput, StepFailed, TooLarge
-from mssbench_service.files import write_json, writing_folder
+from mssbench_service.errors import BadInput, BenchError, StepFailed, TooLarge
+from mssbench_service.files import read_json, write_json, writing_folder
 from mssbench_service.tracks import HRIR_FILE, MIXTURE, STEMS, check_track
 from mssbench_service.wire import PROFILES, RenderResult
 
@@ -33,6 +33,8 @@ from .measured import Float64Array
 
 METADATA = "metadata.json"
 """Name of the record beside the rendered files."""
+
+_FILES = {*(f"{name}.wav" for name in (MIXTURE, *STEMS)), HRIR_FILE, METADATA}
 
 SUBTYPES = {"matched": "FLOAT", "paper": "PCM_16"}
 
@@ -217,8 +219,26 @@ def _check_out(track: Path, out: Path) -> None:
         raise BadInput(f"the output folder holds the track {track} itself; expected another folder")
     if out.exists() and not out.is_dir():
         raise BadInput(f"{out} is a file; expected an output folder")
-    if out.is_dir() and not (out / METADATA).exists() and any(out.iterdir()):
-        raise BadInput(f"{out} holds something that is not a rendering; expected a new or an empty folder")
+    if not out.is_dir():
+        return
+    foreign = [path.name for path in _visible(out) if path.name not in _FILES or not path.is_file()]
+    if foreign or (any(_visible(out)) and not _is_record(out / METADATA)):
+        what = foreign[0] if foreign else f"no {METADATA} of ours"
+        raise BadInput(
+            f"{out} holds something that is not a rendering ({what}); expected a new or an empty folder"
+        )
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _is_record(path: Path) -> bool:
+    try:
+        record = read_json(path)
+    except BenchError:
+        return False
+    return isinstance(record, dict) and {"profile", "mixture_gain", "hrir_sha256"} <= record.keys()
 
 
 __all__ = ["METADATA", "render_track"]

@@ -11,36 +11,67 @@ study of the SADIE II database", Applied Sciences 8(11), 2018.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from mssbench_service.audio import read
+from mssbench_service.audio import probe, read
 from mssbench_service.errors import BadInput
 
 from .measured import Measured
 
 # The comma is the decimal sign: azi_112,5_ele_0,0.wav.
 _NAME = re.compile(r"azi_(-?\d+(?:[,.]\d+)?)_ele_(-?\d+(?:[,.]\d+)?)\.wav", re.IGNORECASE)
+_DEEPEST = 3  # folders below the one that is given: D1/D1_HRIR_WAV/44K_16bit is two
 _EXPECTED = "expected files like azi_90,0_ele_0,0.wav"
 
 
-def horizontal_files(folder: Path) -> dict[float, Path]:
-    """The files at elevation 0° by azimuth in degrees, in `folder` or in its only subfolder that has any.
+def find_set(folder: Path, sample_rate: int) -> Path:
+    """The folder with the files: `folder`, or the one below it that is at `sample_rate` Hz.
+
+    So a subject's folder will do, as the database has it (``D1/D1_HRIR_WAV/{44K_16bit,48K_24bit,96K_24bit}``).
+    Its room responses (``D1_BRIR_WAV``) are passed over. If no set is at that rate, the one at the highest is
+    taken, which whoever wants another rate has to resample.
 
     Raises
     ------
     BadInput
-        There are none, several subfolders have them, or two files name one azimuth.
+        There is none, or several are at the rate; the message names them.
+    """
+    if _files(folder):
+        return folder
+    below = list(_sets_below(folder, _DEEPEST))
+    if not below:
+        sofa = next((path.name for path in _entries(folder) if path.suffix == ".sofa"), "")
+        better = f", or name a SOFA file in it, such as {sofa}" if sofa else ""
+        raise BadInput(f"{folder} holds no HRIRs at elevation 0°; {_EXPECTED}{better}")
+    if len(below) == 1:
+        return below[0]
+    rates = {entry: probe(_files(entry)[0][0]).sample_rate for entry in below}
+    wanted = sample_rate if sample_rate in rates.values() else max(rates.values())
+    chosen = [entry for entry, rate in rates.items() if rate == wanted]
+    if len(chosen) > 1:
+        names = ", ".join(str(entry.relative_to(folder)) for entry in chosen[:5])
+        raise BadInput(f"{folder} holds several HRIR sets ({names}); name one of these folders")
+    return chosen[0]
+
+
+def name_below(folder: Path, chosen: Path) -> str:
+    """What to call the set that :func:`find_set` found below `folder`."""
+    return f"{folder.name}/{chosen.relative_to(folder).as_posix()}" if chosen != folder else folder.name
+
+
+def horizontal_files(folder: Path) -> dict[float, Path]:
+    """The files at elevation 0° in `folder`, by azimuth in degrees.
+
+    Raises
+    ------
+    BadInput
+        There are none, or two files name one azimuth.
     """
     found = _files(folder)
     if not found:
-        below = [entry for entry in _entries(folder) if entry.is_dir() and _files(entry)]
-        if not below:
-            raise BadInput(f"{folder} holds no HRIRs at elevation 0°; {_EXPECTED}")
-        if len(below) > 1:
-            names = ", ".join(entry.name for entry in below)
-            raise BadInput(f"{folder} holds several HRIR sets ({names}); name one of these folders")
-        found = _files(below[0])
+        raise BadInput(f"{folder} holds no HRIRs at elevation 0°; {_EXPECTED}")
     by_azimuth: dict[float, Path] = {}
     for path, azimuth in found:
         other = by_azimuth.setdefault(azimuth % 360.0, path)
@@ -74,6 +105,16 @@ def read_folder(folder: Path) -> Measured:
         irs.append(ir)
     assert first is not None
     return Measured(first[1], np.array(list(files), dtype=np.float64), np.array(irs, dtype=np.float64))
+
+
+def _sets_below(folder: Path, levels: int) -> Iterator[Path]:
+    for entry in _entries(folder):
+        if not entry.is_dir() or "BRIR" in entry.name.upper():
+            continue
+        if _files(entry):
+            yield entry
+        elif levels > 1:
+            yield from _sets_below(entry, levels - 1)
 
 
 def _files(folder: Path) -> list[tuple[Path, float]]:

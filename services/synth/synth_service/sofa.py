@@ -29,6 +29,7 @@ those within this fraction of it (the same distance, measured imprecisely)."""
 MAX_DELAY = 1.0
 """Longest ``Data.Delay`` that is believed, seconds."""
 
+_HIGHEST_RATE = 1e6  # Hz
 _SINC_HALF = 16  # samples on either side of a fractional delay's interpolating sinc
 _one_at_a_time = threading.Lock()  # neither the HDF5 library nor warnings.catch_warnings() is thread-safe
 
@@ -55,9 +56,11 @@ def read_file(path: Path) -> Measured:
         raise BadInput(f"{path} has impulse responses of shape {irs.shape}; expected (sources, 2 ears, taps)")
     azimuths, chosen = _horizontal_plane(sofa, path, irs.shape[0])
     rate = _array(sofa, "Data_SamplingRate", path)
-    if rate.size != 1 or not rate.item() > 0 or rate.item() != round(rate.item()):
-        raise BadInput(f"{path} has the sampling rate {rate.tolist()}; expected one whole number of Hz")
-    sample_rate = round(rate.item())
+    rates = np.unique(rate)  # some files give it once for every measurement
+    if rates.size != 1 or not 0 < rates[0] < _HIGHEST_RATE or rates[0] != np.round(rates[0]):
+        found = ", ".join(f"{value:g}" for value in rates[:3])
+        raise BadInput(f"{path} has the sampling rate {found or 'none'}; expected one whole number of Hz")
+    sample_rate = round(float(rates[0]))
     delays = _array(sofa, "Data_Delay", path, default=np.zeros((1, 2)))
     if delays.size == 2:  # the same for all sources
         delays = delays.reshape(1, 2)

@@ -6,8 +6,10 @@ import functools
 from pathlib import Path
 
 from mssbench_service.files import DataRoot
+from mssbench_service.tracks import STEMS, check_track
 from mssbench_service.wire import HrirInfo, HrirRequest, RenderRequest, RenderResult
 
+from . import sadie
 from .hrir import SPHERE, HrirSet, describe, load_hrir
 from .render import render_track
 
@@ -26,7 +28,7 @@ def render(root: DataRoot, request: RenderRequest, *, max_seconds: float | None 
     return render_track(
         track,
         out,
-        _hrir(root, request.hrir),
+        _hrir(root, request.hrir, check_track(track, STEMS).sample_rate),
         request.angles,
         request.profile,
         resample_hrir=request.resample_hrir,
@@ -42,24 +44,24 @@ def describe_hrir(root: DataRoot, request: HrirRequest) -> HrirInfo:
     NotFound, BadInput
         It does not exist, or :func:`synth_service.hrir.load_hrir` refuses it.
     """
-    return describe(_hrir(root, request.hrir))
+    return describe(_hrir(root, request.hrir, request.sample_rate), curves=request.curves)
 
 
-def _hrir(root: DataRoot, reference: str) -> HrirSet:
+def _hrir(root: DataRoot, reference: str, sample_rate: int) -> HrirSet:
     if reference == SPHERE:
         return load_hrir(SPHERE)
     path = root.existing(reference)
-    return _load(path, _state(path))
+    return _load(path, sample_rate, _state(path, sample_rate))
 
 
 @functools.lru_cache(maxsize=4)
-def _load(path: Path, state: tuple[tuple[str, int, int], ...]) -> HrirSet:
+def _load(path: Path, sample_rate: int, state: tuple[tuple[str, int, int], ...]) -> HrirSet:
     # `state` is part of the key alone: a set that has changed on disk is loaded again.
-    return load_hrir(path)
+    return load_hrir(path, sample_rate)
 
 
-def _state(path: Path) -> tuple[tuple[str, int, int], ...]:
+def _state(path: Path, sample_rate: int) -> tuple[tuple[str, int, int], ...]:
     """Names, times and sizes of a file, or of the files that make a folder's set."""
-    files = [path] if path.is_file() else sorted([*path.glob("*.wav"), *path.glob("*/*.wav")])
-    stats = [(str(file), file.stat()) for file in files if file.is_file()]
+    files = [path] if path.is_file() else sadie.horizontal_files(sadie.find_set(path, sample_rate)).values()
+    stats = [(str(file), file.stat()) for file in files]
     return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)

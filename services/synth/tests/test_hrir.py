@@ -52,6 +52,16 @@ def test_it_describes_itself(any_set):
     assert info.ild_90_db == pytest.approx(20 * np.log10(2), abs=1e-3)
     assert info.taps == 64
     assert info.azimuths == list(map(float, AZIMUTHS))
+    assert info.itd_us == info.left_db == info.right_db == []
+
+
+def test_it_describes_every_azimuth_when_asked(any_set):
+    hrir = load_hrir(any_set)
+    info = describe(hrir, curves=True)
+    assert info.itd_us[3] == info.itd_90_us == -info.itd_us[9]
+    assert info.left_db[3] - info.right_db[3] == pytest.approx(info.ild_90_db)
+    assert max(info.left_db + info.right_db) == 0.0
+    assert info.left_db == pytest.approx([10 * np.log10(np.sum(ir[0] ** 2) / 2) for ir in hrir.irs], abs=1e-5)
 
 
 def test_the_hash_is_of_the_content(write_sadie):
@@ -161,12 +171,40 @@ def test_the_comma_is_the_decimal_sign(write_sadie):
 
 def test_a_folder_one_level_below_is_found(write_sadie):
     inner = write_sadie("subject/44K_16bit")
-    assert load_hrir(inner.parent).azimuths.size == 12
+    hrir = load_hrir(inner.parent)
+    assert (hrir.azimuths.size, hrir.name) == (12, "subject/44K_16bit")
 
 
-def test_several_sets_below_are_refused_by_name(write_sadie):
-    write_sadie("subject/44K_16bit")
-    assert "44K_16bit, 48K_24bit" in refused(write_sadie("subject/48K_24bit").parent)
+@pytest.fixture
+def subject(write_sadie):
+    """A subject's folder as SADIE II has it: three rates, and a room, whose responses are no HRIRs."""
+    for name, rate in (("44K_16bit", 44100), ("48K_24bit", 48000), ("96K_24bit", 96000)):
+        write_sadie(f"H3/H3_HRIR_WAV/{name}", rate=rate)
+    return write_sadie("H3/H3_BRIR_WAV/44K_16bit", azimuths=(0, 90), irs=SWAPPED[[0, 3]]).parent.parent
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "rate"),
+    [
+        (44100, "44K_16bit", 44100),
+        (48000, "48K_24bit", 48000),
+        (96000, "96K_24bit", 96000),
+        (88200, "96K_24bit", 96000),  # none is; the best to resample from
+    ],
+)
+def test_of_a_subjects_folder_the_set_at_the_rate_asked_for_is_taken(subject, asked, name, rate):
+    hrir = load_hrir(subject, asked)
+    assert (hrir.name, hrir.sample_rate) == (f"H3/H3_HRIR_WAV/{name}", rate)
+    assert hrir.sha256 == load_hrir(subject / "H3_HRIR_WAV" / name).sha256
+
+
+def test_several_sets_of_one_rate_below_are_refused_by_name(write_sadie):
+    write_sadie("D1/44K_16bit")
+    assert "D1/44K_16bit, D2/44K_16bit" in refused(write_sadie("D2/44K_16bit").parent.parent)
+
+
+def test_a_folder_of_sofa_files_names_one(write_sofa):
+    assert "name a SOFA file in it, such as set.sofa" in refused(write_sofa().parent)
 
 
 def test_hidden_stray_and_elevated_files_are_passed_over(write_sadie):
@@ -344,7 +382,20 @@ def test_a_set_for_more_or_fewer_ears_is_refused(write_sofa):
     assert "shape (12, 1, 64); expected (sources, 2 ears, taps)" in refused(path)
 
 
-@pytest.mark.parametrize("rate", [44100.5, 0.0, -44100.0])
+def test_a_sampling_rate_may_be_given_for_every_measurement(write_sofa):
+    path = write_sofa()
+    with netCDF4.Dataset(path, "a") as content:
+        content.renameVariable("Data.SamplingRate", "Once")
+        rates = content.createVariable("Data.SamplingRate", "f8", ("M",))
+        rates.Units = "hertz"
+        rates[:] = 48000.0
+    assert load_hrir(path).sample_rate == 48000
+    with netCDF4.Dataset(path, "a") as content:
+        content["Data.SamplingRate"][3] = 44100.0
+    assert "sampling rate 44100, 48000; expected one whole number of Hz" in refused(path)
+
+
+@pytest.mark.parametrize("rate", [44100.5, 0.0, -44100.0, np.nan, 1e9])
 def test_a_sampling_rate_that_is_none_is_refused(write_sofa, rate):
     assert "sampling rate" in refused(write_sofa(Data_SamplingRate=rate))
 

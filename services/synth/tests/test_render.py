@@ -253,10 +253,28 @@ def test_another_rate_is_resampled_only_when_asked(write_track, tmp_path):
 def test_a_rendering_is_replaced_by_the_next(write_track, tmp_path):
     track, out = write_track(), tmp_path / "out"
     render_track(track, out, SPHERE, ANGLES, "paper")
-    (out / "stale.txt").write_text("left from before")
+    (out / ".DS_Store").write_text("left by a file manager")
     render_track(track, out, SPHERE, ANGLES, "matched")
     assert sf.info(str(out / "vocals.wav")).subtype == "FLOAT"
-    assert not (out / "stale.txt").exists()
+
+
+@pytest.mark.parametrize("spoil", ["a file beside", "a folder beside", "another's record", "no record"])
+def test_what_is_not_wholly_a_rendering_is_not_replaced(write_track, tmp_path, spoil):
+    track, out = write_track(), tmp_path / "out"
+    render_track(track, out, SPHERE, ANGLES)
+    record = out / "metadata.json"
+    if spoil == "a file beside":
+        (out / "diary.txt").write_text("mine")
+    elif spoil == "a folder beside":
+        (out / "takes").mkdir()
+    elif spoil == "another's record":
+        record.write_text('{"mine": 1}')
+    else:
+        record.unlink()
+    before = {path.name: path.is_file() and path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(BadInput, match="something that is not a rendering"):
+        render_track(track, out, SPHERE, ANGLES, "paper")
+    assert {path.name: path.is_file() and path.read_bytes() for path in out.iterdir()} == before
 
 
 # What is refused leaves nothing behind

@@ -67,7 +67,7 @@ def test_describe_hrir_describes_what_it_is_given(write_sadie, tmp_path):
 def test_a_set_is_loaded_once_and_again_when_it_changes(write_sadie, tmp_path, monkeypatch):
     folder = write_sadie("sets/D1")
     loads = []
-    monkeypatch.setattr(steps, "load_hrir", lambda path: loads.append(path) or load_hrir(path))
+    monkeypatch.setattr(steps, "load_hrir", lambda path, rate: loads.append(path) or load_hrir(path, rate))
     root = DataRoot(tmp_path)
     first = steps.describe_hrir(root, HrirRequest("sets/D1"))
     assert steps.describe_hrir(root, HrirRequest("sets/D1")) == first
@@ -77,6 +77,18 @@ def test_a_set_is_loaded_once_and_again_when_it_changes(write_sadie, tmp_path, m
     os.utime(changed, ns=(1, 1))
     assert steps.describe_hrir(root, HrirRequest("sets/D1")).sha256 != first.sha256
     assert len(loads) == 2
+
+
+def test_the_set_at_the_tracks_rate_is_taken_from_a_subjects_folder(write_track, write_sadie, tmp_path):
+    write_track(rate=48000)
+    for rate in (44100, 48000):
+        write_sadie(f"sets/D1/D1_HRIR_WAV/{rate}", rate=rate)
+    result = steps.render(DataRoot(tmp_path), RenderRequest(**request(hrir="sets/D1")))
+    assert (result.hrir, result.sample_rate, result.hrir_resampled_from) == (
+        "D1/D1_HRIR_WAV/48000",
+        48000,
+        None,
+    )
 
 
 # Over HTTP
