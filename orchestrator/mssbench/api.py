@@ -2,111 +2,53 @@
 
 Its runs go through RQ on the Redis at ``MSSBENCH_REDIS_URL``. A supervisor thread follows every run that was
 started here, puts back what got lost, and ends it with tables and a report; after a restart it takes up
-whatever was not complete.
+whatever was not complete. With ``MSSBENCH_TOKEN`` (or ``MSSBENCH_TOKEN_FILE``), whatever changes something
+needs this token. Only this service is meant to be published: the others trust whoever reaches them.
 """
 
 from __future__ import annotations
 
-import logging
 import os
-import threading
-import time
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from typing import Annotated, Any
 
+import anyio
 import anyio.to_thread
-from fastapi import FastAPI, Request
-from fastapi.responses import FileResponse, Response
-from mssbench_service.app import Settings, create_app
-from mssbench_service.errors import BenchError, NotFound, Unavailable
-from mssbench_service.files import DataRoot, write_text
-from redis.exceptions import RedisError
+from fastapi import Body, Depends, FastAPI, Query, Request, Response, Security
+from fastapi import Path as PathParameter
+from fastapi.responses import FileResponse
+from fastapi.security import HTTPBearer
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from mssbench_service.app import Settings, create_app, problems
+from mssbench_service.errors import NotFound
+from mssbench_service.files import DataRoot
+from starlette.middleware import Middleware
 
-from . import __version__
+from . import __version__, dashboard, examples
+from .auth import Guard, token_from_environment
 from .config import RunConfig
-from .launch import Progress, finish, open_run, prepare, progress_of
-from .queues import connect, reconcile
+from .queues import connect
 from .results import result_rows
-from .runtime import Runtime, make_runtime
-from .steps import Run
+from .runtime import make_runtime
+from .service import Service
+from .status import Failure, RunStatus
 from .store import Workspace
+from .traffic import Traffic
 
-log = logging.getLogger("mssbench")
+LOOK_SECONDS = 1.0
+"""Between looks at a run whose events somebody follows."""
 
-LAUNCHED = "launched-by-api"
-"""Marks a run directory whose run this service follows."""
+RunId = Annotated[str, PathParameter(description="The run's name", examples=[examples.RUN_ID])]
 
-PROBLEM = "report-problem.txt"
-"""Why the run's tables or report could not be written."""
-
-
-@dataclass
-class RunStatus:
-    """How a run stands. When `state` is ``complete`` (not ``incomplete``), `links` has its table and report.
-
-    `problem` says what went wrong with the run as a whole, such as a report that could not be written.
-    """
-
-    id: str
-    state: str
-    created: str
-    progress: Progress
-    separators: list[dict[str, Any]]
-    links: dict[str, str]
-    problem: str = ""
+# Checked by `Guard`; here so that the API's description says so, and /docs has a place for the token.
+_bearer = HTTPBearer(auto_error=False, description="Needed where the service was given MSSBENCH_TOKEN.")
+_CHANGES: Any = {"dependencies": [Security(_bearer)]}
 
 
-class Supervisor:
-    """Follows runs, one thread for all."""
-
-    def __init__(self, workspace: Workspace, runtime: Runtime, redis_url: str, seconds: float = 1.0) -> None:
-        self.workspace, self.runtime, self.redis_url, self.seconds = workspace, runtime, redis_url, seconds
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="supervisor", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join(timeout=10)
-
-    def launch(self, run: Run) -> None:
-        """From now on, follow `run`."""
-        (run.store.folder / LAUNCHED).touch()
-        reconcile(run, connect(self.redis_url))
-
-    def _follow(self) -> None:
-        reconciled = 0.0
-        while not self._stop.wait(self.seconds):
-            again = time.monotonic() - reconciled > 5 * self.seconds
-            for marker in sorted(self.workspace.runs.glob(f"*/{LAUNCHED}")):
-                try:
-                    run = open_run(self.workspace.run(marker.parent.name), self.runtime)
-                    self._advance(run, again)
-                except (BenchError, RedisError, OSError) as error:
-                    log.warning("run %s: %s", marker.parent.name, error)
-                except Exception:  # one damaged run must not stop the others
-                    log.exception("run %s", marker.parent.name)
-            if again:
-                reconciled = time.monotonic()
-
-    def _advance(self, run: Run, again: bool) -> None:
-        if progress_of(run).complete:
-            with run.store.exclusive():
-                self._finish(run)
-                (run.store.folder / LAUNCHED).unlink(missing_ok=True)
-        elif again:
-            reconcile(run, connect(self.redis_url))
-
-    def _finish(self, run: Run) -> None:
-        problem = run.store.folder / PROBLEM
-        try:
-            finish(run)
-            problem.unlink(missing_ok=True)
-        except Exception as error:  # trying for ever would not mend it: say so, `mssbench report` tries again
-            log.exception("run %s: no report", run.store.id)
-            write_text(problem, f"{type(error).__name__}: {error}")
+def _shows(example: object, description: str, status: int = 200) -> dict[int | str, dict[str, Any]]:
+    content = {"application/json": {"example": example}}
+    return {status: {"description": description, "content": content}}
 
 
 def create(settings: Settings | None = None, redis_url: str | None = None) -> FastAPI:
@@ -116,77 +58,204 @@ def create(settings: Settings | None = None, redis_url: str | None = None) -> Fa
     workspace = Workspace(settings.data_root.root)
     # Requests come over the network, whatever the transport: references are resolved strictly.
     runtime = make_runtime(workspace.root, trusted=False)
-    supervisor = Supervisor(workspace, runtime, redis_url)
+    service = Service(workspace, runtime, redis_url)
 
     def info() -> dict[str, Any]:
         return {"separators": [asdict(found) for found in runtime.availability()]}
 
     def setup() -> None:
         connect(redis_url).close()
-        supervisor.start()
+        service.supervisor.start()
 
     app = create_app("orchestrator", __version__, settings=settings, info=info, setup=setup)
+    app.state.service = service
+    # Innermost, so that a refusal has its request id, too.
+    app.user_middleware.append(Middleware(Guard, token=token_from_environment()))
 
-    def load(run_id: str) -> Run:
-        return open_run(workspace.run(run_id), runtime)
-
-    def describe(run: Run) -> RunStatus:
-        done = progress_of(run)
-        # Complete means that the tables and the report are there, not only that the last cell ended.
-        state = "complete" if done.complete and not (run.store.folder / LAUNCHED).exists() else "incomplete"
-        links = {"self": f"/runs/{run.store.id}"}
-        for path in (run.store.results_csv, run.store.report):
-            if state == "complete" and path.exists():
-                name = path.relative_to(run.store.folder).as_posix()
-                links[name] = f"/runs/{run.store.id}/{name}"
-        separators = [asdict(separator) for separator in run.record.separators]
-        problem = run.store.folder / PROBLEM
-        said = problem.read_text(encoding="utf-8") if problem.exists() else ""
-        return RunStatus(run.store.id, state, run.record.created, done, separators, links, said)
-
-    @app.post("/runs", status_code=202, summary="Start a run, or continue it")
-    async def start(request: Request, config: RunConfig) -> RunStatus:
-        """The same configuration over the same files is the same run."""
+    def ready(request: Request) -> None:
         request.app.state.readiness.require()
 
-        def begin() -> RunStatus:
-            run = prepare(config, workspace, runtime, command=f"POST /runs {asdict(config)}")
-            try:
-                supervisor.launch(run)
-            except RedisError as error:
-                raise Unavailable(f"the queue does not answer: {error}") from None
-            return describe(run)
+    @app.post(
+        "/runs",
+        status_code=202,
+        summary="Start a run, or continue it",
+        tags=["runs"],
+        responses=_shows(examples.STATUS, "It was started", 202) | problems(401, 403, 404),
+        dependencies=[Security(_bearer), Depends(ready)],
+    )
+    def start(config: Annotated[RunConfig, Body(openapi_examples=examples.CONFIGS)]) -> RunStatus:
+        """The same configuration over the same files is the same run."""
+        return service.start(config)
 
-        return await anyio.to_thread.run_sync(begin)
+    @app.get(
+        "/runs",
+        summary="All runs, newest first",
+        tags=["runs"],
+        responses={
+            200: {
+                "description": "A page of them",
+                "content": {"application/json": {"example": [examples.STATUS]}},
+                "headers": {"X-Total-Count": {"description": "All runs", "schema": {"type": "integer"}}},
+            }
+        },
+    )
+    def runs(
+        response: Response,
+        limit: Annotated[int, Query(ge=1, le=500, description="Runs on a page")] = 50,
+        offset: Annotated[int, Query(ge=0, description="Runs before it")] = 0,
+    ) -> list[RunStatus]:
+        """`X-Total-Count` says how many there are."""
+        found, total = service.statuses(limit, offset)
+        response.headers["X-Total-Count"] = str(total)
+        return found
 
-    @app.get("/runs", summary="All runs, newest first")
-    def runs() -> list[RunStatus]:
-        return [describe(load(run_id)) for run_id in workspace.run_ids()]
+    @app.get(
+        "/runs/{run_id}",
+        summary="How a run stands",
+        tags=["runs"],
+        responses=_shows(examples.STATUS, "Its status") | problems(404),
+    )
+    def status(run_id: RunId) -> RunStatus:
+        """`state` is `running`, `cancelled`, `complete`, or `incomplete` where nobody follows it."""
+        return service.status(run_id)
 
-    @app.get("/runs/{run_id}", summary="How a run stands")
-    def status(run_id: str) -> RunStatus:
-        return describe(load(run_id))
+    @app.get(
+        "/runs/{run_id}/events",
+        summary="Follow a run (server-sent events)",
+        tags=["runs"],
+        response_class=EventSourceResponse,
+        responses=problems(404),
+    )
+    async def events(
+        request: Request, first: Annotated[RunStatus, Depends(status)]
+    ) -> AsyncIterator[ServerSentEvent]:
+        """`progress` whenever the status changes, with the status; `end` with the last one. Then it closes."""
+        now = first
+        yield ServerSentEvent(event="progress", data=asdict(now))
+        while now.state == "running" and not request.app.state.stopping.is_set():
+            await anyio.sleep(LOOK_SECONDS)
+            before, now = now, await anyio.to_thread.run_sync(service.status, first.id)
+            if now != before:
+                yield ServerSentEvent(event="progress", data=asdict(now))
+        if now.state != "running":
+            yield ServerSentEvent(event="end", data=asdict(now))
 
-    @app.get("/runs/{run_id}/results", summary="The rows so far")
-    def results(run_id: str) -> list[dict[str, Any]]:
-        run = load(run_id)
+    @app.get(
+        "/runs/{run_id}/results",
+        summary="The rows so far",
+        tags=["results"],
+        responses=_shows([examples.ROW], "Four rows for each cell") | problems(404),
+    )
+    def results(run_id: RunId) -> list[dict[str, Any]]:
+        """What has not ended yet is `pending`, what failed is `failed` and says why."""
+        run = service.run(run_id)
         return result_rows(run.store, run.record)
 
-    @app.get("/runs/{run_id}/results.csv", summary="The table of a complete run")
-    def results_csv(run_id: str) -> Response:
-        path = load(run_id).store.results_csv
+    @app.get(
+        "/runs/{run_id}/results.csv",
+        summary="The table of a complete run",
+        tags=["results"],
+        response_class=FileResponse,
+        responses={
+            200: {"description": "CSV", "content": {"text/csv": {"schema": {"type": "string"}}}},
+            **problems(404),
+        },
+    )
+    def results_csv(run_id: RunId) -> Response:
+        """The same rows."""
+        path = service.run(run_id).store.results_csv
         if not path.exists():
             raise NotFound(f"run {run_id} has no results yet")
         return FileResponse(path, media_type="text/csv", filename=f"{run_id}.csv")
 
-    @app.get("/runs/{run_id}/report/{path:path}", summary="The report's files")
-    def report(run_id: str, path: str) -> Response:
-        folder = DataRoot(load(run_id).store.report.parent)
+    @app.get(
+        "/runs/{run_id}/failures",
+        summary="The cells that failed, and why",
+        tags=["results"],
+        responses=_shows([examples.FAILURE], "Each with its reason") | problems(404),
+    )
+    def failures(run_id: RunId) -> list[Failure]:
+        """In the run's order."""
+        return service.failures(run_id)
+
+    @app.post(
+        "/runs/{run_id}/cancel",
+        status_code=202,
+        summary="Begin no further step of a run",
+        tags=["runs"],
+        responses=_shows(examples.STATUS | {"state": "cancelled"}, "Cancelled", 202)
+        | problems(401, 403, 404, 409),
+        **_CHANGES,
+    )
+    def cancel(run_id: RunId) -> RunStatus:
+        """Steps that run already run to their end; cells that have not ended stay pending."""
+        return service.cancel(run_id)
+
+    @app.post(
+        "/runs/{run_id}/resume",
+        status_code=202,
+        summary="Go on with a run that was cancelled or left",
+        tags=["runs"],
+        responses=_shows(examples.STATUS, "It goes on", 202) | problems(401, 403, 404),
+        **_CHANGES,
+    )
+    def resume(run_id: RunId) -> RunStatus:
+        """A run that is running already is left alone."""
+        return service.resume(run_id)
+
+    @app.post(
+        "/runs/{run_id}/retry",
+        status_code=202,
+        summary="Try the failed cells again",
+        tags=["runs"],
+        responses=_shows(examples.STATUS, "They are tried again", 202) | problems(401, 403, 404, 409),
+        **_CHANGES,
+    )
+    def retry(run_id: RunId) -> RunStatus:
+        """From where their files allow: what was separated stays."""
+        return service.retry(run_id)
+
+    @app.delete(
+        "/runs/{run_id}",
+        status_code=204,
+        summary="Remove a run and all that it has written",
+        tags=["runs"],
+        responses=problems(401, 403, 404, 409),
+        **_CHANGES,
+    )
+    def delete(run_id: RunId) -> None:
+        """Not while it runs. Rendered tracks stay, other runs may use them."""
+        service.delete(run_id)
+
+    @app.get(
+        "/queues",
+        summary="Queues and workers",
+        tags=["system"],
+        responses=_shows(examples.TRAFFIC, "What Redis knows now"),
+    )
+    def queues() -> Traffic:
+        """`failed` counts jobs that the queue gave up, not cells with an error."""
+        return service.traffic()
+
+    @app.get(
+        "/runs/{run_id}/report/{path:path}",
+        summary="The report's files",
+        tags=["results"],
+        response_class=FileResponse,
+        responses={
+            200: {"description": "A file", "content": {"text/html": {"schema": {"type": "string"}}}},
+            **problems(404),
+        },
+    )
+    def report(run_id: RunId, path: Annotated[str, PathParameter(examples=["index.html"])]) -> FileResponse:
+        """`index.html`, and what it links to."""
+        folder = DataRoot(service.run(run_id).store.report.parent)
         file = folder.existing(path or "index.html")
         if not file.is_file():
             raise NotFound(f"the report of {run_id} has no file {path!r}")
         return FileResponse(file)
 
+    app.include_router(dashboard.router(service))
     return app
 
 

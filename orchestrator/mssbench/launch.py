@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from mssbench_service.errors import BadInput
 from redis import Redis
@@ -15,51 +15,16 @@ from .config import RunConfig
 from .embedded import embedded_redis, embedded_workers
 from .inline import run_inline
 from .plan import plan
-from .queues import connect, reconcile
+from .progress import Progress, progress_of
+from .queues import connect, reconcile, withdraw
 from .results import RESULT_COLUMNS, result_rows, write_csv
 from .runtime import Runtime
+from .status import RunStatus, status_of
 from .steps import Run
 from .store import RunStore, Workspace
 
 RECONCILE_SECONDS = 5.0
 LOOK_SECONDS = 0.3
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is: cells by state, and tracks rendered. Counted from the run directory."""
-
-    cells: int
-    separated: int
-    ended: int
-    failed: int
-    to_render: int
-    rendered: int
-
-    @property
-    def complete(self) -> bool:
-        return self.ended == self.cells
-
-    @property
-    def state(self) -> str:
-        return "complete" if self.complete else "incomplete"
-
-
-def progress_of(run: Run) -> Progress:
-    """Read the run's progress from its directory."""
-    cells = run.record.cells()
-    failed = sum(run.store.failed(cell) for cell in cells)
-    succeeded = sum(run.store.succeeded(cell) for cell in cells)
-    binaural = "binaural" in run.record.config.conditions
-    titles = [track.title for track in run.record.tracks] if binaural else []
-    return Progress(
-        cells=len(cells),
-        separated=sum(run.store.separated(cell) for cell in cells),
-        ended=succeeded + failed,
-        failed=failed,
-        to_render=len(titles),
-        rendered=sum(run.rendered(title) for title in titles),
-    )
 
 
 def open_run(store: RunStore, runtime: Runtime) -> Run:
@@ -89,15 +54,8 @@ def prepare(
         # What was true when it began stays; separators may have become available since.
         record.created, record.command = before.created, before.command
     store.save(record)
+    store.cancel_marker.unlink(missing_ok=True)  # asked for again, so it is to go on
     return Run(store, record, runtime)
-
-
-def retry_failed(run: Run) -> int:
-    """Forget the errors of all failed cells; how many there were."""
-    failed = [cell for cell in run.record.cells() if run.store.failed(cell)]
-    for cell in failed:
-        run.store.forget_outcome(cell)
-    return len(failed)
 
 
 def forget_scores(run: Run, metrics: str, bsseval: bool, aggregate: str) -> int:
@@ -123,40 +81,92 @@ def finish(run: Run, *, audio: bool = True) -> None:
     build_report(run.store.folder, audio=audio)
 
 
-def execute_inline(run: Run, show: Callable[[Progress], None]) -> None:
+class Cancelled(Exception):
+    """The run was cancelled, by this process or another; its open cells stay pending."""
+
+
+Show = Callable[[RunStatus], None]
+
+
+def execute_inline(run: Run, show: Show) -> None:
     """Everything that is left, in this process."""
     with run.store.exclusive():
-        show(progress_of(run))
-        run_inline(run, lambda: show(progress_of(run)))
+        look = _Look(run, show)
+        look()
+        run_inline(run, look.sometimes)
+        look()
         finish(run)
 
 
-def execute_queued(run: Run, url: str, show: Callable[[Progress], None]) -> None:
+def execute_queued(run: Run, url: str, show: Show) -> None:
     """Everything that is left, by the workers of the Redis at `url`, which somebody else runs."""
     with run.store.exclusive():
         _follow(run, connect(url), show, lambda: None)
         finish(run)
 
 
-def execute_embedded(run: Run, show: Callable[[Progress], None]) -> None:
+def execute_embedded(run: Run, show: Show) -> None:
     """Everything that is left, by a private Redis and workers that end with this process."""
     with run.store.exclusive():
-        show(progress_of(run))
-        if not progress_of(run).complete:
+        if not _Look(run, show)().complete:
             root = run.runtime.root.root
             with embedded_redis() as url, embedded_workers(url, root) as workers:
                 _follow(run, connect(url), show, workers.keep_alive)
         finish(run)
 
 
-def _follow(run: Run, connection: Redis, show: Callable[[Progress], None], tend: Callable[[], None]) -> None:
+class _Look:
+    """Looks at the run directory, shows what is there, and heeds a cancellation."""
+
+    def __init__(self, run: Run, show: Show) -> None:
+        self._run, self._show = run, show
+        self.pause = LOOK_SECONDS
+        self._last = 0.0
+
+    def __call__(self) -> Progress:
+        """The progress. Raises :class:`Cancelled`."""
+        begun = time.monotonic()
+        status = status_of(self._run)
+        self._show(status)
+        self._last = time.monotonic()
+        # Ten thousand cells take a moment to look at; most of the time is left to the work.
+        self.pause = max(LOOK_SECONDS, 10 * (self._last - begun))
+        if self._run.store.cancelled and not status.progress.complete:
+            raise Cancelled(self._run.store.id)
+        return status.progress
+
+    def sometimes(self) -> None:
+        if self._run.store.cancelled or time.monotonic() - self._last > self.pause:
+            self()
+
+
+def _follow(run: Run, connection: Redis, show: Show, tend: Callable[[], None]) -> None:
     reconciled = float("-inf")
-    while not (progress := progress_of(run)).complete:
-        show(progress)
-        if time.monotonic() - reconciled > RECONCILE_SECONDS:
-            tend()
-            with contextlib.suppress(RedisError):  # it restarts or is out of reach; the run directory waits
-                reconcile(run, connection)
-            reconciled = time.monotonic()
-        time.sleep(LOOK_SECONDS)
-    show(progress)
+    look = _Look(run, show)
+    try:
+        while not look().complete:
+            if time.monotonic() - reconciled > RECONCILE_SECONDS:
+                tend()
+                with contextlib.suppress(
+                    RedisError
+                ):  # it restarts or is out of reach; the run directory waits
+                    reconcile(run, connection)
+                reconciled = time.monotonic()
+            time.sleep(look.pause)
+    except Cancelled:
+        with contextlib.suppress(RedisError):
+            withdraw(run, connection)
+        raise
+
+
+__all__ = [
+    "Cancelled",
+    "execute_embedded",
+    "execute_inline",
+    "execute_queued",
+    "finish",
+    "forget_scores",
+    "open_run",
+    "prepare",
+    "progress_of",
+]

@@ -77,7 +77,7 @@ def test_a_run_is_started_followed_and_read(client: httpx.Client, workspace: Pat
     started = client.post("/runs", json=RUN)
     assert started.status_code == 202
     run_id = started.json()["id"]
-    assert started.json()["state"] == "incomplete"
+    assert started.json()["state"] == "running"
     assert client.get(f"/runs/{run_id}/results.csv").status_code == 404
     assert {row["status"] for row in client.get(f"/runs/{run_id}/results").json()} == {"pending"}
     with embedded_workers(redis_url, workspace):

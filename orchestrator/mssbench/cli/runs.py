@@ -11,6 +11,7 @@ import click
 from mssbench_service.wire import SCORE_PROFILES
 
 from ..config import CONDITIONS, RunConfig
+from ..control import retry_failed
 from ..launch import (
     execute_embedded,
     execute_inline,
@@ -18,12 +19,14 @@ from ..launch import (
     forget_scores,
     open_run,
     prepare,
-    progress_of,
-    retry_failed,
 )
+from ..progress import progress_of
 from ..runtime import Runtime
+from ..selfcheck import SelfCheckFailed, self_check
+from ..status import status_of
 from ..steps import Run
 from .data import DEMO_DATASET
+from .progress import run_bars
 from .shared import (
     cli,
     console,
@@ -34,7 +37,6 @@ from .shared import (
     names_in,
     reference_of,
     rendering_options,
-    run_bars,
     scheduling_options,
     scoring_options,
 )
@@ -81,7 +83,10 @@ def run(
 @cli.command()
 @click.option("--inline", is_flag=True, help="In this process: no Redis, no workers.")
 def demo(inline: bool) -> None:
-    """Write the demo dataset, benchmark every oracle separator and probe on it, and report."""
+    """Write the demo dataset, benchmark every oracle separator and probe on it, and report.
+
+    Fails if a probe does not score what is known beforehand.
+    """
     from ..demo import write_demo
 
     runtime = current_runtime()
@@ -89,12 +94,18 @@ def demo(inline: bool) -> None:
     write_demo(dataset)
     # BSS Eval is left out for speed: that of the other metrics is what the demo is about.
     config = RunConfig(dataset=runtime.root.reference(dataset), separators=["oracle"], bsseval=False)
-    start_run(config, runtime, "", False, inline, "")
+    job = start_run(config, runtime, "", False, inline, "")
+    try:
+        confirmed = self_check(job.store.folder)
+    except SelfCheckFailed as error:
+        click.echo(f"mssbench: {error}", err=True)
+        sys.exit(1)
+    console.print(f"self-check: {confirmed} known scores of the probes confirmed", highlight=False)
 
 
 def start_run(
     config: RunConfig, runtime: Runtime, run_id: str, again: bool, inline: bool, redis_url: str
-) -> None:
+) -> Run:
     workspace = current_workspace()
     job = prepare(config, workspace, runtime, shlex.join(["mssbench", *sys.argv[1:]]), run_id)
     for separator in job.record.separators:
@@ -106,10 +117,11 @@ def start_run(
         retry_failed(job)
     console.print(f"run {job.store.id}: {len(job.record.cells())} cells", markup=False, highlight=False)
     execute(job, inline, redis_url)
+    return job
 
 
 def execute(job: Run, inline: bool, redis_url: str) -> None:
-    with run_bars(job) as show:
+    with run_bars() as show:
         if inline:
             execute_inline(job, show)
         elif redis_url:
@@ -139,9 +151,10 @@ def status(run_id: str | None) -> None:
     workspace, runtime = current_workspace(), current_runtime()
     ids = [run_id] if run_id else workspace.run_ids()
     for name in ids:
-        progress = progress_of(open_run(workspace.run(name), runtime))
+        status = status_of(open_run(workspace.run(name), runtime))
+        progress = status.progress
         click.echo(
-            f"{name}: {progress.state}, {progress.ended}/{progress.cells} cells ended, "
+            f"{name}: {status.state}, {progress.ended}/{progress.cells} cells ended, "
             f"{progress.failed} failed, {progress.rendered}/{progress.to_render} tracks rendered"
         )
     if not ids:

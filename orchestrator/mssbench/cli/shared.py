@@ -16,8 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from .. import __version__
 from ..config import AGGREGATES
-from ..launch import Progress as RunProgress
-from ..launch import open_run, progress_of
+from ..launch import open_run
 from ..runtime import Runtime, make_runtime
 from ..steps import Run
 from ..store import Workspace
@@ -138,19 +137,3 @@ def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
     with new_progress() as progress:
         task = progress.add_task(name, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-@contextmanager
-def run_bars(job: Run) -> Iterator[Callable[[RunProgress], None]]:
-    with new_progress() as progress:
-        first = progress_of(job)
-        render = progress.add_task("render", total=first.to_render, visible=bool(first.to_render))
-        separate = progress.add_task("separate", total=first.cells)
-        evaluate = progress.add_task("evaluate", total=first.cells)
-
-        def show(now: RunProgress) -> None:
-            progress.update(render, completed=now.rendered)
-            progress.update(separate, completed=max(now.separated, now.ended))
-            progress.update(evaluate, completed=now.ended)
-
-        yield show

@@ -221,7 +221,7 @@ def _told_to_end(stopping: threading.Event) -> Iterator[None]:
             before[number](number, frame)
 
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (int(signal.SIGTERM), int(signal.SIGINT)):
             before[number] = signal.signal(number, told)
     try:
         yield

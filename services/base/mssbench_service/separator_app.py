@@ -92,7 +92,14 @@ def create_separator_app(name: str, separators: Separators, settings: Settings |
             **instances[default].details(),
         }
 
-    app = create_app(name, __version__, settings=settings, info=info, setup=setup)
+    app = create_app(
+        name,
+        __version__,
+        settings=settings,
+        info=info,
+        setup=setup,
+        device=lambda: instances[default].device,
+    )
 
     @app.get("/weights", summary="The weights that it can be given (weights.toml)")
     async def pinned() -> Response:

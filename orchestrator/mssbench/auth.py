@@ -1,0 +1,76 @@
+"""Who may change something: the optional bearer token, and no page of another site."""
+
+from __future__ import annotations
+
+import hmac
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mssbench_service.app import problem_response
+from mssbench_service.errors import BadInput, BenchError, Unauthorized
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Forbidden(BenchError):
+    code = "forbidden"
+    title = "This is not allowed from where it was asked"
+    status = 403
+
+
+def token_from_environment() -> str:
+    """The token in ``MSSBENCH_TOKEN``, or in the file that ``MSSBENCH_TOKEN_FILE`` names; empty: none is needed.
+
+    Raises
+    ------
+    BadInput
+        The file cannot be read or is empty, or both are given: better no service than one without its lock.
+    """
+    token, file = os.environ.get("MSSBENCH_TOKEN", ""), os.environ.get("MSSBENCH_TOKEN_FILE", "")
+    if not file:
+        return token
+    if token:
+        raise BadInput("both MSSBENCH_TOKEN and MSSBENCH_TOKEN_FILE are set; expected one of them")
+    try:
+        token = Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"MSSBENCH_TOKEN_FILE={file} cannot be read: {error}") from None
+    if not token:
+        raise BadInput(f"MSSBENCH_TOKEN_FILE={file} is empty")
+    return token
+
+
+class Guard:
+    """Refuses requests that change something: without the token (401), or from another site's page (403).
+
+    Around all routes rather than on each, so that no route can be forgotten. A browser sends ``Origin`` with
+    such requests; without this check any page that somebody opens could start runs on their machine.
+    """
+
+    def __init__(self, app: ASGIApp, token: str = "") -> None:
+        self.app = app
+        self._expected = f"Bearer {token}".encode() if token else b""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] not in SAFE_METHODS:
+            headers = dict(scope["headers"])
+            error = self._refusal(headers)
+            if error is not None:
+                response = problem_response(error)
+                if error.status == 401:
+                    response.headers["WWW-Authenticate"] = "Bearer"
+                await response(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+    def _refusal(self, headers: dict[bytes, bytes]) -> BenchError | None:
+        origin = headers.get(b"origin", b"").decode("latin-1")
+        if origin and urlsplit(origin).netloc != headers.get(b"host", b"").decode("latin-1"):
+            return Forbidden(f"a page of {origin} asked for this; only pages of this service may")
+        given = headers.get(b"authorization", b"")
+        # In constant time: how far a guess was right must not show.
+        if self._expected and not hmac.compare_digest(given, self._expected):
+            return Unauthorized("expected the header 'Authorization: Bearer TOKEN' with this service's token")
+        return None

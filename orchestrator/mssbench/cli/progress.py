@@ -1,0 +1,77 @@
+"""Live progress of a run in the terminal: stages, separators, speed and the time that is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from ..status import RunStatus
+from .shared import console
+
+
+@contextmanager
+def run_bars() -> Iterator[Callable[[RunStatus], None]]:
+    """Yields what shows a run's status: a bar for each stage, and one for each of several separators."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=40),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+    )
+    with Progress(*columns, console=console) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def bar(name: str, done: int, total: int, note: str = "") -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name, total=total, note=note)
+            bars.update(tasks[name], completed=done, total=total, note=note)
+
+        def show(status: RunStatus) -> None:
+            now = status.progress
+            if now.to_render:
+                bar("render", now.rendered, now.to_render)
+            # A cell that failed before it was separated has passed that stage, too.
+            bar("separate", max(now.separated, now.ended), now.cells)
+            bar("evaluate", now.ended, now.cells, pace(status))
+            for name, ended, cells, failed in by_separator(status):
+                bar(f"  {name}", ended, cells, f"{failed} failed" if failed else "")
+
+        yield show
+
+
+def by_separator(status: RunStatus) -> list[tuple[str, int, int, int]]:
+    """Name, ended, cells and failed of each separator over all conditions; nothing if there is only one."""
+    names = dict.fromkeys(share.separator for share in status.by_separator)
+    if len(names) < 2:
+        return []
+    found = []
+    for name in names:
+        shares = [share for share in status.by_separator if share.separator == name]
+        found.append(
+            (
+                name,
+                sum(share.ended for share in shares),
+                sum(share.cells for share in shares),
+                sum(share.failed for share in shares),
+            )
+        )
+    return found
+
+
+def pace(status: RunStatus) -> str:
+    """``12 cells/min, about 3 min left``; empty where nothing is known."""
+    if status.throughput is None:
+        return ""
+    speed = f"{status.throughput:.3g} cells/min"
+    return speed if status.seconds_left is None else f"{speed}, about {duration(status.seconds_left)} left"
+
+
+def duration(seconds: float) -> str:
+    """``40 s``, ``12 min``, ``3 h 5 min``."""
+    minutes = round(seconds / 60)
+    if seconds < 59.5:
+        return f"{round(seconds)} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,63 @@
+"""What can be done to a run that exists: cancel it, take it up again, try failed cells again, delete it.
+
+Whoever goes on with a run (a launcher, the orchestrator service, its workers) reads the markers in its
+directory. So these work from any process, on any machine that sees the data root.
+"""
+
+from __future__ import annotations
+
+import shutil
+
+from mssbench_service.errors import Conflict
+from redis import Redis
+
+from .progress import progress_of
+from .queues import at_work, withdraw
+from .status import status_of
+from .steps import Run
+from .store import DELETED
+
+
+def cancel(run: Run, connection: Redis | None) -> int:
+    """Begin no further step of `run`: its open cells stay pending; how many jobs were taken out of the queues.
+
+    Steps that run already run to their end. Without a `connection`, whoever follows the run takes out the jobs.
+
+    Raises
+    ------
+    Conflict
+        It is complete.
+    """
+    if progress_of(run).complete:
+        raise Conflict(f"run {run.store.id} is complete; there is nothing to cancel")
+    run.store.cancel_marker.touch()
+    run.store.launched.unlink(missing_ok=True)
+    return withdraw(run, connection) if connection is not None else 0
+
+
+def retry_failed(run: Run) -> int:
+    """Forget the errors of all failed cells; how many there were."""
+    failed = [cell for cell in run.record.cells() if run.store.failed(cell)]
+    for cell in failed:
+        run.store.forget_outcome(cell)
+    return len(failed)
+
+
+def delete(run: Run, connection: Redis | None) -> None:
+    """Remove the run's directory. Its rendered tracks stay: other runs may use them (``mssbench gc``).
+
+    Raises
+    ------
+    Conflict
+        It is running, or was cancelled and steps of it still run.
+    """
+    if status_of(run).state == "running":
+        raise Conflict(f"run {run.store.id} is running; cancel it first")
+    if connection is not None and (begun := at_work(run, connection)):
+        raise Conflict(f"{begun} steps of run {run.store.id} still run; delete it when they have ended")
+    with run.store.exclusive():
+        # Gone at once for everybody who looks, however long its files take.
+        grave = run.store.folder.with_name(f"{DELETED}{run.store.id}")
+        shutil.rmtree(grave, ignore_errors=True)
+        run.store.folder.rename(grave)
+    shutil.rmtree(grave)

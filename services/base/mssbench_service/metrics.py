@@ -1,0 +1,139 @@
+"""Prometheus metrics, as every service has them at ``GET /metrics``.
+
+::
+
+    mssbench_jobs_now{state="running|waiting"}        jobs in flight: at work, and before the gate (queue depth)
+    mssbench_jobs_total{stage, outcome}               jobs that ended: done, failed, or refused (busy, not ready)
+    mssbench_job_seconds{stage, part="wait|work"}     how long they waited and worked
+    mssbench_requests_total{method, route, status}    HTTP requests
+    mssbench_service_info{service, version, device}   1
+    mssbench_ready                                    1 when ready, else 0
+    mssbench_device_memory_bytes{kind}                memory of the GPU, where PyTorch uses one
+    process_*                                         the process: resident memory, CPU, open files
+
+`stage` is the last part of the route: ``separate``, ``render``, ``evaluate``. Each application has a registry of
+its own, so that two in one process do not mix.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+T = TypeVar("T")
+
+# A probe on a short track takes milliseconds, a large model on a slow CPU half an hour.
+_SECONDS = (0.01, 0.1, 0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600, 1800, 3600)
+
+
+class Places(Protocol):
+    """What a gate says of itself."""
+
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def running(self) -> int: ...
+
+
+class Metrics:
+    """The metrics of one application; `registry` takes further collectors."""
+
+    def __init__(
+        self, service: str, version: str, gate: Places, ready: Callable[[], bool], device: Callable[[], str]
+    ) -> None:
+        self.registry = CollectorRegistry()
+        self._jobs = Counter("mssbench_jobs", "Jobs that ended", ["stage", "outcome"], registry=self.registry)
+        self._seconds = Histogram(
+            "mssbench_job_seconds",
+            "How long jobs waited and worked",
+            ["stage", "part"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._requests = Counter(
+            "mssbench_requests", "HTTP requests", ["method", "route", "status"], registry=self.registry
+        )
+        ProcessCollector(registry=self.registry)
+        self.registry.register(_Now(service, version, gate, ready, device))
+
+    def request(self, method: str, route: str, status: int) -> None:
+        self._requests.labels(method, route, str(status)).inc()
+
+    def refused(self, stage: str) -> None:
+        """A job that was not begun: the service was busy or not ready."""
+        self._jobs.labels(stage, "refused").inc()
+
+    def timed(self, stage: str, work: Callable[[], T]) -> Callable[[], T]:
+        """`work`, with the time from now until it is called and the time it takes counted for `stage`."""
+        asked = time.monotonic()
+
+        def run() -> T:
+            begun = time.monotonic()
+            self._seconds.labels(stage, "wait").observe(begun - asked)
+            outcome = "failed"
+            try:
+                result = work()
+                outcome = "done"
+                return result
+            finally:
+                self._seconds.labels(stage, "work").observe(time.monotonic() - begun)
+                self._jobs.labels(stage, outcome).inc()
+
+        return run
+
+    def page(self) -> tuple[bytes, str]:
+        """The metrics now, and their media type."""
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+
+
+class _Now(Collector):
+    """What is read when it is asked for."""
+
+    def __init__(
+        self, service: str, version: str, gate: Places, ready: Callable[[], bool], device: Callable[[], str]
+    ) -> None:
+        self._labels = [service, version]
+        self._gate, self._ready, self._device = gate, ready, device
+
+    def collect(self) -> Iterator[Metric]:
+        jobs = GaugeMetricFamily("mssbench_jobs_now", "Jobs at work, and before the gate", labels=["state"])
+        running, in_flight = self._gate.running, self._gate.in_flight
+        jobs.add_metric(["running"], running)
+        jobs.add_metric(["waiting"], in_flight - running)
+        yield jobs
+        yield GaugeMetricFamily("mssbench_ready", "1 when ready", value=float(self._ready()))
+        info = GaugeMetricFamily(
+            "mssbench_service_info", "What this is", labels=["service", "version", "device"]
+        )
+        info.add_metric([*self._labels, self._device()], 1)
+        yield info
+        if memory := device_memory():
+            used = GaugeMetricFamily("mssbench_device_memory_bytes", "Memory of the GPU", labels=["kind"])
+            for kind, value in memory.items():
+                used.add_metric([kind], value)
+            yield used
+
+
+def device_memory() -> dict[str, int]:
+    """Bytes that PyTorch has allocated and reserved on the GPU; empty without one.
+
+    Only a service that has loaded PyTorch is asked: this package does not depend on it.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return {}
+    return {
+        "allocated": int(torch.cuda.memory_allocated()),
+        "reserved": int(torch.cuda.memory_reserved()),
+        "peak": int(torch.cuda.max_memory_allocated()),
+    }
+
+
+__all__ = ["Metrics", "device_memory"]
