@@ -1,0 +1,102 @@
+"""The demo ends well only if its probes score what is known beforehand."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+from mssbench import cli, demo, launch
+from mssbench.config import RunConfig
+from mssbench.inline import run_inline
+from mssbench.launch import prepare
+from mssbench.runtime import make_runtime
+from mssbench.selfcheck import SelfCheckFailed, self_check
+from mssbench.store import Cell, Workspace
+from mssbench_service.files import read_json, write_json
+from oracle_service.probes import Gain
+
+
+def command(monkeypatch, *arguments: str) -> int:
+    """The exit code of ``mssbench …`` in this process."""
+    monkeypatch.setattr(sys, "argv", ["mssbench", *arguments])
+    try:
+        cli.main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+@pytest.fixture
+def short_demo(workspace, monkeypatch):
+    """The demo with one short track, and without the report, which has tests of its own."""
+    write = demo.write_demo
+    monkeypatch.setattr(launch, "finish", lambda run, **options: None)
+    monkeypatch.setattr(demo, "write_demo", lambda out: write(out, tracks=1, seconds=2.0))
+
+
+@pytest.mark.usefixtures("short_demo")
+def test_the_demo_confirms_what_is_known(monkeypatch, capsys) -> None:
+    assert command(monkeypatch, "demo", "--inline") == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[-1].startswith("report: ")
+    assert "known scores of the probes confirmed" in captured.err
+
+
+@pytest.mark.usefixtures("short_demo")
+def test_a_probe_that_scores_something_else_fails_the_demo_in_one_line(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(Gain, "distort", lambda self, signal, sample_rate: signal * np.float32(0.25))
+    assert command(monkeypatch, "demo", "--inline") == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mssbench: ")]
+    assert len(lines) == 1
+    assert (
+        "self-check: oracle-gain, stereo, SSR: expected 6.0106 to 6.0306, measured 2.49877 to 2.4" in lines[0]
+    )
+
+
+@pytest.fixture
+def run(workspace):
+    runtime = make_runtime(workspace)
+    config = RunConfig(
+        dataset="music", tracks=1, separators=["oracle-swap"], conditions=["stereo"], bsseval=False
+    )
+    job = prepare(config, Workspace(workspace), runtime)
+    run_inline(job, lambda: None)
+    return job
+
+
+def change(run, **values) -> None:
+    cell = Cell("stereo", "oracle-swap", run.record.tracks[0].title)
+    path = run.store.cell_folder(cell) / "result.json"
+    result = read_json(path)
+    for row in result["rows"]:
+        row.update(values)
+    write_json(path, result)
+
+
+def test_known_scores_are_counted(run) -> None:
+    assert self_check(run.store.folder) == 3  # SSR, SRR and d_ic; the paper's are expected of binaural tracks
+
+
+def test_a_score_that_has_vanished_is_a_failure(run) -> None:
+    change(run, SRR=None, status="undefined", reason="SRR: gone")
+    with pytest.raises(
+        SelfCheckFailed, match=r"oracle-swap, stereo, SRR: expected 79.99 to 80.01, measured nothing"
+    ):
+        self_check(run.store.folder)
+
+
+def test_a_probe_that_failed_is_a_failure(run) -> None:
+    change(run, SSR=None, SRR=None, d_ic=None, status="failed", reason="broken")
+    with pytest.raises(SelfCheckFailed, match=r"4 failed.*2 more in the report"):
+        self_check(run.store.folder)
+
+
+def test_a_run_without_probes_confirms_nothing(workspace) -> None:
+    config = RunConfig(
+        dataset="music", tracks=1, separators=["oracle-mixture"], conditions=["stereo"], bsseval=False
+    )
+    job = prepare(config, Workspace(workspace), make_runtime(workspace))
+    run_inline(job, lambda: None)
+    with pytest.raises(SelfCheckFailed, match="no probe"):
+        self_check(job.store.folder)
