@@ -108,6 +108,10 @@ class Runtime:
         separator = self.registry.separators[service]
         return self.transport.call(separator, "separate", request, SeparateResult, seconds)
 
+    def is_elsewhere(self, service: Service) -> bool:
+        """Whether `service` runs in another process, over HTTP."""
+        return service.elsewhere or isinstance(self.transport, OverHttp)
+
     def availability(self) -> list[Availability]:
         """What every registered separator service offers, in the order of registration."""
         found = []

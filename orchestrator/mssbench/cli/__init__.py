@@ -5,7 +5,9 @@ data        datasets
 folders     synth and evaluate: whole folders, outside any run
 runs        run, demo, status, rescore
 reports     report
-services    worker and serve
+services    worker, serve, services: the parts of a running system
+separate    one track, outside any run
+weights     weights fetch and weights verify
 
 A new command goes into the module of its kind; a new module is imported here.
 """
@@ -19,10 +21,10 @@ import sys
 import click
 from mssbench_service.errors import BenchError
 
-from . import data, folders, reports, runs, services
+from . import data, folders, reports, runs, separate, services, weights
 from .shared import cli
 
-__all__ = ["cli", "data", "folders", "main", "reports", "runs", "services"]
+__all__ = ["cli", "data", "folders", "main", "reports", "runs", "separate", "services", "weights"]
 
 
 def main() -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import click
 from mssbench_service.errors import BadInput, NotReady
+from rich.console import Console
+from rich.table import Table
 
 from ..queues import connect, queue_names
+from ..standing import Standing, look_at
 from ..workers import serve_queue, worker_is_alive
-from .shared import cli
+from .shared import cli, current_runtime
 
 
 @cli.command()
@@ -34,3 +40,41 @@ def serve(host: str, port: int) -> None:
     import uvicorn
 
     uvicorn.run("mssbench.api:app", host=host, port=port, log_level="info")
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def services(as_json: bool) -> None:
+    """What is up: every registered service, its separators, device, model, weights and version."""
+    standings = look_at(current_runtime())
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(standing) for standing in standings], indent=1))
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("service", "state", "device", "model", "weights", "version", "where"):
+        table.add_column(column, overflow="fold")
+    for standing in standings:
+        table.add_row(*_cells(standing))
+    # On a terminal as wide as that is; in a file or a pipe nothing is folded.
+    output = Console(markup=False, highlight=False, emoji=False)
+    if not output.is_terminal:
+        output.width = 500
+    output.print(table)
+    for standing in standings:
+        if standing.reason:
+            output.print(f"{standing.name}: {standing.reason}", soft_wrap=True)
+
+
+def _cells(standing: Standing) -> list[str]:
+    weights = [
+        f"{weight.get('file', '?')} {str(weight.get('sha256', ''))[:8]}" for weight in standing.weights
+    ]
+    return [
+        standing.name,
+        standing.state,
+        standing.device,
+        standing.model,
+        "\n".join(weights),
+        standing.version,
+        standing.where,
+    ]

@@ -135,7 +135,7 @@ def separate_track(
     StorageFull
         There is no room for the stems.
     """
-    _check_out(out)
+    check_out(out)
     # Where two are asked for the same at once, the one who is first may have readers already.
     replace = (out / RECORD).exists()
     if not 0.0 < reference_gain < _MAX_GAIN:
@@ -202,7 +202,7 @@ def check_separation(name: str, folder: Path, mixture: Path) -> None:
         raise BadOutput(f"{name} gave what cannot be read: {error}") from None
 
 
-def _check_out(out: Path) -> None:
+def check_out(out: Path) -> None:
     """Refuse, before any work, to replace what is no separation: a mistyped `out` must not cost a dataset."""
     try:
         if out.exists() and not out.is_dir():

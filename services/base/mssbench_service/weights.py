@@ -125,7 +125,8 @@ def weights_folder(service: str = "") -> Path:
     if not given:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         return cache / "mssbench" / "weights" / service
-    return next((folder / service for folder in given if (folder / service).is_dir()), given[0] / service)
+    filled = (folder for folder in given if service and (folder / service).is_dir())
+    return next(filled, given[0]) / service
 
 
 # --- what is there ----------------------------------------------------------------------------------------

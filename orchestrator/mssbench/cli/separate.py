@@ -1,0 +1,81 @@
+"""One track, outside any run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from mssbench_service.files import read_json
+from mssbench_service.separation import RECORD
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from ..single import separate_by_upload, separate_registered
+from .shared import cli, console, current_runtime
+
+
+@cli.command()
+@click.argument("track", type=click.Path(path_type=Path))
+@click.option("--separator", required=True, metavar="NAME", help="The separator.")
+@click.option("--url", default="", help="Where the service answers (default: where it is registered).")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder for the stems (default: separated/NAME/TRACK).",
+)
+@click.option(
+    "--references",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder with the true stems, which some separators of oracle need.",
+)
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=0),
+    default=600.0,
+    show_default=True,
+    help="Seconds to wait for a service that is busy or starting.",
+)
+def separate(
+    track: Path, separator: str, url: str, out: Path | None, references: Path | None, patience: float
+) -> None:
+    """Separate the sound file TRACK into its stems."""
+    out = out or Path("separated") / separator / track.stem
+    with _bars() as show:
+        if url:
+            separate_by_upload(url, separator, track, out, references, show=show, patience=patience)
+        else:
+            runtime = current_runtime()
+            separate_registered(runtime, separator, track, out, references, show=show, patience=patience)
+    for path in sorted(out.glob("*.wav")):
+        click.echo(path)
+    if (out / RECORD).is_file():
+        for note in read_json(out / RECORD).get("notes", []):
+            console.print(note, style="yellow", markup=False)
+
+
+@contextmanager
+def _bars() -> Iterator[Callable[[str, int, int | None], None]]:
+    """A bar for each stage; one that cannot say how far it is pulses."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=40),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as bars:
+        stages: dict[str, TaskID] = {}
+
+        def show(what: str, done: int, total: int | None) -> None:
+            stage = what.partition(":")[0]
+            if stage not in stages:
+                for earlier in stages.values():  # is over now
+                    bars.stop_task(earlier)
+                    if bars.tasks[earlier].total is None:
+                        bars.update(earlier, total=1, completed=1)
+                stages[stage] = bars.add_task(what, total=None)
+            bars.update(stages[stage], description=what, completed=done, total=total)
+
+        yield show
