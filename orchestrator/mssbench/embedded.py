@@ -71,6 +71,7 @@ class Workers:
             # One thread each: the workers themselves are what uses the cores.
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
+            "MSSBENCH_THREADS": "1",
         }
         self._queues = [name for name, count in counts.items() for _ in range(count)]
         self._processes = [self._start(name) for name in self._queues]
