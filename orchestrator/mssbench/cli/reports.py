@@ -2,18 +2,68 @@
 
 from __future__ import annotations
 
-import click
+from pathlib import Path
 
-from ..launch import finish
+import click
+from mssbench_service.errors import BadInput, NotFound
+
+from ..results import RESULT_COLUMNS, result_rows, write_csv
 from .runs import conclude
-from .shared import cli, existing_run
+from .shared import cli, current_workspace, existing_run
 
 
 @cli.command()
 @click.argument("run")
 @click.option("--audio/--no-audio", default=True, help="Whether the report carries audio excerpts.")
-def report(run: str, audio: bool) -> None:
+@click.option(
+    "--listen",
+    "asked",
+    multiple=True,
+    metavar="CONDITION/SEPARATOR/TITLE/STEM",
+    help="Add a player for this stem, before those that are chosen; may be given again.",
+)
+def report(run: str, audio: bool, asked: tuple[str, ...]) -> None:
     """Write the tables and the report of RUN (its id or its folder) again, from what is there now."""
+    if asked and not audio:
+        raise click.UsageError("--listen adds audio, and --no-audio leaves it out")
+    from ..report import build_report  # loads a plotting library, which only this needs
+
+    cells = [_cell(text) for text in asked]
     job = existing_run(run)
-    finish(job, audio=audio)
+    build_report(job.store.folder, audio=audio, cells=cells)
+    write_csv(job.store.results_csv, result_rows(job.store, job.record), RESULT_COLUMNS)
     conclude(job)
+
+
+def _cell(text: str) -> tuple[str, str, str, str]:
+    parts = text.split("/")
+    if len(parts) != 4:
+        raise BadInput(f"{text!r} is no stem of a run; expected condition/separator/title/stem")
+    return parts[0], parts[1], parts[2], parts[3]
+
+
+@cli.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN|SUMMARY.json...")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the site."
+)
+def leaderboard(runs: tuple[str, ...], out: Path) -> None:
+    """Put runs side by side in one static site: an index, a page per separator, the methodology.
+
+    A run is given by its id, its folder, or the summary.json of its report, which is all that others need to
+    send. Any static host can serve OUT.
+    """
+    from ..report import build_leaderboard
+
+    index = build_leaderboard([_source(run) for run in runs], out)
+    click.echo(f"leaderboard: {index}")
+
+
+def _source(run: str) -> Path:
+    """A run's folder or a summary; what is no path is the id of a run."""
+    path = Path(run)
+    if path.exists():
+        return path
+    if path.name != run:
+        raise NotFound(f"{run} does not exist; expected a run's folder or a summary.json")
+    return current_workspace().run(run).folder

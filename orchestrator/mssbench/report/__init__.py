@@ -49,11 +49,12 @@ def build_report(
         It is no run, it contradicts itself, or the folder cannot be written.
     """
     data = load(run_dir)
+    choices = listen.choose(data, cells) if audio else []
     found = analyse(data)
     folder = run_dir / "report"
     with writing_folder(folder) as temporary:
         files = write_files(data, found, temporary)
-        listening = listen.write(data, listen.choose(data, cells), temporary) if audio else None
+        listening = listen.write(data, choices, temporary) if audio else None
         write_text(temporary / "index.html", page.render(data, found, listening, files))
     return folder / "index.html"
 

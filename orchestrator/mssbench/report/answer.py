@@ -55,7 +55,7 @@ def _size(
         medians = " and ".join(f"{with_interval(m, estimate(scored[0], m))} in {m.label}" for m in cues)
         return f"{where}, the only {name}, {scored[0].name}, has median errors of {medians}{aside}."
     ranges = " and ".join(_range([estimate(one, m).value for one in scored], m) for m in cues)
-    best = [min(scored, key=lambda one, m=metric: _badness(m, estimate(one, m))) for metric in cues]
+    best = [_best(scored, metric, [estimate(one, metric).value for one in scored]) for metric in cues]
     if len({one.name for one in best}) == 1:
         smallest = f"{best[0].name} has the smallest, "
         smallest += " and ".join(with_interval(m, estimate(best[0], m)) for m in cues)
@@ -67,8 +67,8 @@ def _size(
     return f"{where}, the median errors of {len(scored)} {name}s are {ranges}; {smallest}{aside}."
 
 
-def _badness(metric: Metric, estimate: Estimate) -> float:
-    return -estimate.value if metric.better == "higher" else estimate.value
+def _best(scored: Sequence[SeparatorRecord], metric: Metric, values: Sequence[float]) -> SeparatorRecord:
+    return scored[values.index((max if metric.better == "higher" else min)(values))]
 
 
 def _range(values: Sequence[float], metric: Metric) -> str:
@@ -92,7 +92,10 @@ def _change(scored: Sequence[SeparatorRecord], data: RunData, shifts: Sequence[D
         )
     changes = " and ".join(_span(metric, found) for metric, found in by_metric.items())
     brackets = "; brackets are 95\u00a0% intervals" if "[" in changes else ""
-    return f"From stereo to binaural, the median change of the same tracks is {changes}, {_evidence(by_metric, len(shifts))}{brackets})."
+    evidence = _evidence(by_metric, len(shifts))
+    return (
+        f"From stereo to binaural, the median change of the same tracks is {changes}, {evidence}{brackets})."
+    )
 
 
 def _span(metric: Metric, shifts: Sequence[Difference]) -> str:

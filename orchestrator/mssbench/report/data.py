@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -180,7 +180,7 @@ class RunData:
         return self.conditions.index(condition), names.index(separator)
 
 
-def kind(separator: SeparatorRecord) -> str:
+def kind(separator: SeparatorRecord) -> Literal["model", "reference", "probe"]:
     """``probe`` (its scores are known), ``reference`` (knows the stems, or is the floor) or ``model``."""
     if separator.expected:
         return "probe"

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from ..results import RESULT_COLUMNS, Row, write_csv
+from ..statistics import Estimate
 from .analysis import SOURCES, ScoreTable
 from .data import RunData
 from .figures import SOURCE_NAMES
-from .metrics import Metric
+from .metrics import Metric, paper_columns
 
 PAPER_SPAUQ = {"SSR": "paper_SSR", "SRR": "paper_SRR", "cost": "paper_cost", "shift": "paper_shift",
                "scale": "paper_scale"}  # fmt: skip
@@ -102,55 +104,63 @@ def slug(name: str) -> str:
 
 
 def write_latex(data: RunData, table: ScoreTable, folder: Path) -> list[str]:
-    """One table per condition in the paper's shape (needs booktabs and multirow); return the file names."""
-    if not data.headline:
-        return []
+    """Tables in the paper's shape, one per condition and set of metrics (need booktabs); return their names."""
+    paper = paper_columns(data.metrics)
+    sets = {"": data.headline, "-paper": [] if paper == data.headline else paper}
     names = []
     for condition in data.conditions:
-        text = latex_table(data, table, condition)
-        names.append(f"results-{condition}.tex")
-        (folder / names[-1]).write_text(text, encoding="utf-8")
+        for suffix, metrics in sets.items():
+            if not metrics or not data.separators:
+                continue
+            names.append(f"results-{condition}{suffix}.tex")
+            text = latex_table(data, table, condition, metrics, suffix)
+            (folder / names[-1]).write_text(text, encoding="utf-8")
     return names
 
 
-def latex_table(data: RunData, table: ScoreTable, condition: str) -> str:
-    """Medians with intervals, separator × source, as a ``table`` environment."""
-    metrics = data.headline
+def latex_table(
+    data: RunData, table: ScoreTable, condition: str, metrics: Sequence[Metric], suffix: str = ""
+) -> str:
+    """Medians with intervals and n, separator × source, as a ``table*`` environment across both columns."""
     arrows = {"higher": r"\,$\uparrow$", "lower": r"\,$\downarrow$", "": ""}
     heads = [latex(f"{m.label} [{m.unit}]" if m.unit else m.label) + arrows[m.better] for m in metrics]
+    totals = data.totals()
     lines = [
         r"% needs \usepackage{booktabs}",
-        r"\begin{table}",
-        r"\centering",
+        r"\begin{table*}",
+        r"\centering\small",
         rf"\caption{{Medians over tracks with 95\,\% bootstrap intervals, {latex(condition)} condition, "
-        rf"run \texttt{{{latex(data.record.id)}}}. $n$: values behind SSR.}}",
-        rf"\label{{tab:{condition}}}",
+        rf"run \texttt{{{latex(data.record.id)}}}. $n$: stems scored, of those expected where fewer; beside "
+        rf"an interval: $n$ of that metric where it is undefined on some. Of all {totals.expected} stems of "
+        rf"the run, {totals.failed} failed and {totals.pending} are pending.}}",
+        rf"\label{{tab:{condition}{suffix}}}",
         rf"\begin{{tabular}}{{ll{'r' * len(metrics)}r}}",
         r"\toprule",
         " & ".join(["Separator", "Source", *heads, "$n$"]) + r" \\",
     ]
-    for separator in data.separators:
+    for separator in data.compared or data.separators:
         lines.append(r"\midrule")
         for i, source in enumerate(SOURCES):
+            counts = data.counts(None, condition, separator.name, source)
             scores = [table.get(condition, separator.name, source, metric) for metric in metrics]
-            cells = [_latex_cell(score.metric, score.estimate) for score in scores]
-            counts = scores[0].counts
-            n = f"{counts.valid}" if counts.complete else f"{counts.valid}/{counts.expected}"
+            cells = [_latex_cell(score.metric, score.estimate, counts.scored) for score in scores]
+            complete = counts.scored == counts.expected
+            n = f"{counts.scored}" if complete else f"{counts.scored}/{counts.expected}"
             name = latex(separator.name) if i == 0 else ""
             lines.append(" & ".join([name, SOURCE_NAMES[source], *cells, n]) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table*}", ""])
 
 
-def _latex_cell(metric: Metric, estimate: Any) -> str:
+def _latex_cell(metric: Metric, estimate: Estimate, scored: int) -> str:
     def number(value: float) -> str:
         return metric.format(value).replace("−", "-")
 
     if estimate.n == 0:
         return "--"
-    value = f"${number(estimate.value)}$"
-    if estimate.low != estimate.low:
-        return value
-    return value + rf" {{\footnotesize $[{number(estimate.low)}, {number(estimate.high)}]$}}"
+    text = f"${number(estimate.value)}$"
+    if not math.isnan(estimate.low):
+        text += rf" {{\footnotesize $[{number(estimate.low)}, {number(estimate.high)}]$}}"
+    return text if estimate.n == scored else text + rf" {{\footnotesize $n={estimate.n}$}}"
 
 
 _LATEX = {
@@ -162,8 +172,14 @@ _LATEX = {
 
 
 def latex(text: str) -> str:
-    """`text` as LaTeX prints it."""
-    return "".join(_LATEX.get(character, character) for character in text)
+    """`text` as any LaTeX prints it: letters that need a font or a package of their own lose their marks."""
+    return "".join(_LATEX.get(character) or _plain(character) for character in text)
+
+
+def _plain(character: str) -> str:
+    if character.isascii():
+        return character
+    return unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode() or "?"
 
 
 def references(data: RunData) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 DASH = "–"
 
@@ -40,7 +41,7 @@ class Metric:
     column: str
     label: str
     unit: str
-    better: str
+    better: Literal["higher", "lower", ""]
     profile: str
     description: str
     decimals: int = 2

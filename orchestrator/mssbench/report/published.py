@@ -1,8 +1,8 @@
 """Published figures, beside the run's own.
 
 ``published/*.csv`` hold medians that others reported, as figures with a citation; nothing is computed from
-them but a difference. ``published/models.csv`` says which separator of this bench is which published model, and with which weights: a
-separator that says it loaded others is not the published one.
+them but a difference. ``published/models.csv`` says which separator of this bench is which published model, and
+with which weights: a separator that says it loaded others is not the published one.
 """
 
 from __future__ import annotations

@@ -1,21 +1,22 @@
 """``summary.json``: a run's numbers without its files, small enough to send. The leaderboard's input.
 
-The dataclasses are the schema. ``summary.schema.json`` beside it is made from them. `read` accepts what
-`write` wrote and refuses the rest with the name of the offending field. Raise `SCHEMA` when a field changes
-its meaning, and teach `read` the earlier one.
+The dataclasses are the schema; ``summary.schema.json`` here, which goes with every report, is made from them
+by `write_schema`. `read` accepts what `write` wrote and refuses the rest with the name of
+the offending field. Raise `SCHEMA` when a field changes its meaning, and teach `read` the earlier one.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from mssbench_service.errors import BadInput
 from mssbench_service.files import read_json, write_json
-from mssbench_service.wire import HrirInfo, parse
-from pydantic import TypeAdapter
+from mssbench_service.wire import HrirInfo, validation_detail
+from pydantic import Field, TypeAdapter, ValidationError
 
 from ..statistics import LEVEL, RESAMPLES, Estimate
 from ..store import RunRecord
@@ -23,6 +24,11 @@ from .analysis import Analysis, Difference
 from .data import RunData, kind
 
 SCHEMA = 1
+
+SCHEMA_FILE = Path(__file__).with_name("summary.schema.json")
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
 
 
 @dataclass
@@ -32,32 +38,34 @@ class MetricSummary:
     column: str
     label: str
     unit: str
-    better: str
+    better: Literal["higher", "lower", ""]
     profile: str
     description: str
 
 
 @dataclass
 class SeparatorSummary:
-    """`kind` is "model", "reference" or "probe"; `status` is "available" or "unavailable"."""
+    """One separator of the run. `weights` holds the SHA-256 of each file; `devices` is where it ran."""
 
     name: str
     service: str
     description: str
-    kind: str
-    status: str
+    kind: Literal["model", "reference", "probe"]
+    status: Literal["available", "unavailable"]
     reason: str = ""
+    devices: list[str] = field(default_factory=list)
+    weights: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class EstimateSummary:
     """A statistic with its 95 % interval; null where there is none. `n` values on `tracks` tracks."""
 
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    tracks: int
+    value: Finite | None
+    low: Finite | None
+    high: Finite | None
+    n: Count
+    tracks: Count
 
 
 @dataclass
@@ -69,10 +77,10 @@ class ScoreSummary:
     source: str
     column: str
     median: EstimateSummary
-    expected: int
-    undefined: int
-    failed: int
-    pending: int
+    expected: Count
+    undefined: Count
+    failed: Count
+    pending: Count
 
 
 @dataclass
@@ -84,10 +92,10 @@ class DifferenceSummary:
     within: str
     column: str
     difference: EstimateSummary
-    p: float | None
-    p_holm: float | None
-    rank_biserial: float | None
-    zeros: int
+    p: Finite | None
+    p_holm: Finite | None
+    rank_biserial: Finite | None
+    zeros: Count
 
 
 @dataclass
@@ -108,12 +116,22 @@ class CheckSummary:
     probe: str
     condition: str
     column: str
-    low: float | None
-    high: float | None
-    measured_low: float | None
-    measured_high: float | None
-    n: int
+    low: Finite | None
+    high: Finite | None
+    measured_low: Finite | None
+    measured_high: Finite | None
+    n: Count
     passed: bool | None
+
+
+@dataclass
+class GainSummary:
+    """The mixture's gain in the paper's SSR: what it alone leaves, and its share of the distortion's energy."""
+
+    condition: str
+    separator: str
+    ceiling_db: EstimateSummary
+    share: EstimateSummary
 
 
 @dataclass
@@ -122,16 +140,16 @@ class SpeedSummary:
 
     separator: str
     device: str
-    cells: int
-    audio_seconds: float
-    factor: float | None
+    cells: Count
+    audio_seconds: Finite
+    factor: Finite | None
 
 
 @dataclass
 class StatisticsSummary:
     """How intervals were made."""
 
-    level: float = LEVEL
+    level: Finite = LEVEL
     resamples: int = RESAMPLES
     seed: int = 0
     unit: str = "track"
@@ -170,6 +188,7 @@ class Summary:
     condition_differences: list[DifferenceSummary] = field(default_factory=list)
     shares: list[ShareSummary] = field(default_factory=list)
     checks: list[CheckSummary] = field(default_factory=list)
+    gains: list[GainSummary] = field(default_factory=list)
     speeds: list[SpeedSummary] = field(default_factory=list)
     schema: int = SCHEMA
 
@@ -184,7 +203,16 @@ def build(data: RunData, found: Analysis) -> Summary:
             MetricSummary(m.column, m.label, m.unit, m.better, m.profile, m.description) for m in data.metrics
         ],
         separators=[
-            SeparatorSummary(s.name, s.service, s.description, kind(s), s.status, s.reason)
+            SeparatorSummary(
+                s.name,
+                s.service,
+                s.description,
+                kind(s),
+                "available" if s.status == "available" else "unavailable",
+                s.reason,
+                data.devices(s.name),
+                data.weights(s.name),
+            )
             for s in data.record.separators
         ],
         scores=[
@@ -221,6 +249,10 @@ def build(data: RunData, found: Analysis) -> Summary:
             )
             for c in found.checks
         ],
+        gains=[
+            GainSummary(g.condition, g.separator, _estimate(g.ceiling), _estimate(g.share))
+            for g in found.gains
+        ],
         speeds=[
             SpeedSummary(s.separator, s.device, s.cells, s.audio_seconds, _number(s.factor))
             for s in found.speeds
@@ -231,7 +263,12 @@ def build(data: RunData, found: Analysis) -> Summary:
 def write(summary: Summary, folder: Path) -> None:
     """Write ``summary.json`` and ``summary.schema.json``."""
     write_json(folder / "summary.json", asdict(summary))
-    write_json(folder / "summary.schema.json", json_schema())
+    (folder / "summary.schema.json").write_text(SCHEMA_FILE.read_text(encoding="utf-8"), encoding="utf-8")
+
+
+def write_schema() -> None:
+    """Write `SCHEMA_FILE` again, after a change of the dataclasses."""
+    write_json(SCHEMA_FILE, json_schema())
 
 
 def json_schema() -> dict[str, Any]:
@@ -254,11 +291,19 @@ def read(path: Path) -> Summary:
     if schema != SCHEMA:
         raise BadInput(f"{path} has schema {schema!r}; expected a summary.json of schema {SCHEMA}")
     try:
-        summary = parse(Summary, raw)
-    except BadInput as error:
-        raise BadInput(f"{path} is no summary of a run: {error.detail}") from None
+        # Strict, as the JSON Schema is: "5" is no number, and neither is NaN, which Python's JSON lets through.
+        summary = TypeAdapter(Summary).validate_json(json.dumps(raw), strict=True)
+    except ValidationError as error:
+        raise BadInput(f"{path} is no summary of a run: {_first(error)}") from None
     _check_names(summary, path)
     return summary
+
+
+def _first(error: ValidationError) -> str:
+    """The first two problems; of a file of another kind there are dozens."""
+    problems = error.errors()
+    more = f"; and {len(problems) - 2} more problems" if len(problems) > 2 else ""
+    return validation_detail(problems[:2]) + more
 
 
 def _check_names(summary: Summary, path: Path) -> None:
@@ -269,9 +314,6 @@ def _check_names(summary: Summary, path: Path) -> None:
             raise BadInput(
                 f"{path} has a score of {score.separator!r} in {score.column!r}, which it does not introduce"
             )
-        numbers = (score.median.value, score.median.low, score.median.high)
-        if any(number is not None and not math.isfinite(number) for number in numbers):
-            raise BadInput(f"{path} has a score of {score.separator!r} that is not a finite number")
 
 
 def _run(record: RunRecord) -> RunSummary:

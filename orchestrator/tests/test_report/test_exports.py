@@ -72,40 +72,53 @@ def test_papers_files_have_the_papers_columns(run: Path) -> None:
     assert json.loads(rows(folder / "stereo_irm_spauq.csv")[0]["scale"]) == [[1.0, 0.0], [0.0, 1.0]]
 
 
-def test_latex_is_well_formed(run: Path) -> None:
-    text = (run / "report" / "tables" / "results-binaural.tex").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["results-stereo.tex", "results-binaural.tex", "results-binaural-paper.tex"])
+def test_latex_is_well_formed(run: Path, name: str) -> None:
+    text = (run / "report" / "tables" / name).read_text(encoding="utf-8")
     bare = re.sub(r"\\[{}&%$#_]", "", text)
     assert bare.count("{") == bare.count("}")
     assert bare.count("$") % 2 == 0
-    assert re.findall(r"\\(begin|end)\{(\w+)\}", text) == [
-        ("begin", "table"),
+    assert re.findall(r"\\(begin|end)\{([\w*]+)\}", text) == [
+        ("begin", "table*"),
         ("begin", "tabular"),
         ("end", "tabular"),
-        ("end", "table"),
+        ("end", "table*"),
     ]
     columns = re.search(r"\\begin\{tabular\}\{(\w+)\}", text)
     assert columns
     lines = [line for line in bare.splitlines() if line.endswith(r"\\")]
-    assert len(lines) == 1 + 4 * 5
+    assert len(lines) == 1 + 3 * 5  # probes are no result
     assert {line.count("&") for line in lines} == {len(columns[1]) - 1}
     assert text.isascii()
+    assert "6 failed and 0 are pending" in text
+
+
+def test_latex_says_n_where_a_metric_rests_on_fewer(run: Path) -> None:
+    text = (run / "report" / "tables" / "results-binaural-paper.tex").read_text(encoding="utf-8")
+    bass = next(line for line in text.splitlines() if "& Bass &" in line and "model-0" not in line)
+    assert "$n=2$" in bass  # one of three has no ITD
+    assert "2/3" in next(line for line in text.splitlines() if "& Other &" in line)  # one of three failed
 
 
 def test_latex_compiles_where_there_is_a_latex(run: Path, tmp_path: Path) -> None:
     if shutil.which("pdflatex") is None:
         pytest.skip("no pdflatex on this machine")
-    table = run / "report" / "tables" / "results-binaural.tex"
+    tables = sorted((run / "report" / "tables").iterdir())
+    inputs = "".join(rf"\input{{{table}}}\clearpage " for table in tables)
     (tmp_path / "main.tex").write_text(
-        rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}\input{{{table}}}\end{{document}}"
+        rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{inputs}\end{{document}}"
     )
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert f"({len(tables)} pages" in done.stdout
 
 
 def test_latex_escapes_everything() -> None:
     assert exports.latex(r"a_b & 5 % {x} \ ~ ^ # $ <") == (
         r"a\_b \& 5 \% \{x\} \textbackslash{} \textasciitilde{} \textasciicircum{} \# \$ $<$"
     )
+    assert exports.latex("Søn é 東") == "S?n e ?"
 
 
 def test_references_are_those_of_the_run(run: Path, make_run: MakeRun) -> None:
@@ -131,10 +144,33 @@ def test_summary_follows_its_schema(run: Path) -> None:
     jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
     schema = read_json(run / "report" / "summary.schema.json")
     found = read_json(run / "report" / "summary.json")
+    jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(found, schema)
     assert found["schema"] == summary.SCHEMA
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(found | {"schema": 99}, schema)
+    for wrong in ({"schema": 99}, {"scores": "many"}, {"scores": [{}]}, {"separators": [{"kind": "best"}]}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(found | wrong, schema)
+
+
+def test_schema_that_is_shipped_is_that_of_the_code() -> None:
+    assert read_json(summary.SCHEMA_FILE) == summary.json_schema(), "run mssbench.report.summary.write_schema"
+
+
+def test_summary_names_weights_and_devices(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "runs" / run.name)
+    for path in copy.glob("cells/*/model-0/*/result.json"):
+        said = {
+            "model": "m",
+            "weights": [{"file": "m.th", "sha256": "ab" * 32}],
+            "libraries": {"torch": "2.5"},
+        }
+        write_json(path, read_json(path) | {"details": said, "device": "cuda:0"})
+    data = load(copy)
+    found = summary.build(data, analyse(data))
+    one = next(separator for separator in found.separators if separator.name == "model-0")
+    assert (one.devices, one.weights) == (["cuda:0"], {"m.th": "ab" * 32})
+    other = next(separator for separator in found.separators if separator.name == "irm")
+    assert (other.devices, other.weights) == (["cpu"], {})
 
 
 def test_summary_reads_what_it_wrote(run: Path, tmp_path: Path) -> None:
@@ -153,14 +189,34 @@ def test_summary_reads_what_it_wrote(run: Path, tmp_path: Path) -> None:
         ({"scores": "many"}, "scores"),
         ({"run": {}}, "run"),
         ({"metrics": []}, "does not introduce"),
+        ({"answer": ["fine", 3]}, "answer.1"),
+        (
+            {
+                "separators": [
+                    {"name": "x", "service": "x", "description": "", "kind": "best", "status": "available"}
+                ]
+            },
+            "separators.0.kind",
+        ),
+        (
+            {
+                "speeds": [
+                    {"separator": "x", "device": "", "cells": 1, "audio_seconds": float("nan"), "factor": 1.0}
+                ]
+            },
+            "speeds.0.audio_seconds: Input should be a finite number",
+        ),
     ],
 )
 def test_summary_of_another_kind_is_refused(
     run: Path, tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
-    write_json(tmp_path / "summary.json", read_json(run / "report" / "summary.json") | change)
-    with pytest.raises(BadInput, match=message):
-        summary.read(tmp_path / "summary.json")
+    path = tmp_path / "summary.json"
+    path.write_text(json.dumps(read_json(run / "report" / "summary.json") | change), encoding="utf-8")
+    with pytest.raises(BadInput, match=message) as refused:
+        summary.read(path)
+    assert "\n" not in refused.value.detail
+    assert len(refused.value.detail) < 400
 
 
 # The leaderboard --------------------------------------------------------------------------------------------
