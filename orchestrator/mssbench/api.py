@@ -51,6 +51,12 @@ def _shows(example: object, description: str, status: int = 200) -> dict[int | s
     return {status: {"description": description, "content": content}}
 
 
+def _status(request: Request, run_id: RunId) -> RunStatus:
+    # Not a function of `create`: an annotation that names it is looked up in the module.
+    service: Service = request.app.state.service
+    return service.status(run_id)
+
+
 def create(settings: Settings | None = None, redis_url: str | None = None) -> FastAPI:
     """The application. `settings` and `redis_url` default to the environment's."""
     settings = settings or Settings.from_environment()
@@ -127,7 +133,7 @@ def create(settings: Settings | None = None, redis_url: str | None = None) -> Fa
         responses=problems(404),
     )
     async def events(
-        request: Request, first: Annotated[RunStatus, Depends(status)]
+        request: Request, first: Annotated[RunStatus, Depends(_status)]
     ) -> AsyncIterator[ServerSentEvent]:
         """`progress` whenever the status changes, with the status; `end` with the last one. Then it closes."""
         now = first
