@@ -1,9 +1,11 @@
 """The command line. Bad input is one line on stderr and exit code 2; a defect of ours is exit code 1.
 
 shared      the command group, and what commands have in common: options, progress bars, references
-data        datasets
+data        datasets: demo, fetch, check, convert
 folders     synth and evaluate: whole folders, outside any run
-runs        run, demo, status, rescore
+hrir        hrir info
+runs        run, demo, resume, retry, rescore
+control     status, list, cancel, diff, gc
 reports     report
 services    worker, serve, services: the parts of a running system
 separate    one track, outside any run
@@ -21,10 +23,22 @@ import sys
 import click
 from mssbench_service.errors import BenchError
 
-from . import data, folders, reports, runs, separate, services, weights
+from . import control, data, folders, hrir, reports, runs, separate, services, weights
 from .shared import cli
 
-__all__ = ["cli", "data", "folders", "main", "reports", "runs", "separate", "services", "weights"]
+__all__ = [
+    "cli",
+    "control",
+    "data",
+    "folders",
+    "hrir",
+    "main",
+    "reports",
+    "runs",
+    "separate",
+    "services",
+    "weights",
+]
 
 
 def main() -> None:

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from mssbench_service.download import Progress as ShowBytes
+from mssbench_service.errors import BadInput, Unavailable
+from mssbench_service.wire import HrirRequest
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
 
-from .shared import cli
+from .shared import cli, console, current_runtime, progress_bar, reference_of
+
+if TYPE_CHECKING:
+    from ..datasets.check import DatasetReport, TrackReport
 
 DEMO_DATASET = Path("data/demo")
 
@@ -24,3 +45,162 @@ def data_demo(out: Path) -> None:
 
     for folder in write_demo(out):
         click.echo(folder)
+
+
+@data.command("fetch")
+@click.argument("name")
+@click.argument("out", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--accept-licence", is_flag=True, help="You have read the licence that is shown, and accept it."
+)
+@click.option("--url", help="A mirror to fetch from. What comes must be the same.")
+@click.option("--sha256", help="The archive's SHA-256, where none is pinned or you use another version.")
+def data_fetch(
+    name: str, out: Path | None, accept_licence: bool, url: str | None, sha256: str | None
+) -> None:
+    """Download and verify NAME into OUT (default: data/NAME).
+
+    NAME is musdb18hq, sadie-d1 (HRIRs as SOFA files), sadie-d1-wav (as WAV files) or angles (the azimuths of the
+    paper). Cut off, the same command goes on where it stopped.
+    """
+    from ..datasets import fetch
+    from ..datasets.pins import load_pins
+
+    pins = load_pins()
+    if name not in pins:
+        raise BadInput(f"there is no dataset {name!r} to fetch; expected one of {', '.join(pins)}")
+    source = pins[name]
+    if sha256 is not None:
+        if len(sha256) != 64 or set(sha256.lower()) - set("0123456789abcdef"):
+            raise BadInput(f"{sha256!r} is not a SHA-256; expected 64 hexadecimal digits")
+        source = replace(source, sha256=sha256.lower(), size=None)
+    if url is not None:
+        if not url.startswith(("https://", "http://")):
+            raise BadInput(f"{url!r} is not a URL to fetch from; expected http:// or https://")
+        source = replace(source, url=url)
+    console.print(source.title, source.licence.strip(), "", sep="\n", markup=False, highlight=False)
+    if not accept_licence:
+        raise BadInput(f"{name} is fetched once you accept its licence: --accept-licence")
+    if not source.sha256:
+        console.print("No digest of this archive is known: its content is checked instead.", markup=False)
+    out = out or Path("data") / source.kept_as
+    checks: dict[str, fetch.Accept] = {
+        "musdb18hq": fetch.accept_musdb18hq,
+        "angles": fetch.accept_angles,
+        "hrir": _accept_hrir,
+    }
+    with _byte_bars() as show:
+        fetched = fetch.fetch(source, out, checks[source.content], progress=show)
+    click.echo(out if fetched else f"{out} was there already")
+
+
+def _accept_hrir(folder: Path) -> None:
+    """Raise BadInput unless the folder holds HRIRs; the set at 44.1 kHz is loaded to see."""
+    sofa = sorted(folder.glob("**/*_44K_*.sofa")) or sorted(folder.glob("**/*.sofa"))
+    chosen = sofa[0] if sofa else folder
+    runtime = current_runtime()
+    try:
+        info = runtime.describe_hrir(HrirRequest(reference_of(runtime, str(chosen))))
+    except Unavailable as error:
+        console.print(f"Not looked at: {error.detail}", markup=False)
+        return
+    console.print(f"{chosen.relative_to(folder)}: {_measures(info.itd_90_us, info.ild_90_db)}", markup=False)
+
+
+def _measures(itd: float, ild: float) -> str:
+    return f"at 90° the left ear is {itd:.0f} µs earlier and {ild:.1f} dB louder"
+
+
+@contextmanager
+def _byte_bars() -> Iterator[ShowBytes]:
+    """A bar of bytes for everything that progress is told about."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        tasks = {}
+
+        def show(name: str, done: int, total: int | None) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(name, total=None)
+            progress.update(tasks[name], completed=done, total=total)
+
+        yield show
+
+
+@data.command("check")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--split", type=click.Choice(["train", "test"]), help="Default: those that there are.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, on stdout.")
+def data_check(folder: Path, split: str | None, as_json: bool) -> None:
+    """Read every sample of the dataset in FOLDER, and say what is wrong with it.
+
+    The exit code is 2 if a track cannot be used, else 0: notes are worth knowing and no more.
+    """
+    from ..datasets.check import check_dataset
+
+    with progress_bar("check") as show:
+        report = check_dataset(folder, [split] if split else [], show)
+    if as_json:
+        tracks = [asdict(track) | {"status": track.status} for track in report.tracks]
+        click.echo(
+            json.dumps(asdict(report) | {"tracks": tracks}, indent=1, ensure_ascii=False, allow_nan=False)
+        )
+    else:
+        _print_report(report)
+    if unusable := report.unusable():
+        first = unusable[0]
+        raise BadInput(
+            f"{len(unusable)} of {len(report.tracks)} tracks cannot be used; "
+            f"{first.split}/{first.title}: {first.problems[0]}"
+        )
+
+
+def _print_report(report: DatasetReport) -> None:
+    out = Console()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("split", "title", "length", "stems miss the mixture by (L, R)", "clipped", "status"):
+        table.add_column(heading, overflow="fold", justify="right" if heading == "length" else "left")
+    for track in report.tracks:
+        table.add_row(*_row(track))
+    out.print(table, markup=False)
+    for note in report.notes:
+        out.print(f"note: {note}", markup=False, highlight=False)
+    seconds = sum(track.seconds or 0.0 for track in report.tracks)
+    noted = sum(track.status == "note" for track in report.tracks)
+    out.print(
+        f"{len(report.tracks)} tracks, {seconds / 60:.1f} minutes: {len(report.unusable())} with problems, "
+        f"{noted} with notes",
+        highlight=False,
+    )
+
+
+def _row(track: TrackReport) -> list[str]:
+    from rich.markup import escape
+
+    length = "" if track.seconds is None else f"{int(track.seconds) // 60}:{track.seconds % 60:04.1f}"
+    residual = ", ".join("–" if level is None else f"{level:.1f} dB" for level in track.residual_db)
+    clipped = ", ".join(f"{name} {count}" for name, count in track.clipped.items())
+    found = "; ".join(track.problems + track.notes)
+    status = track.status if not found else f"{track.status}: {found}"
+    return [escape(text) for text in (track.split, track.title, length, residual, clipped, status)]
+
+
+@data.command("convert")
+@click.argument("stem_mp4_dir", type=click.Path(path_type=Path))
+@click.argument("out_dir", type=click.Path(path_type=Path))
+def data_convert(stem_mp4_dir: Path, out_dir: Path) -> None:
+    """Decode MUSDB18's {train,test}/<title>.stem.mp4 files to the MUSDB18-HQ layout in OUT_DIR.
+
+    About twice as large as MUSDB18-HQ: 32-bit floating point, since decoded music exceeds full scale. Cut off,
+    the same command goes on with the next track.
+    """
+    from ..datasets.stems import convert_dataset
+
+    with progress_bar("convert") as show:
+        count = convert_dataset(stem_mp4_dir, out_dir, show)
+    click.echo(f"{count} tracks: {out_dir}")

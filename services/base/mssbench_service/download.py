@@ -100,6 +100,8 @@ def download(
         # Nothing could tell whether the rest comes from the same version of the file.
         part.unlink(missing_ok=True)
     resumed = part.exists()
+    if resumed and remote.sha256 and not mismatch(remote, part):
+        return  # whole already: what was to be done with it then has failed
     _receive(remote, part, report, pause, largest)
     problem = mismatch(remote, part)
     if problem and resumed:  # what an earlier call left may have been of another version: once more, afresh

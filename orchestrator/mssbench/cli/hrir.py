@@ -1,0 +1,50 @@
+"""HRIR sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from mssbench_service.errors import BadInput
+from mssbench_service.wire import HrirRequest
+
+from .shared import cli, current_runtime, hrir_of
+
+
+@cli.group()
+def hrir() -> None:
+    """HRIR sets."""
+
+
+@hrir.command("info")
+@click.argument("hrir_set", metavar="SADIE_DIR|FILE.sofa|sphere")
+@click.option(
+    "--rate", default=44100, show_default=True, help="Of a folder with sets at several rates, this, Hz."
+)
+@click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw it into OUT.png or OUT.svg."
+)
+def hrir_info(hrir_set: str, rate: int, plot: Path | None) -> None:
+    """Check an HRIR set and say what it is, with a polar plot of what both ears hear."""
+    from ..datasets import polar
+
+    if plot is not None and plot.suffix not in polar.FORMATS:
+        raise BadInput(f"{plot} is no picture that can be drawn; expected {' or '.join(polar.FORMATS)}")
+    runtime = current_runtime()
+    info = runtime.describe_hrir(HrirRequest(hrir_of(runtime, hrir_set), sample_rate=rate, curves=True))
+    lines = {
+        "name": info.name,
+        "sample rate": f"{info.sample_rate} Hz",
+        "taps": f"{info.taps} ({1000 * info.taps / info.sample_rate:.1f} ms)",
+        "azimuths": f"{len(info.azimuths)} on the horizontal plane: {polar.in_words(info.azimuths)}",
+        "ITD at 90°": f"{info.itd_90_us:.0f} µs (left earlier)",
+        "ILD at 90°": f"{info.ild_90_db:.1f} dB (left louder)",
+        "sha256": info.sha256,
+    }
+    for name, value in lines.items():
+        click.echo(f"{name + ':':<13}{value}")
+    if plot is not None:
+        polar.draw(info, plot)
+        click.echo(plot)
+    else:
+        click.echo(f"\n{polar.text(info)}")

@@ -1,0 +1,103 @@
+"""What both ears of an HRIR set hear from each azimuth, drawn around the head: in a picture or in a terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from mssbench_service.files import writing
+from mssbench_service.wire import HrirInfo
+
+FORMATS = (".png", ".svg")
+
+_FLOOR = -30.0  # dB: the middle of the plot
+_RADIUS = 10  # rows of a terminal
+_LEFT, _RIGHT = "#1f77b4", "#d62728"
+
+
+def in_words(azimuths: Sequence[float]) -> str:
+    """The azimuths as their number and step, or the first few of them."""
+    steps = np.diff([*azimuths, azimuths[0] + 360.0])
+    if len(azimuths) > 1 and np.allclose(steps, steps[0], atol=0.01):
+        return f"every {steps[0]:g}°"
+    named = ", ".join(f"{azimuth:g}°" for azimuth in azimuths[:8])
+    return f"{named}{', …' if len(azimuths) > 8 else ''}"
+
+
+def draw(info: HrirInfo, path: Path) -> None:
+    """Draw level and ITD over azimuth into `path`, a PNG or SVG file. Front is up, left is left.
+
+    Raises
+    ------
+    BadInput
+        The folder cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.projections.polar import PolarAxes
+
+    figure = Figure(figsize=(9.0, 5.1), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(f"{info.name} · {info.sample_rate} Hz · {info.taps} taps")
+    angles = np.radians([*info.azimuths, info.azimuths[0] + 360.0])
+    levels = figure.add_subplot(1, 2, 1, projection="polar")
+    for values, colour, label in ((info.left_db, _LEFT, "left ear"), (info.right_db, _RIGHT, "right ear")):
+        levels.plot(
+            angles, np.maximum([*values, values[0]], _FLOOR), ".-", color=colour, ms=3, lw=1, label=label
+        )
+    levels.set_ylim(_FLOOR, 0)
+    levels.set_yticks([-20, -10, 0], ["−20", "−10", "0 dB"])
+    levels.set_title("Level at the ears", fontsize="medium")
+    times = figure.add_subplot(1, 2, 2, projection="polar")
+    itd = np.array([*info.itd_us, info.itd_us[0]])
+    for sign, colour, label in ((1, _LEFT, "left earlier"), (-1, _RIGHT, "right earlier")):
+        times.plot(
+            angles,
+            np.where(sign * itd >= 0, np.abs(itd), np.nan),
+            ".-",
+            color=colour,
+            ms=3,
+            lw=1,
+            label=label,
+        )
+    times.set_ylim(0, 1000)
+    times.set_yticks([250, 500, 750, 1000], ["250", "500", "750", "1000 µs"])
+    times.set_title("Interaural time difference", fontsize="medium")
+    for axes in (levels, times):
+        assert isinstance(axes, PolarAxes)
+        axes.set_theta_zero_location("N")
+        axes.set_thetagrids(range(0, 360, 30))
+        axes.tick_params(labelsize="small")
+        axes.set_rlabel_position(165)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.05), ncols=2, frameon=False, fontsize="small")
+    with writing(path) as temporary:
+        figure.savefig(
+            temporary, format=path.suffix[1:], metadata={"Date": None} if path.suffix == ".svg" else None
+        )
+
+
+def text(info: HrirInfo) -> str:
+    """The levels as characters: L and R at the radius of the level in dB, B where both are, + the head."""
+    rows, columns = 2 * _RADIUS + 1, 4 * _RADIUS + 1
+    canvas = np.full((rows, columns), " ")
+    for around in range(0, 360, 10):
+        _mark(canvas, around, 1.0, "·")
+    for name, values in (("L", info.left_db), ("R", info.right_db)):
+        for degrees, level in zip(info.azimuths, values, strict=True):
+            _mark(canvas, degrees, 1 - max(level, _FLOOR) / _FLOOR, name)
+    canvas[_RADIUS, 2 * _RADIUS] = "+"
+    drawn = "\n".join("".join(row).rstrip() for row in canvas)
+    key = f"L, R: level at the ears (B: both), {_FLOOR:g} dB at the head to 0 dB on the circle"
+    return f"{'front'.center(columns).rstrip()}\n{drawn}\n{key}"
+
+
+def _mark(
+    canvas: np.ndarray[tuple[int, int], np.dtype[np.str_]], degrees: float, radius: float, name: str
+) -> None:
+    angle = math.radians(degrees)
+    row = _RADIUS - round(radius * _RADIUS * math.cos(angle))
+    column = 2 * _RADIUS - round(2 * radius * _RADIUS * math.sin(angle))
+    there = canvas[row, column]
+    canvas[row, column] = "B" if {str(there), name} == {"L", "R"} or there == "B" else name

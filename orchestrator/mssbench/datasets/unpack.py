@@ -1,0 +1,88 @@
+"""Unpacking zip archives that strangers may have made: nothing leaves the folder, nothing fills the disk."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+
+from mssbench_service.errors import BadInput, TooLarge
+
+_BLOCK = 1 << 20
+_MOST_MEMBERS = 100_000
+_NOT_DATA = "__MACOSX"  # resource forks that the Finder packs beside the files
+
+
+def unzip(
+    archive: Path, folder: Path, *, largest: int, show: Callable[[int, int], None] = lambda done, total: None
+) -> None:
+    """Unpack `archive` into the existing `folder`.
+
+    Parameters
+    ----------
+    largest
+        Bytes that it may unpack to. What the archive claims is added up before anything is written, and no
+        member is read beyond what it claims, so a lying header is found out by the checksum that then fails.
+    show
+        Called with (bytes unpacked, all bytes).
+
+    Raises
+    ------
+    TooLarge
+        It unpacks to more than `largest`.
+    BadInput
+        Not a zip archive, damaged, encrypted; a member that is not a plain file or folder, has a path that
+        leads outside, or the same one as another; or the disk has no room for it.
+    """
+    try:
+        with zipfile.ZipFile(archive) as content:
+            members = list(_checked(archive, content))
+            total = sum(member.file_size for member in members)
+            if total > largest:
+                raise TooLarge(f"{archive.name} unpacks to {total} bytes; at most {largest} were expected")
+            if total > (free := shutil.disk_usage(folder).free):
+                raise BadInput(f"{folder.parent} has {free} bytes free; {archive.name} unpacks to {total}")
+            done = 0
+            for member in members:
+                path = folder / member.filename
+                if member.is_dir():
+                    path.mkdir(parents=True, exist_ok=True)
+                    continue
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with content.open(member) as source, path.open("xb") as target:
+                    while block := source.read(_BLOCK):
+                        target.write(block)
+                        done += len(block)
+                        show(done, total)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise BadInput(f"{archive.name} cannot be unpacked: {error}") from None
+    except OSError as error:
+        raise BadInput(f"{archive.name} cannot be unpacked: {error.strerror or error}") from None
+
+
+def _checked(archive: Path, content: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo]:
+    seen = set()
+    members = content.infolist()
+    if len(members) > _MOST_MEMBERS:
+        raise TooLarge(f"{archive.name} holds {len(members)} members; at most {_MOST_MEMBERS} were expected")
+    for member in members:
+        name = member.filename
+        parts = PurePosixPath(name).parts
+        if not parts or parts[0] == "/" or ".." in parts or "\\" in name or ":" in parts[0]:
+            raise BadInput(f"{archive.name} holds {name!r:.200}, a path that leads outside")
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise BadInput(f"{archive.name} holds {name!r:.200}, which is not a plain file")
+        if member.flag_bits & 1:
+            raise BadInput(f"{archive.name} is encrypted")
+        # As the least particular file systems compare names.
+        plain = unicodedata.normalize("NFC", str(PurePosixPath(name))).casefold()
+        if plain in seen:
+            raise BadInput(f"{archive.name} holds {name!r:.200} twice")
+        seen.add(plain)
+        if parts[0] != _NOT_DATA:
+            yield member
