@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from mssbench_service.errors import BadInput
+
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
@@ -15,6 +17,20 @@ def core_count() -> int:
     """Cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # Linux; elsewhere every core is ours
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def workers_asked_for() -> int | None:
+    """Threads that the environment's ``MSSBENCH_THREADS`` asks for; None (every core) where it does not.
+
+    Raises
+    ------
+    BadInput
+        It is not a whole number.
+    """
+    text = os.environ.get("MSSBENCH_THREADS", "").strip() or "0"
+    if not text.isdecimal():
+        raise BadInput(f"MSSBENCH_THREADS is {text!r}; expected a number of threads, or 0 for every core")
+    return int(text) or None
 
 
 def threaded(function: Callable[[_In], _Out], items: Iterable[_In], workers: int | None = None) -> list[_Out]:

@@ -176,10 +176,11 @@ def score_track_with_frames(
     -------
     rows : list of dict
     frames : dict of str to ndarray
-        A long table by columns, ready for ``pyarrow.table``: ``source``, ``metric`` (a column of the row),
-        ``start_s`` (s), ``value``, ``weight`` (1 unless the metric weights its frames) and ``counted``.
-        The track's value is the weighted `aggregate` of the counted frames; ``d_itd_us`` alone aggregates
-        each signal before it takes the difference, and has the signed difference of the frame here.
+        A long table by columns, ready for :func:`.frames.write_frames`: ``source``, ``metric`` (a column of
+        the row), ``start_s`` (s), ``value``, ``weight`` (1 unless the metric weights its frames), ``counted``,
+        ``aggregate`` (how the track's value comes from the counted frames), ``valid_frames`` (that counted)
+        and ``total_frames`` (there were). ``d_itd_us`` alone aggregates each signal before it takes the
+        difference, and has the signed difference of the frame here.
     """
     job = _Job(check_sample_rate(sample_rate), profile, check_gain(mixture_gain), aggregate, hrir, workers)
     if profile not in PROFILES:
@@ -221,6 +222,19 @@ class _Job:
         return self.profile in ("corrected", "all")
 
 
+@dataclass(frozen=True)
+class _Frames:
+    """The frames behind one value: `total` there are, of which those that may count are listed."""
+
+    metric: str
+    aggregate: str
+    start_s: Float64
+    values: Float64
+    weights: Float64
+    counted: BoolArray
+    total: int
+
+
 @dataclass
 class _Sheet:
     """One row, and the frames behind it, while they are being filled in."""
@@ -229,7 +243,7 @@ class _Sheet:
     values: Row = field(default_factory=dict)
     reasons: dict[str, list[str]] = field(default_factory=dict)
     failure: str = ""
-    frames: list[tuple[str, Float64, Float64, Float64, BoolArray]] = field(default_factory=list)
+    frames: list[_Frames] = field(default_factory=list)
 
     def set(self, column: str, value: object, reason: str = "") -> None:
         """None is a value that has a `reason`."""
@@ -243,15 +257,18 @@ class _Sheet:
     def keep(
         self,
         metric: str,
+        aggregate: str,
         values: Float64,
         start_s: Float64,
         weights: Float64 | None = None,
         counted: BoolArray | None = None,
+        total: int | None = None,
     ) -> None:
         """The frames behind a column."""
         weights = np.ones(len(values)) if weights is None else weights
         counted = np.ones(len(values), bool) if counted is None else counted
-        self.frames.append((metric, start_s, values, weights, counted))
+        total = len(values) if total is None else total
+        self.frames.append(_Frames(metric, aggregate, start_s, values, weights, counted, total))
 
     def row(self) -> Row:
         lines = [f"{', '.join(columns)}: {reason}" for reason, columns in self.reasons.items()]
@@ -262,12 +279,19 @@ class _Sheet:
 
 
 def _frame_table(sheets: Mapping[str, _Sheet]) -> FrameTable:
-    parts = [(sheet.source, *part) for sheet in sheets.values() for part in sheet.frames]
-    names = [np.full(len(part[2]), part[0], object) for part in parts]
-    metrics = [np.full(len(part[2]), part[1], object) for part in parts]
-    columns = zip(*[part[2:] for part in parts], strict=True) if parts else [[]] * 4
-    arrays = [np.concatenate(column) if len(column) else np.empty(0) for column in (names, metrics, *columns)]
-    return dict(zip(("source", "metric", "start_s", "value", "weight", "counted"), arrays, strict=True))
+    parts = [(sheet.source, part) for sheet in sheets.values() for part in sheet.frames]
+    columns: dict[str, list[npt.NDArray[Any]]] = {
+        "source": [np.full(len(part.values), source, object) for source, part in parts],
+        "metric": [np.full(len(part.values), part.metric, object) for _, part in parts],
+        "start_s": [part.start_s for _, part in parts],
+        "value": [part.values for _, part in parts],
+        "weight": [part.weights for _, part in parts],
+        "counted": [part.counted for _, part in parts],
+        "aggregate": [np.full(len(part.values), part.aggregate, object) for _, part in parts],
+        "valid_frames": [np.full(len(part.values), part.counted.sum(), np.int64) for _, part in parts],
+        "total_frames": [np.full(len(part.values), part.total, np.int64) for _, part in parts],
+    }
+    return {name: np.concatenate(arrays) if arrays else np.empty(0) for name, arrays in columns.items()}
 
 
 # ------------------------------------------------------------------------------------------- one stem
@@ -315,7 +339,7 @@ def _fill_released(sheet: _Sheet, found: Released, job: _Job) -> None:
     start = _starts(len(found.ssr), job)
     for column, values in (("paper_SSR", found.ssr), ("paper_SRR", found.srr), ("paper_cost", found.cost)):
         sheet.set(column, aggregate_frames(values, job.aggregate))
-        sheet.keep(column, values, start)
+        sheet.keep(column, job.aggregate, values, start)
     aggregate = np.median if job.aggregate == "median" else np.mean
     sheet.set("paper_shift", aggregate(found.shift, axis=0).tolist())
     sheet.set("paper_scale", aggregate(found.scale, axis=0).tolist())
@@ -329,7 +353,7 @@ def _fill_equations(sheet: _Sheet, found: Equations, job: _Job) -> None:
     for column, values in (("SSR", found.ssr), ("SRR", found.srr)):
         value = aggregate_frames(values[found.valid], job.aggregate) if found.valid_frames else None
         sheet.set(column, value, "reference and estimate are silent in every frame")
-        sheet.keep(column, values, start, counted=found.valid)
+        sheet.keep(column, job.aggregate, values, start, counted=found.valid)
     sheet.set("valid_frames", found.valid_frames)
     sheet.set("total_frames", found.total_frames)
 
@@ -342,10 +366,15 @@ def _score_cues(sheet: _Sheet, ref: FloatArray, est: FloatArray, job: _Job) -> N
     cues = interaural_cues(
         ref, est, job.sample_rate, hrir=job.hrir, aggregate=job.aggregate, workers=job.workers
     )
-    for column in ("d_itd_us", "d_ild_db", "d_ic"):
+    how = {
+        "d_itd_us": f"difference of the signals' weighted {job.aggregate}s",
+        "d_ild_db": f"weighted {job.aggregate}",
+        "d_ic": job.aggregate,
+    }
+    for column, aggregate in how.items():
         cue = getattr(cues, column)
         sheet.set(column, cue.value, cue.reason)
-        sheet.keep(column, cue.frames, cue.start_s, cue.weights)
+        sheet.keep(column, aggregate, cue.frames, cue.start_s, cue.weights, total=cue.total)
     if job.hrir is not None:
         sheet.set("azimuth_deg", cues.azimuth_deg.value, cues.azimuth_deg.reason)
         sheet.set("azimuth_error_deg", cues.azimuth_error_deg.value, cues.azimuth_error_deg.reason)
@@ -378,5 +407,6 @@ def _score_together(
                 continue
             values = found.values[ratio, stem]
             sheet.set(column, aggregate_frames(values[found.valid], job.aggregate))
-            sheet.keep(column, values[found.valid], np.flatnonzero(found.valid).astype(float))
+            start = np.flatnonzero(found.valid).astype(float)
+            sheet.keep(column, job.aggregate, values[found.valid], start, total=len(found.valid))
         sheet.set("bsseval_frames", 0 if found is None else int(found.valid.sum()))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 import zipfile
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from mssbench_service import audio
 from mssbench_service.audio import FloatArray
 from mssbench_service.errors import BadInput
@@ -18,6 +15,8 @@ from mssbench_service.tracks import HRIR_FILE, STEMS
 from mssbench_service.wire import EvaluateRequest, EvaluateResult
 
 from .cues import Hrirs
+from .frames import write_frames
+from .parallel import workers_asked_for
 from .score import Row, score_track_with_frames
 
 
@@ -59,11 +58,11 @@ def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | N
         hrir=_hrirs(truth) if request.binaural else None,
         bsseval=request.bsseval,
         aggregate=request.aggregate,
-        workers=int(os.environ.get("MSSBENCH_THREADS") or 0) or None,
+        workers=workers_asked_for(),
     )
     if request.frames:
         with writing(root.resolve(request.frames)) as temporary:
-            pq.write_table(pa.table(frames), temporary)
+            write_frames(temporary, frames)
     return EvaluateResult([_with_problem(row, problems) for row in rows], time.perf_counter() - started)
 
 
