@@ -122,7 +122,8 @@ class DemucsSeparator(Separator):
         on_cpu = self._device == "cpu"
         config = Config(**asdict(config) | {"batch_size": config.batch_size or (1 if on_cpu else 8)})
         if not on_cpu:
-            torch.backends.cudnn.benchmark = False  # it may pick another algorithm, and other bits, each time
+            # Else it may pick another algorithm, or sum in another order, and so give other bits each time.
+            torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
         self._config, self._model = config, model.to(self._device)
         self.sample_rate = int(model.samplerate)
         self._details = {

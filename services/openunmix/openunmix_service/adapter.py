@@ -96,7 +96,8 @@ class OpenUnmixSeparator(Separator):
         self._device = torch_device()
         model, files = load_model(config, weights_folder("openunmix"))
         if self._device != "cpu":
-            torch.backends.cudnn.benchmark = False  # it may pick another algorithm, and other bits, each time
+            # Else it may pick another algorithm, or sum in another order, and so give other bits each time.
+            torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
         model.freeze()  # what the library does before it separates: evaluation mode, no gradients
         self._model = model.to(self._device)
         self.sample_rate = int(model.sample_rate)
