@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass, field
-from pathlib import PurePosixPath
+import tomllib
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from mssbench_service.errors import BadInput
 from mssbench_service.tracks import SPLITS
@@ -92,6 +95,35 @@ class RunConfig:
         digest = hashlib.sha256(everything.encode()).hexdigest()[:10]
         name = re.sub(r"[^A-Za-z0-9]+", "-", PurePosixPath(self.dataset).name).strip("-").lower()[:24]
         return f"{name or 'run'}-{digest}"
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The settings in a TOML file, by the names of :class:`RunConfig`; not all need be there.
+
+    Paths in it are relative to the file's folder.
+
+    Raises
+    ------
+    BadInput
+        It cannot be read, is not TOML, or has a setting that does not exist.
+    """
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            f"{path} cannot be read as TOML: {getattr(error, 'strerror', None) or error}"
+        ) from None
+    known = [setting.name for setting in fields(RunConfig)]
+    for name in settings:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+            raise BadInput(f"{path}: unknown setting {name!r}; {hint}")
+    for name in ("dataset", "hrir", "angles"):
+        value = settings.get(name)
+        if isinstance(value, str) and value not in ("", "sphere"):
+            settings[name] = str(path.parent / value)
+    return settings
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

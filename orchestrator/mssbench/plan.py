@@ -20,7 +20,7 @@ from mssbench_service.errors import BadInput, Unavailable
 from mssbench_service.tracks import MIXTURE, STEMS, Track, check_track, track_folders
 from mssbench_service.wire import HrirInfo, HrirRequest
 
-from . import __version__
+from . import __version__, provenance
 from .angles import Angles, draw_angles, read_angle_table
 from .config import RunConfig
 from .runtime import Availability, Runtime
@@ -67,6 +67,8 @@ def plan(config: RunConfig, workspace: Workspace, runtime: Runtime, command: str
         tracks=records,
         separators=separators,
         hrir=hrir,
+        commit=provenance.commit(),
+        images=provenance.images(),
         versions={"mssbench": __version__, "python": platform.python_version(), **runtime.versions()},
         machine={"system": platform.platform(), "cores": str(len(os.sched_getaffinity(0)))}
         if sys.platform == "linux"
@@ -173,7 +175,8 @@ def _track_record(
             ]
         )
         folders["binaural"] = runtime.root.reference(workspace.rendered(key[:20], track.title))
-    return TrackRecord(track.title, track.samples, track.sample_rate, source, folders, angles)
+    files = _digest(_fingerprint(track.folder))[:20]
+    return TrackRecord(track.title, track.samples, track.sample_rate, source, folders, angles, files)
 
 
 def _fingerprint(folder: Path) -> list[list[object]]:

@@ -59,7 +59,10 @@ class Cell:
 
 @dataclass
 class TrackRecord:
-    """A track of a run. `folders` holds, per condition, the reference of the folder with its audio."""
+    """A track of a run. `folders` holds, per condition, the reference of the folder with its audio.
+
+    `files` tells one state of its source from another: a hash of sizes and times.
+    """
 
     title: str
     samples: int
@@ -67,6 +70,7 @@ class TrackRecord:
     source: str
     folders: dict[str, str]
     angles: dict[str, float] = field(default_factory=dict)
+    files: str = ""
 
     @property
     def seconds(self) -> float:
@@ -84,7 +88,7 @@ class SeparatorRecord(SeparatorInfo):
 
 @dataclass
 class RunRecord:
-    """``run.json``: everything that makes the run what it is."""
+    """``run.json``: everything that makes the run what it is. `commit` and `images` say which code it was."""
 
     id: str
     created: str
@@ -96,6 +100,8 @@ class RunRecord:
     versions: dict[str, str]
     machine: dict[str, str]
     schema: int = SCHEMA
+    commit: str = ""
+    images: dict[str, str] = field(default_factory=dict)
 
     def cells(self) -> list[Cell]:
         """All cells, track by track, so that an unfinished run has whole tracks to show."""

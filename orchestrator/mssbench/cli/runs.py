@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import sys
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import click
-from mssbench_service.wire import SCORE_PROFILES
+from click.core import ParameterSource
+from mssbench_service.errors import Conflict
+from mssbench_service.wire import SCORE_PROFILES, parse
 
-from ..config import CONDITIONS, RunConfig
+from ..compare import changes, differences
+from ..config import CONDITIONS, RunConfig, read_config
 from ..control import retry_failed
 from ..launch import (
+    Cancelled,
     execute_embedded,
     execute_inline,
     execute_queued,
@@ -21,9 +27,9 @@ from ..launch import (
     prepare,
 )
 from ..progress import progress_of
+from ..results import result_rows
 from ..runtime import Runtime
 from ..selfcheck import SelfCheckFailed, self_check
-from ..status import status_of
 from ..steps import Run
 from .data import DEMO_DATASET
 from .progress import run_bars
@@ -33,7 +39,6 @@ from .shared import (
     current_runtime,
     current_workspace,
     existing_run,
-    hrir_of,
     names_in,
     reference_of,
     rendering_options,
@@ -42,8 +47,16 @@ from .shared import (
 )
 
 
+def say(text: str, style: str | None = None) -> None:
+    """A line on stderr, as it is."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
 @cli.command()
-@click.option("--dataset", required=True, help="Folder in the MUSDB18-HQ layout.")
+@click.argument(
+    "config", required=False, type=click.Path(path_type=Path, dir_okay=False), metavar="[CONFIG.toml]"
+)
+@click.option("--dataset", default="", help="Folder in the MUSDB18-HQ layout.")
 @rendering_options
 @click.option(
     "--separators", default="", metavar="A,B", help="Separators or services; default: all there are."
@@ -52,32 +65,65 @@ from .shared import (
 @click.option("--tracks", type=int, help="Only the first N tracks.")
 @click.option("--metrics", type=click.Choice(SCORE_PROFILES), default="all", show_default=True)
 @scoring_options
+@click.option("--like", metavar="RUN", help="Repeat this run, and say what differs.")
 @click.option("--run-id", default="", help="Name of the run; default: from its configuration and files.")
 @click.option("--retry-failed", is_flag=True, help="Try the cells again that ended with an error.")
 @scheduling_options
+@click.pass_context
 def run(
-    dataset: str,
-    hrir: str,
-    angles: str,
-    separators: str,
-    conditions: str,
+    context: click.Context,
+    config: Path | None,
+    like: str | None,
     run_id: str,
     retry_failed: bool,
     inline: bool,
     redis_url: str,
-    **options: Any,
+    **_: Any,
 ) -> None:
-    """Run a benchmark: render, separate, evaluate, report. The same command continues a stopped run."""
+    """Run a benchmark: render, separate, evaluate, report. The same command continues a stopped run.
+
+    CONFIG.toml holds settings by the names of these options (docs/run.toml is an example, and says them all);
+    options given here come before it.
+    """
+    if config and like:
+        raise click.UsageError("CONFIG.toml and --like exclude each other")
     runtime = current_runtime()
-    config = RunConfig(
-        dataset=reference_of(runtime, dataset),
-        hrir=hrir_of(runtime, hrir),
-        angles=reference_of(runtime, angles) if angles else "",
-        separators=names_in(separators),
-        conditions=names_in(conditions),
-        **options,
-    )
-    start_run(config, runtime, run_id, retry_failed, inline, redis_url)
+    model = existing_run(like) if like else None
+    if model is not None:
+        settings = asdict(model.record.config)
+    else:
+        settings = _references(read_config(config), runtime) if config else {}
+    settings |= _references(_given(context), runtime)
+    if not settings.get("dataset"):
+        raise click.UsageError("no dataset; expected --dataset, or CONFIG.toml with one")
+    chosen = parse(RunConfig, settings)
+    if model is None:
+        start_run(chosen, runtime, run_id, retry_failed, inline, redis_url)
+    else:
+        repeat_run(model, chosen, run_id, inline, redis_url)
+
+
+def _given(context: click.Context) -> dict[str, Any]:
+    """The settings among the options that were really given, as :class:`RunConfig` has them."""
+    names = {setting.name for setting in fields(RunConfig)}
+    given = {
+        name: value
+        for name, value in context.params.items()
+        if name in names and context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }
+    for name in ("separators", "conditions"):
+        if name in given:
+            given[name] = names_in(given[name])
+    return given
+
+
+def _references(settings: dict[str, Any], runtime: Runtime) -> dict[str, Any]:
+    """`settings` with its paths as the services know them."""
+    found = dict(settings)
+    for name in ("dataset", "angles", "hrir"):
+        if isinstance(value := found.get(name), str) and value not in ("", "sphere"):
+            found[name] = reference_of(runtime, value)
+    return found
 
 
 @cli.command()
@@ -106,28 +152,60 @@ def demo(inline: bool) -> None:
 def start_run(
     config: RunConfig, runtime: Runtime, run_id: str, again: bool, inline: bool, redis_url: str
 ) -> Run:
-    workspace = current_workspace()
-    job = prepare(config, workspace, runtime, shlex.join(["mssbench", *sys.argv[1:]]), run_id)
-    for separator in job.record.separators:
-        if separator.status == "unavailable":
-            console.print(
-                f"{separator.name} is unavailable: {separator.reason}", style="yellow", markup=False
-            )
+    job = _prepared(config, runtime, run_id)
     if again:
         retry_failed(job)
-    console.print(f"run {job.store.id}: {len(job.record.cells())} cells", markup=False, highlight=False)
     execute(job, inline, redis_url)
     return job
 
 
+def _prepared(config: RunConfig, runtime: Runtime, run_id: str) -> Run:
+    job = prepare(config, current_workspace(), runtime, shlex.join(["mssbench", *sys.argv[1:]]), run_id)
+    for separator in job.record.separators:
+        if separator.status == "unavailable":
+            say(f"{separator.name} is unavailable: {separator.reason}", style="yellow")
+    say(f"run {job.store.id}: {len(job.record.cells())} cells")
+    return job
+
+
+def repeat_run(model: Run, config: RunConfig, run_id: str, inline: bool, redis_url: str) -> None:
+    """Run what `model` was again, under another name; say what differs about it, and what came out otherwise."""
+    job = _prepared(config, model.runtime, run_id or _name_of_repeat(model))
+    found = differences(model.record, job.record)
+    say(f"it repeats {model.store.id}; " + ("what differs:" if found else "nothing differs"))
+    for line in found:
+        say(f"  {line}")
+    execute(job, inline, redis_url)
+    changed = changes(result_rows(model.store, model.record), result_rows(job.store, job.record))
+    say(
+        f"{len(changed)} values are not those of {model.store.id}"
+        + (f"; mssbench diff {model.store.id} {job.store.id} shows them" if changed else "")
+    )
+
+
+def _name_of_repeat(model: Run) -> str:
+    """The next free name; that of a repeat which was stopped, so that the same command continues it."""
+    for number in itertools.count(2):
+        name = f"{model.store.id[:58]}-{number}"
+        store = current_workspace().run(name)
+        if not store.exists() or not progress_of(open_run(store, model.runtime)).complete:
+            return name
+    raise AssertionError("unreachable")
+
+
 def execute(job: Run, inline: bool, redis_url: str) -> None:
-    with run_bars() as show:
-        if inline:
-            execute_inline(job, show)
-        elif redis_url:
-            execute_queued(job, redis_url, show)
-        else:
-            execute_embedded(job, show)
+    """Do what is left of the run, and end it with its report."""
+    try:
+        with run_bars() as show:
+            if inline:
+                execute_inline(job, show)
+            elif redis_url:
+                execute_queued(job, redis_url, show)
+            else:
+                execute_embedded(job, show)
+    except Cancelled:
+        say(f"run {job.store.id} was cancelled; mssbench resume {job.store.id} goes on with it")
+        sys.exit(130)
     conclude(job)
 
 
@@ -145,20 +223,32 @@ def _shown(path: Path) -> Path:
 
 
 @cli.command()
-@click.argument("run_id", required=False)
-def status(run_id: str | None) -> None:
-    """How far a run is (default: all runs)."""
-    workspace, runtime = current_workspace(), current_runtime()
-    ids = [run_id] if run_id else workspace.run_ids()
-    for name in ids:
-        status = status_of(open_run(workspace.run(name), runtime))
-        progress = status.progress
-        click.echo(
-            f"{name}: {status.state}, {progress.ended}/{progress.cells} cells ended, "
-            f"{progress.failed} failed, {progress.rendered}/{progress.to_render} tracks rendered"
-        )
-    if not ids:
-        click.echo(f"no runs in {workspace.runs}")
+@click.argument("run")
+@scheduling_options
+def resume(run: str, inline: bool, redis_url: str) -> None:
+    """Go on with RUN (its id or its folder), however it was stopped: killed, crashed or cancelled."""
+    job = existing_run(run)
+    job.store.cancel_marker.unlink(missing_ok=True)
+    execute(job, inline, redis_url)
+
+
+@cli.command()
+@click.argument("run")
+@click.option(
+    "--failed", is_flag=True, default=True, help="The cells that ended with an error (the default)."
+)
+@scheduling_options
+def retry(run: str, failed: bool, inline: bool, redis_url: str) -> None:
+    """Try the failed cells of RUN again, from where their files allow: what was separated stays."""
+    job = existing_run(run)
+    if not (count := retry_failed(job)):
+        raise Conflict(f"run {job.store.id} has no failed cells")
+    say(f"run {job.store.id}: {count} cells to try again")
+    job.store.cancel_marker.unlink(missing_ok=True)
+    if job.store.held:
+        say("another process runs it, and goes on with them")
+        return
+    execute(job, inline, redis_url)
 
 
 @cli.command()
@@ -171,5 +261,5 @@ def rescore(run: str, profile: str, bsseval: bool, aggregate: str, inline: bool,
     job = existing_run(run)
     with job.store.exclusive():
         count = forget_scores(job, profile, bsseval, aggregate)
-    console.print(f"run {job.store.id}: {count} cells to score again", markup=False, highlight=False)
+    say(f"run {job.store.id}: {count} cells to score again")
     execute(job, inline, redis_url)

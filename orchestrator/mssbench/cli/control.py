@@ -1,0 +1,166 @@
+"""Commands that look at runs from outside, and end or tidy them."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+
+from ..compare import changes, differences
+from ..control import cancel as cancel_run
+from ..housekeeping import find_litter, remove
+from ..launch import LOOK_SECONDS, open_run
+from ..queues import connect
+from ..results import result_rows
+from ..status import RunStatus, status_of
+from ..steps import Run
+from .progress import pace, run_bars
+from .runs import say
+from .shared import cli, current_runtime, current_workspace, existing_run
+
+
+@cli.command()
+@click.argument("run", required=False)
+@click.option(
+    "--follow", is_flag=True, help="Show live progress until the run ends (default: the newest run)."
+)
+def status(run: str | None, follow: bool) -> None:
+    """How far RUN (its id or its folder) is; default: all runs."""
+    workspace, runtime = current_workspace(), current_runtime()
+    if follow and run is None:
+        run = next(iter(workspace.run_ids()), None)
+    names = workspace.run_ids() if run is None else []
+    jobs = [existing_run(run)] if run else [open_run(workspace.run(name), runtime) for name in names]
+    if not jobs:
+        click.echo(f"no runs in {workspace.runs}")
+    for job in jobs:
+        now = _follow(job) if follow else status_of(job)
+        click.echo(_line(now))
+        if run is not None:
+            _shares(now)
+
+
+def _follow(job: Run) -> RunStatus:
+    with run_bars() as show:
+        while True:
+            begun = time.monotonic()
+            now = status_of(job)
+            show(now)
+            if now.state != "running":
+                return now
+            time.sleep(max(LOOK_SECONDS, 10 * (time.monotonic() - begun)))
+
+
+def _line(now: RunStatus) -> str:
+    done, speed = now.progress, pace(now)
+    return (
+        f"{now.id}: {now.state}, {done.ended}/{done.cells} cells ended, "
+        f"{done.failed} failed, {done.rendered}/{done.to_render} tracks rendered"
+        + (f", {speed}" if speed else "")
+        + (f"; {now.problem}" if now.problem else "")
+    )
+
+
+def _shares(now: RunStatus) -> None:
+    for share in now.by_separator:
+        click.echo(
+            f"  {share.condition:<10} {share.separator:<24} {share.ended}/{share.cells} ended, "
+            f"{share.failed} failed"
+        )
+    for separator in now.separators:
+        if separator["status"] == "unavailable":
+            click.echo(f"  {separator['name']} is unavailable: {separator['reason']}")
+
+
+@cli.command("list")
+def list_runs() -> None:
+    """All runs, newest first."""
+    workspace, runtime = current_workspace(), current_runtime()
+    rows = [("RUN", "STATE", "ENDED", "FAILED", "BEGUN", "DATASET")]
+    for name in workspace.run_ids():
+        job = open_run(workspace.run(name), runtime)
+        now = status_of(job)
+        done = now.progress
+        rows.append(
+            (
+                now.id,
+                now.state,
+                f"{done.ended}/{done.cells}",
+                str(done.failed),
+                now.created,
+                job.record.config.dataset,
+            )
+        )
+    if len(rows) == 1:
+        click.echo(f"no runs in {workspace.runs}")
+        return
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+@cli.command()
+@click.argument("run")
+@click.option("--redis", "redis_url", envvar="MSSBENCH_REDIS_URL", default="", metavar="URL")
+def cancel(run: str, redis_url: str) -> None:
+    """Begin no further step of RUN, whoever runs it; cells that have not ended stay pending.
+
+    With the URL of the Redis that its jobs wait in, they are taken out at once; without it, whoever follows
+    the run does so, and workers leave alone what they find.
+    """
+    job = existing_run(run)
+    withdrawn = cancel_run(job, connect(redis_url) if redis_url else None)
+    say(f"{withdrawn} waiting jobs withdrawn" if redis_url else "whoever runs it stops")
+    click.echo(f"run {job.store.id} is cancelled; mssbench resume {job.store.id} goes on with it")
+
+
+@cli.command()
+@click.argument("before", metavar="RUN")
+@click.argument("after", metavar="RUN")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="Numbers this close are equal.",
+)
+@click.option("--limit", type=click.IntRange(min=0), default=50, show_default=True, help="Changes to show.")
+def diff(before: str, after: str, tolerance: float, limit: int) -> None:
+    """Which values of two runs' results differ. Exit code 1 if any does.
+
+    What was different about the runs themselves goes to stderr.
+    """
+    first, second = existing_run(before), existing_run(after)
+    for line in differences(first.record, second.record):
+        say(line)
+    found = changes(
+        result_rows(first.store, first.record), result_rows(second.store, second.record), tolerance
+    )
+    for change in found[:limit]:
+        click.echo(str(change))
+    if len(found) > limit:
+        click.echo(f"and {len(found) - limit} more")
+    click.echo(f"{len(found)} values differ")
+    if found:
+        sys.exit(1)
+
+
+@cli.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--estimates", is_flag=True, help="Also the estimates of complete runs; their scores stay.")
+def gc(dry_run: bool, estimates: bool) -> None:
+    """Remove what no run needs: renderings without a run, leftovers of killed processes and deleted runs."""
+    workspace = current_workspace()
+    found = find_litter(workspace, current_runtime(), estimates)
+    for litter in found:
+        click.echo(f"{_size(litter.size):>10}  {litter.path.relative_to(workspace.root)}  ({litter.reason})")
+        if not dry_run:
+            remove(litter)
+    verb = "would be removed" if dry_run else "removed"
+    click.echo(f"{_size(sum(litter.size for litter in found))} in {len(found)} places {verb}")
+
+
+def _size(size: int) -> str:
+    power = min(3, max(0, size.bit_length() - 1) // 10)
+    return f"{size / 1024**power:.4g} {('B', 'KiB', 'MiB', 'GiB')[power]}"
