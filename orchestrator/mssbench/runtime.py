@@ -187,6 +187,8 @@ def _import(module: str, service: Service) -> Any:
             f"system (docker compose up --build --detach --wait), or start the service in an environment of its "
             f"own and say where it answers in {url_variable(service.name)}"
         ) from None
+    except Exception as error:  # one broken package must not stop the others
+        raise StepFailed(f"the package {module} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +21,7 @@ from mssbench_service.errors import (
     Unreachable,
     from_problem,
 )
-from mssbench_service.files import make_folder, writing, writing_folder
+from mssbench_service.files import writing_folder
 from mssbench_service.separation import RECORD, check_out
 from mssbench_service.tracks import MIXTURE, STEMS
 from mssbench_service.wire import SeparateRequest
@@ -104,8 +105,10 @@ def separate_by_upload(
         What came back is no zip of the four stems.
     """
     check_out(out)
-    make_folder(out.parent)
-    with writing(out.parent / f"{out.name}.zip") as answer:
+    # Near `out`, not in the system's folder for temporary files, which may be small.
+    near = next(parent for parent in out.absolute().parents if parent.is_dir())
+    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=near) as temporary:
+        answer = Path(temporary) / "answer.zip"
         _post_patiently(url, separator, _parts(track, references), answer, show, patience, sleep)
         with writing_folder(out) as folder:
             _unpack(answer, folder)

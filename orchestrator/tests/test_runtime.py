@@ -196,6 +196,21 @@ def test_a_package_that_is_not_installed_is_unavailable_with_its_reason(tmp_path
     assert "MSSBENCH_URL_ABSENT" in found.reason
 
 
+def test_a_package_that_cannot_be_loaded_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_for_a_test.py").write_text("raise RuntimeError('no such driver')")
+    monkeypatch.syspath_prepend(tmp_path)
+    services = {
+        "broken": Service("broken", "broken_for_a_test", ""),
+        "oracle": Service("oracle", "oracle_service", ""),
+    }
+    runtime = Runtime(InProcess(DataRoot(tmp_path)), Registry({}, services), DataRoot(tmp_path))
+    broken, oracle = runtime.availability()
+    assert "RuntimeError: no such driver" in broken.reason
+    assert oracle.separators
+
+
 @pytest.mark.parametrize(
     ("setup", "says"),
     [

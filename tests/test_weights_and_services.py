@@ -1,0 +1,298 @@
+"""From a service that lacks its weights to separated stems, as a user goes: real processes, real downloads."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import json
+import os
+import re
+import shlex
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from mssbench_service.testing import running
+
+CONTENT = bytes(range(256)) * 4000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@dataclass
+class FileServer:
+    """Serves CONTENT; the other attributes say how it misbehaves."""
+
+    url: str = ""
+    body: bytes = CONTENT
+    declared: int | None = None  # a false length
+    cut_after: int | None = None  # bytes after which each connection breaks
+    requests: int = 0
+
+
+@pytest.fixture
+def files() -> Iterator[FileServer]:
+    told = FileServer()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            told.requests += 1
+            asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+            start = int(asked[1]) if asked else 0
+            body = told.body[start:]
+            self.send_response(206 if start else 200)
+            if start:
+                self.send_header("Content-Range", f"bytes {start}-{len(told.body) - 1}/{len(told.body)}")
+            length = len(body) if told.declared is None else told.declared
+            self.send_header("Content-Length", str(length))
+            self.send_header("ETag", '"one"')
+            self.end_headers()
+            self.wfile.write(body[: told.cut_after])
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        told.url = f"http://127.0.0.1:{listening.server_address[1]}/model.bin"
+        yield told
+        listening.shutdown()
+        thread.join()
+
+
+ADAPTER = '''
+"""A separator whose weights are a file: it scales the mixture by the file's first byte plus one."""
+from mssbench_service.separation import Separator
+from mssbench_service.tracks import STEMS
+from mssbench_service.weights import require, sha256_of, weights_folder
+from pathlib import Path
+
+class Scaled(Separator):
+    description = "the mixture, scaled by what its weights say"
+    gain = None
+
+    def setup(self):
+        require(Path(__file__).with_name("weights.toml"), weights_folder("scaled").parent)
+        self.path = weights_folder("scaled") / "model.bin"
+        self.gain = self.path.read_bytes()[0] + 1
+
+    def separate(self, mixture, sample_rate):
+        return {stem: mixture * self.gain for stem in STEMS}
+
+    def details(self):
+        if self.gain is None:
+            return {}
+        return {"model": "small", "weights": [{"file": self.path.name, "sha256": sha256_of(self.path)}]}
+
+SEPARATORS = {"scaled": Scaled}
+'''
+APP = """
+from mssbench_service.separator_app import create_separator_app
+from . import SEPARATORS
+app = create_separator_app("scaled", SEPARATORS)
+"""
+PINS = """
+service = "scaled"
+default = "small"
+[models]
+small = ["model.bin"]
+large = ["model.bin", "more.bin"]
+[files."model.bin"]
+url = "{url}"
+sha256 = "{sha256}"
+size = {size}
+[files."more.bin"]
+url = "{url}"
+sha256 = "{sha256}"
+"""
+
+
+@pytest.fixture
+def weights(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = workspace / "weights"
+    monkeypatch.setenv("MSSBENCH_WEIGHTS_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def packages(workspace: Path, weights: Path, files: FileServer, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The separator's package, registered; it is on nobody's path yet."""
+    package = workspace / "packages" / "scaled_service"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(ADAPTER)
+    (package / "app.py").write_text(APP)
+    (package / "weights.toml").write_text(PINS.format(url=files.url, sha256=SHA256, size=len(CONTENT)))
+    (workspace / "services.toml").write_text(
+        '[tools]\nsynth = { module = "synth_service", url = "http://synth:8000" }\n'
+        'evaluator = { module = "evaluator_service", url = "http://evaluator:8000" }\n'
+        '[separators]\noracle = { module = "oracle_service", url = "http://oracle:8000" }\n'
+        'scaled = { module = "scaled_service", url = "http://127.0.0.1:1" }\n'
+    )
+    monkeypatch.setenv("MSSBENCH_SERVICES", str(workspace / "services.toml"))
+    return package.parent
+
+
+@pytest.fixture
+def installed(packages: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The package where it can be found, but not imported: as if its library were broken."""
+    monkeypatch.setenv("PYTHONPATH", str(packages))
+    (packages / "scaled_service" / "__init__.py").write_text("raise RuntimeError('imported')")
+    return packages
+
+
+def refused(done) -> str:
+    assert done.returncode == 2, (done.stdout, done.stderr)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("mssbench: ")]
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    return lines[0]
+
+
+def test_weights_come_over_a_connection_that_keeps_breaking(mssbench, installed, weights, files) -> None:
+    files.cut_after = 400_000
+    done = mssbench("weights", "fetch", "scaled")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [str(weights / "scaled" / "model.bin")]
+    assert (weights / "scaled" / "model.bin").read_bytes() == CONTENT
+    assert files.requests == 3
+    verified = mssbench("weights", "verify", "scaled")
+    assert verified.returncode == 0
+    assert verified.stdout == "scaled small: all 1 files are there and intact\n"
+    assert mssbench("weights", "fetch").returncode == 0, "all: those that are there, and oracle has none"
+    assert files.requests == 3, "what is there is not fetched again"
+
+
+def test_another_model_by_name_or_by_option(mssbench, installed, weights, files) -> None:
+    assert "more.bin is missing" in mssbench("weights", "verify", "scaled:large").stdout
+    for arguments in (["scaled:large"], ["scaled", "--model", "large"]):
+        done = mssbench("weights", "fetch", *arguments, "--dest", "elsewhere")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines() == ["elsewhere/scaled/model.bin", "elsewhere/scaled/more.bin"]
+    assert not weights.exists()
+
+
+def too_long(files: FileServer) -> str:
+    files.body = CONTENT + b"more"
+    return f"sends more than the {len(CONTENT)} bytes expected"
+
+
+def lying_about_its_length(files: FileServer) -> str:
+    files.declared = len(CONTENT) - 1000
+    return "model.bin"
+
+
+def damaged(files: FileServer) -> str:
+    files.body = CONTENT[:-1] + b"!"
+    return f"is damaged: its SHA-256 is {hashlib.sha256(files.body).hexdigest()}; expected {SHA256}"
+
+
+@pytest.mark.parametrize("misbehave", [too_long, lying_about_its_length, damaged], ids=lambda f: f.__name__)
+def test_what_is_not_what_was_pinned_is_refused_and_not_kept(
+    mssbench, installed, weights, files, misbehave
+) -> None:
+    says = misbehave(files)
+    line = refused(mssbench("weights", "fetch", "scaled"))
+    assert says in line
+    assert not (weights / "scaled" / "model.bin").exists()
+    assert "model.bin is missing; get it with: mssbench weights fetch scaled" in (
+        mssbench("weights", "verify", "scaled").stdout
+    )
+
+
+def test_damage_on_disk_is_found(mssbench, installed, weights) -> None:
+    assert mssbench("weights", "fetch", "scaled").returncode == 0
+    path = weights / "scaled" / "model.bin"
+    path.write_bytes(b"?" + CONTENT[1:])
+    done = mssbench("weights", "verify", "scaled")
+    assert refused(done) == "mssbench: 1 of the files are missing or damaged"
+    assert f"{path} is damaged" in done.stdout
+    assert mssbench("weights", "fetch", "scaled").returncode == 0
+    assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["weights", "fetch", "nonsense"], "unknown service 'nonsense'; registered: oracle, scaled"),
+        (["weights", "fetch", "scaled:huge"], "scaled has no pinned model 'huge'; pinned: small, large"),
+        (["weights", "fetch", "oracle"], "oracle pins no weights"),
+        (["weights", "fetch", "--model", "large"], "--model needs the name of the one service"),
+        (["weights", "fetch", "scaled", "--dest", "file/weights"], "file"),
+        (["separate", "nothing.wav", "--separator", "oracle-mixture"], "nothing.wav is not a file"),
+        (["separate", "text.wav", "--separator", "oracle-mixture"], "text.wav cannot be read as audio"),
+        (["separate", "text.wav", "--separator", "oracle-mixtur"], "did you mean 'oracle-mixture'?"),
+        (["separate", "text.wav", "--separator", "x", "--url", "http://127.0.0.1:1"], "does not answer"),
+        (["separate", "text.wav", "--separator", "oracle-mixture", "-o", "music"], "no separation"),
+        (["separate", "text.wav"], "--separator"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_request_that_cannot_be_met_is_one_line(mssbench, installed, workspace, arguments, says) -> None:
+    (workspace / "file").write_text("in the way")
+    (workspace / "text.wav").write_text("this is no sound")
+    before = sorted(workspace.rglob("*"))
+    assert says in refused(mssbench(*arguments))
+    assert [path for path in sorted(workspace.rglob("*")) if "weights" not in path.parts] == before
+
+
+def test_one_track_in_this_process(mssbench, workspace) -> None:
+    track = next(workspace.glob("music/test/*"))
+    done = mssbench("separate", str(track / "mixture.wav"), "--separator", "oracle-mixture")
+    assert done.returncode == 0, done.stderr
+    stems = [f"separated/oracle-mixture/mixture/{stem}.wav" for stem in ("bass", "drums", "other", "vocals")]
+    assert done.stdout.splitlines() == stems
+    arguments = ["--separator", "oracle-irm", "--references", str(track), "-o", "irm"]
+    assert mssbench("separate", str(track / "mixture.wav"), *arguments).returncode == 0
+    assert (workspace / "irm" / "separation.json").is_file()
+
+
+def test_the_command_that_a_service_names_makes_it_ready_without_a_restart(
+    mssbench, workspace, packages, weights, monkeypatch
+) -> None:
+    """The package is the service's alone: the command line asks the service for its pins."""
+    environment = {"PYTHONPATH": str(packages), "MSSBENCH_WEIGHTS_DIR": str(weights)}
+    mixture = str(next(workspace.glob("music/test/*/mixture.wav")))
+    with running("scaled_service.app:app", os.environ | environment) as service:
+        url = ["--url", service.url]
+        line = refused(mssbench("separate", mixture, "--separator", "scaled", *url))
+        assert "model.bin is missing" in line
+        command = re.search(r"get it with: (mssbench .*)", line)
+        assert command is not None
+        monkeypatch.setenv("MSSBENCH_URL_SCALED", service.url)
+        (before,) = [s for s in json.loads(mssbench("services", "--json").stdout) if s["name"] == "scaled"]
+        assert (before["state"], before["where"]) == ("not ready", service.url)
+        assert "get it with" in before["reason"]
+        run = ["run", "--dataset", "music", "--conditions", "stereo", "--no-bsseval", "--inline"]
+        without = mssbench(*run, "--run-id", "without", "--separators", "oracle-irm,scaled")
+        assert without.returncode == 0, without.stderr
+        assert "scaled is unavailable" in without.stderr
+
+        done = mssbench(*shlex.split(command[1])[1:])
+        assert done.returncode == 0, done.stderr
+        deadline = time.monotonic() + 120
+        while service.get("/health").status != 200 and time.monotonic() < deadline:
+            time.sleep(0.2)
+        (after,) = [s for s in json.loads(mssbench("services", "--json").stdout) if s["name"] == "scaled"]
+        assert after["state"] == "ready", after
+        assert after["weights"] == [{"file": "model.bin", "sha256": SHA256}]
+        table = mssbench("services").stdout
+        assert re.search(rf"scaled +ready +cpu +small +model\.bin {SHA256[:8]} +\S+ +{service.url}", table)
+        separated = mssbench("separate", mixture, "--separator", "scaled", *url, "-o", "stems")
+        assert separated.returncode == 0, separated.stderr
+
+        # Its own process does the separations of an otherwise in-process run, and the run records the weights.
+        within = mssbench(*run, "--run-id", "within", "--separators", "scaled")
+        assert within.returncode == 0, within.stderr
+    record = json.loads((workspace / "runs/within/run.json").read_text())
+    (separator,) = record["separators"]
+    assert separator["status"] == "available"
+    assert separator["device"] == "cpu"
+    assert separator["details"]["weights"] == [{"file": "model.bin", "sha256": SHA256}]
+    for path in (workspace / "runs/within/cells").rglob("result.json"):
+        assert json.loads(path.read_text())["details"]["weights"] == separator["details"]["weights"]
+    (oracle, scaled) = json.loads((workspace / "runs/without/run.json").read_text())["separators"]
+    assert (oracle["status"], scaled["status"]) == ("available", "unavailable")
+    assert "mssbench weights fetch scaled" in scaled["reason"]
