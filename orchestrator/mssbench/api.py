@@ -28,6 +28,7 @@ from starlette.middleware import Middleware
 from . import __version__, dashboard, examples
 from .auth import Guard, token_from_environment
 from .config import RunConfig
+from .measures import Measures
 from .queues import connect
 from .results import result_rows
 from .runtime import make_runtime
@@ -75,6 +76,7 @@ def create(settings: Settings | None = None, redis_url: str | None = None) -> Fa
 
     app = create_app("orchestrator", __version__, settings=settings, info=info, setup=setup)
     app.state.service = service
+    app.state.metrics.registry.register(Measures(service))
     # Innermost, so that a refusal has its request id, too.
     app.user_middleware.append(Middleware(Guard, token=token_from_environment()))
 

@@ -68,6 +68,7 @@ class Workers:
             "MSSBENCH_REDIS_URL": url,
             "MSSBENCH_DATA_ROOT": str(root),
             "MSSBENCH_STOP_SECONDS": str(STOP_SECONDS),
+            "MSSBENCH_LOG": os.environ.get("MSSBENCH_LOG", "text"),  # beside progress bars, for a person
             # One thread each: the workers themselves are what uses the cores.
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import httpx
+from mssbench_service import logs
 from mssbench_service.errors import (
     BadInput,
     BadOutput,
@@ -316,7 +317,7 @@ class OverHttp:
         return replicas
 
     def _request(self, replica: _Replica, method: str, path: str, timeout: float, **options: Any) -> Any:
-        options["headers"] = {"Host": replica.host, **options.get("headers", {})}
+        options["headers"] = {"Host": replica.host, **logs.headers(), **options.get("headers", {})}
         limits = httpx.Timeout(timeout, connect=ASK_SECONDS)
         where = f"{replica.name} at {replica.url}"
         try:

@@ -67,6 +67,10 @@ class Service:
                 log.error("run %s cannot be read: %s", run_id, error)
         return found, len(ids)
 
+    def followed(self) -> list[str]:
+        """Names of the runs that the supervisor follows."""
+        return sorted(marker.parent.name for marker in self.workspace.runs.glob("*/launched-by-api"))
+
     def start(self, config: RunConfig) -> RunStatus:
         """Start a run, or go on with it."""
         run = prepare(config, self.workspace, self.runtime, command=f"POST /runs {asdict(config)}")

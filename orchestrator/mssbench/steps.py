@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from mssbench_service import logs
 from mssbench_service.errors import BadOutput, BenchError, StepFailed, StorageFull, TimedOut, Unavailable
 from mssbench_service.files import read_json
 from mssbench_service.separation import RECORD, check_separation
@@ -106,6 +107,15 @@ def perform(run: Run, task: Task, earlier: Sequence[str] = ()) -> None:
     Unavailable
         It cannot be done now; nothing was recorded.
     """
+    about = "/".join(part for part in (task.condition, task.separator, task.title) if part)
+    with logs.about(request_id=logs.new_request_id(), run=run.store.id, cell=about):
+        begun = time.monotonic()
+        log.info("%s begins", task.step)
+        _perform(run, task, earlier)
+        log.info("%s ended after %.1f s", task.step, time.monotonic() - begun)
+
+
+def _perform(run: Run, task: Task, earlier: Sequence[str]) -> None:
     try:
         match task.step:
             case "render":

@@ -72,6 +72,7 @@ def say(text: str, style: str | None = None) -> None:
 @click.pass_context
 def run(
     context: click.Context,
+    /,
     config: Path | None,
     like: str | None,
     run_id: str,

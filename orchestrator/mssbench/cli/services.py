@@ -6,6 +6,7 @@ import dataclasses
 import json
 
 import click
+from mssbench_service import logs
 from mssbench_service.errors import BadInput, NotReady
 from rich.console import Console
 from rich.table import Table
@@ -29,6 +30,7 @@ def worker(queue: str | None, redis_url: str, check: bool) -> None:
         return
     if queue is None:
         raise BadInput(f"no queue named; expected one of {', '.join(queue_names())}")
+    logs.configure(f"worker-{queue}")
     serve_queue(queue, connection)
 
 
@@ -39,7 +41,8 @@ def serve(host: str, port: int) -> None:
     """Serve the orchestrator's API."""
     import uvicorn
 
-    uvicorn.run("mssbench.api:app", host=host, port=port, log_level="info")
+    # The application itself says how log lines look.
+    uvicorn.run("mssbench.api:app", host=host, port=port, log_level="info", log_config=None)
 
 
 @cli.command()
