@@ -163,19 +163,28 @@ def data_check(folder: Path, split: str | None, as_json: bool) -> None:
 def _print_report(report: DatasetReport) -> None:
     out = Console()
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("split", "title", "length", "stems miss the mixture by (L, R)", "clipped", "status"):
-        table.add_column(heading, overflow="fold", justify="right" if heading == "length" else "left")
+    for heading in ("split", "title", "length", "mixture − stems, dB", "clipped", "status"):
+        words = heading in ("split", "title", "status")
+        table.add_column(heading, justify="left" if words else "right", overflow="fold")
     for track in report.tracks:
         table.add_row(*_row(track))
-    out.print(table, markup=False)
-    for note in report.notes:
-        out.print(f"note: {note}", markup=False, highlight=False)
+    out.print(table)
+    lines = [
+        (f"{track.split}/{track.title}", "problem", text)
+        for track in report.tracks
+        for text in track.problems
+    ]
+    lines += [
+        (f"{track.split}/{track.title}", "note", text) for track in report.tracks for text in track.notes
+    ]
+    lines += [("", "note", text) for text in report.notes]
+    for where, kind, text in lines:  # not wrapped: a line is a finding, also to grep
+        click.echo(f"{kind}: {where + ': ' if where else ''}{text}")
     seconds = sum(track.seconds or 0.0 for track in report.tracks)
     noted = sum(track.status == "note" for track in report.tracks)
-    out.print(
+    click.echo(
         f"{len(report.tracks)} tracks, {seconds / 60:.1f} minutes: {len(report.unusable())} with problems, "
-        f"{noted} with notes",
-        highlight=False,
+        f"{noted} with notes"
     )
 
 
@@ -183,11 +192,9 @@ def _row(track: TrackReport) -> list[str]:
     from rich.markup import escape
 
     length = "" if track.seconds is None else f"{int(track.seconds) // 60}:{track.seconds % 60:04.1f}"
-    residual = ", ".join("–" if level is None else f"{level:.1f} dB" for level in track.residual_db)
-    clipped = ", ".join(f"{name} {count}" for name, count in track.clipped.items())
-    found = "; ".join(track.problems + track.notes)
-    status = track.status if not found else f"{track.status}: {found}"
-    return [escape(text) for text in (track.split, track.title, length, residual, clipped, status)]
+    residual = " ".join("–" if level is None else f"{level:.1f}" for level in track.residual_db)
+    clipped = str(sum(track.clipped.values()))
+    return [escape(text) for text in (track.split, track.title, length, residual, clipped, track.status)]
 
 
 @data.command("convert")

@@ -155,16 +155,16 @@ def _read(track: Track, report: TrackReport) -> None:
 
 
 def _residual(of_mixture: Float64Array, of_residual: Float64Array, report: TrackReport) -> None:
+    missed = []
     for channel, mixture, residual in zip(("left", "right"), of_mixture, of_residual, strict=True):
-        if mixture == 0.0 or residual == 0.0:
-            report.residual_db.append(None)
-            if residual > 0.0:
-                report.notes.append(f"the mixture is silent in the {channel} channel, and its stems are not")
-            continue
-        level = float(10 * np.log10(residual / mixture))
+        level = float(10 * np.log10(residual / mixture)) if mixture > 0.0 and residual > 0.0 else None
         report.residual_db.append(level)
-        if level > RESIDUAL_DB:
-            report.notes.append(f"the stems miss the mixture by {level:.1f} dB in the {channel} channel")
+        if level is not None and level > RESIDUAL_DB:
+            missed.append(f"{channel} {level:.1f} dB")
+        elif level is None and residual > 0.0:
+            missed.append(f"{channel}, where the mixture is silent")
+    if missed:
+        report.notes.append(f"the stems do not add up to the mixture: {', '.join(missed)}")
 
 
 def _known() -> dict[str, Any]:

@@ -58,6 +58,8 @@ def unzip(
                         target.write(block)
                         done += len(block)
                         show(done, total)
+                    if target.tell() != member.file_size:
+                        raise zipfile.BadZipFile(f"{member.filename!r:.200} is shorter than it claims")
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise BadInput(f"{archive.name} cannot be unpacked: {error}") from None
     except OSError as error:

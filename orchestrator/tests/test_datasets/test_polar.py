@@ -1,0 +1,65 @@
+"""The picture of an HRIR set: the ears on their sides, and complete."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib import image
+from mssbench.datasets import polar
+from mssbench_service.wire import HrirInfo
+
+AZIMUTHS = [float(a) for a in range(0, 360, 30)]
+SIDE = np.sin(np.radians(AZIMUTHS))
+INFO = HrirInfo(
+    name="head",
+    sha256="0" * 64,
+    sample_rate=44100,
+    taps=256,
+    azimuths=AZIMUTHS,
+    itd_90_us=700.0,
+    ild_90_db=20.0,
+    itd_us=(700 * SIDE).tolist(),
+    left_db=(10 * SIDE - 10).tolist(),
+    right_db=(-10 * SIDE - 10).tolist(),
+)
+
+
+def test_the_left_ear_is_loudest_on_the_left_of_the_text() -> None:
+    drawn = polar.text(INFO).splitlines()
+    assert drawn[0].strip() == "front"
+    middle = next(line for line in drawn if "+" in line)
+    assert middle[0] == "L"  # at 90°, 0 dB
+    assert middle[-1] == "R"
+    assert "B" in drawn[1 + round(10 / 3)]  # both at −10 dB in front
+    assert middle.index("R") < middle.index("+") < middle.rindex("L")  # the far ears, at −20 dB
+
+
+@pytest.mark.parametrize("suffix", polar.FORMATS)
+def test_a_picture_is_written(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / "new" / f"plot{suffix}"
+    polar.draw(INFO, path)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    if suffix == ".png":
+        picture = image.imread(path)
+        assert picture.shape[0] > 400
+        assert len(np.unique(picture[..., :3].reshape(-1, 3), axis=0)) > 20
+    else:
+        assert ET.parse(path).getroot().tag.endswith("svg")
+        polar.draw(INFO, tmp_path / "again.svg")
+        assert "<dc:date>" not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("azimuths", "words"),
+    [
+        (AZIMUTHS, "every 30°"),
+        ([0.0, 5.0, 90.0], "0°, 5°, 90°"),
+        ([float(a) for a in range(10)], "0°, 1°, 2°, 3°, 4°, 5°, 6°, 7°, …"),
+        ([90.0], "90°"),
+    ],
+)
+def test_azimuths_in_words(azimuths: list[float], words: str) -> None:
+    assert polar.in_words(azimuths) == words

@@ -1,0 +1,111 @@
+"""MUSDB18's coded form, made here with PyAV: five AAC streams in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from mssbench.datasets.stems import STREAMS, convert_dataset, stem_files
+from mssbench_service.errors import BadInput
+from mssbench_service.tracks import check_track, track_folders
+
+av = pytest.importorskip("av")
+
+RATE = 44100
+
+
+def tone(stream: int, samples: int) -> np.ndarray:
+    """What a stream holds, shape (2, samples): a tone of its own, its right channel half as loud."""
+    left = 0.3 * np.sin(2 * np.pi * 220 * (stream + 1) * np.arange(samples) / RATE)
+    return np.stack([left, 0.5 * left]).astype(np.float32)
+
+
+def write_stems(path: Path, samples: Sequence[int] = (40_000,) * 5, layout: str = "stereo") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", format="mp4") as container:
+        streams = [container.add_stream("aac", rate=RATE, layout=layout) for _ in samples]
+        for number, (stream, count) in enumerate(zip(streams, samples, strict=True)):
+            stream.bit_rate = 256_000
+            signal = tone(number, count)[: stream.codec_context.channels]
+            for start in range(0, count, 1024):
+                block = np.ascontiguousarray(signal[:, start : start + 1024])
+                frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
+                frame.sample_rate, frame.pts = RATE, start
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    return path
+
+
+def test_every_stream_becomes_its_file_in_time_and_level(tmp_path: Path) -> None:
+    title = "Zoë & Söhne - Don't [Live]"
+    write_stems(tmp_path / "mp4" / "test" / f"{title}.stem.mp4")
+    told: list[tuple[int, int]] = []
+    assert convert_dataset(tmp_path / "mp4", tmp_path / "hq", lambda *call: told.append(call)) == 1
+    assert told == [(1, 1)]
+    folder = tmp_path / "hq" / "test" / title
+    assert track_folders(tmp_path / "hq", "test") == [folder]
+    track = check_track(folder)
+    assert track.sample_rate == RATE
+    assert 40_000 <= track.samples < 40_000 + 2 * 1024
+    for number, name in enumerate(STREAMS):
+        decoded, _ = sf.read(folder / f"{name}.wav", dtype="float32")
+        inside = slice(5000, 35_000)
+        assert np.max(np.abs(decoded[inside].T - tone(number, 40_000)[:, inside])) < 0.03, name
+        assert sf.info(folder / f"{name}.wav").subtype == "FLOAT"
+
+
+def test_both_splits_are_converted_and_what_is_there_is_kept(tmp_path: Path) -> None:
+    write_stems(tmp_path / "mp4/train/A.stem.mp4", (3000,) * 5)
+    write_stems(tmp_path / "mp4/test/B.stem.mp4", (3000,) * 5)
+    (tmp_path / "mp4/test/._B.stem.mp4").write_bytes(b"resource fork")
+    (tmp_path / "mp4/test/notes.txt").write_text("hello")
+    assert convert_dataset(tmp_path / "mp4", tmp_path / "hq") == 2
+    files = sorted((tmp_path / "hq").rglob("*.wav"))
+    assert len(files) == 10
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+    assert convert_dataset(tmp_path / "mp4", tmp_path / "hq") == 2
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files} == before
+
+
+def test_streams_that_end_a_little_apart_are_cut_to_the_shortest(tmp_path: Path) -> None:
+    write_stems(tmp_path / "mp4/test/A.stem.mp4", (20_480, 20_480, 19_456, 20_480, 20_480))
+    convert_dataset(tmp_path / "mp4", tmp_path / "hq")
+    assert check_track(tmp_path / "hq/test/A").samples < 20_480 + 1024
+
+
+@pytest.mark.parametrize(
+    ("samples", "layout", "says"),
+    [
+        ((3000,) * 4, "stereo", r"has 4 audio stream\(s\); expected 5: mixture, drums, bass, other, vocals"),
+        ((3000,) * 5, "mono", r"has 1 channel\(s\) in mixture; expected 2"),
+        ((30_000, 30_000, 3000, 30_000, 30_000), "stereo", "streams of different lengths"),
+    ],
+)
+def test_a_file_unlike_a_stem_file_is_named_and_leaves_nothing(
+    tmp_path: Path, samples: tuple[int, ...], layout: str, says: str
+) -> None:
+    write_stems(tmp_path / "mp4/test/A.stem.mp4", samples, layout)
+    with pytest.raises(BadInput, match=rf"A\.stem\.mp4 .*{says}"):
+        convert_dataset(tmp_path / "mp4", tmp_path / "hq")
+    assert list((tmp_path / "hq").rglob("*.wav")) == []
+    assert list((tmp_path / "hq").rglob(".tmp-*")) == []
+
+
+@pytest.mark.parametrize("damage", ["text", "empty", "cut"])
+def test_a_damaged_file_is_named_and_leaves_nothing(tmp_path: Path, damage: str) -> None:
+    path = write_stems(tmp_path / "mp4/test/A.stem.mp4")
+    whole = path.read_bytes()
+    path.write_bytes({"text": b"this is a text", "empty": b"", "cut": whole[: len(whole) // 2]}[damage])
+    with pytest.raises(BadInput, match=r"A\.stem\.mp4 cannot be decoded"):
+        convert_dataset(tmp_path / "mp4", tmp_path / "hq")
+    assert list((tmp_path / "hq").rglob("*.wav")) == []
+
+
+def test_a_folder_without_stem_files_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="holds no"):
+        stem_files(tmp_path)
+    with pytest.raises(BadInput, match="is not a folder"):
+        stem_files(tmp_path / "none")
