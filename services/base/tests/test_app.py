@@ -402,3 +402,18 @@ def test_a_setting_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch, v
     monkeypatch.setenv("MSSBENCH_QUEUE", value)
     with pytest.raises(BadInput, match="MSSBENCH_QUEUE="):
         Settings.from_environment()
+
+
+# -- metrics -------------------------------------------------------------------------------------------------
+
+
+def test_requests_are_counted_by_route_and_not_by_path(tmp_path: Path, serve: Serve) -> None:
+    server = serve(app_of(tmp_path))
+    for path in ("/raise/busy", "/raise/bad-input", "/nowhere", "/nowhere/else"):
+        server.get(path)
+    answer = server.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    lines = answer.body.decode().splitlines()
+    assert 'mssbench_requests_total{method="GET",route="/raise/{code}",status="503"} 1.0' in lines
+    assert 'mssbench_requests_total{method="GET",route="/raise/{code}",status="422"} 1.0' in lines
+    assert 'mssbench_requests_total{method="GET",route="none",status="404"} 2.0' in lines

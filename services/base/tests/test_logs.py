@@ -1,0 +1,98 @@
+"""Log lines: one JSON object each, saying what they are about, also on the other side of a request."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+from mssbench_service import logs
+from mssbench_service.logs import JsonLines
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    """What the logger ``mssbench`` writes as JSON lines."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonLines("trial"))
+    logger = logging.getLogger("mssbench")
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield stream
+    logger.removeHandler(handler)
+    logger.setLevel(before)
+
+
+def test_a_line_is_an_object_whatever_the_message_holds(lines: io.StringIO) -> None:
+    try:
+        raise ValueError("broken\nin two")
+    except ValueError:
+        logging.getLogger("mssbench").exception("first\nsecond %s", "«ü»")
+    (line,) = lines.getvalue().splitlines()
+    found = json.loads(line)
+    assert (found["level"], found["message"], found["service"]) == ("error", "first\nsecond «ü»", "trial")
+    assert "broken" in found["exception"]
+    assert found["time"].endswith("+00:00")
+    assert "run" not in found
+
+
+def test_lines_say_what_they_are_about(lines: io.StringIO) -> None:
+    log = logging.getLogger("mssbench")
+    with logs.about(run="r1", request_id="abc"):
+        with logs.about(cell="stereo/x/Ärger"):
+            log.info("inside")
+        log.info("between")
+    log.info("outside")
+    inside, between, outside = map(json.loads, lines.getvalue().splitlines())
+    assert (inside["run"], inside["request_id"], inside["cell"]) == ("r1", "abc", "stereo/x/Ärger")
+    assert between["run"] == "r1"
+    assert "cell" not in between
+    assert "run" not in outside
+
+
+def test_what_lines_are_about_travels_in_headers() -> None:
+    subject = {"request_id": "0a1b", "run": "music-1", "cell": "stereo/oracle/Ärger, =; [Live] & 100%"}
+    with logs.about(**subject):
+        sent = logs.headers()
+    assert all(value.isascii() for value in sent.values())
+    assert logs.from_headers(sent["X-Request-ID"], sent["baggage"]) == subject
+
+
+@pytest.mark.parametrize("given", ["", "two words", "a" * 65, "line\nbreak", "ü"])
+def test_an_id_that_is_no_plain_word_is_replaced(given: str) -> None:
+    found = logs.from_headers(given, "other=1,mssbench-run, ,=;=")
+    assert found["request_id"] not in ("", given)
+    assert found.get("run", "") == ""
+    assert set(found) <= {"request_id", "run"}
+
+
+def access(path: str, status: int) -> logging.LogRecord:
+    arguments = ("10.0.0.1:5", "GET", path, "1.1", status)
+    return logging.LogRecord(
+        "uvicorn.access", logging.INFO, "", 0, '%s - "%s %s HTTP/%s" %d', arguments, None
+    )
+
+
+def test_the_access_log_has_the_same_format() -> None:
+    with logs.about(request_id="abc"):
+        found = json.loads(JsonLines("trial").format(access("/runs?limit=2", 200)))
+    assert (found["method"], found["path"], found["status"]) == ("GET", "/runs?limit=2", 200)
+    assert found["request_id"] == "abc"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "kept"), [("/health", 200, False), ("/health", 503, True), ("/info", 200, True)]
+)
+def test_health_checks_are_no_news_while_all_is_well(path: str, status: int, kept: bool) -> None:
+    root, access_log = logging.getLogger(), logging.getLogger("uvicorn.access")
+    before = (root.handlers[:], root.level, access_log.filters[:])
+    try:
+        logs.configure("trial")
+        assert bool(access_log.filter(access(path, status))) is kept
+    finally:
+        root.handlers[:], access_log.filters[:] = before[0], before[2]
+        root.setLevel(before[1])

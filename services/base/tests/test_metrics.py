@@ -1,0 +1,101 @@
+"""What Prometheus is told."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI, Request
+from mssbench_service.app import Settings, create_app, in_turn
+from mssbench_service.errors import BadInput, Busy
+from mssbench_service.files import DataRoot
+from mssbench_service.metrics import Metrics
+from prometheus_client.parser import text_string_to_metric_families
+
+
+class Found:
+    """The metrics, as they were when they were asked for."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        text = metrics.page()[0].decode()
+        self._samples = [
+            sample for family in text_string_to_metric_families(text) for sample in family.samples
+        ]
+
+    def __call__(self, name: str, **labels: str) -> float:
+        (value,) = [s.value for s in self._samples if s.name == name and s.labels == labels]
+        return float(value)
+
+
+def app_of(tmp_path: Path, **settings: int) -> FastAPI:
+    app = create_app("trial", "1.2.3", settings=Settings(DataRoot(tmp_path), **settings), info=dict)
+    app.state.readiness.state = "ready"
+    return app
+
+
+def request_of(app: FastAPI, path: str) -> Request:
+    scope = {"type": "http", "app": app, "method": "POST", "path": path, "headers": [], "query_string": b"",
+             "server": ("x", 80), "scheme": "http"}  # fmt: skip
+    return Request(scope)
+
+
+def test_jobs_are_counted_by_stage_and_outcome_and_timed(tmp_path: Path) -> None:
+    app = app_of(tmp_path)
+
+    def fail() -> None:
+        raise BadInput("no")
+
+    async def work() -> None:
+        await in_turn(request_of(app, "/separate"), lambda: None)
+        with pytest.raises(BadInput):
+            await in_turn(request_of(app, "/separate"), fail)
+        app.state.readiness.state = "starting"
+        with pytest.raises(Exception, match="starting"):
+            await in_turn(request_of(app, "/render"), lambda: None)
+
+    asyncio.run(work())
+    found = Found(app.state.metrics)
+    assert found("mssbench_jobs_total", stage="separate", outcome="done") == 1
+    assert found("mssbench_jobs_total", stage="separate", outcome="failed") == 1
+    assert found("mssbench_jobs_total", stage="render", outcome="refused") == 1
+    for part in ("wait", "work"):
+        assert found("mssbench_job_seconds_count", stage="separate", part=part) == 2
+    assert found("mssbench_ready") == 0
+
+
+def test_what_runs_and_what_waits_is_told_apart(tmp_path: Path) -> None:
+    app = app_of(tmp_path, concurrency=1, queue=1)
+    begun, end = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        assert end.wait(20)
+
+    async def work() -> Found:
+        jobs = [asyncio.create_task(in_turn(request_of(app, "/separate"), hold)) for _ in range(2)]
+        while not begun.is_set():
+            await asyncio.sleep(0.005)
+        with pytest.raises(Busy):
+            await in_turn(request_of(app, "/separate"), hold)
+        found = Found(app.state.metrics)
+        end.set()
+        await asyncio.gather(*jobs)
+        return found
+
+    found = asyncio.run(work())
+    assert found("mssbench_jobs_now", state="running") == 1
+    assert found("mssbench_jobs_now", state="waiting") == 1
+    assert found("mssbench_jobs_total", stage="separate", outcome="refused") == 1
+    after = Found(app.state.metrics)
+    assert (after("mssbench_jobs_now", state="running"), after("mssbench_jobs_now", state="waiting")) == (
+        0,
+        0,
+    )
+
+
+def test_the_process_and_the_service_are_described(tmp_path: Path) -> None:
+    found = Found(app_of(tmp_path).state.metrics)
+    assert found("mssbench_service_info", service="trial", version="1.2.3", device="cpu") == 1
+    assert found("process_resident_memory_bytes") > 1e6
