@@ -72,7 +72,7 @@ def create(settings: Settings | None = None, redis_url: str | None = None) -> Fa
 
     def setup() -> None:
         connect(redis_url).close()
-        service.supervisor.start()
+        service.supervisor.start(app.state.stopping)
 
     app = create_app("orchestrator", __version__, settings=settings, info=info, setup=setup)
     app.state.service = service

@@ -48,12 +48,10 @@ class Supervisor:
             self._connection = connect(self.redis_url)
         return self._connection
 
-    def start(self) -> None:
+    def start(self, stopping: threading.Event) -> None:
+        """Begin; until `stopping` is set."""
+        self._stop = stopping
         self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join(timeout=10)
 
     def launch(self, run: Run) -> None:
         """From now on, follow `run`."""

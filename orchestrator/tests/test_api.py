@@ -1,44 +1,80 @@
-"""The orchestrator service, as a client sees it: a real server, a real Redis, real workers."""
+"""The orchestrator service, as a client sees it. Real workers and servers where it matters."""
 
 from __future__ import annotations
 
 import csv
+import json
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
+from fastapi import FastAPI
+from mssbench.api import create
+from mssbench.config import RunConfig
 from mssbench.embedded import embedded_redis, embedded_workers
+from mssbench.status import Failure, RunStatus
+from mssbench.store import Cell, Workspace
+from mssbench.traffic import Traffic
+from mssbench_service.app import Settings
+from mssbench_service.files import DataRoot
+from mssbench_service.wire import parse
 
 RUN = {"dataset": "music", "separators": ["oracle-identity"], "tracks": 1}
+QUEUES = ("render", "evaluate", "separate-oracle")
 
 
-@pytest.fixture
-def redis_url() -> Iterator[str]:
+@pytest.fixture(scope="module")
+def redis_server() -> Iterator[str]:
     with embedded_redis() as url:
         yield url
 
 
-def serve(workspace: Path, redis_url: str, port: int) -> subprocess.Popen[bytes]:
-    environment = os.environ | {"MSSBENCH_DATA_ROOT": str(workspace), "MSSBENCH_REDIS_URL": redis_url}
-    return subprocess.Popen(
-        [sys.executable, "-m", "mssbench", "serve", "--port", str(port)],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    from mssbench.queues import connect
+
+    with connect(redis_server) as connection:
+        connection.flushall()
+    return redis_server
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def settings_of(workspace: Path) -> Settings:
+    return Settings(data_root=DataRoot(workspace))
+
+
+@contextmanager
+def in_this_process(app: FastAPI) -> Iterator[httpx.Client]:
+    """A client of `app`, which a thread of this process serves."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", ws="none"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join(timeout=60)
+
+
+@pytest.fixture
+def api(workspace: Path, redis_url: str) -> Iterator[httpx.Client]:
+    """The service, ready, without workers."""
+    with in_this_process(create(settings_of(workspace), redis_url)) as client:
+        ready(client)
+        yield client
 
 
 def ready(client: httpx.Client) -> None:
@@ -52,64 +88,169 @@ def ready(client: httpx.Client) -> None:
     raise AssertionError("the orchestrator did not become ready")
 
 
-@pytest.fixture
-def client(workspace: Path, redis_url: str) -> Iterator[httpx.Client]:
-    port = free_port()
-    process = serve(workspace, redis_url, port)
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-        ready(client)
-        yield client
-    process.terminate()
-    process.wait(timeout=30)
+@contextmanager
+def served(
+    workspace: Path, redis_url: str, log: Path
+) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
+    """The service as a process of its own, as after its start or restart."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | {"MSSBENCH_DATA_ROOT": str(workspace), "MSSBENCH_REDIS_URL": redis_url}
+    command = [sys.executable, "-m", "mssbench", "serve", "--port", str(port)]
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=stderr)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            ready(client)
+            yield client, process
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
 
 
-def complete(client: httpx.Client, run_id: str, seconds: float = 600) -> dict:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        status = client.get(f"/runs/{run_id}").json()
-        if status["state"] == "complete":
-            return status
-        time.sleep(0.2)
-    raise AssertionError(f"not complete: {status}")
+def events_of(client: httpx.Client, run_id: str) -> Iterator[tuple[str, RunStatus]]:
+    with client.stream("GET", f"/runs/{run_id}/events", timeout=600) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        name = ""
+        for line in answer.iter_lines():
+            field, _, value = line.partition(": ")
+            if field == "event":
+                name = value
+            elif field == "data":
+                yield name, parse(RunStatus, json.loads(value))
 
 
-def test_a_run_is_started_followed_and_read(client: httpx.Client, workspace: Path, redis_url: str) -> None:
-    started = client.post("/runs", json=RUN)
-    assert started.status_code == 202
-    run_id = started.json()["id"]
-    assert started.json()["state"] == "running"
-    assert client.get(f"/runs/{run_id}/results.csv").status_code == 404
-    assert {row["status"] for row in client.get(f"/runs/{run_id}/results").json()} == {"pending"}
-    with embedded_workers(redis_url, workspace):
-        status = complete(client, run_id)
-    assert status["progress"]["ended"] == status["progress"]["cells"] == 2
-    assert status["problem"] == ""
-    rows = list(csv.DictReader(client.get(status["links"]["results.csv"]).text.splitlines()))
-    assert len(rows) == 2 * 4
-    assert "<html" in client.get(status["links"]["report/index.html"]).text
-    assert [run["id"] for run in client.get("/runs").json()] == [run_id]
+def test_a_run_is_started_followed_and_read(workspace: Path, redis_url: str, tmp_path: Path) -> None:
+    with served(workspace, redis_url, tmp_path / "log") as (client, process):
+        started = client.post("/runs", json=RUN, headers={"X-Request-ID": "hello-1"})
+        assert started.status_code == 202
+        run_id = started.json()["id"]
+        assert started.json()["state"] == "running"
+        assert client.get(f"/runs/{run_id}/results.csv").status_code == 404
+        assert {row["status"] for row in client.get(f"/runs/{run_id}/results").json()} == {"pending"}
+        with embedded_workers(redis_url, workspace, QUEUES):
+            events = list(events_of(client, run_id))
+        assert [name for name, _ in events] == ["progress"] * (len(events) - 1) + ["end"]
+        ended = [status.progress.ended for _, status in events]
+        assert ended == sorted(ended)
+        last = events[-1][1]
+        assert last.state == "complete"
+        assert last.problem == ""
+        assert last.progress.ended == last.progress.cells == 2
+        assert [(s.condition, s.ended, s.failed) for s in last.by_separator] == [
+            ("stereo", 1, 0),
+            ("binaural", 1, 0),
+        ]
+        rows = list(csv.DictReader(client.get(last.links["results.csv"]).text.splitlines()))
+        assert len(rows) == 2 * 4
+        assert "<html" in client.get(last.links["report/index.html"]).text
+        assert [run["id"] for run in client.get("/runs").json()] == [run_id]
+        for path in ("%2e%2e/run.json", "..%2frun.json", "%2fetc%2fpasswd"):
+            answer = client.get(f"/runs/{run_id}/report/{path}")
+            assert answer.status_code in (404, 422), path
+            assert "schema" not in answer.text
+        assert client.delete(f"/runs/{run_id}").status_code == 204
+        assert not (workspace / "runs" / run_id).exists()
+        # Somebody who follows a run does not keep the service from ending.
+        run_id = client.post("/runs", json=RUN).json()["id"]
+        follower = events_of(client, run_id)
+        assert next(follower)[1].state == "running"
+        process.terminate()
+        process.wait(timeout=60)
+        follower.close()
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    (posted,) = [line for line in lines if line.get("request_id") == "hello-1" and "path" in line]
+    assert (posted["method"], posted["path"], posted["status"]) == ("POST", "/runs", 202)
+    assert {line["service"] for line in lines} == {"orchestrator"}
 
 
 def test_a_restarted_orchestrator_ends_the_runs_that_it_had_begun(
-    client: httpx.Client, workspace: Path, redis_url: str
+    workspace: Path, redis_url: str, tmp_path: Path
 ) -> None:
-    run_id = client.post("/runs", json=RUN).json()["id"]
-    port = free_port()
-    # Another orchestrator over the same data root, as after a restart; the first one is left without answers.
-    second = serve(workspace, redis_url, port)
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as later:
-            ready(later)
-            with embedded_workers(redis_url, workspace):
-                assert complete(later, run_id)["progress"]["failed"] == 0
-    finally:
-        second.terminate()
-        second.wait(timeout=30)
+    with served(workspace, redis_url, tmp_path / "first") as (client, process):
+        run_id = client.post("/runs", json=RUN).json()["id"]
+        process.kill()
+    with (
+        served(workspace, redis_url, tmp_path / "second") as (later, _),
+        embedded_workers(redis_url, workspace, QUEUES),
+    ):
+        *_, (name, status) = events_of(later, run_id)
+    assert (name, status.state, status.progress.failed) == ("end", "complete", 0)
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "says"),
-    [
+def depth(api: httpx.Client, queue: str) -> int:
+    found = parse(Traffic, api.get("/queues").json())
+    return next(state.depth for state in found.queues if state.name == queue)
+
+
+def test_a_cancelled_run_leaves_the_queues_and_can_be_resumed(api: httpx.Client) -> None:
+    run = f"/runs/{api.post('/runs', json=RUN).json()['id']}"
+    assert depth(api, "separate-oracle") == 1
+    assert api.delete(run).status_code == 409
+    cancelled = api.post(f"{run}/cancel")
+    assert (cancelled.status_code, cancelled.json()["state"]) == (202, "cancelled")
+    assert depth(api, "separate-oracle") == 0
+    assert api.post(f"{run}/cancel").json()["state"] == "cancelled"
+    assert api.get(run).json()["progress"]["ended"] == 0
+    assert api.post(f"{run}/resume").json()["state"] == "running"
+    assert depth(api, "separate-oracle") == 1
+    assert api.post(f"{run}/resume").json()["state"] == "running"
+    assert api.post(f"{run}/cancel").status_code == 202
+    assert api.delete(run).status_code == 204
+    assert api.get(run).status_code == 404
+    assert api.get("/runs").json() == []
+
+
+def test_failed_cells_are_shown_and_tried_again(api: httpx.Client, workspace: Path) -> None:
+    started = api.post("/runs", json=RUN | {"conditions": ["stereo"]}).json()
+    run, store = f"/runs/{started['id']}", Workspace(workspace).run(started["id"])
+    assert api.get(f"{run}/failures").json() == []
+    assert api.post(f"{run}/retry").status_code == 409
+    (cell,) = store.load().cells()
+    assert isinstance(cell, Cell)
+    store.save_error(cell, "separate", "bad-output", "bass.wav holds a NaN")
+    (failure,) = [parse(Failure, item) for item in api.get(f"{run}/failures").json()]
+    assert (failure.title, failure.step, failure.code) == (cell.title, "separate", "bad-output")
+    assert failure.detail == "bass.wav holds a NaN"
+    (share,) = api.get(run).json()["by_separator"]
+    assert (share["ended"], share["failed"]) == (1, 1)
+    assert api.post(f"{run}/retry").json()["progress"]["failed"] == 0
+    assert api.get(run).json()["state"] == "running"
+
+
+def test_runs_are_paged_newest_first(api: httpx.Client) -> None:
+    names = [api.post("/runs", json=RUN | {"seed": seed}).json()["id"] for seed in range(3)]
+    first = api.get("/runs", params={"limit": 2})
+    assert [run["id"] for run in first.json()] == [names[2], names[1]]
+    assert first.headers["x-total-count"] == "3"
+    assert [run["id"] for run in api.get("/runs?limit=2&offset=2").json()] == [names[0]]
+
+
+def test_metrics_tell_of_queues_and_runs(api: httpx.Client) -> None:
+    api.post("/runs", json=RUN)
+    lines = api.get("/metrics").text.splitlines()
+    assert 'mssbench_queue_jobs{queue="separate-oracle",state="queued"} 1.0' in lines
+    assert 'mssbench_cells{state="open"} 2.0' in lines
+    assert "mssbench_redis_up 1.0" in lines
+
+
+# -- errors --------------------------------------------------------------------------------------------------
+
+
+def problem_of(answer: httpx.Response, status: int) -> dict[str, object]:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["x-request-id"]
+    problem: dict[str, object] = answer.json()
+    assert problem["status"] == status
+    assert problem["title"]
+    assert problem["detail"]
+    return problem
+
+
+def test_a_bad_request_is_a_problem_document(api: httpx.Client) -> None:
+    for body, status, says in [
         ({"dataset": "nowhere"}, 404, "'nowhere' does not exist"),
         ({"dataset": "/etc"}, 422, "leads outside the data root"),
         ({"dataset": "music/../../etc"}, 422, "leads outside the data root"),
@@ -119,44 +260,136 @@ def test_a_restarted_orchestrator_ends_the_runs_that_it_had_begun(
         ({"dataset": "music", "tracks": "many"}, 422, "tracks: "),
         ({"split": "test"}, 422, "dataset: "),
         ("music", 422, ""),
-    ],
-)
-def test_a_bad_request_is_a_problem_document(
-    client: httpx.Client, body: object, status: int, says: str
+    ]:
+        assert says in str(problem_of(api.post("/runs", json=body), status)["detail"])
+
+
+def test_what_is_not_there_or_not_allowed_is_a_problem_document(api: httpx.Client) -> None:
+    for method, path, status in [
+        ("GET", "/runs/nothing", 404),
+        ("GET", "/runs/nothing/events", 404),
+        ("GET", "/runs/nothing/results", 404),
+        ("GET", "/runs/nothing/results.csv", 404),
+        ("GET", "/runs/nothing/failures", 404),
+        ("GET", "/runs/nothing/report/index.html", 404),
+        ("POST", "/runs/nothing/cancel", 404),
+        ("POST", "/runs/nothing/resume", 404),
+        ("POST", "/runs/nothing/retry", 404),
+        ("DELETE", "/runs/nothing", 404),
+        ("DELETE", "/runs/a%20b", 422),
+        ("GET", "/runs/a%20b", 422),
+        ("GET", "/nowhere", 404),
+        ("PUT", "/runs", 405),
+        ("GET", "/runs?limit=0", 422),
+        ("GET", "/runs?limit=501", 422),
+        ("GET", "/runs?offset=-1", 422),
+    ]:
+        problem_of(api.request(method, path), status)
+
+
+def test_without_redis_the_service_says_so(workspace: Path) -> None:
+    with in_this_process(create(settings_of(workspace), "redis://127.0.0.1:1/0")) as client:
+        assert "Redis" in str(problem_of(client.get("/queues"), 503)["detail"])
+        assert problem_of(client.post("/runs", json=RUN), 503)["retryable"]
+        assert "mssbench_redis_up 0.0" in client.get("/metrics").text.splitlines()
+
+
+def test_whatever_changes_something_needs_the_token(
+    workspace: Path, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = client.post("/runs", json=body)
-    assert answer.status_code == status
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert says in answer.json()["detail"]
-    assert answer.json()["status"] == status
+    file = tmp_path / "token"
+    file.write_text("s3cret-ü\n", encoding="utf-8")
+    monkeypatch.setenv("MSSBENCH_TOKEN_FILE", str(file))
+    right = {"Authorization": "Bearer s3cret-ü".encode()}
+    with in_this_process(create(settings_of(workspace), redis_url)) as client:
+        ready(client)
+        for headers in ({}, {"Authorization": "Bearer s3cret"}, {"Authorization": b"s3cret-\xc3\xbc"}):
+            refused = client.post("/runs", json=RUN, headers=headers)
+            assert problem_of(refused, 401)["type"] == "urn:mssbench:error:unauthorized"
+            assert refused.headers["www-authenticate"] == "Bearer"
+        problem_of(client.delete("/runs/nothing"), 401)
+        problem_of(client.post("/anything/a/page/may/add"), 401)
+        assert client.get("/runs").json() == []
+        run = client.post("/runs", json=RUN, headers=right)
+        assert run.status_code == 202
+        assert client.post(f"/runs/{run.json()['id']}/cancel", headers=right).status_code == 202
 
 
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [
-        ("/runs/nothing", 404),
-        ("/runs/nothing/results.csv", 404),
-        ("/runs/a%20b", 422),
-        ("/runs/nothing/report/index.html", 404),
-        ("/nowhere", 404),
-    ],
-)
-def test_what_is_not_there_is_a_problem_document(client: httpx.Client, path: str, status: int) -> None:
-    answer = client.get(path)
-    assert answer.status_code == status
-    assert answer.headers["content-type"] == "application/problem+json"
+@pytest.mark.parametrize("content", [None, "", " \n"])
+def test_a_token_file_without_a_token_is_no_open_door(
+    workspace: Path, content: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mssbench_service.errors import BadInput
+
+    if content is not None:
+        (workspace / "token").write_text(content)
+    monkeypatch.setenv("MSSBENCH_TOKEN_FILE", str(workspace / "token"))
+    with pytest.raises(BadInput, match="MSSBENCH_TOKEN_FILE"):
+        create(settings_of(workspace), "redis://127.0.0.1:1/0")
 
 
-def test_a_reports_files_cannot_be_left(client: httpx.Client, workspace: Path, redis_url: str) -> None:
-    run_id = client.post("/runs", json=RUN).json()["id"]
-    with embedded_workers(redis_url, workspace):
-        complete(client, run_id)
-    for path in ("%2e%2e/run.json", "..%2frun.json", "%2fetc%2fpasswd"):
-        answer = client.get(f"/runs/{run_id}/report/{path}")
-        assert answer.status_code in (404, 422), path
-        assert "schema" not in answer.text
+def test_pages_of_other_sites_change_nothing(api: httpx.Client) -> None:
+    assert problem_of(api.post("/runs", json=RUN, headers={"Origin": "https://elsewhere.example"}), 403)
+    assert problem_of(api.post("/runs", json=RUN, headers={"Origin": "null"}), 403)
+    assert api.post("/runs", json=RUN, headers={"Origin": str(api.base_url)}).status_code == 202
 
 
-def test_the_description_of_the_api_names_every_route(client: httpx.Client) -> None:
-    paths = client.get("/openapi.json").json()["paths"]
-    assert {"/runs", "/runs/{run_id}", "/runs/{run_id}/results", "/health", "/info"} <= set(paths)
+# -- the description -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def description(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    found: dict = create(settings_of(tmp_path_factory.mktemp("root")), "redis://127.0.0.1:1/0").openapi()
+    return found
+
+
+def operations(description: dict) -> Iterator[tuple[str, str, dict]]:
+    for path, methods in description["paths"].items():
+        for method, operation in methods.items():
+            yield method, path, operation
+
+
+def test_every_operation_is_described_with_its_errors(description: dict) -> None:
+    found = list(operations(description))
+    assert len(found) >= 15
+    for method, path, operation in found:
+        where = f"{method} {path}"
+        assert operation["summary"], where
+        assert operation["description"], where
+        statuses = set(operation["responses"])
+        assert any(status.startswith("2") for status in statuses), where
+        assert {"422", "500", "503"} <= statuses, where
+        if "{run_id}" in path:
+            assert "404" in statuses, where
+        if method != "get":
+            assert {"401", "403"} <= statuses, where
+            assert operation["security"] == [{"HTTPBearer": []}], where
+        for status, response in operation["responses"].items():
+            if status >= "4":
+                assert list(response["content"]) == ["application/problem+json"], f"{where} {status}"
+                example = response["content"]["application/problem+json"]["example"]
+                assert example["status"] == int(status), f"{where} {status}"
+            elif status != "204":
+                assert response["content"], f"{where} {status}"
+
+
+EXAMPLES: dict[tuple[str, str], Callable[[object], object]] = {
+    ("post", "/runs"): lambda shown: parse(RunStatus, shown),
+    ("get", "/runs"): lambda shown: parse(list[RunStatus], shown),
+    ("get", "/runs/{run_id}"): lambda shown: parse(RunStatus, shown),
+    ("post", "/runs/{run_id}/cancel"): lambda shown: parse(RunStatus, shown),
+    ("post", "/runs/{run_id}/resume"): lambda shown: parse(RunStatus, shown),
+    ("post", "/runs/{run_id}/retry"): lambda shown: parse(RunStatus, shown),
+    ("get", "/runs/{run_id}/failures"): lambda shown: parse(list[Failure], shown),
+    ("get", "/queues"): lambda shown: parse(Traffic, shown),
+}
+
+
+def test_examples_are_what_the_service_takes_and_answers(description: dict) -> None:
+    for (method, path), check in EXAMPLES.items():
+        responses = description["paths"][path][method]["responses"]
+        (success,) = [value for status, value in responses.items() if status < "3"]
+        check(success["content"]["application/json"]["example"])
+    body = description["paths"]["/runs"]["post"]["requestBody"]["content"]["application/json"]
+    for example in body["examples"].values():
+        parse(RunConfig, example["value"]).validate()
