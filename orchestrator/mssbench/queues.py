@@ -177,13 +177,20 @@ def _put_back(run: Run, task: Task, job: Job | None, connection: Redis) -> None:
         deaths = int(job.meta.get("deaths", 0)) + (job.get_status(refresh=False) == JobStatus.FAILED)
         if deaths >= MAX_DEATHS and (last := job.latest_result()) is not None:
             trace = last.exc_string or ""
-        job.delete()
+        _forget(job)
     if deaths < MAX_DEATHS:
         enqueue(run, task, connection, deaths)
         return
     with contextlib.suppress(StorageFull):  # next time
         error = StepFailed(f"the worker died {deaths} times while doing this")
         record_failure(run, task, error, deaths, trace)
+
+
+def _forget(job: Job) -> None:
+    # RQ asks for the job's executions when it deletes one, and stumbles over those whose worker was killed:
+    # their records have expired, and the list of them has not.
+    job.connection.delete(job.execution_registry.key)
+    job.delete()
 
 
 def _known(connection: Redis) -> set[str]:
@@ -219,7 +226,7 @@ def withdraw(run: Run, connection: Redis) -> int:
     """Take the run's waiting jobs out of their queues; how many. What runs already runs to its end."""
     waiting = _jobs_in(run, connection, JobStatus.QUEUED, JobStatus.DEFERRED, JobStatus.SCHEDULED)
     for job in waiting:
-        job.delete()
+        _forget(job)
     return len(waiting)
 
 

@@ -151,6 +151,18 @@ def test_a_job_whose_worker_died_as_it_took_it_is_queued_again(
     assert len(queued(connection, "render")) == 2
 
 
+def test_what_redis_has_left_of_a_killed_worker_stops_nothing(run: Run, connection: Redis) -> None:
+    """RQ lists an execution for a minute longer than it keeps what it knows of it."""
+    reconcile(run, connection)
+    task = next(task for task in run.open_tasks() if task.step == "separate")
+    job = Job.fetch(job_id("mine", task), connection, serializer=JSONSerializer)
+    Queue(job.origin, connection=connection, serializer=JSONSerializer).remove(job)
+    job.set_status(JobStatus.FAILED)
+    connection.zadd(job.execution_registry.key, {"expired": time.time() + 60})
+    reconcile(run, connection)
+    assert job.id in queued(connection, "separate-oracle")
+
+
 def test_a_job_of_a_run_that_was_removed_does_nothing(run: Run) -> None:
     task = next(run.open_tasks())
     run.store.record_path.unlink()
