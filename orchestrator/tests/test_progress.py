@@ -1,0 +1,95 @@
+"""How far, how fast, how long: counted from the run directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from mssbench.config import RunConfig
+from mssbench.housekeeping import find_litter
+from mssbench.launch import prepare
+from mssbench.progress import RECENT_CELLS, Progress, seconds_left, survey, throughput
+from mssbench.runtime import make_runtime
+from mssbench.status import failures_of, status_of
+from mssbench.steps import Run
+from mssbench.store import Workspace
+from mssbench_service.errors import Conflict
+
+
+@pytest.fixture
+def run(workspace: Path) -> Run:
+    config = RunConfig(dataset="music", separators=["oracle-irm", "oracle-mixture"])
+    return prepare(config, Workspace(workspace), make_runtime(workspace))
+
+
+def test_cells_are_counted_by_separator_and_condition(run: Run) -> None:
+    first, second, third, *_ = run.record.cells()
+    run.store.save_result(first, {"rows": []})
+    run.store.save_error(second, "separate", "bad-output", "no")
+    # A result that came after all stands over the error of an earlier try.
+    run.store.save_error(third, "evaluate", "step-failed", "no")
+    (run.store.cell_folder(third) / "result.json").write_text("{}")
+    found = survey(run)
+    assert (found.progress.cells, found.progress.ended, found.progress.failed) == (8, 3, 1)
+    assert found.progress.separated == 2
+    assert (found.progress.to_render, found.progress.rendered) == (2, 0)
+    shares = {(share.separator, share.condition): share for share in found.by_separator}
+    assert len(shares) == 4
+    assert sum(share.cells for share in found.by_separator) == 8
+    mine = shares[second.separator, second.condition]
+    assert (mine.ended, mine.failed, mine.cells) == (1, 1, 2)
+    assert [failure.title for failure in failures_of(run)] == [second.title]
+
+
+def test_the_state_says_who_goes_on_with_a_run(run: Run) -> None:
+    assert status_of(run).state == "incomplete"
+    with run.store.exclusive():
+        assert status_of(run).state == "running"
+        assert status_of(run).throughput is None
+        for cell in run.record.cells():
+            run.store.save_result(cell, {"rows": []})
+        # Its tables are being written.
+        assert status_of(run).state == "running"
+        assert (status_of(run).throughput or 0) > 0
+    assert status_of(run).state == "complete"
+    run.store.forget_outcome(run.record.cells()[0])
+    run.store.cancel_marker.touch()
+    assert status_of(run).state == "cancelled"
+
+
+def test_the_throughput_is_that_of_the_recent_past() -> None:
+    assert throughput([], since=0.0, now=100.0) is None
+    assert throughput([1.0, 2.0], since=50.0, now=100.0) is None
+    # Ten cells in the minute since it was taken up; an earlier one does not count.
+    assert throughput([3.0, *range(50, 60)], since=40.0, now=100.0) == pytest.approx(10.0)
+    # One a second at first, one in ten seconds of late.
+    slow = [1000.0 + 10 * step for step in range(RECENT_CELLS + 1)]
+    assert throughput([*range(1000), *slow], since=0.0, now=slow[-1]) == pytest.approx(6.0)
+
+
+def test_the_time_left_is_unknown_without_a_throughput() -> None:
+    progress = Progress(cells=100, separated=50, ended=40, failed=0, to_render=0, rendered=0)
+    assert seconds_left(progress, None) is None
+    assert seconds_left(progress, 30.0) == pytest.approx(120.0)
+
+
+def test_nothing_is_litter_while_a_run_cannot_be_read(run: Run, workspace: Path) -> None:
+    rendering = workspace / run.record.tracks[0].folders["binaural"]
+    rendering.mkdir(parents=True)
+    other = rendering.parent.parent / "0000" / "other"
+    other.mkdir(parents=True)
+    found = find_litter(Workspace(workspace), run.runtime)
+    assert [litter.path for litter in found] == [other]
+    run.store.record_path.write_text("{")
+    with pytest.raises(Conflict, match=r"run\.json"):
+        find_litter(Workspace(workspace), run.runtime)
+
+
+def test_files_that_somebody_may_be_writing_are_no_litter(run: Run, workspace: Path) -> None:
+    for name in (".tmp-new", ".tmp-old"):
+        (run.store.folder / name).write_text("x")
+    os.utime(run.store.folder / ".tmp-old", (0, 0))
+    (workspace / "runs/.deleted-gone/estimates").mkdir(parents=True)
+    found = {litter.path.name for litter in find_litter(Workspace(workspace), run.runtime)}
+    assert found == {".tmp-old", ".deleted-gone"}
