@@ -62,6 +62,39 @@ def test_a_decomposed_title_finds_its_composed_entry(tmp_path: Path) -> None:
     assert read_angle_table(table, "test", [decomposed])[decomposed]["vocals"] == 300.0
 
 
+@pytest.mark.parametrize("angle", [-90, 270.0, 630, -450])
+def test_any_turn_of_the_circle_is_understood(tmp_path: Path, angle: float) -> None:
+    table = write_table(tmp_path / "angles.json", {"test": {"title": ANGLES | {"bass": angle}}})
+    assert read_angle_table(table, "test", ["title"])["title"]["bass"] == 270.0
+
+
+def test_a_title_that_is_written_in_two_ways_must_have_one_place(tmp_path: Path) -> None:
+    titles = [unicodedata.normalize(form, "Café") for form in ("NFC", "NFD")]
+    table = write_table(tmp_path / "a.json", {"test": {title: ANGLES for title in titles}})
+    assert set(read_angle_table(table, "test", titles)) == set(titles)
+    table = write_table(tmp_path / "b.json", {"test": {titles[0]: ANGLES, titles[1]: ANGLES | {"bass": 20}}})
+    with pytest.raises(BadInput, match="two entries"):
+        read_angle_table(table, "test", titles)
+
+
+def test_a_table_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    table = tmp_path / "angles.json"
+    table.write_text("\ufeff" + json.dumps({"test": {"title": ANGLES}}), encoding="utf-8")
+    assert read_angle_table(table, "test", ["title"])["title"]["vocals"] == 300.0
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "1" * 5000, "", "{"])
+def test_json_that_no_parser_takes_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / "angles.json").write_text(text)
+    with pytest.raises(BadInput, match=r"angles\.json is not a readable JSON file"):
+        read_angle_table(tmp_path / "angles.json", "test", [])
+
+
+def test_a_negative_seed_is_refused() -> None:
+    with pytest.raises(BadInput, match="the seed -1 is negative"):
+        draw_angles("a", -1)
+
+
 @pytest.mark.parametrize(
     ("table", "says"),
     [
@@ -72,6 +105,9 @@ def test_a_decomposed_title_finds_its_composed_entry(tmp_path: Path) -> None:
         ({"test": {"title": {k: v for k, v in ANGLES.items() if k != "bass"}}}, "None as angle of bass"),
         ({"test": {"title": {**ANGLES, "bass": True}}}, "True as angle of bass"),
         ({"test": {"title": {**ANGLES, "bass": float("nan")}}}, "nan as angle of bass"),
+        ({"test": {"title": {**ANGLES, "bass": float("inf")}}}, "inf as angle of bass"),
+        ({"test": {"title": {**ANGLES, "bass": 10**400}}}, "as angle of bass"),
+        ({"test": {"title": {**ANGLES, "bass": 1e5}}}, "100000.0 as angle of bass"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_refused_by_name(tmp_path: Path, table: object, says: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -97,3 +100,28 @@ def test_what_is_no_dataset_is_named_with_what_was_expected(dataset: Path) -> No
     (dataset / "train").mkdir()
     with pytest.raises(BadInput, match="holds no track; expected train/<title>"):
         track_folders(dataset, "train")
+
+
+def test_what_was_probably_meant_is_said(dataset: Path) -> None:
+    with pytest.raises(BadInput, match=rf"did you mean {re.escape(str(dataset))}\?"):
+        track_folders(dataset / "test", "test")
+    coded = dataset / "coded" / "test"
+    coded.mkdir(parents=True)
+    (coded / "A - B.stem.mp4").touch()
+    for folder, split in ((coded.parent, "test"), (coded.parent, "train")):
+        with pytest.raises(BadInput, match=r"these are MUSDB18's \.stem\.mp4 files"):
+            track_folders(folder, split)
+    for path in (dataset / "test").glob("*/*.wav"):
+        path.rename(path.with_suffix(".WAV"))
+    with pytest.raises(BadInput, match=r"(\w+)\.WAV should be called \1\.wav"):
+        track_folders(dataset, "test")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are Unicode")
+def test_a_title_that_is_not_utf8_is_refused(dataset: Path) -> None:
+    folder = dataset / "test" / "Don't"
+    os.rename(folder, os.fsencode(folder.parent) + b"/Caf\xe9")
+    found = next(f for f in track_folders(dataset, "test") if f.name.startswith("Caf"))
+    with pytest.raises(BadInput, match="is not UTF-8") as caught:
+        check_track(found)
+    caught.value.detail.encode()  # can be printed, and sent
