@@ -28,10 +28,11 @@ estimates. Windows are judged by their spectra: only energies are asked for, and
 
 Two ears that hear one dry source through short filters are linearly dependent: h_R ∗ L = h_L ∗ R. The
 normal equations of a binaural track are therefore nearly singular, and museval's solution in their null
-space is rounding error, which the edges of the windows let through (SIR of −95 dB for a leakage of −20 dB).
-Where a pivot is lost to rounding (``regularised``), every diagonal element is raised by 60 dB below itself,
-which picks small filters. Between −70 and −50 dB the ratios of a noisy estimate move by less than 0.3 dB. SDR
-needs no filter and is the same in any case.
+space is the rounding of the files, with filters of up to 2·10⁶, which the edges of the windows let through
+(ISR of −95 dB for the plain mixture). Where a pivot falls below 90 dB under its diagonal element
+(``regularised``), every diagonal element is raised by 60 dB below itself, which picks small filters, for all
+stems together and for each alone. Between −70 and −50 dB the ratios of a noisy estimate move by less than
+0.3 dB. SDR needs no filter and is the same in any case.
 
 References
 ----------
@@ -186,13 +187,15 @@ def _fit(
     """Least-squares filters from the references to each estimate."""
     inputs = 2 * len(refs)
     gram, target = _normal_equations(_correlations(refs, ests, taps, workers), inputs, taps)
-    own, weak = [], False
-    for k, stem in enumerate(scored):
-        rows, columns = slice(2 * stem * taps, 2 * (stem + 1) * taps), slice(2 * k, 2 * k + 2)
-        part, regularised = _solve(gram[rows, rows].copy(order="F"), target[rows, columns])
-        own.append(part)
+    rows = [slice(2 * stem * taps, 2 * (stem + 1) * taps) for stem in scored]
+    blocks = [gram[part, part].copy(order="F") for part in rows]
+    every, weak = _solve(gram, target)  # destroys `gram`
+    own = []
+    for k, (part, block) in enumerate(zip(rows, blocks, strict=True)):
+        # One kind of filters for the whole track: SIR compares those of all stems with those of one.
+        solution, regularised = _solve(block, target[part, 2 * k : 2 * k + 2], regularise=weak)
+        own.append(solution)
         weak |= regularised
-    every, regularised = _solve(gram, target)  # destroys `gram`
     size = int(fft.next_fast_len(window + taps - 1, real=True))
 
     def spectra(solution: Float64) -> _ComplexArray:
@@ -200,7 +203,7 @@ def _fit(
         transfer: _ComplexArray = fft.rfft(taps_last, size)
         return transfer
 
-    return _Filters(spectra(every), np.concatenate([spectra(x) for x in own]), size, weak or regularised)
+    return _Filters(spectra(every), np.concatenate([spectra(x) for x in own]), size, weak)
 
 
 def _correlations(refs: list[FloatArray], ests: list[FloatArray], taps: int, workers: int | None) -> Float64:
@@ -250,16 +253,18 @@ def _normal_equations(correlation: Float64, inputs: int, taps: int) -> tuple[Flo
     return gram, target
 
 
-def _solve(gram: Float64, target: Float64) -> tuple[Float64, bool]:
-    """Solution of the symmetric positive definite system, and whether it had to be regularised."""
+def _solve(gram: Float64, target: Float64, *, regularise: bool = False) -> tuple[Float64, bool]:
+    """Solution of the symmetric positive definite system, and whether it was regularised, as it must be
+    where it is singular."""
     diagonal = gram.diagonal().copy()
-    try:
-        factor, lower = cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
-        pivots = factor.diagonal() ** 2
-        if np.all(pivots > _SINGULAR * len(pivots) * diagonal):
-            return np.asarray(cho_solve((factor, lower), target, check_finite=False)), False
-    except LinAlgError:
-        pass
+    if not regularise:
+        try:
+            factor, lower = cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
+            pivots = factor.diagonal() ** 2
+            if np.all(pivots > _SINGULAR * diagonal):
+                return np.asarray(cho_solve((factor, lower), target, check_finite=False)), False
+        except LinAlgError:
+            pass
     # The upper triangle still holds the matrix.
     gram = np.triu(gram, 1)
     gram += gram.T
@@ -268,7 +273,9 @@ def _solve(gram: Float64, target: Float64) -> tuple[Float64, bool]:
     return np.asarray(cho_solve((factor, lower), target, check_finite=False)), True
 
 
-_SINGULAR = 4 * _EPS
+_SINGULAR = 1e-9
+"""Share of a diagonal element that a pivot must keep. The noise of 16-bit files is above it (1e-6 to 1e-8 for
+stems of usual level); what is below is the rounding of float32 files."""
 _RIDGE = 1e-6
 
 

@@ -149,6 +149,22 @@ def test_two_ears_of_one_source_are_dependent_and_give_stable_numbers_all_the_sa
     assert (sar > sir + 10).all()
 
 
+def test_the_rounding_of_files_is_no_direction_and_the_noise_of_16_bits_is_as_in_museval():
+    """What the two ears do not share, 100 dB down, would be amplified until the edges of windows drown all."""
+    rng = np.random.default_rng(10)
+    clean = binaural(11, 3 * FS)
+    for noise, regularised in ((1e-6, True), (1e-4, False)):
+        references = {stem: x + noise * rng.standard_normal(x.shape) for stem, x in clean.items()}
+        mixture = dict.fromkeys(references, sum(references.values()))
+        found = bss_eval(references, mixture, FS, taps=64)
+        assert found.regularised == regularised
+        if regularised:
+            assert np.median(found.values[1], axis=1).min() > -20  # ISR
+        else:
+            expected = museval(references, mixture, taps=64)
+            np.testing.assert_allclose(found.values[:3], np.clip(expected[:3], -100, 100), atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

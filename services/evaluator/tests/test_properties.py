@@ -1,0 +1,137 @@
+"""What must hold of the whole corrected profile, whatever the music."""
+
+import numpy as np
+import pytest
+from evaluator_service.score import score_track, score_track_with_frames
+from golden_signals import delay, pink
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+FS = 6000
+SECONDS = 3
+LEVELS = ("SSR", "SRR", "level_db", "SI_SDR", "SDR", "ISR", "SIR", "SAR")
+CUES = ("d_itd_us", "d_ild_db", "d_ic")
+few = settings(deadline=None, max_examples=4)
+seeds = st.integers(0, 2**32)
+
+
+def track(seed):
+    """Two stems off centre, and estimates with errors of every kind; silent for a moment at either end."""
+    rng = np.random.default_rng(seed)
+    references, estimates = {}, {}
+    for stem, late in (("vocals", 2), ("bass", -1)):
+        source, width = pink(rng, 1, SECONDS * FS), pink(rng, 2, SECONDS * FS)
+        references[stem] = np.vstack([source, 0.7 * delay(source, late)]) + 0.2 * width
+        references[stem][:, :20] = references[stem][:, -20:] = 0
+    for stem, other in (("vocals", "bass"), ("bass", "vocals")):
+        x = references[stem]
+        estimates[stem] = 0.8 * x + 0.1 * x[::-1] + 0.2 * references[other]
+    return references, estimates
+
+
+def scores(references, estimates, **options):
+    rows = score_track(references, estimates, FS, profile="corrected", **options)
+    assert {row["status"] for row in rows} == {"ok"}, rows
+    return {row["source"]: {column: row[column] for column in (*LEVELS, *CUES)} for row in rows}
+
+
+def assert_same(found, expected, columns=(*LEVELS, *CUES), tolerance=1e-5):
+    for stem, values in expected.items():
+        for column in columns:
+            assert found[stem][column] == pytest.approx(values[column], abs=tolerance), (stem, column)
+
+
+def both(change, pair):
+    return [{stem: change(x) for stem, x in side.items()} for side in pair]
+
+
+@few
+@given(seed=seeds)
+def test_identity(seed):
+    references, _ = track(seed)
+    for row in scores(references, references).values():
+        assert [row[column] for column in ("SSR", "SRR", "SI_SDR", "SDR")] == [80, 80, 100, 100]
+        assert [row[column] for column in ("level_db", *CUES)] == [0, 0, 0, 0]
+        assert min(row[column] for column in ("ISR", "SIR", "SAR")) > 90
+
+
+@few
+@given(seed=seeds, gain=st.floats(0.01, 100), sign=st.sampled_from([-1, 1]))
+def test_a_gain_of_everything_changes_nothing(seed, gain, sign):
+    pair = track(seed)
+    assert_same(scores(*both(lambda x: sign * gain * x, pair)), scores(*pair))
+
+
+@few
+@given(seed=seeds, gain=st.floats(0.1, 10))
+def test_a_gain_of_the_estimates_alone_is_no_cue_of_place_and_no_distortion_to_si_sdr(seed, gain):
+    references, estimates = track(seed)
+    louder = {stem: gain * x for stem, x in estimates.items()}
+    found, expected = scores(references, louder), scores(references, estimates)
+    assert_same(found, expected, (*CUES, "SRR", "SIR", "SAR", "SI_SDR"))
+    for stem, row in found.items():
+        assert row["level_db"] - expected[stem]["level_db"] == pytest.approx(20 * np.log10(gain), abs=1e-9)
+
+
+@few
+@given(seed=seeds, gain=st.floats(0.1, 10))
+def test_the_stored_gain_makes_the_references_the_mixture_s(seed, gain):
+    references, estimates = track(seed)
+    louder = {stem: gain * x for stem, x in references.items()}
+    assert_same(scores(references, estimates, mixture_gain=gain), scores(louder, estimates))
+
+
+@few
+@given(seed=seeds, late=st.integers(-10, 10))
+def test_a_delay_common_to_both_ears_is_explained_and_is_no_cue_of_place(seed, late):
+    references, _ = track(seed)
+    for row in scores(references, {stem: delay(x, late) for stem, x in references.items()}).values():
+        assert row["SRR"] == 80
+        assert row["d_itd_us"] == pytest.approx(0, abs=2)
+        assert row["d_ild_db"] == pytest.approx(0, abs=0.1)
+        assert row["d_ic"] == pytest.approx(0, abs=0.01)
+
+
+@few
+@given(seed=seeds)
+def test_swapping_the_ears_of_everything_changes_nothing(seed):
+    pair = track(seed)
+    assert_same(scores(*both(lambda x: x[::-1], pair)), scores(*pair))
+
+
+@few
+@given(seed=seeds)
+def test_the_order_of_the_stems_changes_nothing(seed):
+    references, estimates = track(seed)
+    assert_same(scores(dict(reversed(references.items())), estimates), scores(references, estimates))
+
+
+@few
+@given(seed=seeds, ears=st.sampled_from([(1, -1), (-1, 1)]))
+def test_polarity_of_one_ear_in_everything_is_nothing_to_levels(seed, ears):
+    """Nor to SPAUQ, SI-SDR and BSS Eval. The correlation between the ears does change, and is meant to."""
+    pair = track(seed)
+    flipped = both(lambda x: x * np.reshape(ears, (2, 1)), pair)
+    assert_same(scores(*flipped), scores(*pair), (*LEVELS, "d_ild_db"))
+
+
+@few
+@given(seed=seeds, seconds=st.integers(1, 3))
+def test_silence_appended_to_everything_carries_no_information(seed, seconds):
+    pair = track(seed)
+    longer = both(lambda x: np.pad(x, ((0, 0), (0, seconds * FS))), pair)
+    found, expected = scores(*longer), scores(*pair)
+    assert_same(found, expected, ("level_db", "SI_SDR", "SDR", "ISR", "SIR", "SAR"))
+    assert_same(found, expected, ("d_itd_us",), 1e-6)
+    # The frames that reach into the silence aside, the values behind the others are the same ones.
+    for metric in ("SSR", "SRR", "d_ild_db", "d_ic"):
+        for stem in pair[0]:
+            before, after = (values_of(side, stem, metric) for side in (pair, longer))
+            np.testing.assert_allclose(after[: len(before) - 1], before[:-1], rtol=0, atol=1e-6)
+            assert len(after) - len(before) in (0, 1)
+
+
+def values_of(pair, stem, metric):
+    """Of the frames that count."""
+    _, frames = score_track_with_frames(*pair, FS, profile="corrected", bsseval=False)
+    return frames["value"][(frames["source"] == stem) & (frames["metric"] == metric) & frames["counted"]]
