@@ -351,7 +351,7 @@ def _panel(
 
 def save_for_paper(data: RunData, table: ScoreTable, folder: Path) -> list[str]:
     """Write every main figure as PDF and SVG at column width; return the names without suffix."""
-    if not data.compared:
+    if not data.compared or not data.headline:
         return []
     names = []
     for metric in data.headline:

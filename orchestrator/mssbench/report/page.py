@@ -121,6 +121,7 @@ def context(
         "sources": SOURCES,
         "gain_effects": analysis.gains,
         "gain_range": _gain_range(data),
+        "has_paper_ssr": any(metric.column == "paper_SSR" for metric in data.metrics),
         "checks": analysis.checks,
         "check_totals": {
             "passed": sum(check.passed is True for check in analysis.checks),
@@ -204,7 +205,7 @@ def _why_empty(metric: Metric, condition: str, missing: str) -> str:
 
 
 def _by_stem(data: RunData, table: ScoreTable) -> list[dict[str, Any]]:
-    if not data.compared:
+    if not data.compared or not data.headline:
         return []
     open_ones = data.headline
     rest = [metric for metric in data.metrics if metric not in open_ones]

@@ -17,6 +17,9 @@ from mssbench_service.wire import Expectation, HrirInfo
 TITLE = "<img src=x onerror=alert(1)> & \"Røck\" 'n' <b>Roll $x_1$"
 """A title that must stay text wherever it goes."""
 
+RTL = "فرقة - שיר 🎻 “عود”"
+"""Another, from right to left, with a character beyond the basic plane."""
+
 DETAIL = "the model ran out of </script><script>alert(2)</script> luck"
 """An error's text that must stay text, too; it has the slash that no folder's name can have."""
 
@@ -50,84 +53,94 @@ def separators(models: int = 2) -> list[SeparatorRecord]:
 
 @pytest.fixture(scope="session")
 def make_run(tmp_path_factory: pytest.TempPathFactory) -> MakeRun:
-    """make_run(tracks=…, models=…, audio=…, pending=…, later=…, gain=…) → run directory."""
+    """make_run(tracks=…, models=…, …) → run directory; see `write_run`."""
+    return lambda **options: write_run(tmp_path_factory.mktemp("workspace"), **options)
 
-    def make(
-        tracks: int = 4,
-        models: int = 2,
-        audio: bool = False,
-        pending: bool = False,
-        later: bool = False,
-        gain: float = 1.0,
-        conditions: tuple[str, ...] = ("stereo", "binaural"),
-        probe_score: float = 80.0,
-        trouble: bool = True,
-    ) -> Path:
-        root = tmp_path_factory.mktemp("workspace")
-        run_id = "demo-0123456789"
-        store = RunStore(root / "runs" / run_id)
-        titles = [TITLE, *[f"Artist {i} - Song {i}" for i in range(1, tracks)]]
-        rng = np.random.default_rng(1)
-        angles = [0, 10, 30, 60, 90, 270, 300, 330, 350]
-        record = RunRecord(
-            id=run_id,
-            created="2025-01-02T03:04:05+00:00",
-            command="mssbench run --dataset data/demo --hrir sphere --seed 0 --separators 'model-0,irm'",
-            config=RunConfig(
-                "data/demo", conditions=list(conditions), profile="matched" if gain == 1 else "paper"
-            ),
-            tracks=[
-                TrackRecord(
-                    title,
-                    RATE * 10,
-                    RATE,
-                    f"data/demo/test/{i}",
-                    {c: f"data/{c}/{i}" for c in conditions},
-                    {s: float(a) for s, a in zip(STEMS, rng.choice(angles, 4, replace=False), strict=True)},
-                )
-                for i, title in enumerate(titles)
-            ],
-            separators=separators(models),
-            hrir=HrirInfo("sphere", "0" * 64, 44100, 256, [float(a) for a in range(0, 360, 5)], 700.0, 20.0),
-            versions={"mssbench": "0.1.0", "python": "3.11"},
-            machine={"system": "synthetic", "cores": "2"},
-        )
-        store.save(record)
-        if audio:
-            for i in range(min(tracks, 2)):
-                for c in conditions:
-                    _write_audio(root / "data" / c / str(i), (MIXTURE, *STEMS), rng)
-        for cell in record.cells():
-            index = titles.index(cell.title)
-            if pending and index == tracks - 1:
-                continue
-            if trouble and cell.separator == "model-1" and index == 1 and cell.condition == conditions[-1]:
-                store.save_error(cell, "separate", "step-failed", DETAIL)
-                continue
-            rows = [_row(rng, cell, stem, later, gain, probe_score) for stem in STEMS]
-            if trouble and cell.separator == "model-0" and index == 0:
-                rows[2] |= {
-                    "paper_diff_ITD": None,
-                    "status": "undefined",
-                    "reason": "paper_diff_ITD: no frame",
-                }
-                rows[3] |= {"status": "failed", "reason": "the estimate is silent", "SSR": -99.0}
-            store.save_result(
-                cell,
-                {
-                    "rows": rows,
-                    "mixture_gain": gain if cell.condition == "binaural" else 1.0,
-                    "device": "cpu",
-                    "notes": ["resampled from 8000 Hz"] if cell.separator == "model-0" else [],
-                    "seconds": {"separate": 2.0, "evaluate": 1.0},
-                    "audio_seconds": 10.0,
-                },
+
+def write_run(
+    root: Path,
+    tracks: int = 4,
+    models: int = 2,
+    audio: bool = False,
+    pending: bool = False,
+    later: bool = False,
+    paper: bool = True,
+    gain: float = 1.0,
+    conditions: tuple[str, ...] = ("stereo", "binaural"),
+    probe_score: float = 80.0,
+    trouble: bool = True,
+    all_fail: bool = False,
+) -> Path:
+    """Write a run below the data root `root`; return its directory.
+
+    `later` adds the corrected profile's cues and the standard metrics, without `paper` the paper's are left
+    out, `pending` leaves the last track open, and `trouble` makes some stems fail; `all_fail` makes all.
+    """
+    run_id = "demo-0123456789"
+    store = RunStore(root / "runs" / run_id)
+    titles = [TITLE, *[RTL if i == 2 else f"Artist {i} - Song {i}" for i in range(1, tracks)]]
+    rng = np.random.default_rng(1)
+    angles = [0, 10, 30, 60, 90, 270, 300, 330, 350]
+    record = RunRecord(
+        id=run_id,
+        created="2025-01-02T03:04:05+00:00",
+        command="mssbench run --dataset data/demo --hrir sphere --seed 0 --separators 'model-0,irm'",
+        config=RunConfig(
+            "data/demo", conditions=list(conditions), profile="matched" if gain == 1 else "paper"
+        ),
+        tracks=[
+            TrackRecord(
+                title,
+                RATE * 10,
+                RATE,
+                f"data/demo/test/{i}",
+                {c: f"data/{c}/{i}" for c in conditions},
+                {s: float(a) for s, a in zip(STEMS, rng.choice(angles, 4, replace=False), strict=True)},
             )
-            if audio and index < 2:
-                _write_audio(store.estimates(cell), STEMS, rng)
-        return store.folder
-
-    return make
+            for i, title in enumerate(titles)
+        ],
+        separators=separators(models),
+        hrir=HrirInfo("sphere", "0" * 64, 44100, 256, [float(a) for a in range(0, 360, 5)], 700.0, 20.0),
+        versions={"mssbench": "0.1.0", "python": "3.11"},
+        machine={"system": "synthetic", "cores": "2"},
+    )
+    store.save(record)
+    if audio:
+        for i in range(min(tracks, 2)):
+            for c in conditions:
+                _write_audio(root / "data" / c / str(i), (MIXTURE, *STEMS), rng)
+    for cell in record.cells():
+        index = titles.index(cell.title)
+        if pending and index == tracks - 1:
+            continue
+        lost = cell.separator == "model-1" and index == 1 and cell.condition == conditions[-1]
+        if all_fail or (trouble and lost):
+            store.save_error(cell, "separate", "step-failed", DETAIL)
+            continue
+        rows = [_row(rng, cell, stem, later, gain, probe_score) for stem in STEMS]
+        if not paper:
+            rows = [{k: v for k, v in row.items() if not k.startswith("paper_")} for row in rows]
+        if trouble and cell.separator == "model-0" and index == 0:
+            rows[2] |= {
+                "paper_diff_ITD": None,
+                "status": "undefined",
+                "reason": "paper_diff_ITD: no frame",
+            }
+            rows[3] |= {"status": "failed", "reason": "the estimate is silent", "SSR": -99.0}
+        store.save_result(
+            cell,
+            {
+                "rows": rows,
+                "mixture_gain": gain if cell.condition == "binaural" else 1.0,
+                "device": "cpu",
+                "notes": ["resampled from 8000 Hz"] if cell.separator == "model-0" else [],
+                "seconds": {"separate": 2.0, "evaluate": 1.0},
+                "audio_seconds": 10.0,
+            },
+        )
+        if audio and index < 2:
+            _write_audio(store.estimates(cell), STEMS, rng)
+    return store.folder
 
 
 def _row(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,9 +24,11 @@ FLAGS = [
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
 ]
+PATIENCE = 180_000
+"""Milliseconds before a wait gives up: a loaded machine is slow, and slow is not wrong."""
+
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-if CHROMIUM is None:
-    pytest.skip("no chromium on this machine", allow_module_level=True)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (set CHROMIUM to one)")
 
 PLACES = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 
@@ -33,7 +36,7 @@ PLACES = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=PATIENCE)
         yield browser
         browser.close()
 
@@ -53,6 +56,7 @@ class Watched:
 
     def __init__(self, browser: Any, path: Path, width: int = 1280, scheme: str = "light") -> None:
         self.context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        self.context.set_default_timeout(PATIENCE)
         self.page = self.context.new_page()
         self.complaints: list[str] = []
         self.requests: list[str] = []
@@ -120,7 +124,7 @@ def test_table_sorts_filters_and_shows_more(browser: Any, report: Path) -> None:
         assert page.locator("#more").is_hidden()
 
         def column(place: int) -> list[float]:
-            texts = page.locator(f"#tracks-table tbody tr td:nth-child({place})").all_text_contents()
+            texts = page.locator(f"#tracks-table tbody tr > :nth-child({place})").all_text_contents()
             return [float(text.replace("−", "-")) for text in texts if text != "–"]
 
         place = next(
@@ -163,24 +167,76 @@ def test_player_plays_and_switches_in_place(browser: Any, report: Path) -> None:
     with Watched(browser, report) as watched:
         page = watched.page
         player = page.locator("[data-player]").first
+        state = "() => [...document.querySelector('[data-player]').querySelectorAll('audio')].map(a => %s)"
         player.locator("[data-play]").click()
         page.wait_for_function("document.querySelector('[data-audio]').currentTime > 0.3")
-        assert player.locator("[data-play]").text_content() == "Pause"
-        state = "() => [...document.querySelector('[data-player]').querySelectorAll('audio')].map(a => %s)"
         assert page.evaluate(state % "a.muted") == [True, True, False]  # the estimate is heard
-        player.get_by_role("radio", name="Mixture").click()
+        # In one go, so that no time passes between reading the two positions.
+        before, after = page.evaluate("""() => {
+          const player = document.querySelector("[data-player]"), audios = player.querySelectorAll("audio");
+          const before = audios[2].currentTime;
+          player.querySelector("[data-source='0']").click();
+          return [before, audios[0].currentTime];
+        }""")
+        assert before > 0.2
+        assert abs(after - before) < 0.05  # it went on where it was
         assert page.evaluate(state % "a.muted") == [False, True, True]
-        times = page.evaluate(state % "a.currentTime")
-        assert max(times) - min(times) < 0.15
-        assert min(times) > 0.2  # it went on where it was
-        player.get_by_role("radio", name="Mixture").press("ArrowRight")
-        assert player.get_by_role("radio", name="Reference").get_attribute("aria-checked") == "true"
-        player.locator("[data-seek]").evaluate("e => { e.value = 5; e.dispatchEvent(new Event('input')); }")
-        assert page.evaluate(state % "a.currentTime >= 5") == [True] * 3
         other = page.locator("[data-player]").nth(1)
         other.locator("[data-play]").click()
         page.wait_for_function("document.querySelector('[data-player] [data-play]').textContent === 'Play'")
         assert page.evaluate(state % "a.paused") == [True] * 3  # one player at a time
+
+
+def test_player_is_a_radio_group_and_seeks(browser: Any, report: Path) -> None:
+    with Watched(browser, report) as watched:
+        page = watched.page
+        player = page.locator("[data-player]").first
+        state = "() => [...document.querySelector('[data-player]').querySelectorAll('audio')].map(a => %s)"
+        player.get_by_role("radio", name="Estimate").press("ArrowRight")
+        assert player.get_by_role("radio", name="Mixture").get_attribute("aria-checked") == "true"
+        player.get_by_role("radio", name="Mixture").press("ArrowRight")
+        assert player.get_by_role("radio", name="Reference").get_attribute("aria-checked") == "true"
+        assert page.evaluate(state % "a.muted") == [True, False, True]
+        player.locator("[data-seek]").evaluate("e => { e.value = 5; e.dispatchEvent(new Event('input')); }")
+        assert page.evaluate(state % "a.currentTime") == [5, 5, 5]
+        assert player.locator("[data-time]").text_content() == "5.0 s"
+        player.get_by_role("radio", name="Reference").press("ArrowLeft")
+        assert page.evaluate(state % "a.currentTime") == [5, 5, 5]
+
+
+def test_every_excerpt_can_be_decoded(browser: Any, report: Path) -> None:
+    script = """() => Promise.all([...document.querySelectorAll('audio')].map((audio) => new Promise((done) => {
+      audio.addEventListener('loadedmetadata', () => done(audio.duration));
+      audio.addEventListener('error', () => done(-1));
+      audio.preload = 'metadata';
+      audio.load();
+    })))"""
+    with Watched(browser, report) as watched:
+        lengths = watched.page.evaluate(script)
+        assert len(lengths) == 3 * watched.page.locator("[data-player]").count() > 0
+        assert set(lengths) == {6}
+
+
+def test_open_all_opens_and_closes(browser: Any, report: Path) -> None:
+    with Watched(browser, report) as watched:
+        page = watched.page
+        closed = "document.querySelectorAll('details:not([open])').length"
+        assert page.evaluate(closed) > 0
+        page.get_by_role("button", name="Open all").click()
+        assert page.evaluate(closed) == 0
+        page.get_by_role("button", name="Close all").click()
+        assert page.evaluate("document.querySelectorAll('details[open]').length") == 0
+
+
+def test_titles_from_right_to_left_keep_to_themselves(browser: Any, report: Path) -> None:
+    with Watched(browser, report) as watched:
+        page = watched.page
+        page.fill("#f-text", "שיר")
+        rows = page.locator("#tracks-table tbody tr")
+        assert rows.count() == 16
+        title = rows.first.locator("th bdi")
+        assert title.text_content() == "فرقة - שיר 🎻 “عود”"
+        assert title.evaluate("e => getComputedStyle(e).unicodeBidi") == "isolate"
 
 
 def test_usable_from_the_keyboard(browser: Any, report: Path) -> None:
@@ -199,7 +255,28 @@ def test_prints(browser: Any, report: Path) -> None:
         style = "getComputedStyle(document.documentElement).backgroundColor"
         assert watched.page.evaluate(style) == "rgb(255, 255, 255)"
         assert watched.page.locator("nav").is_hidden()
+        assert watched.page.locator("#open-all").is_hidden()
         assert len(watched.page.pdf()) > 10_000
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tracks": 1, "models": 1, "trouble": False},
+        {"tracks": 2, "models": 10, "conditions": ("binaural",), "gain": 1.3},
+        {"tracks": 2, "all_fail": True},
+        {"tracks": 2, "models": 1, "later": True, "paper": False, "conditions": ("stereo",)},
+    ],
+    ids=["one of each", "eleven separators", "all failed", "stereo and corrected only"],
+)
+def test_unusual_runs_are_quiet_and_fit(browser: Any, make_run: MakeRun, options: dict[str, Any]) -> None:
+    report = build_report(make_run(**options), audio=False)
+    for width in (1280, 390):
+        with Watched(browser, report, width) as watched:
+            watched.page.get_by_role("button", name="Open all").click()
+            assert watched.page.evaluate("document.documentElement.scrollWidth") <= width
+            text = watched.page.locator("main").inner_text()
+            assert not re.search(r"\b(NaN|nan|None|undefined value of|inf)\b", text)
 
 
 def test_leaderboard(browser: Any, run: Path, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import time
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -472,14 +471,3 @@ def test_paper_figures_have_column_width(run: Path, page: Page) -> None:
     assert width
     assert float(width[1]) / 72 == pytest.approx(svg.COLUMN)
     assert isinstance(Figure(), Figure)
-
-
-# Speed ------------------------------------------------------------------------------------------------------
-
-
-def test_2400_rows_within_a_minute_and_15_megabytes(make_run: MakeRun) -> None:
-    run = make_run(tracks=50, models=5)  # with the reference separator six, and a probe besides
-    start = time.perf_counter()
-    report = build_report(run, audio=False)
-    assert time.perf_counter() - start < 60
-    assert sum(file.stat().st_size for file in report.parent.rglob("*")) < 15e6
