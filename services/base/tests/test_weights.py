@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.server
 import io
+import random
 import re
 import tarfile
 import threading
@@ -325,7 +326,7 @@ def test_an_archive_is_unpacked_and_remembered(
         archive(("link", ".."), ("link/escaped", b"x"), kind=tarfile.SYMTYPE),
         archive(("link", "../../weights.toml"), kind=tarfile.LNKTYPE),
         archive(("pipe", ""), kind=tarfile.FIFOTYPE),
-        archive(("fine", b"x"))[:-10],
+        archive(("cut off", random.Random(0).randbytes(5000)))[:3000],
         b"not an archive",
     ],
 )
@@ -336,12 +337,9 @@ def test_archives_that_mean_harm_are_refused(
     dest = tmp_path / "dest"
     path = pins(sha256="", unpack="folder")
     before = sorted(tmp_path.rglob("*"))
-    try:
+    with pytest.raises(BadInput):
         quickly(path, dest)
-    except BadInput:
-        assert not (dest / "demo" / "folder").exists()
-    else:  # an absolute name is taken as one inside, as tar itself does
-        assert all(entry.is_relative_to(dest / "demo") for entry in dest.rglob("escaped"))
+    assert not (dest / "demo" / "folder").exists()
     assert not Path("/tmp/escaped").exists()
     outside = [entry for entry in tmp_path.rglob("*") if not entry.is_relative_to(dest)]
     assert sorted(outside) == before
