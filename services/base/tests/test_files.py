@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from mssbench_service.errors import BadInput, NotFound
-from mssbench_service.files import DataRoot, make_folder, read_json, write_json, writing, writing_folder
+from mssbench_service.errors import BadInput, NotFound, StorageFull
+from mssbench_service.files import (
+    DataRoot,
+    make_folder,
+    read_json,
+    remove_folder,
+    write_json,
+    writing,
+    writing_folder,
+)
 
 OUTSIDE = ["/etc/passwd", "..", "../x", "a/../../x", "a/..", "//x", "\0", "a\0b", "", "\ud800"]
 
@@ -234,3 +243,45 @@ def test_json_that_cannot_be_read_is_named(tmp_path: Path) -> None:
             read_json(tmp_path / "x.json")
     with pytest.raises(BadInput, match="not a readable JSON"):
         read_json(tmp_path)
+
+
+def test_a_folder_that_is_not_to_be_replaced_stays(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    for content in ("first", "second"):
+        with writing_folder(target, replace=False) as temporary:
+            (temporary / content).touch()
+        assert names(target) == ["first"]
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_folder_is_removed_at_once(tmp_path: Path) -> None:
+    (tmp_path / "out" / "deep").mkdir(parents=True)
+    remove_folder(tmp_path / "out")
+    remove_folder(tmp_path / "out")
+    assert names(tmp_path) == []
+
+
+# -- a full disk ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("way", [writing, writing_folder])
+def test_a_full_disk_has_a_name_and_leaves_nothing(tmp_path: Path, way, number: int) -> None:
+    def fill() -> None:
+        with way(tmp_path / "x.wav") as temporary:
+            if way is writing:
+                temporary.write_text("half")
+            raise OSError(number, os.strerror(number))
+
+    with pytest.raises(StorageFull, match="no room left to write in") as caught:
+        fill()
+    assert caught.value.retryable
+    assert names(tmp_path) == []
+
+
+def test_other_errors_of_writing_are_what_they_were(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), writing(tmp_path / "x"):
+        raise PermissionError(errno.EACCES, "no")
+    with pytest.raises(RuntimeError, match="System error"), writing(tmp_path / "x"):
+        raise RuntimeError("System error")  # the disk has room
+    assert names(tmp_path) == []

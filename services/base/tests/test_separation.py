@@ -16,6 +16,7 @@ from mssbench_service.separation import (
     RECORD,
     ReferenceSeparator,
     Separator,
+    check_separation,
     describe,
     separate_track,
 )
@@ -189,3 +190,49 @@ def test_describe() -> None:
     )
     assert truth.needs_references
     assert truth.expected == [Expectation("SSR", 80.0, 80.0)]
+
+
+def rewrite(path: Path, **changed: object) -> None:
+    samples, rate = sf.read(path, dtype="float32")
+    if changed.get("nan"):
+        samples[100] = np.nan
+    sf.write(path, samples[: changed.get("length")], changed.get("rate", rate), subtype="FLOAT")
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda out: (out / "bass.wav").unlink(), "s gave no bass"),
+        (lambda out: rewrite(out / "bass.wav", nan=True), "bass with samples that are NaN or infinite"),
+        (
+            lambda out: rewrite(out / "bass.wav", length=99),
+            "bass with 2 channel.s. of 99 samples at 44100 Hz",
+        ),
+        (lambda out: rewrite(out / "bass.wav", rate=48_000), "at 48000 Hz; expected 2 of 13230 at 44100 Hz"),
+        (lambda out: (out / "bass.wav").write_bytes(b"RIFF"), "bass.wav"),
+        (lambda out: (out / RECORD).write_text("{}"), "cannot be read"),
+        (lambda out: (out / RECORD).unlink(), "cannot be read"),
+    ],
+)
+def test_a_separation_is_checked_whoever_wrote_it(tmp_path: Path, track: Path, damage, says: str) -> None:
+    out = tmp_path / "out"
+    separate_track(Shares(), "s", track, out)
+    check_separation("s", out, track)
+    damage(out)
+    with pytest.raises(BadOutput, match=says):
+        check_separation("s", out, track)
+
+
+def test_of_two_that_separate_the_same_at_once_the_first_one_stands(tmp_path: Path, track: Path) -> None:
+    """Somebody may be reading its stems already."""
+    out = tmp_path / "out"
+
+    class Slower(Shares):
+        def separate(self, mixture: FloatArray, sample_rate: int) -> Mapping[str, FloatArray]:
+            separate_track(Shares(), "first", track, out)
+            return super().separate(mixture, sample_rate)
+
+    separate_track(Slower(), "second", track, out)
+    assert read_json(out / RECORD)["separator"] == "first"
+    separate_track(Shares(), "third", track, out)
+    assert read_json(out / RECORD)["separator"] == "third", "what was there before is replaced"
