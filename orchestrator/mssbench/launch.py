@@ -16,12 +16,12 @@ from .embedded import embedded_redis, embedded_workers
 from .inline import run_inline
 from .plan import plan
 from .progress import Progress, progress_of
-from .queues import connect, reconcile, withdraw
+from .queues import connect, queues_of, reconcile, withdraw
 from .results import RESULT_COLUMNS, result_rows, write_csv
 from .runtime import Runtime
 from .status import RunStatus, status_of
 from .steps import Run
-from .store import RunStore, Workspace
+from .store import RunStore, SeparatorRecord, Workspace
 
 RECONCILE_SECONDS = 5.0
 LOOK_SECONDS = 0.3
@@ -40,7 +40,8 @@ def prepare(
     Raises
     ------
     BadInput
-        Something in `config` cannot be used, or `run_id` is the name of a different run.
+        Something in `config` cannot be used, `run_id` is the name of a different run, or a separator has other
+        weights than those that the run was begun with.
     """
     record = plan(config, workspace, runtime, command)
     record.id = run_id or record.id
@@ -53,9 +54,30 @@ def prepare(
             )
         # What was true when it began stays; separators may have become available since.
         record.created, record.command = before.created, before.command
+        record.separators = _continued(record.id, before.separators, record.separators)
     store.save(record)
     store.cancel_marker.unlink(missing_ok=True)  # asked for again, so it is to go on
     return Run(store, record, runtime)
+
+
+def _continued(
+    run_id: str, before: list[SeparatorRecord], now: list[SeparatorRecord]
+) -> list[SeparatorRecord]:
+    """The separators of a run that goes on: those that it had, whether they answer now or not, and new ones."""
+    had = {record.name: record for record in before if record.status == "available"}
+    for record in now:
+        weights = had[record.name].details.get("weights") if record.name in had else None
+        if weights and record.status == "available" and record.details.get("weights") != weights:
+            raise BadInput(
+                f"run {run_id} was begun with other weights of {record.name} than it has now; choose another id"
+            )
+    services = {record.service for record in had.values()}
+    new = [
+        record
+        for record in now
+        if record.name not in had and (record.status == "available" or record.service not in services)
+    ]
+    return [*had.values(), *new]
 
 
 def forget_scores(run: Run, metrics: str, bsseval: bool, aggregate: str) -> int:
@@ -110,7 +132,7 @@ def execute_embedded(run: Run, show: Show) -> None:
     with run.store.exclusive():
         if not _Look(run, show)().complete:
             root = run.runtime.root.root
-            with embedded_redis() as url, embedded_workers(url, root) as workers:
+            with embedded_redis() as url, embedded_workers(url, root, queues_of(run)) as workers:
                 _follow(run, connect(url), show, workers.keep_alive)
         finish(run)
 

@@ -1,0 +1,73 @@
+"""A run that is started again keeps the separators that it had, with the weights that it had."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mssbench.config import RunConfig
+from mssbench.launch import prepare
+from mssbench.runtime import Runtime, make_runtime
+from mssbench.steps import Run
+from mssbench.store import RunStore, Workspace
+from mssbench_service.errors import BadInput, BenchError, NotReady
+
+
+class Altered:
+    """The transport of this process, but for what two services say of themselves."""
+
+    def __init__(self, inner: Any, said: dict[str, BenchError | list[dict[str, str]]]) -> None:
+        self.inner, self.said = inner, said
+
+    def call(self, *arguments: Any) -> Any:
+        return self.inner.call(*arguments)
+
+    def info(self, service: Any) -> dict[str, Any]:
+        said = self.said.get(service.name)
+        if isinstance(said, BenchError):
+            raise said
+        if said is None:
+            return dict(self.inner.info(service))
+        details = {"details": {"model": "m", "weights": said}, "device": "cpu"}
+        return {"version": "1", "separators": [{"name": service.name, "description": "d", **details}]}
+
+
+def begin(workspace: Path, **said: BenchError | list[dict[str, str]]) -> Run:
+    runtime = make_runtime(workspace)
+    runtime = Runtime(Altered(runtime.transport, said), runtime.registry, runtime.root)
+    config = RunConfig(dataset="music", separators=["oracle-irm", "demucs"], tracks=1)
+    return prepare(config, Workspace(workspace), runtime, run_id="mine")
+
+
+def stored(run: Run) -> dict[str, Any]:
+    record = RunStore(run.store.folder).load()
+    return {separator.name: separator for separator in record.separators}
+
+
+FIRST = [{"file": "a.th", "sha256": "a" * 64}]
+
+
+def test_one_that_does_not_answer_any_more_keeps_its_cells(workspace: Path) -> None:
+    before = stored(begin(workspace, demucs=FIRST))
+    for gone in ({"demucs": NotReady("a.th is missing")}, {"demucs": FIRST, "oracle": NotReady("down")}):
+        after = begin(workspace, **gone)
+        assert stored(after) == before
+        assert {cell.separator for cell in after.record.cells()} == {"oracle-irm", "demucs"}
+
+
+def test_one_that_has_come_gets_its_cells(workspace: Path) -> None:
+    assert stored(begin(workspace, demucs=NotReady("a.th is missing")))["demucs"].status == "unavailable"
+    after = begin(workspace, demucs=FIRST)
+    assert stored(after)["demucs"].details["weights"] == FIRST
+    assert {cell.separator for cell in after.record.cells()} == {"oracle-irm", "demucs"}
+
+
+def test_other_weights_are_another_run(workspace: Path) -> None:
+    before = stored(begin(workspace, demucs=FIRST))
+    other = copy.deepcopy(FIRST)
+    other[0]["sha256"] = "b" * 64
+    with pytest.raises(BadInput, match="run mine was begun with other weights of demucs"):
+        begin(workspace, demucs=other)
+    assert stored(begin(workspace, demucs=FIRST)) == before
