@@ -168,7 +168,7 @@ def clips(service: RunningService, library: Library, count: int) -> None:
 
 
 def memory(app: str, environment: dict[str, str], seconds: float) -> None:
-    with running(app, environment, seconds=600) as service:
+    with running(app, environment) as service:
         upload(service, wav(music(seconds)))
         one = service.peak_memory()
         for seed in range(1, 10):
@@ -204,7 +204,7 @@ def main() -> None:
         environment = {**model, "MSSBENCH_WEIGHTS_DIR": str(weights), "MSSBENCH_DATA_ROOT": str(data)}
         app = f"{options.service}_service.app:app"
         if options.only in (None, "overhead", "clips"):
-            with running(app, environment, seconds=600) as service:
+            with running(app, environment) as service:
                 if options.only != "clips":
                     row(f"overhead of {options.service}", "processor", "clock", "over library")
                     overhead(service, library, data, options.seconds, options.repeats)

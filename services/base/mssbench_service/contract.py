@@ -83,7 +83,7 @@ class SeparatorContract:
     seconds: ClassVar[float] = 2.0
     silence_seconds: ClassVar[float] = 600.0
     memory_mib: ClassVar[int] = 3072
-    start_seconds: ClassVar[float] = 120.0
+    start_seconds: ClassVar[float] = 600.0
     adds_up: ClassVar[float | None] = None
 
     # -- the server ------------------------------------------------------------------------------------------
@@ -313,7 +313,7 @@ class SeparatorContract:
         service.problem(service.post_files(files), 413, "lasts")
 
     def test_an_upload_that_is_too_large_is_refused_by_its_declared_length(self, service: Service) -> None:
-        with service.connect(timeout=60) as connection:
+        with service.connect(timeout=600) as connection:
             connection.putrequest("POST", service.path())
             connection.putheader("Content-Type", "multipart/form-data; boundary=x")
             connection.putheader("Content-Length", str(_MAX_MIB * 2**20 + 1))
@@ -324,7 +324,7 @@ class SeparatorContract:
         content_type, body = _form({MIXTURE: b"\0" * (_MAX_MIB * 2**20)})
         pieces = (body[start : start + 2**16] for start in range(0, len(body), 2**16))
         with (
-            service.connect(timeout=60) as connection,
+            service.connect(timeout=600) as connection,
             contextlib.suppress(BrokenPipeError, ConnectionResetError),
         ):
             # The server may hang up on what is left of the body once it has answered.
@@ -333,7 +333,7 @@ class SeparatorContract:
             )
         # Whether the answer to that could be read or not, it took none of the places.
         assert service.get("/health").json()["in_flight"] == 0
-        with service.connect(timeout=60) as connection:
+        with service.connect(timeout=600) as connection:
             connection.putrequest("POST", service.path())
             connection.putheader("Content-Type", content_type)
             connection.putheader("Transfer-Encoding", "chunked")
@@ -434,7 +434,7 @@ class SeparatorContract:
                 service.wait_for(lambda: service.get("/health").json()["in_flight"] == _PLACES)
                 assert service.get("/health").json() == {"status": "busy", "in_flight": _PLACES}
                 beyond = [pool.submit(service.separate, tracks[0]) for _ in range(3)]
-                refused = [job.result(timeout=60) for job in beyond]
+                refused = [job.result(timeout=600) for job in beyond]
             finally:
                 service.hold.unlink()
             answers = [job.result() for job in held]
@@ -455,7 +455,7 @@ class SeparatorContract:
         ).encode() + body
         for sent in (len(request) // 2, len(request)):  # in the middle of the upload, and before the answer
             for _ in range(_PLACES):
-                with socket.create_connection(service.address, timeout=60) as connection:
+                with socket.create_connection(service.address, timeout=600) as connection:
                     connection.sendall(request[:sent])
         # Those that were uploaded as a whole may be worked on, and in the end every place is free again.
         service.wait_for(lambda: service.separate(track).status == 200)
@@ -586,7 +586,7 @@ class Service:
         assert "Traceback" not in text
         return problem
 
-    def wait_for(self, condition: Callable[[], bool], seconds: float = 120.0) -> None:
+    def wait_for(self, condition: Callable[[], bool], seconds: float = 600.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, "waited in vain"
@@ -596,7 +596,7 @@ class Service:
         assert self.process.process.poll() is None, "the service has died"
         self.wait_for(lambda: bool(self.get("/health").json()["in_flight"] == 0))
 
-    def left_behind(self, seconds: float = 5.0) -> list[str]:
+    def left_behind(self, seconds: float = 60.0) -> list[str]:
         """Temporary files that stay; an answer may arrive a moment before they are gone."""
         deadline = time.monotonic() + seconds
         while True:

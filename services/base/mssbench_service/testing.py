@@ -84,7 +84,7 @@ class RunningService:
 
 
 @contextlib.contextmanager
-def running(app: str, environment: Mapping[str, str], *, seconds: float = 120.0) -> Iterator[RunningService]:
+def running(app: str, environment: Mapping[str, str], *, seconds: float = 600.0) -> Iterator[RunningService]:
     """Run ``uvicorn <app>`` with `environment` added to this one's, until the block ends.
 
     Yields once ``/health`` says ready, or says why it never will be.
@@ -111,7 +111,7 @@ def running(app: str, environment: Mapping[str, str], *, seconds: float = 120.0)
         finally:
             process.terminate()
             try:
-                process.wait(timeout=20)
+                process.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -130,7 +130,7 @@ def _wait(service: RunningService, seconds: float) -> None:
 
 def _send(request: urllib.request.Request) -> Answer:
     try:
-        with urllib.request.urlopen(request, timeout=600) as response:
+        with urllib.request.urlopen(request, timeout=3600) as response:
             return Answer(response.status, dict(response.headers), response.read())
     except urllib.error.HTTPError as error:
         with error:
