@@ -128,7 +128,7 @@ def latex_table(
     lines = [
         r"% needs \usepackage{booktabs}",
         r"\begin{table*}",
-        r"\centering\small",
+        r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
         rf"\caption{{Medians over tracks with 95\,\% bootstrap intervals, {latex(condition)} condition, "
         rf"run \texttt{{{latex(data.record.id)}}}. $n$: stems scored, of those expected where fewer; beside "
         rf"an interval: $n$ of that metric where it is undefined on some. Of all {totals.expected} stems of "
@@ -159,8 +159,8 @@ def _latex_cell(metric: Metric, estimate: Estimate, scored: int) -> str:
         return "--"
     text = f"${number(estimate.value)}$"
     if not math.isnan(estimate.low):
-        text += rf" {{\footnotesize $[{number(estimate.low)}, {number(estimate.high)}]$}}"
-    return text if estimate.n == scored else text + rf" {{\footnotesize $n={estimate.n}$}}"
+        text += rf" {{\scriptsize $[{number(estimate.low)}, {number(estimate.high)}]$}}"
+    return text if estimate.n == scored else text + rf" {{\scriptsize $n={estimate.n}$}}"
 
 
 _LATEX = {
