@@ -6,6 +6,9 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+from mssbench_service.separation import RECORD
 
 from .steps import Run
 from .store import Cell
@@ -53,38 +56,57 @@ class Survey:
 
 def survey(run: Run) -> Survey:
     """Look at every cell of `run` once."""
-    shares: dict[tuple[str, str], Share] = {}
-    ended_at = []
-    for cell in run.record.cells():
-        key = (cell.separator, cell.condition)
-        share = shares.setdefault(key, Share(*key))
-        share.cells += 1
-        succeeded, failed = _times(run, cell)
-        ended = succeeded or failed
-        share.ended += ended is not None
-        share.failed += succeeded is None and failed is not None
-        share.separated += succeeded is not None or run.store.separated(cell)
-        if ended is not None:
-            ended_at.append(ended)
-    binaural = "binaural" in run.record.config.conditions
-    titles = [track.title for track in run.record.tracks] if binaural else []
-    parts = list(shares.values())
+    parts = []
+    ended_at: list[float] = []
+    titles = [track.title for track in run.record.tracks]
+    for separator in run.record.separators:
+        if separator.status == "available":
+            for condition in run.record.config.conditions:
+                parts.append(_share(run, separator.name, condition, titles, ended_at))
+    to_render = titles if "binaural" in run.record.config.conditions else []
     progress = Progress(
         cells=sum(share.cells for share in parts),
         separated=sum(share.separated for share in parts),
         ended=sum(share.ended for share in parts),
         failed=sum(share.failed for share in parts),
-        to_render=len(titles),
-        rendered=sum(run.rendered(title) for title in titles),
+        to_render=len(to_render),
+        rendered=sum(run.rendered(title) for title in to_render),
     )
     return Survey(progress, parts, ended_at)
 
 
-def _times(run: Run, cell: Cell) -> tuple[float | None, float | None]:
-    """When the cell's result and its error were written; None for what is not there."""
-    folder = str(run.store.cell_folder(cell))
-    succeeded = _time_of(f"{folder}/result.json")
-    return succeeded, None if succeeded is not None else _time_of(f"{folder}/error.json")
+def _share(run: Run, separator: str, condition: str, titles: list[str], ended_at: list[float]) -> Share:
+    share = Share(separator, condition, cells=len(titles))
+    # There may be ten thousand cells, looked at every second: folders that are not there are not asked, and
+    # paths are put together as text.
+    cells, estimates = (
+        (str(folder), _names(folder))
+        for folder in (
+            run.store.cell_folder(Cell(condition, separator, "")),
+            run.store.estimates(Cell(condition, separator, "")),
+        )
+    )
+    for title in titles:
+        succeeded = failed = None
+        if title in cells[1]:
+            succeeded = _time_of(f"{cells[0]}/{title}/result.json")
+            failed = _time_of(f"{cells[0]}/{title}/error.json") if succeeded is None else None
+        ended = succeeded or failed
+        share.ended += ended is not None
+        share.failed += failed is not None
+        share.separated += succeeded is not None or (
+            title in estimates[1] and _time_of(f"{estimates[0]}/{title}/{RECORD}") is not None
+        )
+        if ended is not None:
+            ended_at.append(ended)
+    return share
+
+
+def _names(folder: Path) -> set[str]:
+    try:
+        return set(os.listdir(folder))
+    except OSError:
+        return set()
 
 
 def _time_of(path: str) -> float | None:
