@@ -31,6 +31,17 @@ def test_round_trip(value: object) -> None:
     assert type(again) is type(value)
 
 
+def test_what_earlier_versions_wrote_is_read() -> None:
+    """Of a separator they did not say its device and weights."""
+    info = parse(SeparatorInfo, {"name": "x", "description": "d", "needs_references": False, "expected": []})
+    assert (info.device, info.details) == ("", {})
+    result = parse(
+        SeparateResult,
+        {"separator": "x", "stems": [], "sample_rate": 8, "samples": 1, "device": "cpu", "seconds": 0.1},
+    )
+    assert (result.notes, result.details) == ([], {})
+
+
 def test_defaults_are_filled_in() -> None:
     assert parse(SeparateRequest, {"mixture": "a", "out": "b"}) == SeparateRequest("a", "b", "", "", 1.0)
 
