@@ -1,0 +1,123 @@
+"""docs/adding-a-separator.md, followed to the letter in a copy of the checkout: its own commands, its own code.
+
+Only two things stand in for what they are: ``.venv/bin`` holds this environment's commands, and instead of
+installing a package, which asks a package index for the build tool, its folder is put on the path.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile as sf
+from comparing import read_table
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "adding-a-separator.md"
+
+PIP = f"""#!{sys.executable}
+import os, sys
+(folder,) = [argument for argument in sys.argv[1:] if not argument.startswith("-") and argument != "install"]
+assert os.path.isfile(os.path.join(folder, "pyproject.toml")), folder
+with open(os.environ["INSTALLED"], "a") as file:
+    file.write(":" + os.path.abspath(folder))
+"""
+COMMAND = """#!/bin/sh
+PYTHONPATH="$(cat "$INSTALLED")" exec {python} -m {name} "$@"
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    ignored = shutil.ignore_patterns(".venv", "__pycache__", "*.egg-info", ".*_cache")
+    for folder in ("services/base", "services/template", "orchestrator/mssbench"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
+    commands = tmp_path / ".venv" / "bin"
+    commands.mkdir(parents=True)
+    for name in ("mssbench", "pytest", "uvicorn"):
+        (commands / name).write_text(COMMAND.format(python=sys.executable, name=name))
+    (commands / "pip").write_text(PIP)
+    for command in commands.iterdir():
+        command.chmod(0o755)
+    # The copy of the orchestrator comes first: it is the one whose registration the page changes.
+    (tmp_path / "installed").write_text(f"{tmp_path}/orchestrator:{tmp_path}/services/base")
+    return tmp_path
+
+
+def blocks(kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def follow(checkout: Path, commands: str) -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MSSBENCH_")}
+    done = subprocess.run(
+        [
+            "bash",
+            "-euo",
+            "pipefail",
+            "-c",
+            f"trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{commands.replace('8765', port)}",
+        ],
+        cwd=checkout,
+        # That the whole contract holds is shown of the template itself; here, that it is run and found.
+        env=environment
+        | {
+            "INSTALLED": str(checkout / "installed"),
+            "PYTEST_ADDOPTS": "-k 'health or info or answered_with or same_file or mono or add_up' -p no:cacheprovider",
+        },
+        capture_output=True,
+        text=True,
+        timeout=1500,
+        check=False,
+    )
+    assert done.returncode == 0, f"{commands}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_the_page_leads_from_a_copy_to_a_scored_row(checkout: Path) -> None:
+    (adapter,) = blocks("python")
+    rename, test, register, score, elsewhere = blocks("sh")
+    follow(checkout, rename)
+    assert not [
+        path
+        for path in (checkout / "services/midside").rglob("*")
+        if "template" in path.name or (path.is_file() and "template" in path.read_text(encoding="utf-8"))
+    ]
+    (checkout / "services/midside/midside_service/__init__.py").write_text(adapter, encoding="utf-8")
+    passed = re.search(r"(\d+) passed", follow(checkout, test))
+    assert passed is not None
+    assert int(passed[1]) == 6
+    follow(checkout, register)
+    said = follow(checkout, score)
+    assert re.search(r"^midside +ready +cpu +mid/side", said, re.MULTILINE)
+    assert said.splitlines()[-1] == "report: runs/midside/report/index.html"
+    rows = read_table(checkout / "runs/midside/results.csv")
+    mine = [row for row in rows.values() if row["separator"] == "midside"]
+    assert len(mine) == 8
+    assert {row["status"] for row in mine} <= {"ok", "undefined"}
+    assert all(row["SSR"] and row["SRR"] for row in mine if row["status"] == "ok")
+    assert sum(row["status"] == "ok" for row in mine) >= 6
+
+    follow(checkout, elsewhere)
+    assert sf.info(checkout / "stems" / "vocals.wav").subtype == "FLOAT"
+    again = read_table(checkout / "runs/elsewhere/results.csv")
+    assert again == {key: row for key, row in rows.items() if row["separator"] == "midside"}
+
+
+def test_its_block_fits_into_the_compose_file() -> None:
+    yaml = pytest.importorskip("yaml")
+    (block,) = blocks("yaml")
+    text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    composed = yaml.safe_load(text.replace("\nvolumes:\n", f"\n{block}\nvolumes:\n"))["services"]
+    for theirs, ours in (("oracle", "midside"), ("worker-oracle", "worker-midside")):
+        assert composed[ours].keys() == composed[theirs].keys()
+    assert composed["midside"]["read_only"] is True
