@@ -1,0 +1,329 @@
+"""data, hrir and synth as commands: what they write, and the one line with which they refuse."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import unicodedata
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from mssbench import cli
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+STEMS = ("vocals", "drums", "bass", "other")
+
+
+@pytest.fixture
+def mssbench(workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """The command, in this process: it says and returns the same, and sooner."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["mssbench", *arguments])
+        capsys.readouterr()
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
+
+    return run
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line that a refusal is."""
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("mssbench: ")]
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    return lines[0]
+
+
+def tracks(workspace: Path) -> list[Path]:
+    return sorted((workspace / "music/test").iterdir())
+
+
+def write_sofa(path: Path, step: int = 10, swapped: bool = False) -> np.ndarray:
+    """A measured head made up of noise, at 44.1 kHz; returns what is in the file, (azimuths, 2, taps)."""
+    import sofar
+
+    azimuths = np.arange(0, 360, step)
+    rng = np.random.default_rng(3)
+    irs = 1e-3 * rng.standard_normal((azimuths.size, 2, 96))
+    for ir, side in zip(irs, np.sin(np.radians(azimuths)), strict=True):
+        ir[0, 20 - round(10 * side)] += 2.0**side
+        ir[1, 20 + round(10 * side)] += 2.0**-side
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sofa = sofar.Sofa("SimpleFreeFieldHRIR")
+        sofa.Data_IR = irs[:, ::-1] if swapped else irs
+        # As many laboratories write it: −180 to 180.
+        wrapped = (azimuths + 180) % 360 - 180
+        sofa.SourcePosition = np.stack([wrapped, 0 * azimuths, 1.4 + 0 * azimuths], axis=1)
+        sofa.Data_SamplingRate = 44100
+        sofa.Data_Delay = np.zeros((1, 2))
+        sofa.ReceiverPosition = np.array([[0.0, 0.09, 0.0], [0.0, -0.09, 0.0]])
+        sofar.write_sofa(str(path), sofa)
+    return irs
+
+
+def test_synth_is_its_specification_word_for_word(mssbench, workspace) -> None:
+    """Mono is the mean of both channels; full convolution; the sum over its peak; 16 bit as libsndfile clips."""
+    irs = write_sofa(workspace / "head.sofa")
+    angles = {"vocals": 340, "drums": 0, "bass": 90, "other": 270}
+    table = {"test": {unicodedata.normalize("NFD", t.name): angles for t in tracks(workspace)}, "train": {}}
+    (workspace / "angles.json").write_text("\ufeff" + json.dumps(table), encoding="utf-8")
+    for profile in ("paper", "matched"):
+        done = mssbench(
+            "synth", "music", profile, "--hrir", "head.sofa", "--angles", "angles.json", "--profile", profile
+        )
+        assert done.returncode == 0, done.stderr
+    for track in tracks(workspace):
+        signals = {}
+        for stem in STEMS:
+            stereo, rate = sf.read(track / f"{stem}.wav", dtype="float64")
+            mono = stereo.mean(axis=1)
+            signals[stem] = np.stack([np.convolve(mono, ear) for ear in irs[angles[stem] // 10]], axis=1)
+        mixture = sum(signals.values())
+        peak = np.abs(mixture).max()
+        for name, exact in {"mixture": mixture / peak, **signals}.items():
+            sf.write(workspace / "exact.wav", exact, rate, subtype="PCM_16")
+            expected, _ = sf.read(workspace / "exact.wav", dtype="int16")
+            written, _ = sf.read(workspace / "paper/test" / track.name / f"{name}.wav", dtype="int16")
+            assert np.abs(written.astype(int) - expected).max() <= 1
+            matched, _ = sf.read(workspace / "matched/test" / track.name / f"{name}.wav")
+            assert np.abs(matched - (exact if name == "mixture" else exact / peak)).max() < 1e-6
+        record = json.loads((workspace / "paper/test" / track.name / "metadata.json").read_text("utf-8"))
+        assert record["angles"] == angles
+        assert record["mixture_gain"] == pytest.approx(1 / peak, rel=1e-9)
+
+
+def test_a_stem_that_has_changed_is_rendered_again_and_nothing_else(mssbench, workspace) -> None:
+    assert mssbench("synth", "music", "out").returncode == 0
+    changed, kept = tracks(workspace)
+    files = {t: workspace / "out/test" / t.name / "bass.wav" for t in (changed, kept)}
+    before = {t: path.stat().st_mtime_ns for t, path in files.items()}
+    later = max(before.values()) + 10**9
+    bass, rate = sf.read(changed / "bass.wav")
+    sf.write(changed / "bass.wav", 0.5 * bass, rate)
+    os.utime(changed / "bass.wav", ns=(later, later))
+    assert mssbench("synth", "music", "out").returncode == 0
+    assert files[changed].stat().st_mtime_ns != before[changed]
+    assert files[kept].stat().st_mtime_ns == before[kept]
+
+
+def test_a_set_that_is_resampled_is_rendered_once(mssbench, workspace) -> None:
+    for track in tracks(workspace):
+        for path in track.glob("*.wav"):
+            audio, _ = sf.read(path)
+            sf.write(path, audio, 48000)
+    line = refused(mssbench("synth", "music", "out"))
+    assert "at 48000 Hz and the HRIR set sphere at 44100 Hz; give --resample-hrir" in line
+    assert not (workspace / "out").exists()
+    assert mssbench("synth", "music", "out", "--resample-hrir").returncode == 0
+    before = {p: p.stat().st_mtime_ns for p in workspace.glob("out/test/*/*.wav")}
+    assert len(before) == 10
+    assert mssbench("synth", "music", "out", "--resample-hrir").returncode == 0
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+def test_one_track_at_another_rate_is_refused_before_anything_is_rendered(mssbench, workspace) -> None:
+    for path in tracks(workspace)[1].glob("*.wav"):
+        audio, _ = sf.read(path)
+        sf.write(path, audio, 48000)
+    for command in (["synth", "music", "out"], ["run", "--dataset", "music", "--inline"]):
+        assert "is at 48000 Hz and the HRIR set sphere at 44100 Hz" in refused(mssbench(*command))
+    assert {path.name for path in workspace.iterdir()} == {"music"}
+
+
+def test_a_killed_rendering_leaves_nothing_that_looks_like_one(mssbench, workspace) -> None:
+    for track in tracks(workspace):  # long enough to be caught at work
+        for path in track.glob("*.wav"):
+            audio, rate = sf.read(path, dtype="int16")
+            sf.write(path, np.tile(audio, (60, 1)), rate)
+    command = [sys.executable, "-m", "mssbench", "synth", "music", "out"]
+    working = subprocess.Popen(command, cwd=workspace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not list(workspace.glob("out/test/.tmp-*/*.wav")) and working.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    working.send_signal(signal.SIGKILL)
+    working.wait()
+    for folder in workspace.glob("out/test/[!.]*"):
+        assert (folder / "metadata.json").exists()
+    assert mssbench("synth", "music", "out").returncode == 0
+    for track in tracks(workspace):
+        assert sf.info(workspace / "out/test" / track.name / "mixture.wav").frames == 60 * 88200 + 255
+
+
+def test_an_output_folder_that_is_not_ones_own_is_refused(workspace) -> None:
+    locked = workspace / "locked"
+    locked.mkdir(mode=0o555)
+    # Root writes anywhere. Without its capabilities it is an owner like any other.
+    harmless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
+    if os.geteuid() != 0:
+        harmless = []
+    elif not shutil.which("setpriv") or subprocess.run([*harmless, "true"], check=False).returncode != 0:
+        pytest.skip("root cannot give up its privileges here")
+    command = [*harmless, sys.executable, "-m", "mssbench", "synth", "music", "locked/out"]
+    done = subprocess.run(command, cwd=workspace, capture_output=True, text=True, timeout=600, check=False)
+    assert "cannot create the folder locked/out" in refused(done)
+    assert list(locked.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        ("subfolder", "did you mean music?"),
+        ("capitals", "should be called"),
+        ("coded", "which `mssbench data convert` turns into that layout"),
+        ("foreign", "holds something that is not a rendering (diary.txt)"),
+        ("seed", "the seed -1 is negative"),
+        ("swapped", "has the ears the wrong way round: at azimuth 90° the left ear is -"),
+        ("coarse", "no azimuth"),
+        ("deep", "is not a readable JSON file"),
+    ],
+)
+def test_synth_says_what_was_meant(mssbench, workspace, spoil, says) -> None:
+    arguments = ["synth", "music", "out"]
+    if spoil == "subfolder":
+        arguments[1] = "music/test"
+    elif spoil == "capitals":
+        for path in list((workspace / "music").rglob("*.wav")):
+            path.rename(path.with_suffix(".WAV"))
+    elif spoil == "coded":
+        for folder in tracks(workspace):
+            for path in folder.iterdir():
+                path.unlink()
+            folder.rmdir()
+        (workspace / "music/test/A - B.stem.mp4").touch()
+    elif spoil == "foreign":
+        (workspace / "out/test" / tracks(workspace)[0].name).mkdir(parents=True)
+        (workspace / "out/test" / tracks(workspace)[0].name / "diary.txt").write_text("mine")
+    elif spoil == "seed":
+        arguments += ["--seed", "-1"]
+    elif spoil == "deep":
+        (workspace / "angles.json").write_text("[" * 100_000)
+        arguments += ["--angles", "angles.json"]
+    else:
+        write_sofa(workspace / "head.sofa", step=90 if spoil == "coarse" else 30, swapped=spoil == "swapped")
+        arguments += ["--hrir", "head.sofa"]
+    assert says in refused(mssbench(*arguments))
+    assert not list(workspace.glob("out/test/*/*.wav"))
+    assert not list(workspace.rglob(".tmp-*"))
+
+
+# --- data ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """A server of one table of azimuths; the first answer breaks off."""
+    answers = iter([True])
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(TABLE)))
+            self.end_headers()
+            self.wfile.write(TABLE[:50] if next(answers, False) else TABLE)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{listening.server_address[1]}/angles.json"
+        listening.shutdown()
+        thread.join()
+
+
+TABLE = json.dumps({split: {"A": dict.fromkeys(STEMS, 10)} for split in ("train", "test")}).encode()
+
+
+def test_data_fetch_shows_the_licence_and_fetches_once_it_is_accepted(mssbench, workspace, url) -> None:
+    fetch = ["data", "fetch", "angles", "--url", url, "--sha256", hashlib.sha256(TABLE).hexdigest()]
+    done = mssbench(*fetch)
+    assert "fetched once you accept its licence: --accept-licence" in refused(done)
+    assert "arXiv:2507.00155" in done.stderr
+    assert not (workspace / "data").exists()
+    done = mssbench(*fetch, "--accept-licence")
+    assert (done.returncode, done.stdout) == (0, "data/angles.json\n"), done.stderr
+    assert (workspace / "data/angles.json").read_bytes() == TABLE
+    assert mssbench(*fetch, "--accept-licence").stdout == "data/angles.json was there already\n"
+
+
+def test_data_fetch_takes_nothing_but_what_is_pinned(mssbench, workspace, url) -> None:
+    line = refused(mssbench("data", "fetch", "angles", "--url", url, "--accept-licence"))
+    assert "is damaged" in line
+    assert not (workspace / "data/angles.json").exists()
+    assert "expected one of musdb18hq, sadie-d1" in refused(mssbench("data", "fetch", "musdb"))
+    assert "expected http:// or https://" in refused(
+        mssbench("data", "fetch", "angles", "--url", "file:///etc")
+    )
+    assert "expected 64 hexadecimal digits" in refused(mssbench("data", "fetch", "angles", "--sha256", "abc"))
+
+
+def test_data_check_is_a_table_json_and_an_exit_code(mssbench, workspace) -> None:
+    done = mssbench("data", "check", "music")
+    assert done.returncode == 0, done.stderr
+    assert "2 tracks, 0.1 minutes: 0 with problems, 0 with notes" in done.stdout
+    damaged, whole = tracks(workspace)
+    (damaged / "bass.wav").unlink()
+    done = mssbench("data", "check", "music", "--json")
+    assert "1 of 2 tracks cannot be used; test/" in refused(done)
+    report = json.loads(done.stdout)
+    assert {t["title"]: t["status"] for t in report["tracks"]} == {damaged.name: "problem", whole.name: "ok"}
+    assert "bass.wav is missing" in mssbench("data", "check", "music", "--split", "test").stdout
+    assert "no readable folder 'train'" in refused(mssbench("data", "check", "music", "--split", "train"))
+    assert "nowhere is not a folder" in refused(mssbench("data", "check", "nowhere"))
+
+
+def test_data_convert_names_a_folder_without_stem_files(mssbench, workspace) -> None:
+    assert "music holds no {train,test}/<title>.stem.mp4" in refused(
+        mssbench("data", "convert", "music", "hq")
+    )
+    assert not (workspace / "hq").exists()
+
+
+# --- hrir ---------------------------------------------------------------------------------------------------
+
+
+def test_hrir_info_says_what_a_set_is(mssbench, workspace) -> None:
+    irs = write_sofa(workspace / "head.sofa")
+    done = mssbench("hrir", "info", "head.sofa")
+    assert done.returncode == 0, done.stderr
+    assert "sample rate: 44100 Hz" in done.stdout
+    assert "taps:        96 (2.2 ms)" in done.stdout
+    assert "azimuths:    36 on the horizontal plane: every 10°" in done.stdout
+    assert f"ITD at 90°:  {20 / 44100 * 1e6:.0f} µs" in done.stdout
+    energy = np.sum(irs[9] ** 2, axis=1)
+    assert f"ILD at 90°:  {10 * np.log10(energy[0] / energy[1]):.1f} dB" in done.stdout
+    assert "front" in done.stdout
+    done = mssbench("hrir", "info", "sphere", "--plot", "sphere.svg")
+    assert done.stdout.endswith("sphere.svg\n")
+    assert (workspace / "sphere.svg").read_text(encoding="utf-8").rstrip().endswith("</svg>")
+
+
+def test_hrir_info_refuses_in_one_line(mssbench, workspace) -> None:
+    write_sofa(workspace / "swapped.sofa", swapped=True)
+    assert "wrong way round: at azimuth 90° the left ear is -454 µs" in refused(
+        mssbench("hrir", "info", "swapped.sofa")
+    )
+    assert "expected .png or .svg" in refused(mssbench("hrir", "info", "sphere", "--plot", "x.pdf"))
+    assert "nowhere" in refused(mssbench("hrir", "info", "nowhere"))
