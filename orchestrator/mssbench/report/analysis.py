@@ -238,7 +238,7 @@ def _check(
             silent = ~data.sounding[data.place(condition, probe.name)] & ~np.isnan(cube)
             if silent.any():
                 cube[silent] = np.nan
-                notes.append(f"{int(silent.sum())} stems left out: silent in half of their frames or more")
+                notes.append(f"stems left out, silent in half of their frames or more: {int(silent.sum())}")
         values = cube[~np.isnan(cube)]
     if values.size == 0:
         notes.append("no value to check" if column in data.values else "this run did not compute it")

@@ -306,6 +306,40 @@ def test_papers_scores_are_only_known_at_the_mixtures_level(make_run: MakeRun) -
     assert all(c.passed for c in checks if c.metric_column == "SSR")
 
 
+def test_papers_scores_are_only_known_where_the_stem_sounds(make_run: MakeRun) -> None:
+    run = make_run(tracks=2, trouble=False)
+    path = next(run.glob("cells/binaural/identity/*/result.json"))
+    result = read_json(path)
+    # Its medians count silent frames as 0 dB, and half of this stem's frames are silent.
+    result["rows"][0] |= {"valid_frames": 10, "total_frames": 20, "paper_SSR": 0.0}
+    result["rows"][1] |= {"valid_frames": 11, "total_frames": 20}
+    write_json(path, result)
+    check = next(c for c in analyse(load(run)).checks if c.metric_column == "paper_SSR")
+    assert (check.passed, check.n) == (True, 7)
+    assert "half of their frames or more: 1" in check.note
+    result["rows"][0] |= {"valid_frames": 20}
+    write_json(path, result)
+    check = next(c for c in analyse(load(run)).checks if c.metric_column == "paper_SSR")
+    assert (check.passed, check.n, check.measured_low) == (False, 8, 0.0)
+
+
+def test_another_model_than_the_published_one_is_not_set_beside_it(make_run: MakeRun) -> None:
+    run = make_run(tracks=1, models=1, trouble=False)
+    raw = read_json(run / "run.json")
+    raw["separators"][0]["name"] = "demucs"
+    write_json(run / "run.json", raw)
+    found = {}
+    for condition in ("stereo", "binaural"):
+        (run / "cells" / condition / "model-0").rename(run / "cells" / condition / "demucs")
+    for model in ("htdemucs_ft", "hdemucs_mmi"):
+        for path in run.glob("cells/*/demucs/*/result.json"):
+            write_json(path, read_json(path) | {"details": {"model": model}})
+        data = load(run)
+        pairs = published.beside(data, analyse(data).table)
+        found[model] = {pair.published.model for pair in pairs if pair.separator}
+    assert found == {"htdemucs_ft": {"Demucs"}, "hdemucs_mmi": set()}
+
+
 def test_failed_probe_does_not_pass(make_run: MakeRun) -> None:
     run = make_run(tracks=2)
     store = RunStore(run)
