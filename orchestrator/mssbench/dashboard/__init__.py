@@ -10,6 +10,7 @@ through the API: the dashboard has no way in of its own.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from itertools import groupby, islice
@@ -27,6 +28,7 @@ from ..config import AGGREGATES, CONDITIONS, RunConfig
 from ..service import Service
 from ..status import RunStatus
 from ..steps import Run
+from ..store import Cell
 from .found import datasets, hrir_sets
 from .pages import Pages, duration, number
 from .services import Services
@@ -171,12 +173,17 @@ def _failures(run: Run, status: RunStatus, asked: str) -> dict[str, Any]:
     """One page of the failed cells; only the cells of separators that had failures are looked at."""
     total = status.progress.failed
     page, last = _page(asked, total, FAILURES_PER_PAGE)
-    suspects = {(one.separator, one.condition) for one in status.by_separator if one.failed}
+    # Paths as text: there may be ten thousand cells to look at for the failed ones among them.
+    suspects = {
+        (one.separator, one.condition): str(run.store.cell_folder(Cell(one.condition, one.separator, "")))
+        for one in status.by_separator
+        if one.failed
+    }
     cells = (
         cell
         for cell in (run.record.cells() if total else [])
-        if (cell.separator, cell.condition) in suspects
-        and run.store.failed(cell)
+        if (folder := suspects.get((cell.separator, cell.condition)))
+        and os.path.exists(f"{folder}/{cell.title}/error.json")
         and not run.store.succeeded(cell)
     )
     shown = []

@@ -9,12 +9,12 @@
   // What is shown ---------------------------------------------------------------------------------------------
 
   function place(part, fresh) {
+    for (const key of Object.keys(part.dataset)) if (!(key in fresh.dataset)) delete part.dataset[key];
+    Object.assign(part.dataset, fresh.dataset);
     if (part.innerHTML === fresh.innerHTML) return;
     const focused = part.contains(document.activeElement) ? document.activeElement : null;
     const open = [...part.querySelectorAll("details")].map((one) => one.open);
     const scrolled = [...part.querySelectorAll(".scroll")].map((one) => one.scrollLeft);
-    for (const { name } of [...part.attributes]) if (!fresh.hasAttribute(name)) part.removeAttribute(name);
-    for (const { name, value } of fresh.attributes) part.setAttribute(name, value);
     part.replaceChildren(...fresh.childNodes);
     part.querySelectorAll("details").forEach((one, i) => { one.open = open[i] ?? one.open; });
     part.querySelectorAll(".scroll").forEach((one, i) => { one.scrollLeft = scrolled[i] ?? 0; });
@@ -174,14 +174,16 @@
     const form = event.target.closest("[data-launch]");
     if (!form) return;
     event.preventDefault();
+    // Not form.dataset: the form has a field of that name.
+    const said = form.getAttribute("data-problem");
     if (form.querySelector("[data-pending]")) {
-      problem(form.dataset.problem, "The services have not said yet what they offer. Try again in a moment.");
+      problem(said, "The services have not said yet what they offer. Try again in a moment.");
       return;
     }
     busy(form.querySelector("[type=submit]"), async () => {
-      const run = await send("POST", form.dataset.launch, configuration(form));
+      const run = await send("POST", form.getAttribute("data-launch"), configuration(form));
       location.assign(`/ui/runs/${encodeURIComponent(run.id)}`);
-    }, form.dataset.problem);
+    }, said);
   });
 
   watch();
