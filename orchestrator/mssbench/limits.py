@@ -10,7 +10,6 @@ Every limit is set on purpose, and by the environment:
 ``MSSBENCH_SILENCE_SECONDS``       for how long it may say nothing beyond that, before it counts as dead (60)
 ``MSSBENCH_STOP_SECONDS``          how long a worker that is told to stop goes on with its job, before it hands
                                    it back (8: Docker kills after 10)
-``MSSBENCH_RECONCILE_SECONDS``     how often a run is compared with its queues (5)
 """
 
 from __future__ import annotations
@@ -36,7 +35,6 @@ class Limits:
     heartbeat_seconds: float = 10.0
     silence_seconds: float = 60.0
     stop_seconds: float = 8.0
-    reconcile_seconds: float = 5.0
 
     @classmethod
     def from_environment(cls) -> Limits:

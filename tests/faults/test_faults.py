@@ -1,0 +1,295 @@
+"""Whatever dies, hangs, lies or runs out: nothing is lost, nothing is there twice, the results are the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import soundfile as sf
+from comparing import assert_equal_tables, read_table
+from mssbench.inline import run_inline
+from mssbench.launch import open_run
+from mssbench.progress import progress_of
+from mssbench.queues import at_work, job_id
+from mssbench.steps import Run, Task
+from mssbench.store import Cell, Workspace
+from system import PATIENCE, Processes, Queue, Services, free_port, kill, small_disk, table, wait_until
+
+PAIR = ("calm", "slow")
+FAULTY = ("hang", "html", "lies", "nan", "short", "missing", "damaged")
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory, _demo_tracks: Path) -> Iterator[Services]:
+    root = tmp_path_factory.mktemp("faults")
+    shutil.copytree(_demo_tracks, root / "music", copy_function=shutil.copy2)
+    before = dict(os.environ)
+    services = Services(root)
+    yield services
+    services.end()
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(services: Services) -> Path:
+    """The results of a run in one process that nobody disturbed."""
+    run = services.prepare("undisturbed", PAIR)
+    run_inline(run, lambda: None)
+    assert progress_of(run).failed == 0
+    kept = services.root / "undisturbed.csv"
+    shutil.copyfile(table(run), kept)
+    return kept
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Iterator[Queue]:
+    queue = Queue(tmp_path)
+    yield queue
+    queue.end()
+
+
+@pytest.fixture
+def run(services: Services, request: pytest.FixtureRequest) -> Iterator[Run]:
+    run = services.prepare(request.function.__name__.removeprefix("test_")[:60], PAIR)
+    yield run
+    services.misbehaving()
+    shutil.rmtree(run.store.folder)
+
+
+def separating(run: Run, queue: Queue) -> bool:
+    """Whether a worker is in the middle of a separation that will not end by itself."""
+    started = [task for task in run.open_tasks() if task.step == "separate" and task.separator == "slow"]
+    registry = queue.connection.zrange("rq:wip:separate-unruly", 0, -1)
+    ids = {member.decode().partition(":")[0] for member in registry}
+    return any(job_id(run.store.id, task) in ids for task in started)
+
+
+def test_worker_killed_in_the_middle_of_a_separation(
+    services: Services, queue: Queue, run: Run, undisturbed: Path
+) -> None:
+    services.misbehaving("slow")
+    workers = queue.start_workers()
+    queue.follow(run, until=lambda _: separating(run, queue))
+    kill(workers["separate-unruly"])
+    services.misbehaving()
+    queue.start_worker("separate-unruly")
+    queue.follow(run)
+    assert_equal_tables(undisturbed, table(run))
+
+
+def test_service_killed_in_the_middle_of_a_request(
+    services: Services, queue: Queue, run: Run, undisturbed: Path
+) -> None:
+    services.misbehaving("slow")
+    queue.start_workers()
+    queue.follow(run, until=lambda _: separating(run, queue))
+    services.kill("unruly")
+    services.misbehaving()
+    services.start("unruly")
+    queue.follow(run)
+    assert_equal_tables(undisturbed, table(run))
+
+
+@pytest.mark.parametrize("lose_data", [False, True], ids=["append-only", "data lost"])
+def test_redis_killed_and_started_again(
+    services: Services, queue: Queue, run: Run, undisturbed: Path, lose_data: bool
+) -> None:
+    services.misbehaving("slow")
+    workers = queue.start_workers()
+    queue.follow(run, until=lambda _: separating(run, queue))
+    jobs = set(queue.connection.keys("rq:job:*"))
+    queue.kill_redis(lose_data=lose_data)
+    time.sleep(1.5)  # longer than a heartbeat: the worker at work must notice, and go on
+    queue.start_redis()
+    assert set(queue.connection.keys("rq:job:*")) == (set() if lose_data else jobs)
+    services.misbehaving()
+    queue.follow(run)
+    assert_equal_tables(undisturbed, table(run))
+    assert all(worker.poll() is None for worker in workers.values()), "a worker did not survive"
+
+
+def test_orchestrator_killed_and_started_again(
+    services: Services, queue: Queue, undisturbed: Path, tmp_path: Path
+) -> None:
+    processes, port = Processes(tmp_path / "api"), free_port()
+    command = [sys.executable, "-m", "mssbench", "serve", "--port", port]
+    body = {"dataset": "music", "separators": list(PAIR), "conditions": ["binaural"], "bsseval": False}
+    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
+
+    def ready() -> bool:
+        try:
+            return client.get("/health").is_success
+        except httpx.TransportError:
+            return False
+
+    try:
+        first = processes.start("api", command, MSSBENCH_REDIS_URL=queue.url)
+        wait_until(ready, f"the orchestrator is ready: {processes.log('api')}")
+        services.misbehaving("slow")
+        run_id = client.post("/runs", json=body).raise_for_status().json()["id"]
+        run = open_run(Workspace(services.root).run(run_id), services.runtime)
+        queue.start_workers()
+        wait_until(lambda: separating(run, queue), "a separation is under way")
+        kill(first)
+        services.misbehaving()
+        wait_until(lambda: at_work(run, queue.connection) == 0, "the workers went on without it")
+        processes.start("api", command, MSSBENCH_REDIS_URL=queue.url)
+        wait_until(ready, "the orchestrator is ready again")
+        wait_until(lambda: client.get(f"/runs/{run_id}").json()["state"] == "complete", "the run is complete")
+        assert_equal_tables(undisturbed, run.store.results_csv)
+    finally:
+        services.misbehaving()
+        client.close()
+        processes.end()
+        shutil.rmtree(services.root / "runs" / run_id)
+
+
+def test_disk_full_under_the_data_root(services: Services, queue: Queue, undisturbed: Path) -> None:
+    folder = services.root / "runs/disk_full"
+    with small_disk(folder, megabytes=64) as made:
+        if not made:
+            pytest.skip("no small file system can be mounted here (that needs root)")
+        run = services.prepare("disk_full", PAIR)
+        ballast = folder / "ballast"
+        with ballast.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(folder).free - 3 * 2**20)
+        queue.start_workers()
+        queue.follow(run, until=lambda _: "is put off: no room" in queue.processes.log("separate-unruly"))
+        assert not list(folder.rglob("error.json")), "a full disk is no property of a cell"
+        ballast.unlink()
+        queue.follow(run)
+        assert_equal_tables(undisturbed, table(run))
+        assert not [path for path in folder.rglob(".tmp-*")], "something half-written was left"
+
+
+def test_worker_told_to_stop_ends_its_job_first(
+    services: Services, queue: Queue, run: Run, undisturbed: Path
+) -> None:
+    services.misbehaving("slow")
+    workers = queue.start_workers()
+    queue.follow(run, until=lambda _: separating(run, queue))
+    before = progress_of(run).separated
+    workers["separate-unruly"].send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    services.misbehaving()
+    assert workers["separate-unruly"].wait(timeout=PATIENCE) == 0
+    assert progress_of(run).separated == before + 1
+    queue.start_worker("separate-unruly")
+    queue.follow(run)
+    assert_equal_tables(undisturbed, table(run))
+
+
+def test_worker_told_to_stop_hands_back_what_it_cannot_end(
+    services: Services, queue: Queue, run: Run, undisturbed: Path
+) -> None:
+    services.misbehaving("slow")
+    worker = queue.start_worker("separate-unruly", MSSBENCH_STOP_SECONDS="0.5")
+    queue.follow(run, until=lambda _: separating(run, queue))
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(timeout=PATIENCE) == 0
+    waiting = queue.connection.lrange("rq:queue:separate-unruly", 0, -1)
+    slow = {
+        job_id(run.store.id, Task("separate", cell.title, cell.condition, cell.separator)).encode()
+        for cell in run.record.cells()
+        if cell.separator == "slow"
+    }
+    assert waiting[0] in slow, "it was not put to the front of its queue"
+    assert len(waiting) == len(set(waiting))
+    services.misbehaving()
+    queue.start_workers()
+    queue.follow(run)
+    assert_equal_tables(undisturbed, table(run))
+
+
+@pytest.fixture(scope="module")
+def misbehaved(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Run, Queue]]:
+    """A run over separators that misbehave each in its way, and its queue with workers."""
+    run = services.prepare("misbehaved", ["calm", *FAULTY], conditions=["stereo"])
+    queue = Queue(tmp_path_factory.mktemp("misbehaved"))
+    services.misbehaving(*FAULTY)
+    queue.start_worker("evaluate")
+    queue.start_worker(
+        "separate-unruly", MSSBENCH_STEP_SECONDS="5", MSSBENCH_STEP_SECONDS_PER_AUDIO_SECOND="0.1"
+    )
+    queue.follow(run)
+    services.misbehaving()
+    yield run, queue
+    queue.end()
+
+
+@pytest.mark.parametrize(
+    ("separator", "code", "says", "tries"),
+    [
+        ("hang", "timed-out", "gave no answer within", 2),
+        ("html", "bad-output", "is not JSON", 1),
+        ("lies", "bad-output", "the stems are not there", 1),
+        ("nan", "bad-output", "drums with samples that are NaN or infinite", 1),
+        ("short", "bad-output", "drums with 2 channel(s) of", 1),
+        ("missing", "bad-output", "gave no drums", 1),
+        ("damaged", "bad-output", "drums.wav is truncated", 1),
+    ],
+)
+def test_separator_that_misbehaves(
+    misbehaved: tuple[Run, Queue], separator: str, code: str, says: str, tries: int
+) -> None:
+    run, _ = misbehaved
+    for track in run.record.tracks:
+        cell = Cell("stereo", separator, track.title)
+        error = json.loads((run.store.cell_folder(cell) / "error.json").read_text())
+        assert (error["step"], error["code"], error["tries"]) == ("separate", code, tries)
+        assert says in error["detail"]
+        assert error["host"]
+        assert error["worker"]
+        assert error["when"]
+        assert run.store.succeeded(Cell("stereo", "calm", track.title)), "another separator's cell suffered"
+        assert not run.store.estimates(cell).exists()
+
+
+def test_separators_that_were_mended_are_tried_again(
+    services: Services, misbehaved: tuple[Run, Queue]
+) -> None:
+    run, queue = misbehaved
+    expected = services.prepare("expected", ["calm", *FAULTY], conditions=["stereo"])
+    run_inline(expected, lambda: None)
+    for cell in run.record.cells():
+        if run.store.failed(cell):
+            run.store.forget_outcome(cell)
+    queue.follow(run)
+    assert progress_of(run).failed == 0
+    assert_equal_tables(table(expected), table(run))
+
+
+def test_one_poisoned_track_among_good_ones(services: Services, queue: Queue, undisturbed: Path) -> None:
+    shutil.copytree(services.root / "music", services.root / "poisoned", copy_function=shutil.copy2)
+    good = sorted(path.name for path in (services.root / "poisoned/test").iterdir())
+    victim = services.root / "poisoned/test/Poisoned"
+    shutil.copytree(services.root / "poisoned/test" / good[0], victim)
+    for name in ("mixture", "vocals"):
+        audio, rate = sf.read(victim / f"{name}.wav", dtype="float32")
+        audio[1000] = float("nan")
+        sf.write(victim / f"{name}.wav", audio, rate, subtype="FLOAT")
+    run = services.prepare("poisoned", PAIR, dataset="poisoned")
+    queue.start_workers()
+    queue.follow(run)
+    rows, expected = read_table(table(run)), read_table(undisturbed)
+    for cell in run.record.cells():
+        if cell.title == "Poisoned":
+            error = run.store.outcome(cell)
+            assert error is not None
+            assert error["step"] == "render"
+            assert "NaN" in error["detail"]
+            assert "log" in error
+    assert {key for key in rows if key[2] != "Poisoned"} == set(expected)
+    assert {row["status"] for key, row in rows.items() if key[2] == "Poisoned"} == {"failed"}
+    good_rows = [key for key in rows if key[2] != "Poisoned"]
+    assert all(rows[key]["SSR"] == expected[key]["SSR"] for key in good_rows)
+    shutil.rmtree(run.store.folder)
