@@ -79,8 +79,9 @@ class Supervisor:
                 except Exception:  # one damaged run must not stop the others
                     log.exception("run %s", marker.parent.name)
             reconciled = begun if again else reconciled
-            # However many cells there are to look at, most of the time is left to the requests.
-            pause = max(self.seconds, 4 * (time.monotonic() - begun))
+            # However many cells there are to look at, most of the time is left to the requests; but a report
+            # that took minutes is no reason to leave the other runs alone for four times as long.
+            pause = min(max(self.seconds, 4 * (time.monotonic() - begun)), 10 * self.seconds)
 
     def _advance(self, run: Run, again: bool) -> None:
         if run.store.cancelled:
