@@ -98,6 +98,11 @@ def router(service: Service) -> APIRouter:
     def asset(name: str) -> Response:
         return pages.asset(name)
 
+    @routes.get("/favicon.ico")
+    def icon() -> Response:
+        """For the pages that name no icon, such as a report: a browser asks for it all the same."""
+        return pages.asset("icon.svg")
+
     return routes
 
 
