@@ -329,6 +329,18 @@ def test_an_archive_is_unpacked_and_remembered(
         archive(("cut off", random.Random(0).randbytes(5000)))[:3000],
         b"not an archive",
     ],
+    # By themselves the names would hold the archives' times, and every worker of a run in parallel others.
+    ids=[
+        "up",
+        "further up",
+        "absolute",
+        "link",
+        "through a link",
+        "hard link",
+        "pipe",
+        "cut off",
+        "no archive",
+    ],
 )
 def test_archives_that_mean_harm_are_refused(
     server: Server, pins: Callable[..., Path], tmp_path: Path, content: bytes
