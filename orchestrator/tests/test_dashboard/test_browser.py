@@ -1,0 +1,425 @@
+"""The dashboard in headless Chromium, with everything behind it real: launch, watch, read, retry, cancel."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+if CHROMIUM is None:
+    pytest.skip("no chromium on this machine", allow_module_level=True)
+
+PLACES = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
+SECONDS = 1000
+LONG = 300 * SECONDS  # a slow machine is not a failure
+"""Milliseconds, as Playwright counts."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Watched:
+    """A page of a service, and whatever it complained of or asked for elsewhere."""
+
+    def __init__(self, browser: Any, system: Any, width: int = 1280, scheme: str = "light") -> None:
+        self.system = system
+        self.context = browser.new_context(
+            base_url=system.url, viewport={"width": width, "height": 900}, color_scheme=scheme
+        )
+        self.context.set_default_timeout(LONG)
+        self.page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.expected: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.complaints.append(dialog.message), dialog.dismiss()))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+
+    def __enter__(self) -> Watched:
+        return self
+
+    def expect_refusal(self, status: int) -> None:
+        """Chromium itself writes into the console that a request was answered with an error."""
+        self.expected.append(f"the server responded with a status of {status} ")
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.context.close()
+        if kind is not None:
+            return  # what went wrong first is what to show
+        unexpected = [text for text in self.complaints if not any(part in text for part in self.expected)]
+        assert unexpected == []
+        inside = (self.system.url, "data:")  # a report carries its audio in itself
+        assert [url for url in self.requests if not url.startswith(inside)] == []
+
+
+def separator(page: Any, name: str) -> Any:
+    """Its box in the form. A label may say more than the name: that it is a probe."""
+    return page.locator(f"input[name=separators][value='{name}']")
+
+
+def open_form(page: Any) -> None:
+    """The page of runs, once the services have said what they offer."""
+    page.goto("/")
+    separator(page, "oracle-identity").wait_for()
+
+
+def fill_form(page: Any, *separators: str, tracks: int | None = None, binaural: bool = False) -> None:
+    open_form(page)
+    page.get_by_label("Dataset").fill("data/music")
+    page.get_by_role("checkbox", name="binaural").set_checked(binaural)
+    page.get_by_role("checkbox", name="BSS Eval").uncheck()
+    if tracks:
+        page.get_by_role("spinbutton", name="Tracks").fill(str(tracks))
+    for name in separators:
+        separator(page, name).check()
+
+
+def launch(page: Any, *separators: str, **options: Any) -> str:
+    """The id of a run that the form started."""
+    fill_form(page, *separators, **options)
+    page.get_by_role("button", name="Launch").click()
+    return landed(page)
+
+
+def landed(page: Any) -> str:
+    page.wait_for_url(re.compile(r"/ui/runs/[\w-]+$"))
+    return str(page.url.rsplit("/", 1)[1])
+
+
+def give_token(page: Any) -> None:
+    """With the keyboard: the dialog has the focus."""
+    page.get_by_role("dialog", name="Access token").wait_for()
+    page.keyboard.type("sesame")
+    page.keyboard.press("Enter")
+
+
+def state(page: Any, name: str) -> None:
+    """Wait until the page says so by itself: it is not loaded again."""
+    page.locator(f"h1 .state.{name}").wait_for()
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A run that was launched from the page, and what the page had said of it when it was complete."""
+
+    id: str
+    loaded_again: bool
+    said: str
+
+
+@pytest.fixture(scope="module")
+def launched(browser: Any, system: Any) -> Launched:
+    with Watched(browser, system) as watched:
+        page = watched.page
+        fill_form(page, "oracle-identity", "oracle-irm", tracks=1, binaural=True)
+        page.get_by_text("Rendering and scoring").click()
+        page.get_by_label("Seed").fill("7")
+        page.get_by_role("button", name="Launch").click()
+        run_id = landed(page)
+        page.evaluate("window.sameDocument = true")
+        state(page, "complete")
+        page.locator("#said:not(:empty)").wait_for(state="attached")
+        said = page.locator("#said[role=status]").text_content()
+        return Launched(run_id, not page.evaluate("window.sameDocument === true"), said)
+
+
+def test_a_run_is_launched_watched_and_read(browser: Any, system: Any, launched: Launched) -> None:
+    assert not launched.loaded_again
+    # What a screen reader was told, in a region that says its changes by itself.
+    assert launched.said == "Run complete: 4 of 4 cells ended."
+    with Watched(browser, system) as watched:
+        page = watched.page
+        page.goto("/")
+        row = page.get_by_role("listitem").filter(has_text=launched.id)
+        assert "4 of 4" in row.inner_text()
+        assert "complete" in row.inner_text()
+        row.get_by_role("link", name=launched.id, exact=True).click()
+        stages = page.locator(".stages progress")
+        stages.first.wait_for()
+        assert [(one.get_attribute("aria-label"), one.text_content()) for one in stages.all()] == [
+            ("Tracks rendered", "1 of 1"),
+            ("Cells separated", "4 of 4"),
+            ("Cells ended", "4 of 4"),
+        ]
+        rows = page.locator(".separators tbody tr th")
+        assert [head.inner_text().split() for head in rows.all()] == [
+            ["oracle-irm", "stereo"],
+            ["oracle-irm", "binaural"],
+            ["oracle-identity", "stereo"],
+            ["oracle-identity", "binaural"],
+        ]
+        assert page.locator("#failures").inner_text() == "None."
+        assert "drawn with seed 7" in page.locator("main").inner_text()
+        page.get_by_role("link", name="Open the report").click()
+        page.wait_for_url(f"**/runs/{launched.id}/report/index.html")
+        assert launched.id in page.title()
+        assert page.locator("h1").is_visible()
+
+
+def test_progress_is_shown_while_a_run_goes_on(browser: Any, guarded: Any) -> None:
+    # Nobody works for this orchestrator: the test itself ends the cells, one at a time, as workers do.
+    with Watched(browser, guarded) as watched:
+        page = watched.page
+        watched.expect_refusal(401)
+        fill_form(page, "oracle-swap")
+        page.get_by_role("button", name="Launch").click()
+        give_token(page)
+        run_id = landed(page)
+        bar = page.get_by_role("progressbar", name="oracle-swap, stereo: evaluated")
+        assert bar.get_attribute("value") == "0"
+        titles = sorted(path.name for path in (guarded.root / "data/music/test").iterdir())
+        folder = guarded.root / "runs" / run_id / "cells" / "stereo" / "oracle-swap" / titles[0]
+        folder.mkdir(parents=True)
+        error = folder / "error.json"
+        error.with_suffix(".tmp").write_text('{"step": "separate", "detail": "<i>it</i> broke"}')
+        error.with_suffix(".tmp").rename(error)
+        page.locator("progress[aria-label='oracle-swap, stereo: evaluated'][value='1']").wait_for()
+        assert "1 of 2" in page.locator(".separators").inner_text()
+        page.get_by_role("button", name="Retry 1 failed cell").wait_for()
+        assert "<i>it</i> broke" in page.locator("#failures").inner_text()
+        page.get_by_role("button", name="Cancel").click()
+        state(page, "cancelled")
+        assert page.locator("#said").text_content() == "Cancelled."
+        page.get_by_role("button", name="Resume").click()
+        state(page, "running")
+        page.get_by_role("button", name="Cancel").click()
+        state(page, "cancelled")
+
+
+def test_a_failure_has_its_reason_and_can_be_tried_again(browser: Any, system: Any) -> None:
+    system.spoil(system.marked)
+    with Watched(browser, system) as watched:
+        page = watched.page
+        run_id = launch(page, "oracle-identity")
+        state(page, "complete")
+        retry = page.get_by_role("button", name="Retry 1 failed cell")
+        row = page.locator(".failures tbody tr")
+        assert row.count() == 1
+        assert system.marked in row.inner_text()  # as text, letter by letter
+        assert "oracle-identity, stereo" in row.inner_text()
+        assert "NaN" in row.inner_text() or "finite" in row.inner_text()
+        assert page.locator("main img, main b").count() == 0
+        system.mend(system.marked)
+        retry.focus()
+        page.keyboard.press("Enter")
+        page.get_by_text("None.", exact=True).wait_for()
+        state(page, "complete")
+        # What had the focus is gone: the focus stays where it was, and does not fall back to the top.
+        assert page.evaluate("document.activeElement.id") == "failures"
+        assert page.locator(".stages .figures dd").first.text_content() == "0"
+        assert page.get_by_role("link", name="Open the report").is_visible()
+    assert system.state(run_id) == "complete"
+
+
+def test_a_run_is_deleted_only_when_that_is_said_twice(browser: Any, guarded: Any) -> None:
+    with Watched(browser, guarded) as watched:
+        page = watched.page
+        watched.expect_refusal(401)
+        fill_form(page, "oracle-mixture")
+        page.get_by_role("button", name="Launch").click()
+        give_token(page)
+        run_id = landed(page)
+        assert page.get_by_role("button", name="Delete …").count() == 0  # not while it runs
+        page.get_by_role("button", name="Cancel").click()
+        state(page, "cancelled")
+        page.get_by_role("button", name="Delete …").click()
+        page.get_by_role("button", name="Keep it").click()
+        page.get_by_role("dialog").wait_for(state="hidden")
+        assert (guarded.root / "runs" / run_id / "run.json").exists()
+        page.get_by_role("button", name="Delete …").click()
+        page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+        page.wait_for_url(f"{guarded.url}/")
+        assert not (guarded.root / "runs" / run_id).exists()
+        assert run_id not in page.locator("#runs").inner_text()
+
+
+def test_what_the_service_refuses_is_said_beside_the_form(browser: Any, system: Any) -> None:
+    with Watched(browser, system) as watched:
+        page = watched.page
+        fill_form(page, "oracle-identity")
+        page.get_by_label("Dataset").fill("no/such <i>place</i>")
+        watched.expect_refusal(404)
+        page.get_by_role("button", name="Launch").click()
+        problem = page.get_by_role("alert")
+        problem.wait_for()
+        assert "'no/such <i>place</i>' does not exist under the data root" in problem.inner_text()
+        assert page.evaluate("document.activeElement.id") == "launch-problem"
+        page.get_by_label("Dataset").fill("data/music")
+        page.get_by_role("checkbox", name="stereo").uncheck()
+        watched.expect_refusal(422)
+        page.get_by_role("button", name="Launch").click()
+        page.get_by_text("no condition asked for").wait_for()
+        assert page.url == f"{system.url}/"
+
+
+def test_the_token_is_asked_for_and_kept_for_the_tab(browser: Any, guarded: Any) -> None:
+    with Watched(browser, guarded) as watched:
+        page = watched.page
+        watched.expect_refusal(401)
+        fill_form(page, "oracle-identity")
+        page.get_by_role("button", name="Launch").click()
+        dialog = page.get_by_role("dialog", name="Access token")
+        dialog.wait_for()
+        assert page.evaluate("document.activeElement.id") == "token-value"
+        page.keyboard.press("Escape")
+        page.get_by_role("alert").wait_for()  # nothing was started, and the page says why
+        page.get_by_role("button", name="Launch").click()
+        page.locator("#token-value").fill("wrong")
+        page.get_by_role("button", name="Use it").click()
+        page.get_by_text("That token was not accepted.").wait_for()
+        page.locator("#token-value").fill("sesame")
+        page.get_by_role("button", name="Use it").click()
+        landed(page)
+        page.get_by_role("button", name="Cancel").click()  # not asked for again
+        state(page, "cancelled")
+        assert page.evaluate("[sessionStorage.length, localStorage.length]") == [1, 0]
+        assert "sesame" not in page.content()
+
+
+def test_a_run_is_launched_by_keyboard_alone(browser: Any, guarded: Any) -> None:
+    with Watched(browser, guarded) as watched:
+        page = watched.page
+        watched.expect_refusal(401)
+        open_form(page)
+        focused = "(e => e.name ? e.name + '=' + e.value : e.id)(document.activeElement)"
+
+        def tab_to(wanted: str) -> None:
+            for _ in range(80):
+                page.keyboard.press("Tab")
+                if page.evaluate(focused) == wanted:
+                    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+                    assert outline != "none", f"nothing shows that {wanted} has the focus"
+                    return
+            raise AssertionError(f"{wanted} cannot be reached")
+
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "main"
+        tab_to("dataset=data/music")  # the only one that there is
+        tab_to("tracks=")
+        page.keyboard.type("1")
+        tab_to("conditions=binaural")
+        page.keyboard.press("Space")
+        tab_to("separators=oracle-gain")
+        page.keyboard.press("Space")
+        tab_to("bsseval=on")
+        page.keyboard.press("Space")
+        page.keyboard.press("Enter")
+        give_token(page)
+        landed(page)
+        tab_to("cancel")
+        page.keyboard.press("Enter")
+        state(page, "cancelled")
+        # Resume has taken the place of Cancel, and the focus with it or the head of the page.
+        assert page.evaluate("document.activeElement.closest('#head') !== null")
+        assert page.locator(".separators tbody th").all_inner_texts() == ["oracle-gain stereo"]
+
+
+def test_a_run_can_be_repeated_with_other_settings(browser: Any, system: Any, launched: Launched) -> None:
+    with Watched(browser, system) as watched:
+        page = watched.page
+        page.goto(f"/ui/runs/{launched.id}")
+        page.get_by_role("link", name="New run like this").click()
+        separator(page, "oracle-irm").wait_for()
+        ticked = page.locator("input[name=separators]:checked")
+        assert [one.get_attribute("value") for one in ticked.all()] == ["oracle-irm", "oracle-identity"]
+        assert not page.get_by_role("checkbox", name="BSS Eval").is_checked()
+
+
+def test_what_cannot_be_had_is_shown_with_its_reason(browser: Any, system: Any) -> None:
+    with Watched(browser, system) as watched:
+        page = watched.page
+        open_form(page)
+        for box in page.locator("input[type=checkbox]:disabled").all():
+            described = page.locator(f"#{box.get_attribute('aria-describedby')}")
+            assert described.is_visible()
+            assert described.inner_text()
+        page.goto("/ui/system")
+        page.get_by_role("row", name=re.compile("^oracle .*available")).wait_for()
+        queues = page.locator(".queues tbody tr")
+        shown = {row.locator("th").inner_text(): row.locator("td").last.inner_text() for row in queues.all()}
+        assert shown["render"] == "1"  # workers
+        assert shown["separate-oracle"] == "1"
+        assert page.locator(".workers tbody tr").count() >= 3
+
+
+def test_a_service_that_is_gone_is_said_to_be(browser: Any, system: Any, launched: Launched) -> None:
+    with Watched(browser, system) as watched:
+        page = watched.page
+        page.goto(f"/ui/runs/{launched.id}")
+        watched.expected.append("ERR_INTERNET_DISCONNECTED")
+        watched.context.set_offline(True)
+        page.get_by_text("The service does not answer").wait_for()
+        watched.context.set_offline(False)
+        page.get_by_text("The service does not answer").wait_for(state="hidden")
+
+
+@pytest.mark.parametrize(("width", "scheme"), PLACES)
+def test_quiet_legible_and_no_wider_than_the_screen(
+    browser: Any, system: Any, launched: Launched, width: int, scheme: str
+) -> None:
+    nameless = """() => [...document.querySelectorAll('button, a, input, select, summary, progress')].filter((e) =>
+      !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length)).map((e) => e.outerHTML)"""
+    with Watched(browser, system, width, scheme) as watched:
+        page = watched.page
+        for path in ("/", f"/ui/runs/{launched.id}", "/ui/system"):
+            page.goto(path)
+            page.locator("[data-pending]").wait_for(state="detached")
+            page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+            assert page.evaluate(nameless) == [], path
+            assert page.evaluate(POOR_CONTRAST) == [], path
+            assert page.locator("h1").count() == 1
+            assert page.locator("main").count() == page.locator("header nav").count() == 1
+        background = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+        assert (background == "rgb(255, 255, 255)") == (scheme == "light")
+
+
+POOR_CONTRAST = """() => {
+  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = (c) => { const [r, g, b] = c.slice(0, 3).map((v) => (v /= 255) <= 0.03928 ? v / 12.92
+    : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  const behind = (e) => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
+    if (c.length === 3 || c[3] > 0) return c; } return [255, 255, 255]; };
+  const poor = new Set();
+  for (const e of document.querySelectorAll("p, td, th, a, summary, button, span, strong, dd, dt, h1, h2, label, legend, time, pre")) {
+    if (![...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim())) continue;
+    const a = light(parse(getComputedStyle(e).color)), b = light(behind(e));
+    if ((Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05) < 4.5) poor.add(e.tagName + "." + e.className);
+  }
+  return [...poor];
+}"""  # noqa: E501
+
+
+def test_nothing_of_the_page_is_inline(browser: Any, system: Any, launched: Launched) -> None:
+    with Watched(browser, system) as watched:
+        page = watched.page
+        for path in ("/", f"/ui/runs/{launched.id}", "/ui/system", "/ui/runs/nothing"):
+            answer = page.request.get(path)
+            policy = answer.headers["content-security-policy"]
+            assert "default-src 'none'" in policy
+            assert "unsafe" not in policy
+            text = answer.text()
+            assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=", text), path

@@ -1,0 +1,176 @@
+"""What the pages are made of, without a browser: what is offered, how values read, what is escaped."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from mssbench import dashboard
+from mssbench.dashboard.found import datasets, hrir_sets
+from mssbench.dashboard.pages import duration, number, when
+from mssbench.dashboard.services import Services
+from mssbench.registry import Registry, Service
+from mssbench_service.errors import Unreachable
+
+
+def touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def test_datasets_and_hrir_sets_are_found_where_people_put_them(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    touch(
+        data / "demo/test/A song/mixture.wav",
+        data / "sets/musdb/train/A song/mixture.wav",
+        data / "hrir/D1/azi_0,0_ele_0,0.wav",
+        data / "hrir/ku100.SOFA",
+        # Not what they look like: renderings, hidden folders, songs outside a split, files in the way.
+        data / "rendered/0a1b/test/A song/mixture.wav",
+        data / ".trash/test/A song/mixture.wav",
+        data / "songs/A song/mixture.wav",
+        data / "demo/test/notes.sofa",
+        data / "readme.txt",
+    )
+    assert datasets(tmp_path) == ["data/demo", "data/sets/musdb"]
+    assert hrir_sets(tmp_path) == ["data/hrir/D1", "data/hrir/ku100.SOFA"]
+    assert datasets(tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "–"),
+        (0.2, "1 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (3599, "1 h 0 min"),
+        (3 * 3600 + 290, "3 h 5 min"),
+        (52 * 3600, "2 d 4 h"),
+    ],
+)
+def test_durations_read_like_speech(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0123, "0.012"), (56.4, "56"), (1234.0, "1,200"), (2.0, "2"), (1e-7, "0.0000001")]
+)
+def test_numbers_are_never_in_powers_of_ten(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_a_time_is_that_of_greenwich() -> None:
+    assert when("2026-05-01T14:38:00+02:00") == "2026-05-01 12:38 UTC"
+    assert when("some time ago") == "some time ago"
+
+
+class Slow:
+    """A transport whose services answer when they are let, if at all."""
+
+    def __init__(self) -> None:
+        self.let, self.asked = threading.Event(), 0
+
+    def info(self, service: Service) -> dict[str, Any]:
+        self.asked += 1
+        assert self.let.wait(60)
+        if service.name == "gone":
+            raise Unreachable("gone at http://gone:8000 does not answer")
+        if service.name == "broken":
+            raise OSError("libcudart.so: cannot open shared object file")
+        separators = [{"name": "mask", "description": ""}] if service.name == "good" else []
+        return {"version": "1.0", "separators": separators}
+
+
+def test_a_page_does_not_wait_for_services_that_are_slow() -> None:
+    names = ("good", "gone", "broken")
+    transport = Slow()
+    registry = Registry({"synth": Service("synth", "", "")}, {name: Service(name, "", "") for name in names})
+    services = Services(SimpleNamespace(transport=transport, registry=registry), seconds=1e9)  # type: ignore[arg-type]
+    assert services.now(patience=0.0) is None
+    assert services.now(patience=0.0) is None
+    transport.let.set()
+    states = services.now(patience=60.0)
+    assert states is not None
+    assert [(one.name, one.kind, one.reason) for one in states] == [
+        ("synth", "tool", ""),
+        ("good", "separator", ""),
+        ("gone", "separator", "gone at http://gone:8000 does not answer"),
+        ("broken", "separator", "OSError: libcudart.so: cannot open shared object file"),
+    ]
+    assert [one.name for one in states[1].separators] == ["mask"]
+    assert services.now() == states
+    assert transport.asked == 4  # however often pages were loaded
+
+
+class Text(HTMLParser):
+    """The elements and the text of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        assert not [name for name, _ in attrs if name.startswith("on")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def client(system: Any) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=system.url, timeout=120) as client:
+        yield client
+
+
+def test_what_is_not_there_is_a_page_too(client: httpx.Client) -> None:
+    for path, status in (("/ui/runs/nothing", 404), ("/ui/runs/a%20b", 422), ("/?like=nothing", 404)):
+        answer = client.get(path)
+        assert answer.status_code == status
+        assert answer.headers["content-type"].startswith("text/html")
+        assert "main" in Text(answer.text).tags
+
+
+def test_where_files_lie_is_not_said(client: httpx.Client, system: Any) -> None:
+    folder = system.root / "runs" / "damaged"
+    folder.mkdir(parents=True)
+    try:
+        (folder / "run.json").write_text('{"schema": "<b>9</b>"}')
+        for path in ("/", "/ui/runs/damaged", "/ui/runs/nothing"):
+            page = client.get(path).text
+            assert str(system.root) not in page
+        listed = Text(client.get("/").text)
+        assert "cannot be read: runs/damaged/run.json has schema '<b>9</b>'" in listed.text
+        assert "b" not in listed.tags
+    finally:
+        (folder / "run.json").unlink()
+        folder.rmdir()
+
+
+def test_a_page_number_that_makes_no_sense_is_the_nearest_page(client: httpx.Client) -> None:
+    for page in ("0", "-1", "99999999999999999999", "x", "²", "1e3", ""):
+        assert client.get("/", params={"page": page}).status_code == 200
+
+
+def test_a_page_loads_these_files_and_no_others(client: httpx.Client) -> None:
+    for name in ("nothing.js", "..%2Fpages.py", "%2e%2e%2fpages.py", "report.js"):
+        assert client.get(f"/ui/assets/{name}").status_code == 404
+    for asset in (Path(dashboard.__file__).parent / "assets").iterdir():
+        answer = client.get(f"/ui/assets/{asset.name}")
+        assert answer.content == asset.read_bytes()
+        assert "immutable" in answer.headers["cache-control"]
+
+
+def test_pages_are_not_part_of_the_described_interface(client: httpx.Client) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    assert not [path for path in paths if path == "/" or path.startswith("/ui")]
