@@ -1,0 +1,182 @@
+"""Runs are configured by a file, repeated, compared, cancelled from elsewhere, resumed, tidied up after."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mssbench.embedded import embedded_redis
+from mssbench.queues import connect
+
+SETTINGS = """
+dataset = "music"
+separators = ["oracle-identity", "oracle-mixture"]
+conditions = ["binaural"]
+tracks = 1
+bsseval = false
+"""
+
+
+@pytest.fixture
+def config(workspace: Path) -> Path:
+    path = workspace / "run.toml"
+    path.write_text(SETTINGS, encoding="utf-8")
+    return path
+
+
+def record(workspace: Path, run: str) -> dict:
+    found: dict = json.loads((workspace / "runs" / run / "run.json").read_text(encoding="utf-8"))
+    return found
+
+
+def done(result: subprocess.CompletedProcess[str]) -> str:
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_a_run_from_a_file_is_repeated_compared_and_tidied_up_after(
+    mssbench, workspace, config, monkeypatch
+) -> None:
+    monkeypatch.setenv("MSSBENCH_COMMIT", "abc")
+    # Paths in the file are relative to it, and options come before it.
+    elsewhere = config.rename(workspace / "music" / "run.toml")
+    elsewhere.write_text(SETTINGS.replace('"music"', '"."'), encoding="utf-8")
+    done(mssbench("run", "music/run.toml", "--seed", "3", "--inline", "--run-id", "one"))
+    first = record(workspace, "one")
+    assert (first["config"]["dataset"], first["config"]["seed"]) == ("music", 3)
+    assert (first["config"]["tracks"], first["config"]["bsseval"]) == (1, False)
+    assert len(first["tracks"][0]["files"]) == 20
+    assert first["hrir"]["sha256"]
+    assert set(first["versions"]) >= {"mssbench", "python", "oracle"}
+
+    monkeypatch.setenv("MSSBENCH_COMMIT", "def")
+    again = mssbench("run", "--like", "one", "--inline")
+    done(again)
+    lines = [line.strip() for line in again.stderr.splitlines()]
+    assert lines[lines.index("it repeats one; what differs:") + 1] == "commit: abc -> def"
+    assert "0 values are not those of one" in again.stderr
+    assert record(workspace, "one-2")["config"] == first["config"]
+    assert done(mssbench("diff", "one", "one-2")) == "0 values differ\n"
+
+    # A number that changed, and by how much it may.
+    path = next((workspace / "runs/one-2/cells").rglob("result.json"))
+    outcome = json.loads(path.read_text(encoding="utf-8"))
+    outcome["rows"][0]["SSR"] += 0.01
+    path.write_text(json.dumps(outcome), encoding="utf-8")
+    changed = mssbench("diff", "one", "one-2")
+    assert changed.returncode == 1
+    assert changed.stdout.splitlines()[-1] == "1 values differ"
+    assert f"{outcome['title']}/vocals SSR: " in changed.stdout
+    assert mssbench("diff", "one", "one-2", "--tolerance", "0.1").returncode == 0
+
+    listed = done(mssbench("list")).splitlines()
+    assert [line.split()[:3] for line in listed[1:]] == [
+        ["one-2", "complete", "2/2"],
+        ["one", "complete", "2/2"],
+    ]
+
+    # Nothing is removed that a run needs; what none needs is.
+    assert done(mssbench("gc")) == "0 B in 0 places removed\n"
+    orphan = workspace / "data/rendered/0000/Nobody's"
+    orphan.mkdir(parents=True)
+    (orphan / "mixture.wav").write_bytes(b"x" * 2048)
+    old, new = (workspace / "runs/one/estimates" / name for name in (".tmp-old", ".tmp-new"))
+    for path in (old, new):
+        path.write_bytes(b"x")
+    os.utime(old, (0, 0))
+    said = done(mssbench("gc", "--dry-run"))
+    assert "2 KiB  data/rendered/0000/Nobody's  (a rendering that no run refers to)" in said
+    assert said.splitlines()[-1].endswith("in 2 places would be removed")
+    assert orphan.exists()
+    assert done(mssbench("gc", "--estimates")).splitlines()[-1].endswith("in 4 places removed")
+    assert not orphan.parent.exists()
+    assert not old.exists()
+    assert not (workspace / "runs/one/estimates").exists()
+    assert len(list((workspace / "data/rendered").glob("*/*/mixture.wav"))) == 1
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 300
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_run_is_cancelled_from_another_process_and_resumed(mssbench, workspace, config) -> None:
+    # Its jobs are queued, and no worker is there: it cannot end by itself.
+    with embedded_redis() as url:
+        command = ["run", str(config), "--tracks", "2", "--run-id", "mine", "--redis", url]
+        running = subprocess.Popen(
+            [sys.executable, "-m", "mssbench", *command], stderr=subprocess.PIPE, text=True
+        )
+        try:
+            with connect(url) as connection:
+                wait_for(lambda: connection.llen("rq:queue:render") == 2)
+                assert done(mssbench("status", "mine")).startswith("mine: running, 0/4 cells ended")
+                assert mssbench("resume", "mine", "--inline").returncode == 2
+                done(mssbench("cancel", "mine", "--redis", url))
+                _, said = running.communicate(timeout=300)
+                assert connection.llen("rq:queue:render") == 0
+        finally:
+            running.kill()
+            running.wait()
+    assert running.returncode == 130
+    assert "mssbench resume mine goes on with it" in said
+    assert done(mssbench("status", "mine")).startswith("mine: cancelled, 0/4 cells ended")
+    done(mssbench("resume", "mine", "--inline"))
+    assert done(mssbench("status", "mine", "--follow")).startswith(
+        "mine: complete, 4/4 cells ended, 0 failed"
+    )
+    assert mssbench("cancel", "mine").returncode == 2
+    # Cells that failed are tried again, and those alone.
+    cells = sorted((workspace / "runs/mine/cells").rglob("result.json"))
+    cells[0].with_name("error.json").write_text(
+        json.dumps({"step": "evaluate", "code": "step-failed", "detail": "a defect"}), encoding="utf-8"
+    )
+    cells[0].unlink()
+    kept = {path: path.stat().st_mtime_ns for path in cells[1:]}
+    assert ", 1 failed" in done(mssbench("status", "mine"))
+    retried = mssbench("retry", "mine", "--failed", "--inline")
+    done(retried)
+    assert "1 cells to try again" in retried.stderr
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert mssbench("retry", "mine", "--failed").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("dataset = 'music'\nseperators = []", "unknown setting 'seperators'; did you mean 'separators'?"),
+        ("dataset = ", "cannot be read as TOML"),
+        ("dataset = 'music'\ntracks = 'all'", "tracks: "),
+        ("dataset = 'music'\nprofile = 'best'", "unknown profile 'best'"),
+        ("seed = 1", "no dataset"),
+        ("dataset = 'nowhere'", "nowhere"),
+        (None, "run.toml"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_one_line(mssbench, workspace, text, says) -> None:
+    if text is not None:
+        (workspace / "run.toml").write_text(text, encoding="utf-8")
+    result = mssbench("run", "run.toml", "--inline")
+    assert result.returncode == 2
+    assert says in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
+
+
+def test_the_example_file_holds_every_setting_with_its_default() -> None:
+    from dataclasses import asdict
+
+    from mssbench.config import RunConfig, read_config
+
+    example = Path(__file__).parent.parent / "docs/run.toml"
+    shown = read_config(example)
+    expected = asdict(RunConfig(dataset=shown["dataset"]))
+    assert shown == {name: value for name, value in expected.items() if name != "tracks"}
+    assert "tracks = " in example.read_text(encoding="utf-8")
