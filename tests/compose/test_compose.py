@@ -7,86 +7,18 @@ own, and removes them.
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from comparing import assert_equal_tables, read_table
+from composed import PROJECT, System, wait_for
 
-ROOT = Path(__file__).resolve().parents[2]
 SEPARATORS = ["oracle-mixture", "oracle-irm", "oracle-mwf", "oracle-identity", "oracle-swap"]
-PROJECT = "mssbench-test"
-
-
-class System:
-    """The composed system of this test."""
-
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-        self.environment = os.environ | {"MSSBENCH_PORT": str(port), "COMPOSE_PROJECT_NAME": PROJECT}
-
-    def compose(self, *arguments: str, timeout: float = 1500) -> str:
-        done = subprocess.run(
-            ["docker", "compose", *arguments],
-            cwd=ROOT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-        assert done.returncode == 0, f"docker compose {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    def get(self, path: str) -> Any:
-        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
-            return json.loads(answer.read())
-
-    def post(self, path: str, body: object) -> Any:
-        request = urllib.request.Request(
-            self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.loads(answer.read())
-
-    def download(self, path: str, target: Path) -> Path:
-        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
-            target.write_bytes(answer.read())
-        return target
-
-    def wait_until_complete(self, run_id: str, seconds: float = 1200) -> dict[str, Any]:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            status: dict[str, Any] = self.get(f"/runs/{run_id}")
-            if status["state"] == "complete":
-                return status
-            time.sleep(1)
-        raise AssertionError(
-            f"not complete after {seconds} s: {status}\n{self.compose('logs', '--tail', '50')}"
-        )
-
-
-@pytest.fixture(scope="module")
-def system() -> Iterator[System]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    system = System(port)
-    system.compose("down", "--volumes", "--remove-orphans")
-    try:
-        system.compose("up", "--build", "--detach", "--wait")
-        system.compose("exec", "-T", "orchestrator", "mssbench", "data", "demo", "data/demo")
-        yield system
-    finally:
-        system.compose("down", "--volumes", "--remove-orphans")
 
 
 @pytest.fixture(scope="module")
@@ -100,8 +32,7 @@ def finished(system: System) -> str:
 
 
 def test_every_service_is_healthy_and_none_is_root(system: System) -> None:
-    listed = [json.loads(line) for line in system.compose("ps", "--format", "json").splitlines()]
-    services = {entry["Service"]: entry for entry in listed}
+    services = {entry["Service"]: entry for entry in system.containers()}
     assert {"redis", "orchestrator", "synth", "evaluator", "oracle"} <= set(services)
     assert {"worker-render", "worker-evaluate", "worker-oracle"} <= set(services)
     for name, entry in services.items():
@@ -110,10 +41,9 @@ def test_every_service_is_healthy_and_none_is_root(system: System) -> None:
 
 
 def test_only_the_orchestrator_is_published_and_only_on_loopback(system: System) -> None:
-    listed = [json.loads(line) for line in system.compose("ps", "--format", "json").splitlines()]
     published = {
         (entry["Service"], port["URL"])
-        for entry in listed
+        for entry in system.containers()
         for port in entry["Publishers"] or []
         if port["PublishedPort"]
     }
@@ -199,7 +129,7 @@ def test_one_track_can_be_posted_to_a_separator_started_alone(system: System, tm
     system.compose("run", "--detach", "--rm", "--name", name, "--publish", f"127.0.0.1:{port}:8000", "oracle")
     try:
         url = f"http://127.0.0.1:{port}"
-        _wait_for(f"{url}/health")
+        wait_for(f"{url}/health")
         subprocess.run(
             ["curl", "--fail", "--silent", "--show-error", "-F", f"mixture=@{mixture}",
              "-o", str(tmp_path / "stems.zip"), f"{url}/separate?separator=oracle-mixture"],
@@ -215,13 +145,3 @@ def test_one_track_can_be_posted_to_a_separator_started_alone(system: System, tm
     )
     for stem in ("vocals", "drums", "bass", "other"):
         assert f"{stem}.wav" in listed.stdout
-
-
-def _wait_for(url: str) -> None:
-    for _ in range(120):
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError(f"{url} did not become ready")

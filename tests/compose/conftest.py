@@ -1,0 +1,26 @@
+"""One composed system for all tests here: building and starting it takes longest."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from composed import System
+
+
+@pytest.fixture(scope="session")
+def system() -> Iterator[System]:
+    """Started without any weights, with the demo data in it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    system = System(port)
+    system.compose("down", "--volumes", "--remove-orphans")
+    try:
+        system.compose("build", timeout=3600)
+        system.compose("up", "--detach", "--wait")
+        system.compose("exec", "-T", "orchestrator", "mssbench", "data", "demo", "data/demo")
+        yield system
+    finally:
+        system.compose("down", "--volumes", "--remove-orphans")

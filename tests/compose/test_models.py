@@ -1,0 +1,160 @@
+"""The models in the composed system: without weights they say what they lack; with weights they are benchmarked.
+
+The weights are small random ones, made by each service's own image with its own library.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from comparing import read_table
+from composed import PROJECT, ROOT, System
+
+MODELS = {"demucs": "tiny_ft", "openunmix": "tiny", "spleeter": "tiny.json"}
+WEIGHTS = f"{PROJECT}_weights"
+
+
+def docker(*arguments: str, check: bool = True) -> str:
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0 or not check, f"docker {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_without_weights_the_others_are_benchmarked(system: System) -> None:
+    body = {"dataset": "data/demo", "separators": ["oracle-mixture", *MODELS], "tracks": 1, "bsseval": False}
+    status = system.wait_until_complete(system.post("/runs", body)["id"])
+    assert status["progress"]["failed"] == 0
+    assert len(system.get(f"/runs/{status['id']}/results")) == 2 * 4
+    oracle, *models = system.get(f"/runs/{status['id']}")["separators"]
+    assert (oracle["name"], oracle["status"]) == ("oracle-mixture", "available")
+    assert [model["name"] for model in models] == list(MODELS)
+    for model in models:
+        assert model["status"] == "unavailable"
+        assert f"mssbench weights fetch {model['name']}" in model["reason"]
+        assert "is missing" in model["reason"]
+
+
+def test_what_a_container_may_do_and_take_is_limited(system: System) -> None:
+    for container in system.containers():
+        (inspected,) = json.loads(docker("inspect", container["ID"]))
+        host = inspected["HostConfig"]
+        name = container["Service"]
+        assert host["ReadonlyRootfs"] is True, name
+        assert host["CapDrop"] == ["ALL"], name
+        assert "no-new-privileges:true" in host["SecurityOpt"], name
+        assert host["Memory"] > 0, name
+        assert host["PidsLimit"] == 1024, name
+        if name in MODELS:
+            (weights,) = [mount for mount in inspected["Mounts"] if mount["Destination"] == "/weights"]
+            assert weights["RW"] is False, name
+
+
+@pytest.fixture(scope="module")
+def equipped(system: System) -> System:
+    """The system with small weights in its volume, and the models that are made of them."""
+    for name, model in MODELS.items():
+        tests = f"{ROOT}/services/{name}/tests:/tests:ro"
+        docker(
+            "run", "--rm", "--network", "none", "--volume", tests, "--volume", f"{WEIGHTS}:/made",
+            f"mssbench/{name}", "python3", "/tests/make_checkpoint.py", "/made",
+        )  # fmt: skip
+        system.environment[f"{name.upper()}_MODEL"] = model
+    # One thread each: three models that spin on the same few cores hold each other up.
+    system.environment["THREADS"] = "1"
+    system.compose("up", "--detach", "--wait")
+    return system
+
+
+def standings(system: System) -> dict[str, dict[str, Any]]:
+    said = json.loads(system.compose("exec", "-T", "orchestrator", "mssbench", "services", "--json"))
+    return {standing["name"]: standing for standing in said}
+
+
+def test_services_lists_all_as_ready_with_their_weights(equipped: System) -> None:
+    found = standings(equipped)
+    assert {standing["state"] for standing in found.values()} == {"ready"}, found
+    for name, model in MODELS.items():
+        assert found[name]["model"] == model
+        assert found[name]["device"] == "cpu"
+        assert found[name]["where"] == f"http://{name}:8000"
+        for weight in found[name]["weights"]:
+            inside = f"$(find /weights/{name} -name '{weight['file']}' | head -n 1)"
+            digest = equipped.compose("exec", "-T", name, "sh", "-c", f'sha256sum "{inside}"').split()[0]
+            assert weight["sha256"] == digest
+
+
+def test_a_benchmark_through_all_four_separators(equipped: System, tmp_path: Path) -> None:
+    body = {
+        "dataset": "data/demo",
+        "separators": ["oracle-irm", *MODELS],
+        "tracks": 2,
+        "bsseval": False,
+    }
+    status = equipped.wait_until_complete(equipped.post("/runs", body)["id"])
+    assert status["progress"]["failed"] == 0
+    assert status["problem"] == ""
+    table = read_table(equipped.download(f"/runs/{status['id']}/results.csv", tmp_path / "results.csv"))
+    assert len(table) == 2 * 4 * 2 * 4
+    for (_, separator, _, _), row in table.items():
+        assert row["status"] in ("ok", "undefined"), (separator, row["reason"])
+    assert all(
+        any(row["SSR"] for key, row in table.items() if key[1] == separator)
+        for separator in body["separators"]
+    )
+    equipped.compose("cp", f"orchestrator:/bench/runs/{status['id']}", str(tmp_path / "run"))
+    record = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+    found = standings(equipped)
+    for separator in record["separators"][1:]:
+        name = separator["name"]
+        assert separator["status"] == "available"
+        assert separator["device"] == "cpu"
+        assert separator["details"]["model"] == MODELS[name]
+        assert separator["details"]["weights"] == found[name]["weights"]
+        assert separator["details"]["weights"]
+        assert name in separator["details"]["libraries"]
+        results = list((tmp_path / "run" / "cells").glob(f"*/{name}/*/result.json"))
+        assert len(results) == 4
+        for path in results:
+            result = json.loads(path.read_text(encoding="utf-8"))
+            assert result["device"] == "cpu"
+            assert result["details"]["weights"] == separator["details"]["weights"]
+
+
+def test_one_track_from_the_command_line(equipped: System) -> None:
+    command = 'mssbench separate "$(ls -d data/demo/test/*/ | head -n 1)mixture.wav" --separator spleeter -o /tmp/stems'
+    said = equipped.compose("exec", "-T", "orchestrator", "sh", "-c", command)
+    assert [Path(line).name for line in said.splitlines()] == [
+        "bass.wav",
+        "drums.wav",
+        "other.wav",
+        "vocals.wav",
+    ]
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_with_weights_in_place_no_network_is_needed(equipped: System, name: str) -> None:
+    container = f"{PROJECT}-{name}-offline"
+    docker("rm", "--force", container, check=False)
+    docker(
+        "run", "--detach", "--name", container, "--network", "none", "--read-only", "--tmpfs", "/tmp",
+        "--volume", f"{WEIGHTS}:/weights:ro", "--env", f"{name.upper()}_MODEL={MODELS[name]}",
+        "--env", "HOME=/tmp", f"mssbench/{name}",
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 600
+        while "still" in (said := ask(container)) and time.monotonic() < deadline:
+            time.sleep(1)
+        assert said == "ready"
+    finally:
+        docker("rm", "--force", container)
+
+
+def ask(container: str) -> str:
+    """What the service says of itself; one that does not answer yet is still starting."""
+    said = docker("exec", container, "python3", "-m", "mssbench_service.alive", check=False).strip()
+    return "still silent" if "does not answer" in said else said

@@ -1,0 +1,75 @@
+"""The composed system under a name, a port and volumes of its own, for the tests in ``tests/compose``."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = "mssbench-test"
+
+
+class System:
+    """The composed system; `environment` is what its compose file reads."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.environment = os.environ | {"MSSBENCH_PORT": str(port), "COMPOSE_PROJECT_NAME": PROJECT}
+
+    def compose(self, *arguments: str, timeout: float = 1500) -> str:
+        done = subprocess.run(
+            ["docker", "compose", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        assert done.returncode == 0, f"docker compose {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
+            return json.loads(answer.read())
+
+    def post(self, path: str, body: object) -> Any:
+        request = urllib.request.Request(
+            self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read())
+
+    def download(self, path: str, target: Path) -> Path:
+        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
+            target.write_bytes(answer.read())
+        return target
+
+    def wait_until_complete(self, run_id: str, seconds: float = 1200) -> dict[str, Any]:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            status: dict[str, Any] = self.get(f"/runs/{run_id}")
+            if status["state"] == "complete":
+                return status
+            time.sleep(1)
+        raise AssertionError(
+            f"not complete after {seconds} s: {status}\n{self.compose('logs', '--tail', '50')}"
+        )
+
+    def containers(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.compose("ps", "--format", "json").splitlines()]
+
+
+def wait_for(url: str) -> None:
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError(f"{url} did not become ready")
