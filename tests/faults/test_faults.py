@@ -213,7 +213,7 @@ def test_worker_told_to_stop_hands_back_what_it_cannot_end(
 @pytest.fixture(scope="module")
 def misbehaved(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Run, Queue]]:
     """A run over separators that misbehave each in its way, and its queue with workers."""
-    run = services.prepare("misbehaved", ["calm", *FAULTY], conditions=["stereo"])
+    run = services.prepare("misbehaved", ["calm", *FAULTY], conditions=["stereo"], tracks=1)
     queue = Queue(tmp_path_factory.mktemp("misbehaved"))
     services.misbehaving(*FAULTY)
     queue.start_worker("evaluate")
@@ -258,7 +258,7 @@ def test_separators_that_were_mended_are_tried_again(
     services: Services, misbehaved: tuple[Run, Queue]
 ) -> None:
     run, queue = misbehaved
-    expected = services.prepare("expected", ["calm", *FAULTY], conditions=["stereo"])
+    expected = services.prepare("expected", ["calm", *FAULTY], conditions=["stereo"], tracks=1)
     run_inline(expected, lambda: None)
     for cell in run.record.cells():
         if run.store.failed(cell):
