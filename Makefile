@@ -4,7 +4,8 @@ BIN     := .venv/bin
 READY   := .venv/.ready
 # Installed from the checkout, so that an edit is in effect at once.
 PACKAGES := services/base services/synth services/evaluator services/oracle services/template orchestrator
-TESTS    := $(PACKAGES:=/tests) tests --ignore tests/compose
+# What takes longest first, so that no core is left alone with it at the end.
+TESTS    := tests orchestrator/tests $(filter-out orchestrator/tests,$(PACKAGES:=/tests)) --ignore tests/compose
 TYPED    := services/base/mssbench_service services/synth/synth_service services/evaluator/evaluator_service \
             services/oracle/oracle_service services/template/template_service orchestrator/mssbench
 

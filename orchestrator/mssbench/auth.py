@@ -8,16 +8,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mssbench_service.app import problem_response
-from mssbench_service.errors import BadInput, BenchError, Unauthorized
+from mssbench_service.errors import BadInput, BenchError, Forbidden, Unauthorized
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-
-
-class Forbidden(BenchError):
-    code = "forbidden"
-    title = "This is not allowed from where it was asked"
-    status = 403
 
 
 def token_from_environment() -> str:

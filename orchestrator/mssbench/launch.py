@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from mssbench_service.errors import BadInput
 from redis import Redis
@@ -21,7 +21,7 @@ from .results import RESULT_COLUMNS, result_rows, write_csv
 from .runtime import Runtime
 from .status import RunStatus, status_of
 from .steps import Run
-from .store import RunStore, SeparatorRecord, Workspace
+from .store import RunStore, SeparatorRecord, TrackRecord, Workspace
 
 RECONCILE_SECONDS = 5.0
 LOOK_SECONDS = 0.3
@@ -48,7 +48,7 @@ def prepare(
     store = workspace.run(record.id)
     if store.exists():
         before = store.load()
-        if [asdict(before.config), before.tracks] != [asdict(record.config), record.tracks]:
+        if asdict(before.config) != asdict(record.config) or not _same(before.tracks, record.tracks):
             raise BadInput(
                 f"run {record.id} exists with another configuration or other files; choose another id"
             )
@@ -58,6 +58,14 @@ def prepare(
     store.save(record)
     store.cancel_marker.unlink(missing_ok=True)  # asked for again, so it is to go on
     return Run(store, record, runtime)
+
+
+def _same(before: list[TrackRecord], now: list[TrackRecord]) -> bool:
+    """Whether these are the same tracks. Records of early versions say nothing of the files themselves."""
+    return len(before) == len(now) and all(
+        had == (track if had.files else replace(track, files=""))
+        for had, track in zip(before, now, strict=True)
+    )
 
 
 def _continued(

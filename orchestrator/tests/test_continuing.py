@@ -71,3 +71,16 @@ def test_other_weights_are_another_run(workspace: Path) -> None:
     with pytest.raises(BadInput, match="run mine was begun with other weights of demucs"):
         begin(workspace, demucs=other)
     assert stored(begin(workspace, demucs=FIRST)) == before
+
+
+def test_a_record_that_says_nothing_of_the_files_is_continued_and_then_says_it(workspace: Path) -> None:
+    run = begin(workspace)
+    path = run.store.record_path
+    with_hash = path.read_text(encoding="utf-8")
+    (track,) = run.record.tracks
+    path.write_text(with_hash.replace(track.files, ""), encoding="utf-8")
+    assert begin(workspace).record.tracks == [track]
+    assert path.read_text(encoding="utf-8").count(track.files) == 1
+    path.write_text(with_hash.replace(track.files, "0" * len(track.files)), encoding="utf-8")
+    with pytest.raises(BadInput, match="other files"):
+        begin(workspace)

@@ -159,12 +159,12 @@ def test_the_caller_waits_only_where_every_replica_is_busy(replicas: Replicas) -
 def answering(listener: socket.socket, answer: bytes | None) -> None:
     """Accept, read, and answer (or not)."""
     connection, _ = listener.accept()
-    connection.recv(65536)
-    if answer is None:
-        time.sleep(5)
-    else:
-        connection.sendall(answer)
-    connection.close()
+    with connection:
+        connection.recv(65536)
+        if answer is None:
+            time.sleep(5)
+        else:
+            connection.sendall(answer)
 
 
 @pytest.mark.parametrize(

@@ -141,13 +141,16 @@ def demo(inline: bool) -> None:
     write_demo(dataset)
     # BSS Eval is left out for speed: that of the other metrics is what the demo is about.
     config = RunConfig(dataset=runtime.root.reference(dataset), separators=["oracle"], bsseval=False)
-    job = start_run(config, runtime, "", False, inline, "")
+    job = _prepared(config, runtime, "")
+    _work(job, inline, "")
     try:
         confirmed = self_check(job.store.folder)
     except SelfCheckFailed as error:
+        conclude(job)
         click.echo(f"mssbench: {error}", err=True)
         sys.exit(1)
     console.print(f"self-check: {confirmed} known scores of the probes confirmed", highlight=False)
+    conclude(job)
 
 
 def start_run(
@@ -195,7 +198,12 @@ def _name_of_repeat(model: Run) -> str:
 
 
 def execute(job: Run, inline: bool, redis_url: str) -> None:
-    """Do what is left of the run, and end it with its report."""
+    """Do what is left of the run, and say where its report is."""
+    _work(job, inline, redis_url)
+    conclude(job)
+
+
+def _work(job: Run, inline: bool, redis_url: str) -> None:
     try:
         with run_bars() as show:
             if inline:
@@ -207,7 +215,6 @@ def execute(job: Run, inline: bool, redis_url: str) -> None:
     except Cancelled:
         say(f"run {job.store.id} was cancelled; mssbench resume {job.store.id} goes on with it")
         sys.exit(130)
-    conclude(job)
 
 
 def conclude(job: Run) -> None:

@@ -7,6 +7,7 @@
     │   └── TooLarge               413
     ├── NotFound                   404   a path, run or name that does not exist
     ├── Unauthorized               401   the request changes something, and has not the token that this needs
+    ├── Forbidden                  403   another site's page asks for something to be changed
     ├── Conflict                   409   what is asked for cannot be done to the thing in its present state
     ├── Unavailable                503   try again later (``retry_after`` seconds)
     │   ├── NotReady                     its weights or its device are missing
@@ -86,6 +87,12 @@ class Unauthorized(BenchError):
     code = "unauthorized"
     title = "The request has not the token that this needs"
     status = 401
+
+
+class Forbidden(BenchError):
+    code = "forbidden"
+    title = "This is not allowed from where it was asked"
+    status = 403
 
 
 class Conflict(BenchError):

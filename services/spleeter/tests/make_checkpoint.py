@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,11 @@ def _make(folder: Path, name: str, params: dict[str, Any]) -> Path:
         for variable in variables:
             # Gains and variances around 1, everything else around 0: masks that differ between the stems.
             around = 1.0 if variable.op.name.endswith(("gamma", "moving_variance")) else 0.0
-            value = around + random.uniform(-0.2, 0.2, variable.shape.as_list())
+            shape = variable.shape.as_list()
+            # Kernels as they are initialised for training, or activations would grow from layer to layer until
+            # the masks jump at the rounding of a float.
+            spread = math.sqrt(6 / (math.prod(shape[:-2]) * sum(shape[-2:]))) if len(shape) == 4 else 0.2
+            value = around + random.uniform(-spread, spread, shape)
             feed[variable.initializer.inputs[1]] = value.astype(np.float32)
         session.run([variable.initializer for variable in (step, *variables)], feed)
         # Relative, as in the releases: the folder may be copied or mounted somewhere else.
