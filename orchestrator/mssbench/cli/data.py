@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from mssbench_service.download import Progress as ShowBytes
 from mssbench_service.errors import BadInput, Unavailable
 from mssbench_service.wire import HrirRequest
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 from rich.table import Table
 
-from .shared import cli, console, current_runtime, progress_bar, reference_of
+from .shared import byte_bars, cli, console, current_runtime, progress_bar, reference_of
 
 if TYPE_CHECKING:
     from ..datasets.check import DatasetReport, TrackReport
@@ -89,7 +78,7 @@ def data_fetch(
         "angles": fetch.accept_angles,
         "hrir": _accept_hrir,
     }
-    with _byte_bars() as show:
+    with byte_bars() as show:
         fetched = fetch.fetch(source, out, checks[source.content], progress=show)
     click.echo(out if fetched else f"{out} was there already")
 
@@ -109,27 +98,6 @@ def _accept_hrir(folder: Path) -> None:
 
 def _measures(itd: float, ild: float) -> str:
     return f"at 90° the left ear is {itd:.0f} µs earlier and {ild:.1f} dB louder"
-
-
-@contextmanager
-def _byte_bars() -> Iterator[ShowBytes]:
-    """A bar of bytes for everything that progress is told about."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        tasks = {}
-
-        def show(name: str, done: int, total: int | None) -> None:
-            if name not in tasks:
-                tasks[name] = progress.add_task(name, total=None)
-            progress.update(tasks[name], completed=done, total=total)
-
-        yield show
 
 
 @data.command("check")

@@ -9,10 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import click
+from mssbench_service.download import Progress as ShowBytes
 from mssbench_service.errors import BadInput
 from mssbench_service.wire import PROFILES
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from .. import __version__
 from ..config import AGGREGATES
@@ -137,3 +148,24 @@ def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
     with new_progress() as progress:
         task = progress.add_task(name, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def byte_bars() -> Iterator[ShowBytes]:
+    """A bar of bytes for every download that it is told about."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=40),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(name: str, done: int, total: int | None) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name, total=total)
+            bars.update(tasks[name], completed=done, total=total)
+
+        yield show

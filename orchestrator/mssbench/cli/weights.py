@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 from mssbench_service import weights as store
 from mssbench_service.errors import BadInput, NotFound
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 from ..pins import pins_of
 from ..registry import Service, load_registry
-from .shared import cli, console
+from .shared import byte_bars, cli
 
 
 @cli.group()
@@ -48,7 +38,7 @@ def fetch(names: tuple[str, ...], model: str, dest: Path | None) -> None:
     What is there and intact is not fetched again; an interrupted download goes on where it stopped.
     """
     kept: list[Path] = []
-    with _download_bars() as show:
+    with byte_bars() as show:
         for pins, models in _chosen(names, model):
             kept += store.fetch(pins, dest or store.weights_folder(), models, progress=show)
     for path in kept:
@@ -105,23 +95,3 @@ def _all(services: list[Service]) -> Iterator[Path]:
                 yield pins
         except NotFound:
             continue  # a separator without weights
-
-
-@contextmanager
-def _download_bars() -> Iterator[Callable[[str, int, int | None], None]]:
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=40),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def show(name: str, done: int, total: int | None) -> None:
-            if name not in tasks:
-                tasks[name] = bars.add_task(name, total=total)
-            bars.update(tasks[name], completed=done, total=total)
-
-        yield show
