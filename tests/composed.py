@@ -15,16 +15,17 @@ PROJECT = "mssbench-test"
 
 
 class System:
-    """The composed system; `environment` is what its compose file reads."""
+    """The composed system of `checkout`; `environment` is what its compose file reads."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, checkout: Path = ROOT, project: str = PROJECT) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        self.environment = os.environ | {"MSSBENCH_PORT": str(port), "COMPOSE_PROJECT_NAME": PROJECT}
+        self.environment = os.environ | {"MSSBENCH_PORT": str(port), "COMPOSE_PROJECT_NAME": project}
+        self._checkout = checkout
 
     def compose(self, *arguments: str, timeout: float = 1500) -> str:
         done = subprocess.run(
             ["docker", "compose", *arguments],
-            cwd=ROOT,
+            cwd=self._checkout,
             env=self.environment,
             capture_output=True,
             text=True,

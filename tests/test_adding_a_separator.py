@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 import soundfile as sf
 from comparing import read_table
+from pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "adding-a-separator.md"
+PAGE = Page("adding-a-separator.md")
 
 PIP = f"""#!{sys.executable}
 import os, sys
@@ -48,10 +49,6 @@ def checkout(tmp_path: Path) -> Path:
     # The copy of the orchestrator comes first: it is the one whose registration the page changes.
     (tmp_path / "installed").write_text(f"{tmp_path}/orchestrator:{tmp_path}/services/base")
     return tmp_path
-
-
-def blocks(kind: str) -> list[str]:
-    return re.findall(rf"^```{kind}\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
 def follow(checkout: Path, commands: str) -> str:
@@ -84,8 +81,8 @@ def follow(checkout: Path, commands: str) -> str:
 
 
 def test_the_page_leads_from_a_copy_to_a_scored_row(checkout: Path) -> None:
-    (adapter,) = blocks("python")
-    rename, test, register, score, elsewhere = blocks("sh")
+    (adapter,) = PAGE.blocks("python")
+    rename, test, register, score, elsewhere = PAGE.blocks("sh")
     follow(checkout, rename)
     assert not [
         path
@@ -115,7 +112,7 @@ def test_the_page_leads_from_a_copy_to_a_scored_row(checkout: Path) -> None:
 
 def test_its_block_fits_into_the_compose_file() -> None:
     yaml = pytest.importorskip("yaml")
-    (block,) = blocks("yaml")
+    (block,) = PAGE.blocks("yaml")
     text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     composed = yaml.safe_load(text.replace("\nvolumes:\n", f"\n{block}\nvolumes:\n"))["services"]
     for theirs, ours in (("oracle", "midside"), ("worker-oracle", "worker-midside")):

@@ -1,4 +1,4 @@
-"""Statistics against SciPy, exact distributions, brute force and published examples."""
+"""Statistics against SciPy, statsmodels, exact distributions, brute force and published examples."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mssbench import statistics
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 
 def test_bootstrap_agrees_with_the_exact_distribution_of_a_resampled_median() -> None:
@@ -152,6 +154,26 @@ def test_holm_equals_r() -> None:
     assert found[[0, 2, 3]] == pytest.approx([0.08, 0.003, 0.3])
     assert np.isnan(found[1])
     assert statistics.holm([]).size == 0
+
+
+@given(st.lists(st.floats(0, 1) | st.just(float("nan")), min_size=1, max_size=30))
+@settings(max_examples=100, deadline=None)
+def test_holm_equals_statsmodels(p_values: list[float]) -> None:
+    p = np.array(p_values)
+    tested = ~np.isnan(p)
+    found = statistics.holm(p)
+    assert np.isnan(found[~tested]).all()
+    if tested.any():
+        theirs = multipletests(p[tested], method="holm")[1]
+        np.testing.assert_allclose(found[tested], theirs, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("above", [0, 1, 7, 49, 50])
+def test_share_equals_statsmodels(above: int) -> None:
+    values = np.r_[np.full(above, 1.0), np.full(50 - above, -1.0)]
+    found = statistics.share_above(values, 0.0)
+    theirs = proportion_confint(above, 50, alpha=0.05, method="wilson")
+    np.testing.assert_allclose((found.low, found.high), theirs, atol=1e-12)
 
 
 def test_share_equals_wilsons_published_interval() -> None:
