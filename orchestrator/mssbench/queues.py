@@ -10,12 +10,13 @@ killed launcher alike.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import functools
 import hashlib
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ from mssbench_service.errors import BadInput, StepFailed, StorageFull, Unreachab
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue, get_current_job
-from rq.exceptions import DuplicateJobError
 from rq.job import Job, JobStatus
+from rq.scripts import UNIQUE_ENQUEUE_SCRIPT
 from rq.serializers import JSONSerializer
 
 from .limits import Limits
@@ -37,6 +38,9 @@ log = logging.getLogger("mssbench")
 
 MAX_DEATHS = 3
 """A task whose worker died so often is given up: it is likely the task that kills them."""
+
+_AT_A_TIME = 500
+"""Jobs that are sent to Redis at a time."""
 
 _FAILURE_TTL = 7 * 24 * 3600  # a week to look at what killed a worker; the outcome is in the run directory
 _RESULT_TTL = 0  # the result is in the run directory; nothing is kept in Redis
@@ -88,25 +92,46 @@ def job_id(run_id: str, task: Task) -> str:
     return f"{task.step}-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
 
-def enqueue(run: Run, task: Task, connection: Redis, deaths: int = 0) -> None:
-    """Queue `task`, unless it is queued already or the run was cancelled."""
-    if run.store.cancelled:
+def enqueue(run: Run, tasks: Mapping[Task, int], connection: Redis) -> None:
+    """Queue `tasks`, in their order, but for those that are queued already, or all if the run was cancelled.
+
+    The number with each task says how often its worker died over it. Many are sent at a time: waiting for Redis
+    ten thousand times would take longer than all else that a run of so many cells needs at its beginning.
+    """
+    if not tasks or run.store.cancelled:
         return
-    seconds = run.record.track(task.title).seconds
+    limits = Limits.from_environment()
+    queues = {name: open_queue(name, connection) for name in queues_of(run)}
+    # RQ's own way to add a job unless it is there: a worker and the launcher may see the same gap at once. RQ
+    # itself asks for one job at a time.
+    add = connection.register_script(UNIQUE_ENQUEUE_SCRIPT)
+    connection.sadd(Queue.redis_queues_keys, *{queue.key for queue in queues.values()})
+    waiting = list(tasks.items())
+    for begin in range(0, len(waiting), _AT_A_TIME):
+        with connection.pipeline(transaction=False) as pipeline:
+            for task, deaths in waiting[begin : begin + _AT_A_TIME]:
+                queue = queues[queue_of(run, task)]
+                job = _job(run, task, deaths, queue, limits)
+                fields = [part for field in job.to_dict().items() for part in field]
+                add(keys=[job.key, queue.key], args=[job.id, "R", -1, *fields], client=pipeline)
+            pipeline.execute()
+
+
+def _job(run: Run, task: Task, deaths: int, queue: Queue, limits: Limits) -> Job:
     arguments: dict[str, Any] = {"run_id": run.store.id, "task": vars(task)}
-    # A worker and the launcher may see the same gap at once.
-    with contextlib.suppress(DuplicateJobError):
-        open_queue(queue_of(run, task), connection).enqueue_call(
-            work,
-            kwargs=arguments,
-            timeout=int(Limits.from_environment().of_job(seconds)),
-            result_ttl=_RESULT_TTL,
-            failure_ttl=_FAILURE_TTL,
-            description=f"{task.step} {task.condition} {task.separator} {task.title}",
-            job_id=job_id(run.store.id, task),
-            meta={"deaths": deaths},
-            unique=True,
-        )
+    job = queue.create_job(
+        work,
+        kwargs=arguments,
+        timeout=int(limits.of_job(run.record.track(task.title).seconds)),
+        result_ttl=_RESULT_TTL,
+        failure_ttl=_FAILURE_TTL,
+        description=f"{task.step} {task.condition} {task.separator} {task.title}",
+        job_id=job_id(run.store.id, task),
+        meta={"deaths": deaths},
+        status=JobStatus.QUEUED,
+    )
+    job.enqueued_at = datetime.datetime.now(datetime.UTC)
+    return job
 
 
 def work(run_id: str, task: dict[str, str]) -> None:
@@ -124,8 +149,7 @@ def work(run_id: str, task: dict[str, str]) -> None:
     job = get_current_job()
     assert job is not None
     with contextlib.suppress(RedisError):  # what cannot be queued now, `reconcile` queues
-        for follower in run.unlocked_by(todo):
-            enqueue(run, follower, job.connection)
+        enqueue(run, dict.fromkeys(run.unlocked_by(todo), 0), job.connection)
 
 
 def load_run(run_id: str) -> Run | None:
@@ -165,25 +189,28 @@ def reconcile(run: Run, connection: Redis) -> int:
         # It was queued after the look at the queues, most likely: so look again.
         known = _known(connection)
         lost = {name: job for name, job in lost.items() if name not in known}
+    again: dict[Task, int] = {}
     for name, task in tasks.items():  # in the order of the run
         if name in lost:
-            _put_back(run, task, lost[name], connection)
+            deaths, trace = _withdrawn(lost[name])
+            if deaths < MAX_DEATHS:
+                again[task] = deaths
+            else:
+                with contextlib.suppress(StorageFull):  # next time
+                    error = StepFailed(f"the worker died {deaths} times while doing this")
+                    record_failure(run, task, error, deaths, trace)
+    enqueue(run, again, connection)
     return len(tasks)
 
 
-def _put_back(run: Run, task: Task, job: Job | None, connection: Redis) -> None:
-    deaths, trace = 0, ""
-    if job is not None:
-        deaths = int(job.meta.get("deaths", 0)) + (job.get_status(refresh=False) == JobStatus.FAILED)
-        if deaths >= MAX_DEATHS and (last := job.latest_result()) is not None:
-            trace = last.exc_string or ""
-        _forget(job)
-    if deaths < MAX_DEATHS:
-        enqueue(run, task, connection, deaths)
-        return
-    with contextlib.suppress(StorageFull):  # next time
-        error = StepFailed(f"the worker died {deaths} times while doing this")
-        record_failure(run, task, error, deaths, trace)
+def _withdrawn(job: Job | None) -> tuple[int, str]:
+    """How often its worker died over `job`, which is taken out of Redis, and what is known of the last time."""
+    if job is None:
+        return 0, ""
+    deaths = int(job.meta.get("deaths", 0)) + (job.get_status(refresh=False) == JobStatus.FAILED)
+    last = job.latest_result() if deaths >= MAX_DEATHS else None
+    _forget(job)
+    return deaths, (last.exc_string or "") if last is not None else ""
 
 
 def _forget(job: Job) -> None:

@@ -71,7 +71,7 @@ def test_nothing_is_queued_twice(run: Run, connection: Redis) -> None:
     for _ in range(3):
         reconcile(run, connection)
     task = next(iter(run.open_tasks()))
-    enqueue(run, task, connection)
+    enqueue(run, {task: 0}, connection)
     names = [job for name in queues_of(run) for job in queued(connection, name)]
     assert len(names) == len(set(names)) == 6
 
