@@ -11,12 +11,10 @@ it along when it dies. Beyond RQ's own worker, this one
 from __future__ import annotations
 
 import contextlib
-import datetime
 import importlib
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -24,12 +22,14 @@ from typing import Any
 
 from mssbench_service.errors import BadInput
 from redis import Redis
+from redis.client import Pipeline
 from redis.exceptions import RedisError
 from rq import Queue, Worker
 from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
+from . import alive
 from .embedded import die_with_parent
 from .limits import Limits
 from .queues import load_run, open_queue, queue_names
@@ -65,11 +65,17 @@ class BenchWorker(Worker):
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
         return max(2, round(self._limits.heartbeat_seconds + self._limits.silence_seconds))
 
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+        super().heartbeat(timeout, pipeline)
+        if pipeline is None:  # else nobody has heard it yet
+            alive.say_so()
+
     def maintain_heartbeats(self, job: Job, execution: Execution) -> None:
         # The job does not need Redis before its end. If that is away for long, the job counts as lost there,
         # and what it did is found in the run directory.
         try:
             super().maintain_heartbeats(job, execution)
+            alive.say_so()
         except RedisError as error:
             log.warning("Redis is away while %s is done: %s", job.description, error)
 
@@ -153,19 +159,6 @@ def _wait_for(connection: Redis) -> None:
             pause = min(2 * pause, BenchWorker.max_connection_wait_time)
 
 
-def worker_is_alive(connection: Redis) -> bool:
-    """Whether a worker of this very machine (container) sent a heartbeat lately."""
-    limits = Limits.from_environment()
-    now = datetime.datetime.now(datetime.UTC)
-    for worker in Worker.all(connection=connection, serializer=JSONSerializer):
-        beat = worker.last_heartbeat
-        if worker.hostname == socket.gethostname() and beat is not None:
-            aware = beat if beat.tzinfo else beat.replace(tzinfo=datetime.UTC)
-            if (now - aware).total_seconds() < limits.silence_seconds + limits.heartbeat_seconds + 60:
-                return True
-    return False
-
-
 def _preload(queue: str) -> None:
     """Import what the jobs of `queue` need before the worker forks, or every job would pay for it."""
     if (os.environ.get("MSSBENCH_TRANSPORT") or "inprocess") != "inprocess":
@@ -180,4 +173,4 @@ def _preload(queue: str) -> None:
             continue  # reported as unavailable where the run is planned
 
 
-__all__ = ["BenchWorker", "serve_queue", "worker_is_alive"]
+__all__ = ["BenchWorker", "serve_queue"]

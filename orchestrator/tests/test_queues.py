@@ -29,9 +29,10 @@ from mssbench.queues import (
 from mssbench.runtime import make_runtime
 from mssbench.steps import Run, Task, perform
 from mssbench.store import Workspace
-from mssbench.workers import serve_queue, worker_is_alive
+from mssbench.workers import BenchWorker, serve_queue
 from mssbench_service.errors import BadInput, Unreachable
 from redis import Redis
+from redis.exceptions import RedisError
 from rq import Queue
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
@@ -169,8 +170,8 @@ def test_a_job_of_a_run_that_was_removed_does_nothing(run: Run) -> None:
     work("mine", vars(task))
 
 
-def start_worker(queue: str, url: str, root: Path) -> subprocess.Popen[bytes]:
-    environment = os.environ | {"MSSBENCH_DATA_ROOT": str(root), "OPENBLAS_NUM_THREADS": "1"}
+def start_worker(queue: str, url: str, root: Path, **settings: str) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"MSSBENCH_DATA_ROOT": str(root), "OPENBLAS_NUM_THREADS": "1"} | settings
     return subprocess.Popen(
         [sys.executable, "-m", "mssbench", "worker", queue, "--redis", url], env=environment
     )
@@ -183,14 +184,51 @@ def test_workers_carry_every_cell_to_its_end_by_themselves(run: Run, url: str, c
     deadline = time.monotonic() + 600
     while not progress_of(run).complete and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert worker_is_alive(connection)
     for worker in workers:
         worker.send_signal(signal.SIGTERM)
     assert [worker.wait(timeout=60) for worker in workers] == [0, 0, 0]
     assert progress_of(run).complete
     assert progress_of(run).failed == 0
-    assert not worker_is_alive(connection)
     assert connection.keys("rq:job:*") == [], "Redis keeps nothing of what is done"
+
+
+def is_alive(said: Path, **settings: str) -> bool:
+    environment = os.environ | {"MSSBENCH_ALIVE": str(said)} | settings
+    done = subprocess.run([sys.executable, "-m", "mssbench.alive"], env=environment, capture_output=True)
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode == 0
+
+
+def test_a_worker_is_alive_while_it_says_so_and_redis_hears_it(url: str, workspace: Path) -> None:
+    said = workspace / "alive"
+    assert not is_alive(said), "none has been started"
+    worker = start_worker("render", url, workspace, MSSBENCH_ALIVE=str(said))
+    try:
+        deadline = time.monotonic() + 120
+        while not is_alive(said) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert is_alive(said)
+    finally:
+        worker.kill()
+        worker.wait()
+    os.utime(said, (time.time() - 131, time.time() - 131))
+    assert not is_alive(said), "it was last heard of too long ago"
+    assert is_alive(said, MSSBENCH_SILENCE_SECONDS="200")
+
+
+def test_a_worker_that_redis_cannot_hear_does_not_say_that_it_lives(
+    tmp_path: Path, url: str, connection: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = tmp_path / "alive"
+    monkeypatch.setenv("MSSBENCH_ALIVE", str(said))
+    worker = BenchWorker(Queue("render", connection=connection, serializer=JSONSerializer), Limits())
+    connection.config_set("maxmemory", "1")
+    with pytest.raises(RedisError):
+        worker.heartbeat()
+    assert not said.exists()
+    connection.config_set("maxmemory", "0")
+    worker.heartbeat()
+    assert said.exists()
 
 
 def test_an_unknown_queue_and_an_absent_redis_are_refused(connection: Redis) -> None:

@@ -7,27 +7,22 @@ import json
 
 import click
 from mssbench_service import logs
-from mssbench_service.errors import BadInput, NotReady
+from mssbench_service.errors import BadInput
 from rich.console import Console
 from rich.table import Table
 
 from ..queues import connect, queue_names
 from ..standing import Standing, look_at
-from ..workers import serve_queue, worker_is_alive
+from ..workers import serve_queue
 from .shared import cli, current_runtime
 
 
 @cli.command()
 @click.argument("queue", required=False)
 @click.option("--redis", "redis_url", envvar="MSSBENCH_REDIS_URL", required=True, metavar="URL")
-@click.option("--check", is_flag=True, help="Only say whether a worker of this machine is alive.")
-def worker(queue: str | None, redis_url: str, check: bool) -> None:
+def worker(queue: str | None, redis_url: str) -> None:
     """Be a worker on QUEUE (render, evaluate, separate-<service>) until stopped."""
     connection = connect(redis_url)
-    if check:
-        if not worker_is_alive(connection):
-            raise NotReady("no worker of this machine is alive")
-        return
     if queue is None:
         raise BadInput(f"no queue named; expected one of {', '.join(queue_names())}")
     logs.configure(f"worker-{queue}")
