@@ -179,6 +179,8 @@ def _score(reference: Path, estimate: Path, runtime: Runtime, request: EvaluateR
         if not estimate.is_dir():
             raise BadInput(f"{estimate} is missing")
         metadata = read_json(reference / METADATA) if (reference / METADATA).exists() else {}
+        if not isinstance(metadata, dict):
+            raise BadInput(f"{reference / METADATA} is no record of a rendering; expected a JSON object")
         request.reference = runtime.root.reference(reference)
         request.estimate = runtime.root.reference(estimate)
         request.mixture_gain = metadata.get("mixture_gain", 1.0)

@@ -45,7 +45,7 @@ def load_registry(path: Path | None = None) -> Registry:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
         return Registry(_services(table["tools"]), _services(table["separators"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadInput(f"{path} is not a list of services: {type(error).__name__}: {error}") from None
 
 

@@ -119,7 +119,7 @@ class Runtime:
         for service in self.registry.separators.values():
             try:
                 offered = self.transport.info(service).get("separators", [])
-                separators = [parse(SeparatorInfo, item) for item in offered]
+                separators = parse(list[SeparatorInfo], offered)
                 found.append(Availability(service.name, separators))
             except BenchError as error:
                 found.append(Availability(service.name, [], error.detail))
@@ -332,11 +332,13 @@ class OverHttp:
             raise TimedOut(f"{where} gave no answer within {timeout:g} s") from None
         except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError) as error:
             raise Interrupted(f"{where} broke off: {error or type(error).__name__}") from None
-        except (httpx.TransportError, httpx.InvalidURL) as error:
+        except httpx.DecodingError as error:
+            raise BadOutput(f"{replica.name} gave an answer that cannot be unpacked: {error}") from None
+        except (httpx.RequestError, httpx.InvalidURL) as error:
             raise Unreachable(f"{where} does not answer: {error or type(error).__name__}") from None
         try:
             answer = response.json()
-        except ValueError:
+        except (ValueError, RecursionError):  # no text, no JSON, or nested without end
             answer = {"status": response.status_code, "detail": f"{replica.name} answered no JSON"}
             if response.is_success:
                 raise BadOutput(f"{replica.name} gave an answer that is not JSON") from None

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from mssbench_service.files import read_json
-
 from .progress import Progress, Share, seconds_left, survey, throughput
 from .steps import Run
 
@@ -112,5 +110,5 @@ def failures_of(run: Run) -> list[Failure]:
         )
         for cell in run.record.cells()
         if run.store.failed(cell) and not run.store.succeeded(cell)
-        for error in [read_json(run.store.cell_folder(cell) / "error.json")]
+        for error in [run.store.outcome(cell) or {}]
     ]

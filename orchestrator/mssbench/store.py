@@ -271,11 +271,21 @@ class RunStore:
         return f"{self.folder}/{kind}/{cell.condition}/{cell.separator}/{cell.title}/{name}"
 
     def outcome(self, cell: Cell) -> dict[str, Any] | None:
-        """The cell's result or error, or None while it has not ended."""
-        for name in ("result.json", "error.json"):
+        """The cell's result or error, or None while it has not ended.
+
+        Raises
+        ------
+        BadInput
+            The file is damaged; the message names it.
+        """
+        for name, is_one in (("result.json", _is_result), ("error.json", _is_error)):
             path = self.cell_folder(cell) / name
             if path.exists():
                 outcome: dict[str, Any] = read_json(path)
+                if not is_one(outcome):
+                    raise BadInput(
+                        f"{path} does not hold what a cell of a run ends with; remove it to try again"
+                    )
                 return outcome
         return None
 
@@ -334,3 +344,18 @@ class RunStore:
                     time.sleep(0.02)  # somebody may have asked this very moment whether it is held
             os.utime(self.lock)  # see `taken_up`
             yield
+
+
+# By hand rather than parsed as a whole: there are ten thousand of them to read.
+
+
+def _is_result(outcome: object) -> bool:
+    rows = outcome.get("rows") if isinstance(outcome, dict) else None
+    return isinstance(rows, list) and all(
+        isinstance(row, dict) and isinstance(row.get("source"), str) and isinstance(row.get("status"), str)
+        for row in rows
+    )
+
+
+def _is_error(outcome: object) -> bool:
+    return isinstance(outcome, dict) and {"step", "detail"} <= outcome.keys()

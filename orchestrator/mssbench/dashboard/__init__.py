@@ -20,7 +20,6 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 from mssbench_service.errors import BenchError, NotFound
-from mssbench_service.files import read_json
 from mssbench_service.tracks import SPLITS
 from mssbench_service.wire import PROFILES, SCORE_PROFILES
 
@@ -194,7 +193,7 @@ def _failures(run: Run, status: RunStatus, asked: str) -> dict[str, Any]:
     shown = []
     for cell in islice(cells, (page - 1) * FAILURES_PER_PAGE, page * FAILURES_PER_PAGE):
         try:
-            error = read_json(run.store.cell_folder(cell) / "error.json")
+            error = run.store.outcome(cell) or {}
         except BenchError as unreadable:  # it was tried again this very moment, or is damaged
             error = {"detail": unreadable.detail}
         said = {name: str(error.get(name, "")) for name in ("step", "detail", "log")}

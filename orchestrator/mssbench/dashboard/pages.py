@@ -98,10 +98,10 @@ def duration(seconds: float | None) -> str:
 def when(created: str) -> str:
     """A time of :attr:`RunRecord.created` for people: ``2026-05-01 14:38 UTC``."""
     try:
-        moment = datetime.datetime.fromisoformat(created)
-    except ValueError:
+        moment = datetime.datetime.fromisoformat(created).astimezone(datetime.UTC)
+    except (ValueError, OverflowError):  # not a time, or none that UTC has
         return created
-    return moment.astimezone(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return moment.strftime("%Y-%m-%d %H:%M UTC")
 
 
 def plural(count: int, noun: str) -> str:

@@ -238,9 +238,12 @@ def load(run_dir: Path) -> RunData:
 
 def number(value: object) -> float:
     """A value of a row, or NaN where it is none: missing, not a number, infinite."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return math.nan
-    return float(value)
+    try:
+        return float(value) if math.isfinite(value) else math.nan
+    except OverflowError:  # an integer of hundreds of digits
+        return math.nan
 
 
 __all__ = ["ALL", "METRICS", "STEMS", "Counts", "RunData", "kind", "load", "number"]

@@ -26,6 +26,7 @@ LARGEST = 8 * 1024**3
 """Where a file's size is not known, a server that keeps sending is cut off here."""
 
 _BLOCK = 1 << 20
+_PLAIN_NUMBER = re.compile(r"[0-9]{1,18}")
 _PATIENCE = 5  # attempts in a row that bring nothing new
 
 
@@ -132,6 +133,8 @@ def _receive(remote: Remote, part: Path, progress: Progress, pause: float, large
             reason = f"{error.code} {error.reason}"
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
             reason = str(getattr(error, "reason", "") or error) or type(error).__name__
+        except ValueError as error:  # it redirects to what is no URL
+            raise Unreachable(f"{remote.url} cannot be fetched: {error}") from None
         there = part.stat().st_size if part.exists() else 0
         failures = 0 if there > furthest else failures + 1
         furthest = max(furthest, there)
@@ -155,7 +158,7 @@ def _request(
         if response.status != 206 or not _continues(response, start):
             start = 0  # the server ignores ranges, or has another version by now: from the beginning
         declared = response.headers.get("Content-Length", "")
-        total = start + int(declared) if declared.isdigit() else None
+        total = start + int(declared) if _PLAIN_NUMBER.fullmatch(declared) else None
         limit = remote.size if remote.size is not None else largest
         done = start
         with part.open("r+b" if start else "wb") as file:
@@ -174,5 +177,5 @@ def _request(
 
 
 def _continues(response: Any, start: int) -> bool:
-    given = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    given = re.match(r"bytes (\d{1,18})-", response.headers.get("Content-Range", ""), re.ASCII)
     return given is not None and int(given[1]) == start

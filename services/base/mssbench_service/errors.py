@@ -180,7 +180,8 @@ def from_problem(problem: dict[str, Any]) -> BenchError:
     An unknown ``type`` (a proxy's page, another version) becomes the class that its status stands for.
     """
     code = str(problem.get("type", "")).removeprefix(PROBLEM_TYPE)
-    detail = str(problem.get("detail") or problem.get("title") or "no detail given")
+    said = (str(problem.get(member) or "").strip() for member in ("detail", "title"))
+    detail = next((text for text in said if text), "no detail given")
     kind = _family(BenchError).get(code) or _class_for_status(problem.get("status"))
     if issubclass(kind, Unavailable):
         retry_after = problem.get("retry_after", 5)

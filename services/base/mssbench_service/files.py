@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import os
 import secrets
 import shutil
@@ -218,12 +219,24 @@ def read_json(path: Path) -> Any:
     Raises
     ------
     NotFound, BadInput
-        It is not there, or is not JSON; the message names it.
+        It is not there, or is not JSON (which knows no NaN and nothing infinite); the message names it.
     """
     try:
         # "-sig": some editors begin a UTF-8 file with a byte order mark.
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        return json.loads(text, parse_constant=_no_number, parse_float=_finite)
     except FileNotFoundError:
         raise NotFound(f"{path} does not exist") from None
     except (OSError, ValueError, RecursionError) as error:  # not text, not JSON, or nested without end
         raise BadInput(f"{path} is not a readable JSON file: {error}") from None
+
+
+def _no_number(constant: str) -> float:
+    raise ValueError(f"{constant} is not a number in JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"the number {text[:40]} is beyond all that can be computed with")
+    return value

@@ -184,7 +184,12 @@ def check_separation(name: str, folder: Path, mixture: Path) -> None:
     """
     whole = audio.probe(mixture)
     try:
-        parse(SeparateResult, read_json(folder / RECORD))
+        record = parse(SeparateResult, read_json(folder / RECORD))
+        if (record.samples, record.sample_rate) != (whole.samples, whole.sample_rate):
+            raise BadOutput(
+                f"{name} recorded {record.samples} samples at {record.sample_rate} Hz; "
+                f"expected {whole.samples} at {whole.sample_rate} Hz"
+            )
         for stem in STEMS:
             path = folder / f"{stem}.wav"
             if not path.is_file():

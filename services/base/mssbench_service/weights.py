@@ -93,7 +93,7 @@ def load(weights_toml: Path) -> Pins:
         text = tomllib.loads(weights_toml.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise NotFound(f"{weights_toml} does not exist") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # not text, not TOML, or nested without end
         raise BadInput(f"{weights_toml} cannot be read: {error}") from None
     try:
         files = {name: Weight(name=name, **entry) for name, entry in text["files"].items()}

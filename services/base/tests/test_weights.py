@@ -141,18 +141,17 @@ def test_a_connection_that_is_cut_is_taken_up_where_it_broke(
 def test_the_next_call_goes_on_where_the_last_one_gave_up(
     server: Server, pins: Callable[..., Path], tmp_path: Path
 ) -> None:
-    server.cut_after, server.statuses = 100_000, []
-    original = server.answer
+    server.cut_after, original = 100_000, server.answer
 
     def once(handler: http.server.BaseHTTPRequestHandler) -> None:
+        server.answer = lambda handler: handler.send_error(503)  # type: ignore[method-assign]
         original(handler)
-        server.statuses = [503] * 99
 
     server.answer = once  # type: ignore[method-assign]
     with pytest.raises(Unreachable, match=r"503.*100000 bytes are kept"):
         quickly(pins(), tmp_path)
     assert not (tmp_path / "demo" / "model.th").exists()
-    server.answer, server.statuses, server.cut_after = original, [], None  # type: ignore[method-assign]
+    server.answer, server.cut_after = original, None  # type: ignore[method-assign]
     server.requests.clear()
     quickly(pins(), tmp_path)
     assert (tmp_path / "demo" / "model.th").read_bytes() == CONTENT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -66,15 +67,20 @@ def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | N
     return EvaluateResult([_with_problem(row, problems) for row in rows], time.perf_counter() - started)
 
 
+_NO_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, MemoryError)
+"""What reading a damaged zip archive raises."""
+
+
 def _hrirs(folder: Path) -> Hrirs | None:
     """The set that the folder's stems were rendered with, where the rendering kept it."""
     path = folder / HRIR_FILE
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here: NumPy leaves a file open that turns out to be damaged.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return Hrirs(stored["azimuths"], stored["irs"], int(stored["sample_rate"]))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (*_NO_ARCHIVE, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise BadInput(f"{path} is not a stored HRIR set: {error}") from None
 
 

@@ -1,0 +1,322 @@
+"""Every reader of a file, given files that are nearly right: a value, or one of the project's own errors.
+
+What was found is kept in ``corpus/<format>/`` and read again by each run of the tests; the valid files there are
+where the search begins.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile as sf
+from evaluator_service import steps as evaluation
+from evaluator_service.cues import check_hrirs
+from fuzzing import bytes_near, examples, is_for_people, json_bytes_near, text_near
+from hypothesis import given
+from hypothesis import strategies as st
+from mssbench import folders, steps
+from mssbench.angles import read_angle_table
+from mssbench.config import RunConfig, read_config
+from mssbench.datasets.fetch import accept_angles
+from mssbench.datasets.fetch import fetch as fetch_dataset
+from mssbench.datasets.pins import Source
+from mssbench.registry import load_registry
+from mssbench.report import data as report_data
+from mssbench.report import summary
+from mssbench.results import RESULT_COLUMNS, result_rows, write_csv
+from mssbench.runtime import make_runtime
+from mssbench.status import failures_of, status_of
+from mssbench.store import Cell, RunStore
+from mssbench_service import audio, weights
+from mssbench_service.errors import BenchError, from_problem
+from mssbench_service.files import read_json
+from mssbench_service.separation import check_separation
+from mssbench_service.tracks import HRIR_FILE
+from mssbench_service.wire import RenderResult, parse
+from synth_service import hrir as hrir_sets
+from synth_service.render import _is_record
+
+CORPUS = Path(__file__).with_name("corpus")
+TITLE = "The Tin Lanterns - Don't Look Down"
+CELL = Cell("binaural", "oracle-identity", TITLE)
+
+Read = Callable[[Path], object]
+Near = Callable[[bytes], st.SearchStrategy[bytes]]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file called `name` below a folder that `read` then reads, the folder given."""
+
+    name: str
+    read: Read
+    near: Near
+    number: int
+    seeds: Callable[[], list[bytes]] = list
+
+
+def _run_config(folder: Path) -> object:
+    config = parse(RunConfig, {"dataset": "music"} | read_config(folder / "run.toml"))
+    config.validate()
+    assert parse(RunConfig, asdict(config)) == config
+    return config.run_id("")
+
+
+def _angles(folder: Path) -> object:
+    accept_angles(folder / "angles.json")
+    table = read_angle_table(folder / "angles.json", "test", [TITLE, "Cafe\u0301"])
+    assert all(0.0 <= angle <= 360.0 for track in table.values() for angle in track.values())
+    return table
+
+
+def _run(folder: Path) -> object:
+    store = RunStore(folder)
+    record = store.load()
+    store.save(record)
+    assert store.load() == record
+    return _everything_of(folder)
+
+
+def _everything_of(folder: Path) -> object:
+    """Whatever reads a run directory."""
+    store = RunStore(folder)
+    record = store.load()
+    run = steps.Run(store, record, make_runtime(folder))
+    rows = result_rows(store, record)
+    write_csv(folder / "results.csv", rows, RESULT_COLUMNS)
+    for value in (rows, asdict(status_of(run)), [asdict(one) for one in failures_of(run)]):
+        json.dumps(value, allow_nan=False)  # as the API sends it
+    loaded = report_data.load(folder)
+    for separator in loaded.separators:
+        loaded.devices(separator.name), loaded.weights(separator.name)
+    for cell in loaded.cells():
+        loaded.mixture_gain(cell)
+    return rows
+
+
+def _outcome(folder: Path) -> object:
+    (folder / "run.json").write_bytes((CORPUS / "run-json/valid.json").read_bytes())
+    return _everything_of(folder)
+
+
+def _separation(folder: Path) -> object:
+    for stem in ("vocals", "drums", "bass", "other"):
+        (folder / f"{stem}.wav").write_bytes(sound("WAV"))
+    check_separation("oracle-identity", folder, folder / "bass.wav")
+    return None
+
+
+def _metadata(folder: Path) -> object:
+    runtime = make_runtime(folder)
+    _is_record(folder / "track/metadata.json")
+    folders._holds(folder / "track/metadata.json", {"profile": "matched"})
+    (folder / "track/bass.wav").write_bytes(sound("WAV"))
+    (folder / "estimates/track").mkdir(parents=True, exist_ok=True)
+    rows = folders.evaluate_folders(folder, folder / "estimates", runtime, bsseval=False)
+    assert [row["status"] for row in rows] == ["failed"]
+    return parse(RenderResult, read_json(folder / "track/metadata.json"))
+
+
+def _summary(folder: Path) -> object:
+    found = summary.read(folder / "summary.json")
+    summary.write(found, folder)
+    assert summary.read(folder / "summary.json") == found
+    return found
+
+
+def _weights(folder: Path) -> object:
+    pins = weights.load(folder / "weights.toml")
+    return weights.verify(folder / "weights.toml", folder, list(pins.models))
+
+
+def _unpacked(folder: Path) -> object:
+    pinned = weights.Weight("4stems.tar.gz", "https://example.org/x", sha256="3a", unpack="4stems")
+    assert isinstance(weights._unpacked_problem(pinned, folder), str)
+    return None
+
+
+def _fetched(folder: Path) -> object:
+    return fetch_dataset(Source("set", "https://127.0.0.1:1/", sha256="3a" * 32), folder / "set")
+
+
+def _problem(folder: Path) -> object:
+    problem = read_json(folder / "problem.json")
+    error = from_problem(problem if isinstance(problem, dict) else {})  # as every client does
+    assert isinstance(error, BenchError)
+    again = from_problem(error.to_problem())
+    assert (type(again), again.detail) == (type(error), error.detail)
+    json.dumps(error.to_problem(), allow_nan=False)
+    return None
+
+
+def _sound(name: str) -> Read:
+    def read(folder: Path) -> object:
+        samples, rate = audio.read(folder / name, max_seconds=3600)
+        assert samples.ndim == 2
+        assert np.isfinite(samples).all()
+        assert rate > 0
+        return None
+
+    return read
+
+
+@cache
+def sound(kind: str, subtype: str | None = None) -> bytes:
+    """A hundred stereo samples."""
+    content = io.BytesIO()
+    sf.write(
+        content, np.random.default_rng(0).uniform(-0.5, 0.5, (100, 2)), 44100, format=kind, subtype=subtype
+    )
+    return content.getvalue()
+
+
+def _sounds() -> list[bytes]:
+    kinds = [
+        ("WAV", None),
+        ("WAV", "FLOAT"),
+        ("WAVEX", "PCM_24"),
+        ("W64", None),
+        ("RF64", None),
+        ("AIFF", None),
+    ]
+    return [sound(*kind) for kind in [*kinds, ("FLAC", None), ("OGG", None), ("MP3", None)]]
+
+
+def _head() -> tuple[Any, Any]:
+    """Azimuths, and impulse responses of which the nearer ear's are earlier and louder."""
+    azimuths = np.arange(0.0, 360.0, 90.0)
+    irs = np.zeros((4, 2, 16))
+    for ir, azimuth in zip(irs, azimuths, strict=True):
+        side = round(np.sin(np.radians(azimuth)))
+        ir[0, 8 - 2 * side], ir[1, 8 + 2 * side] = 2.0**side, 2.0**-side
+    return azimuths, irs
+
+
+@cache
+def _sofa() -> bytes:
+    import tempfile
+
+    import sofar
+
+    azimuths, irs = _head()
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        content = sofar.Sofa("SimpleFreeFieldHRIR")
+        content.Data_IR, content.Data_SamplingRate = irs, 44100
+        content.SourcePosition = np.array([[azimuth, 0.0, 1.5] for azimuth in azimuths])
+        content.Data_Delay = np.zeros((1, 2))
+        content.ReceiverPosition = np.array([[0.0, 0.09, 0.0], [0.0, -0.09, 0.0]])
+        sofar.write_sofa(f"{folder}/set.sofa", content)
+        return Path(folder, "set.sofa").read_bytes()
+
+
+def _read_sofa(folder: Path) -> object:
+    return hrir_sets.describe(hrir_sets.load_hrir(folder / "set.sofa"), curves=True)
+
+
+@cache
+def _npz(compressed: bool) -> bytes:
+    azimuths, irs = _head()
+    content = io.BytesIO()
+    save = np.savez_compressed if compressed else np.savez
+    save(content, azimuths=azimuths, irs=irs, sample_rate=44100)
+    return content.getvalue()
+
+
+def _read_npz(folder: Path) -> object:
+    found = evaluation._hrirs(folder)
+    assert found is not None
+    try:
+        check_hrirs(found, 44100)
+    except ValueError as error:
+        raise BenchError(str(error)) from None
+    return None
+
+
+FORMATS = {
+    "run-toml": Format("run.toml", _run_config, lambda seed: text_near(seed.decode()), 150),
+    "weights-toml": Format("weights.toml", _weights, lambda seed: text_near(seed.decode()), 150),
+    "services-toml": Format("services.toml", lambda folder: load_registry(folder / "services.toml"),
+                            lambda seed: text_near(seed.decode()), 100),
+    "angles-json": Format("angles.json", _angles, json_bytes_near, 150),
+    "run-json": Format("run.json", _run, json_bytes_near, 150),
+    "result-json": Format(f"cells/binaural/oracle-identity/{TITLE}/result.json", _outcome, json_bytes_near, 100),
+    "error-json": Format(f"cells/binaural/oracle-identity/{TITLE}/error.json", _outcome, json_bytes_near, 60),
+    "separation-json": Format("separation.json", _separation, json_bytes_near, 60),
+    "metadata-json": Format("track/metadata.json", _metadata, json_bytes_near, 60),
+    "summary-json": Format("summary.json", _summary, json_bytes_near, 80),
+    "problem-json": Format("problem.json", _problem, json_bytes_near, 150),
+    "unpacked-json": Format(".unpacked.json", _unpacked, json_bytes_near, 100),
+    "fetched-json": Format("set/.fetched.json", _fetched, json_bytes_near, 60),
+    "sound": Format("track.wav", _sound("track.wav"), bytes_near, 300, _sounds),
+    "sofa": Format("set.sofa", _read_sofa, bytes_near, 60, lambda: [_sofa()]),
+    "npz": Format(HRIR_FILE, _read_npz, bytes_near, 150, lambda: [_npz(True), _npz(False)]),
+}  # fmt: skip
+
+
+def _read(kind: Format, folder: Path, content: bytes) -> object:
+    """What is made of the file, or the error of the family."""
+    path = folder / kind.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    try:
+        return kind.read(folder)
+    except BenchError as error:
+        refusal = error
+    assert is_for_people(refusal)
+    return refusal
+
+
+def _kept(name: str) -> list[Path]:
+    folder = CORPUS / name
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+@pytest.mark.parametrize(
+    "path", [path for name in FORMATS for path in _kept(name)], ids=lambda path: "/".join(path.parts[-2:])
+)
+def test_the_corpus_is_read_or_refused(path: Path, tmp_path: Path) -> None:
+    _read(FORMATS[path.parent.name], tmp_path, path.read_bytes())
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_valid_file_is_read(name: str, tmp_path: Path) -> None:
+    """Else the search would begin at files that are refused at their first byte."""
+    for seed in _seeds(name, valid=True):
+        found = _read(FORMATS[name], tmp_path, seed)
+        if name != "fetched-json":
+            assert not isinstance(found, BenchError), found
+
+
+def _seeds(name: str, *, valid: bool = False) -> list[bytes]:
+    kept = [path.read_bytes() for path in _kept(name) if path.stem == "valid"]
+    return kept + FORMATS[name].seeds()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_that_is_nearly_right_is_read_or_refused(
+    name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    kind, folder = FORMATS[name], tmp_path_factory.mktemp(name)
+    contents = st.sampled_from(_seeds(name)).flatmap(kind.near)
+
+    @examples(kind.number)
+    @given(content=contents)
+    def search(content: bytes) -> None:
+        _read(kind, folder, content)
+
+    try:
+        search()
+    except Exception as error:
+        # The last that was tried is the smallest that fails.
+        error.add_note(f"the file is {folder / kind.name}; once it is mended, keep it in {CORPUS / name}")
+        raise

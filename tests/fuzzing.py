@@ -1,0 +1,150 @@
+"""What the fuzz tests share: how many examples, and values that are nearly right.
+
+By default every test makes the same examples each time, so that a failure is a change and no accident. With
+``MSSBENCH_FUZZ=20`` it makes twenty times as many, at random (``make fuzz``; pytest prints the seed).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.database import DirectoryBasedExampleDatabase
+from mssbench_service.errors import BenchError
+
+CAMPAIGN = int(os.environ.get("MSSBENCH_FUZZ") or 0)
+
+
+def examples(number: int) -> settings:
+    """Settings for so many examples, or `CAMPAIGN` times as many at random."""
+    return settings(
+        max_examples=number * max(1, CAMPAIGN),
+        derandomize=not CAMPAIGN,
+        database=DirectoryBasedExampleDatabase(".hypothesis/examples") if CAMPAIGN else None,
+        deadline=None,  # a slow machine is not a failure
+        suppress_health_check=list(HealthCheck),
+        phases=[phase for phase in Phase if phase is not Phase.explain],
+        print_blob=True,
+    )
+
+
+_AWKWARD_TEXT = st.sampled_from(
+    [
+        "",
+        "..",
+        "/etc/passwd",
+        "a\0b",
+        "\ud800",
+        "é",
+        "e\u0301",
+        "x" * 300,
+        "../" * 20 + "x",
+        " ",
+        "\n",
+        "-1",
+        "nan",
+    ]
+)
+TEXT = st.text(max_size=12) | _AWKWARD_TEXT
+NUMBERS = (
+    st.integers()
+    | st.floats()
+    | st.sampled_from([0, -1, 10**400, 2**63, 1e308, -0.0, 5e-324, float("nan"), float("inf")])
+)
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | NUMBERS | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@st.composite
+def json_near(draw: st.DrawFn, value: Any) -> Any:
+    """`value`, parsed JSON, with one to three of its parts removed, added or replaced by something else."""
+    value = json.loads(json.dumps(value))
+    for _ in range(draw(st.integers(1, 3))):
+        value = _edited(draw, value)
+    return value
+
+
+def _edited(draw: st.DrawFn, value: Any) -> Any:
+    places: Sequence[Any] = list(value) if isinstance(value, dict) else []
+    if isinstance(value, list):
+        places = range(len(value))
+    what = draw(st.sampled_from(["replace", "descend", "descend", "remove", "add"])) if places else "replace"
+    if what == "replace":
+        return draw(JSON)
+    if what == "add":
+        if isinstance(value, dict):
+            return value | {draw(TEXT): draw(JSON)}
+        return [*value, draw(st.sampled_from(value) | JSON)]
+    place = draw(st.sampled_from(places))
+    if what == "descend":
+        inner = _edited(draw, value[place])
+        if isinstance(value, dict):
+            return value | {place: inner}
+        return [*value[:place], inner, *value[place + 1 :]]
+    if isinstance(value, dict):
+        return {name: kept for name, kept in value.items() if name != place}
+    return [*value[:place], *value[place + 1 :]]
+
+
+@st.composite
+def bytes_near(draw: st.DrawFn, seed: bytes) -> bytes:
+    """`seed` with one to four of its stretches overwritten, removed, repeated, or cut off."""
+    content = bytearray(seed)
+    for _ in range(draw(st.integers(1, 4))):
+        # Headers are where formats are decided, and they come first.
+        at = draw(st.integers(0, min(len(content), 128)) | st.integers(0, len(content)))
+        length = draw(st.integers(1, 16))
+        match draw(st.sampled_from(["byte", "number", "remove", "repeat", "cut", "insert"])):
+            case "byte":
+                content[at : at + 1] = draw(st.binary(min_size=1, max_size=1))
+            case "number":
+                number = draw(st.sampled_from([b"\0", b"\xff", b"\x7f", b"\x80"])) * draw(
+                    st.sampled_from([2, 4, 8])
+                )
+                content[at : at + len(number)] = number
+            case "remove":
+                del content[at : at + length]
+            case "repeat":
+                content[at:at] = content[at : at + length]
+            case "cut":
+                del content[at:]
+            case "insert":
+                content[at:at] = draw(st.binary(max_size=16))
+    return bytes(content)
+
+
+@st.composite
+def text_near(draw: st.DrawFn, seed: str) -> bytes:
+    """`seed`, a text of lines, with words of it exchanged, lines moved about, and then perhaps its bytes changed."""
+    words = re.findall(r"\w+|\s+|[^\w\s]", seed)
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(words) - 1))
+        other = draw(
+            st.sampled_from(words)
+            | st.sampled_from(["=", "[", "]", "{", "}", '"', "\n", "nan", "-1", "true", "''", "[]", "1e400"])
+            | TEXT
+        )
+        words[at : at + draw(st.integers(0, 2))] = [other]
+    content = "".join(words).encode(errors="surrogatepass")
+    return draw(bytes_near(content)) if draw(st.booleans()) else content
+
+
+@st.composite
+def json_bytes_near(draw: st.DrawFn, seed: bytes) -> bytes:
+    """A JSON file like `seed`: mostly JSON still, of another shape."""
+    if draw(st.integers(0, 4)) == 0:
+        return draw(bytes_near(seed))
+    return json.dumps(draw(json_near(json.loads(seed)))).encode()
+
+
+def is_for_people(error: BenchError) -> bool:
+    """Whether its message is a line that says something and can be printed."""
+    return bool(error.detail) and "\n" not in error.detail and bool(error.detail.encode())
