@@ -76,6 +76,9 @@ class Transport(Protocol):
     def info(self, service: Service) -> dict[str, Any]:
         """What ``GET /info`` says, at least ``separators`` for a separator. Raises if it is not ready."""
 
+    def close(self) -> None:
+        """Give back the connections that it holds."""
+
 
 class Runtime:
     """The steps, wherever they run.
@@ -92,6 +95,9 @@ class Runtime:
         self.transport = transport
         self.registry = registry
         self.root = root
+
+    def close(self) -> None:
+        self.transport.close()
 
     def describe_hrir(self, request: HrirRequest) -> HrirInfo:
         return self.transport.call(self.registry.tools["synth"], "describe_hrir", request, HrirInfo, 0.0)
@@ -159,6 +165,9 @@ class InProcess:
             loaded = {name: _separator(service.module, name) for name in package.SEPARATORS}
             info["separators"] = [asdict(item) for item in describe(loaded)]
         return info
+
+    def close(self) -> None:
+        pass
 
     def _separate(self, service: Service, request: SeparateRequest) -> SeparateResult:
         separators: Separators = _import(service.module, service).SEPARATORS
@@ -361,6 +370,10 @@ class Mixed:
 
     def info(self, service: Service) -> dict[str, Any]:
         return self._of(service).info(service)
+
+    def close(self) -> None:
+        self._here.close()
+        self._elsewhere.close()
 
     def _of(self, service: Service) -> Transport:
         return self._elsewhere if service.elsewhere else self._here

@@ -244,14 +244,14 @@ def test_a_service_whose_url_is_given_runs_there_and_the_others_here(
     over_http: Runtime, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MSSBENCH_URL_ORACLE", over_http.registry.separators["oracle"].url)
-    runtime = make_runtime(workspace)
-    assert runtime.describe_hrir(HrirRequest("sphere")).name == "sphere"
-    track = next((workspace / "music/test").iterdir())
-    reference = track.relative_to(workspace).as_posix()
-    runtime.separate("oracle", SeparateRequest(f"{reference}/mixture.wav", "out", "oracle-mixture"))
-    assert (workspace / "out/vocals.wav").exists()
-    with pytest.raises(BadInput, match="outside the data root"):  # as a service says it
-        runtime.separate("oracle", SeparateRequest("/etc/hosts", "out2", "oracle-mixture"))
+    with contextlib.closing(make_runtime(workspace)) as runtime:
+        assert runtime.describe_hrir(HrirRequest("sphere")).name == "sphere"
+        track = next((workspace / "music/test").iterdir())
+        reference = track.relative_to(workspace).as_posix()
+        runtime.separate("oracle", SeparateRequest(f"{reference}/mixture.wav", "out", "oracle-mixture"))
+        assert (workspace / "out/vocals.wav").exists()
+        with pytest.raises(BadInput, match="outside the data root"):  # as a service says it
+            runtime.separate("oracle", SeparateRequest("/etc/hosts", "out2", "oracle-mixture"))
 
 
 def test_an_unknown_transport_and_a_broken_registration_are_refused(tmp_path: Path) -> None:

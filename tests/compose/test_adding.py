@@ -77,7 +77,7 @@ def test_a_new_separator_is_scored_in_the_composed_system(adding: System) -> Non
         "bsseval": False,
     }
     status = adding.wait_until_complete(adding.post("/runs", body)["id"])
-    assert (status["progress"]["total"], status["progress"]["failed"]) == (4, 0)
+    assert (status["progress"]["cells"], status["progress"]["failed"]) == (4, 0)
     rows = [row for row in adding.get(f"/runs/{status['id']}/results") if row["separator"] == "midside"]
     assert len(rows) == 2 * 4
     scored = [row for row in rows if row["status"] == "ok"]
