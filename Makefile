@@ -9,7 +9,7 @@ TESTS    := tests orchestrator/tests $(filter-out orchestrator/tests,$(PACKAGES:
 TYPED    := services/base/mssbench_service services/synth/synth_service services/evaluator/evaluator_service \
             services/oracle/oracle_service services/template/template_service orchestrator/mssbench
 
-.PHONY: help demo test test-separators lint format test-compose images up down lock clean
+.PHONY: help demo test test-separators lint format test-compose images up down lock audit clean
 
 help:            ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 16
@@ -55,5 +55,8 @@ down:            ## stop it; data and runs stay
 lock:            ## write the lock files again (needs uv)
 	tools/lock
 
+audit:           ## bills of materials into sbom/, and known vulnerabilities of everything that is locked
+	tools/audit
+
 clean:           ## forget the environments; data and runs stay
-	rm -rf .venv services/*/.venv
+	rm -rf .venv services/*/.venv tools/.venv
