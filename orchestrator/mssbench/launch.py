@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -22,6 +23,8 @@ from .runtime import Runtime
 from .status import RunStatus, status_of
 from .steps import Run
 from .store import RunStore, SeparatorRecord, TrackRecord, Workspace
+
+log = logging.getLogger("mssbench")
 
 RECONCILE_SECONDS = 5.0
 LOOK_SECONDS = 0.3
@@ -170,6 +173,15 @@ class _Look:
             self()
 
 
+def _put_back(run: Run, connection: Redis) -> None:
+    try:
+        reconcile(run, connection)
+    except RedisError:
+        pass  # it restarts or is out of reach; the run directory waits
+    except Exception:  # the workers go on with what is queued, and the next look may go better
+        log.exception("run %s: what got lost could not be queued again", run.store.id)
+
+
 def _follow(run: Run, connection: Redis, show: Show, tend: Callable[[], None]) -> None:
     reconciled = float("-inf")
     look = _Look(run, show)
@@ -177,10 +189,7 @@ def _follow(run: Run, connection: Redis, show: Show, tend: Callable[[], None]) -
         while not look().complete:
             if time.monotonic() - reconciled > RECONCILE_SECONDS:
                 tend()
-                with contextlib.suppress(
-                    RedisError
-                ):  # it restarts or is out of reach; the run directory waits
-                    reconcile(run, connection)
+                _put_back(run, connection)
                 reconciled = time.monotonic()
             time.sleep(look.pause)
     except Cancelled:

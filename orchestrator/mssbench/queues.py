@@ -16,7 +16,7 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from mssbench_service.errors import BadInput, StepFailed, StorageFull, Unreachab
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue, get_current_job
+from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.scripts import UNIQUE_ENQUEUE_SCRIPT
 from rq.serializers import JSONSerializer
@@ -183,8 +184,7 @@ def reconcile(run: Run, connection: Redis) -> int:
     missing = tasks.keys() - _known(connection)
     if not missing:
         return len(tasks)
-    jobs = zip(missing, Job.fetch_many(missing, connection, serializer=JSONSerializer), strict=True)
-    lost = dict(jobs)
+    lost = _fetch(missing, connection)
     if any(job is not None and job.get_status(refresh=False) != JobStatus.FAILED for job in lost.values()):
         # It was queued after the look at the queues, most likely: so look again.
         known = _known(connection)
@@ -264,5 +264,28 @@ def at_work(run: Run, connection: Redis) -> int:
 
 def _jobs_in(run: Run, connection: Redis, *statuses: JobStatus) -> list[Job]:
     ids = [job_id(run.store.id, task) for task in run.open_tasks()]
-    jobs = Job.fetch_many(ids, connection, serializer=JSONSerializer)
+    jobs = _fetch(ids, connection).values()
     return [job for job in jobs if job is not None and job.get_status(refresh=False) in statuses]
+
+
+def _fetch(ids: Collection[str], connection: Redis) -> dict[str, Job | None]:
+    """The jobs that Redis has of these. One that makes no sense is as good as none, and is removed."""
+    try:
+        return dict(zip(ids, Job.fetch_many(ids, connection, serializer=JSONSerializer), strict=True))
+    except RedisError:
+        raise
+    except Exception:  # whatever reading it raises: what another version or another program wrote
+        return {name: _fetch_one(name, connection) for name in ids}
+
+
+def _fetch_one(name: str, connection: Redis) -> Job | None:
+    try:
+        return Job.fetch(name, connection, serializer=JSONSerializer)
+    except NoSuchJobError:
+        return None
+    except RedisError:
+        raise
+    except Exception as error:
+        log.warning("Redis had something that is no job as job %s (%s)", name, error)
+        connection.delete(Job.key_for(name))
+        return None

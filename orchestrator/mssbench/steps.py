@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -64,11 +65,12 @@ class Run:
         """The cells that end with an error if `task` fails."""
         if task.step != "render":
             return [task.cell]
-        return [c for c in self.record.cells() if c.title == task.title and c.condition == "binaural"]
+        return [cell for cell in self.record.cells_of(task.title) if cell.condition == "binaural"]
 
     def rendered(self, title: str) -> bool:
         folder = self.record.track(title).folders["binaural"]
-        return (self.runtime.root.resolve(folder) / METADATA).exists()
+        # Not resolved, which costs more than the question: a thousand tracks are asked for at a time.
+        return os.path.exists(os.path.join(self.runtime.root.root, folder, METADATA))
 
     def next_task(self, cell: Cell, rendered: Callable[[str], bool] | None = None) -> Task | None:
         """What brings `cell` forward, going by what is on disk; None if it has ended.

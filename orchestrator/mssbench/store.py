@@ -105,9 +105,12 @@ class RunRecord:
 
     def cells(self) -> list[Cell]:
         """All cells, track by track, so that an unfinished run has whole tracks to show."""
+        return [cell for track in self.tracks for cell in self.cells_of(track.title)]
+
+    def cells_of(self, title: str) -> list[Cell]:
+        """The cells of one track."""
         return [
-            Cell(condition, separator.name, track.title)
-            for track in self.tracks
+            Cell(condition, separator.name, title)
             for condition in self.config.conditions
             for separator in self.separators
             if separator.status == "available"

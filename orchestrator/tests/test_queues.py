@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mssbench import launch
 from mssbench.config import RunConfig
 from mssbench.embedded import embedded_redis
+from mssbench.inline import run_inline
 from mssbench.launch import prepare, progress_of
 from mssbench.limits import Limits
 from mssbench.queues import (
@@ -24,6 +26,7 @@ from mssbench.queues import (
     queue_of,
     queues_of,
     reconcile,
+    withdraw,
     work,
 )
 from mssbench.runtime import make_runtime
@@ -32,7 +35,7 @@ from mssbench.store import Workspace
 from mssbench.workers import BenchWorker, serve_queue
 from mssbench_service.errors import BadInput, Unreachable
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError
 from rq import Queue
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
@@ -162,6 +165,39 @@ def test_what_redis_has_left_of_a_killed_worker_stops_nothing(run: Run, connecti
     connection.zadd(job.execution_registry.key, {"expired": time.time() + 60})
     reconcile(run, connection)
     assert job.id in queued(connection, "separate-oracle")
+
+
+@pytest.mark.parametrize("field", ["meta", "created_at", "timeout"])
+def test_what_is_no_job_is_replaced_by_one(run: Run, connection: Redis, field: str) -> None:
+    """Another version or another program may have written it; the run must go on, and say why it took a job out."""
+    reconcile(run, connection)
+    taken = connection.lpop("rq:queue:render").decode()
+    connection.hset(f"rq:job:{taken}", field, "nonsense {")
+    assert reconcile(run, connection) == 6
+    assert taken in queued(connection, "render")
+    assert Job.fetch(taken, connection, serializer=JSONSerializer).kwargs["run_id"] == "mine"
+    connection.hset(f"rq:job:{taken}", field, "nonsense {")
+    withdraw(run, connection)
+    assert queued(connection, "separate-oracle") == []
+
+
+def test_a_launcher_outlives_whatever_comes_of_putting_back(
+    run: Run, connection: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Workers go on with what is queued; a launcher that ends would stop those of the embedded default."""
+    looks = iter([ValueError("no job at all"), ConnectionError("away"), None])
+
+    def reconcile_at_last(run: Run, connection: Redis) -> None:
+        if failure := next(looks):
+            raise failure
+        run_inline(run, lambda: None)
+
+    monkeypatch.setattr(launch, "reconcile", reconcile_at_last)
+    monkeypatch.setattr(launch, "RECONCILE_SECONDS", 0.0)
+    launch._follow(run, connection, lambda status: None, lambda: None)
+    assert progress_of(run).complete
+    assert "no job at all" in caplog.text
+    assert "away" not in caplog.text, "a Redis that restarts is nothing to worry about"
 
 
 def test_a_job_of_a_run_that_was_removed_does_nothing(run: Run) -> None:

@@ -26,7 +26,7 @@ from mssbench.registry import load_registry
 from mssbench.results import RESULT_COLUMNS, result_rows, write_csv
 from mssbench.runtime import OverHttp, Runtime
 from mssbench.steps import Run
-from mssbench.store import Workspace
+from mssbench.store import Cell, Workspace
 from mssbench_service.files import DataRoot
 from redis import Redis
 from redis.exceptions import RedisError
@@ -155,6 +155,12 @@ class Services:
         temporary = self._unruly.with_suffix(".tmp")
         temporary.write_text(" ".join(separators))
         temporary.replace(self._unruly)
+
+    def asked_to_separate(self, run: Run, cell: Cell) -> int:
+        """How often so far."""
+        log = self._unruly.with_name(f"{self._unruly.name}.asked")
+        out = self.runtime.root.reference(run.store.estimates(cell))
+        return log.read_text().splitlines().count(out) if log.exists() else 0
 
     def prepare(self, name: str, separators: Sequence[str], **options: object) -> Run:
         """A run of 2 tracks, unless told otherwise: small, for it is done once for every fault."""

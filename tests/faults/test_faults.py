@@ -117,6 +117,31 @@ def test_redis_killed_and_started_again(
     assert all(worker.poll() is None for worker in workers.values()), "a worker did not survive"
 
 
+def test_a_cell_that_is_done_twice_at_once_counts_once(
+    services: Services, queue: Queue, run: Run, undisturbed: Path
+) -> None:
+    """A Redis that lost its data has a cell begun again while the first worker is still at it."""
+    services.misbehaving("slow")
+    queue.start_workers()
+    queue.start_worker("separate-unruly")
+
+    def begun() -> list[Cell]:
+        slow = [cell for cell in run.record.cells() if cell.separator == "slow"]
+        return [cell for cell in slow if services.asked_to_separate(run, cell)]
+
+    queue.follow(run, until=lambda _: begun())
+    (cell, *_) = begun()
+    queue.connection.flushall()
+    queue.follow(run, until=lambda _: services.asked_to_separate(run, cell) == 2)
+    services.misbehaving()
+    queue.follow(run)
+    wait_until(lambda: not queue.connection.zcard("rq:wip:separate-unruly"), "both have ended")
+    assert services.asked_to_separate(run, cell) == 2
+    assert_equal_tables(undisturbed, table(run))
+    assert len(list(run.store.folder.glob("cells/*/*/*/result.json"))) == len(run.record.cells())
+    assert not list(run.store.folder.glob("estimates/**/.tmp-*")), "what came second left something behind"
+
+
 def test_orchestrator_killed_and_started_again(
     services: Services, queue: Queue, undisturbed: Path, tmp_path: Path
 ) -> None:

@@ -48,6 +48,8 @@ async def misbehave(request: Request, answer: Callable[[Request], Awaitable[Resp
         return await answer(request)
     asked = await request.json()
     name, out = asked["separator"], root.resolve(asked["out"])
+    with open(f"{os.environ['UNRULY']}.asked", "a") as log:
+        log.write(f"{asked['out']}\n")
     while misbehaves(name) and name in ("slow", "hang"):
         await asyncio.sleep(0.05)
     if not misbehaves(name):
