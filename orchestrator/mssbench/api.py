@@ -88,7 +88,7 @@ def create(settings: Settings | None = None, redis_url: str | None = None) -> Fa
         status_code=202,
         summary="Start a run, or continue it",
         tags=["runs"],
-        responses=_shows(examples.STATUS, "It was started", 202) | problems(401, 403, 404),
+        responses=_shows(examples.STATUS, "It was started", 202) | problems(400, 401, 403, 404, 413),
         dependencies=[Security(_bearer), Depends(ready)],
     )
     def start(config: Annotated[RunConfig, Body(openapi_examples=examples.CONFIGS)]) -> RunStatus:

@@ -34,6 +34,9 @@ from .metrics import Metrics
 from .problems import UPLOADS, install_problem_documents, problem_response, problems
 
 log = logging.getLogger("mssbench")
+JOB_PROBLEMS = problems(400, 404, 413, 507)
+"""Descriptions of the errors of a route that does a job, beside those that all routes have."""
+
 SETUP_AGAIN = 15.0
 """Seconds before a service that lacks something looks for it again."""
 
@@ -311,4 +314,13 @@ async def in_turn(request: Request, work: Callable[[], T]) -> T:
         raise
 
 
-__all__ = ["UPLOADS", "Gate", "Settings", "create_app", "in_turn", "problem_response", "problems"]
+__all__ = [
+    "JOB_PROBLEMS",
+    "UPLOADS",
+    "Gate",
+    "Settings",
+    "create_app",
+    "in_turn",
+    "problem_response",
+    "problems",
+]

@@ -19,7 +19,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.types import Receive, Scope, Send
 
 from . import __version__
-from .app import UPLOADS, Settings, create_app, in_turn
+from .app import JOB_PROBLEMS, UPLOADS, Settings, create_app, in_turn, problems
 from .errors import BadInput, NotFound
 from .separation import Separator, Separators, describe, separate_track
 from .tracks import MIXTURE, STEMS
@@ -65,6 +65,19 @@ _BODY = {
     }
 }
 
+_STEMS: dict[str, Any] = {
+    "description": "Of an upload the stems, or the one that was asked for; else what was done",
+    "content": {
+        "application/zip": {"schema": {"type": "string", "format": "binary"}},
+        "audio/wav": {"schema": {"type": "string", "format": "binary"}},
+        "application/json": {"schema": {"type": "object", "description": "as separation.json has it"}},
+    },
+}
+_WEIGHTS: dict[str, Any] = {
+    "description": "weights.toml",
+    "content": {"application/toml": {"schema": {"type": "string"}}},
+}
+
 
 def create_separator_app(name: str, separators: Separators, settings: Settings | None = None) -> FastAPI:
     """The application of the separator service `name`.
@@ -101,7 +114,12 @@ def create_separator_app(name: str, separators: Separators, settings: Settings |
         device=lambda: instances[default].device,
     )
 
-    @app.get("/weights", summary="The weights that it can be given (weights.toml)")
+    @app.get(
+        "/weights",
+        summary="The weights that it can be given (weights.toml)",
+        response_class=FileResponse,
+        responses={200: _WEIGHTS, **problems(404)},
+    )
     async def pinned() -> Response:
         pins = pins_of(instances[default])
         if not pins.is_file():
@@ -114,7 +132,13 @@ def create_separator_app(name: str, separators: Separators, settings: Settings |
             raise BadInput(f"unknown separator {label!r}; this service offers {', '.join(instances)}")
         return label, instances[label]
 
-    @app.post("/separate", summary="Separate one track", openapi_extra=_BODY)
+    @app.post(
+        "/separate",
+        summary="Separate one track",
+        response_class=FileResponse,
+        responses={200: _STEMS, **JOB_PROBLEMS},
+        openapi_extra=_BODY,
+    )
     async def separate(request: Request, separator: str = "", stem: str = "") -> Response:
         """Multipart upload: the mixture in, a zip of float32 WAV files out (or one stem with ``?stem=``).
         JSON: files under the data root by reference."""
@@ -122,7 +146,7 @@ def create_separator_app(name: str, separators: Separators, settings: Settings |
         if content_type == "application/json":
             try:
                 body = await request.json()
-            except ValueError:
+            except (ValueError, RecursionError):  # no text, no JSON, or nested without end
                 raise BadInput("the request body is not JSON") from None
             return await in_turn(request, _by_reference(settings, choose, parse(SeparateRequest, body)))
         if content_type != "multipart/form-data":

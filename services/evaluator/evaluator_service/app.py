@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI, Request
-from mssbench_service.app import Settings, create_app, in_turn
+from mssbench_service.app import JOB_PROBLEMS, Settings, create_app, in_turn
 from mssbench_service.wire import SCORE_COLUMNS, SCORE_PROFILES, EvaluateRequest, EvaluateResult
 
 from . import __version__, steps
@@ -23,7 +23,7 @@ def create(settings: Settings | None = None) -> FastAPI:
 
     app = create_app("evaluator", __version__, settings=settings, info=info)
 
-    @app.post("/evaluate", summary="Score the stems of one track")
+    @app.post("/evaluate", summary="Score the stems of one track", responses=JOB_PROBLEMS)
     async def evaluate(request: Request, body: EvaluateRequest) -> EvaluateResult:
         return await in_turn(
             request, lambda: steps.evaluate(settings.data_root, body, max_seconds=settings.max_seconds)

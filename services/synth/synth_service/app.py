@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fastapi import FastAPI, Request
-from mssbench_service.app import Settings, create_app, in_turn
+from mssbench_service.app import JOB_PROBLEMS, Settings, create_app, in_turn
 from mssbench_service.wire import PROFILES, HrirInfo, HrirRequest, RenderRequest, RenderResult
 
 from . import __version__, steps
@@ -30,11 +30,11 @@ def create(settings: Settings | None = None) -> FastAPI:
 
     app = create_app("synth", __version__, settings=settings, info=info, setup=setup)
 
-    @app.post("/render", summary="Render one track binaurally")
+    @app.post("/render", summary="Render one track binaurally", responses=JOB_PROBLEMS)
     async def render(request: Request, body: RenderRequest) -> RenderResult:
         return await in_turn(request, lambda: steps.render(root, body, max_seconds=settings.max_seconds))
 
-    @app.post("/describe_hrir", summary="Describe an HRIR set")
+    @app.post("/describe_hrir", summary="Describe an HRIR set", responses=JOB_PROBLEMS)
     async def describe_hrir(request: Request, body: HrirRequest) -> HrirInfo:
         return await in_turn(request, lambda: steps.describe_hrir(root, body))
 

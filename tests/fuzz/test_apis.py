@@ -1,0 +1,321 @@
+"""Every service's API as its own description has it, and requests that are nearly right, against running services.
+
+The three model services are the same application as the oracle and the template
+(``mssbench_service.separator_app``), so that these stand for them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import mssbench_service
+import pytest
+import schemathesis
+from fuzzing import TEXT, examples, json_near
+from hypothesis import given
+from hypothesis import strategies as st
+from mssbench import examples as shown
+from mssbench.config import RunConfig
+from mssbench.embedded import embedded_redis
+from mssbench.launch import execute_inline, prepare
+from mssbench.runtime import make_runtime
+from mssbench.store import Workspace
+from mssbench_service.problems import MEDIA_TYPE
+from mssbench_service.testing import running
+from schemathesis.checks import CHECKS, load_all_checks
+
+APPLICATIONS = {
+    "orchestrator": "mssbench.api",
+    "synth": "synth_service.app",
+    "evaluator": "evaluator_service.app",
+    "oracle": "oracle_service.app",
+    "template": "template_service.app",
+}
+
+# --- the services ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory, _demo_tracks: Path) -> Path:
+    """A data root with two tracks and a complete run that is called as in the API's examples."""
+    root = tmp_path_factory.mktemp("root")
+    shutil.copytree(_demo_tracks, root / "music")
+    config = RunConfig(
+        "music",
+        separators=["oracle-mixture"],
+        tracks=1,
+        conditions=["stereo"],
+        metrics="corrected",
+        bsseval=False,
+    )
+    run = prepare(config, Workspace(root), make_runtime(root), run_id=shown.RUN_ID)
+    execute_inline(run, lambda status: None)
+    return root
+
+
+Where = Callable[[str], str]
+
+
+@pytest.fixture(scope="module")
+def where(root: Path) -> Iterator[Where]:
+    """Where a service answers, which is started when it is first asked for."""
+    with contextlib.ExitStack() as started:
+        yield functools.cache(lambda name: started.enter_context(_serve(name, root)))
+
+
+@contextlib.contextmanager
+def _serve(name: str, root: Path) -> Iterator[str]:
+    environment = {
+        "MSSBENCH_DATA_ROOT": str(root),
+        "MSSBENCH_MAX_UPLOAD_MB": "1",
+        "MSSBENCH_MAX_SECONDS": "10",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    if name != "orchestrator":
+        with running(f"{APPLICATIONS[name]}:app", environment) as service:
+            yield service.url
+        return
+    with embedded_redis() as redis, socket.socket() as reserved, tempfile.TemporaryFile() as log:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+        reserved.close()
+        url = f"http://127.0.0.1:{port}"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mssbench", "serve", "--port", str(port)],
+            env=os.environ | environment | {"MSSBENCH_REDIS_URL": redis},
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            _wait(url, process)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+
+
+def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(1200):
+        assert process.poll() is None
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{url}/health", timeout=60).is_success:
+                return
+        time.sleep(0.1)
+    raise AssertionError("the orchestrator did not become ready")
+
+
+# --- what holds of every answer ----------------------------------------------------------------------------
+
+
+def check_answer(status: int, content_type: str, body: bytes, root: Path) -> None:
+    """An error is a problem document, nothing tells of the machine, and JSON is JSON."""
+    text = body.decode("utf-8", "replace")
+    assert "Traceback (most recent call last)" not in text
+    places = (
+        root,
+        root.resolve(),
+        sys.prefix,
+        Path(mssbench_service.__file__).parent,
+        Path(os.__file__).parent,
+    )
+    for place in (*map(str, places), f"{tempfile.gettempdir()}/separate-"):
+        assert place not in text
+    kind = content_type.partition(";")[0]
+    if status >= 400:
+        assert kind == MEDIA_TYPE, text
+        problem = json.loads(body)
+        assert problem["status"] == status
+        assert problem["title"]
+        assert problem["detail"]
+        assert "\n" not in problem["detail"]
+    elif kind == "application/json" and body:
+        json.loads(body, parse_constant=lambda constant: pytest.fail(f"{constant} is not JSON"))
+
+
+# --- as they are described ---------------------------------------------------------------------------------
+
+load_all_checks()
+CONFORMING = [
+    CHECKS.get_one(name)
+    for name in (
+        "not_a_server_error",
+        "status_code_conformance",
+        "content_type_conformance",
+        "response_headers_conformance",
+        "response_schema_conformance",
+        "unsupported_method",
+    )
+]
+
+
+def described(name: str) -> Any:
+    """Every operation of the service's description, as test cases."""
+    schema = schemathesis.openapi.from_dict(importlib.import_module(APPLICATIONS[name]).app.openapi())
+    schema.config.update(base_url="http://127.0.0.1")
+    schema.config.seed = 0
+    return schema.parametrize()
+
+
+def conforms(case: Any, url: str, root: Path) -> None:
+    answer = case.call_and_validate(base_url=url, checks=CONFORMING, timeout=60)
+    check_answer(answer.status_code, answer.headers.get("content-type", [""])[0], answer.content, root)
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_a_service_gives_out_its_description(name: str, where: Where) -> None:
+    given_out = httpx.get(f"{where(name)}/openapi.json", timeout=60).json()
+    assert given_out == importlib.import_module(APPLICATIONS[name]).app.openapi()
+
+
+@described("orchestrator")
+@examples(10)
+def test_the_orchestrator_is_as_it_is_described(case: Any, where: Where, root: Path) -> None:
+    conforms(case, where("orchestrator"), root)
+
+
+@described("synth")
+@examples(10)
+def test_the_synth_is_as_it_is_described(case: Any, where: Where, root: Path) -> None:
+    conforms(case, where("synth"), root)
+
+
+@described("evaluator")
+@examples(10)
+def test_the_evaluator_is_as_it_is_described(case: Any, where: Where, root: Path) -> None:
+    conforms(case, where("evaluator"), root)
+
+
+@described("oracle")
+@examples(10)
+def test_the_oracle_is_as_it_is_described(case: Any, where: Where, root: Path) -> None:
+    conforms(case, where("oracle"), root)
+
+
+@described("template")
+@examples(10)
+def test_the_template_is_as_it_is_described(case: Any, where: Where, root: Path) -> None:
+    conforms(case, where("template"), root)
+
+
+# --- nearly right ------------------------------------------------------------------------------------------
+
+TRACK = "music/test/The Tin Lanterns - Don't Look Down"
+REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
+    ("orchestrator", "/runs"): {
+        "dataset": "music",
+        "separators": ["oracle-mixture"],
+        "conditions": ["stereo"],
+    },
+    ("synth", "/render"): {
+        "track": TRACK,
+        "out": "rendered",
+        "hrir": "sphere",
+        "angles": {"vocals": 0, "drums": 10, "bass": 20, "other": 30},
+    },
+    ("synth", "/describe_hrir"): {"hrir": "sphere", "sample_rate": 44100, "curves": True},
+    ("evaluator", "/evaluate"): {
+        "reference": TRACK,
+        "estimate": TRACK,
+        "profile": "corrected",
+        "bsseval": False,
+        "frames": "frames.parquet",
+    },
+    ("oracle", "/separate"): {
+        "mixture": f"{TRACK}/mixture.wav",
+        "out": "separated",
+        "separator": "oracle-irm",
+        "references": TRACK,
+        "reference_gain": 1.0,
+    },
+    ("template", "/separate"): {"mixture": f"{TRACK}/mixture.wav", "out": "separated"},
+}
+
+
+@pytest.mark.parametrize(("name", "path"), REQUESTS, ids="".join)
+def test_a_request_that_is_nearly_right_is_done_or_refused(
+    name: str, path: str, where: Where, root: Path
+) -> None:
+    with httpx.Client(base_url=where(name), timeout=120) as client:
+
+        def send(body: bytes) -> int:
+            answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
+            check_answer(answer.status_code, answer.headers.get("content-type", ""), answer.content, root)
+            assert answer.status_code < 500, answer.text
+            return answer.status_code
+
+        assert send(json.dumps(REQUESTS[name, path]).encode()) in (200, 202)
+        for body in (b"", b"[" * 100_000, b"\xff", b"NaN", b'{"a":', b"null"):
+            assert 400 <= send(body) < 500
+
+        @examples(25)
+        @given(body=json_near(REQUESTS[name, path]))
+        def search(body: Any) -> None:
+            send(json.dumps(body).encode())
+
+        search()
+
+
+HEADER = st.sampled_from(
+    [
+        "Origin",
+        "X-Request-ID",
+        "baggage",
+        "Prefer",
+        "Range",
+        "If-Range",
+        "If-None-Match",
+        "Accept",
+        "Authorization",
+    ]
+)
+VALUE = st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=20) | st.sampled_from(
+    ["http://[", "bytes=0-", "bytes=-", "bytes=5-1", "bytes=0-0,5-6", "wait=0", "a=%ff", "²", "Bearer"]
+)
+
+
+@pytest.mark.parametrize("name", ["orchestrator", "oracle"])
+def test_any_header_and_any_path_is_answered(name: str, where: Where, root: Path) -> None:
+    known = ["health", "info", "weights", "runs", shown.RUN_ID, "events", "results", "results.csv", "report"]
+    parts = st.sampled_from([*known, "ui", "index.html", "..", "%2e%2e", "%00", "%ff", "", "*"]) | TEXT
+
+    with httpx.Client(base_url=where(name), timeout=60) as client:
+
+        @examples(60)
+        @given(
+            method=st.sampled_from(["GET", "GET", "GET", "HEAD", "POST", "DELETE", "OPTIONS", "PROPFIND"]),
+            parts=st.lists(parts, max_size=4),
+            headers=st.dictionaries(HEADER, VALUE.map(str.strip), max_size=2),
+        )
+        def search(method: str, parts: list[str], headers: dict[str, str]) -> None:
+            path = "/".join(
+                part.encode("utf-8", "surrogatepass").decode("utf-8", "replace") for part in parts
+            )
+            if method == "DELETE" and shown.RUN_ID in path:
+                return  # the run of the examples stays
+            try:
+                url = client.base_url.join("/" + path.replace("//", "/").lstrip("/"))
+            except (httpx.InvalidURL, ValueError):
+                return
+            answer = client.request(
+                method, url, headers={key: value.encode("latin-1") for key, value in headers.items()}
+            )
+            kind = answer.headers.get("content-type", "")
+            assert answer.status_code < 500, answer.text
+            if method != "HEAD" and not kind.startswith("text/html"):
+                check_answer(answer.status_code, kind, answer.content, root)
+
+        search()
