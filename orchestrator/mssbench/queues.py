@@ -29,6 +29,7 @@ from rq.job import Job, JobStatus
 from rq.scripts import UNIQUE_ENQUEUE_SCRIPT
 from rq.serializers import JSONSerializer
 
+from .jobs import StepJob
 from .limits import Limits
 from .registry import load_registry
 from .runtime import Runtime, make_runtime
@@ -66,8 +67,8 @@ def connect(url: str) -> Redis:
 
 
 def open_queue(name: str, connection: Redis) -> Queue:
-    # JSON, not pickle: whoever can write to Redis cannot thereby run code in a worker.
-    return Queue(name, connection=connection, serializer=JSONSerializer)
+    # JSON, not pickle, and jobs that run steps alone: whoever can write to Redis cannot thereby run code.
+    return Queue(name, connection=connection, serializer=JSONSerializer, job_class=StepJob)
 
 
 def queue_names() -> list[str]:
@@ -271,7 +272,7 @@ def _jobs_in(run: Run, connection: Redis, *statuses: JobStatus) -> list[Job]:
 def _fetch(ids: Collection[str], connection: Redis) -> dict[str, Job | None]:
     """The jobs that Redis has of these. One that makes no sense is as good as none, and is removed."""
     try:
-        return dict(zip(ids, Job.fetch_many(ids, connection, serializer=JSONSerializer), strict=True))
+        return dict(zip(ids, StepJob.fetch_many(ids, connection, serializer=JSONSerializer), strict=True))
     except RedisError:
         raise
     except Exception:  # whatever reading it raises: what another version or another program wrote
@@ -280,7 +281,7 @@ def _fetch(ids: Collection[str], connection: Redis) -> dict[str, Job | None]:
 
 def _fetch_one(name: str, connection: Redis) -> Job | None:
     try:
-        return Job.fetch(name, connection, serializer=JSONSerializer)
+        return StepJob.fetch(name, connection, serializer=JSONSerializer)
     except NoSuchJobError:
         return None
     except RedisError:

@@ -31,6 +31,7 @@ from rq.serializers import JSONSerializer
 
 from . import alive
 from .embedded import die_with_parent
+from .jobs import StepJob
 from .limits import Limits
 from .queues import load_run, open_queue, queue_names
 from .registry import load_registry
@@ -48,6 +49,7 @@ class BenchWorker(Worker):
             [queue],
             connection=queue.connection,
             serializer=JSONSerializer,
+            job_class=StepJob,
             # Whole seconds, as RQ's timers are.
             job_monitoring_interval=max(1, round(limits.heartbeat_seconds)),
             # Idle, it says that it lives 15 seconds before this is over.

@@ -1,0 +1,235 @@
+"""What docs/security.md promises, where no container is needed to see it; and that all its tests exist."""
+
+from __future__ import annotations
+
+import ast
+import os
+import pickle
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from mssbench import queues
+from mssbench.config import RunConfig
+from mssbench.embedded import embedded_redis
+from mssbench.launch import prepare
+from mssbench.limits import Limits
+from mssbench.runtime import make_runtime
+from mssbench.steps import Run, Task
+from mssbench.store import Workspace
+from mssbench.traffic import traffic
+from mssbench.workers import BenchWorker
+from redis import Redis
+from rq import Queue
+from rq.job import Callback, Job, JobStatus
+from rq.serializers import JSONSerializer
+
+ROOT = Path(__file__).resolve().parents[1]
+COMPOSED = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSED["services"]
+OVERLAYS = sorted(path for path in ROOT.glob("docker-compose.*.yml"))
+OURS = sorted(
+    path
+    for folder in ("orchestrator/mssbench", "services/*/*_service", "tools")
+    for path in ROOT.glob(f"{folder}/**/*.py")
+    if ".venv" not in path.parts
+)
+
+
+# -- containers ----------------------------------------------------------------------------------------------
+
+
+def test_only_the_orchestrator_has_a_port_and_that_on_loopback() -> None:
+    published = {name: service["ports"] for name, service in SERVICES.items() if service.get("ports")}
+    assert list(published) == ["orchestrator"]
+    assert [port.split(":")[0] for port in published["orchestrator"]] == ["127.0.0.1"]
+
+
+def test_redis_is_in_the_composed_systems_own_network_alone() -> None:
+    redis = SERVICES["redis"]
+    assert redis.keys().isdisjoint({"ports", "expose", "network_mode", "networks", "links"})
+    # Without `networks`, everything is in the one that compose makes for this project.
+    assert not any(network.get("external") for network in (COMPOSED.get("networks") or {}).values())
+    assert all("network_mode" not in service for service in SERVICES.values())
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_can_do_little(name: str) -> None:
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["read_only"] is True
+    assert "no-new-privileges:true" in service["security_opt"]
+    limits = service["deploy"]["resources"]["limits"]
+    assert limits["memory"]
+    assert int(limits["pids"]) > 0
+    user = re.sub(r"\$\{\w+:-(\w+)\}", r"\1", service["user"])
+    assert user.split(":")[0] not in ("", "0", "root")
+    assert service.keys().isdisjoint({"privileged", "cap_add", "devices", "pid", "ipc", "userns_mode"})
+    assert not any("docker.sock" in str(volume) for volume in service.get("volumes", []))
+
+
+@pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.name)
+def test_what_is_laid_over_takes_nothing_back(path: Path) -> None:
+    for name, service in yaml.safe_load(path.read_text())["services"].items():
+        forbidden = {"ports", "privileged", "cap_add", "cap_drop", "read_only", "security_opt", "user"}
+        assert service.keys().isdisjoint(forbidden | {"network_mode", "pid", "ipc"}), name
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("services/**/Dockerfile")), ids=lambda p: p.parent.name)
+def test_an_image_starts_as_somebody_who_is_not_root(path: Path) -> None:
+    *_, last = path.read_text().split("\nFROM ")
+    assert re.findall(r"^USER (\S+)$", last, re.MULTILINE)[-1] == "bench"
+
+
+# -- Redis ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def connection() -> Iterator[Redis]:
+    with embedded_redis() as url:
+        connection = queues.connect(url)
+        yield connection
+        connection.close()
+
+
+@pytest.fixture
+def run(workspace: Path) -> Run:
+    config = RunConfig(dataset="music", separators=["oracle-mixture"], conditions=["stereo"], tracks=1)
+    return prepare(config, Workspace(workspace), make_runtime(workspace), run_id="mine")
+
+
+class Trap:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str, int]]:
+        return os.mkdir, (str(self.path), 0o755)
+
+
+def a_pickle(queue: Queue, trap: Path) -> Job:
+    job = queue.enqueue("mssbench.queues.work", "mine", {})
+    queue.connection.hset(job.key, "data", pickle.dumps(Trap(trap)))
+    return job
+
+
+def a_pickle_beside_it(queue: Queue, trap: Path) -> Job:
+    job = queue.enqueue("mssbench.queues.work", "mine", {})
+    queue.connection.hset(job.key, mapping=dict.fromkeys(("meta", "result"), pickle.dumps(Trap(trap))))
+    return job
+
+
+def another_function(queue: Queue, trap: Path) -> Job:
+    return queue.enqueue("os.mkdir", str(trap))
+
+
+def a_method(queue: Queue, trap: Path) -> Job:
+    job = queue.create_job("format", args=[str(trap)])
+    job._instance = "{}"
+    return queue.enqueue_job(job)
+
+
+def a_callback(queue: Queue, trap: Path) -> Job:
+    """RQ calls it with the job, the connection and more, which this cannot take: but it would be imported."""
+    (trap.parent / "trap_module.py").write_text(
+        f"import os\nos.mkdir({str(trap)!r})\ndef f(*_): pass\n", encoding="utf-8"
+    )
+    callback = Callback("trap_module.f")
+    return queue.enqueue("mssbench.queues.work", "mine", {}, on_failure=callback, on_success=callback)
+
+
+STRANGERS = (a_pickle, a_pickle_beside_it, another_function, a_method, a_callback)
+
+
+@pytest.mark.parametrize("stranger", STRANGERS, ids=lambda kind: kind.__name__)
+def test_what_a_stranger_puts_in_redis_runs_nothing(
+    stranger: Any, run: Run, connection: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    trap = tmp_path / "sprung"
+    name = "separate-oracle"
+    # As RQ itself would put it there, without our own kind of job.
+    job = stranger(Queue(name, connection=connection, serializer=JSONSerializer), trap)
+    queues.reconcile(run, connection)
+    traffic(connection)
+    BenchWorker(queues.open_queue(name, connection), Limits()).work(burst=True, logging_level="CRITICAL")
+    queues.reconcile(run, connection)
+    traffic(connection)
+    assert not trap.exists()
+    assert job.get_status() == JobStatus.FAILED
+    # The worker has gone on to what was ours.
+    assert run.store.separated(run.record.cells()[0])
+
+
+def test_the_trap_would_have_been_sprung(connection: Redis, tmp_path: Path) -> None:
+    trap = tmp_path / "sprung"
+    job = another_function(Queue("separate-oracle", connection=connection, serializer=JSONSerializer), trap)
+    job.perform()
+    assert trap.exists()
+    trap.rmdir()
+    pickle.loads(pickle.dumps(Trap(trap)))
+    assert trap.exists()
+
+
+def test_what_we_put_in_redis_is_json(run: Run, connection: Redis) -> None:
+    queues.reconcile(run, connection)
+    task = next(task for task in run.open_tasks() if isinstance(task, Task))
+    job = Job.fetch(queues.job_id("mine", task), connection, serializer=JSONSerializer)
+    function, instance, arguments, keywords = JSONSerializer.loads(job.data)
+    assert (function, instance, arguments) == ("mssbench.queues.work", None, [])
+    assert keywords["run_id"] == "mine"
+
+
+# -- what could run code when it is read ---------------------------------------------------------------------
+
+ANYTHING_GOES = {
+    "pickle.load", "pickle.loads", "pickle.Unpickler", "marshal.loads", "shelve.open", "joblib.load",
+    "yaml.load", "yaml.unsafe_load", "yaml.full_load", "eval", "exec", "os.system", "os.popen",
+}  # fmt: skip
+"""Calls that our code is not to make at all."""
+
+
+def calls(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            keywords = {
+                one.arg: one.value.value
+                for one in node.keywords
+                if one.arg and isinstance(one.value, ast.Constant)
+            }
+            yield ast.unparse(node.func), keywords
+
+
+def test_our_code_reads_nothing_that_can_run_code() -> None:
+    assert len(OURS) > 80
+    seen = set()
+    for path in OURS:
+        for function, keywords in calls(path):
+            where = f"{path.relative_to(ROOT)}: {function}"
+            seen.add(function)
+            assert function not in ANYTHING_GOES, where
+            assert function != "torch.load" or keywords.get("weights_only") is True, where
+            assert function not in ("np.load", "numpy.load") or keywords.get("allow_pickle") is False, where
+            assert keywords.get("shell", False) is False, where
+    assert {"np.load", "yaml.safe_load"} <= seen  # it has looked
+
+
+# -- the page ------------------------------------------------------------------------------------------------
+
+PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+NAMED = sorted(set(re.findall(r"`([\w./]+\.py)::(?:\w+::)?(test_\w+)`", PAGE)))
+
+
+@pytest.mark.parametrize(("path", "name"), NAMED, ids=[name for _, name in NAMED])
+def test_a_test_that_the_page_names_exists(path: str, name: str) -> None:
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    assert name in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+
+
+def test_every_line_of_the_threat_model_names_a_test() -> None:
+    rows = [line for line in PAGE.splitlines() if line.startswith("| ") and not line.startswith("| Threat")]
+    assert len(rows) >= 15
+    for row in rows:
+        assert re.search(r"`[\w./]+\.py::(?:\w+::)?test_\w+`", row), row
