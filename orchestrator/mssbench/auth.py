@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hmac
-import os
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from mssbench_service.app import problem_response
-from mssbench_service.errors import BadInput, BenchError, Forbidden, Unauthorized
+from mssbench_service.errors import BenchError, Forbidden, Unauthorized
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from .secret import secret
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -22,18 +22,7 @@ def token_from_environment() -> str:
     BadInput
         The file cannot be read or is empty, or both are given: better no service than one without its lock.
     """
-    token, file = os.environ.get("MSSBENCH_TOKEN", ""), os.environ.get("MSSBENCH_TOKEN_FILE", "")
-    if not file:
-        return token
-    if token:
-        raise BadInput("both MSSBENCH_TOKEN and MSSBENCH_TOKEN_FILE are set; expected one of them")
-    try:
-        token = Path(file).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"MSSBENCH_TOKEN_FILE={file} cannot be read: {error}") from None
-    if not token:
-        raise BadInput(f"MSSBENCH_TOKEN_FILE={file} is empty")
-    return token
+    return secret("MSSBENCH_TOKEN")
 
 
 class Guard:

@@ -100,7 +100,7 @@ class RunConfig:
 def read_config(path: Path) -> dict[str, Any]:
     """The settings in a TOML file, by the names of :class:`RunConfig`; not all need be there.
 
-    Paths in it are relative to the file's folder.
+    Paths in it are relative to the file's folder; URLs are left as they are.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def read_config(path: Path) -> dict[str, Any]:
             raise BadInput(f"{path}: unknown setting {name!r}; {hint}")
     for name in ("dataset", "hrir", "angles"):
         value = settings.get(name)
-        if isinstance(value, str) and value not in ("", "sphere"):
+        if isinstance(value, str) and value not in ("", "sphere") and "://" not in value:
             settings[name] = str(path.parent / value)
     return settings
 

@@ -30,7 +30,7 @@ def cancel(run: Run, connection: Redis | None) -> int:
     """
     if progress_of(run).complete:
         raise Conflict(f"run {run.store.id} is complete; there is nothing to cancel")
-    run.store.cancel_marker.touch()
+    run.store.cancel()
     run.store.launched.unlink(missing_ok=True)
     return withdraw(run, connection) if connection is not None else 0
 
@@ -57,6 +57,7 @@ def delete(run: Run, connection: Redis | None) -> None:
         raise Conflict(f"{begun} steps of run {run.store.id} still run; delete it when they have ended")
     with run.store.exclusive():
         # Gone at once for everybody who looks, however long its files take.
+        run.store.mirror.remove(f"runs/{run.store.id}", first=run.store.record_path.name)
         grave = run.store.folder.with_name(f"{DELETED}{run.store.id}")
         shutil.rmtree(grave, ignore_errors=True)
         run.store.folder.rename(grave)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
-from mssbench_service.errors import BadInput
+from mssbench_service.errors import BadInput, NotFound, StorageAway
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -31,7 +31,8 @@ LOOK_SECONDS = 0.3
 
 
 def open_run(store: RunStore, runtime: Runtime) -> Run:
-    """An existing run, as it is on disk."""
+    """An existing run, as it is now."""
+    store.refresh(at_once=False)
     return Run(store, store.load(), runtime)
 
 
@@ -49,6 +50,7 @@ def prepare(
     record = plan(config, workspace, runtime, command)
     record.id = run_id or record.id
     store = workspace.run(record.id)
+    store.refresh()
     if store.exists():
         before = store.load()
         if asdict(before.config) != asdict(record.config) or not _same(before.tracks, record.tracks):
@@ -59,7 +61,7 @@ def prepare(
         record.created, record.command = before.created, before.command
         record.separators = _continued(record.id, before.separators, record.separators)
     store.save(record)
-    store.cancel_marker.unlink(missing_ok=True)  # asked for again, so it is to go on
+    store.go_on()  # asked for again, so it is to go on
     return Run(store, record, runtime)
 
 
@@ -106,12 +108,27 @@ def forget_scores(run: Run, metrics: str, bsseval: bool, aggregate: str) -> int:
     return len(cells)
 
 
-def finish(run: Run, *, audio: bool = True) -> None:
-    """Write ``results.csv`` and the report from what is there now."""
-    write_csv(run.store.results_csv, result_rows(run.store, run.record), RESULT_COLUMNS)
-    from .report import build_report  # loads a plotting library, which only this needs
+def finish(run: Run, *, audio: bool = True, cells: Sequence[tuple[str, str, str, str]] = ()) -> None:
+    """Write ``results.csv`` and the report from what is there now.
 
-    build_report(run.store.folder, audio=audio)
+    Parameters
+    ----------
+    audio : bool
+        Whether the report carries excerpts.
+    cells : sequence of (condition, separator, title, stem)
+        Excerpts to add to those that are chosen.
+    """
+    from .report import build_report, what_is_heard  # loads a plotting library, which only this needs
+
+    store, reference = run.store, run.runtime.root.reference
+    write_csv(store.results_csv, result_rows(store, run.record), RESULT_COLUMNS)
+    for cell in what_is_heard(store.folder, cells) if audio else ():
+        with contextlib.suppress(NotFound, StorageAway):  # the report says what it cannot play
+            store.mirror.fetch(run.record.track(cell.title).folders[cell.condition])
+            store.mirror.fetch(reference(store.estimates(cell)))
+    build_report(store.folder, audio=audio, cells=cells)
+    for path in (store.report.parent, store.results_csv):
+        store.mirror.push(reference(path))
 
 
 class Cancelled(Exception):
@@ -159,6 +176,10 @@ class _Look:
     def __call__(self) -> Progress:
         """The progress. Raises :class:`Cancelled`."""
         begun = time.monotonic()
+        try:
+            self._run.store.refresh(at_once=False)
+        except StorageAway as error:  # the run waits for it, as for a Redis that restarts
+            log.warning("%s", error.detail)
         status = status_of(self._run)
         self._show(status)
         self._last = time.monotonic()

@@ -41,10 +41,13 @@ def plan(config: RunConfig, workspace: Workspace, runtime: Runtime, command: str
         Not one of the separators asked for is available.
     """
     config.validate()
+    mirror = workspace.mirror
+    mirror.fetch_tracks(config.dataset, config.split, config.tracks)
     tracks = checked_tracks(runtime.root.existing(config.dataset), config.split, config.tracks)
     separators = choose_separators(config.separators, runtime.availability())
     hrir, angles = None, {}
     if "binaural" in config.conditions:
+        mirror.fetch(*(named for named in (config.hrir, config.angles) if named not in ("", "sphere")))
         hrir = runtime.describe_hrir(HrirRequest(config.hrir, tracks[0].sample_rate))
         check_rates(hrir, tracks, resample=config.resample_hrir)
         angles = choose_angles(config.split, config.angles, config.seed, tracks, runtime)

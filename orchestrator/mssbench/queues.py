@@ -14,13 +14,12 @@ import datetime
 import functools
 import hashlib
 import logging
-import os
 import time
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mssbench_service.errors import BadInput, StepFailed, StorageFull, Unreachable
+from mssbench_service.errors import BadInput, StepFailed, StorageAway, StorageFull, Unreachable
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue, get_current_job
@@ -32,9 +31,10 @@ from rq.serializers import JSONSerializer
 from .jobs import StepJob
 from .limits import Limits
 from .registry import load_registry
+from .remote import open_workspace
 from .runtime import Runtime, make_runtime
 from .steps import Run, Task, perform_patiently, record_failure
-from .store import RunRecord, RunStore, Workspace
+from .store import RunRecord, RunStore
 
 log = logging.getLogger("mssbench")
 
@@ -138,13 +138,13 @@ def _job(run: Run, task: Task, deaths: int, queue: Queue, limits: Limits) -> Job
 
 def work(run_id: str, task: dict[str, str]) -> None:
     """The job: do one step, then queue what it unlocked."""
-    run = load_run(run_id)
-    if run is None or run.store.cancelled:  # its open cells stay as they are
-        return
     todo = Task(**task)
     try:
+        run = load_run(run_id)
+        if run is None or run.store.cancelled:  # its open cells stay as they are
+            return
         perform_patiently(run, todo)
-    except StorageFull as error:
+    except (StorageFull, StorageAway) as error:
         # Not done and not failed: `reconcile` finds it open, and queues it again for when there is room.
         log.warning("%s is put off: %s", todo, error.detail)
         return
@@ -154,15 +154,29 @@ def work(run_id: str, task: dict[str, str]) -> None:
         enqueue(run, dict.fromkeys(run.unlocked_by(todo), 0), job.connection)
 
 
-def load_run(run_id: str) -> Run | None:
-    """The run as it is on disk, or None where it was removed. Its record is kept for the next time."""
-    root = Path(os.environ.get("MSSBENCH_DATA_ROOT") or Path.cwd())
-    store = Workspace(root).run(run_id)
+def load_run(run_id: str, *, look: bool = True) -> Run | None:
+    """The run as it is, or None where it was removed. Its record is kept for the next time.
+
+    Parameters
+    ----------
+    look : bool
+        False: as the local data root has it, whatever it may be at a URL. Does not open any connection.
+
+    Raises
+    ------
+    StorageAway
+        The data root is at a URL that does not answer.
+    """
+    workspace = open_workspace()
+    store = workspace.run(run_id)
+    if look:
+        names = (store.record_path, store.cancel_marker)
+        workspace.mirror.look(*(path.relative_to(workspace.root).as_posix() for path in names))
     try:
         state = store.record_path.stat()
     except FileNotFoundError:
         return None
-    return Run(store, _record(store, state.st_mtime_ns, state.st_size), _runtime(root))
+    return Run(store, _record(store, state.st_mtime_ns, state.st_size), _runtime(workspace.root))
 
 
 @functools.lru_cache(maxsize=2)
@@ -197,7 +211,7 @@ def reconcile(run: Run, connection: Redis) -> int:
             if deaths < MAX_DEATHS:
                 again[task] = deaths
             else:
-                with contextlib.suppress(StorageFull):  # next time
+                with contextlib.suppress(StorageFull, StorageAway):  # next time
                     error = StepFailed(f"the worker died {deaths} times while doing this")
                     record_failure(run, task, error, deaths, trace)
     enqueue(run, again, connection)

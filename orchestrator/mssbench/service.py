@@ -81,7 +81,7 @@ class Service:
         run = self.run(run_id)
         if self.status(run_id).state == "running":
             return self.status(run_id)
-        run.store.cancel_marker.unlink(missing_ok=True)
+        run.store.go_on()
         return self._launch(run)
 
     def retry(self, run_id: str) -> RunStatus:
@@ -89,7 +89,7 @@ class Service:
         run = self.run(run_id)
         if retry_failed(run) == 0:
             raise Conflict(f"run {run_id} has no failed cells")
-        run.store.cancel_marker.unlink(missing_ok=True)
+        run.store.go_on()
         return self._launch(run)
 
     def cancel(self, run_id: str) -> RunStatus:

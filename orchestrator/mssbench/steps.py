@@ -16,8 +16,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mssbench_service import logs
-from mssbench_service.errors import BadOutput, BenchError, StepFailed, StorageFull, TimedOut, Unavailable
-from mssbench_service.files import read_json
+from mssbench_service.errors import (
+    BadOutput,
+    BenchError,
+    StepFailed,
+    StorageAway,
+    StorageFull,
+    TimedOut,
+    Unavailable,
+)
+from mssbench_service.files import read_json, remove_folder
 from mssbench_service.separation import RECORD, check_separation
 from mssbench_service.tracks import MIXTURE, STEMS
 from mssbench_service.wire import (
@@ -151,22 +159,26 @@ def record_failure(run: Run, task: Task, error: BenchError, tries: int = 1, trac
 
 
 def _render(run: Run, title: str) -> None:
+    track, config, mirror = run.record.track(title), run.record.config, run.store.mirror
+    folder = track.folders["binaural"]
+    mirror.look(f"{folder}/{METADATA}")
     if run.rendered(title):
         return
-    track, config = run.record.track(title), run.record.config
-    run.runtime.render(
-        RenderRequest(
-            track=track.source,
-            out=track.folders["binaural"],
-            hrir=config.hrir,
-            angles=track.angles,
-            profile=config.profile,
-            resample_hrir=config.resample_hrir,
-        ),
-        track.seconds,
-    )
-    if not run.rendered(title):
-        raise BadOutput(f"the rendering of {title!r} was reported done, but is not there")
+    mirror.fetch(track.source, *([config.hrir] if config.hrir != "sphere" else []))
+    with mirror.writing(folder, METADATA) as out:
+        run.runtime.render(
+            RenderRequest(
+                track=track.source,
+                out=out,
+                hrir=config.hrir,
+                angles=track.angles,
+                profile=config.profile,
+                resample_hrir=config.resample_hrir,
+            ),
+            track.seconds,
+        )
+        if not (run.runtime.root.resolve(out) / METADATA).exists():
+            raise BadOutput(f"the rendering of {title!r} was reported done, but is not there")
 
 
 def _mixture_gain(run: Run, cell: Cell) -> float:
@@ -178,46 +190,60 @@ def _mixture_gain(run: Run, cell: Cell) -> float:
 
 
 def _separate(run: Run, cell: Cell) -> None:
+    mirror, estimates = run.store.mirror, run.runtime.root.reference(run.store.estimates(cell))
+    mirror.look(*_outcomes(run, cell), f"{estimates}/{RECORD}")
     if run.store.ended(cell) or run.store.separated(cell):
         return
     track, separator = run.record.track(cell.title), run.record.separator(cell.separator)
     folder = track.folders[cell.condition]
+    mirror.fetch(folder)
     mixture = f"{folder}/{MIXTURE}.wav"
-    run.runtime.separate(
-        separator.service,
-        SeparateRequest(
-            mixture=mixture,
-            out=run.runtime.root.reference(run.store.estimates(cell)),
-            separator=cell.separator,
-            references=folder if separator.needs_references else "",
-            reference_gain=_mixture_gain(run, cell) if separator.needs_references else 1.0,
-        ),
-        track.seconds,
-    )
-    try:
-        if not run.store.separated(cell):
-            raise BadOutput(f"{cell.separator} reported {cell.title!r} done, but the stems are not there")
-        check_separation(cell.separator, run.store.estimates(cell), run.runtime.root.resolve(mixture))
-    except BadOutput:
-        run.store.forget_estimates(cell)  # or no later try could mend it
-        raise
+    with mirror.writing(estimates, RECORD) as out:
+        run.runtime.separate(
+            separator.service,
+            SeparateRequest(
+                mixture=mixture,
+                out=out,
+                separator=cell.separator,
+                references=folder if separator.needs_references else "",
+                reference_gain=_mixture_gain(run, cell) if separator.needs_references else 1.0,
+            ),
+            track.seconds,
+        )
+        made = run.runtime.root.resolve(out)
+        try:
+            if not (made / RECORD).exists():
+                raise BadOutput(f"{cell.separator} reported {cell.title!r} done, but the stems are not there")
+            check_separation(cell.separator, made, run.runtime.root.resolve(mixture))
+        except BadOutput:
+            remove_folder(made)  # or no later try could mend it
+            raise
+
+
+def _outcomes(run: Run, cell: Cell) -> list[str]:
+    folder = run.runtime.root.reference(run.store.cell_folder(cell))
+    return [f"{folder}/result.json", f"{folder}/error.json"]
 
 
 def _evaluate(run: Run, cell: Cell) -> None:
+    mirror, root = run.store.mirror, run.runtime.root
+    mirror.look(*_outcomes(run, cell))
     if run.store.ended(cell):
         return
     track, config = run.record.track(cell.title), run.record.config
+    estimates, frames = (root.reference(path) for path in (run.store.estimates(cell), run.store.frames(cell)))
+    mirror.fetch(track.folders[cell.condition], estimates)
     gain = _mixture_gain(run, cell)
     evaluation = run.runtime.evaluate(
         EvaluateRequest(
             reference=track.folders[cell.condition],
-            estimate=run.runtime.root.reference(run.store.estimates(cell)),
+            estimate=estimates,
             profile=config.metrics,
             mixture_gain=gain,
             binaural=cell.condition == "binaural",
             bsseval=config.bsseval,
             aggregate=config.aggregate,
-            frames=run.runtime.root.reference(run.store.frames(cell)),
+            frames=frames,
         ),
         track.seconds,
     )
@@ -225,6 +251,7 @@ def _evaluate(run: Run, cell: Cell) -> None:
     if sources != list(STEMS):
         raise BadOutput(f"the evaluator scored {sources}; expected {list(STEMS)}")
     separation = parse(SeparateResult, read_json(run.store.estimates(cell) / RECORD))
+    mirror.push(frames)
     run.store.save_result(
         cell,
         {
@@ -255,8 +282,9 @@ def perform_patiently(
 
     Raises
     ------
-    StorageFull
-        There is still no room, and nothing was recorded: no fault of the task's, so it stays to be done.
+    StorageFull, StorageAway
+        There is still no room, or no way to the data, and nothing was recorded: no fault of the task's, so it
+        stays to be done.
     """
     limits = Limits.from_environment()
     pauses = limits.pauses if pauses is None else pauses
@@ -267,7 +295,7 @@ def perform_patiently(
             return perform(run, task, earlier)
         except Unavailable as error:
             timeouts += isinstance(error, TimedOut)
-            if isinstance(error, StorageFull) and pause is None:
+            if isinstance(error, StorageFull | StorageAway) and pause is None:
                 raise
             if pause is None or timeouts >= limits.timeouts:
                 record_failure(run, task, error, len(earlier) + 1, "\n".join(earlier))

@@ -33,11 +33,12 @@ from pathlib import Path
 from typing import Any
 
 from mssbench_service.errors import BadInput, Conflict, NotFound
-from mssbench_service.files import make_folder, read_json, remove_folder, write_json
+from mssbench_service.files import make_folder, read_json
 from mssbench_service.separation import RECORD
 from mssbench_service.wire import HrirInfo, SeparatorInfo, parse
 
 from .config import RunConfig
+from .mirror import HERE, Mirror
 
 SCHEMA = 1
 
@@ -135,9 +136,10 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class Workspace:
-    """The data root, seen by the orchestrator."""
+    """The data root, seen by the orchestrator. `mirror` knows where it really is."""
 
     root: Path
+    mirror: Mirror = HERE
 
     @property
     def runs(self) -> Path:
@@ -150,19 +152,21 @@ class Workspace:
         """The run called `run_id`, which need not exist yet."""
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", run_id, re.ASCII):
             raise BadInput(f"{run_id!r} is not a run id; expected up to 64 letters, digits, '-' and '_'")
-        return RunStore(self.runs / run_id)
+        return RunStore(self.runs / run_id, self.mirror)
 
     def run_ids(self) -> list[str]:
         """Runs that have been started, newest first."""
+        self.mirror.refresh_names()
         found = [path for path in self.runs.glob("*/run.json") if not path.parent.name.startswith(".")]
         return [path.parent.name for path in sorted(found, key=lambda p: (-p.stat().st_mtime, p))]
 
 
 @dataclass(frozen=True)
 class RunStore:
-    """One run directory."""
+    """One run directory. What it says is as new as the last :meth:`refresh`, where the data root is elsewhere."""
 
     folder: Path
+    mirror: Mirror = HERE
 
     @property
     def id(self) -> str:
@@ -224,10 +228,23 @@ class RunStore:
             with self.lock.open() as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except FileNotFoundError:
-            return False
+            pass
         except BlockingIOError:
             return True
-        return False
+        return self.mirror.followed(self.id)
+
+    def refresh(self, *, at_once: bool = True) -> None:
+        """Have the run's state here as it is now; not `at_once`: unless that was done a moment ago."""
+        self.mirror.refresh(self.id, at_once=at_once)
+
+    def cancel(self) -> None:
+        """No step is to be begun any more."""
+        self.mirror.touch(self.cancel_marker)
+
+    def go_on(self) -> None:
+        """Whether it was cancelled or not, it is to go on."""
+        if self.cancelled:
+            self.mirror.unlink(self.cancel_marker)
 
     def frames(self, cell: Cell) -> Path:
         """The values behind the cell's scores, frame by frame."""
@@ -237,7 +254,7 @@ class RunStore:
         return self.record_path.exists()
 
     def save(self, record: RunRecord) -> None:
-        write_json(self.record_path, asdict(record))
+        self.mirror.write_json(self.record_path, asdict(record))
 
     def load(self) -> RunRecord:
         """The run's record.
@@ -294,8 +311,9 @@ class RunStore:
 
     def save_result(self, cell: Cell, result: dict[str, Any]) -> None:
         """End the cell with a result, which replaces an error that an earlier try may have left."""
-        write_json(self.cell_folder(cell) / "result.json", asdict(cell) | result)
-        (self.cell_folder(cell) / "error.json").unlink(missing_ok=True)
+        self.mirror.write_json(self.cell_folder(cell) / "result.json", asdict(cell) | result)
+        if self.failed(cell):
+            self.mirror.unlink(self.cell_folder(cell) / "error.json")
 
     def save_error(
         self, cell: Cell, step: str, code: str, detail: str, *, tries: int = 1, trace: str = ""
@@ -315,16 +333,14 @@ class RunStore:
                 "worker": os.environ.get("RQ_WORKER_ID", ""),
                 "log": trace[-LOG_CHARACTERS:],
             }
-            write_json(self.cell_folder(cell) / "error.json", asdict(cell) | error)
-
-    def forget_estimates(self, cell: Cell) -> None:
-        """Let the cell be separated again: whatever a separator left there cannot be used."""
-        remove_folder(self.estimates(cell))
+            self.mirror.write_json(self.cell_folder(cell) / "error.json", asdict(cell) | error)
 
     def forget_outcome(self, cell: Cell) -> None:
         """Let the cell be tried again from where its files allow: what was separated stays."""
         for name in ("result.json", "error.json"):
-            (self.cell_folder(cell) / name).unlink(missing_ok=True)
+            path = self.cell_folder(cell) / name
+            if path.exists():
+                self.mirror.unlink(path)
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -346,7 +362,11 @@ class RunStore:
                         raise Conflict(f"run {self.id} is being run by another process") from None
                     time.sleep(0.02)  # somebody may have asked this very moment whether it is held
             os.utime(self.lock)  # see `taken_up`
-            yield
+            self.mirror.claim(self.id)
+            try:
+                yield
+            finally:
+                self.mirror.release(self.id)
 
 
 # By hand rather than parsed as a whole: there are ten thousand of them to read.

@@ -35,6 +35,7 @@ from .jobs import StepJob
 from .limits import Limits
 from .queues import load_run, open_queue, queue_names
 from .registry import load_registry
+from .remote import data_url
 
 log = logging.getLogger("mssbench")
 
@@ -90,7 +91,7 @@ class BenchWorker(Worker):
     def fork_work_horse(self, job: Job, queue: Queue) -> None:
         # Read here, the run's record is there for this job and the next, which are forked from this process.
         with contextlib.suppress(Exception):  # whatever is wrong, the job itself says it better
-            load_run(str(job.kwargs["run_id"]))
+            load_run(str(job.kwargs["run_id"]), look=False)
         super().fork_work_horse(job, queue)
 
     def setup_work_horse_signals(self) -> None:
@@ -136,6 +137,8 @@ def serve_queue(name: str, connection: Redis) -> None:
     if name not in queue_names():
         raise BadInput(f"unknown queue {name!r}; expected one of {', '.join(queue_names())}")
     _preload(name)
+    if data_url():
+        importlib.import_module("s3fs" if data_url().startswith("s3") else "fsspec")
     limits = Limits.from_environment()
     while True:
         worker = None

@@ -5,7 +5,7 @@ data        datasets: demo, fetch, check, convert
 folders     synth and evaluate: whole folders, outside any run
 hrir        hrir info
 runs        run, demo, resume, retry, rescore
-control     status, list, cancel, diff, gc
+control     status, list, cancel, delete, diff, gc
 reports     report
 services    worker, serve, services: the parts of a running system
 separate    one track, outside any run

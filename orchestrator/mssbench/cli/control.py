@@ -9,6 +9,7 @@ import click
 
 from ..compare import changes, differences
 from ..control import cancel as cancel_run
+from ..control import delete as delete_run
 from ..housekeeping import find_litter, remove
 from ..launch import LOOK_SECONDS, open_run
 from ..queues import connect
@@ -17,7 +18,7 @@ from ..status import RunStatus, status_of
 from ..steps import Run
 from .progress import pace, run_bars
 from .runs import say
-from .shared import cli, current_runtime, current_workspace, existing_run
+from .shared import cli, current_runtime, current_workspace, existing_run, redis_option
 
 
 @cli.command()
@@ -102,7 +103,7 @@ def list_runs() -> None:
 
 @cli.command()
 @click.argument("run")
-@click.option("--redis", "redis_url", envvar="MSSBENCH_REDIS_URL", default="", metavar="URL")
+@redis_option
 def cancel(run: str, redis_url: str) -> None:
     """Begin no further step of RUN, whoever runs it; cells that have not ended stay pending.
 
@@ -113,6 +114,16 @@ def cancel(run: str, redis_url: str) -> None:
     withdrawn = cancel_run(job, connect(redis_url) if redis_url else None)
     say(f"{withdrawn} waiting jobs withdrawn" if redis_url else "whoever runs it stops")
     click.echo(f"run {job.store.id} is cancelled; mssbench resume {job.store.id} goes on with it")
+
+
+@cli.command()
+@click.argument("run")
+@redis_option
+def delete(run: str, redis_url: str) -> None:
+    """Remove RUN with all that came out of it. Its rendered tracks stay, for other runs may use them."""
+    job = existing_run(run)
+    delete_run(job, connect(redis_url) if redis_url else None)
+    say(f"run {job.store.id} is removed")
 
 
 @cli.command()

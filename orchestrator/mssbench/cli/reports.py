@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from mssbench_service.errors import BadInput, NotFound
 
-from ..results import RESULT_COLUMNS, result_rows, write_csv
+from ..launch import finish
 from .runs import conclude
 from .shared import cli, current_workspace, existing_run
 
@@ -26,12 +26,9 @@ def report(run: str, audio: bool, asked: tuple[str, ...]) -> None:
     """Write the tables and the report of RUN (its id or its folder) again, from what is there now."""
     if asked and not audio:
         raise click.UsageError("--listen adds audio, and --no-audio leaves it out")
-    from ..report import build_report  # loads a plotting library, which only this needs
-
     cells = [_cell(text) for text in asked]
     job = existing_run(run)
-    build_report(job.store.folder, audio=audio, cells=cells)
-    write_csv(job.store.results_csv, result_rows(job.store, job.record), RESULT_COLUMNS)
+    finish(job, audio=audio, cells=cells)
     conclude(job)
 
 
@@ -66,4 +63,6 @@ def _source(run: str) -> Path:
         return path
     if path.name != run:
         raise NotFound(f"{run} does not exist; expected a run's folder or a summary.json")
-    return current_workspace().run(run).folder
+    store = current_workspace().run(run)
+    store.refresh()
+    return store.folder

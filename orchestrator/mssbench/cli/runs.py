@@ -236,7 +236,7 @@ def _shown(path: Path) -> Path:
 def resume(run: str, inline: bool, redis_url: str) -> None:
     """Go on with RUN (its id or its folder), however it was stopped: killed, crashed or cancelled."""
     job = existing_run(run)
-    job.store.cancel_marker.unlink(missing_ok=True)
+    job.store.go_on()
     execute(job, inline, redis_url)
 
 
@@ -252,7 +252,7 @@ def retry(run: str, failed: bool, inline: bool, redis_url: str) -> None:
     if not (count := retry_failed(job)):
         raise Conflict(f"run {job.store.id} has no failed cells")
     say(f"run {job.store.id}: {count} cells to try again")
-    job.store.cancel_marker.unlink(missing_ok=True)
+    job.store.go_on()
     if job.store.held:
         say("another process runs it, and goes on with them")
         return

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ..queues import connect, queue_names
+from ..remote import open_workspace
+from ..secret import secret
 from ..standing import Standing, look_at
 from ..workers import serve_queue
 from .shared import cli, current_runtime
@@ -19,10 +21,18 @@ from .shared import cli, current_runtime
 
 @cli.command()
 @click.argument("queue", required=False)
-@click.option("--redis", "redis_url", envvar="MSSBENCH_REDIS_URL", required=True, metavar="URL")
+@click.option(
+    "--redis",
+    "redis_url",
+    required=True,
+    default=lambda: secret("MSSBENCH_REDIS_URL") or None,
+    metavar="URL",
+    help="Default: MSSBENCH_REDIS_URL.",
+)
 def worker(queue: str | None, redis_url: str) -> None:
     """Be a worker on QUEUE (render, evaluate, separate-<service>) until stopped."""
     connection = connect(redis_url)
+    open_workspace().mirror.check(write=True)
     if queue is None:
         raise BadInput(f"no queue named; expected one of {', '.join(queue_names())}")
     logs.configure(f"worker-{queue}")

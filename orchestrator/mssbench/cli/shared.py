@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +27,9 @@ from rich.progress import (
 from .. import __version__
 from ..config import AGGREGATES
 from ..launch import open_run
+from ..remote import data_url, open_workspace
 from ..runtime import Runtime, make_runtime
+from ..secret import secret
 from ..steps import Run
 from ..store import Workspace
 
@@ -38,12 +39,34 @@ console = Console(stderr=True)
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="mssbench")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Binaural MSS Bench: does a music source separation model keep the spatial image of binaural audio?"""
+    if data_url() and context.invoked_subcommand not in WITH_DATA_URL:
+        raise BadInput(
+            f"mssbench {context.invoked_subcommand} does not work on a data root at a URL; "
+            "without MSSBENCH_DATA_URL it works on the folders of this machine"
+        )
+
+
+WITH_DATA_URL = (
+    *("run", "resume", "retry", "rescore", "cancel", "delete", "worker"),
+    *("status", "list", "diff", "report", "leaderboard"),
+)
+"""Commands that know that the data root may be at a URL. The others would speak of its cache."""
 
 
 def current_workspace() -> Workspace:
-    return Workspace(Path(os.environ.get("MSSBENCH_DATA_ROOT") or Path.cwd()))
+    """The data root.
+
+    Raises
+    ------
+    BadInput, NotReady, StorageAway
+        It is at a URL that cannot be used.
+    """
+    workspace = open_workspace()
+    workspace.mirror.check()
+    return workspace
 
 
 def current_runtime() -> Runtime:
@@ -51,7 +74,12 @@ def current_runtime() -> Runtime:
 
 
 def reference_of(runtime: Runtime, value: str) -> str:
-    """A path given on the command line (relative to the working directory), as the services know it."""
+    """A path given on the command line (relative to the working directory), as the services know it.
+
+    Where the data root is at a URL, it is a URL under that, or relative to it.
+    """
+    if inside := open_workspace().mirror.named(value):
+        return inside
     return runtime.root.reference(Path(value))
 
 
@@ -63,6 +91,7 @@ def existing_run(run: str) -> Run:
     """A run by its id or by the path of its folder."""
     workspace = current_workspace()
     store = workspace.run(Path(run).name)
+    store.refresh()
     if Path(run).name != run and Path(run).absolute() != store.folder.absolute():
         raise BadInput(f"{run} is not in {workspace.runs}")
     return open_run(store, current_runtime())
@@ -114,16 +143,16 @@ def scoring_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+redis_option = click.option(
+    "--redis",
+    "redis_url",
+    default=lambda: secret("MSSBENCH_REDIS_URL"),
+    metavar="URL",
+    help="Use this Redis and its workers; default: that of MSSBENCH_REDIS_URL, if any.",
+)
 _scheduling_options = [
     click.option("--inline", is_flag=True, help="In this process: no Redis, no workers."),
-    click.option(
-        "--redis",
-        "redis_url",
-        envvar="MSSBENCH_REDIS_URL",
-        default="",
-        metavar="URL",
-        help="Use this Redis and its workers; default: a private one.",
-    ),
+    redis_option,
 ]
 
 

@@ -21,12 +21,13 @@ from pathlib import Path
 
 from mssbench_service.files import write_text, writing_folder
 
+from ..store import Cell
 from . import exports, figures, listen, page, summary
 from .analysis import Analysis, analyse
 from .data import RunData, load
 from .leaderboard import build_leaderboard
 
-__all__ = ["build_leaderboard", "build_report"]
+__all__ = ["build_leaderboard", "build_report", "what_is_heard"]
 
 
 def build_report(
@@ -57,6 +58,11 @@ def build_report(
         listening = listen.write(data, choices, temporary) if audio else None
         write_text(temporary / "index.html", page.render(data, found, listening, files))
     return folder / "index.html"
+
+
+def what_is_heard(run_dir: Path, cells: Sequence[tuple[str, str, str, str]] = ()) -> list[Cell]:
+    """The cells whose audio :func:`build_report` reads, each once."""
+    return list(dict.fromkeys(choice.cell for choice in listen.choose(load(run_dir), cells)))
 
 
 def write_files(data: RunData, found: Analysis, report: Path) -> list[tuple[str, list[str]]]:

@@ -17,7 +17,8 @@
     │   ├── Unreachable                  no answer from the service (raised by a client)
     │   │   └── Interrupted              the connection broke after the request was sent
     │   ├── TimedOut               504   no answer in the time that the work may take (raised by a client)
-    │   └── StorageFull            507   no room under the data root; nothing half-written is left
+    │   ├── StorageFull            507   no room under the data root; nothing half-written is left
+    │   └── StorageAway                  the data root is at a URL that does not answer, or lets nobody in
     └── StepFailed                 500   the step ran and failed; recorded, never retried
         └── BadOutput                    its result breaks its promise (NaN, wrong length, missing stem)
 
@@ -30,6 +31,8 @@ from __future__ import annotations
 from typing import Any
 
 PROBLEM_TYPE = "urn:mssbench:error:"
+
+_END = 800  # characters of a message that is too long
 
 
 class BenchError(Exception):
@@ -48,7 +51,9 @@ class BenchError(Exception):
 
     def __init__(self, detail: str) -> None:
         # One line, whatever a library's message looked like: it ends in a table, a log line and a terminal.
-        super().__init__(" ".join(detail.split()))
+        line = " ".join(detail.split())
+        # Somebody's name of 4 KB, or a library's list of everything: what matters is at the ends.
+        super().__init__(line if len(line) <= 2 * _END else f"{line[:_END]} … {line[-_END:]}")
 
     @property
     def detail(self) -> str:
@@ -155,6 +160,11 @@ class StorageFull(Unavailable):
     code = "storage-full"
     title = "There is no room left to write"
     status = 507
+
+
+class StorageAway(Unavailable):
+    code = "storage-away"
+    title = "The data cannot be reached"
 
 
 class StepFailed(BenchError):

@@ -1,0 +1,30 @@
+"""Settings that may be secrets: in the environment, or in a file that the environment names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from mssbench_service.errors import BadInput
+
+
+def secret(name: str) -> str:
+    """The setting in the variable `name`, or in the file that ``<name>_FILE`` names; empty if there is neither.
+
+    Raises
+    ------
+    BadInput
+        The file cannot be read or is empty, or both are given.
+    """
+    value, file = os.environ.get(name, ""), os.environ.get(f"{name}_FILE", "")
+    if not file:
+        return value
+    if value:
+        raise BadInput(f"both {name} and {name}_FILE are set; expected one of them")
+    try:
+        value = Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{name}_FILE={file} cannot be read: {error}") from None
+    if not value:
+        raise BadInput(f"{name}_FILE={file} is empty")
+    return value
