@@ -1,7 +1,7 @@
 """What the fuzz tests share: how many examples, and values that are nearly right.
 
 By default every test makes the same examples each time, so that a failure is a change and no accident. With
-``MSSBENCH_FUZZ=20`` it makes twenty times as many, at random (``make fuzz``; pytest prints the seed).
+``MSSBENCH_FUZZ=20`` it makes twenty times as many, at random (``make fuzz``, which prints the seed).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 from mssbench_service.errors import BenchError
 
 CAMPAIGN = int(os.environ.get("MSSBENCH_FUZZ") or 0)
+SEED = int(os.environ.get("MSSBENCH_FUZZ_SEED") or 0)
 
 
 def examples(number: int) -> settings:

@@ -25,7 +25,7 @@ import httpx
 import mssbench_service
 import pytest
 import schemathesis
-from fuzzing import TEXT, examples, json_near
+from fuzzing import SEED, TEXT, examples, json_near
 from hypothesis import given
 from hypothesis import strategies as st
 from mssbench import examples as shown
@@ -64,6 +64,7 @@ def root(tmp_path_factory: pytest.TempPathFactory, _demo_tracks: Path) -> Path:
     )
     run = prepare(config, Workspace(root), make_runtime(root), run_id=shown.RUN_ID)
     execute_inline(run, lambda status: None)
+    shutil.copytree(run.store.folder, root.with_name(f"{root.name}-run"))
     return root
 
 
@@ -166,13 +167,15 @@ def described(name: str) -> Any:
     """Every operation of the service's description, as test cases."""
     schema = schemathesis.openapi.from_dict(importlib.import_module(APPLICATIONS[name]).app.openapi())
     schema.config.update(base_url="http://127.0.0.1")
-    schema.config.seed = 0
+    schema.config.seed = SEED
     return schema.parametrize()
 
 
 def conforms(case: Any, url: str, root: Path) -> None:
-    answer = case.call_and_validate(base_url=url, checks=CONFORMING, timeout=60)
+    answer = case.call_and_validate(base_url=url, checks=CONFORMING, timeout=600)
     check_answer(answer.status_code, answer.headers.get("content-type", [""])[0], answer.content, root)
+    if case.method == "DELETE" and answer.status_code == 204:  # what comes next is to find it again
+        shutil.copytree(root.with_name(f"{root.name}-run"), root / "runs" / shown.RUN_ID, dirs_exist_ok=True)
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)
@@ -249,7 +252,7 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
 def test_a_request_that_is_nearly_right_is_done_or_refused(
     name: str, path: str, where: Where, root: Path
 ) -> None:
-    with httpx.Client(base_url=where(name), timeout=120) as client:
+    with httpx.Client(base_url=where(name), timeout=600) as client:
 
         def send(body: bytes) -> int:
             answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
@@ -292,7 +295,7 @@ def test_any_header_and_any_path_is_answered(name: str, where: Where, root: Path
     known = ["health", "info", "weights", "runs", shown.RUN_ID, "events", "results", "results.csv", "report"]
     parts = st.sampled_from([*known, "ui", "index.html", "..", "%2e%2e", "%00", "%ff", "", "*"]) | TEXT
 
-    with httpx.Client(base_url=where(name), timeout=60) as client:
+    with httpx.Client(base_url=where(name), timeout=600) as client:
 
         @examples(60)
         @given(

@@ -64,6 +64,9 @@ class Format:
     seeds: Callable[[], list[bytes]] = list
 
 
+_runtime = cache(make_runtime)  # one costs as much as ten examples
+
+
 def _run_config(folder: Path) -> object:
     config = parse(RunConfig, {"dataset": "music"} | read_config(folder / "run.toml"))
     config.validate()
@@ -90,7 +93,7 @@ def _everything_of(folder: Path) -> object:
     """Whatever reads a run directory."""
     store = RunStore(folder)
     record = store.load()
-    run = steps.Run(store, record, make_runtime(folder))
+    run = steps.Run(store, record, _runtime(folder))
     rows = result_rows(store, record)
     write_csv(folder / "results.csv", rows, RESULT_COLUMNS)
     for value in (rows, asdict(status_of(run)), [asdict(one) for one in failures_of(run)]):
@@ -116,7 +119,7 @@ def _separation(folder: Path) -> object:
 
 
 def _metadata(folder: Path) -> object:
-    runtime = make_runtime(folder)
+    runtime = _runtime(folder)
     _is_record(folder / "track/metadata.json")
     folders._holds(folder / "track/metadata.json", {"profile": "matched"})
     (folder / "track/bass.wav").write_bytes(sound("WAV"))

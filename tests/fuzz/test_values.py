@@ -380,6 +380,13 @@ def server() -> Iterator[Answering]:
             thread.join()
 
 
+@pytest.fixture(scope="module")
+def transport() -> Iterator[OverHttp]:
+    transport = OverHttp()
+    yield transport
+    transport.close()
+
+
 NUMBER_TEXT = (
     st.sampled_from(["", "0", "5", "1024", "-1", "+5", "²", "1" * 5000, "5.0", "0x5", "5, 5"]) | LATIN
 )
@@ -452,24 +459,20 @@ BODIES = st.binary(max_size=40) | JSON.map(lambda value: json.dumps(value).encod
 @example(200, [], b'{"separators": 5}')
 @example(200, [], b"\xff")
 def test_a_service_that_answers_nonsense_is_an_error_of_the_family(
-    server: Answering, status: int, headers: Any, body: bytes
+    server: Answering, transport: OverHttp, status: int, headers: Any, body: bytes
 ) -> None:
     server.says(status, [*headers, ("Content-Length", str(len(body)))] if status != 204 else headers, body)
     service = Service("oracle", "oracle_service", server.url)
     tools = {name: Service(name, f"{name}_service", server.url) for name in ("synth", "evaluator")}
-    transport = OverHttp()
-    try:
-        runtime = Runtime(transport, Registry(tools, {"oracle": service}), DataRoot(Path.cwd()))
-        (offered,) = runtime.availability()
-        assert offered.separators == [] or not offered.reason
-        runtime.versions()
-        for ask in (
-            lambda: runtime.describe_hrir(wire.HrirRequest("sphere")),
-            lambda: runtime.separate("oracle", wire.SeparateRequest("a", "b")),
-        ):
-            with contextlib.suppress(BenchError):
-                ask()
-    finally:
-        transport.close()
+    runtime = Runtime(transport, Registry(tools, {"oracle": service}), DataRoot(Path.cwd()))
+    (offered,) = runtime.availability()
+    assert offered.separators == [] or not offered.reason
+    runtime.versions()
+    for ask in (
+        lambda: runtime.describe_hrir(wire.HrirRequest("sphere")),
+        lambda: runtime.separate("oracle", wire.SeparateRequest("a", "b")),
+    ):
+        with contextlib.suppress(BenchError):
+            ask()
     with contextlib.suppress(Starting):
         assert isinstance(check(server.url), str)
