@@ -14,6 +14,7 @@ from mssbench_service.files import make_folder, read_json
 from mssbench_service.tracks import STEMS, Track
 from mssbench_service.wire import EvaluateRequest, HrirRequest, RenderRequest, parse
 
+from .formats import RENDERING
 from .plan import check_angles, check_rates, checked_tracks, choose_angles
 from .runtime import Runtime
 from .steps import METADATA
@@ -178,9 +179,7 @@ def _score(reference: Path, estimate: Path, runtime: Runtime, request: EvaluateR
     try:
         if not estimate.is_dir():
             raise BadInput(f"{estimate} is missing")
-        metadata = read_json(reference / METADATA) if (reference / METADATA).exists() else {}
-        if not isinstance(metadata, dict):
-            raise BadInput(f"{reference / METADATA} is no record of a rendering; expected a JSON object")
+        metadata = RENDERING.read(reference / METADATA) if (reference / METADATA).exists() else {}
         request.reference = runtime.root.reference(reference)
         request.estimate = runtime.root.reference(estimate)
         request.mixture_gain = metadata.get("mixture_gain", 1.0)

@@ -25,7 +25,7 @@ from mssbench_service.errors import (
     TimedOut,
     Unavailable,
 )
-from mssbench_service.files import read_json, remove_folder
+from mssbench_service.files import remove_folder
 from mssbench_service.separation import RECORD, check_separation
 from mssbench_service.tracks import MIXTURE, STEMS
 from mssbench_service.wire import (
@@ -37,6 +37,7 @@ from mssbench_service.wire import (
     parse,
 )
 
+from .formats import RENDERING, SEPARATION
 from .limits import Limits
 from .runtime import Runtime
 from .store import Cell, RunRecord, RunStore
@@ -186,7 +187,7 @@ def _mixture_gain(run: Run, cell: Cell) -> float:
     if cell.condition != "binaural":
         return 1.0
     folder = run.runtime.root.resolve(run.record.track(cell.title).folders["binaural"])
-    return parse(RenderResult, read_json(folder / METADATA)).mixture_gain
+    return parse(RenderResult, RENDERING.read(folder / METADATA)).mixture_gain
 
 
 def _separate(run: Run, cell: Cell) -> None:
@@ -250,7 +251,7 @@ def _evaluate(run: Run, cell: Cell) -> None:
     sources = [row.get("source") for row in evaluation.rows]
     if sources != list(STEMS):
         raise BadOutput(f"the evaluator scored {sources}; expected {list(STEMS)}")
-    separation = parse(SeparateResult, read_json(run.store.estimates(cell) / RECORD))
+    separation = parse(SeparateResult, SEPARATION.read(run.store.estimates(cell) / RECORD))
     mirror.push(frames)
     run.store.save_result(
         cell,

@@ -38,9 +38,8 @@ from mssbench_service.separation import RECORD
 from mssbench_service.wire import HrirInfo, SeparatorInfo, parse
 
 from .config import RunConfig
+from .formats import ERROR, RESULT, RUN
 from .mirror import HERE, Mirror
-
-SCHEMA = 1
 
 LOG_CHARACTERS = 4000
 """As much of a failure's log is kept in its ``error.json``."""
@@ -100,7 +99,7 @@ class RunRecord:
     hrir: HrirInfo | None
     versions: dict[str, str]
     machine: dict[str, str]
-    schema: int = SCHEMA
+    version: int = RUN.version
     commit: str = ""
     images: dict[str, str] = field(default_factory=dict)
 
@@ -264,15 +263,11 @@ class RunStore:
         NotFound
             There is no such run.
         BadInput
-            ``run.json`` is damaged, or was written by a version that this one cannot read.
+            ``run.json`` is damaged, or was written by a newer version (:mod:`mssbench.formats`).
         """
         if not self.exists():
             raise NotFound(f"there is no run {self.id!r} in {self.folder.parent}")
-        raw = read_json(self.record_path)
-        schema = raw.get("schema") if isinstance(raw, dict) else None
-        if schema != SCHEMA:
-            raise BadInput(f"{self.record_path} has schema {schema!r}; this version reads {SCHEMA}")
-        return parse(RunRecord, raw)
+        return parse(RunRecord, RUN.read(self.record_path))
 
     def separated(self, cell: Cell) -> bool:
         return os.path.exists(self._path("estimates", cell, RECORD))
@@ -296,12 +291,13 @@ class RunStore:
         Raises
         ------
         BadInput
-            The file is damaged; the message names it.
+            The file is damaged, or was written by a newer version; the message names it.
         """
-        for name, is_one in (("result.json", _is_result), ("error.json", _is_error)):
-            path = self.cell_folder(cell) / name
+        for kind, is_one in ((RESULT, _is_result), (ERROR, _is_error)):
+            path = self.cell_folder(cell) / kind.name
             if path.exists():
-                outcome: dict[str, Any] = read_json(path)
+                found = read_json(path)
+                outcome: dict[str, Any] = kind.current(found, str(path)) if isinstance(found, dict) else {}
                 if not is_one(outcome):
                     raise BadInput(
                         f"{path} does not hold what a cell of a run ends with; remove it to try again"
@@ -311,7 +307,7 @@ class RunStore:
 
     def save_result(self, cell: Cell, result: dict[str, Any]) -> None:
         """End the cell with a result, which replaces an error that an earlier try may have left."""
-        self.mirror.write_json(self.cell_folder(cell) / "result.json", asdict(cell) | result)
+        self.mirror.write_json(self.cell_folder(cell) / "result.json", RESULT.stamped(asdict(cell) | result))
         if self.failed(cell):
             self.mirror.unlink(self.cell_folder(cell) / "error.json")
 
@@ -333,7 +329,7 @@ class RunStore:
                 "worker": os.environ.get("RQ_WORKER_ID", ""),
                 "log": trace[-LOG_CHARACTERS:],
             }
-            self.mirror.write_json(self.cell_folder(cell) / "error.json", asdict(cell) | error)
+            self.mirror.write_json(self.cell_folder(cell) / "error.json", ERROR.stamped(asdict(cell) | error))
 
     def forget_outcome(self, cell: Cell) -> None:
         """Let the cell be tried again from where its files allow: what was separated stays."""

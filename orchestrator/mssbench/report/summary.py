@@ -2,7 +2,7 @@
 
 The dataclasses are the schema; ``summary.schema.json`` here, which goes with every report, is made from them
 by `write_schema`. `read` accepts what `write` wrote and refuses the rest with the name of
-the offending field. Raise `SCHEMA` when a field changes its meaning, and teach `read` the earlier one.
+the offending field. When a field changes its meaning, :data:`mssbench.formats.SUMMARY` gets a migration.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from mssbench_service.errors import BadInput
-from mssbench_service.files import read_json, write_json
+from mssbench_service.files import write_json
 from mssbench_service.wire import HrirInfo, validation_detail
 from pydantic import Field, TypeAdapter, ValidationError
 
+from ..formats import SUMMARY
 from ..statistics import LEVEL, RESAMPLES, Estimate
 from ..store import RunRecord
 from .analysis import Analysis, Difference
 from .data import RunData, kind
-
-SCHEMA = 1
 
 SCHEMA_FILE = Path(__file__).with_name("summary.schema.json")
 
@@ -190,7 +189,7 @@ class Summary:
     checks: list[CheckSummary] = field(default_factory=list)
     gains: list[GainSummary] = field(default_factory=list)
     speeds: list[SpeedSummary] = field(default_factory=list)
-    schema: int = SCHEMA
+    version: int = SUMMARY.version
 
 
 def build(data: RunData, found: Analysis) -> Summary:
@@ -274,7 +273,7 @@ def write_schema() -> None:
 def json_schema() -> dict[str, Any]:
     """JSON Schema of the file."""
     schema = TypeAdapter(Summary).json_schema()
-    schema["properties"]["schema"] = {"const": SCHEMA}
+    schema["properties"]["version"] = {"const": SUMMARY.version}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
@@ -284,12 +283,9 @@ def read(path: Path) -> Summary:
     Raises
     ------
     NotFound, BadInput
-        It is not there, not JSON, of another version, or a field is missing or wrong; the message names it.
+        It is not there, not JSON, of a newer version, or a field is missing or wrong; the message names it.
     """
-    raw = read_json(path)
-    schema = raw.get("schema") if isinstance(raw, dict) else None
-    if schema != SCHEMA:
-        raise BadInput(f"{path} has schema {schema!r}; expected a summary.json of schema {SCHEMA}")
+    raw = SUMMARY.read(path)
     try:
         # Strict, as the JSON Schema is: "5" is no number, and neither is NaN, which Python's JSON lets through.
         summary = TypeAdapter(Summary).validate_json(json.dumps(raw), strict=True)

@@ -145,12 +145,12 @@ def test_where_files_lie_is_not_said(client: httpx.Client, system: Any) -> None:
     folder = system.root / "runs" / "damaged"
     folder.mkdir(parents=True)
     try:
-        (folder / "run.json").write_text('{"schema": "<b>9</b>"}')
+        (folder / "run.json").write_text('{"version": "<b>9</b>"}')
         for path in ("/", "/ui/runs/damaged", "/ui/runs/nothing"):
             page = client.get(path).text
             assert str(system.root) not in page
         listed = Text(client.get("/").text)
-        assert "cannot be read: runs/damaged/run.json has schema '<b>9</b>'" in listed.text
+        assert "cannot be read: runs/damaged/run.json has version '<b>9</b>'" in listed.text
         assert "b" not in listed.tags
     finally:
         (folder / "run.json").unlink()

@@ -21,7 +21,8 @@ import soxr
 from . import audio
 from .audio import FloatArray
 from .errors import BadInput, BadOutput, NotFound
-from .files import read_json, write_json, writing_folder
+from .files import write_json, writing_folder
+from .formats import SEPARATION
 from .tracks import STEMS
 from .wire import Expectation, SeparateResult, SeparatorInfo, parse
 
@@ -164,7 +165,7 @@ def separate_track(
     with writing_folder(out, replace=replace) as folder:
         for stem in STEMS:
             audio.write_wav(folder / f"{stem}.wav", stems[stem], sample_rate)
-        write_json(folder / RECORD, asdict(result))
+        write_json(folder / RECORD, SEPARATION.stamped(asdict(result)))
     return result
 
 
@@ -184,7 +185,7 @@ def check_separation(name: str, folder: Path, mixture: Path) -> None:
     """
     whole = audio.probe(mixture)
     try:
-        record = parse(SeparateResult, read_json(folder / RECORD))
+        record = parse(SeparateResult, SEPARATION.read(folder / RECORD))
         if (record.samples, record.sample_rate) != (whole.samples, whole.sample_rate):
             raise BadOutput(
                 f"{name} recorded {record.samples} samples at {record.sample_rate} Hz; "

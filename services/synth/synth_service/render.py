@@ -25,6 +25,7 @@ import soundfile as sf
 from mssbench_service.audio import forget_time_of_writing
 from mssbench_service.errors import BadInput, BenchError, StepFailed, TooLarge
 from mssbench_service.files import read_json, write_json, writing_folder
+from mssbench_service.formats import RENDERING
 from mssbench_service.tracks import HRIR_FILE, MIXTURE, STEMS, check_track
 from mssbench_service.wire import PROFILES, RenderResult
 
@@ -124,7 +125,7 @@ def render_track(
             irs=hrir.irs,
             sample_rate=np.asarray(checked.sample_rate),
         )
-        write_json(folder / METADATA, asdict(result))
+        write_json(folder / METADATA, RENDERING.stamped(asdict(result)))
     return result
 
 

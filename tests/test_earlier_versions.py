@@ -1,0 +1,218 @@
+"""What earlier versions left is resumed, tried again, rescored, compared, reported; what newer ones left, refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mssbench import formats
+from mssbench.cli import main
+from mssbench.compare import differences
+from mssbench.report.summary import read as read_summary
+from mssbench.results import result_rows
+from mssbench.store import Cell, RunStore, Workspace
+from mssbench_service.errors import BadInput, BadOutput
+from mssbench_service.files import read_json
+from mssbench_service.separation import check_separation
+from mssbench_service.wire import RenderResult, parse
+
+EARLIER = Path(__file__).parent / "data" / "earlier"
+VERSIONS = sorted(path.name for path in EARLIER.iterdir() if (path / "runs").is_dir())
+TITLE = "Ada - Evening"
+SCORED = Cell("stereo", "oracle-mixture", TITLE)
+FAILED = Cell("binaural", "oracle-mixture", TITLE)
+OPEN = Cell("binaural", "oracle-identity", TITLE)
+
+Said = tuple[int, str, str]
+Command = Callable[..., Said]
+
+
+@pytest.fixture
+def mssbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """The command in `tmp_path`, in this process: its exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("MSSBENCH_DATA_ROOT", "MSSBENCH_DATA_URL", "MSSBENCH_REDIS_URL", "MSSBENCH_TRANSPORT"):
+        monkeypatch.delenv(name, raising=False)
+
+    def call(*arguments: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["mssbench", *arguments])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def bring(version: str, root: Path, name: str = "written") -> RunStore:
+    """The run of that version in a data root, with the track that it is about."""
+    shutil.copytree(EARLIER / "music", root / "music", dirs_exist_ok=True)
+    shutil.copytree(EARLIER / version / "runs" / "written", root / "runs" / name)
+    return Workspace(root).run(name)
+
+
+def scores(store: RunStore) -> dict[tuple[str, ...], Any]:
+    rows = result_rows(store, store.load())
+    return {tuple(row[k] for k in ("condition", "separator", "title", "source")): row for row in rows}
+
+
+@pytest.mark.parametrize(("version", "command"), [("1-at-first", "resume"), ("1-at-last", "retry")])
+def test_a_run_of_an_earlier_version_goes_on_to_its_end(
+    version: str, command: str, tmp_path: Path, mssbench: Command
+) -> None:
+    store = bring(version, tmp_path)
+    before = scores(store)
+    kept = (store.cell_folder(SCORED) / "result.json").read_bytes()
+    assert [row["status"] for key, row in before.items() if key[:2] == ("binaural", "oracle-identity")] == (
+        ["pending"] * 4
+    )
+    code, out, _ = mssbench("status", "written")
+    assert (code, "incomplete, 3/4 cells ended, 1 failed" in out) == (0, True), out
+
+    assert mssbench(command, "written", "--inline")[0] == 0
+    after = scores(store)
+    failed = {key for key, row in after.items() if row["status"] != "ok"}
+    tried_again = command == "retry"
+    assert {key[:2] for key in failed} == (set() if tried_again else {("binaural", "oracle-mixture")})
+    assert (store.cell_folder(SCORED) / "result.json").read_bytes() == kept
+    assert read_json(store.cell_folder(OPEN) / "result.json")["version"] == formats.RESULT.version
+    summary = read_summary(store.report.parent / "summary.json")
+    assert (summary.version, summary.run.id) == (formats.SUMMARY.version, "written")
+    assert ("the evaluator did not answer" in store.report.read_text(encoding="utf-8")) != tried_again
+
+    bring(version, tmp_path, "as-it-was")
+    _, out, _ = mssbench("diff", "as-it-was", "written")
+    assert "binaural/oracle-" in out
+    assert "stereo/" not in out
+
+
+def test_estimates_of_an_earlier_version_are_scored_again(tmp_path: Path, mssbench: Command) -> None:
+    store = bring("1-at-first", tmp_path)
+    before = scores(store)
+    code, _, err = mssbench("rescore", "written", "--profile", "paper", "--no-bsseval", "--inline")
+    assert code == 0, err
+    again = read_json(store.cell_folder(SCORED) / "result.json")
+    assert again["version"] == formats.RESULT.version
+    for row in again["rows"]:
+        had = before[("stereo", "oracle-mixture", TITLE, row["source"])]
+        assert row["paper_SSR"] == pytest.approx(had["paper_SSR"], abs=1e-6)
+    assert store.load().config.metrics == "paper"
+    assert read_json(store.record_path)["version"] == formats.RUN.version
+
+
+@pytest.mark.parametrize(
+    "path", sorted(EARLIER.glob("*/runs/*/report/summary.json")), ids=lambda path: path.parts[-5]
+)
+def test_a_summary_of_an_earlier_version_is_ranked(path: Path, tmp_path: Path, mssbench: Command) -> None:
+    code, _, err = mssbench("leaderboard", str(path), "-o", str(tmp_path / "site"))
+    assert code == 0, err
+    (sent,) = (tmp_path / "site" / "runs").iterdir()
+    assert read_json(sent)["version"] == formats.SUMMARY.version
+
+
+def test_versions_are_compared_with_each_other(tmp_path: Path, mssbench: Command) -> None:
+    records = [bring(version, tmp_path, version).load() for version in VERSIONS]
+    first, *others = records
+    for other in others:
+        # What had no name then was done all the same: no setting differs.
+        assert not [line for line in differences(first, other) if line.startswith("setting")]
+        code, _, err = mssbench("diff", VERSIONS[0], VERSIONS[records.index(other)])
+        assert code in (0, 1), err
+
+
+def test_settings_that_were_not_written_are_those_that_were_used(tmp_path: Path) -> None:
+    written = read_json(EARLIER / "1-at-first" / "runs" / "written" / "run.json")["config"]
+    assert "bsseval" not in written
+    config = bring("1-at-first", tmp_path).load().config
+    assert asdict(config) == written | {"bsseval": True, "aggregate": "median"}
+
+
+def test_a_bare_error_has_all_that_errors_have(tmp_path: Path) -> None:
+    outcome = bring("1-at-first", tmp_path).outcome(FAILED)
+    assert outcome is not None
+    assert (outcome["tries"], outcome["when"], outcome["version"]) == (1, "", formats.ERROR.version)
+    assert outcome["detail"] == "the evaluator did not answer"
+
+
+def test_a_rendering_from_before_peaks_were_kept_is_one(tmp_path: Path) -> None:
+    path = EARLIER / "1-at-first" / "metadata.json"
+    assert "peak" not in read_json(path)
+    assert parse(RenderResult, formats.RENDERING.read(path)).mixture_gain == 1.0
+    of_paper = {"profile": "paper", "mixture_gain": 0.5}
+    assert formats.RENDERING.current(of_paper, "it")["peak"] == 2.0
+
+
+# -- what is newer -------------------------------------------------------------------------------------------
+
+FILES = {
+    "run.json": lambda store: store.record_path,
+    "result.json": lambda store: store.cell_folder(SCORED) / "result.json",
+    "error.json": lambda store: store.cell_folder(FAILED) / "error.json",
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_a_newer_version_wrote_is_refused_in_one_line(
+    name: str, tmp_path: Path, mssbench: Command
+) -> None:
+    store = bring("1-at-last", tmp_path)
+    path = FILES[name](store)
+    path.write_text(json.dumps(read_json(path) | {"version": 3}))
+    code, _, err = mssbench("report", "written")
+    assert code == 2
+    assert f"has version 3 of {name}, written by a newer version of this software" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_the_service_refuses_a_newer_run_too(tmp_path: Path) -> None:
+    import httpx
+    from mssbench.api import create
+    from mssbench_service.app import Settings
+    from mssbench_service.files import DataRoot
+
+    store = bring("1-at-last", tmp_path)
+    store.record_path.write_text(json.dumps(read_json(store.record_path) | {"version": 99}))
+    app = create(Settings(data_root=DataRoot(tmp_path)), "redis://127.0.0.1:1/0")
+
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://it") as client:
+            return await client.get("/runs/written")
+
+    import anyio
+
+    answer = anyio.run(ask)
+    assert answer.status_code == 422
+    assert "has version 99 of run.json" in answer.json()["detail"]
+
+
+def test_a_separation_of_a_newer_version_is_no_estimate_of_ours(tmp_path: Path) -> None:
+    folder = bring("1-at-last", tmp_path).estimates(SCORED)
+    mixture = tmp_path / "music" / "test" / TITLE / "mixture.wav"
+    check_separation("oracle-mixture", folder, mixture)
+    (folder / "separation.json").write_text(
+        json.dumps(read_json(folder / "separation.json") | {"version": 3})
+    )
+    with pytest.raises(BadOutput, match=r"has version 3 of separation\.json"):
+        check_separation("oracle-mixture", folder, mixture)
+
+
+@pytest.mark.parametrize("version", [0, -1, "2", None, True, 1.5, [1]])
+def test_a_version_that_is_no_number_is_refused(version: object) -> None:
+    with pytest.raises(BadInput, match="expected a number from 1 to 2"):
+        formats.RUN.current({"version": version}, "it")
+
+
+def test_every_migration_is_taken_in_its_order() -> None:
+    kind = formats.Format("x.json", (lambda f: f | {"a": 1}, lambda f: f | {"b": f["a"] + 1}))
+    assert kind.current({"schema": 1}, "it") == {"a": 1, "b": 2, "version": 3}
+    assert kind.current({"version": 2, "a": 5}, "it") == {"a": 5, "b": 6, "version": 3}
+    assert kind.current(kind.stamped({"c": 0}), "it") == {"version": 3, "c": 0}
