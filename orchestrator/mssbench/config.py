@@ -108,6 +108,8 @@ def read_config(path: Path) -> dict[str, Any]:
         It cannot be read, is not TOML, or has a setting that does not exist.
     """
     try:
+        if path.exists() and not path.is_file():  # opening a named pipe would wait for whoever writes into it
+            raise BadInput(f"{path} is not a file")
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise BadInput(

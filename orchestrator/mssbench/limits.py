@@ -8,6 +8,7 @@ Every limit is set on purpose, and by the environment:
 ``MSSBENCH_TIMEOUTS``              tries that may end without an answer in time, before the cell fails (2)
 ``MSSBENCH_HEARTBEAT_SECONDS``     how often a worker at work says that it lives (10)
 ``MSSBENCH_SILENCE_SECONDS``       for how long it may say nothing beyond that, before it counts as dead (60)
+``MSSBENCH_MAX_SECONDS``           the longest track, for services too (3600)
 ``MSSBENCH_STOP_SECONDS``          how long a worker that is told to stop goes on with its job, before it hands
                                    it back (8: Docker kills after 10)
 """
@@ -22,6 +23,12 @@ from mssbench_service.errors import BadInput
 
 LONGEST_TRACK = 3600.0
 """Seconds; what the services accept unless told otherwise, and the guess where a length is not known."""
+
+
+def longest_track() -> float:
+    """``MSSBENCH_MAX_SECONDS``: what runs and the steps in this process accept, as services do."""
+    text = os.environ.get("MSSBENCH_MAX_SECONDS", "")
+    return _number("max_seconds", text) if text else LONGEST_TRACK
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from mssbench_service.wire import HrirInfo, HrirRequest
 from . import __version__, provenance
 from .angles import Angles, draw_angles, read_angle_table
 from .config import RunConfig
+from .limits import longest_track
 from .runtime import Availability, Runtime
 from .store import RunRecord, SeparatorRecord, TrackRecord, Workspace
 
@@ -81,7 +82,8 @@ def plan(config: RunConfig, workspace: Workspace, runtime: Runtime, command: str
 
 def checked_tracks(dataset: Path, split: str, first: int | None = None) -> list[Track]:
     """The dataset's tracks, by title, each with all its files there and alike."""
-    return [check_track(folder) for folder in track_folders(dataset, split)[:first]]
+    longest = longest_track()
+    return [check_track(folder, max_seconds=longest) for folder in track_folders(dataset, split)[:first]]
 
 
 def choose_angles(

@@ -47,7 +47,7 @@ from mssbench_service.wire import (
     parse,
 )
 
-from .limits import Limits
+from .limits import Limits, longest_track
 from .registry import Registry, Service, load_registry, url_variable
 
 T = TypeVar("T")
@@ -154,8 +154,9 @@ class InProcess:
         if isinstance(request, SeparateRequest):
             return self._separate(service, request)  # type: ignore[return-value]
         steps = _import(f"{service.module}.steps", service)
-        function: Callable[[DataRoot, Any], T] = getattr(steps, step)
-        return function(self.root, request)
+        function: Callable[..., T] = getattr(steps, step)
+        limits = {} if isinstance(request, HrirRequest) else {"max_seconds": longest_track()}
+        return function(self.root, request, **limits)
 
     def info(self, service: Service) -> dict[str, Any]:
         package = _import(service.module, service)
@@ -185,6 +186,7 @@ class InProcess:
             self.root.resolve(request.out),
             references,
             reference_gain=request.reference_gain,
+            max_seconds=longest_track(),
         )
 
 

@@ -6,12 +6,14 @@ import shutil
 import tempfile
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import httpx
+from mssbench_service.audio import probe
 from mssbench_service.errors import (
     BadInput,
     BadOutput,
@@ -111,7 +113,8 @@ def separate_by_upload(
         answer = Path(temporary) / "answer.zip"
         _post_patiently(url, separator, _parts(track, references), answer, show, patience, sleep)
         with writing_folder(out) as folder:
-            _unpack(answer, folder)
+            _unpack(answer, folder, _largest(track))
+            _check(folder, track)
     return out
 
 
@@ -234,7 +237,27 @@ class _Counted:
         return self._file.seek(offset)
 
 
-def _unpack(answer: Path, folder: Path) -> None:
+def _check(folder: Path, track: Path) -> None:
+    """Raise BadOutput where a stem is no sound of the track's length and rate."""
+    whole = probe(track)
+    for stem in STEMS:
+        try:
+            found = probe(folder / f"{stem}.wav")
+        except BadInput as error:
+            raise BadOutput(f"the answer's {stem}.wav is no sound: {error}") from None
+        if (found.samples, found.sample_rate) != (whole.samples, whole.sample_rate):
+            raise BadOutput(
+                f"the answer's {stem}.wav has {found.samples} samples at {found.sample_rate} Hz; "
+                f"expected {whole.samples} at {whole.sample_rate} Hz as the track"
+            )
+
+
+def _largest(track: Path) -> int:
+    """Bytes of the stems of `track`, two channels of float32 each, and room for headers and the record."""
+    return len(STEMS) * 8 * probe(track).samples + (1 << 20)
+
+
+def _unpack(answer: Path, folder: Path, largest: int) -> None:
     """The stems and the record out of the zip; whatever else is in it stays there."""
     wanted = [f"{stem}.wav" for stem in STEMS]
     try:
@@ -243,9 +266,14 @@ def _unpack(answer: Path, folder: Path) -> None:
             absent = [name for name in wanted if name not in names]
             if absent:
                 raise BadOutput(f"the answer has no {', '.join(absent)}")
-            for name in (*wanted, RECORD):
-                if name in names:
-                    with archive.open(name) as source, (folder / name).open("wb") as target:
-                        shutil.copyfileobj(source, target)
-    except zipfile.BadZipFile as error:
+            taken = [name for name in (*wanted, RECORD) if name in names]
+            if (size := sum(archive.getinfo(name).file_size for name in taken)) > largest:
+                raise BadOutput(
+                    f"the answer unpacks to {size} bytes; expected at most {largest} for this track"
+                )
+            for name in taken:
+                # No more is read of a member than it claims; its checksum tells if that was a lie.
+                with archive.open(name) as source, (folder / name).open("wb") as target:
+                    shutil.copyfileobj(source, target)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise BadOutput(f"the answer is not a zip of stems: {error}") from None

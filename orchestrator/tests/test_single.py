@@ -141,11 +141,11 @@ def script() -> Iterator[Script]:
         thread.join()
 
 
-def zipped(names: list[str]) -> bytes:
+def zipped(names: list[str], content: bytes = wav(music(1.0))) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name in names:
-            archive.writestr(name, b"RIFF")
+            archive.writestr(name, content)
     return buffer.getvalue()
 
 
@@ -199,7 +199,14 @@ def test_what_waiting_cannot_mend_is_said_at_once(
     [
         ((200, {}, b"<html>"), BadOutput, "not a zip"),
         ((200, {}, zipped(["vocals.wav"])), BadOutput, "drums.wav"),
-        ((200, {"Content-Length": "100000"}, GOOD[2]), Unreachable, "does not answer"),
+        ((200, {}, zipped([f"{stem}.wav" for stem in STEMS], b"RIFF")), BadOutput, "is no sound"),
+        (
+            (200, {}, zipped([f"{stem}.wav" for stem in STEMS], wav(music(0.5)))),
+            BadOutput,
+            "expected 44100 at 44100 Hz",
+        ),
+        ((200, {}, zipped([f"{stem}.wav" for stem in STEMS], bytes(10**7))), BadOutput, "unpacks to"),
+        ((200, {"Content-Length": "100000000"}, GOOD[2]), Unreachable, "does not answer"),
         ((404, {}, b"nothing here"), BenchError, "answered 404"),
         ((422, {}, b"[1, 2]"), BadInput, "answered 422"),
     ],

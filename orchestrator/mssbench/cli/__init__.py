@@ -21,7 +21,7 @@ import os
 import sys
 
 import click
-from mssbench_service.errors import BenchError
+from mssbench_service.errors import BenchError, one_line
 
 from . import control, data, folders, hrir, reports, runs, separate, services, weights
 from .shared import cli
@@ -65,5 +65,5 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"mssbench: {' '.join(message.split())}", file=sys.stderr)
+    print(f"mssbench: {one_line(message)}", file=sys.stderr)
     sys.exit(code)

@@ -20,6 +20,8 @@ import soundfile as sf
 from mssbench_service.errors import BadInput
 from mssbench_service.tracks import MIXTURE, SPLITS, STEMS, Track, check_track, track_folders
 
+from ..limits import longest_track
+
 SAMPLE_RATE = 44100
 """Of MUSDB18-HQ, Hz."""
 
@@ -104,7 +106,7 @@ def check_one(folder: Path, split: str) -> TrackReport:
     """Read every sample of one track; whatever is wrong with it is in the report."""
     report = TrackReport(split, folder.name)
     try:
-        track = check_track(folder)
+        track = check_track(folder, max_seconds=longest_track())
         report.seconds, report.sample_rate = track.seconds, track.sample_rate
         if track.sample_rate != SAMPLE_RATE:
             report.notes.append(f"at {track.sample_rate} Hz; MUSDB18-HQ is at {SAMPLE_RATE} Hz")

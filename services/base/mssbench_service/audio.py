@@ -9,10 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import soundfile as sf
 
+from . import riff
 from .errors import BadInput, TooLarge
 from .files import writing
 
 FloatArray = npt.NDArray[np.float32]
+
+SAMPLE_RATES = (1_000, 768_000)
+"""Hz. What claims to lie beyond has a wrong header, by which no length or time would make sense."""
+
+_NOT_KNOWN = 1 << 62
+"""libsndfile's number of samples, or more, where the file does not say it."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +37,27 @@ def probe(path: Path) -> AudioInfo:
     Raises
     ------
     BadInput
-        Not a sound file, one without a single sample, or a WAV or AIFF file that ends too early.
+        Not a sound file, one without a single sample or that does not say how many it has, a sample rate outside
+        of :data:`SAMPLE_RATES`, or a header that does not fit what follows (:mod:`mssbench_service.riff`).
     """
     try:
+        if not path.is_file():  # opening a named pipe would wait for whoever writes into it
+            raise BadInput(
+                f"{path} cannot be read as audio: {'not a file' if path.exists() else 'there is no such file'}"
+            )
         info = sf.info(str(path))
-        missing = _missing_bytes(path)
+        lie = riff.complaint(path)
     except (sf.LibsndfileError, OSError, ValueError, TypeError) as error:
         raise BadInput(f"{path} cannot be read as audio: {_reason(error)}") from None
-    if missing > 0:
-        raise BadInput(f"{path} is truncated: {missing} bytes are missing by its header")
+    if lie:
+        raise BadInput(f"{path} {lie}")
+    if info.frames >= _NOT_KNOWN:
+        raise BadInput(f"{path} does not say how long it is; expected a file that was not written to a pipe")
     if info.frames <= 0:
         raise BadInput(f"{path} holds no samples")
+    if not SAMPLE_RATES[0] <= info.samplerate <= SAMPLE_RATES[1]:
+        low, high = SAMPLE_RATES
+        raise BadInput(f"{path} claims a sample rate of {info.samplerate} Hz; expected {low} to {high} Hz")
     return AudioInfo(info.samplerate, info.channels, info.frames)
 
 
@@ -54,21 +71,30 @@ def read(path: Path, *, max_seconds: float | None = None) -> tuple[FloatArray, i
     BadInput
         Not audio, empty, truncated, or holding NaN or infinite samples.
     TooLarge
-        Longer than `max_seconds` by its header (checked before anything is decoded).
+        Longer than `max_seconds` by its header (checked before anything is decoded), or than memory can hold.
     """
     info = probe(path)
-    if max_seconds is not None and info.samples > max_seconds * info.sample_rate:
-        seconds = info.samples / info.sample_rate
-        raise TooLarge(f"{path.name} lasts {seconds:.0f} s; at most {max_seconds:.0f} s are accepted")
+    check_length(path, info, max_seconds)
     try:
         data, sample_rate = sf.read(str(path), dtype="float32", always_2d=True)
     except (sf.LibsndfileError, OSError, ValueError) as error:
         raise BadInput(f"{path} cannot be read as audio: {_reason(error)}") from None
+    except MemoryError:
+        raise TooLarge(f"{path} claims {info.samples} samples, for which there is no memory") from None
     if len(data) < info.samples:
         raise BadInput(f"{path} is truncated: {len(data)} of {info.samples} samples could be read")
     if not np.isfinite(data).all():
         raise BadInput(f"{path} holds samples that are NaN or infinite")
     return np.ascontiguousarray(data.T), sample_rate
+
+
+def check_length(path: Path, info: AudioInfo, max_seconds: float | None) -> None:
+    """Raise :class:`TooLarge` if the file lasts longer than `max_seconds`, by its header."""
+    if max_seconds is not None and info.samples > max_seconds * info.sample_rate:
+        seconds = info.samples / info.sample_rate
+        raise TooLarge(
+            f"{path} lasts {seconds:.0f} s; at most {max_seconds:.0f} s are accepted (MSSBENCH_MAX_SECONDS)"
+        )
 
 
 def write_wav(path: Path, audio: FloatArray, sample_rate: int, subtype: str = "FLOAT") -> None:
@@ -91,22 +117,6 @@ def forget_time_of_writing(path: Path) -> None:
         if (peak := header.find(b"PEAK")) >= 0:
             file.seek(peak + 12)
             file.write(bytes(4))
-
-
-_STREAMED = 0x7FFF0000
-"""A header that claims this much or more was written to a pipe, before the size was known."""
-
-
-def _missing_bytes(path: Path) -> int:
-    # libsndfile takes what there is of a WAV file that was cut off, and says nothing.
-    with path.open("rb") as file:
-        header = file.read(8)
-    if header[:4] not in (b"RIFF", b"FORM"):
-        return 0
-    size = int.from_bytes(header[4:], "little" if header[:4] == b"RIFF" else "big")
-    missing = 8 + size - path.stat().st_size
-    # A last chunk of odd size may lack the byte that pads it.
-    return missing if size < _STREAMED and missing > 1 else 0
 
 
 def _reason(error: Exception) -> str:

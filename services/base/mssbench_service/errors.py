@@ -35,6 +35,12 @@ PROBLEM_TYPE = "urn:mssbench:error:"
 _END = 800  # characters of a message that is too long
 
 
+def one_line(text: str) -> str:
+    """`text` without line breaks, and without the middle of somebody's name of 4 KB."""
+    line = " ".join(text.split())
+    return line if len(line) <= 2 * _END else f"{line[:_END]} … {line[-_END:]}"
+
+
 class BenchError(Exception):
     """Base of the family.
 
@@ -51,9 +57,7 @@ class BenchError(Exception):
 
     def __init__(self, detail: str) -> None:
         # One line, whatever a library's message looked like: it ends in a table, a log line and a terminal.
-        line = " ".join(detail.split())
-        # Somebody's name of 4 KB, or a library's list of everything: what matters is at the ends.
-        super().__init__(line if len(line) <= 2 * _END else f"{line[:_END]} … {line[-_END:]}")
+        super().__init__(one_line(detail))
 
     @property
     def detail(self) -> str:

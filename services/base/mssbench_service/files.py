@@ -17,6 +17,8 @@ from typing import Any
 from .errors import BadInput, NotFound, StepFailed, StorageFull
 
 _TEMPORARY = ".tmp-"
+_LONGEST_PATH = 4096 - 256
+"""Bytes that Linux takes in a path, less room for what lies in a folder."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,10 @@ class DataRoot:
         if not reference or "\0" in reference:
             raise BadInput(f"{reference!r} is not a path")
         path = Path(reference)
+        try:
+            reference.encode()
+        except UnicodeEncodeError:  # half a surrogate pair, or bytes of another encoding
+            raise BadInput(f"{reference[:200]!r} is not a path that can be opened: it is not UTF-8") from None
         if self.trusted:
             return self.root / path
         if path.is_absolute() or ".." in path.parts:
@@ -57,6 +63,9 @@ class DataRoot:
             raise BadInput(f"{reference[:200]!r} is not a path that can be opened") from None
         if not resolved.is_relative_to(self.root.resolve()):
             raise BadInput(f"{reference!r} leads outside the data root")
+        # What is to be written is not there yet, so that resolving it has not tried its length.
+        if len(os.fsencode(resolved)) > _LONGEST_PATH or any(len(os.fsencode(p)) > 255 for p in path.parts):
+            raise BadInput(f"{reference[:200]!r}… is too long for a path")
         return resolved
 
     def existing(self, reference: str) -> Path:
@@ -69,6 +78,14 @@ class DataRoot:
         if not found:
             raise NotFound(f"{reference!r} does not exist under the data root")
         return path
+
+    def shown(self, text: str) -> str:
+        """`text` with paths relative to the root, unless the caller is at this machine: where it lies is private."""
+        if self.trusted:
+            return text
+        for root in {str(self.root.resolve()), str(self.root)}:
+            text = text.replace(f"{root}/", "")
+        return text
 
     def reference(self, path: Path) -> str:
         """The reference that :meth:`resolve` turns back into `path`.
@@ -222,6 +239,8 @@ def read_json(path: Path) -> Any:
         It is not there, or is not JSON (which knows no NaN and nothing infinite); the message names it.
     """
     try:
+        if path.exists() and not path.is_file():  # opening a named pipe would wait for whoever writes into it
+            raise BadInput(f"{path} is not a readable JSON file: not a file")
         # "-sig": some editors begin a UTF-8 file with a byte order mark.
         text = path.read_text(encoding="utf-8-sig")
         return json.loads(text, parse_constant=_no_number, parse_float=_finite)

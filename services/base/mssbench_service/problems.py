@@ -12,8 +12,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
-from .errors import PROBLEM_TYPE, BadInput, BenchError, Unavailable
+from .errors import PROBLEM_TYPE, BadInput, BenchError, Unavailable, one_line
 from .files import DataRoot
 from .wire import validation_detail
 
@@ -89,14 +90,22 @@ def install_problem_documents(app: FastAPI, root: DataRoot) -> None:
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         title = HTTPStatus(error.status_code).phrase
-        said = str(error.detail)
+        said = one_line(str(error.detail))
         problem = {
             "type": "about:blank",
             "title": title,
             "status": error.status_code,
-            "detail": said if said != title else f"{request.method} {request.url.path}: {title.lower()}",
+            "detail": said
+            if said != title
+            else one_line(f"{request.method} {request.url.path}: {title.lower()}"),
         }
         return JSONResponse(problem, error.status_code, error.headers, MEDIA_TYPE)
+
+    async def gone(request: Request, _: Exception) -> Response:
+        log.info(
+            "%s %s: the client went away before it had sent everything", request.method, request.url.path
+        )
+        return problem_response(BadInput("the request broke off"))  # which nobody will read
 
     async def unexpected(request: Request, error: Exception) -> Response:
         request_id = getattr(request.state, "request_id", "")
@@ -109,6 +118,7 @@ def install_problem_documents(app: FastAPI, root: DataRoot) -> None:
     app.add_exception_handler(BenchError, bench_error)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(Exception, unexpected)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .audio import probe
+from .audio import check_length, probe
 from .errors import BadInput
 
 STEMS = ("vocals", "drums", "bass", "other")
@@ -84,7 +84,9 @@ def _is_track(folder: Path) -> bool:
     return any((folder / f"{name}.wav").exists() for name in (MIXTURE, *STEMS))
 
 
-def check_track(folder: Path, names: tuple[str, ...] = (MIXTURE, *STEMS)) -> Track:
+def check_track(
+    folder: Path, names: tuple[str, ...] = (MIXTURE, *STEMS), *, max_seconds: float | None = None
+) -> Track:
     """Read the headers of a track's files and check that they belong together.
 
     Raises
@@ -92,6 +94,8 @@ def check_track(folder: Path, names: tuple[str, ...] = (MIXTURE, *STEMS)) -> Tra
     BadInput
         A file is missing, not audio, empty, not stereo, or of another rate or length than the first; or the
         title is not UTF-8, so that no file or table could name it.
+    TooLarge
+        The track is longer than `max_seconds`.
     """
     first: tuple[str, int, int] | None = None
     try:
@@ -105,6 +109,7 @@ def check_track(folder: Path, names: tuple[str, ...] = (MIXTURE, *STEMS)) -> Tra
         if not path.is_file():
             raise BadInput(f"{path} is missing; a track needs {', '.join(f'{n}.wav' for n in names)}")
         info = probe(path)
+        check_length(path, info, max_seconds)
         if info.channels != 2:
             raise BadInput(f"{path} has {info.channels} channel(s); expected 2")
         if first is None:

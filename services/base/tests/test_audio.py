@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
+import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +121,79 @@ def test_writing_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises((TypeError, ValueError, sf.LibsndfileError)):
         write_wav(tmp_path / "x.wav", np.zeros((2, 10), np.float32), 44_100, subtype="NO_SUCH")
     assert not list(tmp_path.iterdir())
+
+
+def wav_of(change: Callable[[bytearray], None]) -> bytes:
+    """A second of stereo in 16 bit at 8 kHz, of which `change` may damage the header."""
+    buffer = io.BytesIO()
+    samples = np.random.default_rng(0).standard_normal((8000, 2)) * 0.1
+    sf.write(buffer, samples, 8000, format="WAV", subtype="PCM_16")
+    content = bytearray(buffer.getvalue())
+    change(content)
+    return bytes(content)
+
+
+def number(at: int, value: int, size: int = 4) -> Callable[[bytearray], None]:
+    def change(content: bytearray) -> None:
+        content[at : at + size] = value.to_bytes(size, "little")
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (number(40, 10**9), "is truncated: 999968000 bytes are missing"),  # the size of the data chunk
+        (number(40, 400), "no part of a WAV file"),
+        (number(34, 7, 2), "samples of 7 bits"),
+        (number(32, 3, 2), "16 bits, and 3 bytes for 2"),
+        (number(24, 1), "sample rate of 1 Hz"),
+        (number(24, 2**31 - 1), "sample rate of 2147483647 Hz"),
+    ],
+)
+def test_a_header_that_lies_is_found_out(
+    tmp_path: Path, change: Callable[[bytearray], None], says: str
+) -> None:
+    path = tmp_path / "x.wav"
+    path.write_bytes(wav_of(change))
+    with pytest.raises(BadInput, match=re.escape(says)):
+        read(path)
+
+
+def test_a_header_from_a_pipe_and_what_programs_add_are_no_lies(tmp_path: Path) -> None:
+    def streamed(content: bytearray) -> None:
+        number(4, 2**32 - 1)(content)
+        number(40, 2**32 - 1)(content)
+
+    def noted(content: bytearray) -> None:
+        content += b"LIST\x04\0\0\0INFO"
+        number(4, len(content) - 8)(content)
+
+    def padded(content: bytearray) -> None:
+        content += bytes(1000)
+
+    for change in (lambda content: None, streamed, noted, padded):
+        path = tmp_path / "x.wav"
+        path.write_bytes(wav_of(change))
+        assert read(path)[0].shape == (2, 8000)
+
+
+def test_a_named_pipe_is_no_sound(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BadInput, match="not a file"):
+        probe(tmp_path / "pipe")
+
+
+def test_a_file_that_claims_more_than_memory_holds(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    sf.write(buffer, np.zeros((100, 2)), 8000, format="FLAC")
+    content = bytearray(buffer.getvalue())
+    known = int.from_bytes(content[18:26], "big") >> 36 << 36
+    for samples, says in (
+        (2**36 - 1, "claims 68719476735 samples|is truncated"),
+        (0, "does not say how long"),
+    ):
+        content[18:26] = (known | samples).to_bytes(8, "big")
+        (tmp_path / "x.flac").write_bytes(content)
+        with pytest.raises(BadInput, match=says):
+            read(tmp_path / "x.flac")

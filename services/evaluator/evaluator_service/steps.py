@@ -64,6 +64,8 @@ def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | N
     if request.frames:
         with writing(root.resolve(request.frames)) as temporary:
             write_frames(temporary, frames)
+    # The reasons end in tables and answers, unlike errors, in which the service hides where its data lie.
+    problems = {stem: root.shown(problem) for stem, problem in problems.items()}
     return EvaluateResult([_with_problem(row, problems) for row in rows], time.perf_counter() - started)
 
 

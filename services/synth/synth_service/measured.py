@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 Float64Array = npt.NDArray[np.float64]
 
+LONGEST = 10.0
+"""Seconds that an impulse response may last; more than any room needs. A file that claims more is none."""
+
 
 @dataclass(frozen=True, eq=False)
 class Measured:

@@ -18,7 +18,7 @@ import numpy as np
 from mssbench_service.audio import probe, read
 from mssbench_service.errors import BadInput
 
-from .measured import Measured
+from .measured import LONGEST, Measured
 
 # The comma is the decimal sign: azi_112,5_ele_0,0.wav.
 _NAME = re.compile(r"azi_(-?\d+(?:[,.]\d+)?)_ele_(-?\d+(?:[,.]\d+)?)\.wav", re.IGNORECASE)
@@ -93,7 +93,7 @@ def read_folder(folder: Path) -> Measured:
     irs = []
     first: tuple[Path, int, int] | None = None
     for path in files.values():
-        ir, sample_rate = read(path)
+        ir, sample_rate = read(path, max_seconds=LONGEST)
         if ir.shape[0] != 2:
             raise BadInput(f"{path} has {ir.shape[0]} channel(s); expected 2, left and right ear")
         first = first or (path, sample_rate, ir.shape[1])

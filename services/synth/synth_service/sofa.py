@@ -7,13 +7,14 @@ AES69-2022, "AES standard for file exchange - Spatial acoustic data file format"
 
 from __future__ import annotations
 
+import math
 import threading
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mssbench_service.errors import BadInput
+from mssbench_service.errors import BadInput, TooLarge
 
 from .measured import Float64Array, Measured
 
@@ -28,6 +29,9 @@ those within this fraction of it (the same distance, measured imprecisely)."""
 
 MAX_DELAY = 1.0
 """Longest ``Data.Delay`` that is believed, seconds."""
+
+LARGEST = 1 << 28
+"""Numbers that a file may hold, which is 2 GiB of them; a hundred times what the sets of whole spheres do."""
 
 _HIGHEST_RATE = 1e6  # Hz
 _SINC_HALF = 16  # samples on either side of a fractional delay's interpolating sinc
@@ -46,6 +50,8 @@ def read_file(path: Path) -> Measured:
     BadInput
         Not a SOFA file, another convention, not two receivers, no source on the horizontal plane, or a
         field that cannot be understood. The message names the file.
+    TooLarge
+        It holds more than :data:`LARGEST` numbers.
     """
     sofa = _open(path)
     convention = getattr(sofa, "GLOBAL_SOFAConventions", None)
@@ -111,6 +117,7 @@ def delayed(irs: Float64Array, delays: Float64Array) -> Float64Array:
 
 def _open(path: Path) -> Any:
     # Imported here: it takes half a second, which most uses of this package never need.
+    import netCDF4
     import sofar
 
     if path.suffix != ".sofa":  # sofar would look for another file, with that suffix
@@ -118,8 +125,15 @@ def _open(path: Path) -> Any:
     with _one_at_a_time, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
+            # A file of compressed zeros is small, whatever it becomes: its sizes are looked at before its content.
+            with netCDF4.Dataset(path) as stored:
+                numbers = sum(math.prod(variable.shape) for variable in stored.variables.values())
+            if numbers > LARGEST:
+                raise TooLarge(f"{path} holds {numbers} numbers; at most {LARGEST} are accepted")
             # Not verified as a whole: many a published file misses some attribute that means nothing here.
             return sofar.read_sofa(str(path), verify=False, verbose=False)
+        except TooLarge:
+            raise
         except Exception as error:  # whatever sofar, netCDF or HDF5 make of a file that is something else
             reason = str(error).replace(str(path), "the file") or type(error).__name__
             raise BadInput(f"{path} cannot be read as a SOFA file: {reason}") from None

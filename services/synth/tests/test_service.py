@@ -194,7 +194,7 @@ def test_titles_of_any_letters_travel(url, write_track, title):
 def test_bad_requests_are_answered_with_one_line(url, write_track, tmp_path, changes, kind, complaint):
     write_track()
     (write_track("Broken") / "bass.wav").write_text("this is a text")
-    write_track("Long", samples=61, rate=1)
+    write_track("Long", samples=61_000, rate=1000)
     (tmp_path / "text.sofa").write_text("this is a text")
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "file").touch()

@@ -1,0 +1,99 @@
+"""Does the header of a sound file in chunks say the truth about it?
+
+libsndfile takes what there is of a file that was cut off, or whose header claims something else than what follows,
+and says nothing. A benchmark must not: half a track would be scored as a whole one.
+
+References
+----------
+Microsoft & IBM, "Multimedia programming interface and data specifications 1.0", 1991 (RIFF, WAVE).
+EBU Tech 3306, "RF64: an extended file format for audio", 2018.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+STREAMED = 0x7FFF0000
+"""A header that claims this many bytes or more was written to a pipe, before the size was known."""
+
+_PLAIN = {1: "integer", 3: "floating-point"}
+"""Format tags whose samples have as many bytes as their bits need."""
+
+
+def complaint(path: Path) -> str:
+    """What the header of a WAV, RF64, AIFF or AU file makes of it ("is truncated: …"); nothing for any other file.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
+    """
+    length = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(64)
+        kind = head[:4]
+        if kind in (b"RIFF", b"FORM"):
+            size = int.from_bytes(head[4:8], "little" if kind == b"RIFF" else "big")
+            # A last chunk of odd size may lack the byte that pads it.
+            if size < STREAMED and 8 + size - length > 1:
+                return _missing(8 + size - length)
+            if kind == b"RIFF" and head[8:12] == b"WAVE":
+                return _of_wave(file, length, min(length, 8 + size) if size else length)
+        elif kind == b"RF64" and head[12:16] == b"ds64":
+            size = int.from_bytes(head[20:28], "little")
+            if 8 + size - length > 1:
+                return _missing(8 + size - length)
+        elif kind == b".snd":
+            start, size = struct.unpack(">II", head[4:12].ljust(8, b"\0"))
+            if size < STREAMED and start + size > length:
+                return _missing(start + size - length)
+    return ""
+
+
+def _of_wave(file: IO[bytes], length: int, end: int) -> str:
+    for name, start, size in _chunks(file, end):
+        if name == b"fmt " and (wrong := _format(file, start)):
+            return wrong
+        if name == b"data":
+            if size < STREAMED and start + size - length > 1:
+                return _missing(start + size - length)
+            after = start + size
+            if end - after >= 8 and not any(_is_name(file, after + odd) for odd in (0, 1)):
+                return f"has a wrong header: {size} bytes of samples, and what follows them is no part of a WAV file"
+            break
+    return ""
+
+
+def _missing(count: int) -> str:
+    return f"is truncated: {count} bytes are missing by its header"
+
+
+def _chunks(file: IO[bytes], end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Name, first byte and size of each chunk."""
+    at = 12
+    while at + 8 <= end:
+        file.seek(at)
+        name, size = struct.unpack("<4sI", file.read(8).ljust(8, b"\0"))
+        yield name, at + 8, size
+        at += 8 + size + size % 2
+
+
+def _is_name(file: IO[bytes], at: int) -> bool:
+    file.seek(at)
+    name = file.read(4)
+    # Zeros are what some programs fill up a file with.
+    return not any(name) or all(0x20 <= byte < 0x7F for byte in name)
+
+
+def _format(file: IO[bytes], start: int) -> str:
+    file.seek(start)
+    tag, channels, _, _, block, bits = struct.unpack("<HHIIHH", file.read(16).ljust(16, b"\0"))
+    expected = channels * -(-bits // 8)
+    if tag in _PLAIN and block and block != expected:
+        return f"has a wrong header: samples of {bits} bits, and {block} bytes for {channels} channel(s)"
+    if tag in _PLAIN and bits % 8:
+        return f"has a wrong header: samples of {bits} bits"
+    return ""
