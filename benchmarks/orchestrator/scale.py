@@ -1,14 +1,16 @@
-"""What the orchestrator costs: planning, looking, handing out, and adding workers. One table.
+"""What the orchestrator costs: planning, looking, handing out, and adding workers. One table with its targets.
 
-    .venv/bin/python benchmarks/orchestrator/scale.py --cells 10000 --jobs 1000
+    .venv/bin/python benchmarks/orchestrator/scale.py
 
-The separator sleeps and the evaluator does nothing (``sleeping_service``), on tracks of 50 ms.
+The separator sleeps and the evaluator does nothing (``sleeping_service``), on tracks of 50 ms. The run has
+--cells cells, all of which are queued; --jobs of them are then done, by one worker for each step, one step
+after the other, and as many of as many empty jobs of RQ's own, before and after, in the same Redis.
 
-planning    seconds to plan a run of --cells cells (target: under 5), and to read from disk how it stands
-throughput  separations with --sleep seconds each by 1, 2, 4 and 8 workers, over what sleeping alone would take
-            (target: at least 95 %)
-overhead    seconds for each cell (a separation and an evaluation, one worker each, one after the other) over
-            that of two empty jobs of RQ's own, before and after in the same Redis (target: at most 2)
+planning    seconds to plan the run, and to read from disk how it stands
+queueing    seconds to queue all cells, over what RQ takes to queue as many empty jobs one by one
+throughput  separations with --sleep seconds each by 1, 2, 4 and 8 workers: the time that sleeping alone would
+            take, over the time it took
+overhead    seconds for each cell (a separation and an evaluation), over two empty jobs of RQ's
 memory      largest resident set of a worker at the end over that after a tenth of the jobs; Redis' bytes a job
 """
 
@@ -17,6 +19,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -76,9 +79,9 @@ def run_of(root: Path, cells: int, separators: int, seed: int) -> tuple[Run, flo
     return run, time.perf_counter() - begun
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
+def wait_for(condition: Callable[[], bool], pause: float = 0.05) -> None:
     while not condition():
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 def idle(connection: Redis, queue: str, count: int) -> Callable[[], bool]:
@@ -95,11 +98,26 @@ def between(paths: list[Path]) -> float:
     return (times[-1] - times[0]) / (len(times) - 1)
 
 
+def show(what: str, measured: str, target: str = "") -> None:
+    print(f"{what:<34} {measured:>34}   {target}", flush=True)
+
+
+def planning(root: Path, cells: int) -> Run:
+    run, seconds = run_of(root, cells, 10, seed=0)
+    show(f"planning {cells:,} cells", f"{seconds:.2f} s", "under 5 s")
+    begun = time.perf_counter()
+    status_of(run)
+    show("how it stands", f"{time.perf_counter() - begun:.2f} s")
+    begun = time.perf_counter()
+    count = len(list(run.open_tasks()))
+    show(f"what can be done next ({count:,})", f"{time.perf_counter() - begun:.2f} s")
+    return run
+
+
 def throughput(root: Path, sleep: float) -> None:
     os.environ["SLEEP_SECONDS"] = str(sleep)
     for count in (1, 2, 4, 8):
-        with embedded_redis() as url:
-            connection = connect(url)
+        with embedded_redis() as url, connect(url) as connection:
             run, _ = run_of(root, 8 * count, 8, seed=count)
             workers = Workers(url, root, {"separate-sleeping": count})
             wait_for(idle(connection, "separate-sleeping", count))
@@ -108,24 +126,32 @@ def throughput(root: Path, sleep: float) -> None:
             wait_for(lambda run=run: all(run.store.separated(cell) for cell in run.record.cells()))
             share = 8 * sleep / (time.perf_counter() - begun)
             workers.stop()
-        print(f"throughput, {count} workers{'':24}{share:8.1%} of ideal")
+        show(f"throughput, {count} workers", f"{share:.1%} of ideal", "at least 95 %")
 
 
-def empty_jobs(url: str, connection: Redis, root: Path, jobs: int) -> float:
+EMPTY_JOBS = """
+import sys, scale
+from redis import Redis
+from rq import Queue, Worker
+from rq.serializers import JSONSerializer
+connection = Redis.from_url(sys.argv[1])
+queue = Queue("empty", connection=connection, serializer=JSONSerializer)
+worker = Worker([queue], connection=connection, serializer=JSONSerializer)
+worker.work(burst=True, logging_level="WARNING", max_jobs=int(sys.argv[2]))
+"""
+
+
+def empty_jobs(url: str, connection: Redis, queued: int, jobs: int) -> tuple[float, float]:
+    """Seconds to queue `queued` empty jobs, and for each of the `jobs` first to be done."""
     queue = Queue("empty", connection=connection, serializer=JSONSerializer)
-    found = [queue.enqueue("scale.nothing", result_ttl=3600) for _ in range(jobs)]
-    code = (
-        "import sys; from redis import Redis; from rq import Queue, Worker; from rq.serializers import "
-        "JSONSerializer; import scale; c = Redis.from_url(sys.argv[1]); Worker([Queue('empty', connection=c, "
-        "serializer=JSONSerializer)], connection=c, serializer=JSONSerializer).work(burst=True, "
-        "logging_level='WARNING')"
-    )
-    import subprocess
-
-    subprocess.run([sys.executable, "-c", code, url], check=True)
-    jobs_now = Job.fetch_many([job.id for job in found], connection, serializer=JSONSerializer)
-    ends = sorted(job.ended_at.timestamp() for job in jobs_now if job is not None and job.ended_at)
-    return (ends[-1] - ends[0]) / (len(ends) - 1)
+    begun = time.perf_counter()
+    ids = [queue.enqueue("scale.nothing", result_ttl=3600).id for _ in range(queued)]
+    queueing = time.perf_counter() - begun
+    subprocess.run([sys.executable, "-c", EMPTY_JOBS, url, str(jobs)], check=True)
+    done = Job.fetch_many(ids[:jobs], connection, serializer=JSONSerializer)
+    ends = sorted(job.ended_at.timestamp() for job in done if job is not None and job.ended_at)
+    queue.delete(delete_jobs=True)
+    return queueing, (ends[-1] - ends[0]) / (len(ends) - 1)
 
 
 def resident(pid: int) -> int:
@@ -135,15 +161,16 @@ def resident(pid: int) -> int:
     return 0
 
 
-def overhead(root: Path, jobs: int) -> None:
+def overhead(run: Run, jobs: int) -> None:
     os.environ["SLEEP_SECONDS"] = "0"
-    with embedded_redis() as url:
-        connection = connect(url)
-        before = empty_jobs(url, connection, root, jobs)
-        run, _ = run_of(root, jobs, 10, seed=100)
-        cells = run.record.cells()
+    root, all_cells = run.runtime.root.root, len(run.record.cells())
+    cells = run.record.cells()[:jobs]
+    with embedded_redis() as url, connect(url) as connection:
+        their_queueing, before = empty_jobs(url, connection, all_cells, jobs)
         empty = int(connection.info("memory")["used_memory"])
+        begun = time.perf_counter()
         reconcile(run, connection)
+        queueing = time.perf_counter() - begun
         held = int(connection.info("memory")["used_memory"]) - empty
         seconds, growth = [], []
         for queue, done in (
@@ -151,41 +178,43 @@ def overhead(root: Path, jobs: int) -> None:
             ("evaluate", [run.store.cell_folder(cell) / "result.json" for cell in cells]),
         ):
             workers = Workers(url, root, {queue: 1})
-            wait_for(lambda done=done: sum(path.exists() for path in done) >= len(done) // 10)
+            # In the order of the queue. Not looked at often, which would take a core of its own.
+            wait_for(done[len(done) // 10].exists, 0.5)
             first = resident(workers._processes[0].pid)
-            wait_for(lambda done=done: all(path.exists() for path in done))
+            wait_for(done[-1].exists, 0.5)
             growth.append(resident(workers._processes[0].pid) / first)
             workers.stop()
             seconds.append(between(done))
-        after = empty_jobs(url, connection, root, jobs)
+        _, after = empty_jobs(url, connection, all_cells, jobs)
     ours, theirs = 1000 * sum(seconds), 1000 * (before + after)
-    print(f"overhead, {len(cells)} cells{'':22}{ours / theirs:8.2f} × RQ ({ours:.1f} ms, RQ {theirs:.1f} ms)")
-    print(f"memory of a worker{'':24}{max(growth):8.2f} × after a tenth")
-    print(f"memory of Redis{'':27}{held / len(cells):8.0f} bytes a queued job")
+    show(
+        f"queueing {all_cells:,} cells",
+        f"{queueing:.1f} s, {queueing / their_queueing:.2f} × RQ",
+    )
+    show(
+        f"overhead, {jobs:,} of {all_cells:,} cells",
+        f"{ours:.1f} ms a cell, {ours / theirs:.2f} × RQ ({theirs:.1f} ms)",
+        "at most 2 × RQ",
+    )
+    show("memory of a worker", f"{max(growth):.2f} × after a tenth", "1")
+    show("memory of Redis", f"{held / all_cells:.0f} bytes a queued job")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--cells", type=int, default=10_000)
-    parser.add_argument("--jobs", type=int, default=1000)
-    parser.add_argument("--sleep", type=float, default=2.0)
+    parser.add_argument("--jobs", type=int, default=3_000)
+    parser.add_argument("--sleep", type=float, default=3.0)
     options = parser.parse_args()
     os.environ.pop("MSSBENCH_REDIS_URL", None)
     with tempfile.TemporaryDirectory(prefix="mssbench-scale-") as folder:
         root = Path(folder)
         (root / "services.toml").write_text(SERVICES, encoding="utf-8")
         os.environ["MSSBENCH_SERVICES"] = str(root / "services.toml")
-        write_tracks(root / "music", max(options.cells, options.jobs) // 10)
-        run, seconds = run_of(root, options.cells, 10, seed=0)
-        print(f"planning, {options.cells} cells{'':21}{seconds:8.2f} s")
-        begun = time.perf_counter()
-        status_of(run)
-        print(f"how it stands{'':29}{time.perf_counter() - begun:8.2f} s")
-        begun = time.perf_counter()
-        tasks = len(list(run.open_tasks()))
-        print(f"what can be done next ({tasks}){'':15}{time.perf_counter() - begun:8.2f} s")
+        write_tracks(root / "music", options.cells // 10)
+        run = planning(root, options.cells)
         throughput(root, options.sleep)
-        overhead(root, options.jobs)
+        overhead(run, min(options.jobs, options.cells))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ it along when it dies. Beyond RQ's own worker, this one
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import logging
 import os
@@ -21,6 +22,7 @@ import time
 from typing import Any
 
 from mssbench_service.errors import BadInput
+from mssbench_service.wire import EvaluateResult, RenderResult, SeparateResult, validator
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import RedisError
@@ -139,6 +141,9 @@ def serve_queue(name: str, connection: Redis) -> None:
     _preload(name)
     if data_url():
         importlib.import_module("s3fs" if data_url().startswith("s3") else "fsspec")
+    # What is there now stays: a job's process that looks for garbage in it would copy all of it for that.
+    gc.collect()
+    gc.freeze()
     limits = Limits.from_environment()
     while True:
         worker = None
@@ -165,7 +170,9 @@ def _wait_for(connection: Redis) -> None:
 
 
 def _preload(queue: str) -> None:
-    """Import what the jobs of `queue` need before the worker forks, or every job would pay for it."""
+    """Have here what the jobs of `queue` need before the worker forks, or every job would pay for it."""
+    for kind in (RenderResult, SeparateResult, EvaluateResult):
+        validator(kind)
     if (os.environ.get("MSSBENCH_TRANSPORT") or "inprocess") != "inprocess":
         return
     registry = load_registry()

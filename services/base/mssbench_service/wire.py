@@ -6,6 +6,8 @@ Files travel by reference: ``/``-separated paths relative to the data root that 
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -222,19 +224,24 @@ def parse(kind: type[T], value: object) -> T:
     BadInput
         A field is missing or has the wrong type; the message names it.
     """
-    try:
-        from pydantic import TypeAdapter, ValidationError
-    except ImportError:  # pydantic 1, on Spleeter's stack
-        from pydantic import ValidationError, parse_obj_as  # type: ignore[assignment,unused-ignore]
+    from pydantic import ValidationError
 
-        def validate(value: object) -> T:
-            return parse_obj_as(kind, value)  # type: ignore[no-any-return,unused-ignore]
-    else:
-        validate = TypeAdapter(kind).validate_python  # type: ignore[assignment,unused-ignore]
     try:
-        return validate(value)
+        return validator(kind)(value)  # type: ignore[arg-type, no-any-return]
     except ValidationError as error:
         raise BadInput(validation_detail(error.errors())) from None
+
+
+@functools.cache
+def validator(kind: type) -> Callable[[object], Any]:
+    """What builds a wire type from parsed JSON; making it costs more than to use it once."""
+    try:
+        from pydantic import TypeAdapter
+    except ImportError:  # pydantic 1, on Spleeter's stack
+        from pydantic import parse_obj_as  # type: ignore[assignment,unused-ignore]
+
+        return functools.partial(parse_obj_as, kind)
+    return TypeAdapter(kind).validate_python
 
 
 def validation_detail(errors: Any) -> str:
