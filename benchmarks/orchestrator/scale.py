@@ -80,7 +80,10 @@ def run_of(root: Path, cells: int, separators: int, seed: int) -> tuple[Run, flo
 
 
 def wait_for(condition: Callable[[], bool], pause: float = 0.05) -> None:
+    deadline = time.monotonic() + 900
     while not condition():
+        if time.monotonic() > deadline:
+            sys.exit("waited for a quarter of an hour; did cells fail? Workers have said why")
         time.sleep(pause)
 
 
