@@ -8,7 +8,6 @@ needs this token. Only this service is meant to be published: the others trust w
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -21,7 +20,7 @@ from fastapi.responses import FileResponse
 from fastapi.security import HTTPBearer
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from mssbench_service.app import Settings, create_app, problems
-from mssbench_service.errors import NotFound
+from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.files import DataRoot
 from starlette.middleware import Middleware
 
@@ -30,8 +29,10 @@ from .auth import Guard, token_from_environment
 from .config import RunConfig
 from .measures import Measures
 from .queues import connect
+from .remote import data_url
 from .results import result_rows
 from .runtime import make_runtime
+from .secret import secret
 from .service import Service
 from .status import Failure, RunStatus
 from .store import Workspace
@@ -61,7 +62,11 @@ def _status(request: Request, run_id: RunId) -> RunStatus:
 def create(settings: Settings | None = None, redis_url: str | None = None) -> FastAPI:
     """The application. `settings` and `redis_url` default to the environment's."""
     settings = settings or Settings.from_environment()
-    redis_url = redis_url or os.environ.get("MSSBENCH_REDIS_URL") or "redis://localhost:6379/0"
+    redis_url = redis_url or secret("MSSBENCH_REDIS_URL") or "redis://localhost:6379/0"
+    if data_url():
+        raise BadInput(
+            "the orchestrator service works on a data root that is a folder; with MSSBENCH_DATA_URL, use mssbench run"
+        )
     workspace = Workspace(settings.data_root.root)
     # Requests come over the network, whatever the transport: references are resolved strictly.
     runtime = make_runtime(workspace.root, trusted=False)
