@@ -15,6 +15,7 @@ from mssbench_service.tracks import STEMS, Track
 from mssbench_service.wire import EvaluateRequest, HrirRequest, RenderRequest, parse
 
 from .formats import RENDERING
+from .housekeeping import swept
 from .plan import check_angles, check_rates, checked_tracks, choose_angles
 from .runtime import Runtime
 from .steps import METADATA
@@ -39,7 +40,8 @@ def synthesise(
 ) -> int:
     """Render every track of a split into ``<out>/<split>/<title>/``; the number of tracks.
 
-    A track that is there already, rendered from the same request, is kept.
+    A track that is there already, rendered from the same request, is kept. What a killed process left half
+    rendered is removed.
 
     Raises
     ------
@@ -52,29 +54,30 @@ def synthesise(
     placed = choose_angles(split, angles, seed, tracks, runtime)
     check_angles(info, placed)
     make_folder(out / split)
-    for number, track in enumerate(tracks, start=1):
-        target = out / split / track.title
-        resampled = info.sample_rate != track.sample_rate
-        expected: dict[str, object] = {
-            "angles": placed[track.title],
-            "profile": profile,
-            "hrir_sha256": info.sha256,
-            "hrir_resampled_from": info.sample_rate if resampled else None,
-        }
-        if not resampled:
-            expected["samples"] = track.samples + info.taps - 1
-        if _changed(track, target / METADATA) or not _holds(target / METADATA, expected):
-            runtime.render(
-                RenderRequest(
-                    track=runtime.root.reference(track.folder),
-                    out=runtime.root.reference(target),
-                    hrir=hrir,
-                    angles=placed[track.title],
-                    profile=profile,
-                    resample_hrir=resample_hrir,
+    with swept(out / split):
+        for number, track in enumerate(tracks, start=1):
+            target = out / split / track.title
+            resampled = info.sample_rate != track.sample_rate
+            expected: dict[str, object] = {
+                "angles": placed[track.title],
+                "profile": profile,
+                "hrir_sha256": info.sha256,
+                "hrir_resampled_from": info.sample_rate if resampled else None,
+            }
+            if not resampled:
+                expected["samples"] = track.samples + info.taps - 1
+            if _changed(track, target / METADATA) or not _holds(target / METADATA, expected):
+                runtime.render(
+                    RenderRequest(
+                        track=runtime.root.reference(track.folder),
+                        out=runtime.root.reference(target),
+                        hrir=hrir,
+                        angles=placed[track.title],
+                        profile=profile,
+                        resample_hrir=resample_hrir,
+                    )
                 )
-            )
-        show(number, len(tracks))
+            show(number, len(tracks))
     return len(tracks)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import time
@@ -70,6 +72,25 @@ def remove(litter: Litter) -> None:
             parent.rmdir()
     else:
         litter.path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def swept(folder: Path) -> Iterator[None]:
+    """Work in `folder`, which is first freed of what killed processes left there, unless somebody else works in it.
+
+    Everybody who does so holds a lock on the folder, which ends with the process, however that ends.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):  # in use, or a file system without locks: nothing is swept
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for path in folder.glob(f"{TEMPORARY}*"):
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _at_rest(run: Run) -> bool:
