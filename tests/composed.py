@@ -7,6 +7,7 @@ import os
 import subprocess
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,15 @@ class System:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read())
 
+    def delete(self, path: str) -> None:
+        urllib.request.urlopen(urllib.request.Request(self.url + path, method="DELETE"), timeout=60).close()
+
+    def scale(self, **replicas: int) -> dict[str, list[str]]:
+        """So many of each service; the ids of their containers."""
+        options = [f"--scale={name}={count}" for name, count in replicas.items()]
+        self.compose("up", "--detach", "--wait", "--no-recreate", *options, *replicas)
+        return {name: self.compose("ps", "--quiet", name).split() for name in replicas}
+
     def download(self, path: str, target: Path) -> Path:
         with urllib.request.urlopen(self.url + path, timeout=30) as answer:
             target.write_bytes(answer.read())
@@ -64,6 +74,27 @@ class System:
 
     def containers(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.compose("ps", "--format", "json").splitlines()]
+
+
+def docker(*arguments: str, check: bool = True) -> str:
+    """What the command says, on stdout and stderr."""
+    done = subprocess.run(
+        ["docker", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0 or not check, f"docker {' '.join(arguments)}:\n{done.stdout}"
+    return done.stdout
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 600) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        time.sleep(0.2)
 
 
 def wait_for(url: str) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from comparing import assert_equal_tables, read_table
-from composed import PROJECT, System, wait_for
+from composed import PROJECT, System, docker, wait_for, wait_until
 
 SEPARATORS = ["oracle-mixture", "oracle-irm", "oracle-mwf", "oracle-identity", "oracle-swap"]
 
@@ -95,6 +95,50 @@ def test_a_restarted_redis_and_orchestrator_lose_nothing(system: System) -> None
     status = system.wait_until_complete(started["id"])
     assert status["progress"]["failed"] == 0
     assert len(system.get(f"/runs/{started['id']}/results")) == 2 * 4 * 4
+
+
+FREEZE = """
+import os, pathlib, signal
+for process in pathlib.Path("/proc").glob("[1-9]*"):
+    if process.name != str(os.getpid()) and b"uvicorn" in (process / "cmdline").read_bytes():
+        os.kill(int(process.name), signal.SIGSTOP)
+"""
+
+
+def asked_by_a_worker(replica: str) -> bool:
+    """Whether a connection to the service in this container is open that is not from the container itself."""
+    rows = [row.split() for row in docker("exec", replica, "cat", "/proc/net/tcp").splitlines()[1:]]
+    established, service, itself = "01", "1F40", "0100007F"  # 8000, 127.0.0.1
+    return any(
+        row[3] == established and row[1].endswith(f":{service}") and not row[2].startswith(itself)
+        for row in rows
+    )
+
+
+def test_replicas_share_the_work_and_one_that_is_killed_costs_nothing(
+    system: System, finished: str, tmp_path: Path
+) -> None:
+    undisturbed = system.download(f"/runs/{finished}/results.csv", tmp_path / "undisturbed.csv")
+    system.delete(f"/runs/{finished}")
+    replicas = system.scale(oracle=3, **{"worker-oracle": 3})["oracle"]
+    assert len(replicas) == 3
+    started = system.post("/runs", {"dataset": "data/demo", "separators": SEPARATORS, "bsseval": False})
+    assert started["id"] == finished
+    assert started["progress"]["ended"] == 0
+    victim = replicas[0]
+    wait_until(lambda: asked_by_a_worker(victim), "a worker asks it")
+    docker("exec", victim, "python3", "-c", FREEZE)
+    wait_until(lambda: asked_by_a_worker(victim), "a worker waits for its answer")
+    docker("kill", victim)  # SIGKILL
+    docker("start", victim)
+    status = system.wait_until_complete(finished)
+    assert status["progress"]["failed"] == 0
+    assert_equal_tables(
+        undisturbed, system.download(f"/runs/{finished}/results.csv", tmp_path / "killed.csv")
+    )
+    for replica in replicas:
+        assert '"POST /separate HTTP/1.1\\" 200' in docker("logs", replica), "it was given nothing to do"
+    system.scale(oracle=1, **{"worker-oracle": 1})
 
 
 @pytest.mark.parametrize(

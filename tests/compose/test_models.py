@@ -6,23 +6,16 @@ The weights are small random ones, made by each service's own image with its own
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from comparing import read_table
-from composed import PROJECT, ROOT, System
+from composed import PROJECT, ROOT, System, docker
 
 MODELS = {"demucs": "tiny_ft", "openunmix": "tiny", "spleeter": "tiny.json"}
 WEIGHTS = f"{PROJECT}_weights"
-
-
-def docker(*arguments: str, check: bool = True) -> str:
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0 or not check, f"docker {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 def test_without_weights_the_others_are_benchmarked(system: System) -> None:
