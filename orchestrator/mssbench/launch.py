@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from .config import RunConfig
 from .embedded import embedded_redis, embedded_workers
 from .inline import run_inline
+from .mirror import HERE
 from .plan import plan
 from .progress import Progress, progress_of
 from .queues import connect, queues_of, reconcile, withdraw
@@ -122,7 +123,9 @@ def finish(run: Run, *, audio: bool = True, cells: Sequence[tuple[str, str, str,
 
     store, reference = run.store, run.runtime.root.reference
     write_csv(store.results_csv, result_rows(store, run.record), RESULT_COLUMNS)
-    for cell in what_is_heard(store.folder, cells) if audio else ():
+    # Here there is nothing to fetch, and reading a large run twice takes long.
+    elsewhere = store.mirror is not HERE
+    for cell in what_is_heard(store.folder, cells) if audio and elsewhere else ():
         with contextlib.suppress(NotFound, StorageAway):  # the report says what it cannot play
             store.mirror.fetch(run.record.track(cell.title).folders[cell.condition])
             store.mirror.fetch(reference(store.estimates(cell)))
