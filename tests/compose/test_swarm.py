@@ -1,0 +1,107 @@
+"""The composed system as a stack in a swarm of one machine, by the commands of docs/operations.md."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import urllib.error
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from composed import ROOT, System, docker, wait_for, wait_until
+from pages import Page
+
+STACK = "mssbench-test-swarm"
+# All but the models, which have no weights here.
+NEEDED = "redis orchestrator synth evaluator oracle worker-render worker-evaluate worker-oracle"
+
+prepare, deploy, use, scale, end = Page("operations.md").blocks("sh", under="Swarm")
+
+
+class Stack(System):
+    """The stack under a name, a port and volumes of its own, of the images that the other tests built."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        super().__init__(port, project=STACK)
+        self._folder = folder
+
+    def follow(self, commands: str) -> str:
+        """Run commands of the page, with these names and this port instead of theirs."""
+        commands = commands.replace("swarm init", "swarm init --advertise-addr 127.0.0.1")
+        commands = commands.replace("docker compose build\n", "")
+        commands = commands.replace("--format json", f"--format json {NEEDED}")
+        commands = commands.replace("mssbench.token", f"{self._folder}/mssbench.token")
+        commands = commands.replace("localhost:8080", self.url.removeprefix("http://"))
+        commands = re.sub(r"\bmssbench_(?!token)", f"{STACK}_", commands)
+        commands = re.sub(r" mssbench$", f" {STACK}", commands, flags=re.MULTILINE)
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", commands],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+        assert done.returncode == 0, f"{commands}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def running(self) -> dict[str, str]:
+        """Of each service, how many replicas are healthy, of how many: ``1/1``."""
+        said = docker("service", "ls", "--format", "{{.Name}} {{.Replicas}}")
+        return dict(line.removeprefix(f"{STACK}_").split(" ")[:2] for line in said.splitlines())
+
+    def all_run(self) -> bool:
+        return all(len(set(count.split("/"))) == 1 for count in self.running().values())
+
+    def seen_by_workers(self, service: str) -> int:
+        """Addresses that the service's name stands for in the stack."""
+        label = f"label=com.docker.swarm.service.name={STACK}_worker-{service}"
+        (worker, *_) = docker("ps", "--quiet", "--filter", label).split() or ["none"]
+        code = f"from mssbench.runtime import addresses_of; print(len(addresses_of('{service}', 8000)))"
+        said = docker("exec", worker, "python3", "-c", code, check=False).strip()
+        return int(said) if said.isdigit() else 0
+
+
+@pytest.fixture
+def stack(system: System, tmp_path: Path) -> Iterator[Stack]:
+    if docker("info", "--format", "{{.Swarm.LocalNodeState}}").strip() != "inactive":
+        pytest.skip("this machine is in a swarm, which is left alone")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        stack = Stack(tmp_path, probe.getsockname()[1])
+    try:
+        stack.follow(prepare)
+        stack.follow(deploy)
+        yield stack
+    finally:
+        docker("swarm", "leave", "--force", check=False)
+        names = docker("ps", "--all", "--quiet", "--filter", f"name={STACK}").split()
+        if names:
+            docker("rm", "--force", *names, check=False)
+        volumes = docker("volume", "ls", "--quiet", "--filter", f"name={STACK}").split()
+        if volumes:
+            docker("volume", "rm", "--force", *volumes, check=False)
+
+
+def test_a_stack_runs_benchmarks_and_grows_and_goes(stack: Stack) -> None:
+    wait_for(f"{stack.url}/health")
+    wait_until(stack.all_run, f"all services run: {stack.running()}")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        stack.post("/runs", {"dataset": "data/demo"})
+    with refused.value as answer:
+        assert answer.code == 401, "what changes something needs the token"
+
+    said = stack.follow(use)
+    run = json.loads(said[said.index("{") :])["id"]
+    assert stack.wait_until_complete(run)["progress"]["failed"] == 0
+    assert len(stack.get(f"/runs/{run}/results")) == 2 * 4
+
+    stack.follow(scale)
+    wait_until(lambda: stack.seen_by_workers("oracle") == 3, "workers see each of three replicas")
+
+    stack.follow(end)
+    wait_until(lambda: not docker("ps", "--quiet", "--filter", f"name={STACK}"), "nothing of it is left")
