@@ -9,7 +9,7 @@ TESTS    := tests orchestrator/tests $(filter-out orchestrator/tests,$(PACKAGES:
 TYPED    := services/base/mssbench_service services/synth/synth_service services/evaluator/evaluator_service \
             services/oracle/oracle_service services/template/template_service orchestrator/mssbench
 
-.PHONY: help demo test fuzz test-separators lint format test-compose images up down lock audit clean
+.PHONY: help demo test bad-input fuzz test-separators lint format test-compose images up down lock audit clean
 
 help:            ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 16
@@ -33,6 +33,9 @@ fuzz: TIMES ?= 20
 fuzz: $(READY)   ## search for bad input at random, TIMES as much as `make test` does; SEED=… repeats a search
 	@echo "seed $(SEED)"
 	MSSBENCH_FUZZ=$(TIMES) MSSBENCH_FUZZ_SEED=$(SEED) $(BIN)/pytest --hypothesis-seed=$(SEED) $(or $(FUZZ),tests/fuzz)
+
+bad-input: $(READY) ## write the tables of docs/bad-input.md from what is observed
+	WRITE_BAD_INPUT=1 $(BIN)/pytest tests/bad_input
 
 test-separators: ## tests of Demucs, Open-Unmix and Spleeter, each in an environment of its own
 	PYTHON=$(PYTHON) services/run-tests

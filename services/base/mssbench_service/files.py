@@ -121,6 +121,8 @@ def writing(path: Path) -> Iterator[Path]:
             yield temporary
             if path.is_dir():
                 raise BadInput(f"{path} is a folder; expected a file, or nothing")
+            if path.exists() and not path.is_file():  # a device or a pipe would be gone
+                raise BadInput(f"{path} is no plain file; expected one, or nothing")
             os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
