@@ -36,7 +36,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mssbench_service.errors import BadInput, BenchError, Conflict, NotFound, NotReady, StorageAway
+from mssbench_service.errors import (
+    BadInput,
+    BenchError,
+    Conflict,
+    NotFound,
+    NotReady,
+    StorageAway,
+    StorageRefused,
+)
 from mssbench_service.files import make_folder, remove_folder, write_text, writing
 from mssbench_service.separation import RECORD
 from mssbench_service.tracks import MIXTURE, STEMS
@@ -183,7 +191,7 @@ class RemoteMirror(Mirror):
                 else:
                     filesystem.find(f"{base}/{CACHE_MARK}")  # `exists` would take every error for a no
             except FileNotFoundError as error:
-                raise Refused(f"{self.url} cannot be used: {error}") from None
+                raise StorageRefused(f"{self.url} cannot be used: {error}") from None
 
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:
@@ -192,7 +200,7 @@ class RemoteMirror(Mirror):
         except (BenchError, FileNotFoundError):
             raise
         except PermissionError as error:
-            raise Refused(f"{self.url} does not let this in: {error}") from None
+            raise StorageRefused(f"{self.url} does not let this in: {error}") from None
         except Exception as error:  # each file system has exceptions of its own
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise
@@ -206,7 +214,7 @@ class RemoteMirror(Mirror):
             try:
                 found = filesystem.find(path, detail=True)
             except FileNotFoundError as error:
-                raise Refused(f"{self.url} cannot be used: {error}") from None
+                raise StorageRefused(f"{self.url} cannot be used: {error}") from None
         versions = {}
         for name, info in found.items():
             inside = name.removeprefix(path).lstrip("/")
@@ -252,7 +260,7 @@ class RemoteMirror(Mirror):
                     if renames:
                         filesystem.mv(target, path)
                 except FileNotFoundError as error:
-                    raise Refused(f"{self.url} cannot be used: {error}") from None
+                    raise StorageRefused(f"{self.url} cannot be used: {error}") from None
 
         self._patiently(put)
 
@@ -266,7 +274,7 @@ class RemoteMirror(Mirror):
         for pause in Limits.from_environment().pauses:
             try:
                 return do()
-            except Refused:
+            except StorageRefused:
                 raise
             except StorageAway as error:
                 log.warning("%s; again in %g s", error.detail, pause)
@@ -608,10 +616,6 @@ class RemoteMirror(Mirror):
     def remove(self, reference: str, first: str) -> None:
         self._delete(f"{reference}/{first}")
         _together(self._delete, [f"{reference}/{name}" for name in self._find(reference)])
-
-
-class Refused(StorageAway):
-    """The bucket is not there, or does not let us in: waiting a moment does not help."""
 
 
 class _Changed(Exception):

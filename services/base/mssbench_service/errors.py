@@ -18,7 +18,8 @@
     │   │   └── Interrupted              the connection broke after the request was sent
     │   ├── TimedOut               504   no answer in the time that the work may take (raised by a client)
     │   ├── StorageFull            507   no room under the data root; nothing half-written is left
-    │   └── StorageAway                  the data root is at a URL that does not answer, or lets nobody in
+    │   └── StorageAway                  the data root is at a URL that does not answer
+    │       └── StorageRefused           it is not there, or lets nobody in: waiting a moment does not help
     └── StepFailed                 500   the step ran and failed; recorded, never retried
         └── BadOutput                    its result breaks its promise (NaN, wrong length, missing stem)
 
@@ -169,6 +170,11 @@ class StorageFull(Unavailable):
 class StorageAway(Unavailable):
     code = "storage-away"
     title = "The data cannot be reached"
+
+
+class StorageRefused(StorageAway):
+    code = "storage-refused"
+    title = "The data root is not there, or lets nobody in"
 
 
 class StepFailed(BenchError):
