@@ -88,16 +88,20 @@ class Gate:
         self.in_flight = 0
         self.running = 0
 
+    def require_place(self, *, wait: bool = True) -> None:
+        """Raise :class:`Busy` if all places are taken; or, without `wait`, if it would not be its turn at once."""
+        if self.in_flight >= (self._places if wait else self._concurrency):
+            raise Busy(f"{self.in_flight} jobs are running or waiting already", retry_after=2)
+
     async def run(self, work: Callable[[], T], *, wait: bool = True) -> T:
         """Result of `work`, called in a thread once it is its turn.
 
         Raises
         ------
         Busy
-            All places are taken; or, without `wait`, it would not be its turn at once.
+            See :meth:`require_place`.
         """
-        if self.in_flight >= (self._places if wait else self._concurrency):
-            raise Busy(f"{self.in_flight} jobs are running or waiting already", retry_after=2)
+        self.require_place(wait=wait)
         self.in_flight += 1
         try:
             async with self._free:
@@ -305,13 +309,43 @@ async def in_turn(request: Request, work: Callable[[], T]) -> T:
     """
     gate: Gate = request.app.state.gate
     metrics: Metrics = request.app.state.metrics
-    stage = request.url.path.rpartition("/")[2]
-    try:
+    with _refusals_counted(request):
         request.app.state.readiness.require()
-        return await gate.run(metrics.timed(stage, work), wait=request.headers.get("prefer") != "wait=0")
+        return await gate.run(metrics.timed(_stage(request), work), wait=_waits(request))
+
+
+async def before_the_body(request: Request) -> None:
+    """Refuse what :func:`in_turn` would refuse now, before the work of taking an upload apart.
+
+    Nothing is reserved: a slow upload holds no place. The body is still read, and forgotten, since a client that
+    is told of the refusal while it sends sees a broken connection instead.
+    """
+    gate: Gate = request.app.state.gate
+    try:
+        with _refusals_counted(request):
+            request.app.state.readiness.require()
+            gate.require_place(wait=_waits(request))
     except (Busy, NotReady):
-        metrics.refused(stage)
+        async for _ in request.stream():
+            pass
         raise
+
+
+@contextlib.contextmanager
+def _refusals_counted(request: Request) -> Iterator[None]:
+    try:
+        yield
+    except (Busy, NotReady):
+        request.app.state.metrics.refused(_stage(request))
+        raise
+
+
+def _stage(request: Request) -> str:
+    return request.url.path.rpartition("/")[2]
+
+
+def _waits(request: Request) -> bool:
+    return request.headers.get("prefer") != "wait=0"
 
 
 __all__ = [
@@ -319,6 +353,7 @@ __all__ = [
     "UPLOADS",
     "Gate",
     "Settings",
+    "before_the_body",
     "create_app",
     "in_turn",
     "problem_response",
