@@ -64,6 +64,27 @@ def test_a_truncated_file_is_refused(tmp_path: Path, track: np.ndarray, containe
         read(tmp_path / "x")
 
 
+@pytest.mark.parametrize(("subtype", "bits"), [("PCM_16", 12), ("PCM_24", 20)])
+def test_samples_of_fewer_bits_than_their_bytes_have(
+    tmp_path: Path, track: np.ndarray, subtype: str, bits: int
+) -> None:
+    write_wav(tmp_path / "x.wav", track, 44_100, subtype)
+    content = bytearray((tmp_path / "x.wav").read_bytes())
+    content[34:36] = bits.to_bytes(2, "little")
+    (tmp_path / "x.wav").write_bytes(content)
+    np.testing.assert_allclose(read(tmp_path / "x.wav")[0], track, atol=2**-15)
+
+
+def test_samples_of_fewer_bytes_than_they_take_are_refused(tmp_path: Path, track: np.ndarray) -> None:
+    """24 bits, four bytes each, and no word of that in the header's format: libsndfile would take three."""
+    write_wav(tmp_path / "x.wav", track, 44_100, "FLOAT")
+    content = bytearray((tmp_path / "x.wav").read_bytes())
+    content[20:22], content[34:36] = b"\1\0", b"\x18\0"
+    (tmp_path / "x.wav").write_bytes(content)
+    with pytest.raises(BadInput, match="wrong header: samples of 24 bits, and 8 bytes for 2"):
+        read(tmp_path / "x.wav")
+
+
 def test_a_file_written_to_a_pipe_does_not_know_its_size(tmp_path: Path, track: np.ndarray) -> None:
     write_wav(tmp_path / "x.wav", track, 44_100, "PCM_16")
     content = bytearray((tmp_path / "x.wav").read_bytes())
