@@ -26,7 +26,7 @@ demo: $(READY)   ## the main job on the demo data; ends with the path of its rep
 	@$(BIN)/mssbench demo
 
 test: $(READY)   ## all tests that need no Docker
-	$(BIN)/pytest --numprocesses 2 --dist loadfile $(TESTS)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 fuzz: SEED := $(or $(SEED),$(shell date +%s))
 fuzz: TIMES ?= 20

@@ -157,7 +157,7 @@ def test_holm_equals_r() -> None:
 
 
 @given(st.lists(st.floats(0, 1) | st.just(float("nan")), min_size=1, max_size=30))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_holm_equals_statsmodels(p_values: list[float]) -> None:
     p = np.array(p_values)
     tested = ~np.isnan(p)

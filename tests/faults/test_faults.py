@@ -122,17 +122,21 @@ def test_a_cell_that_is_done_twice_at_once_counts_once(
 ) -> None:
     """A Redis that lost its data has a cell begun again while the first worker is still at it."""
     services.misbehaving("slow")
-    queue.start_workers()
-    queue.start_worker("separate-unruly")
+    first = queue.start_workers()["separate-unruly"]
 
     def begun() -> list[Cell]:
         slow = [cell for cell in run.record.cells() if cell.separator == "slow"]
         return [cell for cell in slow if services.asked_to_separate(run, cell)]
 
     queue.follow(run, until=lambda _: begun())
-    (cell, *_) = begun()
+    (cell,) = begun()
+    first.send_signal(
+        signal.SIGSTOP
+    )  # or it might tell the empty Redis of its job before that is queued again
     queue.connection.flushall()
+    queue.start_worker("separate-unruly")
     queue.follow(run, until=lambda _: services.asked_to_separate(run, cell) == 2)
+    first.send_signal(signal.SIGCONT)
     services.misbehaving()
     queue.follow(run)
     wait_until(lambda: not queue.connection.zcard("rq:wip:separate-unruly"), "both have ended")

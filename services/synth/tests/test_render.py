@@ -16,6 +16,7 @@ import soundfile as sf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mssbench_service.errors import BadInput, StepFailed, TooLarge
+from mssbench_service.formats import RENDERING
 from mssbench_service.tracks import MIXTURE, STEMS, check_track
 from synth_service import render as module
 from synth_service.hrir import load_hrir
@@ -48,7 +49,9 @@ def test_a_rendering_is_a_track_with_its_metadata(write_track, tmp_path):
         [*(f"{name}.wav" for name in FILES), "hrir.npz", "metadata.json"]
     )
     assert check_track(out).samples == 3000 + 256 - 1
-    assert json.loads((out / "metadata.json").read_text(encoding="utf-8")) == asdict(result)
+    record = json.loads((out / "metadata.json").read_text(encoding="utf-8"))
+    assert record.pop("version") == RENDERING.version
+    assert record == asdict(result)
     assert (result.title, result.profile, result.angles) == ("Artist - Title", "matched", ANGLES)
     assert (result.hrir, result.hrir_sha256) == ("sphere", SPHERE.sha256)
     assert (result.sample_rate, result.samples) == (RATE, 3255)
