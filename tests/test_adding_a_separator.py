@@ -10,10 +10,10 @@ import os
 import re
 import shutil
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
+import pages
 import pytest
 import soundfile as sf
 from comparing import read_table
@@ -56,28 +56,13 @@ def follow(checkout: Path, commands: str) -> str:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MSSBENCH_")}
-    done = subprocess.run(
-        [
-            "bash",
-            "-euo",
-            "pipefail",
-            "-c",
-            f"trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{commands.replace('8765', port)}",
-        ],
-        cwd=checkout,
-        # That the whole contract holds is shown of the template itself; here, that it is run and found.
-        env=environment
-        | {
-            "INSTALLED": str(checkout / "installed"),
-            "PYTEST_ADDOPTS": "-k 'health or info or answered_with or same_file or mono or add_up' -p no:cacheprovider",
-        },
-        capture_output=True,
-        text=True,
-        timeout=1500,
-        check=False,
-    )
-    assert done.returncode == 0, f"{commands}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    # That the whole contract holds is shown of the template itself; here, that it is run and found.
+    environment |= {
+        "INSTALLED": str(checkout / "installed"),
+        "PYTEST_ADDOPTS": "-k 'health or info or answered_with or same_file or mono or add_up' -p no:cacheprovider",
+    }
+    commands = f"trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{commands.replace('8765', port)}"
+    return pages.follow(commands, checkout, environment, seconds=1500)
 
 
 def test_the_page_leads_from_a_copy_to_a_scored_row(checkout: Path) -> None:

@@ -6,6 +6,7 @@ The copy's images have names of their own, so that the other tests' orchestrator
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from composed import ROOT, System
-from pages import Page
+from pages import Page, follow
 
 PAGE = Page("adding-a-separator.md")
 NEEDED = [
@@ -36,7 +37,7 @@ def checkout(tmp_path: Path) -> Path:
     (adapter,) = PAGE.blocks("python")
     rename, _, register, *_ = PAGE.blocks("sh")
     for commands in (rename, register):
-        subprocess.run(["bash", "-euc", commands], cwd=tmp_path, check=True)
+        follow(commands, tmp_path, os.environ, seconds=60)
     (tmp_path / "services/midside/midside_service/__init__.py").write_text(adapter, encoding="utf-8")
     (block,) = PAGE.blocks("yaml")
     file = tmp_path / "docker-compose.yml"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 import socket
-import subprocess
 import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from composed import ROOT, System, docker, wait_for, wait_until
-from pages import Page
+from pages import Page, follow
 
 STACK = "mssbench-test-swarm"
 # All but the models, which have no weights here.
@@ -37,17 +36,7 @@ class Stack(System):
         commands = commands.replace("localhost:8080", self.url.removeprefix("http://"))
         commands = re.sub(r"\bmssbench_(?!token)", f"{STACK}_", commands)
         commands = re.sub(r" mssbench$", f" {STACK}", commands, flags=re.MULTILINE)
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", commands],
-            cwd=ROOT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=900,
-            check=False,
-        )
-        assert done.returncode == 0, f"{commands}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+        return follow(commands, ROOT, self.environment, seconds=900)
 
     def running(self) -> dict[str, str]:
         """Of each service, how many replicas are healthy, of how many: ``1/1``."""
