@@ -6,6 +6,7 @@ import ast
 import os
 import pickle
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from mssbench.steps import Run, Task
 from mssbench.store import Workspace
 from mssbench.traffic import traffic
 from mssbench.workers import BenchWorker
+from mssbench_service.testing import running
 from redis import Redis
 from rq import Queue
 from rq.job import Callback, Job, JobStatus
@@ -37,6 +39,41 @@ OURS = sorted(
     for path in ROOT.glob(f"{folder}/**/*.py")
     if ".venv" not in path.parts
 )
+
+
+# -- the page of the API -------------------------------------------------------------------------------------
+
+
+def test_the_page_that_describes_the_api_asks_nobody_but_its_service() -> None:
+    """In a browser, with everything open that can be opened, and one request tried."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no chromium on this machine")
+    asked: list[str] = []
+    complaints: list[str] = []
+    with running("oracle_service.app:app", {}) as service, playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page()
+        page.set_default_timeout(300_000)
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(f"{service.url}/docs")
+        page.locator(".opblock").first.wait_for()
+        for operation in page.locator(".opblock").all():
+            operation.locator("button.opblock-summary-control").click()
+            operation.locator(".responses-wrapper").wait_for()
+        page.locator("#operations-system-health_health_get button.try-out__btn").click()
+        page.locator("#operations-system-health_health_get button.execute").click()
+        answer = page.locator("#operations-system-health_health_get .live-responses-table")
+        answer.get_by_text('"status"').wait_for()
+        names = page.locator(".opblock-summary-path").all_inner_texts()
+        browser.close()
+    assert "/separate" in {name.replace("\u200b", "") for name in names}
+    assert complaints == []
+    assert f"{service.url}/health" in asked
+    assert [url for url in asked if not url.startswith((f"{service.url}/", "data:"))] == []
 
 
 # -- containers ----------------------------------------------------------------------------------------------

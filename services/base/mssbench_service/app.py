@@ -28,6 +28,7 @@ from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import logs
+from .description import add_docs
 from .errors import BadInput, BenchError, Busy, NotReady, Starting, TooLarge
 from .files import DataRoot
 from .metrics import Metrics
@@ -138,7 +139,7 @@ def create_app(
     setup: Callable[[], None] | None = None,
     device: Callable[[], str] = lambda: "cpu",
 ) -> FastAPI:
-    """The application of the service `name`, with ``GET /health``, ``GET /info`` and ``GET /metrics``.
+    """The application of the service `name`: ``GET /health``, ``/info``, ``/metrics``, and its description, ``/docs``.
 
     `setup` runs in a thread while the server already answers: ``/health`` is 503 until it returns, and says
     why if it raised. After an error that may pass (weights that can be fetched meanwhile) it is called again
@@ -183,6 +184,8 @@ def create_app(
         version=version,
         lifespan=lifespan,
         responses=problems(422, 500, 503),
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.readiness, app.state.gate, app.state.settings = readiness, gate, settings
     app.state.metrics, app.state.stopping = metrics, stopping
@@ -190,6 +193,7 @@ def create_app(
     # The last added is the outermost: a body that is too large is refused with its request id, too.
     app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
     app.add_middleware(RequestId)
+    add_docs(app)
 
     @app.get("/health", summary="Ready or not (503)", tags=["system"])
     async def health() -> dict[str, Any]:

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import http.client
 import logging
+import re
 import threading
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -287,6 +289,51 @@ def test_the_schema_can_be_made(tmp_path: Path, serve: Serve) -> None:
     schema = serve(app_of(tmp_path)).get("/openapi.json")
     assert schema.status == 200
     assert "/health" in schema.json()["paths"]
+
+
+# -- the page that describes the API -------------------------------------------------------------------------
+
+
+def test_the_page_and_all_that_it_loads_come_from_the_service(tmp_path: Path, serve: Serve) -> None:
+    server = serve(app_of(tmp_path))
+    page = server.get("/docs")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    kinds = {}
+    for path in re.findall(r'(?:src|href)="([^"]*)"', page.body.decode()):
+        answer = server.get(urllib.parse.urljoin("/docs", path))
+        assert answer.status == 200, path
+        kinds[path] = answer.headers["content-type"].partition(";")[0]
+    assert kinds == {
+        "docs/swagger-ui.css": "text/css",
+        "docs/favicon.png": "image/png",
+        "openapi.json": "application/json",
+        "docs/swagger-ui-bundle.js": "text/javascript",
+        "docs/start.js": "text/javascript",
+    }
+    assert b"SwaggerUIBundle" in server.get("/docs/swagger-ui-bundle.js").body
+
+
+def test_its_policy_lets_a_browser_ask_nobody_else_and_run_nothing_written_into_it(
+    tmp_path: Path, serve: Serve
+) -> None:
+    answer = serve(app_of(tmp_path)).get("/docs")
+    rules = dict(rule.split(" ", 1) for rule in answer.headers["content-security-policy"].split("; "))
+    assert rules.pop("img-src") == "'self' data:"
+    assert rules["default-src"] == "'none'"
+    assert rules["script-src"] == "'self'"
+    assert set(rules.values()) <= {"'self'", "'none'"}
+    assert not re.search(r"<script(?! src=)|<style|\son\w+=", answer.body.decode())
+
+
+def test_the_frameworks_own_pages_are_not_there(tmp_path: Path, serve: Serve) -> None:
+    server = serve(app_of(tmp_path))
+    for path in ("/redoc", "/docs/oauth2-redirect"):
+        problem_of(server.get(path), 404)
+
+
+@pytest.mark.parametrize("name", ["redoc.standalone.js", "..%2f__init__.py", "%00", "x" * 5000, "%ff"])
+def test_no_other_file_is_given_away(tmp_path: Path, serve: Serve, name: str) -> None:
+    problem_of(serve(app_of(tmp_path)).get(f"/docs/{name}"), 404)
 
 
 # -- sizes and ids -------------------------------------------------------------------------------------------
