@@ -1,4 +1,4 @@
-"""A data root at a URL: any that fsspec knows, such as ``s3://bucket/prefix``.
+"""A data root at a URL: the mirror that keeps it and the local data root alike.
 
 ``MSSBENCH_DATA_URL`` (or ``MSSBENCH_DATA_URL_FILE``) says where it is, and is all that another machine needs, beside
 the URL of the Redis. What is there is the truth; the local data root is a cache of it, which one URL has for itself.
@@ -15,8 +15,6 @@ look tells whether it still is that copy, with no list of what is where that cou
 from __future__ import annotations
 
 import contextlib
-import datetime
-import errno
 import fcntl
 import functools
 import hashlib
@@ -24,7 +22,6 @@ import json
 import logging
 import os
 import posixpath
-import re
 import secrets
 import shutil
 import socket
@@ -32,7 +29,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +37,14 @@ from mssbench_service.errors import (
     BenchError,
     Conflict,
     NotFound,
-    NotReady,
     StorageAway,
-    StorageRefused,
 )
 from mssbench_service.files import make_folder, remove_folder, write_text, writing
 from mssbench_service.separation import RECORD
 from mssbench_service.tracks import MIXTURE, STEMS
 
-from .limits import Limits
 from .mirror import Mirror
+from .objects import Objects, Version
 from .secret import secret
 from .store import DELETED, Workspace
 
@@ -77,42 +71,6 @@ _SILENCE_SECONDS = 60.0
 """Whoever follows a run says so every ten seconds; after a minute without, another may."""
 
 
-@dataclass(frozen=True)
-class Version:
-    """One state of a file at the URL: its size in bytes, when it was written (seconds, Unix), its ETag or the like."""
-
-    size: int
-    written: int
-    tag: str
-
-    @classmethod
-    def of(cls, info: dict[str, Any]) -> Version:
-        tag = next(
-            (str(info[name]) for name in ("ETag", "etag", "md5Hash", "content_md5") if info.get(name)), ""
-        )
-        when = next(
-            (
-                info[name]
-                for name in ("LastModified", "last_modified", "mtime", "updated", "created")
-                if info.get(name)
-            ),
-            0,
-        )
-        if isinstance(when, str):
-            when = datetime.datetime.fromisoformat(when)
-        moment = when.timestamp() if isinstance(when, datetime.datetime) else float(when)
-        return cls(int(info.get("size") or 0), int(moment), tag.strip('"') or repr(moment))
-
-    def with_hash(self, sha256: str) -> Version:
-        return Version(self.size, self.written, f"{self.tag} {sha256}")
-
-    @property
-    def stamp(self) -> int:
-        """The time in nanoseconds that a copy of it has."""
-        digest = hashlib.sha256(f"{self.tag} {self.size}".encode()).digest()
-        return self.written * 10**9 + int.from_bytes(digest[:8], "big") % 10**9
-
-
 class RemoteMirror(Mirror):
     """Keeps the local folder `root` as what is at `url`.
 
@@ -126,39 +84,13 @@ class RemoteMirror(Mirror):
 
     def __init__(self, url: str, root: Path) -> None:
         self.root = root
-        self._url = url.rstrip("/")
-        self.url = re.sub(r"//[^/@]*@", "//", self._url)  # as it is shown: without a password
-        self._opened: tuple[int, Any, str] | None = None
+        self.objects = Objects(url)
+        self.url = self.objects.url
         self._refreshed: dict[str, tuple[float, float]] = {}
         self._followed: dict[str, threading.Event] = {}
         # Processes that share a cache exclude each other by its locks.
         self._name = f"{socket.gethostname()} {hashlib.sha256(str(root.absolute()).encode()).hexdigest()[:8]}"
-        self._open()
         self._claim()
-
-    # -- the file system -------------------------------------------------------------------------------------
-
-    def _open(self) -> tuple[Any, str]:
-        """The file system and the path of the data root in it; of this very process, for none survives a fork."""
-        if self._opened is None or self._opened[0] != os.getpid():
-            try:
-                from fsspec.core import url_to_fs
-            except ImportError:
-                raise NotReady("fsspec is not installed; pip install 'mssbench[remote]'") from None
-            if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://.", self._url):
-                raise BadInput(f"MSSBENCH_DATA_URL={self.url} is not a URL such as s3://bucket/prefix")
-            local = self._url.startswith(("file://", "local://"))
-            options = {"auto_mkdir": True} if local else {"use_listings_cache": False}
-            try:
-                filesystem, base = url_to_fs(self._url, skip_instance_cache=True, **options)
-            except ImportError as error:
-                raise NotReady(
-                    f"MSSBENCH_DATA_URL={self.url} needs more than is installed: {error}"
-                ) from None
-            except Exception as error:  # whatever a file system makes of what is no URL of its kind
-                raise BadInput(f"MSSBENCH_DATA_URL={self.url} cannot be used: {error}") from None
-            self._opened = (os.getpid(), filesystem, str(base).rstrip("/"))
-        return self._opened[1], self._opened[2]
 
     def _claim(self) -> None:
         mark = make_folder(self.root) / CACHE_MARK
@@ -183,109 +115,16 @@ class RemoteMirror(Mirror):
         StorageAway
             It does not answer, is not there, or lets nobody in.
         """
-        filesystem, base = self._open()
-        with self._named():
-            try:
-                if write:
-                    filesystem.pipe_file(f"{base}/{CACHE_MARK}", b"")
-                else:
-                    filesystem.find(f"{base}/{CACHE_MARK}")  # `exists` would take every error for a no
-            except FileNotFoundError as error:
-                raise StorageRefused(f"{self.url} cannot be used: {error}") from None
-
-    @contextlib.contextmanager
-    def _named(self) -> Iterator[None]:
-        try:
-            yield
-        except (BenchError, FileNotFoundError):
-            raise
-        except PermissionError as error:
-            raise StorageRefused(f"{self.url} does not let this in: {error}") from None
-        except Exception as error:  # each file system has exceptions of its own
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise StorageAway(f"{self.url} does not answer: {type(error).__name__}: {error}") from None
-
-    def _find(self, reference: str) -> dict[str, Version]:
-        """What is at `reference` and below it; a name is relative to it, and empty if it is a file itself."""
-        filesystem, base = self._open()
-        path = f"{base}/{reference}".rstrip("/")
-        with self._named():
-            try:
-                found = filesystem.find(path, detail=True)
-            except FileNotFoundError as error:
-                raise StorageRefused(f"{self.url} cannot be used: {error}") from None
-        versions = {}
-        for name, info in found.items():
-            inside = name.removeprefix(path).lstrip("/")
-            if name == path or all(part not in ("", ".", "..") for part in inside.split("/")):
-                versions[inside] = Version.of(info)
-        return versions
-
-    def _version(self, reference: str) -> Version | None:
-        filesystem, base = self._open()
-        with self._named():
-            try:
-                info = filesystem.info(f"{base}/{reference}")
-            except FileNotFoundError:
-                return None
-        return Version.of(info) if info["type"] == "file" else None
-
-    def _read(self, reference: str) -> bytes | None:
-        filesystem, base = self._open()
-        with self._named():
-            try:
-                content: bytes = filesystem.cat_file(f"{base}/{reference}")
-            except FileNotFoundError:
-                return None
-        return content
-
-    def _put(self, reference: str, source: Path | bytes) -> None:
-        """Send a file whole, patiently: what was sent for took long to make."""
-
-        def put() -> None:
-            filesystem, base = self._open()
-            path = f"{base}/{reference}"
-            # Where files can be renamed, they have to be.
-            renames = "file" in filesystem.protocol or "sftp" in filesystem.protocol
-            target = f"{posixpath.dirname(path)}/.tmp-{secrets.token_hex(8)}" if renames else path
-            with self._named():
-                try:
-                    if isinstance(source, bytes):
-                        if renames:
-                            filesystem.makedirs(posixpath.dirname(path), exist_ok=True)
-                        filesystem.pipe_file(target, source)
-                    else:
-                        filesystem.put_file(str(source), target)
-                    if renames:
-                        filesystem.mv(target, path)
-                except FileNotFoundError as error:
-                    raise StorageRefused(f"{self.url} cannot be used: {error}") from None
-
-        self._patiently(put)
-
-    def _delete(self, reference: str) -> None:
-        filesystem, base = self._open()
-        with self._named(), contextlib.suppress(FileNotFoundError):
-            filesystem.rm_file(f"{base}/{reference}")
-
-    @staticmethod
-    def _patiently(do: Callable[[], None]) -> None:
-        for pause in Limits.from_environment().pauses:
-            try:
-                return do()
-            except StorageRefused:
-                raise
-            except StorageAway as error:
-                log.warning("%s; again in %g s", error.detail, pause)
-                time.sleep(pause)
-        do()
+        if write:
+            self.objects.write(CACHE_MARK, b"")
+        else:
+            self.objects.find(CACHE_MARK)  # `exists` would take every error for a no
 
     # -- paths -----------------------------------------------------------------------------------------------
 
     def named(self, value: str) -> str:
         inside = value.rstrip("/")
-        for url in (self._url, self.url):
+        for url in (self.objects.address, self.url):
             if inside.startswith(f"{url}/"):
                 inside = inside.removeprefix(f"{url}/")
         inside = posixpath.normpath(inside)
@@ -330,7 +169,7 @@ class RemoteMirror(Mirror):
 
     def _fetch(self, reference: str) -> None:
         for pause in (*_AGAIN_SECONDS, None):
-            found = self._find(reference)
+            found = self.objects.find(reference)
             if not found:
                 for marker in (METADATA, RECORD):
                     self._here(f"{reference}/{marker}").unlink(missing_ok=True)
@@ -349,7 +188,7 @@ class RemoteMirror(Mirror):
         for marker in (METADATA, RECORD):
             if marker in found and hashes:
                 # Two machines made it at once, and one was killed. Without its marker it is made again.
-                self._delete(f"{reference}/{marker}")
+                self.objects.delete(f"{reference}/{marker}")
                 self._here(f"{reference}/{marker}").unlink(missing_ok=True)
         names = ", ".join(sorted({*changed, *missing}))
         raise StorageAway(f"{self.url}/{reference} is not whole ({names}); it has to be made again")
@@ -357,7 +196,7 @@ class RemoteMirror(Mirror):
     def _hashes(self, reference: str, found: dict[str, Version]) -> dict[str, str]:
         if MANIFEST not in found:
             return {}
-        content = self._read(f"{reference}/{MANIFEST}")
+        content = self.objects.read(f"{reference}/{MANIFEST}")
         try:
             return {str(name): str(sha256) for name, sha256 in json.loads(content or b"{}").items()}
         except (ValueError, AttributeError):
@@ -373,22 +212,18 @@ class RemoteMirror(Mirror):
         if sha256 is not None and _stamp_of(path)[0] == version.size and _sha256(path) == sha256:
             os.utime(path, ns=(stamp, stamp))
             return True
-        filesystem, base = self._open()
-        remote = f"{base}/{reference}/{name}".rstrip("/")
+        remote = f"{reference}/{name}".rstrip("/")
         if path.is_dir():
             shutil.rmtree(path)
         with contextlib.suppress(_Changed), writing(path) as temporary:
-            with self._named():
-                try:
-                    filesystem.get_file(remote, str(temporary))
-                except FileNotFoundError:
-                    raise _Changed from None
+            if not self.objects.download(remote, temporary):
+                raise _Changed
             if temporary.stat().st_size != version.size:
                 raise _Changed
             if sha256 is not None:
                 if _sha256(temporary) != sha256:
                     raise _Changed
-            elif self._version(remote.removeprefix(f"{base}/")) != version:
+            elif self.objects.version(remote) != version:
                 raise _Changed
             os.utime(temporary, ns=(stamp, stamp))
         return _stamp_of(path) == (version.size, stamp)
@@ -405,7 +240,7 @@ class RemoteMirror(Mirror):
 
     def fetch_tracks(self, dataset: str, split: str, first: int | None) -> None:
         dataset = self.named(dataset)
-        found = self._find(dataset)
+        found = self.objects.find(dataset)
         files = {f"{name}.wav" for name in (MIXTURE, *STEMS)}
         titles = sorted(
             {
@@ -433,7 +268,7 @@ class RemoteMirror(Mirror):
 
     def look(self, *references: str) -> None:
         begun = time.time()
-        found = _together(self._version, references)
+        found = _together(self.objects.version, references)
         self._settle(
             references, {r: v for r, v in zip(references, found, strict=True) if v is not None}, begun
         )
@@ -442,7 +277,7 @@ class RemoteMirror(Mirror):
         """Have the small files `found` here, and none of `here` that was not found."""
 
         def get(reference: str) -> None:
-            content = self._read(reference)
+            content = self.objects.read(reference)
             if content is not None:
                 path, stamp = self._here(reference), found[reference].stamp
                 with writing(path) as temporary:
@@ -474,14 +309,14 @@ class RemoteMirror(Mirror):
         top = f"runs/{run_id}"
         found = {
             f"{top}/{name}": version
-            for name, version in self._find(top).items()
+            for name, version in self.objects.find(top).items()
             if posixpath.basename(name) in _STATE and not name.startswith("report/")
         }
         self._settle(self._state_here(top), found, begun)
         begun = time.time()
         markers = [f"{folder}/{METADATA}" for folder in self._rendered_of(top)]
         if markers:
-            rendered = {f"data/rendered/{name}": v for name, v in self._find("data/rendered").items()}
+            rendered = {f"data/rendered/{name}": v for name, v in self.objects.find("data/rendered").items()}
             self._settle(markers, {m: rendered[m] for m in markers if m in rendered}, begun)
 
     def _state_here(self, top: str) -> list[str]:
@@ -501,13 +336,7 @@ class RemoteMirror(Mirror):
         return [folder for folder in folders if folder]
 
     def refresh_names(self) -> None:
-        filesystem, base = self._open()
-        with self._named():
-            try:
-                found = filesystem.ls(f"{base}/runs", detail=False)
-            except FileNotFoundError:
-                found = []
-        names = {posixpath.basename(str(path).rstrip("/")) for path in found}
+        names = self.objects.names("runs")
         names |= {path.parent.name for path in self._here("runs").glob("*/run.json")}
         self.look(*(f"runs/{name}/run.json" for name in sorted(names) if not name.startswith((".", DELETED))))
 
@@ -535,7 +364,7 @@ class RemoteMirror(Mirror):
         if stop := self._followed.pop(run_id, None):
             stop.set()
             with contextlib.suppress(StorageAway):  # then it expires
-                self._delete(f"runs/{run_id}/{FOLLOWED}")
+                self.objects.delete(f"runs/{run_id}/{FOLLOWED}")
 
     def followed(self, run_id: str) -> bool:
         path = self._here(f"runs/{run_id}/{FOLLOWED}")
@@ -546,9 +375,7 @@ class RemoteMirror(Mirror):
             return False
 
     def _beat(self, run_id: str) -> None:
-        filesystem, base = self._open()
-        with self._named():
-            filesystem.pipe_file(f"{base}/runs/{run_id}/{FOLLOWED}", self._name.encode())
+        self.objects.write(f"runs/{run_id}/{FOLLOWED}", self._name.encode())
 
     def _beats(self, run_id: str, stop: threading.Event) -> None:
         while not stop.wait(_BEAT_SECONDS):
@@ -571,14 +398,14 @@ class RemoteMirror(Mirror):
             shutil.rmtree(self._here(place), ignore_errors=True)
 
     def _deliver(self, made: Path, reference: str, marker: str) -> None:
-        if self._version(f"{reference}/{marker}") is None:
+        if self.objects.version(f"{reference}/{marker}") is None:
             names = sorted(p.relative_to(made).as_posix() for p in made.rglob("*") if p.is_file())
             manifest = {name: _sha256(made / name) for name in names}
             for name in names:
                 if name != marker:
-                    self._put(f"{reference}/{name}", made / name)
-            self._put(f"{reference}/{MANIFEST}", json.dumps(manifest, indent=1).encode())
-            self._put(f"{reference}/{marker}", made / marker)
+                    self.objects.put(f"{reference}/{name}", made / name)
+            self.objects.put(f"{reference}/{MANIFEST}", json.dumps(manifest, indent=1).encode())
+            self.objects.put(f"{reference}/{marker}", made / marker)
             with self._alone(reference):
                 here = self._here(reference)
                 remove_folder(here)
@@ -590,32 +417,32 @@ class RemoteMirror(Mirror):
         path = self._here(reference)
         if not path.is_dir():
             if path.exists():
-                self._put(reference, path)
+                self.objects.put(reference, path)
             return
         names = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()}
         for name in sorted(names, key=lambda name: (name == "index.html", name)):
-            self._put(f"{reference}/{name}", path / name)
-        for name in self._find(reference).keys() - names:
-            self._delete(f"{reference}/{name}")
+            self.objects.put(f"{reference}/{name}", path / name)
+        for name in self.objects.find(reference).keys() - names:
+            self.objects.delete(f"{reference}/{name}")
 
     def write_json(self, path: Path, value: Any) -> None:
         # As `files.write_json` does; sent first, so that nothing counts here that does not count everywhere.
         text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        self._put(self._reference(path), text.encode())
+        self.objects.put(self._reference(path), text.encode())
         write_text(path, text)
 
     def touch(self, path: Path) -> None:
-        self._put(self._reference(path), b"")
+        self.objects.put(self._reference(path), b"")
         make_folder(path.parent)
         path.touch()
 
     def unlink(self, path: Path) -> None:
-        self._delete(self._reference(path))
+        self.objects.delete(self._reference(path))
         path.unlink(missing_ok=True)
 
     def remove(self, reference: str, first: str) -> None:
-        self._delete(f"{reference}/{first}")
-        _together(self._delete, [f"{reference}/{name}" for name in self._find(reference)])
+        self.objects.delete(f"{reference}/{first}")
+        _together(self.objects.delete, [f"{reference}/{name}" for name in self.objects.find(reference)])
 
 
 class _Changed(Exception):

@@ -139,10 +139,8 @@ def make(mirror: RemoteMirror, content: bytes, reference: str = "data/rendered/k
 
 def test_what_a_step_made_is_sent_marker_last_and_stays_here(bucket, tmp_path, monkeypatch) -> None:
     mirror, sent = host(tmp_path / "a"), []
-    real = RemoteMirror._put
-    monkeypatch.setattr(
-        RemoteMirror, "_put", lambda self, name, source: (sent.append(name), real(self, name, source))
-    )
+    real = mirror.objects.put
+    monkeypatch.setattr(mirror.objects, "put", lambda name, source: (sent.append(name), real(name, source)))
     make(mirror, b"sound")
     assert [Path(name).name for name in sent] == ["bass.wav", "drums.wav", MANIFEST, "metadata.json"]
     assert contents(tmp_path / "a/data") == {
@@ -201,7 +199,7 @@ def test_a_mixture_of_two_is_never_used_and_is_made_again(bucket, tmp_path) -> N
 def test_a_file_that_changes_while_it_is_fetched_is_fetched_again(bucket, tmp_path, monkeypatch) -> None:
     put(bucket, "music/a.wav", b"one")
     mirror = host(tmp_path / "a")
-    real, calls = mirror._version, []
+    real, calls = mirror.objects.version, []
 
     def changed_meanwhile(reference: str) -> object:
         calls.append(reference)
@@ -209,7 +207,7 @@ def test_a_file_that_changes_while_it_is_fetched_is_fetched_again(bucket, tmp_pa
             put(bucket, "music/a.wav", b"two")
         return real(reference)
 
-    monkeypatch.setattr(mirror, "_version", changed_meanwhile)
+    monkeypatch.setattr(mirror.objects, "version", changed_meanwhile)
     mirror.fetch("music")
     assert (tmp_path / "a/music/a.wav").read_bytes() == b"two"
     assert len(calls) == 2
