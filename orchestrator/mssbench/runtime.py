@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import functools
 import importlib
+import json
 import os
 import random
 import socket
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -238,6 +240,9 @@ def addresses_of(host: str, port: int) -> list[str]:
 ASK_SECONDS = 5.0
 """What connecting may take, and an answer that needs no work."""
 
+LONGEST_ANSWER = 16 * 1024 * 1024
+"""Bytes. Answers are a few kilobytes, for audio never travels in them; one without end must not fill the memory."""
+
 NOW_OR_NEVER = {"Prefer": "wait=0"}
 """RFC 7240: a replica that would have to queue the request says that it is busy instead."""
 
@@ -332,13 +337,14 @@ class OverHttp:
         limits = httpx.Timeout(timeout, connect=ASK_SECONDS)
         where = f"{replica.name} at {replica.url}"
         try:
-            response = self._client.request(
+            with self._client.stream(
                 method,
                 str(replica.url).rstrip("/") + path,
                 timeout=limits,
                 extensions={"sni_hostname": replica.host.rpartition(":")[0] or replica.host},
                 **options,
-            )
+            ) as response:
+                body = _read(response, replica.name, timeout)
         except (httpx.ReadTimeout, httpx.WriteTimeout):
             raise TimedOut(f"{where} gave no answer within {timeout:g} s") from None
         except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError) as error:
@@ -348,15 +354,27 @@ class OverHttp:
         except (httpx.RequestError, httpx.InvalidURL) as error:
             raise Unreachable(f"{where} does not answer: {error or type(error).__name__}") from None
         try:
-            answer = response.json()
+            answer = json.loads(body)
         except (ValueError, RecursionError):  # no text, no JSON, or nested without end
-            answer = {"status": response.status_code, "detail": f"{replica.name} answered no JSON"}
             if response.is_success:
                 raise BadOutput(f"{replica.name} gave an answer that is not JSON") from None
+            answer = {"detail": f"{where} answered {response.status_code} without saying why"}
         if response.is_success:
             return answer
         problem = answer if isinstance(answer, dict) else {}
         raise from_problem({"status": response.status_code, **problem})
+
+
+def _read(response: httpx.Response, name: str, seconds: float) -> bytes:
+    """The whole body, which has to be short, and here soon: the client's own limits are for each part of it."""
+    body, deadline = bytearray(), time.monotonic() + seconds
+    for part in response.iter_bytes():
+        body += part
+        if len(body) > LONGEST_ANSWER:
+            raise BadOutput(f"{name} gave an answer of more than {LONGEST_ANSWER // 2**20} MiB")
+        if time.monotonic() > deadline:
+            raise TimedOut(f"{name} had begun its answer, and not ended it after {seconds:g} s")
+    return bytes(body)
 
 
 class Mixed:

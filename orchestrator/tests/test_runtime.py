@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import itertools
 import json
 import os
 import socket
@@ -26,6 +27,7 @@ from mssbench_service.errors import (
     Busy,
     NotFound,
     StepFailed,
+    TimedOut,
     TooLarge,
     Unavailable,
     Unreachable,
@@ -128,17 +130,21 @@ def test_an_error_is_the_same_class_and_words_over_http(
 
 
 @contextlib.contextmanager
-def server_that_answers(
-    status: int, body: bytes, content_type: str = "application/json"
-) -> Iterator[Runtime]:
+def server_that_answers(status: int, *parts: bytes, for_ever: float | None = None) -> Iterator[Runtime]:
+    """It sends `parts`, or (`for_ever`) sends them again and again with so many seconds between."""
+
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Type", "application/json")
             self.end_headers()
-            self.wfile.write(body)
+            for part in parts if for_ever is None else itertools.cycle(parts):
+                try:
+                    self.wfile.write(part)
+                except OSError:  # the client has heard enough
+                    return
+                time.sleep(for_ever or 0.0)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -146,7 +152,7 @@ def server_that_answers(
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     synth = Service("synth", "synth_service", f"http://127.0.0.1:{server.server_address[1]}")
-    transport = OverHttp(Limits(step_seconds=5.0))
+    transport = OverHttp(Limits(step_seconds=1.0))
     try:
         yield Runtime(transport, Registry({"synth": synth}, {}), DataRoot(Path.cwd()))
     finally:
@@ -175,6 +181,31 @@ def test_garbage_and_problems_from_a_service_become_errors_of_the_family(
     with server_that_answers(status, body) as runtime, pytest.raises(kind) as caught:
         runtime.describe_hrir(HrirRequest("sphere"))
     assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize(
+    ("part", "pause", "kind", "says"),
+    [
+        (b"[" * 2**20, 0.0, BadOutput, "synth gave an answer of more than 16 MiB"),
+        (b" ", 0.1, TimedOut, "synth had begun its answer, and not ended it after 1 s"),
+    ],
+    ids=["too much", "too slow"],
+)
+def test_an_answer_without_end_ends_here(
+    part: bytes, pause: float, kind: type[BenchError], says: str
+) -> None:
+    """Or it would fill a worker's memory, or keep it for as long as the job may take with all its tries."""
+    with server_that_answers(200, part, for_ever=pause) as runtime, pytest.raises(kind, match=says):
+        runtime.describe_hrir(HrirRequest("sphere"))
+
+
+@pytest.mark.parametrize("status", [307, 500, 503])
+def test_an_answer_without_a_reason_says_its_status(status: int) -> None:
+    with (
+        server_that_answers(status, b"<html>") as runtime,
+        pytest.raises(BenchError, match=f"synth at .* answered {status} without saying why"),
+    ):
+        runtime.describe_hrir(HrirRequest("sphere"))
 
 
 def test_a_service_that_is_not_there_is_unreachable() -> None:
