@@ -37,8 +37,11 @@ _END = 800  # characters of a message that is too long
 
 
 def one_line(text: str) -> str:
-    """`text` without line breaks, and without the middle of somebody's name of 4 KB."""
-    line = " ".join(text.split())
+    """`text` without line breaks, and without the middle of somebody's name of 4 KB.
+
+    Half a surrogate pair, which JSON and names of files may hold and no file can, is written as its number.
+    """
+    line = " ".join(text.encode("utf-8", "backslashreplace").decode("utf-8").split())
     return line if len(line) <= 2 * _END else f"{line[:_END]} … {line[-_END:]}"
 
 

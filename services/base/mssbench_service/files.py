@@ -7,6 +7,7 @@ import errno
 import json
 import math
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -238,18 +239,32 @@ def read_json(path: Path) -> Any:
     Raises
     ------
     NotFound, BadInput
-        It is not there, or is not JSON (which knows no NaN and nothing infinite); the message names it.
+        It is not there, or is not JSON (which knows no NaN and nothing infinite) of text that can be written again;
+        the message names it.
     """
     try:
         if path.exists() and not path.is_file():  # opening a named pipe would wait for whoever writes into it
             raise BadInput(f"{path} is not a readable JSON file: not a file")
         # "-sig": some editors begin a UTF-8 file with a byte order mark.
         text = path.read_text(encoding="utf-8-sig")
-        return json.loads(text, parse_constant=_no_number, parse_float=_finite)
+        value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
+        if _ESCAPED_SURROGATE.search(text):
+            _check_text(value)
+        return value
     except FileNotFoundError:
         raise NotFound(f"{path} does not exist") from None
     except (OSError, ValueError, RecursionError) as error:  # not text, not JSON, or nested without end
         raise BadInput(f"{path} is not a readable JSON file: {error}") from None
+
+
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD]")  # of which JSON may have half a pair
+
+
+def _check_text(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("it holds half a surrogate pair, which is no text") from None
 
 
 def _no_number(constant: str) -> float:

@@ -91,3 +91,9 @@ def test_odd_problems_are_still_errors() -> None:
 
 def test_a_detail_is_one_line() -> None:
     assert BenchError("first\n  second\tthird ").detail == "first second third"
+
+
+def test_a_detail_can_be_written_whatever_somebody_else_said() -> None:
+    """To a terminal, into an answer, into the record of a cell that failed."""
+    assert from_problem({"detail": "a\ud800b", "status": 422}).detail == r"a\ud800b"
+    assert BenchError("name\udcff 🔥").detail == r"name\udcff 🔥"

@@ -237,12 +237,14 @@ def test_json_is_strict_and_readable(tmp_path: Path) -> None:
 def test_json_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"x\.json does not exist"):
         read_json(tmp_path / "x.json")
-    for content in (b"{", b"\xff\xfe", b""):
+    for content in (b"{", b"\xff\xfe", b"", b'{"a": ["\\ud83d"]}', b'{"\\uDFFF": 1}'):
         (tmp_path / "x.json").write_bytes(content)
         with pytest.raises(BadInput, match=r"x\.json is not a readable JSON file"):
             read_json(tmp_path / "x.json")
     with pytest.raises(BadInput, match="not a readable JSON"):
         read_json(tmp_path)
+    (tmp_path / "x.json").write_bytes(b'"\\ud83d\\udd25"')  # both halves
+    assert read_json(tmp_path / "x.json") == "🔥"
 
 
 def test_a_folder_that_is_not_to_be_replaced_stays(tmp_path: Path) -> None:
