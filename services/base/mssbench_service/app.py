@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -77,15 +79,17 @@ class Settings:
 
 
 class Gate:
-    """Runs blocking work in threads, so many at a time, with a bounded queue before it.
+    """Runs blocking work in threads of its own, so many at a time, with a bounded queue before it.
 
-    One gate per device: what it guards is the memory of that device, not the event loop.
+    One gate per device: what it guards is the memory of that device, not the event loop. A thread that is done
+    takes the next job by itself: it would wait for the event loop, which a flood of requests keeps busy.
     """
 
     def __init__(self, concurrency: int, queue: int) -> None:
-        self._free = asyncio.Semaphore(concurrency)
+        self._threads = ThreadPoolExecutor(concurrency, "job")
         self._concurrency = concurrency
         self._places = concurrency + queue
+        self._counting = threading.Lock()
         self.in_flight = 0
         self.running = 0
 
@@ -97,22 +101,30 @@ class Gate:
     async def run(self, work: Callable[[], T], *, wait: bool = True) -> T:
         """Result of `work`, called in a thread once it is its turn.
 
+        Whoever is cancelled while its work is done leaves the place taken until that has ended.
+
         Raises
         ------
         Busy
             See :meth:`require_place`.
         """
         self.require_place(wait=wait)
-        self.in_flight += 1
+        self._count(in_flight=1)
+        job = self._threads.submit(contextvars.copy_context().run, self._counted, work)
+        job.add_done_callback(lambda _: self._count(in_flight=-1))
+        return await asyncio.wrap_future(job)
+
+    def _counted(self, work: Callable[[], T]) -> T:
+        self._count(running=1)
         try:
-            async with self._free:
-                self.running += 1
-                try:
-                    return await anyio.to_thread.run_sync(work)
-                finally:
-                    self.running -= 1
+            return work()
         finally:
-            self.in_flight -= 1
+            self._count(running=-1)
+
+    def _count(self, *, in_flight: int = 0, running: int = 0) -> None:
+        with self._counting:
+            self.in_flight += in_flight
+            self.running += running
 
 
 @dataclass
