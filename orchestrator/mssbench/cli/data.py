@@ -93,11 +93,8 @@ def _accept_hrir(folder: Path) -> None:
     except Unavailable as error:
         console.print(f"Not looked at: {error.detail}", markup=False)
         return
-    console.print(f"{chosen.relative_to(folder)}: {_measures(info.itd_90_us, info.ild_90_db)}", markup=False)
-
-
-def _measures(itd: float, ild: float) -> str:
-    return f"at 90° the left ear is {itd:.0f} µs earlier and {ild:.1f} dB louder"
+    measured = f"at {info.side:g}° the left ear is {info.itd_90_us:.0f} µs earlier and {info.ild_90_db:.1f} dB louder"
+    console.print(f"{chosen.relative_to(folder)}: {measured}", markup=False)
 
 
 @data.command("check")

@@ -37,8 +37,8 @@ def hrir_info(hrir_set: str, rate: int, plot: Path | None) -> None:
         "sample rate": f"{info.sample_rate} Hz",
         "taps": f"{info.taps} ({1000 * info.taps / info.sample_rate:.1f} ms)",
         "azimuths": f"{len(info.azimuths)} on the horizontal plane: {polar.in_words(info.azimuths)}",
-        "ITD at 90°": f"{info.itd_90_us:.0f} µs (left earlier)",
-        "ILD at 90°": f"{info.ild_90_db:.1f} dB (left louder)",
+        f"ITD at {info.side:g}°": f"{info.itd_90_us:.0f} µs (left earlier)",
+        f"ILD at {info.side:g}°": f"{info.ild_90_db:.1f} dB (left louder)",
         "sha256": info.sha256,
     }
     for name, value in lines.items():

@@ -38,8 +38,9 @@ class HrirInfo:
     """An HRIR set's measurements on the horizontal plane; it passed the orientation check.
 
     `azimuths` in degrees counter-clockwise (90 = left ear), `itd_90_us` > 0 where the left ear leads at 90°,
-    `ild_90_db` > 0 where it is louder. Where `curves` were asked for, there are as many values as azimuths:
-    `itd_us`, and the levels `left_db` and `right_db` of the ears, of which the loudest is 0 dB.
+    `ild_90_db` > 0 where it is louder; a set without 90° is measured at `side`, the azimuth nearest to it. Where
+    `curves` were asked for, there are as many values as azimuths: `itd_us`, and the levels `left_db` and `right_db`
+    of the ears, of which the loudest is 0 dB.
     """
 
     name: str
@@ -52,6 +53,7 @@ class HrirInfo:
     itd_us: list[float] = field(default_factory=list)
     left_db: list[float] = field(default_factory=list)
     right_db: list[float] = field(default_factory=list)
+    side: float = 90.0
 
 
 @dataclass

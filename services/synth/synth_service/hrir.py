@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import scipy.fft
 import soxr
-from mssbench_service.errors import BadInput
+from mssbench_service.errors import BadInput, TooLarge
 from mssbench_service.wire import HrirInfo
 
 from . import sadie, sofa, sphere
-from .measured import Float64Array, Measured
+from .measured import LARGEST, Float64Array, Measured
 
 SPHERE = "sphere"
 """Name of the built-in set."""
@@ -31,6 +31,12 @@ ITD_BAND = 1500.0
 
 MAX_ITD = 1000
 """Largest interaural time difference looked for, µs."""
+
+SIDE = 90.0
+"""Where the left ear is nearest, degrees. What is measured nearest to it shows which ear is which."""
+
+SIDE_TOLERANCE = 30.0
+"""Nearest enough; sets without 90° itself exist."""
 
 _RESAMPLING_ROOM = 64  # samples at either end
 
@@ -72,12 +78,17 @@ class HrirSet:
         """
         if not math.isfinite(azimuth):
             raise BadInput(f"{azimuth} is not an azimuth in degrees")
-        apart = np.abs((self.azimuths - azimuth + 180.0) % 360.0 - 180.0)
-        nearest = int(np.argmin(apart))
-        if apart[nearest] > AZIMUTH_TOLERANCE + 1e-6:
+        nearest, apart = self.nearest(azimuth)
+        if apart > AZIMUTH_TOLERANCE + 1e-6:
             there_is = f"the nearest is at {self.azimuths[nearest]:g}°"
             raise BadInput(f"{self.name} has no HRIR at azimuth {azimuth:g}°; {there_is}")
         return np.asarray(self.irs[nearest])
+
+    def nearest(self, azimuth: float) -> tuple[int, float]:
+        """Index of the HRIR nearest to `azimuth` degrees, and how far away it is."""
+        apart = np.abs((self.azimuths - azimuth + 180.0) % 360.0 - 180.0)
+        index = int(np.argmin(apart))
+        return index, float(apart[index])
 
     def at_rate(self, sample_rate: int, *, resample: bool = False) -> HrirSet:
         """This set at `sample_rate` Hz. A resampled one is later by 64 of its stored samples, and longer.
@@ -86,6 +97,8 @@ class HrirSet:
         ------
         BadInput
             It is at another rate, and `resample` does not allow to change that.
+        TooLarge
+            It would become more than :data:`synth_service.measured.LARGEST` numbers.
         """
         if sample_rate == self.sample_rate:
             return self
@@ -94,6 +107,8 @@ class HrirSet:
                 f"{self.name} is at {self.sample_rate} Hz; expected {sample_rate} Hz as the track, "
                 "or leave to resample it (--resample-hrir, resample_hrir)"
             )
+        if self.irs.size * sample_rate / self.sample_rate > LARGEST:
+            raise TooLarge(f"{self.name} would hold more than {LARGEST} numbers at {sample_rate} Hz")
         # Room for the ringing of the resampler: what it would cut off, the spectrum would miss. The delay is
         # common to all responses, which is why it may be there.
         padded = np.pad(self.irs, ((0, 0), (0, 0), (_RESAMPLING_ROOM, _RESAMPLING_ROOM)))
@@ -134,8 +149,9 @@ def _sphere() -> HrirSet:
 
 
 def describe(hrir: HrirSet, *, curves: bool = False) -> HrirInfo:
-    """What the set is, and how far apart the ears are at 90° or, with `curves`, at every azimuth."""
-    itd, ild = interaural(hrir.at(90.0), hrir.sample_rate)
+    """What the set is, and how far apart the ears are at the side or, with `curves`, at every azimuth."""
+    side, _ = hrir.nearest(SIDE)
+    itd, ild = interaural(hrir.irs[side], hrir.sample_rate)
     info = HrirInfo(
         name=hrir.name,
         sha256=hrir.sha256,
@@ -144,6 +160,7 @@ def describe(hrir: HrirSet, *, curves: bool = False) -> HrirInfo:
         azimuths=[float(azimuth) for azimuth in hrir.azimuths],
         itd_90_us=itd,
         ild_90_db=ild,
+        side=float(hrir.azimuths[side]),
     )
     if curves:
         energy = np.sum(hrir.irs**2, axis=2)
@@ -169,14 +186,16 @@ def interaural(ir: Float64Array, sample_rate: int) -> tuple[float, float]:
     ild : float
         Ratio of the energies.
     """
+    # Imported here: it takes half a second, which a rendering never needs.
+    from scipy.signal import czt
+
     length = scipy.fft.next_fast_len(max(4096, 2 * ir.shape[1]), real=True)
     frequencies = np.fft.rfftfreq(length, 1 / sample_rate)
-    band = frequencies <= ITD_BAND
-    left, right = scipy.fft.rfft(ir, length)[:, band]
+    left, right = scipy.fft.rfft(ir, length)[:, frequencies <= ITD_BAND]
     lags = np.arange(-MAX_ITD, MAX_ITD + 1)
-    # The few bins of the band, evaluated at any lag we like, instead of an inverse transform to samples.
-    phases = np.exp(2j * np.pi * 1e-6 * np.outer(lags, frequencies[band]))
-    correlation = (phases @ (right * np.conj(left))).real
+    # The few bins of the band, evaluated at whole microseconds, instead of an inverse transform to samples.
+    step = 2j * np.pi * 1e-6 * frequencies[1]
+    correlation = czt(right * np.conj(left), lags.size, np.exp(step), np.exp(MAX_ITD * step)).real
     energy = np.sum(ir**2, axis=1)
     return float(lags[np.argmax(correlation)]), float(10 * np.log10(energy[0] / energy[1]))
 
@@ -193,20 +212,31 @@ def _checked(path: Path, measured: Measured, name: str = "") -> HrirSet:
         where = azimuths[silent][0]
         raise BadInput(f"{path} has an ear that is silent in its HRIR at azimuth {where:g}°")
     again = np.flatnonzero(np.diff(azimuths) == 0.0) + 1
-    for index in again:
-        if not np.array_equal(irs[index], irs[index - 1]):
-            raise BadInput(f"{path} has different HRIRs at one azimuth, {azimuths[index]:g}°; expected one")
+    differ = (irs[again] != irs[again - 1]).any(axis=(1, 2))
+    if differ.any():
+        where = azimuths[again[differ]][0]
+        raise BadInput(f"{path} has different HRIRs at one azimuth, {where:g}°; expected one")
     azimuths, irs = np.delete(azimuths, again), np.delete(irs, again, axis=0)
     azimuths.flags.writeable = irs.flags.writeable = False
     sha256 = _digest(measured.sample_rate, azimuths, irs)
     hrir = HrirSet(name or path.name, measured.sample_rate, azimuths, irs, sha256)
-    itd, ild = interaural(hrir.at(90.0), hrir.sample_rate)
+    _check_ears(path, hrir)
+    return hrir
+
+
+def _check_ears(path: Path, hrir: HrirSet) -> None:
+    side, apart = hrir.nearest(SIDE)
+    if apart > SIDE_TOLERANCE:
+        raise BadInput(
+            f"{path} has no HRIR within {SIDE_TOLERANCE:g}° of azimuth {SIDE:g}°, to tell which ear is which; "
+            f"the nearest is at {hrir.azimuths[side]:g}°"
+        )
+    itd, ild = interaural(hrir.irs[side], hrir.sample_rate)
     if not (itd > 0 and ild > 0):
         raise BadInput(
-            f"{path} has the ears the wrong way round: at azimuth 90° the left ear is "
+            f"{path} has the ears the wrong way round: at azimuth {hrir.azimuths[side]:g}° the left ear is "
             f"{itd:+.0f} µs earlier and {ild:+.1f} dB louder; expected both above zero"
         )
-    return hrir
 
 
 def _digest(sample_rate: int, azimuths: Float64Array, irs: Float64Array) -> str:

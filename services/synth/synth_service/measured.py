@@ -13,6 +13,10 @@ LONGEST = 10.0
 """Seconds that an impulse response may last; more than any room needs. A file that claims more is none."""
 
 
+LARGEST = 1 << 25
+"""Numbers that a set may hold, a quarter of a gigabyte of them; several times what whole spheres at 96 kHz do."""
+
+
 @dataclass(frozen=True, eq=False)
 class Measured:
     """HRIRs of the horizontal plane as they were found: unsorted, unchecked.

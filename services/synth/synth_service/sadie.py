@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 from mssbench_service.audio import probe, read
-from mssbench_service.errors import BadInput
+from mssbench_service.errors import BadInput, TooLarge
 
-from .measured import LONGEST, Measured
+from .measured import LARGEST, LONGEST, Measured
 
 # The comma is the decimal sign: azi_112,5_ele_0,0.wav.
 _NAME = re.compile(r"azi_(-?\d+(?:[,.]\d+)?)_ele_(-?\d+(?:[,.]\d+)?)\.wav", re.IGNORECASE)
@@ -88,6 +88,8 @@ def read_folder(folder: Path) -> Measured:
     BadInput
         What :func:`horizontal_files` refuses; a file that is not audio, not two channels, or of another rate
         or length than the others. The message names the file.
+    TooLarge
+        The set holds more than :data:`synth_service.measured.LARGEST` numbers.
     """
     files = horizontal_files(folder)
     irs = []
@@ -102,6 +104,8 @@ def read_folder(folder: Path) -> Measured:
                 f"{path} has {ir.shape[1]} samples at {sample_rate} Hz; "
                 f"expected {first[2]} at {first[1]} Hz as {first[0].name}"
             )
+        if ir.size * len(files) > LARGEST:
+            raise TooLarge(f"{folder} holds more than {LARGEST} numbers in its {len(files)} HRIRs")
         irs.append(ir)
     assert first is not None
     return Measured(first[1], np.array(list(files), dtype=np.float64), np.array(irs, dtype=np.float64))

@@ -1,5 +1,9 @@
 """Reading the horizontal plane of a SOFA file of the convention SimpleFreeFieldHRIR.
 
+A SOFA file is a netCDF-4 file, which is an HDF5 file, and such a file can do more than hold numbers: it may say that
+they lie in another file, anywhere on the machine, or claim terabytes of them in a kilobyte. So the few fields that
+make a set are looked at before any of their numbers is read, and nothing else in the file is read at all.
+
 References
 ----------
 AES69-2022, "AES standard for file exchange - Spatial acoustic data file format".
@@ -8,15 +12,17 @@ AES69-2022, "AES standard for file exchange - Spatial acoustic data file format"
 from __future__ import annotations
 
 import math
-import threading
-import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from mssbench_service.errors import BadInput, TooLarge
+from mssbench_service.audio import SAMPLE_RATES
+from mssbench_service.errors import BadInput, BenchError, TooLarge
 
-from .measured import Float64Array, Measured
+from .measured import LARGEST, LONGEST, Float64Array, Measured
+
+if TYPE_CHECKING:
+    import h5py
 
 CONVENTION = "SimpleFreeFieldHRIR"
 
@@ -30,12 +36,16 @@ those within this fraction of it (the same distance, measured imprecisely)."""
 MAX_DELAY = 1.0
 """Longest ``Data.Delay`` that is believed, seconds."""
 
-LARGEST = 1 << 28
-"""Numbers that a file may hold, which is 2 GiB of them; a hundred times what the sets of whole spheres do."""
+MOST_CHUNKS = 1 << 16
+"""Pieces that a field may be stored in, which is several for each measurement of the largest sets. Each takes time
+and memory, even one that was never written."""
 
-_HIGHEST_RATE = 1e6  # Hz
+LONGEST_TEXT = 1000
+"""Bytes of an attribute: the name of a convention, of a kind of coordinates."""
+
+_NEVER_WRITTEN = 1e30  # what netCDF fills with what nobody wrote is beyond, and no pressure or position is
+_FARTHEST = 1e6  # metres or degrees
 _SINC_HALF = 16  # samples on either side of a fractional delay's interpolating sinc
-_one_at_a_time = threading.Lock()  # neither the HDF5 library nor warnings.catch_warnings() is thread-safe
 
 
 def read_file(path: Path) -> Measured:
@@ -49,25 +59,37 @@ def read_file(path: Path) -> Measured:
     ------
     BadInput
         Not a SOFA file, another convention, not two receivers, no source on the horizontal plane, or a
-        field that cannot be understood. The message names the file.
+        field that cannot be understood or lies in another file. The message names the file.
     TooLarge
-        It holds more than :data:`LARGEST` numbers.
+        It holds more than :data:`synth_service.measured.LARGEST` numbers.
     """
-    sofa = _open(path)
-    convention = getattr(sofa, "GLOBAL_SOFAConventions", None)
+    # Imported here: it takes a while, which most uses of this package never need.
+    import h5py
+
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return _measured(_Fields(file, path), path)
+    except BenchError:
+        raise
+    except Exception as error:  # whatever HDF5 and h5py make of a file that is something else
+        reason = str(error).replace(str(path), "the file") or type(error).__name__
+        raise BadInput(f"{path} cannot be read as a SOFA file: {reason}") from None
+
+
+def _measured(fields: _Fields, path: Path) -> Measured:
+    convention = fields.text("SOFAConventions")
     if convention != CONVENTION:
-        raise BadInput(f"{path} follows the SOFA convention {convention}; expected {CONVENTION}")
-    irs = _array(sofa, "Data_IR", path)
-    if irs.ndim != 3 or irs.shape[1] != 2:
+        raise BadInput(
+            f"{path} follows the SOFA convention {convention or 'of no name'}; expected {CONVENTION}"
+        )
+    irs = fields.numbers("Data.IR")
+    if irs.ndim != 3 or irs.shape[1] != 2 or irs.size == 0:
         raise BadInput(f"{path} has impulse responses of shape {irs.shape}; expected (sources, 2 ears, taps)")
-    azimuths, chosen = _horizontal_plane(sofa, path, irs.shape[0])
-    rate = _array(sofa, "Data_SamplingRate", path)
-    rates = np.unique(rate)  # some files give it once for every measurement
-    if rates.size != 1 or not 0 < rates[0] < _HIGHEST_RATE or rates[0] != np.round(rates[0]):
-        found = ", ".join(f"{value:g}" for value in rates[:3])
-        raise BadInput(f"{path} has the sampling rate {found or 'none'}; expected one whole number of Hz")
-    sample_rate = round(float(rates[0]))
-    delays = _array(sofa, "Data_Delay", path, default=np.zeros((1, 2)))
+    sample_rate = _sample_rate(fields, path)
+    if irs.shape[2] > LONGEST * sample_rate:
+        raise BadInput(f"{path} has {irs.shape[2]} taps; expected at most {LONGEST:g} s of them")
+    azimuths, chosen = _horizontal_plane(fields, path, irs.shape[0])
+    delays = fields.numbers("Data.Delay", default=np.zeros((1, 2)))
     if delays.size == 2:  # the same for all sources
         delays = delays.reshape(1, 2)
     try:
@@ -77,8 +99,19 @@ def read_file(path: Path) -> Measured:
         raise BadInput(f"{path} has {found}; expected one per ear and source") from None
     if not (np.isfinite(delays) & (delays >= 0) & (delays <= MAX_DELAY * sample_rate)).all():
         raise BadInput(f"{path} has a Data.Delay that is negative or beyond {MAX_DELAY:g} s")
-    ears = _ears(sofa, path)
+    if delays.size * (irs.shape[2] + float(delays.max())) > LARGEST:
+        raise TooLarge(f"{path} holds more than {LARGEST} numbers once its delays are put in")
+    ears = _ears(fields, path)
     return Measured(sample_rate, azimuths, delayed(irs[chosen], delays)[:, ears])
+
+
+def _sample_rate(fields: _Fields, path: Path) -> int:
+    rates = np.unique(fields.numbers("Data.SamplingRate"))  # some files give it once for every measurement
+    lowest, highest = SAMPLE_RATES
+    if rates.size != 1 or not lowest <= rates[0] <= highest or rates[0] != np.round(rates[0]):
+        found = ", ".join(f"{value:g}" for value in rates[:3])
+        raise BadInput(f"{path} has the sampling rate {found or 'none'}; expected one whole number of Hz")
+    return round(float(rates[0]))
 
 
 def delayed(irs: Float64Array, delays: Float64Array) -> Float64Array:
@@ -115,54 +148,84 @@ def delayed(irs: Float64Array, delays: Float64Array) -> Float64Array:
     return result
 
 
-def _open(path: Path) -> Any:
-    # Imported here: it takes half a second, which most uses of this package never need.
-    import netCDF4
-    import sofar
+class _Fields:
+    """The fields of an open file, each looked at before it is read."""
 
-    if path.suffix != ".sofa":  # sofar would look for another file, with that suffix
-        raise BadInput(f"{path} is neither a folder nor a file called *.sofa")
-    with _one_at_a_time, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            # A file of compressed zeros is small, whatever it becomes: its sizes are looked at before its content.
-            with netCDF4.Dataset(path) as stored:
-                numbers = sum(math.prod(variable.shape) for variable in stored.variables.values())
-            if numbers > LARGEST:
-                raise TooLarge(f"{path} holds {numbers} numbers; at most {LARGEST} are accepted")
-            # Not verified as a whole: many a published file misses some attribute that means nothing here.
-            return sofar.read_sofa(str(path), verify=False, verbose=False)
-        except TooLarge:
-            raise
-        except Exception as error:  # whatever sofar, netCDF or HDF5 make of a file that is something else
-            reason = str(error).replace(str(path), "the file") or type(error).__name__
-            raise BadInput(f"{path} cannot be read as a SOFA file: {reason}") from None
+    def __init__(self, file: h5py.File, path: Path) -> None:
+        self._file, self._path = file, path
+        self._room = LARGEST
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._file
+
+    def numbers(self, name: str, default: Float64Array | None = None) -> Float64Array:
+        """The field's values; those that were never written are NaN, which no check passes."""
+        if name not in self and default is not None:
+            return default
+        stored = self._stored(name)
+        if stored.dtype.kind not in "fiu":
+            raise BadInput(f"{self._path} has a {name} that is not numeric")
+        self._check_size(name, stored)
+        values = np.asarray(stored[()], dtype=np.float64)
+        values[np.abs(values) > _NEVER_WRITTEN] = np.nan
+        return values
+
+    def text(self, name: str, of: str = "") -> str:
+        """The attribute `name` of the file or of the field `of`, in one line; nothing where there is none."""
+        import h5py
+
+        holder = self._stored(of) if of else self._file
+        if name not in holder.attrs:
+            return ""
+        if h5py.h5a.open(holder.id, name.encode()).get_storage_size() > LONGEST_TEXT:
+            raise BadInput(f"{self._path} has an attribute {name} of more than {LONGEST_TEXT} bytes")
+        value = np.ravel(holder.attrs[name])[:1]  # some programs write a list of one text
+        text = value[0] if value.size else ""
+        text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+        return " ".join(text.split())[:100]
+
+    def _stored(self, name: str) -> h5py.Dataset:
+        import h5py
+
+        link = self._file.get(name, getlink=True)
+        if link is None:
+            raise BadInput(f"{self._path} has no {name}; a {CONVENTION} file needs it")
+        # A link of another kind leads to another file, or to another name in this one, which no SOFA file needs.
+        stored = self._file[name] if isinstance(link, h5py.HardLink) else None
+        if stored is not None and not isinstance(stored, h5py.Dataset):
+            raise BadInput(f"{self._path} has a {name} that is not numeric")
+        if stored is None or stored.is_virtual or stored.external:
+            raise BadInput(f"{self._path} keeps its {name} somewhere else; expected the numbers in the file")
+        return stored
+
+    def _check_size(self, name: str, stored: h5py.Dataset) -> None:
+        """A file of compressed zeros, or of none, is small whatever it becomes."""
+        chunk = stored.chunks or ()
+        pieces = math.prod(math.ceil(n / each) for n, each in zip(stored.shape, chunk, strict=False))
+        claimed = max(math.prod(stored.shape), math.prod(chunk))  # a chunk may be larger than what is in it
+        if claimed > self._room:
+            raise TooLarge(
+                f"{self._path} holds {claimed} numbers in {name}; at most {LARGEST} are accepted in all"
+            )
+        if pieces > MOST_CHUNKS:
+            raise TooLarge(f"{self._path} has {name} in {pieces} pieces; at most {MOST_CHUNKS} are accepted")
+        self._room -= claimed
 
 
-def _array(sofa: Any, name: str, path: Path, default: Float64Array | None = None) -> Float64Array:
-    value = getattr(sofa, name, default)
-    field = name.replace("_", ".")
-    if value is None:
-        raise BadInput(f"{path} has no {field}; a {CONVENTION} file needs it")
-    try:
-        # Values that netCDF marks as missing become NaN, which no check passes.
-        return np.ma.filled(np.ma.asarray(value, dtype=np.float64), np.nan)
-    except (TypeError, ValueError):
-        raise BadInput(f"{path} has a {field} that is not numeric") from None
-
-
-def _horizontal_plane(sofa: Any, path: Path, sources: int) -> tuple[Float64Array, Any]:
+def _horizontal_plane(fields: _Fields, path: Path, sources: int) -> tuple[Float64Array, Any]:
     """Azimuths in degrees of the sources to use, and their indices."""
-    origin = _positions(sofa, "ListenerPosition", path, default=(0.0, 0.0, 0.0))
-    view = _positions(sofa, "ListenerView", path, default=(1.0, 0.0, 0.0))
+    origin = _positions(fields, "ListenerPosition", path, default=(0.0, 0.0, 0.0))
+    view = _positions(fields, "ListenerView", path, default=(1.0, 0.0, 0.0))
     if not np.allclose(view[:, 2], 0.0, atol=1e-3) or (np.hypot(view[:, 0], view[:, 1]) < 1e-6).any():
         raise BadInput(f"{path} has a listener who does not look horizontally; expected a view along x")
     try:
-        towards, view = np.broadcast_arrays(_positions(sofa, "SourcePosition", path) - origin, view)
+        towards, view = np.broadcast_arrays(_positions(fields, "SourcePosition", path) - origin, view)
         towards, view = (np.broadcast_to(vectors, (sources, 3)) for vectors in (towards, view))
     except ValueError:
         raise BadInput(f"{path} has not as many source positions as impulse responses ({sources})") from None
     radius = np.linalg.norm(towards, axis=1)
+    if not radius.all():
+        raise BadInput(f"{path} has sources where the listener is; expected them at some distance")
     elevation = np.degrees(np.arctan2(towards[:, 2], np.hypot(towards[:, 0], towards[:, 1])))
     level = np.abs(elevation) <= ELEVATION_TOLERANCE
     if not level.any():
@@ -173,29 +236,35 @@ def _horizontal_plane(sofa: Any, path: Path, sources: int) -> tuple[Float64Array
     return np.degrees(azimuths)[chosen], chosen
 
 
-def _ears(sofa: Any, path: Path) -> list[int]:
+def _ears(fields: _Fields, path: Path) -> list[int]:
     """Index of the left and of the right ear's receiver."""
-    receivers = _positions(sofa, "ReceiverPosition", path, default=(0.0, 0.0, 0.0))
+    receivers = _positions(fields, "ReceiverPosition", path, default=(0.0, 0.0, 0.0))
     if receivers.shape[0] != 2:
         return [0, 1]
     return [1, 0] if receivers[1, 1] > receivers[0, 1] + 1e-6 else [0, 1]
 
 
-def _positions(sofa: Any, name: str, path: Path, default: tuple[float, ...] | None = None) -> Float64Array:
+def _positions(
+    fields: _Fields, name: str, path: Path, default: tuple[float, ...] | None = None
+) -> Float64Array:
     """Cartesian positions, shape (N, 3), whichever coordinates the file has."""
-    if default is not None and not hasattr(sofa, name):
+    if default is not None and name not in fields:
         return np.array([default])
-    values = _array(sofa, name, path)
-    if values.ndim == 3:  # receivers may move with the measurement; HRIR sets do not use that
+    values = fields.numbers(name)
+    if (
+        values.ndim == 3 and values.shape[2]
+    ):  # receivers may move with the measurement; HRIR sets do not use that
         values = values[:, :, 0]
     values = np.atleast_2d(values)
-    if values.shape[1] != 3 or not np.isfinite(values).all():
+    if values.ndim != 2 or values.shape[1] != 3 or not (np.abs(values) <= _FARTHEST).all():
         raise BadInput(f"{path} has a {name} of shape {values.shape}; expected three finite coordinates")
-    kind = str(getattr(sofa, f"{name}_Type", "cartesian")).strip().lower()
+    kind = (fields.text("Type", of=name) or "cartesian").lower()
     if kind == "cartesian":
         return values
     if kind != "spherical":
         raise BadInput(f"{path} gives {name} in {kind!r} coordinates; expected cartesian or spherical")
+    if (values[:, 2] < 0).any():
+        raise BadInput(f"{path} has a {name} at a negative distance")
     azimuth, elevation = np.radians(values[:, 0]), np.radians(values[:, 1])
     direction = (np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation))
     return np.stack(direction, axis=1) * values[:, 2:]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 import warnings
 
+import h5py
 import netCDF4
 import numpy as np
 import pytest
 import soundfile as sf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mssbench_service.errors import BadInput
+from mssbench_service.errors import BadInput, TooLarge
 from synth_service import sofa
 from synth_service.hrir import HrirSet, describe, interaural, load_hrir
 
@@ -107,8 +108,18 @@ def test_a_left_ear_that_is_earlier_but_not_louder_is_refused(write_sadie):
     assert "+227 µs earlier and -6.0 dB louder" in refused(write_sadie(irs=irs))
 
 
-def test_a_set_without_90_degrees_cannot_be_checked(write_sadie):
-    assert "has no HRIR at azimuth 90°; the nearest is at 60°" in refused(write_sadie(azimuths=(0, 60, 180)))
+def test_a_set_without_90_degrees_is_checked_at_the_azimuth_nearest_to_it(write_sadie):
+    """As CIPIC's sets have it, whose loudspeakers stood at 80° and at 100°."""
+    azimuths = (0, 45, 80, 102, 280)
+    info = describe(load_hrir(write_sadie(azimuths=azimuths)))
+    assert (info.side, info.itd_90_us) == (80.0, pytest.approx(10 / RATE * 1e6, abs=1))
+    swapped = refused(write_sadie("swapped", azimuths=azimuths, irs=head(azimuths)[:, ::-1]))
+    assert "wrong way round: at azimuth 80° the left ear is -227 µs earlier" in swapped
+
+
+def test_a_set_with_nothing_near_90_degrees_cannot_be_checked(write_sadie):
+    line = refused(write_sadie(azimuths=(0, 45, 180, 270)))
+    assert "no HRIR within 30° of azimuth 90°, to tell which ear is which; the nearest is at 45°" in line
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -127,6 +138,14 @@ def test_a_silent_ear_is_refused(write_sofa):
 
 def test_a_set_that_is_not_there_is_refused(tmp_path):
     assert "there is no HRIR set" in refused(tmp_path / "nowhere")
+
+
+def test_long_responses_are_measured_as_short_ones_are():
+    """Room responses have hundreds of thousands of taps, and 360 of them are measured for one plot."""
+    noise = np.random.default_rng(0).standard_normal(400_000)
+    ir = 1e-3 * np.stack([noise, np.roll(noise, 20)])
+    itd, _ = interaural(ir, RATE)
+    assert itd == pytest.approx(20 / RATE * 1e6, abs=1)
 
 
 @settings(deadline=None)  # a loaded machine is not a failure
@@ -159,6 +178,13 @@ def test_a_resampled_set_filters_as_the_stored_one(rate):
     audible = slice(0, 9500 if rate == 22050 else 18000)
     assert np.max(np.abs(20 * np.log10(after[..., audible] / before[..., audible]))) < 0.05
     assert interaural(resampled.at(60), rate)[0] == pytest.approx(interaural(stored.at(60), 44100)[0], abs=1)
+
+
+def test_a_set_that_resampling_would_blow_up_is_refused():
+    four_seconds = np.ones((12, 2, 4000))
+    hrir = HrirSet("slow", 1000, np.array(AZIMUTHS, dtype=float), four_seconds, "")
+    with pytest.raises(TooLarge, match="would hold more than"):
+        hrir.at_rate(768_000, resample=True)
 
 
 # SADIE II folders
@@ -410,19 +436,162 @@ def test_a_file_that_is_not_sofa_is_refused(tmp_path, write_sofa):
     assert "cut.sofa cannot be read as a SOFA file" in refused(cut)
     other = tmp_path / "angles.json"
     other.write_text("{}")
-    assert "neither a folder nor a file called *.sofa" in refused(other)
+    assert "angles.json cannot be read as a SOFA file" in refused(other)
 
 
-def test_nothing_that_sofar_says_reaches_the_user(write_sofa, capfd):
+def test_what_no_convention_knows_is_passed_over_in_silence(write_sofa, capfd):
     path = write_sofa()
     with netCDF4.Dataset(path, "a") as content:
         content.RoomMood = "an attribute of nobody's convention"
-        content.createVariable("Mood", "f8", ("M",))[:] = np.ma.masked_all(12)  # of which sofar warns
+        content.createVariable("Mood", "f8", ("M",))[:] = np.ma.masked_all(12)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         load_hrir(path)
     assert caught == []
     assert capfd.readouterr() == ("", "")
+
+
+# SOFA files that mean harm: an HDF5 file can name other files, and claim any size
+
+
+@pytest.fixture
+def alter(write_sofa):
+    """Put something else in the place of a field of a SOFA file, by a function of the open file."""
+
+    def write(change, field="Data.IR"):
+        path = write_sofa()
+        with h5py.File(path, "a") as file:
+            del file[field]
+            change(file)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A file of numbers that would be a perfect set, as raw bytes and as a field of another HDF5 file."""
+    head().astype("<f8").tofile(tmp_path / "secret.bin")
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["x"] = head()
+    return tmp_path
+
+
+def _external_numbers(folder):
+    stored = [(str(folder / "secret.bin"), 0, head().nbytes)]
+    return lambda file: file.create_dataset("Data.IR", head().shape, "f8", external=stored)
+
+
+def _virtual_numbers(folder):
+    layout = h5py.VirtualLayout(head().shape, "f8")
+    layout[...] = h5py.VirtualSource(str(folder / "secret.h5"), "x", head().shape)
+    return lambda file: file.create_virtual_dataset("Data.IR", layout)
+
+
+def _external_link(folder):
+    return lambda file: file.__setitem__("Data.IR", h5py.ExternalLink(str(folder / "secret.h5"), "x"))
+
+
+def _soft_link(folder):
+    def change(file):
+        file["other"] = head()
+        file["Data.IR"] = h5py.SoftLink("/other")
+
+    return change
+
+
+@pytest.mark.parametrize("way", [_external_numbers, _virtual_numbers, _external_link, _soft_link])
+def test_numbers_that_lie_in_another_file_are_not_read(alter, elsewhere, way):
+    assert "keeps its Data.IR somewhere else; expected the numbers in the file" in refused(
+        alter(way(elsewhere))
+    )
+
+
+def _many_numbers(file):
+    file.create_dataset("Data.IR", (12, 2, 1 << 30), "f8", chunks=(1, 1, 1 << 20), compression="gzip")
+
+
+def _a_large_chunk(file):
+    file.create_dataset("Data.IR", (12, 2, 64), "f8", maxshape=(None,) * 3, chunks=(12, 2, 1 << 24))
+
+
+def _many_chunks(file):
+    file.create_dataset("Data.IR", (12, 2, 1 << 20), "f8", chunks=(1, 1, 1))
+
+
+def _delayed_by_a_second(file):
+    sources = 100
+    file["Data.IR"] = np.ones((sources, 2, 8))
+    for name, value in {
+        "SourcePosition": [[0.0, 0.0, 1.5]] * sources,
+        "Data.Delay": np.full((sources, 2), 7e5),
+        "Data.SamplingRate": [768_000.0],
+    }.items():
+        attributes = dict(file[name].attrs)
+        del file[name]
+        file[name] = value
+        if "Type" in attributes:
+            file[name].attrs["Type"] = attributes["Type"]
+
+
+@pytest.mark.parametrize("bomb", [_many_numbers, _a_large_chunk, _many_chunks, _delayed_by_a_second])
+def test_a_small_file_that_becomes_a_large_one_is_refused_before_it_does(alter, bomb):
+    path = alter(bomb)
+    assert path.stat().st_size < 200_000
+    with pytest.raises(TooLarge, match=r"set\.sofa holds|set\.sofa has Data\.IR in \d+ pieces"):
+        load_hrir(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "complaint"),
+    [
+        ("Data.IR", np.zeros((12, 2, 0)), "shape (12, 2, 0); expected (sources, 2 ears, taps)"),
+        ("Data.IR", np.zeros((0, 2, 64)), "shape (0, 2, 64)"),
+        ("Data.IR", np.array([b"text"] * 4), "Data.IR that is not numeric"),
+        ("Data.IR", np.zeros((12, 2, 64), complex), "Data.IR that is not numeric"),
+        ("Data.IR", np.full((12, 2, 64), 9.96920996838687e36), "NaN or infinite"),
+        ("Data.IR", np.ones((12, 2, 441_001)), "441001 taps; expected at most 10 s of them"),
+        ("SourcePosition", np.full((12, 3), np.nan), "SourcePosition of shape (12, 3); expected three finite"),
+        ("SourcePosition", np.full((12, 3), 1e300), "SourcePosition of shape (12, 3); expected three finite"),
+        ("SourcePosition", np.zeros((12, 3)), "has sources where the listener is"),
+        ("SourcePosition", np.zeros((12, 3, 0)), "SourcePosition of shape (12, 3, 0)"),
+        ("SourcePosition", np.zeros((12, 3, 2, 2)), "SourcePosition of shape (12, 3, 2, 2)"),
+        ("SourcePosition", np.ones((7, 3)), "not as many source positions as impulse responses (12)"),
+        ("ReceiverPosition", np.zeros((2, 3, 0)), "ReceiverPosition of shape (2, 3, 0)"),
+        ("Data.SamplingRate", np.zeros(0), "sampling rate none"),
+        ("Data.Delay", np.zeros((5, 7)), "delays of shape (5, 7)"),
+    ],
+)  # fmt: skip
+def test_a_field_that_makes_no_sense_is_named(alter, field, value, complaint):
+    assert complaint in refused(alter(lambda file: file.__setitem__(field, value), field))
+
+
+def test_a_field_that_is_a_group_is_named(alter):
+    assert "Data.IR that is not numeric" in refused(alter(lambda file: file.create_group("Data.IR")))
+
+
+def test_a_negative_distance_is_no_direction(write_sofa):
+    positions = np.array([[a, 0.0, -1.5] for a in AZIMUTHS])
+    assert "SourcePosition at a negative distance" in refused(write_sofa(SourcePosition=positions))
+
+
+def test_an_attribute_without_end_is_not_read(write_sofa):
+    path = write_sofa()
+    with h5py.File(path, "a") as file:
+        file.attrs["SOFAConventions"] = np.bytes_(b"x" * 60_000)
+    assert "an attribute SOFAConventions of more than 1000 bytes" in refused(path)
+    with h5py.File(path, "a") as file:
+        del file.attrs["SOFAConventions"]
+    assert "follows the SOFA convention of no name" in refused(path)
+
+
+def test_a_convention_may_be_named_in_a_list_of_one_text(write_sofa):
+    """Some programs write it so."""
+    path = write_sofa()
+    for written in (["SimpleFreeFieldHRIR"], np.array([b"SimpleFreeFieldHRIR"]), "SimpleFreeFieldHRIR"):
+        with h5py.File(path, "a") as file:
+            file.attrs["SOFAConventions"] = written
+        assert load_hrir(path).azimuths.size == 12
 
 
 def test_no_delay_costs_nothing():
