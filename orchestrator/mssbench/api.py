@@ -8,8 +8,9 @@ needs this token. Only this service is meant to be published: the others trust w
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import anyio
@@ -20,7 +21,7 @@ from fastapi.responses import FileResponse
 from fastapi.security import HTTPBearer
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from mssbench_service.app import Settings, create_app, problems
-from mssbench_service.errors import BadInput, NotFound
+from mssbench_service.errors import NotFound, StorageAway
 from mssbench_service.files import DataRoot
 from starlette.middleware import Middleware
 
@@ -29,13 +30,12 @@ from .auth import Guard, token_from_environment
 from .config import RunConfig
 from .measures import Measures
 from .queues import connect
-from .remote import data_url
+from .remote import open_workspace
 from .results import result_rows
 from .runtime import make_runtime
 from .secret import secret
 from .service import Service
 from .status import Failure, RunStatus
-from .store import Workspace
 from .traffic import Traffic
 
 LOOK_SECONDS = 1.0
@@ -61,13 +61,9 @@ def _status(request: Request, run_id: RunId) -> RunStatus:
 
 def create(settings: Settings | None = None, redis_url: str | None = None) -> FastAPI:
     """The application. `settings` and `redis_url` default to the environment's."""
-    settings = settings or Settings.from_environment()
+    workspace = open_workspace(settings.data_root.root if settings else None)
+    settings = replace(settings or Settings.from_environment(), data_root=DataRoot(workspace.root))
     redis_url = redis_url or secret("MSSBENCH_REDIS_URL") or "redis://localhost:6379/0"
-    if data_url():
-        raise BadInput(
-            "the orchestrator service works on a data root that is a folder; with MSSBENCH_DATA_URL, use mssbench run"
-        )
-    workspace = Workspace(settings.data_root.root)
     # Requests come over the network, whatever the transport: references are resolved strictly.
     runtime = make_runtime(workspace.root, trusted=False)
     service = Service(workspace, runtime, redis_url)
@@ -76,6 +72,7 @@ def create(settings: Settings | None = None, redis_url: str | None = None) -> Fa
         return {"separators": [asdict(found) for found in runtime.availability()]}
 
     def setup() -> None:
+        workspace.mirror.check(write=True)
         connect(redis_url).close()
         service.supervisor.start(app.state.stopping)
 
@@ -147,7 +144,9 @@ def create(settings: Settings | None = None, redis_url: str | None = None) -> Fa
         yield ServerSentEvent(event="progress", data=asdict(now))
         while now.state == "running" and not request.app.state.stopping.is_set():
             await anyio.sleep(LOOK_SECONDS)
-            before, now = now, await anyio.to_thread.run_sync(service.status, first.id)
+            before = now
+            with contextlib.suppress(StorageAway):  # the run waits for it, and so does whoever follows it
+                now = await anyio.to_thread.run_sync(service.status, first.id)
             if now != before:
                 yield ServerSentEvent(event="progress", data=asdict(now))
         if now.state != "running":
@@ -176,7 +175,8 @@ def create(settings: Settings | None = None, redis_url: str | None = None) -> Fa
     )
     def results_csv(run_id: RunId) -> Response:
         """The same rows."""
-        path = service.run(run_id).store.results_csv
+        store = service.run(run_id).store
+        path = store.mirror.current(store.results_csv)
         if not path.exists():
             raise NotFound(f"run {run_id} has no results yet")
         return FileResponse(path, media_type="text/csv", filename=f"{run_id}.csv")
@@ -262,8 +262,10 @@ def create(settings: Settings | None = None, redis_url: str | None = None) -> Fa
     )
     def report(run_id: RunId, path: Annotated[str, PathParameter(examples=["index.html"])]) -> FileResponse:
         """`index.html`, and what it links to."""
-        folder = DataRoot(service.run(run_id).store.report.parent)
-        file = folder.existing(path or "index.html")
+        store = service.run(run_id).store
+        folder = store.report.parent
+        inside = DataRoot(folder).resolve(path or "index.html").relative_to(folder.resolve())
+        file = store.mirror.current(folder / inside)
         if not file.is_file():
             raise NotFound(f"the report of {run_id} has no file {path!r}")
         return FileResponse(file)

@@ -31,7 +31,7 @@ def cancel(run: Run, connection: Redis | None) -> int:
     if progress_of(run).complete:
         raise Conflict(f"run {run.store.id} is complete; there is nothing to cancel")
     run.store.cancel()
-    run.store.launched.unlink(missing_ok=True)
+    run.store.leave()
     return withdraw(run, connection) if connection is not None else 0
 
 

@@ -175,6 +175,7 @@ class _Look:
         self._run, self._show = run, show
         self.pause = LOOK_SECONDS
         self._last = 0.0
+        self._away = ""
 
     def __call__(self) -> Progress:
         """The progress. Raises :class:`Cancelled`."""
@@ -182,7 +183,9 @@ class _Look:
         try:
             self._run.store.refresh(at_once=False)
         except StorageAway as error:  # the run waits for it, as for a Redis that restarts
-            log.warning("%s", error.detail)
+            if error.detail != self._away:
+                log.warning("%s", error.detail)
+            self._away = error.detail
         status = status_of(self._run)
         self._show(status)
         self._last = time.monotonic()

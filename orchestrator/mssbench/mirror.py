@@ -7,12 +7,13 @@ read and after it was written; :class:`mssbench.remote.RemoteMirror` keeps a URL
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mssbench_service.errors import BadInput
-from mssbench_service.files import write_json
+from mssbench_service.files import write_text
 
 
 class Mirror:
@@ -47,8 +48,16 @@ class Mirror:
     def refresh(self, run_id: str, *, at_once: bool = True) -> None:
         """Have a run's state here as it is now: its record, outcomes and markers. Not its audio."""
 
-    def refresh_names(self) -> None:
-        """Have the record of every run here."""
+    def refresh_names(self, *, at_once: bool = True) -> None:
+        """Have the record of every run here, and whether the orchestrator service is to follow it."""
+
+    def stamp(self, path: Path) -> int:
+        """Which version there is of a file that came out of a run, going by its last :meth:`refresh`; 0: none."""
+        return path.stat().st_mtime_ns if path.exists() else 0
+
+    def current(self, path: Path) -> Path:
+        """Where a file that came out of a run can be read as of its last :meth:`refresh`, if there is one."""
+        return path
 
     @contextlib.contextmanager
     def writing(self, reference: str, marker: str) -> Iterator[str]:
@@ -60,7 +69,12 @@ class Mirror:
 
     def write_json(self, path: Path, value: Any) -> None:
         """Write a file of a run's state; it counts when this returns."""
-        write_json(path, value)
+        # As `files.write_json` does.
+        self.write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def write_text(self, path: Path, text: str) -> None:
+        """Like :meth:`write_json`, for text."""
+        write_text(path, text)
 
     def touch(self, path: Path) -> None:
         path.touch()
@@ -69,10 +83,14 @@ class Mirror:
         path.unlink(missing_ok=True)
 
     def remove(self, reference: str, first: str) -> None:
-        """Forget a folder, beginning with its file `first`, without which nobody looks at the rest."""
+        """Forget a folder, beginning with its files called `first`, without which nobody looks at the rest."""
 
     def claim(self, run_id: str) -> None:
         """Say that this process follows the run, until :meth:`release`."""
+
+    def claimed(self, run_id: str) -> bool:
+        """Whether that is still so: after a long silence, another may have taken it over."""
+        return True
 
     def release(self, run_id: str) -> None:
         """Follow it no longer."""
@@ -80,6 +98,10 @@ class Mirror:
     def followed(self, run_id: str) -> bool:
         """Whether a process that does not share this folder follows the run."""
         return False
+
+    def taken_up(self, run_id: str) -> float:
+        """When such a process took it up (seconds, Unix); 0.0 if that is not known."""
+        return 0.0
 
 
 HERE = Mirror()

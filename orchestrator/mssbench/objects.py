@@ -137,6 +137,18 @@ class Objects:
                 versions[inside] = Version.of(info)
         return versions
 
+    def files(self, reference: str) -> dict[str, Version]:
+        """The files in the folder `reference`, not below it; none if there is no such folder."""
+        filesystem, base = self._open()
+        with self._named(missing=True):
+            try:
+                found = filesystem.ls(f"{base}/{reference}", detail=True)
+            except FileNotFoundError:
+                return {}
+        return {
+            posixpath.basename(info["name"]): Version.of(info) for info in found if info["type"] == "file"
+        }
+
     def names(self, reference: str) -> set[str]:
         """Names of the files and folders in the folder `reference`; none if there is no such folder."""
         filesystem, base = self._open()

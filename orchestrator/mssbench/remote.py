@@ -24,8 +24,6 @@ import os
 import posixpath
 import secrets
 import shutil
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -34,8 +32,6 @@ from typing import Any
 
 from mssbench_service.errors import (
     BadInput,
-    BenchError,
-    Conflict,
     NotFound,
     StorageAway,
 )
@@ -43,32 +39,30 @@ from mssbench_service.files import make_folder, remove_folder, write_text, writi
 from mssbench_service.separation import RECORD
 from mssbench_service.tracks import MIXTURE, STEMS
 
+from .following import FOLLOWED, Following
+from .formats import ERROR, RESULT, RUN
+from .looks import LOOK_SECONDS, QUIET_SECONDS, Looks, Seen
 from .mirror import Mirror
 from .objects import Objects, Version
 from .secret import secret
-from .store import DELETED, Workspace
+from .store import DELETED, LAUNCHED, Workspace
 
 log = logging.getLogger("mssbench")
 
 MANIFEST = ".manifest.json"
 CACHE_MARK = ".mssbench-cache"
 METADATA = "metadata.json"
-FOLLOWED = "followed"
 _STATE = frozenset(
-    {"run.json", "cancelled", FOLLOWED, "report-problem.txt", "result.json", "error.json", RECORD}
+    {RUN.name, "cancelled", LAUNCHED, FOLLOWED, "report-problem.txt", RESULT.name, ERROR.name, RECORD}
 )
 _SMALL = _STATE | {METADATA}
 _TOGETHER = 16
 """Small files are asked for so many at a time."""
-_LOOK_SECONDS = 2.0
-"""Between looks at a run that somebody follows; more where one look takes long."""
-
 _AGAIN_SECONDS = (1.0, 2.0)
 """After which a folder is looked at again that changed while it was read."""
 
-_BEAT_SECONDS = 10.0
-_SILENCE_SECONDS = 60.0
-"""Whoever follows a run says so every ten seconds; after a minute without, another may."""
+SERVED = ".served"
+"""Where in the cache files lie that came out of runs, for whoever asks the service for them."""
 
 
 class RemoteMirror(Mirror):
@@ -86,10 +80,11 @@ class RemoteMirror(Mirror):
         self.root = root
         self.objects = Objects(url)
         self.url = self.objects.url
-        self._refreshed: dict[str, tuple[float, float]] = {}
-        self._followed: dict[str, threading.Event] = {}
-        # Processes that share a cache exclude each other by its locks.
-        self._name = f"{socket.gethostname()} {hashlib.sha256(str(root.absolute()).encode()).hexdigest()[:8]}"
+        self._following = Following(self.objects, root, self.look)
+        self._looks: dict[str, Looks] = {}
+        self._seen: dict[str, Seen] = {}
+        self._away = (float("-inf"), "")
+        self._named = float("-inf")
         self._claim()
 
     def _claim(self) -> None:
@@ -178,7 +173,7 @@ class RemoteMirror(Mirror):
                 raise NotFound(f"there is nothing at {self.url}/{reference}")
             hashes = self._hashes(reference, found)
             wanted = {name: version for name, version in found.items() if name != MANIFEST}
-            changed = [n for n, v in wanted.items() if not self._get(reference, n, v, hashes.get(n))]
+            changed = [n for n, v in wanted.items() if not self._get_one(reference, n, v, hashes.get(n))]
             missing = hashes.keys() - wanted.keys()
             if not changed and not missing:
                 self._tidy(self._here(reference), wanted)
@@ -193,6 +188,10 @@ class RemoteMirror(Mirror):
         names = ", ".join(sorted({*changed, *missing}))
         raise StorageAway(f"{self.url}/{reference} is not whole ({names}); it has to be made again")
 
+    def _get_one(self, folder: str, name: str, version: Version, sha256: str | None) -> bool:
+        reference = f"{folder}/{name}" if name else folder
+        return self._get(reference, self._here(reference), version, sha256)
+
     def _hashes(self, reference: str, found: dict[str, Version]) -> dict[str, str]:
         if MANIFEST not in found:
             return {}
@@ -202,28 +201,24 @@ class RemoteMirror(Mirror):
         except (ValueError, AttributeError):
             raise StorageAway(f"{self.url}/{reference}/{MANIFEST} cannot be read") from None
 
-    def _get(self, reference: str, name: str, version: Version, sha256: str | None) -> bool:
-        """Have one file here; False if what came is not what was listed."""
-        path = self._here(f"{reference}/{name}" if name else reference)
+    def _get(self, reference: str, path: Path, version: Version, sha256: str | None = None) -> bool:
+        """Have the file `reference` at `path`; False if what came is not what was listed."""
         # Part of the stamp, for a file may stay while the manifest says that it should be another.
-        stamp = (version if sha256 is None or name in _SMALL else version.with_hash(sha256)).stamp
+        stamp = (version if sha256 is None or path.name in _SMALL else version.with_hash(sha256)).stamp
         if _stamp_of(path) == (version.size, stamp):
             return True
         if sha256 is not None and _stamp_of(path)[0] == version.size and _sha256(path) == sha256:
             os.utime(path, ns=(stamp, stamp))
             return True
-        remote = f"{reference}/{name}".rstrip("/")
         if path.is_dir():
             shutil.rmtree(path)
         with contextlib.suppress(_Changed), writing(path) as temporary:
-            if not self.objects.download(remote, temporary):
-                raise _Changed
-            if temporary.stat().st_size != version.size:
+            if not self.objects.download(reference, temporary) or temporary.stat().st_size != version.size:
                 raise _Changed
             if sha256 is not None:
                 if _sha256(temporary) != sha256:
                     raise _Changed
-            elif self.objects.version(remote) != version:
+            elif self.objects.version(reference) != version:
                 raise _Changed
             os.utime(temporary, ns=(stamp, stamp))
         return _stamp_of(path) == (version.size, stamp)
@@ -295,24 +290,40 @@ class RemoteMirror(Mirror):
                         path.unlink()
 
     def refresh(self, run_id: str, *, at_once: bool = True) -> None:
-        ended, took = self._refreshed.get(run_id, (float("-inf"), 0.0))
-        begun = time.monotonic()
-        if not at_once and begun - ended < max(_LOOK_SECONDS, 5 * took):
-            return
-        try:
-            self._refresh(run_id)
-        finally:
-            self._refreshed[run_id] = (time.monotonic(), time.monotonic() - begun)
+        self._sometimes(run_id, lambda: self._refresh(run_id, at_once), at_once)
+        if run_id not in self._seen:  # there is no such run: anybody may ask for any number of these
+            self._looks.pop(run_id, None)
 
-    def _refresh(self, run_id: str) -> None:
+    def _sometimes(self, what: str, look: Callable[[], None], at_once: bool) -> None:
+        """:class:`Looks`. While the URL does not answer, not everybody who asks is to wait for that."""
+        until, detail = self._away
+        if not at_once and time.monotonic() < until:
+            raise StorageAway(detail)
+        begun = time.monotonic()
+        try:
+            self._looks.setdefault(what, Looks()).look(look, at_once)
+        except StorageAway as error:
+            now = time.monotonic()
+            self._away = (now + max(LOOK_SECONDS, now - begun), error.detail)
+            raise
+        self._away = (float("-inf"), "")
+
+    def _refresh(self, run_id: str, closely: bool) -> None:
+        top, seen = f"runs/{run_id}", self._seen.get(run_id)
+        if not closely and seen is not None and seen.still_so(self.objects.files(top)):
+            return
         begun = time.time()
-        top = f"runs/{run_id}"
-        found = {
+        found = self.objects.find(top)
+        state = {
             f"{top}/{name}": version
-            for name, version in self.objects.find(top).items()
+            for name, version in found.items()
             if posixpath.basename(name) in _STATE and not name.startswith("report/")
         }
-        self._settle(self._state_here(top), found, begun)
+        self._settle(self._state_here(top), state, begun)
+        if RUN.name in found:
+            self._seen[run_id] = Seen(found)
+        else:
+            self._seen.pop(run_id, None)
         begun = time.time()
         markers = [f"{folder}/{METADATA}" for folder in self._rendered_of(top)]
         if markers:
@@ -335,10 +346,40 @@ class RemoteMirror(Mirror):
             return []  # whoever reads the record says what is wrong with it
         return [folder for folder in folders if folder]
 
-    def refresh_names(self) -> None:
-        names = self.objects.names("runs")
-        names |= {path.parent.name for path in self._here("runs").glob("*/run.json")}
-        self.look(*(f"runs/{name}/run.json" for name in sorted(names) if not name.startswith((".", DELETED))))
+    def refresh_names(self, *, at_once: bool = True) -> None:
+        self._sometimes("", lambda: self._refresh_names(at_once), at_once)
+
+    def _refresh_names(self, closely: bool) -> None:
+        there = {name for name in self.objects.names("runs") if not name.startswith((".", DELETED))}
+        here = {path.parent.name for path in self._here("runs").glob(f"*/{RUN.name}")}
+        closely = closely or time.monotonic() - self._named > QUIET_SECONDS
+        names = there | here if closely else there ^ here
+        self.look(*(f"runs/{name}/{file}" for name in sorted(names) for file in (RUN.name, LAUNCHED)))
+        if closely:
+            self._named = time.monotonic()
+
+    def stamp(self, path: Path) -> int:
+        version = self._made(path)
+        return 0 if version is None else version.stamp
+
+    def _made(self, path: Path) -> Version | None:
+        _, run_id, name = self._reference(path).split("/", 2)
+        return self._seen[run_id].made.get(name) if run_id in self._seen else None
+
+    def current(self, path: Path) -> Path:
+        """See :meth:`Mirror.current`. A copy for itself: the file in the run directory may be about to be sent."""
+        reference = self._reference(path)
+        copy = self._here(f"{SERVED}/{reference}")
+        for _ in (*_AGAIN_SECONDS, None):
+            version = self._made(path)
+            if version is None:
+                copy.unlink(missing_ok=True)
+                return copy
+            with self._alone(posixpath.dirname(reference)):
+                if self._get(reference, copy, version):
+                    return copy
+            self.refresh(reference.split("/")[1])
+        raise StorageAway(f"{self.url}/{reference} changes while it is read")
 
     def claim(self, run_id: str) -> None:
         """See :meth:`Mirror.claim`.
@@ -348,41 +389,19 @@ class RemoteMirror(Mirror):
         Conflict
             Somebody with another cache follows the run.
         """
-        self.look(f"runs/{run_id}/{FOLLOWED}")
-        if self.followed(run_id):
-            by = self._here(f"runs/{run_id}/{FOLLOWED}").read_text(encoding="utf-8").partition(" ")[0]
-            raise Conflict(
-                f"run {run_id} is being run by {by}; if that has died, it is free "
-                f"{_SILENCE_SECONDS:g} seconds after its last sign of life"
-            )
-        self._beat(run_id)
-        stop = threading.Event()
-        self._followed[run_id] = stop
-        threading.Thread(target=self._beats, args=(run_id, stop), name="followed", daemon=True).start()
+        self._following.claim(run_id)
+
+    def claimed(self, run_id: str) -> bool:
+        return self._following.mine(run_id)
 
     def release(self, run_id: str) -> None:
-        if stop := self._followed.pop(run_id, None):
-            stop.set()
-            with contextlib.suppress(StorageAway):  # then it expires
-                self.objects.delete(f"runs/{run_id}/{FOLLOWED}")
+        self._following.release(run_id)
 
     def followed(self, run_id: str) -> bool:
-        path = self._here(f"runs/{run_id}/{FOLLOWED}")
-        try:
-            recently = time.time() - path.stat().st_mtime < _SILENCE_SECONDS
-            return recently and path.read_text(encoding="utf-8") != self._name
-        except OSError:
-            return False
+        return bool(self._following.by_another(run_id))
 
-    def _beat(self, run_id: str) -> None:
-        self.objects.write(f"runs/{run_id}/{FOLLOWED}", self._name.encode())
-
-    def _beats(self, run_id: str, stop: threading.Event) -> None:
-        while not stop.wait(_BEAT_SECONDS):
-            try:
-                self._beat(run_id)
-            except (BenchError, OSError) as error:
-                log.warning("%s", error)
+    def taken_up(self, run_id: str) -> float:
+        return self._following.since(run_id)
 
     # -- sending ---------------------------------------------------------------------------------------------
 
@@ -425,9 +444,8 @@ class RemoteMirror(Mirror):
         for name in self.objects.find(reference).keys() - names:
             self.objects.delete(f"{reference}/{name}")
 
-    def write_json(self, path: Path, value: Any) -> None:
-        # As `files.write_json` does; sent first, so that nothing counts here that does not count everywhere.
-        text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    def write_text(self, path: Path, text: str) -> None:
+        # Sent first, so that nothing counts here that does not count everywhere.
         self.objects.put(self._reference(path), text.encode())
         write_text(path, text)
 
@@ -441,8 +459,10 @@ class RemoteMirror(Mirror):
         path.unlink(missing_ok=True)
 
     def remove(self, reference: str, first: str) -> None:
-        self.objects.delete(f"{reference}/{first}")
-        _together(self.objects.delete, [f"{reference}/{name}" for name in self.objects.find(reference)])
+        names = [f"{reference}/{name}" for name in self.objects.find(reference)]
+        markers = [name for name in names if posixpath.basename(name) == first]
+        _together(self.objects.delete, markers)
+        _together(self.objects.delete, [name for name in names if name not in set(markers)])
 
 
 class _Changed(Exception):
@@ -475,20 +495,21 @@ def data_url() -> str:
     return secret("MSSBENCH_DATA_URL")
 
 
-def open_workspace() -> Workspace:
+def open_workspace(root: Path | None = None) -> Workspace:
     """The data root that the environment names: ``MSSBENCH_DATA_URL``, ``MSSBENCH_DATA_ROOT``, or here.
 
-    With a URL, ``MSSBENCH_DATA_ROOT`` is its cache (default: a folder of its own under the user's cache).
+    With a URL, ``MSSBENCH_DATA_ROOT`` is its cache (default: a folder of its own under the user's cache). `root`
+    comes before ``MSSBENCH_DATA_ROOT``.
 
     Raises
     ------
     BadInput, NotReady
         See :class:`RemoteMirror`.
     """
-    url, root = data_url(), os.environ.get("MSSBENCH_DATA_ROOT", "")
+    url, folder = data_url(), str(root or os.environ.get("MSSBENCH_DATA_ROOT", ""))
     if not url:
-        return Workspace(Path(root or Path.cwd()))
-    mirror = _mirror(url, root)
+        return Workspace(Path(folder or Path.cwd()))
+    mirror = _mirror(url, folder)
     return Workspace(mirror.root, mirror)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 
-from mssbench_service.errors import Conflict, Unavailable
+from mssbench_service.errors import Conflict, StorageAway, Unavailable
 from redis.exceptions import RedisError
 
 from .config import RunConfig
@@ -32,9 +32,10 @@ class Service:
         self._records: dict[str, tuple[int, RunRecord]] = {}
         self._ended: dict[str, tuple[object, RunStatus]] = {}
 
-    def run(self, run_id: str) -> Run:
-        """The run, as it is on disk."""
+    def run(self, run_id: str, *, at_once: bool = False) -> Run:
+        """The run as it is; not `at_once`: as it was a moment ago, where the data root is elsewhere."""
         store = self.workspace.run(run_id)
+        store.refresh(at_once=at_once)
         written = store.record_path.stat().st_mtime_ns if store.exists() else 0
         known = self._records.get(run_id)
         # Parsing the record of a large run costs more than counting its cells.
@@ -45,7 +46,7 @@ class Service:
     def status(self, run_id: str) -> RunStatus:
         run = self.run(run_id)
         # Nobody can change a complete run without taking it up, or writing its report again.
-        report = run.store.report.stat().st_mtime_ns if run.store.report.exists() else 0
+        report = run.store.mirror.stamp(run.store.report)
         moving = run.store.held or run.store.launched.exists()
         key = (self._records[run_id][0], run.store.taken_up, report, moving, run.store.problem.exists())
         known = self._ended.get(run_id)
@@ -58,18 +59,24 @@ class Service:
 
     def statuses(self, limit: int, offset: int) -> tuple[list[RunStatus], int]:
         """Of `limit` runs, newest first, and how many runs there are. A damaged run is left out, and logged."""
-        ids = self.workspace.run_ids()
+        ids = self.run_ids()
         found = []
         for run_id in ids[offset : offset + limit]:
             try:
                 found.append(self.status(run_id))
+            except StorageAway:
+                raise
             except Exception as error:
                 log.error("run %s cannot be read: %s", run_id, error)
         return found, len(ids)
 
+    def run_ids(self) -> list[str]:
+        """All runs, newest first."""
+        return self.workspace.run_ids(at_once=False)
+
     def followed(self) -> list[str]:
-        """Names of the runs that the supervisor follows."""
-        return sorted(marker.parent.name for marker in self.workspace.runs.glob("*/launched-by-api"))
+        """Names of the runs that supervisors follow."""
+        return self.workspace.launched_ids()
 
     def start(self, config: RunConfig) -> RunStatus:
         """Start a run, or go on with it."""
@@ -78,7 +85,7 @@ class Service:
 
     def resume(self, run_id: str) -> RunStatus:
         """Go on with a run that was cancelled, or that nobody follows; one that runs is left alone."""
-        run = self.run(run_id)
+        run = self.run(run_id, at_once=True)
         if self.status(run_id).state == "running":
             return self.status(run_id)
         run.store.go_on()
@@ -86,21 +93,22 @@ class Service:
 
     def retry(self, run_id: str) -> RunStatus:
         """Try the failed cells again."""
-        run = self.run(run_id)
+        run = self.run(run_id, at_once=True)
         if retry_failed(run) == 0:
             raise Conflict(f"run {run_id} has no failed cells")
+        run.store.refresh()  # a look that began before may have brought back an error
         run.store.go_on()
         return self._launch(run)
 
     def cancel(self, run_id: str) -> RunStatus:
-        run = self.run(run_id)
+        run = self.run(run_id, at_once=True)
         with self._queue():
             cancel(run, self.supervisor.connection)
         self.supervisor.release(run.store)
         return self.status(run_id)
 
     def delete(self, run_id: str) -> None:
-        run = self.run(run_id)
+        run = self.run(run_id, at_once=True)
         with self._queue():
             delete(run, self.supervisor.connection)
         self._records.pop(run_id, None)

@@ -74,7 +74,7 @@ def status_of(run: Run) -> RunStatus:
     speed = throughput(found.ended_at, store.taken_up) if state == "running" else None
     links = {"self": f"/runs/{store.id}"}
     for path in (store.results_csv, store.report):
-        if state == "complete" and path.exists():
+        if state == "complete" and store.mirror.stamp(path):
             name = path.relative_to(store.folder).as_posix()
             links[name] = f"/runs/{store.id}/{name}"
     return RunStatus(

@@ -44,6 +44,9 @@ from .mirror import HERE, Mirror
 LOG_CHARACTERS = 4000
 """As much of a failure's log is kept in its ``error.json``."""
 
+LAUNCHED = "launched-by-api"
+"""Marker of runs that the orchestrator service follows."""
+
 DELETED = ".deleted-"
 """How the names of run directories begin that are being removed."""
 
@@ -153,11 +156,15 @@ class Workspace:
             raise BadInput(f"{run_id!r} is not a run id; expected up to 64 letters, digits, '-' and '_'")
         return RunStore(self.runs / run_id, self.mirror)
 
-    def run_ids(self) -> list[str]:
-        """Runs that have been started, newest first."""
-        self.mirror.refresh_names()
+    def run_ids(self, *, at_once: bool = True) -> list[str]:
+        """Runs that have been started, newest first; not `at_once`: as they were a moment ago will do."""
+        self.mirror.refresh_names(at_once=at_once)
         found = [path for path in self.runs.glob("*/run.json") if not path.parent.name.startswith(".")]
         return [path.parent.name for path in sorted(found, key=lambda p: (-p.stat().st_mtime, p))]
+
+    def launched_ids(self) -> list[str]:
+        """Runs that the orchestrator service is to follow, as they are known here."""
+        return sorted(marker.parent.name for marker in self.runs.glob(f"*/{LAUNCHED}"))
 
 
 @dataclass(frozen=True)
@@ -201,7 +208,15 @@ class RunStore:
     @property
     def launched(self) -> Path:
         """Marker: the orchestrator service follows the run, also after a restart."""
-        return self.folder / "launched-by-api"
+        return self.folder / LAUNCHED
+
+    def launch(self) -> None:
+        """The orchestrator service is to follow the run."""
+        self.mirror.touch(self.launched)
+
+    def leave(self) -> None:
+        """The orchestrator service is to follow it no longer."""
+        self.mirror.unlink(self.launched)
 
     @property
     def problem(self) -> Path:
@@ -216,9 +231,10 @@ class RunStore:
     def taken_up(self) -> float:
         """When somebody last took the run up (seconds, Unix); 0.0 if nobody ever did."""
         try:
-            return self.lock.stat().st_mtime
+            here = self.lock.stat().st_mtime
         except OSError:
-            return 0.0
+            here = 0.0
+        return max(here, self.mirror.taken_up(self.id))
 
     @property
     def held(self) -> bool:

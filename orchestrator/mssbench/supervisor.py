@@ -7,8 +7,7 @@ import logging
 import threading
 import time
 
-from mssbench_service.errors import BenchError, Conflict
-from mssbench_service.files import write_text
+from mssbench_service.errors import BenchError, Conflict, NotFound, StorageAway
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -25,13 +24,15 @@ log = logging.getLogger("mssbench")
 class Supervisor:
     """One thread for all runs: puts back what got lost, and ends complete ones with tables and a report.
 
-    A run that is followed is held (:meth:`RunStore.exclusive`), so that no launcher runs it at the same time.
+    A run that is followed is held (:meth:`RunStore.exclusive`), so that no launcher runs it at the same time, and no
+    other service that works on the same data root; what such a service leaves, because it ends, is taken up here.
     """
 
     def __init__(self, workspace: Workspace, runtime: Runtime, redis_url: str, seconds: float = 1.0) -> None:
         self.workspace, self.runtime, self.redis_url, self.seconds = workspace, runtime, redis_url, seconds
         self._stop = threading.Event()
         self._held: dict[str, contextlib.ExitStack] = {}
+        self._away = ""
         self._connection: Redis | None = None
         self._thread = threading.Thread(target=self._follow, name="supervisor", daemon=True)
 
@@ -55,13 +56,21 @@ class Supervisor:
 
     def launch(self, run: Run) -> None:
         """From now on, follow `run`."""
-        run.store.launched.touch()
+        run.store.launch()
         reconcile(run, self.connection)
 
     def release(self, store: RunStore) -> None:
         """Follow it no longer."""
-        store.launched.unlink(missing_ok=True)
-        if held := self._held.pop(store.id, None):
+        store.leave()
+        self._let_go(store.id)
+
+    def _hold(self, store: RunStore) -> None:
+        held = contextlib.ExitStack()
+        held.enter_context(store.exclusive())
+        self._held[store.id] = held
+
+    def _let_go(self, run_id: str) -> None:
+        if held := self._held.pop(run_id, None):
             held.close()
 
     def _follow(self) -> None:
@@ -69,38 +78,73 @@ class Supervisor:
         while not self._stop.wait(pause):
             begun = time.monotonic()
             again = begun - reconciled > 5 * self.seconds
-            for marker in sorted(self.workspace.runs.glob("*/launched-by-api")):
+            for run_id in self._launched():
                 try:
-                    self._advance(open_run(self.workspace.run(marker.parent.name), self.runtime), again)
+                    self._advance(self.workspace.run(run_id), again)
                 except Conflict:
-                    continue  # a launcher goes on with it; whatever that leaves is done here
+                    continue  # somebody else goes on with it; whatever that leaves is done here
+                except StorageAway as error:
+                    self._say_once(error.detail)
                 except (BenchError, RedisError, OSError) as error:
-                    log.warning("run %s: %s", marker.parent.name, error)
+                    log.warning("run %s: %s", run_id, error)
                 except Exception:  # one damaged run must not stop the others
-                    log.exception("run %s", marker.parent.name)
+                    log.exception("run %s", run_id)
             reconciled = begun if again else reconciled
             # However many cells there are to look at, most of the time is left to the requests; but a report
             # that took minutes is no reason to leave the other runs alone for four times as long.
             pause = min(max(self.seconds, 4 * (time.monotonic() - begun)), 10 * self.seconds)
 
-    def _advance(self, run: Run, again: bool) -> None:
-        if run.store.cancelled:
-            self.release(run.store)
+        for run_id in list(self._held):  # or another service would have to wait until they seem dead
+            self._let_go(run_id)
+
+    def _launched(self) -> list[str]:
+        """The runs to follow: those of a service that died elsewhere are among them."""
+        try:
+            self.workspace.mirror.refresh_names(at_once=False)
+        except StorageAway as error:
+            self._say_once(error.detail)
+            return []
+        self._away = ""
+        return sorted({*self.workspace.launched_ids(), *self._held})
+
+    def _say_once(self, away: str) -> None:
+        if away != self._away:
+            log.warning("the runs wait: %s", away)
+            self._away = away
+
+    def _advance(self, store: RunStore, again: bool) -> None:
+        fresh = store.id not in self._held
+        if fresh:
+            self._hold(store)
+        elif not store.mirror.claimed(store.id):
+            self._let_go(store.id)
             return
-        if run.store.id not in self._held:
-            held = contextlib.ExitStack()
-            held.enter_context(run.store.exclusive())
-            self._held[run.store.id] = held
-        if progress_of(run).complete:
+        try:
+            store.refresh(at_once=fresh)  # whoever had it before may have come far
+            run = open_run(store, self.runtime)
+        except BenchError as error:
+            if fresh or isinstance(error, NotFound):
+                self._let_go(store.id)
+            raise
+        if not store.launched.exists():  # ended or cancelled elsewhere
+            self._let_go(store.id)
+        elif store.cancelled:
+            self.release(store)
+        elif progress_of(run).complete:
             self._finish(run)
-            self.release(run.store)
+            self.release(store)
         elif again:
             reconcile(run, self.connection)
 
     def _finish(self, run: Run) -> None:
+        store = run.store
         try:
             finish(run)
-            run.store.problem.unlink(missing_ok=True)
+            if store.problem.exists():
+                store.mirror.unlink(store.problem)
+        except StorageAway:
+            raise  # it is done again when that is back
         except Exception as error:  # trying for ever would not mend it: say so, `mssbench report` tries again
-            log.exception("run %s: no report", run.store.id)
-            write_text(run.store.problem, f"{type(error).__name__}: {error}")
+            log.exception("run %s: no report", store.id)
+            store.mirror.write_text(store.problem, f"{type(error).__name__}: {error}")
+        store.refresh()  # so that whoever asks next sees what came out

@@ -80,7 +80,7 @@ def test_nothing_is_litter_while_a_run_cannot_be_read(run: Run, workspace: Path)
     other = rendering.parent.parent / "0000" / "other"
     other.mkdir(parents=True)
     found = find_litter(Workspace(workspace), run.runtime)
-    assert [litter.path for litter in found] == [other]
+    assert [litter.reference for litter in found] == ["data/rendered/0000/other"]
     run.store.record_path.write_text("{")
     with pytest.raises(Conflict, match=r"run\.json"):
         find_litter(Workspace(workspace), run.runtime)
@@ -91,5 +91,5 @@ def test_files_that_somebody_may_be_writing_are_no_litter(run: Run, workspace: P
         (run.store.folder / name).write_text("x")
     os.utime(run.store.folder / ".tmp-old", (0, 0))
     (workspace / "runs/.deleted-gone/estimates").mkdir(parents=True)
-    found = {litter.path.name for litter in find_litter(Workspace(workspace), run.runtime)}
+    found = {Path(litter.reference).name for litter in find_litter(Workspace(workspace), run.runtime)}
     assert found == {".tmp-old", ".deleted-gone"}

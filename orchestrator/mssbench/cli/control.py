@@ -10,7 +10,7 @@ import click
 from ..compare import changes, differences
 from ..control import cancel as cancel_run
 from ..control import delete as delete_run
-from ..housekeeping import find_litter, remove
+from ..housekeeping import find_litter
 from ..launch import LOOK_SECONDS, open_run
 from ..queues import connect
 from ..results import result_rows
@@ -162,12 +162,11 @@ def diff(before: str, after: str, tolerance: float, limit: int) -> None:
 @click.option("--estimates", is_flag=True, help="Also the estimates of complete runs; their scores stay.")
 def gc(dry_run: bool, estimates: bool) -> None:
     """Remove what no run needs: renderings without a run, leftovers of killed processes and deleted runs."""
-    workspace = current_workspace()
-    found = find_litter(workspace, current_runtime(), estimates)
+    found = find_litter(current_workspace(), current_runtime(), estimates)
     for litter in found:
-        click.echo(f"{_size(litter.size):>10}  {litter.path.relative_to(workspace.root)}  ({litter.reason})")
+        click.echo(f"{_size(litter.size):>10}  {litter.reference}  ({litter.reason})")
         if not dry_run:
-            remove(litter)
+            litter.remove()
     verb = "would be removed" if dry_run else "removed"
     click.echo(f"{_size(sum(litter.size for litter in found))} in {len(found)} places {verb}")
 

@@ -46,6 +46,7 @@ def serve(host: str, port: int) -> None:
     """Serve the orchestrator's API."""
     import uvicorn
 
+    open_workspace()  # what is wrong with its URL is said here; whether that answers, the service says
     # The application itself says how log lines look.
     uvicorn.run("mssbench.api:app", host=host, port=port, log_level="info", log_config=None)
 

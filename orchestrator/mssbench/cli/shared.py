@@ -50,8 +50,9 @@ def cli(context: click.Context) -> None:
 
 
 WITH_DATA_URL = (
-    *("run", "resume", "retry", "rescore", "cancel", "delete", "worker"),
+    *("run", "resume", "retry", "rescore", "cancel", "delete", "gc"),
     *("status", "list", "diff", "report", "leaderboard"),
+    *("worker", "serve", "services", "weights"),
 )
 """Commands that know that the data root may be at a URL. The others would speak of its cache."""
 

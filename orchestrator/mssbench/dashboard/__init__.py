@@ -52,9 +52,9 @@ def router(service: Service) -> APIRouter:
     def runs(page: str = "1", like: str = "") -> Response:
         try:
             config = replace(service.run(like).record.config) if like else RunConfig("")
+            ids = service.run_ids()
         except BenchError as error:
             return sorry(error)
-        ids = service.workspace.run_ids()
         at, last = _page(page, len(ids), RUNS_PER_PAGE)
         offered = datasets(root)
         if not like and len(offered) == 1:
