@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soundfile as sf
 from mssbench_service.audio import forget_time_of_writing
-from mssbench_service.errors import BadInput, StepFailed
+from mssbench_service.errors import BadInput, StepFailed, TooLarge
 from mssbench_service.files import make_folder, writing_folder
 from mssbench_service.tracks import MIXTURE, SPLITS, check_track
+
+from ..limits import longest_track
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -84,6 +86,8 @@ def convert(path: Path, out: Path) -> None:
     ------
     BadInput
         It cannot be decoded, or has not five stereo streams of one rate and length; or PyAV is not installed.
+    TooLarge
+        It lasts longer than any track may (:func:`mssbench.limits.longest_track`).
     StepFailed
         Writing failed half-way (a full disk).
     """
@@ -92,10 +96,11 @@ def convert(path: Path, out: Path) -> None:
     except ImportError:
         raise BadInput(f"{SUFFIX} files are read with PyAV: pip install 'mssbench[stems]'") from None
     try:
-        with av.open(str(path)) as container:
+        # Of what its name says, and no other: FFmpeg would take a text for a list of files to open instead.
+        with av.open(f"file:{path}", format="mp4", options={"protocol_whitelist": "file"}) as container:
             rate = _check_streams(path, container)
             with writing_folder(out) as temporary:
-                lengths = _decode(container, temporary, rate)
+                lengths = _decode(path, container, temporary, rate)
                 _even(path, temporary, lengths)
     except (av.FFmpegError, ValueError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -119,10 +124,11 @@ def _check_streams(path: Path, container: InputContainer) -> int:
     return rates.pop()
 
 
-def _decode(container: InputContainer, folder: Path, rate: int) -> dict[str, int]:
+def _decode(path: Path, container: InputContainer, folder: Path, rate: int) -> dict[str, int]:
     """Decode all streams in one pass, packet by packet; the number of samples of each."""
     import av
 
+    longest = longest_track()
     lengths = dict.fromkeys(STREAMS, 0)
     names = {stream.index: name for stream, name in zip(container.streams.audio, STREAMS, strict=True)}
     with ExitStack() as stack:
@@ -138,6 +144,10 @@ def _decode(container: InputContainer, folder: Path, rate: int) -> dict[str, int
                 samples = np.asarray(frame.to_ndarray(), dtype=np.float32)
                 files[name].write(samples.T)
                 lengths[name] += samples.shape[1]
+                if lengths[name] > longest * rate:
+                    raise TooLarge(
+                        f"{path} lasts longer than {longest:g} s; no more are accepted (MSSBENCH_MAX_SECONDS)"
+                    )
 
         for packet in container.demux(*container.streams.audio):
             name = names[packet.stream.index]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 from mssbench.datasets.stems import STREAMS, convert_dataset, stem_files
-from mssbench_service.errors import BadInput
+from mssbench_service.errors import BadInput, TooLarge
 from mssbench_service.tracks import check_track, track_folders
 
 av = pytest.importorskip("av")
@@ -100,6 +100,37 @@ def test_a_damaged_file_is_named_and_leaves_nothing(tmp_path: Path, damage: str)
     whole = path.read_bytes()
     path.write_bytes({"text": b"this is a text", "empty": b"", "cut": whole[: len(whole) // 2]}[damage])
     with pytest.raises(BadInput, match=r"A\.stem\.mp4 cannot be decoded"):
+        convert_dataset(tmp_path / "mp4", tmp_path / "hq")
+    assert list((tmp_path / "hq").rglob("*.wav")) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ffconcat version 1.0\nfile secret.mp4\n", "#EXTM3U\n#EXTINF:1,\nsecret.mp4\n#EXT-X-ENDLIST\n"],
+    ids=["concat", "playlist"],
+)
+def test_a_list_of_other_files_is_no_stem_file(tmp_path: Path, text: str) -> None:
+    write_stems(tmp_path / "mp4/test/secret.mp4")
+    (tmp_path / "mp4/test/A.stem.mp4").write_text(text)
+    with pytest.raises(BadInput, match=r"A\.stem\.mp4 cannot be decoded"):
+        convert_dataset(tmp_path / "mp4", tmp_path / "hq")
+    assert list((tmp_path / "hq").rglob("*.wav")) == []
+
+
+@pytest.mark.parametrize("folder", ["concat:x", "http:", "a:b,c"])
+def test_the_name_of_a_folder_is_no_protocol(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_stems(Path("mp4/test/A.stem.mp4"), (3000,) * 5)
+    Path("mp4").rename(folder)
+    assert convert_dataset(Path(folder), Path("hq")) == 1
+
+
+def test_a_stem_file_without_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_stems(tmp_path / "mp4/test/A.stem.mp4")
+    monkeypatch.setenv("MSSBENCH_MAX_SECONDS", "0.5")
+    with pytest.raises(TooLarge, match=r"A\.stem\.mp4 lasts longer than 0\.5 s"):
         convert_dataset(tmp_path / "mp4", tmp_path / "hq")
     assert list((tmp_path / "hq").rglob("*.wav")) == []
 
