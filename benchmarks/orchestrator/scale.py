@@ -9,7 +9,8 @@ after the other, and as many of as many empty jobs of RQ's own, before and after
 planning    seconds to plan the run, and to read from disk how it stands
 queueing    seconds to queue all cells, over what RQ takes to queue as many empty jobs one by one
 throughput  separations with --sleep seconds each by 1, 2, 4 and 8 workers: the time that sleeping alone would
-            take, over the time it took
+            take, over the time it took. All workers end a job at once, so the fewer processors there are, the
+            more of them it takes to see what a job costs: about 60 ms of one
 overhead    seconds for each cell (a separation and an evaluation), over two empty jobs of RQ's
 memory      largest resident set of a worker at the end over that after a tenth of the jobs; Redis' bytes a job
 """
@@ -207,7 +208,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--cells", type=int, default=10_000)
     parser.add_argument("--jobs", type=int, default=3_000)
-    parser.add_argument("--sleep", type=float, default=3.0)
+    parser.add_argument("--sleep", type=float, default=6.0)
     options = parser.parse_args()
     os.environ.pop("MSSBENCH_REDIS_URL", None)
     with tempfile.TemporaryDirectory(prefix="mssbench-scale-") as folder:

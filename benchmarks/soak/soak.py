@@ -9,7 +9,7 @@
 (``services/run-tests --prepare`` makes the last three environments.) The real service in a process of its own; models
 are the tests' small ones, with random weights. Linux: it reads ``/proc``.
 
-soak      --requests (2,000) separations of --length (0.5 s) each, by upload and by reference in turn, from two clients,
+soak      --requests (2,000) separations of --length (2 s) each, by upload and by reference in turn, from two clients,
           so that one always waits. Memory, open files, threads and temporary files are looked at 80 times; the first
           quarter is left out as warming up, and the last is compared with the second. Nothing is to grow.
 overload  requests come at five times the rate at which the soak was served, for --overload seconds (30). What has no
@@ -145,7 +145,7 @@ def main() -> int:
     )
     parser.add_argument("service", choices=SMALL)
     parser.add_argument("--requests", type=int, default=2000)
-    parser.add_argument("--length", type=float, default=0.5, help="of the track, in seconds")
+    parser.add_argument("--length", type=float, default=2.0, help="of the track, in seconds")
     parser.add_argument("--overload", type=float, default=30.0, help="seconds")
     options = parser.parse_args()
     if options.requests < 8:
