@@ -111,6 +111,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 def test_a_run_is_cancelled_from_another_process_and_resumed(mssbench, workspace, config) -> None:
     # Its jobs are queued, and no worker is there: it cannot end by itself.
     with embedded_redis() as url:
+        url = f"unix://:hush@{url.removeprefix('unix://')}"  # a password that this Redis does not ask for
         command = ["run", str(config), "--tracks", "2", "--run-id", "mine", "--redis", url]
         running = subprocess.Popen(
             [sys.executable, "-m", "mssbench", *command], stderr=subprocess.PIPE, text=True
@@ -119,6 +120,7 @@ def test_a_run_is_cancelled_from_another_process_and_resumed(mssbench, workspace
             with connect(url) as connection:
                 wait_for(lambda: connection.llen("rq:queue:render") == 2)
                 assert done(mssbench("status", "mine")).startswith("mine: running, 0/4 cells ended")
+                assert "hush" not in record(workspace, "mine")["command"]
                 assert mssbench("resume", "mine", "--inline").returncode == 2
                 done(mssbench("cancel", "mine", "--redis", url))
                 _, said = running.communicate(timeout=300)
@@ -147,6 +149,20 @@ def test_a_run_is_cancelled_from_another_process_and_resumed(mssbench, workspace
     assert "1 cells to try again" in retried.stderr
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert mssbench("retry", "mine", "--failed").returncode == 2
+
+
+def test_a_damaged_run_does_not_hide_the_others(mssbench, workspace, config) -> None:
+    done(mssbench("run", str(config), "--inline", "--run-id", "good"))
+    for name, text in (("half", '{"id": '), ("other", '{"version": 1, "id": "other"}')):
+        (workspace / "runs" / name).mkdir()
+        (workspace / "runs" / name / "run.json").write_text(text, encoding="utf-8")
+    for command in ("list", "status"):
+        said = mssbench(command)
+        assert said.returncode == 2
+        assert "good" in said.stdout
+        (line,) = said.stderr.splitlines()
+        assert "runs/half/run.json is not a readable JSON file" in line
+        assert "runs/other/run.json is not the record of a run: " in line
 
 
 @pytest.mark.parametrize(

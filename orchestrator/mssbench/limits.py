@@ -68,8 +68,9 @@ class Limits:
         return self.step_seconds + self.step_seconds_per_audio_second * seconds
 
     def of_job(self, audio_seconds: float) -> float:
-        """What a job may take with all its tries: as many as may end without an answer, and every pause."""
-        return self.timeouts * self.of_step(audio_seconds) + sum(self.pauses) + 60.0
+        """What a job may take with all its tries: the wait for a free place, as many tries as may end without
+        an answer, and every pause."""
+        return (1 + self.timeouts) * self.of_step(audio_seconds) + sum(self.pauses) + 60.0
 
 
 def _number(name: str, text: str) -> float:

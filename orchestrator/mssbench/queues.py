@@ -33,6 +33,7 @@ from .limits import Limits
 from .registry import load_registry
 from .remote import open_workspace
 from .runtime import Runtime, make_runtime
+from .secret import without_password
 from .steps import Run, Task, perform_patiently, record_failure
 from .store import RunRecord, RunStore
 
@@ -59,10 +60,13 @@ def connect(url: str) -> Redis:
     try:
         connection = Redis.from_url(url, socket_connect_timeout=5, health_check_interval=30)
         connection.ping()
-    except ValueError as error:
-        raise BadInput(f"{url!r} is not a Redis URL: {error}") from None
+    except (ValueError, TypeError):  # whose words may hold part of a password that is not quoted
+        raise BadInput(
+            f"{without_password(url)!r} is not a Redis URL; expected redis://:PASSWORD@host:6379/0, the password "
+            "percent-encoded, or rediss://… or unix://…"
+        ) from None
     except (RedisError, OSError) as error:
-        raise Unreachable(f"Redis at {url} does not answer: {error}") from None
+        raise Unreachable(f"Redis at {without_password(url)} does not answer: {error}") from None
     return connection
 
 
@@ -196,13 +200,13 @@ def reconcile(run: Run, connection: Redis) -> int:
     A task whose worker was killed is queued again, up to :data:`MAX_DEATHS` times.
     """
     tasks = {job_id(run.store.id, task): task for task in run.open_tasks()}
-    missing = tasks.keys() - _known(connection)
+    missing = tasks.keys() - _known(run, connection)
     if not missing:
         return len(tasks)
     lost = _fetch(missing, connection)
     if any(job is not None and job.get_status(refresh=False) != JobStatus.FAILED for job in lost.values()):
         # It was queued after the look at the queues, most likely: so look again.
-        known = _known(connection)
+        known = _known(run, connection)
         lost = {name: job for name, job in lost.items() if name not in known}
     again: dict[Task, int] = {}
     for name, task in tasks.items():  # in the order of the run
@@ -235,13 +239,14 @@ def _forget(job: Job) -> None:
     job.delete()
 
 
-def _known(connection: Redis) -> set[str]:
-    """Ids of the jobs that wait in a queue, are being handed over, or are being done.
+def _known(run: Run, connection: Redis) -> set[str]:
+    """Ids of the jobs that wait in the queues of `run`, are being handed over, or are being done.
 
-    Read in the order in which a job goes through these, so that none is missed on its way.
+    Read in the order in which a job goes through these, so that none is missed on its way. The queues are the
+    run's own, whatever is registered by now: in a queue that nobody looks at, a job would be put again and again.
     """
     known: set[str] = set()
-    for name in queue_names():
+    for name in queues_of(run):
         queue = open_queue(name, connection)
         known.update(queue.job_ids)
         known.update(_being_handed_over(queue))

@@ -26,6 +26,7 @@ from mssbench_service.errors import (
     BenchError,
     Busy,
     Interrupted,
+    NotFound,
     NotReady,
     StepFailed,
     TimedOut,
@@ -114,7 +115,9 @@ class Runtime:
     def separate(
         self, service: str, request: SeparateRequest, seconds: float | None = None
     ) -> SeparateResult:
-        separator = self.registry.separators[service]
+        separator = self.registry.separators.get(service)
+        if separator is None:
+            raise NotFound(f"no service {service!r} is registered here (services.toml)")
         return self.transport.call(separator, "separate", request, SeparateResult, seconds)
 
     def is_elsewhere(self, service: Service) -> bool:

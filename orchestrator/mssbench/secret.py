@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from mssbench_service.errors import BadInput
@@ -28,3 +29,8 @@ def secret(name: str) -> str:
     if not value:
         raise BadInput(f"{name}_FILE={file} is empty")
     return value
+
+
+def without_password(text: str) -> str:
+    """`text` without the user and password of any URL in it: for messages, logs and records."""
+    return re.sub(r"(?<=[?&]password=)[^&\s]*", "…", re.sub(r"(?<=://)\S*@", "", text))

@@ -19,6 +19,7 @@ from mssbench_service import logs
 from mssbench_service.errors import (
     BadOutput,
     BenchError,
+    Busy,
     StepFailed,
     StorageAway,
     StorageFull,
@@ -193,7 +194,7 @@ def _mixture_gain(run: Run, cell: Cell) -> float:
 def _separate(run: Run, cell: Cell) -> None:
     mirror, estimates = run.store.mirror, run.runtime.root.reference(run.store.estimates(cell))
     mirror.look(*_outcomes(run, cell), f"{estimates}/{RECORD}")
-    if run.store.ended(cell) or run.store.separated(cell):
+    if run.store.past_separation(cell):
         return
     track, separator = run.record.track(cell.title), run.record.separator(cell.separator)
     folder = track.folders[cell.condition]
@@ -275,6 +276,9 @@ def perform_patiently(
 ) -> None:
     """:func:`perform`, tried again after each pause while the service is unavailable; then the task fails.
 
+    A service that has no free place does what it can: the last pause is repeated for as long as a step may take,
+    in which a place becomes free.
+
     Parameters
     ----------
     pauses : sequence of float, optional
@@ -289,19 +293,25 @@ def perform_patiently(
     """
     limits = Limits.from_environment()
     pauses = limits.pauses if pauses is None else pauses
+    longest, for_a_place = max(pauses, default=0.0), limits.of_step(run.record.track(task.title).seconds)
+    left, waited = iter(pauses), 0.0
     earlier: list[str] = []
     timeouts = 0
-    for pause in (*pauses, None):
+    while True:
         try:
             return perform(run, task, earlier)
         except Unavailable as error:
             timeouts += isinstance(error, TimedOut)
-            if isinstance(error, StorageFull | StorageAway) and pause is None:
+            pause = next(left, None)
+            if pause is None and isinstance(error, Busy) and waited < for_a_place:
+                pause = max(longest, 1.0)
+            if pause is None and isinstance(error, StorageFull | StorageAway):
                 raise
             if pause is None or timeouts >= limits.timeouts:
                 record_failure(run, task, error, len(earlier) + 1, "\n".join(earlier))
                 return
-            pause = max(pause, min(error.retry_after, max(pauses)))
+            pause = max(pause, min(error.retry_after, longest))
+            waited += pause
             earlier.append(f"try {len(earlier) + 1}: {error.code}: {error.detail}; again in {pause:g} s")
             log.warning("%s %s: %s", task.step, task.title, earlier[-1])
             sleep(pause)

@@ -283,10 +283,19 @@ class RunStore:
         """
         if not self.exists():
             raise NotFound(f"there is no run {self.id!r} in {self.folder.parent}")
-        return parse(RunRecord, RUN.read(self.record_path))
+        found = RUN.read(self.record_path)
+        try:
+            return parse(RunRecord, found)
+        except BadInput as error:  # of many faults, such as each separator's, the first says enough
+            fault = error.detail.partition("; ")[0]
+            raise BadInput(f"{self.record_path} is not the record of a run: {fault}") from None
 
     def separated(self, cell: Cell) -> bool:
         return os.path.exists(self._path("estimates", cell, RECORD))
+
+    def past_separation(self, cell: Cell) -> bool:
+        """Whether nothing is left to separate: it was done, or the cell has ended without."""
+        return self.separated(cell) or self.ended(cell)
 
     def ended(self, cell: Cell) -> bool:
         return self.succeeded(cell) or self.failed(cell)

@@ -68,8 +68,10 @@ def traffic(connection: Redis) -> Traffic:
     """
     workers = Worker.all(connection=connection, serializer=JSONSerializer)
     listening = [name for worker in workers for name in worker.queue_names()]
-    # Of our own, and whatever else has a worker here: a service that is registered on another machine only.
-    names = list(dict.fromkeys([*queue_names(), *listening]))
+    # Of our own, and whatever else has a worker or a job here: of a service that is registered on another machine
+    # only, or not any more.
+    waiting = sorted(queue.name for queue in Queue.all(connection, serializer=JSONSerializer) if queue.count)
+    names = list(dict.fromkeys([*queue_names(), *listening, *waiting]))
     started: dict[str, Job] = {}
     queues = []
     for name in names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -9,12 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from mssbench import launch
 from mssbench.config import RunConfig
-from mssbench.embedded import embedded_redis
+from mssbench.embedded import Server, embedded_redis, embedded_server
 from mssbench.inline import run_inline
 from mssbench.launch import prepare, progress_of
 from mssbench.limits import Limits
@@ -30,10 +32,12 @@ from mssbench.queues import (
     work,
 )
 from mssbench.runtime import make_runtime
+from mssbench.status import RunStatus
 from mssbench.steps import Run, Task, perform
 from mssbench.store import Workspace
+from mssbench.traffic import traffic
 from mssbench.workers import BenchWorker, serve_queue
-from mssbench_service.errors import BadInput, Unreachable
+from mssbench_service.errors import BadInput, NotFound, Unreachable
 from redis import Redis
 from redis.exceptions import ConnectionError, RedisError
 from rq import Queue
@@ -102,6 +106,27 @@ def test_job_ids_are_what_rq_allows_and_differ_by_run_and_task(run: Run) -> None
     ids = {job_id(name, task) for name in ("one", "two") for task in tasks}
     assert len(ids) == 6
     assert all(re.fullmatch(r"[A-Za-z0-9_-]+", value) for value in ids)
+
+
+def test_a_run_whose_service_is_not_registered_any_more_waits_for_it(
+    run: Run, connection: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its queue is not among those of the registry, and yet nothing may be put there twice."""
+    registered = files("mssbench").joinpath("services.toml").read_text(encoding="utf-8")
+    without = tmp_path / "services.toml"
+    without.write_text(re.sub("(?m)^oracle .*", "", registered), encoding="utf-8")
+    monkeypatch.setenv("MSSBENCH_SERVICES", str(without))
+    run = Run(run.store, run.record, make_runtime(run.runtime.root.root))
+    for _ in range(3):
+        reconcile(run, connection)
+    assert len(queued(connection, "separate-oracle")) == 4
+    states = {queue.name: queue for queue in traffic(connection).queues}
+    assert (states["separate-oracle"].depth, states["separate-oracle"].workers) == (4, 0)
+    # Here there will be no worker for it.
+    for execute in (launch.execute_embedded, launch.execute_inline):
+        with pytest.raises(NotFound, match="has tracks left for oracle, not registered any more"):
+            execute(run, lambda status: None)
+    assert not progress_of(run).failed
 
 
 def test_each_separator_service_has_a_queue_of_its_own(run: Run) -> None:
@@ -194,7 +219,7 @@ def test_a_launcher_outlives_whatever_comes_of_putting_back(
 
     monkeypatch.setattr(launch, "reconcile", reconcile_at_last)
     monkeypatch.setattr(launch, "RECONCILE_SECONDS", 0.0)
-    launch._follow(run, connection, lambda status: None, lambda: None)
+    launch._follow(run, connection, lambda status: None)
     assert progress_of(run).complete
     assert "no job at all" in caplog.text
     assert "away" not in caplog.text, "a Redis that restarts is nothing to worry about"
@@ -226,6 +251,38 @@ def test_workers_carry_every_cell_to_its_end_by_themselves(run: Run, url: str, c
     assert progress_of(run).complete
     assert progress_of(run).failed == 0
     assert connection.keys("rq:job:*") == [], "Redis keeps nothing of what is done"
+
+
+def test_an_embedded_redis_that_is_killed_is_started_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else would: its workers would wait for it, and the launcher for them."""
+    servers: list[Server] = []
+    killed: list[int] = []
+
+    @contextlib.contextmanager
+    def watched() -> Iterator[Server]:
+        with embedded_server() as server:
+            servers.append(server)
+            yield server
+
+    def show(status: RunStatus) -> None:
+        if servers and status.progress.rendered and not killed:
+            killed.append(servers[0]._process.pid)
+            os.kill(killed[0], signal.SIGKILL)
+
+    monkeypatch.setattr(launch, "embedded_server", watched)
+    launch.execute_embedded(run, show)
+    assert killed
+    assert servers[0]._process.pid != killed[0]
+    assert progress_of(run).complete
+    assert progress_of(run).failed == 0
+
+
+def test_a_run_that_is_removed_by_hand_ends_its_launcher(run: Run, connection: Redis) -> None:
+    def show(status: RunStatus) -> None:
+        run.store.record_path.unlink(missing_ok=True)
+
+    with pytest.raises(NotFound, match="run mine is gone"):
+        launch._follow(run, connection, show)
 
 
 def is_alive(said: Path, **settings: str) -> bool:
@@ -272,5 +329,23 @@ def test_an_unknown_queue_and_an_absent_redis_are_refused(connection: Redis) -> 
         serve_queue("nothing", connection)
     with pytest.raises(Unreachable, match="does not answer"):
         connect("redis://127.0.0.1:1/0")
-    with pytest.raises(BadInput, match="is not a Redis URL"):
-        connect("nonsense")
+    for url in ("nonsense", "redis://host/0?unknown=1"):
+        with pytest.raises(BadInput, match="is not a Redis URL"):
+            connect(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:hush@127.0.0.1:1/0",
+        "redis://me:hush@127.0.0.1:1/0",
+        "redis://127.0.0.1:1/0?password=hush",
+        "redis://:hush/hush@127.0.0.1:1/0",
+        "redis://:hush@[::1/0",
+    ],
+)
+def test_no_message_says_the_password_of_redis(url: str) -> None:
+    with pytest.raises((BadInput, Unreachable)) as caught:
+        connect(url)
+    assert "hush" not in caught.value.detail
+    assert "redis://" in caught.value.detail

@@ -10,10 +10,19 @@ import pytest
 from mssbench.config import RunConfig
 from mssbench.inline import run_inline
 from mssbench.launch import prepare, progress_of
+from mssbench.limits import Limits
 from mssbench.runtime import Runtime, make_runtime
 from mssbench.steps import Run, Task, perform, perform_patiently
 from mssbench.store import LOG_CHARACTERS, Workspace
-from mssbench_service.errors import BadInput, Busy, StepFailed, StorageFull, TimedOut, Unavailable
+from mssbench_service.errors import (
+    BadInput,
+    Busy,
+    StepFailed,
+    StorageFull,
+    TimedOut,
+    Unavailable,
+    Unreachable,
+)
 from mssbench_service.wire import EvaluateResult
 
 
@@ -170,10 +179,29 @@ def test_a_busy_service_is_asked_again_after_growing_pauses(make_run) -> None:
 
 
 def test_a_service_that_stays_away_ends_the_cell_with_its_reason(make_run) -> None:
-    run, _ = make_run(separate=[Busy("full")] * 3)
+    run, _ = make_run(separate=[Unreachable("gone")] * 3)
     task = next(task for task in run.open_tasks() if task.step == "separate")
     perform_patiently(run, task, pauses=(0.0, 0.0), sleep=lambda seconds: None)
-    assert run.store.outcome(task.cell)["code"] == "busy"
+    assert run.store.outcome(task.cell)["code"] == "unreachable"
+
+
+def test_a_busy_service_is_given_the_time_that_a_step_may_take(
+    make_run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More workers than places, and each place taken for minutes: no cell fails of that. A service that is stuck
+    is busy for ever, and must not keep the run from its end."""
+    monkeypatch.setenv("MSSBENCH_STEP_SECONDS", "600")
+    monkeypatch.setenv("MSSBENCH_STEP_SECONDS_PER_AUDIO_SECOND", "0.001")
+    for times, ends in ((10, True), (1000, False)):
+        run, _ = make_run(separate=[Busy("full")] * times)
+        task = next(task for task in run.open_tasks() if task.step == "separate")
+        slept: list[float] = []
+        perform_patiently(run, task, pauses=(10.0, 60.0), sleep=slept.append)
+        assert run.store.separated(task.cell) is ends
+        assert sum(slept) <= 600 + 60
+        assert sum(slept) < Limits.from_environment().of_job(0.0)
+        shutil.rmtree(run.store.folder)
+    assert slept[:3] == [10.0, 60.0, 60.0]
 
 
 def test_bad_input_is_never_asked_again(make_run) -> None:

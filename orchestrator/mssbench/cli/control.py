@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
+from collections.abc import Iterator
 
 import click
+from mssbench_service.errors import BadInput, NotFound
 
 from ..compare import changes, differences
 from ..control import cancel as cancel_run
@@ -28,18 +31,33 @@ from .shared import cli, current_runtime, current_workspace, existing_run, redis
 )
 def status(run: str | None, follow: bool) -> None:
     """How far RUN (its id or its folder) is; default: all runs."""
-    workspace, runtime = current_workspace(), current_runtime()
     if follow and run is None:
-        run = next(iter(workspace.run_ids()), None)
-    names = workspace.run_ids() if run is None else []
-    jobs = [existing_run(run)] if run else [open_run(workspace.run(name), runtime) for name in names]
-    if not jobs:
+        run = next(iter(current_workspace().run_ids()), None)
+    with _all_runs() if run is None else contextlib.nullcontext([existing_run(run)]) as jobs:
+        for job in jobs:
+            now = _follow(job) if follow else status_of(job)
+            click.echo(_line(now))
+            if run is not None:
+                _shares(now)
+
+
+@contextlib.contextmanager
+def _all_runs() -> Iterator[list[Run]]:
+    """All runs, newest first. One that is damaged does not cost the others, and is complained of at the end."""
+    workspace, runtime = current_workspace(), current_runtime()
+    found, damaged = [], []
+    for name in workspace.run_ids():
+        try:
+            found.append(open_run(workspace.run(name), runtime))
+        except NotFound:
+            continue  # deleted this very moment
+        except BadInput as error:
+            damaged.append(error.detail)
+    if not found and not damaged:
         click.echo(f"no runs in {workspace.runs}")
-    for job in jobs:
-        now = _follow(job) if follow else status_of(job)
-        click.echo(_line(now))
-        if run is not None:
-            _shares(now)
+    yield found
+    if damaged:
+        raise BadInput("; ".join(damaged))
 
 
 def _follow(job: Run) -> RunStatus:
@@ -77,28 +95,24 @@ def _shares(now: RunStatus) -> None:
 @cli.command("list")
 def list_runs() -> None:
     """All runs, newest first."""
-    workspace, runtime = current_workspace(), current_runtime()
-    rows = [("RUN", "STATE", "ENDED", "FAILED", "BEGUN", "DATASET")]
-    for name in workspace.run_ids():
-        job = open_run(workspace.run(name), runtime)
-        now = status_of(job)
-        done = now.progress
-        rows.append(
-            (
-                now.id,
-                now.state,
-                f"{done.ended}/{done.cells}",
-                str(done.failed),
-                now.created,
-                job.record.config.dataset,
-            )
-        )
-    if len(rows) == 1:
-        click.echo(f"no runs in {workspace.runs}")
-        return
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    with _all_runs() as jobs:
+        rows = [("RUN", "STATE", "ENDED", "FAILED", "BEGUN", "DATASET"), *map(_row, jobs)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        for row in rows if jobs else ():
+            click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _row(job: Run) -> tuple[str, ...]:
+    now = status_of(job)
+    done = now.progress
+    return (
+        now.id,
+        now.state,
+        f"{done.ended}/{done.cells}",
+        str(done.failed),
+        now.created,
+        job.record.config.dataset,
+    )
 
 
 @cli.command()

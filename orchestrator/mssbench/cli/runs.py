@@ -29,6 +29,7 @@ from ..launch import (
 from ..progress import progress_of
 from ..results import result_rows
 from ..runtime import Runtime
+from ..secret import without_password
 from ..selfcheck import SelfCheckFailed, self_check
 from ..steps import Run
 from .data import DEMO_DATASET
@@ -164,7 +165,8 @@ def start_run(
 
 
 def _prepared(config: RunConfig, runtime: Runtime, run_id: str) -> Run:
-    job = prepare(config, current_workspace(), runtime, shlex.join(["mssbench", *sys.argv[1:]]), run_id)
+    command = without_password(shlex.join(["mssbench", *sys.argv[1:]]))  # --redis may have one; this is shown
+    job = prepare(config, current_workspace(), runtime, command, run_id)
     for separator in job.record.separators:
         if separator.status == "unavailable":
             say(f"{separator.name} is unavailable: {separator.reason}", style="yellow")
