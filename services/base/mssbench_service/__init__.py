@@ -6,6 +6,9 @@ files       the data root, and writing so that nothing is ever half-written
 tracks      the MUSDB18-HQ folder layout
 audio       reading and writing sound files
 separation  the separator contract, and running one separator on one track
+environment  settings in the environment
+audience    whether anybody still waits for the work at hand
+inference   threads, devices and failures of services around a model
 app         a FastAPI application with health, info, problem documents and size limits
 separator_app  the same with ``POST /separate``
 weights     pinned model weights, fetched and verified

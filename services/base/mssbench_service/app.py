@@ -19,7 +19,7 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,9 +29,10 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import logs
+from . import audience, logs
 from .description import add_docs
-from .errors import BadInput, BenchError, Busy, NotReady, Starting, TooLarge
+from .environment import number, whole_number
+from .errors import Abandoned, BadInput, BenchError, Busy, NotReady, Starting, TooLarge
 from .files import DataRoot
 from .metrics import Metrics
 from .problems import UPLOADS, install_problem_documents, problem_response, problems
@@ -46,36 +47,34 @@ SETUP_AGAIN = 15.0
 T = TypeVar("T")
 
 
-def _number(name: str, default: float) -> float:
-    text = os.environ.get(name, "")
-    try:
-        value = float(text) if text else default
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise BadInput(f"{name}={text!r} is not a number of zero or more")
-    return value
-
-
 @dataclass(frozen=True)
 class Settings:
-    """Limits of one service; :meth:`from_environment` reads what the module's docstring lists."""
+    """Limits of one service; :meth:`from_environment` reads what the module's docstring lists.
+
+    `wrong` is what the environment sets that cannot be used. The service starts all the same and says so in
+    ``/health``: one that ends is started again, to end again.
+    """
 
     data_root: DataRoot = field(default_factory=lambda: DataRoot(Path.cwd()))
     max_upload_bytes: int = 2048 * 1024 * 1024
     max_seconds: float = 3600.0
     concurrency: int = 1
     queue: int = 4
+    wrong: BadInput | None = None
 
     @classmethod
     def from_environment(cls) -> Settings:
-        return cls(
-            data_root=DataRoot(Path(os.environ.get("MSSBENCH_DATA_ROOT") or Path.cwd())),
-            max_upload_bytes=int(_number("MSSBENCH_MAX_UPLOAD_MB", 2048) * 1024 * 1024),
-            max_seconds=_number("MSSBENCH_MAX_SECONDS", 3600.0),
-            concurrency=max(1, int(_number("MSSBENCH_CONCURRENCY", 1))),
-            queue=int(_number("MSSBENCH_QUEUE", 4)),
-        )
+        root = DataRoot(Path(os.environ.get("MSSBENCH_DATA_ROOT") or Path.cwd()))
+        try:
+            return cls(
+                data_root=root,
+                max_upload_bytes=int(number("MSSBENCH_MAX_UPLOAD_MB", 2048, 0) * 1024 * 1024),
+                max_seconds=number("MSSBENCH_MAX_SECONDS", 3600.0, 0),
+                concurrency=whole_number("MSSBENCH_CONCURRENCY", 1, 1),
+                queue=whole_number("MSSBENCH_QUEUE", 4, 0),
+            )
+        except BadInput as error:
+            return cls(data_root=root, wrong=error)
 
 
 class Gate:
@@ -99,9 +98,13 @@ class Gate:
             raise Busy(f"{self.in_flight} jobs are running or waiting already", retry_after=2)
 
     async def run(self, work: Callable[[], T], *, wait: bool = True) -> T:
-        """Result of `work`, called in a thread once it is its turn.
+        """Result of `work`; see :meth:`submit`."""
+        return await asyncio.wrap_future(self.submit(work, wait=wait))
 
-        Whoever is cancelled while its work is done leaves the place taken until that has ended.
+    def submit(self, work: Callable[[], T], *, wait: bool = True) -> Future[T]:
+        """Have `work` called in a thread once it is its turn.
+
+        One that is cancelled while it waits gives its place back; one that has begun keeps it to its end.
 
         Raises
         ------
@@ -112,7 +115,7 @@ class Gate:
         self._count(in_flight=1)
         job = self._threads.submit(contextvars.copy_context().run, self._counted, work)
         job.add_done_callback(lambda _: self._count(in_flight=-1))
-        return await asyncio.wrap_future(job)
+        return job
 
     def _counted(self, work: Callable[[], T]) -> T:
         self._count(running=1)
@@ -165,16 +168,20 @@ def create_app(
     metrics = Metrics(name, version, gate, lambda: readiness.state == "ready", device)
 
     def prepare() -> None:
-        readiness.error = attempt()
-        while readiness.error is not None and readiness.error.retryable:
-            readiness.state = "failed"
-            if stopping.wait(SETUP_AGAIN):
+        said = ""
+        while (error := attempt()) is not None:
+            readiness.error, readiness.state = error, "failed"
+            if error.detail != said:
+                log.warning("%s is not ready: %s", name, error.detail)
+                said = error.detail
+            if not error.retryable or stopping.wait(SETUP_AGAIN):
                 return
-            readiness.error = attempt()
-        readiness.state = "failed" if readiness.error else "ready"
+        readiness.error, readiness.state = None, "ready"
 
     def attempt() -> BenchError | None:
         try:
+            if settings.wrong is not None:
+                raise settings.wrong
             if setup is not None:
                 setup()
         except BenchError as error:
@@ -322,12 +329,33 @@ async def in_turn(request: Request, work: Callable[[], T]) -> T:
 
     ``Prefer: wait=0`` (RFC 7240) asks for an answer now: a service that is at work says that it is busy, and
     the client looks for another replica.
+
+    When the client goes away, work that waits is forgotten at once, and what has begun ends where it asks
+    (:mod:`mssbench_service.audience`).
     """
     gate: Gate = request.app.state.gate
     metrics: Metrics = request.app.state.metrics
-    with _refusals_counted(request):
+    with _refusals_counted(request), audience.waiting() as gone:
         request.app.state.readiness.require()
-        return await gate.run(metrics.timed(_stage(request), work), wait=_waits(request))
+        job = gate.submit(metrics.timed(_stage(request), work), wait=_waits(request))
+        watching = asyncio.create_task(_give_up_when_gone(request, gone, job))
+        try:
+            return await asyncio.wrap_future(job)
+        except asyncio.CancelledError:
+            if not gone.is_set():
+                raise
+            metrics.abandoned(_stage(request))
+            raise Abandoned("whoever asked for it has gone") from None
+        finally:
+            watching.cancel()
+
+
+async def _give_up_when_gone(request: Request, gone: threading.Event, job: Future[T]) -> None:
+    # The request's body has been read by now, so that nothing else comes than the client's departure.
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    gone.set()
+    job.cancel()
 
 
 async def before_the_body(request: Request) -> None:

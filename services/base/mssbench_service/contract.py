@@ -192,6 +192,23 @@ class SeparatorContract:
         assert written == service.stems(track)
         assert service.by_reference(track, out).status == 200, "a finished separation can be made again"
 
+    def test_what_the_url_asks_of_a_request_by_reference_is_not_lost(
+        self, service: Service, track: FloatArray
+    ) -> None:
+        names = [item["name"] for item in service.get("/info").json()["separators"]]
+        body = service.reference_request(track, service.data / "by_url") | {"separator": ""}
+        for url, says in (
+            ("/separate?stem=vocals", "?stem="),
+            ("/separate?separator=no-such-one", "no-such-one"),
+        ):
+            service.problem(service.post(url, json.dumps(body).encode(), "application/json"), 422, says)
+        both = json.dumps(body | {"separator": names[0]}).encode()
+        problem = service.problem(service.post("/separate?separator=x", both, "application/json"), 422, "'x'")
+        assert names[0] in problem["detail"]
+        assert not (service.data / "by_url").exists()
+        answer = service.post(service.path(), json.dumps(body).encode(), "application/json")
+        assert answer.json()["separator"] == (self.separator or names[0])
+
     def test_mono_is_the_same_as_its_channel_twice(self, service: Service, track: FloatArray) -> None:
         mono = track[:1]
         assert service.stems(mono) == service.stems(np.repeat(mono, 2, axis=0))
@@ -335,7 +352,7 @@ class SeparatorContract:
                 "POST", service.path(), pieces, {"Content-Type": content_type}, encode_chunked=True
             )
         # Whether the answer to that could be read or not, it took none of the places.
-        assert service.get("/health").json()["in_flight"] == 0
+        assert service.in_flight() == 0
         with service.connect(timeout=600) as connection:
             connection.putrequest("POST", service.path())
             connection.putheader("Content-Type", content_type)
@@ -434,7 +451,7 @@ class SeparatorContract:
             service.hold.touch()  # work that is begun waits, so that it does not hang on who is faster
             try:
                 held = [pool.submit(service.separate, track) for track in tracks]
-                service.wait_for(lambda: service.get("/health").json()["in_flight"] == _PLACES)
+                service.wait_for(lambda: service.in_flight() == _PLACES)
                 assert service.get("/health").json() == {"status": "busy", "in_flight": _PLACES}
                 beyond = [pool.submit(service.separate, tracks[0]) for _ in range(3)]
                 refused = [job.result(timeout=600) for job in beyond]
@@ -462,6 +479,25 @@ class SeparatorContract:
                     connection.sendall(request[:sent])
         # Those that were uploaded as a whole may be worked on, and in the end every place is free again.
         service.wait_for(lambda: service.separate(track).status == 200)
+
+    def test_what_a_client_that_has_gone_waited_for_is_not_begun(
+        self, service: Service, track: FloatArray
+    ) -> None:
+        content_type, body = _form(service.files(track))
+        before = service.abandoned()
+        with ThreadPoolExecutor(1) as pool:
+            service.hold.touch()
+            try:
+                first = pool.submit(service.separate, track)
+                service.wait_for(lambda: service.in_flight() == 1)
+                with service.connect() as connection:
+                    connection.request("POST", service.path(), body, {"Content-Type": content_type})
+                    service.wait_for(lambda: service.in_flight() == 2)
+                service.wait_for(lambda: service.in_flight() == 1)
+            finally:
+                service.hold.unlink()
+            assert first.result().status == 200
+        service.wait_for(lambda: service.abandoned() == before + 1)
 
     def test_a_range_that_cannot_be_leaves_nothing_behind(self, service: Service, track: FloatArray) -> None:
         content_type, body = _form(service.files(track))
@@ -519,6 +555,14 @@ class Service:
     def post_files(self, files: Mapping[str, bytes], **query: str) -> Answer:
         content_type, body = _form(files)
         return self.post(self.path(**query), body, content_type)
+
+    def in_flight(self) -> int:
+        return int(self.get("/health").json()["in_flight"])
+
+    def abandoned(self) -> int:
+        """Jobs that were given up since their client had gone."""
+        lines = self.get("/metrics").body.decode().splitlines()
+        return sum(int(float(line.split()[-1])) for line in lines if 'outcome="abandoned"' in line)
 
     def path(self, **query: str) -> str:
         chosen = {"separator": self.separator} | query
@@ -597,7 +641,7 @@ class Service:
 
     def wait_until_idle(self) -> None:
         assert self.process.process.poll() is None, "the service has died"
-        self.wait_for(lambda: bool(self.get("/health").json()["in_flight"] == 0))
+        self.wait_for(lambda: self.in_flight() == 0)
 
     def left_behind(self, seconds: float = 60.0) -> list[str]:
         """Temporary files that stay; an answer may arrive a moment before they are gone."""

@@ -9,6 +9,7 @@
     ├── Unauthorized               401   the request changes something, and has not the token that this needs
     ├── Forbidden                  403   another site's page asks for something to be changed
     ├── Conflict                   409   what is asked for cannot be done to the thing in its present state
+    ├── Abandoned                  499   whoever asked has gone; ends the work, and nobody reads it
     ├── Unavailable                503   try again later (``retry_after`` seconds)
     │   ├── NotReady                     its weights or its device are missing
     │   │   └── Starting                 it is still loading
@@ -112,6 +113,12 @@ class Conflict(BenchError):
     code = "conflict"
     title = "This cannot be done now"
     status = 409
+
+
+class Abandoned(BenchError):
+    code = "abandoned"
+    title = "Whoever asked has gone"
+    status = 499
 
 
 class Unavailable(BenchError):

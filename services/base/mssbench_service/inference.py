@@ -1,4 +1,4 @@
-"""What every service around a model asks of its surroundings: threads, a device, numbers; and its failures.
+"""What every service around a model asks of its surroundings: threads and a device; and its failures.
 
 ``THREADS``  computing threads (default: the processors this process may use, within the container's limit)
 ``DEVICE``   ``auto`` (default), ``cpu``, ``cuda`` or ``cuda:<n>``
@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .environment import whole_number
 from .errors import BadInput, BenchError, NotReady, OutOfMemory, StepFailed
 
 log = logging.getLogger("mssbench")
@@ -27,41 +28,6 @@ CGROUP = Path("/sys/fs/cgroup")
 
 # CPU allocators have no exception of their own: PyTorch's raises a RuntimeError that says one of these.
 _ALLOCATION_FAILED = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
-
-
-def number(name: str, default: float, low: float, high: float = math.inf) -> float:
-    """The environment variable `name` as a number in [`low`, `high`]; unset or empty is `default`.
-
-    Raises
-    ------
-    BadInput
-        It is something else; the message names the variable and the range.
-    """
-    text = os.environ.get(name, "").strip()
-    try:
-        value = float(text) if text else default
-    except ValueError:
-        value = math.nan
-    if not low <= value <= high or math.isinf(value):
-        limits = f"from {low:g} to {high:g}" if math.isfinite(high) else f"of {low:g} or more"
-        raise BadInput(f"{name}={text!r} is not a number {limits}")
-    return value
-
-
-def whole_number(name: str, default: int, low: int, high: float = math.inf) -> int:
-    """Like :func:`number`, for counts."""
-    value = number(name, default, low, high)
-    if value != int(value):
-        raise BadInput(f"{name}={value:g} is not a whole number")
-    return int(value)
-
-
-def choice(name: str, default: str, choices: tuple[str, ...]) -> str:
-    """The environment variable `name`, which must be one of `choices`; unset or empty is `default`."""
-    value = os.environ.get(name, "").strip() or default
-    if value not in choices:
-        raise BadInput(f"{name}={value!r}; expected one of {', '.join(choices)}")
-    return value
 
 
 def threads() -> int:

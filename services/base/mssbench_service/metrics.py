@@ -3,7 +3,8 @@
 ::
 
     mssbench_jobs_now{state="running|waiting"}        jobs in flight: at work, and before the gate (queue depth)
-    mssbench_jobs_total{stage, outcome}               jobs that ended: done, failed, or refused (busy, not ready)
+    mssbench_jobs_total{stage, outcome}               jobs that ended: done, failed, abandoned (the client had gone),
+                                                      or refused (busy, not ready)
     mssbench_job_seconds{stage, part="wait|work"}     how long they waited and worked
     mssbench_requests_total{method, route, status}    HTTP requests
     mssbench_service_info{service, version, device}   1
@@ -26,6 +27,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from .errors import Abandoned
 
 T = TypeVar("T")
 
@@ -70,6 +73,10 @@ class Metrics:
         """A job that was not begun: the service was busy or not ready."""
         self._jobs.labels(stage, "refused").inc()
 
+    def abandoned(self, stage: str) -> None:
+        """A job that was not begun: its client had gone."""
+        self._jobs.labels(stage, "abandoned").inc()
+
     def timed(self, stage: str, work: Callable[[], T]) -> Callable[[], T]:
         """`work`, with the time from now until it is called and the time it takes counted for `stage`."""
         asked = time.monotonic()
@@ -82,6 +89,9 @@ class Metrics:
                 result = work()
                 outcome = "done"
                 return result
+            except Abandoned:
+                outcome = "abandoned"
+                raise
             finally:
                 self._seconds.labels(stage, "work").observe(time.monotonic() - begun)
                 self._jobs.labels(stage, outcome).inc()

@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from .errors import PROBLEM_TYPE, BadInput, BenchError, Unavailable, one_line
+from .errors import PROBLEM_TYPE, Abandoned, BadInput, BenchError, OutOfMemory, Unavailable, one_line
 from .files import DataRoot
 from .wire import validation_detail
 
@@ -81,6 +81,8 @@ def install_problem_documents(app: FastAPI, root: DataRoot) -> None:
         assert isinstance(error, BenchError)
         if error.status >= 500 and not isinstance(error, Unavailable):
             log.error("%s %s: %s", request.method, request.url.path, error.detail)
+        elif isinstance(error, Abandoned):  # nobody reads the answer, and so the server does not log it
+            log.info("%s %s: %s", request.method, request.url.path, error.detail)
         return problem_response(error, shown(error.detail))
 
     async def invalid(_: Request, error: Exception) -> Response:
@@ -101,6 +103,10 @@ def install_problem_documents(app: FastAPI, root: DataRoot) -> None:
         }
         return JSONResponse(problem, error.status_code, error.headers, MEDIA_TYPE)
 
+    async def out_of_memory(request: Request, error: Exception) -> Response:
+        log.error("%s %s ran out of memory", request.method, request.url.path, exc_info=error)
+        return problem_response(OutOfMemory("there was not enough memory for this", retry_after=30))
+
     async def gone(request: Request, _: Exception) -> Response:
         log.info(
             "%s %s: the client went away before it had sent everything", request.method, request.url.path
@@ -118,6 +124,7 @@ def install_problem_documents(app: FastAPI, root: DataRoot) -> None:
     app.add_exception_handler(BenchError, bench_error)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(MemoryError, out_of_memory)
     app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(Exception, unexpected)
 

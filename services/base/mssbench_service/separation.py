@@ -7,10 +7,11 @@ all: reading, mono and sample rates, checking what came out, writing.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import soxr
 
 from . import audio
 from .audio import FloatArray
-from .errors import BadInput, BadOutput, NotFound
+from .errors import BadInput, BadOutput, NotFound, OutOfMemory
 from .files import write_json, writing_folder
 from .formats import SEPARATION
 from .tracks import STEMS
@@ -54,7 +55,7 @@ class Separator(ABC):
 
     @abstractmethod
     def separate(self, mixture: FloatArray, sample_rate: int) -> Mapping[str, FloatArray]:
-        """Estimate the stems of `mixture`.
+        """Estimate the stems of `mixture`. Long work calls :func:`mssbench_service.audience.still_wanted` on its way.
 
         Parameters
         ----------
@@ -110,6 +111,15 @@ def describe(separators: Mapping[str, Separator]) -> list[SeparatorInfo]:
     ]
 
 
+@contextlib.contextmanager
+def _out_of_memory_typed() -> Iterator[None]:
+    try:
+        yield
+    except MemoryError as error:
+        raise OutOfMemory("there was not enough memory for the track", retry_after=30) from error
+
+
+@_out_of_memory_typed()
 def separate_track(
     separator: Separator,
     name: str,
@@ -135,6 +145,10 @@ def separate_track(
         The separator's result has a stem missing, a wrong shape, or samples that are NaN or infinite.
     StorageFull
         There is no room for the stems.
+    OutOfMemory
+        Nor enough memory for the work.
+    Abandoned
+        Whoever asked has gone meanwhile, and the separator noticed (:func:`mssbench_service.audience.still_wanted`).
     """
     check_out(out)
     # Where two are asked for the same at once, the one who is first may have readers already.

@@ -148,7 +148,7 @@ def create_separator_app(name: str, separators: Separators, settings: Settings |
                 body = await request.json()
             except (ValueError, RecursionError):  # no text, no JSON, or nested without end
                 raise BadInput("the request body is not JSON") from None
-            return await in_turn(request, _by_reference(settings, choose, parse(SeparateRequest, body)))
+            return await in_turn(request, _by_reference(settings, choose, _asked(body, separator, stem)))
         if content_type != "multipart/form-data":
             raise BadInput(f"content type {content_type!r}; expected multipart/form-data or application/json")
         if stem and stem not in STEMS:
@@ -170,6 +170,17 @@ def create_separator_app(name: str, separators: Separators, settings: Settings |
 def pins_of(separator: Separator) -> Path:
     """Where `separator`'s package pins its weights, if it has any: ``weights.toml`` beside its module."""
     return Path(inspect.getfile(type(separator))).with_name(PINS)
+
+
+def _asked(body: object, separator: str, stem: str) -> SeparateRequest:
+    """A request by reference. What its URL asks for, as that of an upload may, is heeded or refused, never lost."""
+    asked = parse(SeparateRequest, body)
+    if stem:
+        raise BadInput("?stem= is for uploads; expected none, since by reference all stems are written")
+    if separator and asked.separator not in ("", separator):
+        raise BadInput(f"the body asks for the separator {asked.separator!r}, and the URL for {separator!r}")
+    asked.separator = asked.separator or separator
+    return asked
 
 
 def _by_reference(
@@ -226,6 +237,7 @@ def _by_upload(
                 paths[part] = folder / part
                 with paths[part].open("wb") as file:
                     shutil.copyfileobj(upload.file, file)
+                upload.file.close()  # there need not be room for it twice
             truth = {part: paths[part] for part in STEMS} if references else None
             out = folder / "out"
             separate_track(separator, label, paths[MIXTURE], out, truth, max_seconds=settings.max_seconds)
@@ -264,4 +276,5 @@ def _pack(folder: Path, out: Path, stem: str) -> tuple[Path, str]:
     with zipfile.ZipFile(answer, "w", zipfile.ZIP_STORED) as archive:
         for path in sorted(out.iterdir()):
             archive.write(path, path.name)
+            path.unlink()  # nor for the stems
     return answer, "application/zip"

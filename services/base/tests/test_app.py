@@ -21,7 +21,17 @@ from fastapi import FastAPI, Request
 from mssbench_service import alive
 from mssbench_service import app as service_app
 from mssbench_service.app import Gate, Settings, create_app, in_turn
-from mssbench_service.errors import BadInput, BenchError, Busy, NotReady, Starting, Unavailable, from_problem
+from mssbench_service.audience import still_wanted
+from mssbench_service.errors import (
+    BadInput,
+    BenchError,
+    Busy,
+    NotReady,
+    OutOfMemory,
+    Starting,
+    Unavailable,
+    from_problem,
+)
 from mssbench_service.files import DataRoot
 from mssbench_service.testing import Answer
 
@@ -226,6 +236,22 @@ def test_what_is_missing_may_come_and_what_is_wrong_stays(
     assert len(wrong) == 1
 
 
+def test_what_it_lacks_is_logged_once(
+    tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service_app, "SETUP_AGAIN", 0.01)
+    lacking = ["a.th is missing", "a.th is missing", "a.th is missing", "b.th is missing"]
+
+    def setup() -> None:
+        if lacking:
+            raise NotReady(lacking.pop(0))
+
+    server = serve(app_of(tmp_path, setup))
+    wait_for(lambda: server.get("/health").status == 200)
+    said = [record.getMessage() for record in caplog.records if "not ready" in record.getMessage()]
+    assert said == ["trial is not ready: a.th is missing", "trial is not ready: b.th is missing"]
+
+
 def test_nobody_there_is_not_alive() -> None:
     with pytest.raises(Starting, match="does not answer"):
         alive.check("http://127.0.0.1:1")
@@ -271,6 +297,23 @@ def test_an_unexpected_error_tells_nothing(
     assert b"secret" not in answer.body
     assert any("/crash failed" in record.getMessage() for record in caplog.records)
     assert server.get("/health").status == 200
+
+
+def test_memory_that_ran_out_is_an_error_to_try_again(
+    tmp_path: Path, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    app = app_of(tmp_path)
+
+    @app.get("/work")
+    async def work(request: Request) -> None:
+        await in_turn(request, lambda: bytearray(1 << 62))
+
+    server = serve(app)
+    wait_for(lambda: server.get("/health").status == 200)
+    answer = server.get("/work")
+    assert isinstance(problem_of(answer, 503), OutOfMemory)
+    assert answer.headers["retry-after"] == "30"
 
 
 def test_paths_are_shown_relative_to_the_data_root(tmp_path: Path, serve: Serve) -> None:
@@ -429,6 +472,82 @@ def test_a_place_is_free_again_whatever_became_of_the_work() -> None:
     asyncio.run(trial())
 
 
+# -- clients that go away ------------------------------------------------------------------------------------
+
+
+@dataclass
+class Laborious:
+    """A service with a job that takes until it is told to finish, and asks whether it is still wanted."""
+
+    server: Served
+    begun: list[str]
+    finish: threading.Event
+
+    @contextlib.contextmanager
+    def client(self, name: str, body: bytes = b"") -> Iterator[http.client.HTTPConnection]:
+        """Has asked for a job; goes away when the block ends."""
+        with self.server.connect() as connection:
+            connection.request("POST", f"/work?name={name}", body)
+            yield connection
+
+    def in_flight(self) -> int:
+        count = self.server.get("/health").json()["in_flight"]
+        assert isinstance(count, int)
+        return count
+
+    def outcomes(self) -> dict[str, float]:
+        lines = self.server.get("/metrics").body.decode().splitlines()
+        counted = [line for line in lines if line.startswith("mssbench_jobs_total{")]
+        return {line.split('outcome="')[1].split('"')[0]: float(line.split()[-1]) for line in counted}
+
+
+@pytest.fixture
+def laborious(tmp_path: Path, serve: Serve) -> Laborious:
+    begun: list[str] = []
+    finish = threading.Event()
+    app = app_of(tmp_path, concurrency=1, queue=2)
+
+    @app.post("/work")
+    async def work(request: Request, name: str) -> str:
+        await request.body()
+
+        def labour() -> str:
+            begun.append(name)
+            while not finish.wait(0.01):
+                still_wanted()
+            return name
+
+        return await in_turn(request, labour)
+
+    server = serve(app)
+    wait_for(lambda: server.get("/health").status == 200)
+    return Laborious(server, begun, finish)
+
+
+@pytest.mark.parametrize("body", [b"", b"x" * LIMIT])
+def test_work_ends_when_its_client_has_gone_and_what_waits_is_not_begun(
+    laborious: Laborious, body: bytes
+) -> None:
+    with laborious.client("stays", body) as stays:
+        wait_for(lambda: laborious.begun == ["stays"])
+        with laborious.client("waits", body):
+            wait_for(lambda: laborious.in_flight() == 2)
+        wait_for(lambda: laborious.in_flight() == 1)
+        laborious.finish.set()
+        assert answer_of(stays).json() == "stays"
+    wait_for(lambda: laborious.in_flight() == 0)
+    assert laborious.begun == ["stays"]
+    laborious.finish.clear()
+    with laborious.client("leaves", body):
+        wait_for(lambda: laborious.begun == ["stays", "leaves"])
+    wait_for(lambda: laborious.in_flight() == 0)
+    assert laborious.outcomes() == {"done": 1, "abandoned": 2}
+
+
+def test_outside_of_a_service_all_work_is_wanted() -> None:
+    still_wanted()
+
+
 # -- settings ------------------------------------------------------------------------------------------------
 
 
@@ -439,16 +558,31 @@ def test_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setenv("MSSBENCH_DATA_ROOT", str(tmp_path))
     monkeypatch.setenv("MSSBENCH_MAX_UPLOAD_MB", "0.5")
     monkeypatch.setenv("MSSBENCH_MAX_SECONDS", "60")
-    monkeypatch.setenv("MSSBENCH_CONCURRENCY", "0")
+    monkeypatch.setenv("MSSBENCH_CONCURRENCY", "3")
     monkeypatch.setenv("MSSBENCH_QUEUE", "0")
-    assert Settings.from_environment() == Settings(DataRoot(tmp_path), 2**19, 60.0, 1, 0)
+    assert Settings.from_environment() == Settings(DataRoot(tmp_path), 2**19, 60.0, 3, 0)
 
 
-@pytest.mark.parametrize("value", ["many", "-1", "nan", "inf"])
-def test_a_setting_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    monkeypatch.setenv("MSSBENCH_QUEUE", value)
-    with pytest.raises(BadInput, match="MSSBENCH_QUEUE="):
-        Settings.from_environment()
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MSSBENCH_QUEUE", "many"),
+        ("MSSBENCH_QUEUE", "-1"),
+        ("MSSBENCH_QUEUE", "1.5"),
+        ("MSSBENCH_CONCURRENCY", "0"),
+        ("MSSBENCH_MAX_UPLOAD_MB", "nan"),
+        ("MSSBENCH_MAX_SECONDS", "inf"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named_in_health_and_the_service_stays_up(
+    monkeypatch: pytest.MonkeyPatch, serve: Serve, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    app = create_app("trial", "1", settings=Settings.from_environment(), info=dict)
+    server = serve(app)
+    wait_for(lambda: app.state.readiness.state == "failed")
+    assert f"{name}=" in problem_of(server.get("/health"), 503).detail
+    assert server.get("/info").status == 200
 
 
 # -- metrics -------------------------------------------------------------------------------------------------

@@ -61,30 +61,6 @@ def test_other_devices_are_refused(monkeypatch: pytest.MonkeyPatch, text: str) -
         inference.requested_device()
 
 
-@pytest.mark.parametrize("text", ["x", "nan", "inf", "-1", "11", "1e400"])
-def test_numbers_out_of_range_are_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setenv("SOME_NUMBER", text)
-    with pytest.raises(BadInput, match=r"SOME_NUMBER='.*' is not a number from 0 to 10"):
-        inference.number("SOME_NUMBER", 1.0, 0, 10)
-
-
-def test_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SOME_NUMBER", " 2.5 ")
-    assert inference.number("SOME_NUMBER", 1.0, 0) == 2.5
-    with pytest.raises(BadInput, match="not a whole number"):
-        inference.whole_number("SOME_NUMBER", 1, 0)
-    monkeypatch.setenv("SOME_NUMBER", "")
-    assert inference.whole_number("SOME_NUMBER", 7, 0) == 7
-
-
-def test_choices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SOME_CHOICE", "b")
-    assert inference.choice("SOME_CHOICE", "a", ("a", "b")) == "b"
-    monkeypatch.setenv("SOME_CHOICE", "c")
-    with pytest.raises(BadInput, match="SOME_CHOICE='c'; expected one of a, b"):
-        inference.choice("SOME_CHOICE", "a", ("a", "b"))
-
-
 def test_errors_join_the_family() -> None:
     class Full(Exception):
         pass

@@ -39,11 +39,13 @@ import numpy as np
 import torch
 import yaml
 from demucs.apply import BagOfModels, apply_model
+from demucs.htdemucs import HTDemucs
 from demucs.pretrained import REMOTE_ROOT
 from demucs.repo import AnyModelRepo, BagOnlyRepo, LocalRepo, ModelLoadingError
 from mssbench_service.audio import FloatArray
-from mssbench_service.errors import NotReady
-from mssbench_service.inference import choice, inference, number, threads, torch_device, whole_number
+from mssbench_service.environment import choice, number, whole_number
+from mssbench_service.errors import BadInput, NotReady
+from mssbench_service.inference import inference, threads, torch_device
 from mssbench_service.separation import Separator
 from mssbench_service.tracks import STEMS
 from mssbench_service.weights import load, require, sha256_of, weights_folder
@@ -55,6 +57,9 @@ WEIGHTS = Path(__file__).with_name("weights.toml")
 SHORTEST = 2048
 """Shorter tracks are padded with silence to so many samples: on a few samples the library divides by a
 standard deviation of nothing, or finds less than a frame for the innermost layers of Hybrid Demucs."""
+
+SEGMENTS = (0.1, 600.0)
+"""Seconds; below, a track falls into segments of next to nothing, each of them a forward pass."""
 
 _PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -77,7 +82,7 @@ class Config:
             model=_model_name(),
             shifts=whole_number("DEMUCS_SHIFTS", 1, 0, 100),
             overlap=number("DEMUCS_OVERLAP", 0.25, 0.0, 0.95),
-            segment=number("DEMUCS_SEGMENT", 0.0, 0.0, 600.0),
+            segment=number("DEMUCS_SEGMENT", 0.0, 0.0, SEGMENTS[1]),
             batch_size=whole_number("DEMUCS_BATCH_SIZE", 0, 0, 1024),
             seed=whole_number("DEMUCS_SEED", 0, 0, 2**32),
             precision=choice("DEMUCS_PRECISION", "float32", tuple(_PRECISIONS)),
@@ -225,10 +230,13 @@ def load_model(name: str, folder: Path) -> tuple[Any, list[Path]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the age of the pickles' PyTorch
             model = AnyModelRepo(local, BagOnlyRepo(bags, local)).get_model(name)
-    except ModelLoadingError as error:
-        raise NotReady(f"the model {name!r} cannot be loaded from {folder}: {error}") from error
+    except NotReady:
+        raise
     except SystemExit as error:  # how the library reports that a quantized model needs a package it lacks
         raise NotReady(f"the model {name!r} needs a package that is not installed (diffq)") from error
+    except Exception as error:  # a pickle, and a class that is given what it holds, may raise anything
+        reason = str(error) if isinstance(error, ModelLoadingError) else f"{type(error).__name__} {error}"
+        raise NotReady(f"the model {name!r} cannot be loaded from {folder}: {reason}") from error
     model.eval()
     return model, checkpoints
 
@@ -241,7 +249,7 @@ def _checkpoints(name: str, bags: Path, local: LocalRepo) -> list[Path]:
         bag = bags / f"{name}.yaml"
         if not bag.is_file():
             raise NotReady(f"{local.root} holds neither a bag {name}.yaml nor a checkpoint {name}-….th")
-        signatures = [str(signature) for signature in yaml.safe_load(bag.read_text())["models"]]
+        signatures = _signatures(bag)
     found = []
     for signature in signatures:
         if signature not in available:
@@ -256,6 +264,17 @@ def _checkpoints(name: str, bags: Path, local: LocalRepo) -> list[Path]:
     return found
 
 
+def _signatures(bag: Path) -> list[str]:
+    """The checkpoints that a bag names, in its order."""
+    try:
+        named = yaml.safe_load(bag.read_text(encoding="utf-8"))["models"]
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+        raise NotReady(f"{bag} is no bag of models: {type(error).__name__} {error}") from error
+    if not isinstance(named, list) or not named or not all(isinstance(signature, str) for signature in named):
+        raise NotReady(f"{bag} is no bag of models: its 'models' are no list of signatures")
+    return named
+
+
 def _models(model: Any) -> list[Any]:
     return list(model.models) if isinstance(model, BagOfModels) else [model]
 
@@ -266,6 +285,10 @@ def _check(model: Any, config: Config) -> None:
             f"the model {config.model!r} estimates {', '.join(model.sources)} in {model.audio_channels} "
             f"channel(s); the benchmark needs {', '.join(STEMS)} in 2"
         )
-    longest = model.max_allowed_segment if isinstance(model, BagOfModels) else float(model.segment)
-    if config.segment > longest:
-        raise NotReady(f"DEMUCS_SEGMENT={config.segment:g}; {config.model!r} takes {longest:g} s at most")
+    # Hybrid Demucs takes any length; HT Demucs none beyond what it was trained on.
+    limits = [float(one.segment) for one in _models(model) if isinstance(one, HTDemucs)]
+    shortest, longest = SEGMENTS[0], min(limits, default=SEGMENTS[1])
+    if config.segment and not shortest <= config.segment <= longest:
+        raise BadInput(
+            f"DEMUCS_SEGMENT={config.segment:g}; the model {config.model!r} takes {shortest:g} to {longest:g} s"
+        )

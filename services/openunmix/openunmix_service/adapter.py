@@ -33,8 +33,9 @@ import numpy as np
 import openunmix
 import torch
 from mssbench_service.audio import FloatArray
+from mssbench_service.environment import whole_number
 from mssbench_service.errors import NotReady
-from mssbench_service.inference import inference, threads, torch_device, whole_number
+from mssbench_service.inference import inference, threads, torch_device
 from mssbench_service.separation import Separator
 from mssbench_service.tracks import STEMS
 from mssbench_service.weights import load, require, sha256_of, weights_folder

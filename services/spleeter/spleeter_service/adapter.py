@@ -27,8 +27,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from mssbench_service.audio import FloatArray
+from mssbench_service.environment import whole_number
 from mssbench_service.errors import NotReady
-from mssbench_service.inference import inference, requested_device, threads, whole_number
+from mssbench_service.inference import inference, requested_device, threads
 from mssbench_service.separation import Separator
 from mssbench_service.tracks import STEMS
 from mssbench_service.weights import load, require, sha256_of, weights_folder
