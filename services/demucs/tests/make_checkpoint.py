@@ -53,12 +53,12 @@ def make_checkpoint(weights: Path) -> Path:
     folder = weights / "demucs"
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(4):
-        _save(folder, f"tinyft{number}", HTDemucs, {"sources": list(SOURCES), **TRANSFORMER}, seed=number)
+        save(folder, f"tinyft{number}", HTDemucs, {"sources": list(SOURCES), **TRANSFORMER}, seed=number)
     signatures = "['tinyft0', 'tinyft1', 'tinyft2', 'tinyft3']"
     (folder / "tiny_ft.yaml").write_text(f"models: {signatures}\n{ONE_STEM_EACH}")
-    _save(folder, "tinyhybrid", HDemucs, {"sources": list(SOURCES), **HYBRID}, seed=7)
+    save(folder, "tinyhybrid", HDemucs, {"sources": list(SOURCES), **HYBRID}, seed=7)
     (folder / "tiny_hybrid.yaml").write_text("models: ['tinyhybrid']\nsegment: 3\n")
-    _save(folder, "tinysix", HTDemucs, {"sources": [*SOURCES, "guitar", "piano"], **TRANSFORMER}, seed=8)
+    save(folder, "tinysix", HTDemucs, {"sources": [*SOURCES, "guitar", "piano"], **TRANSFORMER}, seed=8)
     (folder / "tiny_six.yaml").write_text("models: ['tinysix']\n")
     return folder
 
@@ -68,13 +68,13 @@ def make_full(weights: Path) -> Path:
     folder = weights / "demucs"
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(4):
-        _save(folder, f"full{number}", HTDemucs, {"sources": list(SOURCES), **FULL}, seed=number)
+        save(folder, f"full{number}", HTDemucs, {"sources": list(SOURCES), **FULL}, seed=number)
     (folder / "full.yaml").write_text("models: ['full0']\n")
     (folder / "full_ft.yaml").write_text(f"models: ['full0', 'full1', 'full2', 'full3']\n{ONE_STEM_EACH}")
     return folder
 
 
-def _save(folder: Path, signature: str, kind: Any, options: dict[str, Any], *, seed: int) -> None:
+def save(folder: Path, signature: str, kind: Any, options: dict[str, Any], *, seed: int) -> None:
     torch.manual_seed(seed)
     model = kind(**options)
     package = {"klass": kind, "args": (), "kwargs": options, "state": get_state(model, None)}

@@ -9,14 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile as sf
 import torch
 from demucs.api import Separator as Library
+from demucs.htdemucs import HTDemucs
+from demucs.pretrained import SOURCES
 from demucs_service import SEPARATORS, adapter
 from demucs_service.adapter import DemucsSeparator, shifts_from
+from make_checkpoint import TRANSFORMER, save
 from mssbench_service.errors import BadInput, BenchError, NotReady, OutOfMemory, StepFailed
-from mssbench_service.separation import Separator
+from mssbench_service.separation import Separator, separate_track
 from mssbench_service.testing import music
-from mssbench_service.weights import load
+from mssbench_service.weights import load, sha256_of
 
 RATE = 44100
 
@@ -166,6 +170,64 @@ def test_a_damaged_release_is_named_with_the_command(settings: pytest.MonkeyPatc
         ready()
 
 
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, r"neither a bag mine\.yaml nor a checkpoint mine-"),
+        (
+            {"mine.yaml": "models: ['tinyft0', 'absent']"},
+            r"absent-….th is missing; the model 'mine' needs it",
+        ),
+        ({"mine.yaml": "models: [["}, r"mine\.yaml is no bag of models: ParserError"),
+        ({"mine.yaml": "no models"}, r"mine\.yaml is no bag of models: TypeError"),
+        ({"mine.yaml": "models: tinyft0"}, r"mine\.yaml is no bag of models: .* no list"),
+        ({"mine.yaml": "models: [1]"}, r"mine\.yaml is no bag of models: .* no list"),
+        ({"mine.yaml": "models: ['tinyft0', 'tinysix']"}, "'mine' cannot be loaded from .*: AssertionError"),
+        (
+            {"mine.yaml": "models: [tinyft0]\nweights: [[1]]"},
+            "'mine' cannot be loaded from .*: AssertionError",
+        ),
+        ({"mine-e3b0c442.th": ""}, "'mine' cannot be loaded from .*: EOFError"),
+    ],
+)
+def test_what_is_no_model_is_named(
+    settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path, files: dict[str, str], message: str
+) -> None:
+    shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
+    for name, content in files.items():
+        (tmp_path / "demucs" / name).write_text(content)
+    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
+    settings.setenv("DEMUCS_MODEL", "mine")
+    with pytest.raises(NotReady, match=message) as caught:
+        ready()
+    assert str(tmp_path) in caught.value.detail
+
+
+def test_a_checkpoint_of_something_else_is_named(
+    settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
+    torch.save({"state": {}}, tmp_path / "mine.th")
+    (tmp_path / "mine.th").rename(tmp_path / "demucs" / f"mine-{sha256_of(tmp_path / 'mine.th')[:8]}.th")
+    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
+    settings.setenv("DEMUCS_MODEL", "mine")
+    with pytest.raises(NotReady, match=r"'mine' cannot be loaded from .*: KeyError 'klass'"):
+        ready()
+
+
+def test_a_model_of_another_rate_keeps_the_tracks_rate(settings: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / "weights" / "demucs"
+    folder.mkdir(parents=True)
+    save(folder, "slow", HTDemucs, {"sources": list(SOURCES), **TRANSFORMER, "samplerate": 22050}, seed=1)
+    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path / "weights"))
+    settings.setenv("DEMUCS_MODEL", "slow")
+    sf.write(tmp_path / "track.wav", music(1.1).T, RATE, subtype="FLOAT")
+    result = separate_track(ready(), "demucs", tmp_path / "track.wav", tmp_path / "stems")
+    assert (result.sample_rate, result.samples) == (RATE, 48510)
+    assert result.notes == ["resampled from 44100 Hz to 22050 Hz and back"]
+    assert sf.info(str(tmp_path / "stems" / "vocals.wav")).frames == 48510
+
+
 def test_a_pickle_that_nobody_vouches_for_is_not_loaded(
     settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path
 ) -> None:
@@ -183,7 +245,9 @@ def test_a_pickle_that_nobody_vouches_for_is_not_loaded(
     [
         ("DEMUCS_MODEL", "unheard_of", NotReady, "neither a bag unheard_of.yaml"),
         ("DEMUCS_MODEL", "tiny_six", NotReady, "guitar, piano"),
-        ("DEMUCS_SEGMENT", "5", NotReady, "DEMUCS_SEGMENT=5.*2 s at most"),
+        ("DEMUCS_SEGMENT", "5", BadInput, "DEMUCS_SEGMENT=5; the model 'tiny_ft' takes 0.1 to 2 s"),
+        ("DEMUCS_SEGMENT", "0.001", BadInput, "DEMUCS_SEGMENT=0.001; .* takes 0.1 to 2 s"),
+        ("DEMUCS_SEGMENT", "nan", BadInput, "DEMUCS_SEGMENT='nan' is not a number from 0 to 600"),
         ("DEMUCS_OVERLAP", "1", BadInput, "DEMUCS_OVERLAP='1' is not a number from 0 to 0.95"),
         ("DEMUCS_SHIFTS", "many", BadInput, "DEMUCS_SHIFTS"),
         ("DEMUCS_SHIFTS", "1.5", BadInput, "not a whole number"),
