@@ -9,7 +9,7 @@ needs this token. Only this service is meant to be published: the others trust w
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, replace
 from typing import Annotated, Any
 
@@ -59,6 +59,18 @@ def _status(request: Request, run_id: RunId) -> RunStatus:
     return service.status(run_id)
 
 
+def _then(lifespan: Callable[[FastAPI], Any], last: Callable[[], None]) -> Callable[[FastAPI], Any]:
+    """`lifespan`, at whose end `last` is called."""
+
+    @contextlib.asynccontextmanager
+    async def longer(app: FastAPI) -> AsyncIterator[Any]:
+        async with lifespan(app) as state:
+            yield state
+        await anyio.to_thread.run_sync(last)
+
+    return longer
+
+
 def create(settings: Settings | None = None, redis_url: str | None = None) -> FastAPI:
     """The application. `settings` and `redis_url` default to the environment's."""
     workspace = open_workspace(settings.data_root.root if settings else None)
@@ -77,6 +89,7 @@ def create(settings: Settings | None = None, redis_url: str | None = None) -> Fa
         service.supervisor.start(app.state.stopping)
 
     app = create_app("orchestrator", __version__, settings=settings, info=info, setup=setup)
+    app.router.lifespan_context = _then(app.router.lifespan_context, service.supervisor.join)
     app.state.service = service
     app.state.metrics.registry.register(Measures(service))
     # Innermost, so that a refusal has its request id, too.

@@ -11,7 +11,10 @@ from .objects import Version
 from .store import LAUNCHED
 
 LOOK_SECONDS = 2.0
-"""Between looks at a run that somebody follows; more where one look takes long."""
+"""Between looks at a run that somebody follows …"""
+
+TIMES_AS_LONG = 5.0
+"""… or so many times what the last look took, if that is more."""
 
 QUIET_SECONDS = 60.0
 """A run that nobody follows is looked at closely so often, unless something about it has changed."""
@@ -27,7 +30,7 @@ class Looks:
     def look(self, look: Callable[[], None], at_once: bool) -> None:
         with self._lock:
             begun = time.monotonic()
-            if at_once or begun - self._ended >= max(LOOK_SECONDS, 5 * self._took):
+            if at_once or begun - self._ended >= max(LOOK_SECONDS, TIMES_AS_LONG * self._took):
                 look()
                 self._ended = time.monotonic()
                 self._took = self._ended - begun

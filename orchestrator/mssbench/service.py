@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from mssbench_service.errors import Conflict, StorageAway, Unavailable
 from redis.exceptions import RedisError
@@ -80,8 +80,18 @@ class Service:
 
     def start(self, config: RunConfig) -> RunStatus:
         """Start a run, or go on with it."""
+        config = replace(
+            config,
+            dataset=self._named(config.dataset),
+            hrir=self._named(config.hrir),
+            angles=self._named(config.angles),
+        )
         run = prepare(config, self.workspace, self.runtime, command=f"POST /runs {asdict(config)}")
         return self._launch(run)
+
+    def _named(self, reference: str) -> str:
+        """What is at the URL of the data root may be named by URL, as on the command line."""
+        return self.workspace.mirror.named(reference) if "://" in reference else reference
 
     def resume(self, run_id: str) -> RunStatus:
         """Go on with a run that was cancelled, or that nobody follows; one that runs is left alone."""

@@ -54,6 +54,11 @@ class Supervisor:
         self._stop = stopping
         self._thread.start()
 
+    def join(self, seconds: float = 5.0) -> None:
+        """Wait until it has let go of its runs, once it was told to stop."""
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+
     def launch(self, run: Run) -> None:
         """From now on, follow `run`."""
         run.store.launch()

@@ -253,6 +253,7 @@ def test_a_bad_request_is_a_problem_document(api: httpx.Client) -> None:
     for body, status, says in [
         ({"dataset": "nowhere"}, 404, "'nowhere' does not exist"),
         ({"dataset": "/etc"}, 422, "leads outside the data root"),
+        ({"dataset": "s3://lab/music"}, 422, "is a URL; set MSSBENCH_DATA_URL"),
         ({"dataset": "music/../../etc"}, 422, "leads outside the data root"),
         ({"dataset": "music", "hrir": "../x.sofa"}, 422, "leads outside the data root"),
         ({"dataset": "music", "angles": "../x.json"}, 422, "leads outside the data root"),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
 from mssbench.config import RunConfig
 from mssbench.control import cancel, delete, retry_failed
+from mssbench.housekeeping import find_litter
 from mssbench.inline import run_inline
 from mssbench.launch import execute_inline, open_run, prepare
 from mssbench.progress import progress_of
@@ -397,6 +400,178 @@ def test_a_deleted_run_is_gone_for_everybody(bucket, music, tmp_path) -> None:
     assert [workspace.run_ids() for workspace in workspaces] == [[], []]
     with pytest.raises(NotFound, match="no run 'mine'"):
         join(tmp_path / "b")
+
+
+# -- whoever looks often, and whoever tidies up --------------------------------------------------------------
+
+
+class Requests:
+    """Counts what a mirror asks of the URL."""
+
+    def __init__(self, mirror: RemoteMirror, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made: list[str] = []
+        for name in ("find", "files", "names", "version", "read"):
+            monkeypatch.setattr(mirror.objects, name, self._counted(name, getattr(mirror.objects, name)))
+
+    def _counted(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda reference: (self.made.append(name), real(reference))[1]
+
+    def of(self, do: Callable[[], Any]) -> list[str]:
+        self.made.clear()
+        do()
+        return list(self.made)
+
+
+def test_however_often_somebody_looks_the_url_is_asked_little(bucket, music, tmp_path, monkeypatch) -> None:
+    run = begin(tmp_path / "a")
+    run_inline(run, lambda: None)
+    visitor = host(tmp_path / "b")
+    workspace = Workspace(visitor.root, visitor)
+    store, asked = workspace.run("mine"), Requests(visitor, monkeypatch)
+
+    def look() -> None:
+        for _ in range(20):
+            store.refresh(at_once=False)
+            workspace.run_ids(at_once=False)
+
+    assert asked.of(look).count("find") == 2, "its folder, and the renderings"
+    assert store.load().id == "mine"
+    assert asked.of(look) == [], "the next look is two seconds later"
+    monkeypatch.setattr("mssbench.looks.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("mssbench.looks.TIMES_AS_LONG", 0.0)
+    assert set(asked.of(look)) == {"files", "names"}, "nothing changed, so its cells are not listed again"
+    put(bucket, "runs/mine/results.csv", b"new")
+    assert asked.of(look).count("find") == 2
+    with run.store.exclusive():
+        assert asked.of(look).count("find") >= 20, "somebody is at work on it"
+
+
+def test_while_the_url_is_away_not_everybody_waits_for_it(bucket, music, tmp_path, monkeypatch) -> None:
+    mirror = begin(tmp_path / "a").store.mirror
+    asked = Requests(mirror, monkeypatch)
+    monkeypatch.setattr(type(bucket), "find", lambda *_, **__: 1 / 0)
+
+    def look() -> None:
+        with pytest.raises(StorageAway, match="does not answer: ZeroDivisionError"):
+            mirror.refresh("mine", at_once=False)
+
+    mirror._looks.clear()
+    assert asked.of(look) == ["find"]
+    assert asked.of(look) == []
+    monkeypatch.undo()
+    mirror.refresh("mine")
+
+
+def test_what_the_service_follows_is_known_everywhere(bucket, music, tmp_path) -> None:
+    run = begin(tmp_path / "a")
+    run.store.launch()
+    late = host(tmp_path / "b")
+    workspace = Workspace(late.root, late)
+    late.refresh_names()
+    assert workspace.launched_ids() == ["mine"]
+    run.store.leave()
+    late.refresh("mine")
+    assert workspace.launched_ids() == []
+
+
+def test_of_two_that_follow_a_run_at_once_the_earlier_one_leaves_it(
+    bucket, music, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("MSSBENCH_HEARTBEAT_SECONDS", "0.05")
+    one, other = begin(tmp_path / "a").store, join(tmp_path / "b").store
+    monkeypatch.setattr(one.mirror._following, "_refuse_if_followed", lambda _: None)  # it saw nobody yet
+    with other.exclusive():
+        with one.exclusive():
+            for _ in range(200):
+                if not other.mirror.claimed("mine"):
+                    break
+                time.sleep(0.05)
+            assert (other.mirror.claimed("mine"), one.mirror.claimed("mine")) == (False, True)
+            assert (
+                bucket.cat_file("/lab/bench/runs/mine/followed")
+                .decode()
+                .startswith(one.mirror._following._name)
+            )
+            other.refresh()
+            assert other.taken_up >= one.taken_up - 1
+        assert not bucket.exists("/lab/bench/runs/mine/followed")
+
+
+def test_what_came_out_of_a_run_is_handed_out_as_it_is_at_the_url(bucket, music, tmp_path) -> None:
+    begin(tmp_path / "a")
+    other = join(tmp_path / "b").store
+    page = other.report
+    assert other.mirror.stamp(page) == 0
+    assert not other.mirror.current(page).exists()
+    for content in (b"first", b"again"):
+        put(bucket, "runs/mine/report/index.html", content)
+        other.refresh()
+        assert other.mirror.current(page).read_bytes() == content
+    assert not page.exists(), "what is in the run directory may be about to be sent"
+    put(bucket, "runs/mine/report/index.html", b"third")
+    other.mirror.current(page).unlink()
+    assert other.mirror.current(page).read_bytes() == b"third", "it changed since the look, which is repeated"
+    bucket.rm_file("/lab/bench/runs/mine/report/index.html")
+    other.refresh()
+    assert not other.mirror.current(page).exists()
+
+
+def test_gc_leaves_alone_what_may_be_in_use_or_somebody_elses(bucket, music, tmp_path) -> None:
+    run = begin(tmp_path / "a")
+    title = run.record.tracks[0].title
+    perform_patiently(run, Task("render", title))
+    needed = run.record.tracks[0].folders["binaural"]
+    old = [
+        "runs/dead/estimates/binaural/x/y/bass.wav",
+        "runs/dead/followed",
+        "runs/mine/cells/.tmp-1/result.json",
+    ]
+    old += ["runs/.tmp-2", "runs/notes/thesis.txt", "music/.tmp-3", "runs/young/report/index.html"]
+    for name in old:
+        put(bucket, name, b"12345")
+        found = bucket.store[f"/lab/bench/{name}"]
+        found.created = found.created.replace(year=2000)
+    put(bucket, "runs/young/results.csv", b"x")
+    put(bucket, "data/rendered/k/.tmp-4/bass.wav", b"x")
+    for stray in ("data/rendered/k/T/metadata.json", "data/rendered/k/T/bass.wav"):
+        put(bucket, stray, b"{}")
+    found = find_litter(Workspace(run.store.mirror.root, run.store.mirror), run.runtime)
+    assert {litter.reference: (litter.size, litter.reason) for litter in found} == {
+        "data/rendered/k/T": (4, "a rendering that no run refers to"),
+        "runs/mine/cells/.tmp-1": (5, "left by a process that was killed"),
+        "runs/.tmp-2": (5, "left by a process that was killed"),
+        "runs/dead": (10, "what is left of a deleted run"),
+    }
+    before = {name.removeprefix("/lab/bench/") for name in bucket.find("/lab/bench")}
+    for litter in found:
+        litter.remove()
+    after = {name.removeprefix("/lab/bench/") for name in bucket.find("/lab/bench")}
+    assert before - after == {
+        *(
+            "data/rendered/k/T/metadata.json",
+            "data/rendered/k/T/bass.wav",
+            "runs/mine/cells/.tmp-1/result.json",
+        ),
+        *("runs/.tmp-2", "runs/dead/estimates/binaural/x/y/bass.wav", "runs/dead/followed"),
+    }
+    assert any(name.startswith(f"{needed}/") for name in after)
+
+
+def test_gc_tidies_the_cache_of_what_is_gone_at_the_url(bucket, music, tmp_path) -> None:
+    one, other = begin(tmp_path / "a"), join(tmp_path / "b")
+    perform_patiently(one, Task("render", one.record.tracks[0].title))
+    (rendering,) = (tmp_path / "a/data/rendered").glob("*/*")
+    delete(other, None)
+    found = find_litter(Workspace(one.store.mirror.root, one.store.mirror), one.runtime)
+    assert {litter.reference: litter.reason.partition(",")[2] for litter in found} == {
+        f"data/rendered/{rendering.parent.name}/{rendering.name}": " in this machine's cache",
+        "runs/mine": " in this machine's cache",
+    }
+    for litter in found:
+        litter.remove()
+    assert not rendering.parent.exists()
+    assert not one.store.folder.exists()
+    assert not bucket.find("/lab/bench/data/rendered")
 
 
 def test_files_at_a_file_url_appear_by_renaming(tmp_path) -> None:

@@ -37,8 +37,8 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(host: Host) -> Iterator[httpx.Client]:
-    """``mssbench serve`` on that machine, ready; killed at the end, if it still lives."""
+def serving(host: Host, *, gently: bool = False) -> Iterator[httpx.Client]:
+    """``mssbench serve`` on that machine, ready; killed at the end, or `gently` told to end."""
     port = free_port()
     with (
         running(host, "serve", "--port", str(port)) as process,
@@ -46,6 +46,9 @@ def serving(host: Host) -> Iterator[httpx.Client]:
     ):
         wait_until(lambda: healthy(client), "the service is ready", process)
         yield client
+        if gently:
+            process.terminate()
+            process.communicate(timeout=60)
 
 
 def healthy(client: httpx.Client) -> bool:
@@ -73,25 +76,40 @@ def told(place: Path, aws: dict[str, str], redis: str) -> dict[str, str]:
     return aws | {"MSSBENCH_DATA_URL": URL, "MSSBENCH_REDIS_URL_FILE": str(place / "redis-url")}
 
 
+@contextlib.contextmanager
+def working_beside(service: str, queue: str, folder: Path, environment: dict[str, str]) -> Iterator[str]:
+    """A machine with a service and a worker that sends its steps there: all they share is the worker's cache."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    host = Host(folder, MSSBENCH_DATA_ROOT=str(folder / "cache"))
+    command = (f"{service}_service.app:app", "--host", "127.0.0.1", "--port", str(port))
+    with running(host, *command, module="uvicorn"):  # knows of no URL
+        host.environment |= environment | {
+            f"MSSBENCH_URL_{service.upper()}": url,
+            "MSSBENCH_TRANSPORT": "http",
+        }
+        with running(host, "worker", queue):
+            yield url
+
+
 def test_a_run_outlives_the_machine_of_its_service(
     bucket: Bucket, aws: dict[str, str], workspace: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Workers elsewhere, one beside a separator that is a service; another orchestrator takes up what was left."""
+    """Workers elsewhere, each beside its service; another orchestrator takes up what was left, from an empty cache."""
     place = tmp_path_factory.mktemp("hosts")
     with embedded_redis() as redis, contextlib.ExitStack() as stack:
         environment = told(place, aws, redis)
-        oracle = Host(place / "oracle", MSSBENCH_DATA_ROOT=str(place / "oracle" / "cache"))
-        port = free_port()
-        separator = ("oracle_service.app:app", "--port", str(port), "--host", "127.0.0.1")
-        stack.enter_context(running(oracle, *separator, module="uvicorn"))
-        environment["MSSBENCH_URL_ORACLE"] = f"http://127.0.0.1:{port}"
-        oracle.environment |= environment
-        for queue, host in (
-            ("render", Host(place / "render", **environment)),
-            ("separate-oracle", oracle),
-            ("evaluate", Host(place / "evaluate", **environment)),
-        ):
-            stack.enter_context(running(host, "worker", queue))
+        urls = {
+            queue: stack.enter_context(working_beside(service, queue, place / queue, environment))
+            for queue, service in (
+                ("render", "synth"),
+                ("separate-oracle", "oracle"),
+                ("evaluate", "evaluator"),
+            )
+        }
+        environment["MSSBENCH_URL_ORACLE"] = urls[
+            "separate-oracle"
+        ]  # whoever starts runs asks what it offers
         with serving(Host(place / "first", **environment)) as first:
             begun = first.post("/runs", json=RUN)
             assert begun.status_code == 202, begun.text
@@ -117,8 +135,10 @@ def test_a_run_outlives_the_machine_of_its_service(
             assert {row["status"] for row in service.get(f"/runs/{run_id}/results").json()} == {"ok"}
             assert [run["id"] for run in service.get("/runs").json()] == [run_id]
             assert run_id in service.get("/").text
-        measured = httpx.get(f"{environment['MSSBENCH_URL_ORACLE']}/metrics").text
-        assert 'mssbench_jobs_total{outcome="done",stage="separate"} 4.0' in measured.splitlines()
+        for queue, jobs in (("render", 2), ("separate-oracle", 4), ("evaluate", 4)):
+            measured = httpx.get(f"{urls[queue]}/metrics").text.splitlines()
+            stage = queue.partition("-")[0]
+            assert f'mssbench_jobs_total{{outcome="done",stage="{stage}"}} {jobs}.0' in measured
         names = bucket()
         assert len(results(names)) == 4
         assert not [name for name in names if name.endswith(("followed", "launched-by-api"))]
@@ -230,15 +250,16 @@ def test_whatever_changes_a_run_can_be_asked_of_either_of_two_services(
     place = tmp_path_factory.mktemp("hosts")
     with embedded_redis() as redis, contextlib.ExitStack() as stack:
         environment = told(place, aws, redis)
-        one, other = (stack.enter_context(serving(Host(place / name, **environment))) for name in "ab")
+        one, other = (
+            stack.enter_context(serving(Host(place / name, **environment), gently=True)) for name in "ab"
+        )
         run_id = one.post("/runs", json=RUN | {"tracks": 1}).json()["id"]
         run = f"/runs/{run_id}"
         wait_until(lambda: f"runs/{run_id}/followed" in bucket(), "it is followed")
         assert other.get(run).json()["state"] == "running"
         assert other.delete(run).status_code == 409
-        assert (
-            other.post("/runs", json=RUN | {"tracks": 1}).json()["id"] == run_id
-        )  # the same run, no second one
+        again = other.post("/runs", json=RUN | {"tracks": 1, "dataset": f"{URL}/music"})
+        assert again.json()["id"] == run_id  # the same run, no second one
         assert other.post(f"{run}/cancel").json()["state"] == "cancelled"
         wait_until(lambda: one.get(run).json()["state"] == "cancelled", "the one knows that it is cancelled")
         wait_until(lambda: f"runs/{run_id}/followed" not in bucket(), "it is followed no longer")
@@ -253,6 +274,10 @@ def test_whatever_changes_a_run_can_be_asked_of_either_of_two_services(
         assert failed not in bucket()
         wait_until(lambda: other.get(run).json()["progress"]["failed"] == 0, "the other knows that, too")
         assert other.get(run).json()["state"] == "running"
+        wait_until(lambda: f"runs/{run_id}/followed" in bucket(), "it is followed again")
+    # Whoever followed it was told to end, and let go of it for the next.
+    assert f"runs/{run_id}/followed" not in bucket()
+    assert f"runs/{run_id}/launched-by-api" in bucket()
 
 
 def test_gc_removes_what_it_says_at_the_url_and_nothing_else(
