@@ -18,9 +18,7 @@ There is no residual target: the stems need not add up to the mixture.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import pickle
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -35,6 +33,7 @@ import torch
 from mssbench_service.audio import FloatArray
 from mssbench_service.environment import whole_number
 from mssbench_service.errors import NotReady
+from mssbench_service.files import read_json
 from mssbench_service.inference import inference, threads, torch_device
 from mssbench_service.separation import Separator
 from mssbench_service.tracks import STEMS
@@ -110,8 +109,8 @@ class OpenUnmixSeparator(Separator):
             "threads": threads(),
             "libraries": {name: version(name) for name in ("openunmix", "torch", "torchaudio", "numpy")},
         }
-        if self._device != "cpu":
-            self.separate(np.zeros((2, self.sample_rate), np.float32), self.sample_rate)
+        # So that parts that do not fit together show now; and the first run on a GPU takes longer.
+        self.separate(np.zeros((2, self.sample_rate), np.float32), self.sample_rate)
 
     def separate(self, mixture: FloatArray, sample_rate: int) -> Mapping[str, FloatArray]:
         samples = mixture.shape[1]
@@ -156,22 +155,14 @@ def load_model(config: Config, folder: Path) -> tuple[Any, list[Path]]:
         with _torch_hub_finds(files):
             return getattr(openunmix, config.model)(**options), files
     files = _own_files(folder / config.model)
-    try:
-        # torch.load does not run code here: the library leaves it at its safe default.
+    with _damage_named(f"the model in {folder / config.model} is"):
         model = load_separator(str(folder / config.model), targets=list(STEMS), **options)
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        RuntimeError,
-        TypeError,
-        EOFError,
-        pickle.UnpicklingError,
-    ) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise NotReady(f"the model in {folder / config.model} is damaged: {reason}") from error
-    if any(target.fc3.out_features != 2 * target.nb_output_bins for target in model.target_models.values()):
-        raise NotReady(f"the model in {folder / config.model} is not for two channels")
+    for path, target in zip(files, model.target_models.values(), strict=True):
+        # The library leaves at random what a checkpoint lacks.
+        if absent := sorted(target.state_dict().keys() - _state(path).keys()):
+            raise NotReady(f"{path} is damaged: it lacks {absent[0]}")
+        if target.fc3.out_features != 2 * target.nb_output_bins:
+            raise NotReady(f"{path} is not for two channels")
     return model, files
 
 
@@ -180,17 +171,38 @@ def _own_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise NotReady(f"the folder {folder}, which should hold the model {folder.name!r}, does not exist")
     found = []
-    for name in ("separator.json", *(f"{stem}.json" for stem in STEMS)):
-        if not (folder / name).is_file():
-            raise NotReady(f"{folder / name} is missing; the model {folder.name!r} needs it")
-    if json.loads((folder / "separator.json").read_text()).get("nb_channels") != 2:
-        raise NotReady(f"the model in {folder} is not for two channels")
+    for name in ("separator", *STEMS):
+        path = folder / f"{name}.json"
+        if not path.is_file():
+            raise NotReady(f"{path} is missing; the model {folder.name!r} needs it")
+        with _damage_named(f"{path} is"):
+            description = read_json(path)
+            channels = (description if name == "separator" else description["args"])["nb_channels"]
+        if channels != 2:
+            raise NotReady(f"{path} is not for two channels")
     for stem in STEMS:
         weights = sorted(folder.glob(f"{stem}*.pth"))
         if len(weights) != 1:
             raise NotReady(f"{folder / stem}.pth is missing, or there are several; {folder.name!r} needs one")
+        _state(weights[0])
         found += weights
     return found
+
+
+def _state(path: Path) -> Mapping[str, Any]:
+    with _damage_named(f"{path} is"):
+        # This runs no code, for the library as for us: torch.load is left at its safe default.
+        state: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return dict(state)
+
+
+@contextlib.contextmanager
+def _damage_named(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # there are many ways not to be a file of the library, with an exception each
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise NotReady(f"{what} damaged: {type(error).__name__} {reason}") from error
 
 
 @contextlib.contextmanager

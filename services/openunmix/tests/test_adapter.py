@@ -121,13 +121,49 @@ def _make_mono(path: Path) -> None:
     config.write_text(json.dumps(json.loads(config.read_text()) | {"nb_channels": 1}))
 
 
+def _halve_the_transform(path: Path) -> None:
+    config = path.parent / "separator.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"nfft": 2048}))
+
+
+def _forget_a_layer(path: Path) -> None:
+    torch.save({name: x for name, x in torch.load(path).items() if not name.startswith("fc2.")}, path)
+
+
+def _cut_the_json(path: Path) -> None:
+    config = path.with_suffix(".json")
+    config.write_text(config.read_text()[:20])
+
+
+def _forget_the_arguments(path: Path) -> None:
+    path.with_suffix(".json").write_text("{}")
+
+
+def _delete_the_json(path: Path) -> None:
+    path.with_suffix(".json").unlink()
+
+
+def _add_another(path: Path) -> None:
+    shutil.copy(path, path.with_name("bass-12345678.pth"))
+
+
+def _save_something_else(path: Path) -> None:
+    torch.save([1, 2, 3], path)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_damage, "is damaged"),
+        (_damage, r"bass\.pth is damaged"),
         (_delete, r"bass\.pth is missing"),
-        (_make_a_pickle_that_runs_code, "is damaged"),
-        (_make_mono, "not for two channels"),
+        (_add_another, r"bass\.pth is missing, or there are several"),
+        (_make_a_pickle_that_runs_code, r"bass\.pth is damaged"),
+        (_save_something_else, r"bass\.pth is damaged"),
+        (_forget_a_layer, r"bass\.pth is damaged: it lacks fc2\.weight"),
+        (_cut_the_json, r"bass\.json is damaged"),
+        (_forget_the_arguments, r"bass\.json is damaged: KeyError 'args'"),
+        (_delete_the_json, r"bass\.json is missing"),
+        (_make_mono, r"separator\.json is not for two channels"),
     ],
 )
 def test_a_model_that_cannot_be_used_is_named(
@@ -142,6 +178,16 @@ def test_a_model_that_cannot_be_used_is_named(
         ready()
     assert str(folder) in caught.value.detail
     assert not (folder / "sprung").exists()
+
+
+def test_parts_that_do_not_fit_together_show_at_once(
+    settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
+    _halve_the_transform(tmp_path / "openunmix" / "tiny" / "bass.pth")
+    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
+    with pytest.raises(StepFailed, match="Open-Unmix failed: RuntimeError"):
+        ready()
 
 
 @pytest.mark.parametrize(
