@@ -220,6 +220,9 @@ def test_a_failure_has_its_reason_and_can_be_tried_again(browser: Any, system: A
         assert "oracle-identity, stereo" in row.inner_text()
         assert "NaN" in row.inner_text() or "finite" in row.inner_text()
         assert page.locator("main img, main b").count() == 0
+        # Complete is not the same as done well.
+        assert page.locator("h1 .state").inner_text().split() == ["!", "complete"]
+        assert page.locator("progress.full").count() == 0
         system.mend(system.marked)
         retry.focus()
         page.keyboard.press("Enter")
@@ -228,6 +231,7 @@ def test_a_failure_has_its_reason_and_can_be_tried_again(browser: Any, system: A
         # What had the focus is gone: the focus stays where it was, and does not fall back to the top.
         assert page.evaluate("document.activeElement.id") == "failures"
         assert page.locator(".stages .figures dd").first.text_content() == "0"
+        assert page.locator("h1 .state").inner_text().split() == ["✓", "complete"]
         assert page.get_by_role("link", name="Open the report").is_visible()
     assert system.state(run_id) == "complete"
 
@@ -389,6 +393,7 @@ def test_quiet_legible_and_no_wider_than_the_screen(
             page.locator("[data-pending]").wait_for(state="detached")
             page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
             assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+            assert page.evaluate(OUTSIDE) == [], path
             assert page.evaluate(nameless) == [], path
             assert page.evaluate(POOR_CONTRAST) == [], path
             assert page.locator("h1").count() == 1
@@ -396,6 +401,11 @@ def test_quiet_legible_and_no_wider_than_the_screen(
         background = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
         assert (background == "rgb(255, 255, 255)") == (scheme == "light")
 
+
+OUTSIDE = """() => { const edge = document.querySelector("main").getBoundingClientRect().right + 1;
+  return [...document.querySelectorAll("main table, main p, main dl, main progress")]
+    .filter((e) => !e.closest(".scroll, .sr") && e.getBoundingClientRect().right > edge).map((e) => e.className); }"""
+"""What stands out of the column, which a screen's own edge may not show yet."""
 
 POOR_CONTRAST = """() => {
   const parse = (text) => text.match(/[\\d.]+/g).map(Number);
