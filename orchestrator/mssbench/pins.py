@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-from mssbench_service.errors import NotFound, Unreachable
+from mssbench_service.errors import BenchError, NotFound, Unreachable
+from mssbench_service.weights import load
 
 from .registry import Service
 
@@ -32,6 +33,8 @@ def pins_of(service: Service) -> Iterator[Path]:
         The service pins no weights.
     Unreachable
         It is neither here nor running.
+    BadInput
+        The running service answers something else.
     """
     for folder in _folders(service):
         if folder.is_dir():
@@ -42,6 +45,10 @@ def pins_of(service: Service) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="mssbench-") as temporary:
         path = Path(temporary) / FILE
         path.write_bytes(_ask(service))
+        try:
+            load(path)
+        except BenchError as error:  # which would name where it lies for the moment
+            raise type(error)(error.detail.replace(str(path), f"{service.url}/weights")) from None
         yield path
 
 

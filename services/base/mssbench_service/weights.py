@@ -99,6 +99,7 @@ def load(weights_toml: Path) -> Pins:
         files = {name: Weight(name=name, **entry) for name, entry in text["files"].items()}
         models = {model: tuple(names) for model, names in text["models"].items()}
         pins = Pins(text["service"], text["default"], models, files)
+        _check_name(pins.service)
         for name in (name for names in models.values() for name in names):
             _check(files[name])
         pins.of()
@@ -107,14 +108,21 @@ def load(weights_toml: Path) -> Pins:
     return pins
 
 
+def _check_name(name: str) -> None:
+    """Pins may come from a service over the network: what they name is made a file or a folder."""
+    if not re.fullmatch(r"[A-Za-z0-9_][\w.-]{0,199}", name, re.ASCII):
+        raise BadInput(f"{name!r:.200} is not a plain file name")
+
+
 def _check(weight: Weight) -> None:
     for name in (weight.name, weight.kept_as):
-        if not re.fullmatch(r"[A-Za-z0-9_][\w.-]*", name, re.ASCII):
-            raise BadInput(f"{name!r} is not a plain file name")
+        _check_name(name)
     if not re.match(r"https?://", weight.url):
         raise BadInput(f"{weight.name} has the URL {weight.url!r}; expected http:// or https://")
     if not re.fullmatch(r"[0-9a-f]{0,64}", weight.sha256):
         raise BadInput(f"{weight.name} has the checksum {weight.sha256!r}; expected lowercase hexadecimal")
+    if weight.size is not None and not (isinstance(weight.size, int) and weight.size >= 0):
+        raise BadInput(f"{weight.name} has the size {weight.size!r}; expected a number of bytes")
 
 
 def weights_folder(service: str = "") -> Path:
@@ -242,7 +250,12 @@ def _fetch_one(weight: Weight, folder: Path, progress: Progress | None, pause: f
     part = folder / f"{weight.name}.part"
     download(weight, part, progress=progress, pause=pause)
     if weight.unpack:
-        _unpack(part, folder / weight.unpack)
+        try:
+            _unpack(part, folder / weight.unpack)
+        except BadInput:
+            if not weight.sha256:  # a verified archive is as it should be: what is wrong then is the disk
+                part.unlink()
+            raise
         part.unlink()
     else:
         os.replace(part, folder / weight.name)
@@ -266,8 +279,10 @@ def _unpack(archive: Path, folder: Path) -> None:
                     "sha256": sha256_of(path),
                 }
                 for path in sorted(temporary.rglob("*"))
-                if path.is_file()
+                if path.is_file() and path != temporary / RECORD
             }
+            if not contents:
+                raise BadInput(f"{archive.name} holds no files")
             write_json(temporary / RECORD, {"archive": digest, "files": contents})
     except (tarfile.TarError, EOFError, OSError) as error:
         raise BadInput(f"{archive.name} cannot be unpacked: {error}") from None
