@@ -159,7 +159,10 @@ def create(settings: Settings | None = None, redis_url: str | None = None) -> Fa
             await anyio.sleep(LOOK_SECONDS)
             before = now
             with contextlib.suppress(StorageAway):  # the run waits for it, and so does whoever follows it
-                now = await anyio.to_thread.run_sync(service.status, first.id)
+                try:
+                    now = await anyio.to_thread.run_sync(service.status, first.id)
+                except NotFound:  # it was deleted meanwhile
+                    return
             if now != before:
                 yield ServerSentEvent(event="progress", data=asdict(now))
         if now.state != "running":

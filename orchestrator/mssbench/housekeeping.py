@@ -72,7 +72,8 @@ def find_litter(workspace: Workspace, runtime: Runtime, estimates: bool = False)
         try:
             runs.append(Run(store, store.load(), runtime))
         except BenchError as error:
-            raise Conflict(f"{error.detail}; mend or remove {store.folder} first") from None
+            where = f"{mirror.url}/runs/{run_id}" if mirror else store.folder
+            raise Conflict(f"{error.detail}; mend or remove {where} first") from None
     at_rest = [run.store.id for run in runs if estimates and _at_rest(run)]
     found = [*_renderings(workspace, runtime, runs), *_leftovers(workspace), *_estimates(workspace, at_rest)]
     if there is None:

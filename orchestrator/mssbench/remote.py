@@ -61,6 +61,8 @@ _TOGETHER = 16
 _AGAIN_SECONDS = (1.0, 2.0)
 """After which a folder is looked at again that changed while it was read."""
 
+_RENDERED = "data/rendered"
+
 SERVED = ".served"
 """Where in the cache files lie that came out of runs, for whoever asks the service for them."""
 
@@ -85,6 +87,7 @@ class RemoteMirror(Mirror):
         self._seen: dict[str, Seen] = {}
         self._away = (float("-inf"), "")
         self._named = float("-inf")
+        self._rendered: tuple[float, dict[str, Version]] = (0.0, {})
         self._claim()
 
     def _claim(self) -> None:
@@ -324,11 +327,19 @@ class RemoteMirror(Mirror):
             self._seen[run_id] = Seen(found)
         else:
             self._seen.pop(run_id, None)
-        begun = time.time()
-        markers = [f"{folder}/{METADATA}" for folder in self._rendered_of(top)]
-        if markers:
-            rendered = {f"data/rendered/{name}": v for name, v in self.objects.find("data/rendered").items()}
+        if markers := [f"{folder}/{METADATA}" for folder in self._rendered_of(top)]:
+            self._sometimes(_RENDERED, self._list_renderings, closely)
+            begun, rendered = self._rendered
             self._settle(markers, {m: rendered[m] for m in markers if m in rendered}, begun)
+
+    def _list_renderings(self) -> None:
+        # Once for all runs: that is one list of many, not many of which each asks for one.
+        begun = time.time()
+        found = self.objects.find(_RENDERED)
+        self._rendered = (
+            begun,
+            {f"{_RENDERED}/{n}": v for n, v in found.items() if posixpath.basename(n) == METADATA},
+        )
 
     def _state_here(self, top: str) -> list[str]:
         return [

@@ -83,7 +83,7 @@ class Supervisor:
         while not self._stop.wait(pause):
             begun = time.monotonic()
             again = begun - reconciled > 5 * self.seconds
-            for run_id in self._launched():
+            for run_id in self._launched(again):
                 try:
                     self._advance(self.workspace.run(run_id), again)
                 except Conflict:
@@ -102,14 +102,14 @@ class Supervisor:
         for run_id in list(self._held):  # or another service would have to wait until they seem dead
             self._let_go(run_id)
 
-    def _launched(self) -> list[str]:
-        """The runs to follow: those of a service that died elsewhere are among them."""
-        try:
-            self.workspace.mirror.refresh_names(at_once=False)
-        except StorageAway as error:
-            self._say_once(error.detail)
-            return []
-        self._away = ""
+    def _launched(self, look: bool) -> list[str]:
+        """The runs to follow; if one is to `look`, those of a service that died elsewhere are among them."""
+        if look:
+            try:
+                self.workspace.mirror.refresh_names(at_once=False)
+                self._away = ""
+            except StorageAway as error:
+                self._say_once(error.detail)
         return sorted({*self.workspace.launched_ids(), *self._held})
 
     def _say_once(self, away: str) -> None:

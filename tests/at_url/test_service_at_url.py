@@ -37,18 +37,25 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(host: Host, *, gently: bool = False) -> Iterator[httpx.Client]:
-    """``mssbench serve`` on that machine, ready; killed at the end, or `gently` told to end."""
+def serving(host: Host, *, gently: bool = False, ready: bool = True) -> Iterator[httpx.Client]:
+    """``mssbench serve`` on that machine, ready or at least there; killed at the end, or `gently` told to end."""
     port = free_port()
     with (
         running(host, "serve", "--port", str(port)) as process,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client,
     ):
-        wait_until(lambda: healthy(client), "the service is ready", process)
+        wait_until(lambda: healthy(client) or (not ready and there(client)), "the service is ready", process)
         yield client
         if gently:
             process.terminate()
             process.communicate(timeout=60)
+
+
+def there(client: httpx.Client) -> bool:
+    try:
+        return client.get("/health").json()["detail"] != "the service is still starting"
+    except httpx.TransportError:
+        return False
 
 
 def healthy(client: httpx.Client) -> bool:
@@ -201,12 +208,15 @@ def test_while_the_bucket_is_away_requests_say_so_and_then_the_run_goes_on(
     bucket: Bucket, aws: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     place, way = tmp_path_factory.mktemp("hosts"), Way(aws["AWS_ENDPOINT_URL"])
-    way.open()
     with embedded_redis() as redis, contextlib.ExitStack() as stack:
         stack.callback(way.close)
         environment = told(place, aws, redis)
         desk = Host(place / "desk", **environment | {"AWS_ENDPOINT_URL": way.url, "AWS_MAX_ATTEMPTS": "2"})
-        service = stack.enter_context(serving(desk))
+        service = stack.enter_context(serving(desk, ready=False))
+        assert service.get("/health").json()["detail"].startswith("s3://lab/bench does not answer: ")
+        assert service.post("/runs", json=RUN).status_code == 503
+        way.open()
+        wait_until(lambda: healthy(service), "the service is ready")
         run_id = service.post("/runs", json=RUN | {"tracks": 1}).json()["id"]
         begun = threading.Event()
         follower = stack.enter_context(ThreadPoolExecutor(1)).submit(last_event, service, run_id, begun)
