@@ -15,6 +15,9 @@ import urllib.request
 
 from .errors import PROBLEM_TYPE, Starting
 
+_SECONDS = 25.0
+"""A busy machine may take long to answer; Docker waits for 30 s."""
+
 
 def check(url: str) -> str:
     """What the service at `url` says of itself: ``ready``, or what it lacks.
@@ -25,7 +28,7 @@ def check(url: str) -> str:
         It is still loading, or does not answer like a service of the bench.
     """
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=4):
+        with urllib.request.urlopen(f"{url}/health", timeout=_SECONDS):
             return "ready"
     except urllib.error.HTTPError as error:
         with error:
