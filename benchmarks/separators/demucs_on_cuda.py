@@ -4,7 +4,8 @@
 
 A bag of four models as large as the released ones, with random weights. Both sides have the model on the device
 and the track in memory; the first go of each is not counted, and the least of --repeats is. Batches must not
-change the result (largest difference of a sample); autocast must stay near it (SDR over all stems).
+change the result (largest difference of a sample); autocast must stay near it (SDR over all stems). ``--device cpu
+--small`` takes the tests' model and no GPU, to see that it works.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from mssbench_service.testing import music
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "services" / "demucs" / "tests"))
-from make_checkpoint import make_full  # noqa: E402
+from make_checkpoint import make_checkpoint, make_full  # noqa: E402
 
 RATE = 44100
 Stems = Mapping[str, FloatArray]
@@ -43,9 +44,11 @@ def timed(separate: Callable[[], Stems], repeats: int) -> tuple[float, Stems]:
     return least, stems
 
 
-def by_the_library(repository: Path, track: FloatArray, repeats: int) -> tuple[float, Stems]:
-    library = Library("full_ft", repo=repository, device="cuda")
-    library.model.to("cuda")
+def by_the_library(
+    repository: Path, model: str, device: str, track: FloatArray, repeats: int
+) -> tuple[float, Stems]:
+    library = Library(model, repo=repository, device=device)
+    library.model.to(device)
 
     def separate() -> Stems:
         with shifts_from(0):
@@ -55,13 +58,13 @@ def by_the_library(repository: Path, track: FloatArray, repeats: int) -> tuple[f
     return timed(separate, repeats)
 
 
-def ours(weights: Path, batch_size: int, precision: str) -> DemucsSeparator:
+def ours(weights: Path, model: str, device: str, batch_size: int, precision: str) -> DemucsSeparator:
     settings = {
         "MSSBENCH_WEIGHTS_DIR": str(weights),
-        "DEMUCS_MODEL": "full_ft",
+        "DEMUCS_MODEL": model,
         "DEMUCS_BATCH_SIZE": str(batch_size),
         "DEMUCS_PRECISION": precision,
-        "DEVICE": "cuda",
+        "DEVICE": device,
     }
     os.environ.update(settings)
     separator = DemucsSeparator()
@@ -76,28 +79,39 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=180.0)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 4, 8, 16])
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--small", action="store_true", help="the tests' small model")
     options = parser.parse_args()
-    if not torch.cuda.is_available():
+    device, model = options.device, "tinyft0" if options.small else "full_ft"
+    on_gpu = device != "cpu"
+    if on_gpu and not torch.cuda.is_available():
         print("skipped: no CUDA device")
         return
-    print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}, a track of {options.seconds:g} s\n")
+
+    def used() -> str:
+        """Most memory of the device that was held since the last time, GiB."""
+        if not on_gpu:
+            return "-"
+        most = torch.cuda.max_memory_allocated(device) / 2**30
+        torch.cuda.reset_peak_memory_stats(device)
+        return f"{most:.1f} GiB"
+
+    computer = torch.cuda.get_device_name(device) if on_gpu else "CPU"
+    print(f"{computer}, PyTorch {torch.__version__}, a track of {options.seconds:g} s\n")
     print(f"{'':<28}{'time':>10}{'throughput':>12}{'difference':>12}{'SDR':>10}{'memory':>12}")
     track = music(options.seconds)
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder)
-        torch.cuda.reset_peak_memory_stats()
-        bare, expected = by_the_library(make_full(weights), track, options.repeats)
-        used = torch.cuda.max_memory_allocated() / 2**30
-        print(f"{'library':<28}{bare:>8.2f} s{1.0:>10.2f} x{'':>12}{'':>10}{used:>8.1f} GiB", flush=True)
+        repository = (make_checkpoint if options.small else make_full)(weights)
+        bare, expected = by_the_library(repository, model, device, track, options.repeats)
+        print(f"{'library':<28}{bare:>8.2f} s{1.0:>10.2f} x{'':>12}{'':>10}{used():>12}", flush=True)
         runs = [(size, "float32") for size in options.batch_sizes]
         runs += [(options.batch_sizes[-1], precision) for precision in ("bfloat16", "float16")]
         for batch_size, precision in runs:
-            separator = ours(weights, batch_size, precision)
-            torch.cuda.reset_peak_memory_stats()
+            separator = ours(weights, model, device, batch_size, precision)
             least, stems = timed(
                 lambda separator=separator: dict(separator.separate(track, RATE)), options.repeats
             )
-            used = torch.cuda.max_memory_allocated() / 2**30
             errors = {stem: stems[stem] - expected[stem] for stem in expected}
             worst = max(float(np.abs(error).max()) for error in errors.values())
             energy = sum(float(np.sum(np.square(x, dtype=np.float64))) for x in expected.values())
@@ -105,7 +119,7 @@ def main() -> None:
             sdr = 10 * np.log10(energy / max(noise, 1e-30))
             name = f"service, {precision} by {batch_size}"
             print(
-                f"{name:<28}{least:>8.2f} s{bare / least:>10.2f} x{worst:>12.1e}{sdr:>7.1f} dB{used:>8.1f} GiB",
+                f"{name:<28}{least:>8.2f} s{bare / least:>10.2f} x{worst:>12.1e}{sdr:>7.1f} dB{used():>12}",
                 flush=True,
             )
 
