@@ -13,27 +13,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 import logging
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio.to_thread
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import audience, logs
+from . import logs
 from .description import add_docs
 from .environment import number, whole_number
-from .errors import Abandoned, BadInput, BenchError, Busy, NotReady, Starting, TooLarge
+from .errors import BadInput, BenchError, TooLarge
 from .files import DataRoot
+from .gate import Door, Gate, Readiness
 from .metrics import Metrics
 from .problems import UPLOADS, install_problem_documents, problem_response, problems
 
@@ -43,8 +42,6 @@ JOB_PROBLEMS = problems(400, 404, 413, 507)
 
 SETUP_AGAIN = 15.0
 """Seconds before a service that lacks something looks for it again."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -77,74 +74,6 @@ class Settings:
             return cls(data_root=root, wrong=error)
 
 
-class Gate:
-    """Runs blocking work in threads of its own, so many at a time, with a bounded queue before it.
-
-    One gate per device: what it guards is the memory of that device, not the event loop. A thread that is done
-    takes the next job by itself: it would wait for the event loop, which a flood of requests keeps busy.
-    """
-
-    def __init__(self, concurrency: int, queue: int) -> None:
-        self._threads = ThreadPoolExecutor(concurrency, "job")
-        self._concurrency = concurrency
-        self._places = concurrency + queue
-        self._counting = threading.Lock()
-        self.in_flight = 0
-        self.running = 0
-
-    def require_place(self, *, wait: bool = True) -> None:
-        """Raise :class:`Busy` if all places are taken; or, without `wait`, if it would not be its turn at once."""
-        if self.in_flight >= (self._places if wait else self._concurrency):
-            raise Busy(f"{self.in_flight} jobs are running or waiting already", retry_after=2)
-
-    async def run(self, work: Callable[[], T], *, wait: bool = True) -> T:
-        """Result of `work`; see :meth:`submit`."""
-        return await asyncio.wrap_future(self.submit(work, wait=wait))
-
-    def submit(self, work: Callable[[], T], *, wait: bool = True) -> Future[T]:
-        """Have `work` called in a thread once it is its turn.
-
-        One that is cancelled while it waits gives its place back; one that has begun keeps it to its end.
-
-        Raises
-        ------
-        Busy
-            See :meth:`require_place`.
-        """
-        self.require_place(wait=wait)
-        self._count(in_flight=1)
-        job = self._threads.submit(contextvars.copy_context().run, self._counted, work)
-        job.add_done_callback(lambda _: self._count(in_flight=-1))
-        return job
-
-    def _counted(self, work: Callable[[], T]) -> T:
-        self._count(running=1)
-        try:
-            return work()
-        finally:
-            self._count(running=-1)
-
-    def _count(self, *, in_flight: int = 0, running: int = 0) -> None:
-        with self._counting:
-            self.in_flight += in_flight
-            self.running += running
-
-
-@dataclass
-class Readiness:
-    """starting → ready, or failed. `busy` is ready with a job in flight."""
-
-    state: str = "starting"
-    error: BenchError | None = None
-
-    def require(self) -> None:
-        """Raise :class:`NotReady` unless ready."""
-        if self.state == "starting":
-            raise Starting("the service is still starting")
-        if self.error is not None:
-            raise NotReady(self.error.detail, retry_after=60)
-
-
 def create_app(
     name: str,
     version: str,
@@ -152,14 +81,18 @@ def create_app(
     settings: Settings,
     info: Callable[[], dict[str, Any]],
     setup: Callable[[], None] | None = None,
+    jobs: Collection[str] = (),
     device: Callable[[], str] = lambda: "cpu",
 ) -> FastAPI:
     """The application of the service `name`: ``GET /health``, ``/info``, ``/metrics``, and its description, ``/docs``.
 
     `setup` runs in a thread while the server already answers: ``/health`` is 503 until it returns, and says
     why if it raised. After an error that may pass (weights that can be fetched meanwhile) it is called again
-    every :data:`SETUP_AGAIN` seconds. ``app.state`` holds ``readiness``, ``gate``, ``settings``, ``metrics``
-    and ``stopping``, an event that is set when the process is told to end.
+    every :data:`SETUP_AGAIN` seconds. `jobs` are the paths whose ``POST`` is answered :func:`in_turn`; while the
+    service is full or not ready, they are refused before they are looked at.
+
+    ``app.state`` holds ``readiness``, ``gate``, ``settings``, ``metrics`` and ``stopping``, an event that is set
+    when the process is told to end.
     """
     logs.configure(name)
     readiness = Readiness()
@@ -210,6 +143,7 @@ def create_app(
     app.state.metrics, app.state.stopping = metrics, stopping
     install_problem_documents(app, settings.data_root)
     # The last added is the outermost: a body that is too large is refused with its request id, too.
+    app.add_middleware(Door, jobs=frozenset(jobs), readiness=readiness, gate=gate, metrics=metrics)
     app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
     app.add_middleware(RequestId)
     add_docs(app)
@@ -285,7 +219,7 @@ class RequestId:
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
-                route = getattr(scope.get("route"), "path", "none")
+                route = scope["state"].get("route") or getattr(scope.get("route"), "path", "none")
                 scope["app"].state.metrics.request(scope["method"], route, message["status"])
             await send(message)
 
@@ -324,82 +258,11 @@ class BodyLimit:
         return TooLarge(f"the request is larger than {self.max_bytes / 1024 / 1024:g} MiB")
 
 
-async def in_turn(request: Request, work: Callable[[], T]) -> T:
-    """Run `work` through the application's gate, once the service is ready.
-
-    ``Prefer: wait=0`` (RFC 7240) asks for an answer now: a service that is at work says that it is busy, and
-    the client looks for another replica.
-
-    When the client goes away, work that waits is forgotten at once, and what has begun ends where it asks
-    (:mod:`mssbench_service.audience`).
-    """
-    gate: Gate = request.app.state.gate
-    metrics: Metrics = request.app.state.metrics
-    with _refusals_counted(request), audience.waiting() as gone:
-        request.app.state.readiness.require()
-        job = gate.submit(metrics.timed(_stage(request), work), wait=_waits(request))
-        watching = asyncio.create_task(_give_up_when_gone(request, gone, job))
-        try:
-            return await asyncio.wrap_future(job)
-        except asyncio.CancelledError:
-            if not gone.is_set():
-                raise
-            metrics.abandoned(_stage(request))
-            raise Abandoned("whoever asked for it has gone") from None
-        finally:
-            watching.cancel()
-
-
-async def _give_up_when_gone(request: Request, gone: threading.Event, job: Future[T]) -> None:
-    # The request's body has been read by now, so that nothing else comes than the client's departure.
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    gone.set()
-    job.cancel()
-
-
-async def before_the_body(request: Request) -> None:
-    """Refuse what :func:`in_turn` would refuse now, before the work of taking an upload apart.
-
-    Nothing is reserved: a slow upload holds no place. The body is still read, and forgotten, since a client that
-    is told of the refusal while it sends sees a broken connection instead.
-    """
-    gate: Gate = request.app.state.gate
-    try:
-        with _refusals_counted(request):
-            request.app.state.readiness.require()
-            gate.require_place(wait=_waits(request))
-    except (Busy, NotReady):
-        async for _ in request.stream():
-            pass
-        raise
-
-
-@contextlib.contextmanager
-def _refusals_counted(request: Request) -> Iterator[None]:
-    try:
-        yield
-    except (Busy, NotReady):
-        request.app.state.metrics.refused(_stage(request))
-        raise
-
-
-def _stage(request: Request) -> str:
-    return request.url.path.rpartition("/")[2]
-
-
-def _waits(request: Request) -> bool:
-    return request.headers.get("prefer") != "wait=0"
-
-
 __all__ = [
     "JOB_PROBLEMS",
     "UPLOADS",
-    "Gate",
     "Settings",
-    "before_the_body",
     "create_app",
-    "in_turn",
     "problem_response",
     "problems",
 ]

@@ -19,8 +19,9 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.types import Receive, Scope, Send
 
 from . import __version__
-from .app import JOB_PROBLEMS, UPLOADS, Settings, before_the_body, create_app, in_turn, problems
+from .app import JOB_PROBLEMS, UPLOADS, Settings, create_app, problems
 from .errors import BadInput, NotFound
+from .gate import in_turn
 from .separation import Separator, Separators, describe, separate_track
 from .tracks import MIXTURE, STEMS
 from .wire import SeparateRequest, parse
@@ -111,6 +112,7 @@ def create_separator_app(name: str, separators: Separators, settings: Settings |
         settings=settings,
         info=info,
         setup=setup,
+        jobs=["/separate"],
         device=lambda: instances[default].device,
     )
 
@@ -154,7 +156,6 @@ def create_separator_app(name: str, separators: Separators, settings: Settings |
         if stem and stem not in STEMS:
             raise BadInput(f"unknown stem {stem!r}; expected one of {', '.join(STEMS)}")
         label, chosen = choose(separator)
-        await before_the_body(request)
         try:
             form = await request.form(max_files=1 + len(STEMS), max_fields=0)
         except ValueError as error:  # the parser's own, which an older starlette lets through

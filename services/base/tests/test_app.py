@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import logging
 import re
+import select
 import threading
 import time
 import urllib.parse
@@ -20,7 +21,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from mssbench_service import alive
 from mssbench_service import app as service_app
-from mssbench_service.app import Gate, Settings, create_app, in_turn
+from mssbench_service.app import Settings, create_app
 from mssbench_service.audience import still_wanted
 from mssbench_service.errors import (
     BadInput,
@@ -33,6 +34,7 @@ from mssbench_service.errors import (
     from_problem,
 )
 from mssbench_service.files import DataRoot
+from mssbench_service.gate import Gate, in_turn
 from mssbench_service.testing import Answer
 
 
@@ -95,6 +97,7 @@ def serve() -> Iterator[Callable[[FastAPI], Served]]:
 
 Serve = Callable[[FastAPI], Served]
 LIMIT = 1000
+JSON = {"Content-Type": "application/json"}
 
 
 def app_of(tmp_path: Path, setup: Callable[[], None] | None = None, **settings: int) -> FastAPI:
@@ -470,6 +473,90 @@ def test_a_place_is_free_again_whatever_became_of_the_work() -> None:
         assert gate.in_flight == 0
 
     asyncio.run(trial())
+
+
+# -- the door ------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Full:
+    """A service whose one place is taken until it is told to finish; `taken` are the jobs that were let in."""
+
+    server: Served
+    taken: list[dict[str, int]]
+    finish: threading.Event
+
+
+@pytest.fixture
+def full(tmp_path: Path, serve: Serve) -> Iterator[Full]:
+    settings = Settings(DataRoot(tmp_path), max_upload_bytes=LIMIT, concurrency=1, queue=0)
+    app = create_app("trial", "1.2.3", settings=settings, info=dict, jobs=["/job"])
+    service = Full(serve(app), [], threading.Event())
+
+    @app.post("/job")
+    async def job(request: Request, body: dict[str, int]) -> bool:
+        service.taken.append(body)
+        return await in_turn(request, lambda: service.finish.wait(20))
+
+    wait_for(lambda: service.server.get("/health").status == 200)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(service.server.request, "POST", "/job", b'{"first": 1}', JSON)
+        wait_for(lambda: service.server.get("/health").json()["in_flight"] == 1)
+        try:
+            yield service
+        finally:
+            service.finish.set()
+        assert first.result().json() is True
+
+
+def test_a_full_service_refuses_a_job_before_it_looks_at_it(full: Full) -> None:
+    for body in (b'{"second": 2}', b"no JSON", b""):
+        answer = full.server.request("POST", "/job", body, JSON)
+        assert isinstance(problem_of(answer, 503), Busy)
+        assert int(answer.headers["retry-after"]) >= 1
+    assert full.taken == [{"first": 1}]
+    metrics = full.server.get("/metrics").body.decode().splitlines()
+    assert 'mssbench_requests_total{method="POST",route="/job",status="503"} 3.0' in metrics
+    assert 'mssbench_jobs_total{outcome="refused",stage="job"} 3.0' in metrics
+    full.finish.set()
+    wait_for(lambda: full.server.get("/health").json()["in_flight"] == 0)
+    problem_of(full.server.request("POST", "/job", b"no JSON", JSON), 422)
+
+
+def test_it_reads_the_body_before_it_refuses_for_a_client_that_sends_hears_nothing(full: Full) -> None:
+    with full.server.connect() as connection:
+        connection.putrequest("POST", "/job")
+        connection.putheader("Content-Length", str(LIMIT))
+        connection.endheaders(b"x" * (LIMIT - 1))
+        assert connection.sock is not None
+        readable, _, _ = select.select([connection.sock], [], [], 0.2)
+        assert not readable
+        connection.send(b"x")
+        assert isinstance(problem_of(answer_of(connection), 503), Busy)
+
+
+def test_a_body_that_is_too_large_is_refused_as_such_by_a_full_service_too(full: Full) -> None:
+    with full.server.connect() as connection:
+        connection.request("POST", "/job", (b"x" * 100 for _ in range(20)), encode_chunked=True)
+        assert "larger than" in problem_of(answer_of(connection), 413).detail
+
+
+def test_nothing_else_meets_the_door(full: Full) -> None:
+    problem_of(full.server.get("/job"), 405)
+    problem_of(full.server.request("POST", "/jobs", b"{}"), 404)
+    assert full.server.get("/info").status == 200
+
+
+def test_a_service_that_is_not_ready_refuses_jobs_unseen_and_says_why(tmp_path: Path, serve: Serve) -> None:
+    def setup() -> None:
+        raise NotReady("no weights")
+
+    app = create_app(
+        "trial", "1.2.3", settings=Settings(DataRoot(tmp_path)), info=dict, setup=setup, jobs=["/job"]
+    )
+    server = serve(app)
+    wait_for(lambda: "no weights" in problem_of(server.get("/health"), 503).detail)
+    assert problem_of(server.request("POST", "/job", b"x"), 503).detail == "no weights"
 
 
 # -- clients that go away ------------------------------------------------------------------------------------

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from fastapi import FastAPI, Request
-from mssbench_service.app import Settings, create_app, in_turn
+from mssbench_service.app import Settings, create_app
 from mssbench_service.errors import BadInput, Busy
 from mssbench_service.files import DataRoot
+from mssbench_service.gate import in_turn
 from mssbench_service.metrics import Metrics
 from prometheus_client.parser import text_string_to_metric_families
 

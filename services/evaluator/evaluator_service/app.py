@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI, Request
-from mssbench_service.app import JOB_PROBLEMS, Settings, create_app, in_turn
+from mssbench_service.app import JOB_PROBLEMS, Settings, create_app
+from mssbench_service.gate import in_turn
 from mssbench_service.wire import SCORE_COLUMNS, SCORE_PROFILES, EvaluateRequest, EvaluateResult
 
 from . import __version__, steps
@@ -21,7 +22,7 @@ def create(settings: Settings | None = None) -> FastAPI:
     def info() -> dict[str, Any]:
         return {"profiles": list(SCORE_PROFILES), "columns": list(SCORE_COLUMNS)}
 
-    app = create_app("evaluator", __version__, settings=settings, info=info)
+    app = create_app("evaluator", __version__, settings=settings, info=info, jobs=["/evaluate"])
 
     @app.post("/evaluate", summary="Score the stems of one track", responses=JOB_PROBLEMS)
     async def evaluate(request: Request, body: EvaluateRequest) -> EvaluateResult:

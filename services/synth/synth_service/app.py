@@ -9,7 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from fastapi import FastAPI, Request
-from mssbench_service.app import JOB_PROBLEMS, Settings, create_app, in_turn
+from mssbench_service.app import JOB_PROBLEMS, Settings, create_app
+from mssbench_service.gate import in_turn
 from mssbench_service.wire import PROFILES, HrirInfo, HrirRequest, RenderRequest, RenderResult
 
 from . import __version__, steps
@@ -28,7 +29,9 @@ def create(settings: Settings | None = None) -> FastAPI:
     def setup() -> None:
         load_hrir(SPHERE)
 
-    app = create_app("synth", __version__, settings=settings, info=info, setup=setup)
+    app = create_app(
+        "synth", __version__, settings=settings, info=info, setup=setup, jobs=["/render", "/describe_hrir"]
+    )
 
     @app.post("/render", summary="Render one track binaurally", responses=JOB_PROBLEMS)
     async def render(request: Request, body: RenderRequest) -> RenderResult:

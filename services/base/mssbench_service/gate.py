@@ -1,0 +1,187 @@
+"""Who is let in, and when: a service that is not ready does no job, and one that is does a few at a time.
+
+Requests that do a job meet the :class:`Door` first, which needs nothing of them but their path; then their body is
+read and checked; then the job waits :func:`in_turn` at the :class:`Gate`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import threading
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from fastapi import Request
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from . import audience
+from .errors import Abandoned, BenchError, Busy, NotReady, Starting
+from .metrics import Metrics
+from .problems import problem_response
+
+T = TypeVar("T")
+
+
+class Gate:
+    """Runs blocking work in threads of its own, so many at a time, with a bounded queue before it.
+
+    One gate per device: what it guards is the memory of that device, not the event loop. A thread that is done
+    takes the next job by itself: it would wait for the event loop, which a flood of requests keeps busy.
+    """
+
+    def __init__(self, concurrency: int, queue: int) -> None:
+        self._threads = ThreadPoolExecutor(concurrency, "job")
+        self._concurrency = concurrency
+        self._places = concurrency + queue
+        self._counting = threading.Lock()
+        self.in_flight = 0
+        self.running = 0
+
+    def require_place(self, *, wait: bool = True) -> None:
+        """Raise :class:`Busy` if all places are taken; or, without `wait`, if it would not be its turn at once."""
+        if self.in_flight >= (self._places if wait else self._concurrency):
+            raise Busy(f"{self.in_flight} jobs are running or waiting already", retry_after=2)
+
+    async def run(self, work: Callable[[], T], *, wait: bool = True) -> T:
+        """Result of `work`; see :meth:`submit`."""
+        return await asyncio.wrap_future(self.submit(work, wait=wait))
+
+    def submit(self, work: Callable[[], T], *, wait: bool = True) -> Future[T]:
+        """Have `work` called in a thread once it is its turn.
+
+        One that is cancelled while it waits gives its place back; one that has begun keeps it to its end.
+
+        Raises
+        ------
+        Busy
+            See :meth:`require_place`.
+        """
+        self.require_place(wait=wait)
+        self._count(in_flight=1)
+        job = self._threads.submit(contextvars.copy_context().run, self._counted, work)
+        job.add_done_callback(lambda _: self._count(in_flight=-1))
+        return job
+
+    def _counted(self, work: Callable[[], T]) -> T:
+        self._count(running=1)
+        try:
+            return work()
+        finally:
+            self._count(running=-1)
+
+    def _count(self, *, in_flight: int = 0, running: int = 0) -> None:
+        with self._counting:
+            self.in_flight += in_flight
+            self.running += running
+
+
+@dataclass
+class Readiness:
+    """starting → ready, or failed. `busy` is ready with a job in flight."""
+
+    state: str = "starting"
+    error: BenchError | None = None
+
+    def require(self) -> None:
+        """Raise :class:`NotReady` unless ready."""
+        if self.state == "starting":
+            raise Starting("the service is still starting")
+        if self.error is not None:
+            raise NotReady(self.error.detail, retry_after=60)
+
+
+class Door:
+    """Refuses at once what :func:`in_turn` would refuse now: a full service has no time to take requests apart.
+
+    Nothing is reserved: a slow upload holds no place. The body is still read, and forgotten, since a client that
+    is told of the refusal while it sends sees a broken connection instead.
+
+    Parameters
+    ----------
+    jobs
+        Paths whose ``POST`` does a job.
+    """
+
+    def __init__(
+        self, app: ASGIApp, jobs: Collection[str], readiness: Readiness, gate: Gate, metrics: Metrics
+    ) -> None:
+        self.app = app
+        self._jobs, self._readiness, self._gate, self._metrics = jobs, readiness, gate, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._jobs:
+            try:
+                self._readiness.require()
+                self._gate.require_place(wait=_waits(Headers(scope=scope)))
+            except (Busy, NotReady) as error:
+                self._metrics.refused(_stage(scope["path"]))
+                scope["state"]["route"] = scope["path"]
+                answer = problem_response(await _wrong_with_the_rest(receive) or error)
+                return await answer(scope, receive, send)
+        await self.app(scope, receive, send)
+
+
+async def _wrong_with_the_rest(receive: Receive) -> BenchError | None:
+    """Read what the client still sends, and what is wrong with that."""
+    try:
+        while (await receive()).get("more_body"):
+            pass
+    except BenchError as error:
+        return error
+    return None
+
+
+async def in_turn(request: Request, work: Callable[[], T]) -> T:
+    """Run `work` through the application's gate, once the service is ready.
+
+    ``Prefer: wait=0`` (RFC 7240) asks for an answer now: a service that is at work says that it is busy, and
+    the client looks for another replica.
+
+    When the client goes away, work that waits is forgotten at once, and what has begun ends where it asks
+    (:mod:`mssbench_service.audience`).
+    """
+    gate: Gate = request.app.state.gate
+    metrics: Metrics = request.app.state.metrics
+    with _refusals_counted(request), audience.waiting() as gone:
+        request.app.state.readiness.require()
+        job = gate.submit(metrics.timed(_stage(request.url.path), work), wait=_waits(request.headers))
+        watching = asyncio.create_task(_give_up_when_gone(request, gone, job))
+        try:
+            return await asyncio.wrap_future(job)
+        except asyncio.CancelledError:
+            if not gone.is_set():
+                raise
+            metrics.abandoned(_stage(request.url.path))
+            raise Abandoned("whoever asked for it has gone") from None
+        finally:
+            watching.cancel()
+
+
+async def _give_up_when_gone(request: Request, gone: threading.Event, job: Future[T]) -> None:
+    # The request's body has been read by now, so that nothing else comes than the client's departure.
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    gone.set()
+    job.cancel()
+
+
+@contextlib.contextmanager
+def _refusals_counted(request: Request) -> Iterator[None]:
+    try:
+        yield
+    except (Busy, NotReady):
+        request.app.state.metrics.refused(_stage(request.url.path))
+        raise
+
+
+def _stage(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _waits(headers: Headers) -> bool:
+    return headers.get("prefer") != "wait=0"
