@@ -13,6 +13,7 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 from comparing import assert_equal_tables, read_table
@@ -103,6 +104,28 @@ for process in pathlib.Path("/proc").glob("[1-9]*"):
     if process.name != str(os.getpid()) and b"uvicorn" in (process / "cmdline").read_bytes():
         os.kill(int(process.name), signal.SIGSTOP)
 """
+
+
+def test_on_gpus_each_replica_of_a_model_takes_a_device_of_its_own_and_nothing_else_changes() -> None:
+    def services(*files: str) -> dict[str, Any]:
+        options = [option for file in files for option in ("--file", file)]
+        found: dict[str, Any] = json.loads(System(0).compose(*options, "config", "--format", "json"))
+        return found["services"]
+
+    without, with_gpus = (
+        services("docker-compose.yml"),
+        services("docker-compose.yml", "docker-compose.gpu.yml"),
+    )
+    changed = {name for name in without if with_gpus[name] != without[name]}
+    assert changed == {"demucs", "openunmix", "spleeter"}
+    for name in changed:
+        assert with_gpus[name]["environment"].pop("DEVICE") == "cuda:free"
+        assert with_gpus[name]["deploy"]["resources"].pop("reservations") == {
+            "devices": [{"driver": "nvidia", "count": -1, "capabilities": ["gpu"]}]  # -1: all
+        }
+        del without[name]["environment"]["DEVICE"]
+        without[name]["deploy"]["resources"].pop("reservations", None)
+        assert with_gpus[name] == without[name]
 
 
 def asked_by_a_worker(replica: str) -> bool:

@@ -1,7 +1,6 @@
-"""What every service around a model asks of its surroundings: threads and a device; and its failures.
+"""What every service around a model asks of its surroundings, but for the device: threads; and its failures.
 
 ``THREADS``  computing threads (default: the processors this process may use, within the container's limit)
-``DEVICE``   ``auto`` (default), ``cpu``, ``cuda`` or ``cuda:<n>``
 
 Read in a separator's ``setup()``, so that a wrong value shows in ``/health`` rather than as a process that
 dies as often as it is restarted.
@@ -10,17 +9,15 @@ dies as often as it is restarted.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import logging
 import math
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from .environment import whole_number
-from .errors import BadInput, BenchError, NotReady, OutOfMemory, StepFailed
+from .errors import BenchError, OutOfMemory, StepFailed
 
 log = logging.getLogger("mssbench")
 
@@ -54,32 +51,6 @@ def _cpu_limit(cgroup: Path) -> float:
         period_us = int((cgroup / "cpu" / "cpu.cfs_period_us").read_text())
         return 2**16 if quota_us <= 0 else quota_us / period_us
     return 2**16
-
-
-def requested_device() -> str:
-    """``DEVICE``, checked: ``auto``, ``cpu``, ``cuda`` or ``cuda:<n>``."""
-    device = os.environ.get("DEVICE", "").strip().lower() or "auto"
-    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", device):
-        raise BadInput(f"DEVICE={device!r}; expected auto, cpu, cuda or cuda:<n>")
-    return device
-
-
-def torch_device() -> str:
-    """The PyTorch device that ``DEVICE`` asks for.
-
-    Raises
-    ------
-    NotReady
-        A CUDA device was asked for by name and is not there: a benchmark must never run on the CPU unasked.
-    """
-    torch: Any = importlib.import_module("torch")
-    asked = requested_device()
-    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if asked == "auto":
-        return "cuda" if found else "cpu"
-    if asked.startswith("cuda") and int(asked.partition(":")[2] or 0) >= found:
-        raise NotReady(f"DEVICE={asked}, but PyTorch {torch.__version__} finds {found} CUDA device(s)")
-    return asked
 
 
 @contextlib.contextmanager

@@ -43,9 +43,10 @@ from demucs.htdemucs import HTDemucs
 from demucs.pretrained import REMOTE_ROOT
 from demucs.repo import AnyModelRepo, BagOnlyRepo, LocalRepo, ModelLoadingError
 from mssbench_service.audio import FloatArray
+from mssbench_service.devices import torch_device
 from mssbench_service.environment import choice, number, whole_number
 from mssbench_service.errors import BadInput, NotReady
-from mssbench_service.inference import inference, threads, torch_device
+from mssbench_service.inference import inference, threads
 from mssbench_service.separation import Separator
 from mssbench_service.tracks import STEMS
 from mssbench_service.weights import load, require, sha256_of, weights_folder
@@ -121,7 +122,7 @@ class DemucsSeparator(Separator):
             was asked for is not there.
         """
         config = Config.from_environment()
-        self._device = torch_device()
+        self._device = torch_device("demucs")
         model, checkpoints = load_model(config.model, weights_folder("demucs"))
         _check(model, config)
         on_cpu = self._device == "cpu"

@@ -31,10 +31,11 @@ import numpy as np
 import openunmix
 import torch
 from mssbench_service.audio import FloatArray
+from mssbench_service.devices import torch_device
 from mssbench_service.environment import whole_number
 from mssbench_service.errors import NotReady
 from mssbench_service.files import read_json
-from mssbench_service.inference import inference, threads, torch_device
+from mssbench_service.inference import inference, threads
 from mssbench_service.separation import Separator
 from mssbench_service.tracks import STEMS
 from mssbench_service.weights import load, require, sha256_of, weights_folder
@@ -93,7 +94,7 @@ class OpenUnmixSeparator(Separator):
             asked for is not there.
         """
         config = Config.from_environment()
-        self._device = torch_device()
+        self._device = torch_device("openunmix")
         model, files = load_model(config, weights_folder("openunmix"))
         if self._device != "cpu":
             # Else it may pick another algorithm, or sum in another order, and so give other bits each time.

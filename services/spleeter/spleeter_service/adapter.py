@@ -27,9 +27,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from mssbench_service.audio import FloatArray
+from mssbench_service.devices import chosen_device
 from mssbench_service.environment import whole_number
 from mssbench_service.errors import NotReady
-from mssbench_service.inference import inference, requested_device, threads
+from mssbench_service.inference import inference, threads
 from mssbench_service.separation import Separator
 from mssbench_service.tracks import STEMS
 from mssbench_service.weights import load, require, sha256_of, weights_folder
@@ -150,22 +151,20 @@ def tensorflow_device() -> tuple[str, Any]:
 
     Raises
     ------
-    NotReady
-        A CUDA device was asked for by name and is not there.
+    BadInput, NotReady
+        See :func:`chosen_device`.
     """
-    asked = requested_device()
-    found = 0 if asked == "cpu" else len(tf.config.list_physical_devices("GPU"))
-    index = int(asked.partition(":")[2] or 0)
-    if asked.startswith("cuda") and index >= found:
-        raise NotReady(f"DEVICE={asked}, but TensorFlow {tf.__version__} finds {found} CUDA device(s)")
+    device = chosen_device(
+        "spleeter", f"TensorFlow {tf.__version__}", lambda: len(tf.config.list_physical_devices("GPU"))
+    )
     config = tf.compat.v1.ConfigProto(
         intra_op_parallelism_threads=threads(),
         # One U-Net after the other: four side by side need four times the memory, for no more speed.
         inter_op_parallelism_threads=1,
     )
-    if not found:
+    if device == "cpu":
         config.device_count["GPU"] = 0
-        return "cpu", config
-    config.gpu_options.visible_device_list = str(index)
+        return device, config
+    config.gpu_options.visible_device_list = device.partition(":")[2] or "0"
     config.gpu_options.allow_growth = True
-    return f"cuda:{index}" if ":" in asked else "cuda", config
+    return device, config
