@@ -90,7 +90,7 @@ def _serve(name: str, root: Path) -> Iterator[str]:
         with running(f"{APPLICATIONS[name]}:app", environment) as service:
             yield service.url
         return
-    with embedded_redis() as redis, socket.socket() as reserved, tempfile.TemporaryFile() as log:
+    with embedded_redis() as redis, socket.socket() as reserved, _log(root).open("wb") as log:
         reserved.bind(("127.0.0.1", 0))
         port = reserved.getsockname()[1]
         reserved.close()
@@ -107,6 +107,16 @@ def _serve(name: str, root: Path) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait(timeout=60)
+
+
+def _log(root: Path) -> Path:
+    """What the orchestrator writes, which says what an unexpected error was."""
+    return root.with_name(f"{root.name}.log")
+
+
+def _last_words(root: Path) -> str:
+    log = _log(root)
+    return log.read_text("utf-8", "replace")[-5000:] if log.exists() else ""
 
 
 def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
@@ -257,7 +267,7 @@ def test_a_request_that_is_nearly_right_is_done_or_refused(
         def send(body: bytes) -> int:
             answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
             check_answer(answer.status_code, answer.headers.get("content-type", ""), answer.content, root)
-            assert answer.status_code < 500, answer.text
+            assert answer.status_code < 500, answer.text + _last_words(root)
             return answer.status_code
 
         assert send(json.dumps(REQUESTS[name, path]).encode()) in (200, 202)

@@ -193,6 +193,8 @@ def _unpacked_problem(weight: Weight, folder: Path) -> str:
                 return f"is damaged: {name} has changed since it was unpacked"
     except (BenchError, KeyError, TypeError, AttributeError):
         return f"is damaged: it has no readable {RECORD}"
+    except (OSError, ValueError) as error:  # a name that no file can have, a file that cannot be read
+        return f"is damaged: {getattr(error, 'strerror', None) or error}"
     return ""
 
 
