@@ -1,4 +1,4 @@
-"""Is a folder the MUSDB18-HQ dataset that it should be?
+"""Is a folder the MUSDB18-HQ dataset that it should be? Or MUSDB18, whose tracks are decoded one by one to see?
 
 A *problem* makes a track unusable: a file missing, damaged, of another length, rate or number of channels, or with
 samples that are not finite. A *note* is worth knowing: stems that do not add up to the mixture, a known erratum,
@@ -8,6 +8,7 @@ a title that MUSDB18 has not. Tracks are read in blocks, five files side by side
 from __future__ import annotations
 
 import json
+import tempfile
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from mssbench_service.errors import BadInput
 from mssbench_service.tracks import MIXTURE, SPLITS, STEMS, Track, check_track, track_folders
 
 from ..limits import longest_track
+from .stems import coded_tracks, convert, require_decoder, title_of
 
 SAMPLE_RATE = 44100
 """Of MUSDB18-HQ, Hz."""
@@ -90,16 +92,41 @@ def check_dataset(
     """
     if not splits:
         splits = [split for split in SPLITS if (folder / split).is_dir()] or list(SPLITS)
-    folders = [(split, track) for split in splits for track in track_folders(folder, split)]
+    found = [(split, track) for split in splits for track in _tracks(folder, split)]
+    if any(track.is_file() for _, track in found):
+        require_decoder()
     known = _known()
     tracks = []
-    for number, (split, track) in enumerate(folders, start=1):
-        report = check_one(track, split)
+    for number, (split, track) in enumerate(found, start=1):
+        report = check_coded(track, split) if track.is_file() else check_one(track, split)
         _compare_with_musdb18(report, known)
         tracks.append(report)
-        show(number, len(folders))
+        show(number, len(found))
     notes = [note for split in splits for note in _split_notes(split, tracks, known)]
     return DatasetReport(str(folder), tracks, notes)
+
+
+def _tracks(folder: Path, split: str) -> list[Path]:
+    """The split's track folders; or its stem files, where it has those instead."""
+    coded = coded_tracks(folder, split)
+    try:
+        return track_folders(folder, split)
+    except BadInput:
+        if not coded:
+            raise
+        return coded
+
+
+def check_coded(path: Path, split: str) -> TrackReport:
+    """:func:`check_one` of what a stem file decodes to, which is forgotten again."""
+    with tempfile.TemporaryDirectory(prefix="mssbench-") as folder:
+        decoded = Path(folder) / title_of(path)
+        try:
+            convert(path, decoded)
+        except BadInput as error:
+            problem = error.detail.replace(f"{path.parent}/", "")
+            return TrackReport(split, title_of(path), problems=[problem])
+        return check_one(decoded, split)
 
 
 def check_one(folder: Path, split: str) -> TrackReport:

@@ -8,6 +8,7 @@ Reference: https://sigsep.github.io/datasets/musdb.html
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -44,15 +45,30 @@ def stem_files(folder: Path) -> list[tuple[str, Path]]:
     """
     if not folder.is_dir():
         raise BadInput(f"{folder} is not a folder; expected {{train,test}}/<title>{SUFFIX} in it")
-    found = [
-        (split, path)
-        for split in SPLITS
-        for path in sorted((folder / split).glob(f"*{SUFFIX}"))
-        if not path.name.startswith(".") and path.is_file()
-    ]
+    found = [(split, path) for split in SPLITS for path in coded_tracks(folder, split)]
     if not found:
         raise BadInput(f"{folder} holds no {{train,test}}/<title>{SUFFIX}")
     return found
+
+
+def coded_tracks(folder: Path, split: str) -> list[Path]:
+    """The stem files of one split, by title; none where there is no such folder."""
+    return [
+        path
+        for path in sorted((folder / split).glob(f"*{SUFFIX}"))
+        if not path.name.startswith(".") and path.is_file()
+    ]
+
+
+def title_of(path: Path) -> str:
+    """The title of the track in a stem file."""
+    return path.name.removesuffix(SUFFIX)
+
+
+def require_decoder() -> None:
+    """Raise BadInput unless PyAV is installed."""
+    if importlib.util.find_spec("av") is None:
+        raise BadInput(f"{SUFFIX} files are read with PyAV: pip install 'mssbench[stems]'")
 
 
 def convert_dataset(
@@ -70,7 +86,7 @@ def convert_dataset(
     files = stem_files(folder)
     make_folder(out)
     for number, (split, path) in enumerate(files, start=1):
-        target = out / split / path.name.removesuffix(SUFFIX)
+        target = out / split / title_of(path)
         if not target.exists():
             convert(path, target)
         else:
@@ -91,10 +107,9 @@ def convert(path: Path, out: Path) -> None:
     StepFailed
         Writing failed half-way (a full disk).
     """
-    try:
-        import av
-    except ImportError:
-        raise BadInput(f"{SUFFIX} files are read with PyAV: pip install 'mssbench[stems]'") from None
+    require_decoder()
+    import av
+
     try:
         # Of what its name says, and no other: FFmpeg would take a text for a list of files to open instead.
         with av.open(f"file:{path}", format="mp4", options={"protocol_whitelist": "file"}) as container:
@@ -173,4 +188,12 @@ def _even(path: Path, folder: Path, lengths: dict[str, int]) -> None:
         forget_time_of_writing(file)
 
 
-__all__ = ["STREAMS", "convert", "convert_dataset", "stem_files"]
+__all__ = [
+    "STREAMS",
+    "coded_tracks",
+    "convert",
+    "convert_dataset",
+    "require_decoder",
+    "stem_files",
+    "title_of",
+]

@@ -14,6 +14,7 @@ from mssbench_service.errors import BadInput
 from mssbench_service.tracks import STEMS
 
 from .conftest import WriteTrack
+from .test_stems import write_stems
 
 
 def rewrite(path: Path, audio: np.ndarray, rate: int = 44100, subtype: str = "FLOAT") -> None:
@@ -147,6 +148,34 @@ def test_the_splits_that_are_there_are_read(write_track: WriteTrack) -> None:
     assert [t.title for t in check_dataset(dataset, ["test"]).tracks] == ["B"]
     with pytest.raises(BadInput, match="no readable folder 'train'"):
         check_dataset(dataset / "test", ["train"])
+
+
+def test_coded_tracks_are_decoded_and_looked_at_like_others(tmp_path: Path) -> None:
+    music = tmp_path / "musdb18"
+    write_stems(music / "test" / "PR - Oh No.stem.mp4")
+    write_stems(music / "test" / "B - Cut.stem.mp4")
+    cut = music / "test" / "B - Cut.stem.mp4"
+    cut.write_bytes(cut.read_bytes()[:20_000])
+    (music / "test" / "._B - Cut.stem.mp4").write_bytes(b"resource fork")
+    before = sorted(tmp_path.rglob("*"))
+    broken, whole = check_dataset(music).tracks
+    assert (broken.title, broken.status) == ("B - Cut", "problem")
+    assert broken.problems[0].startswith("B - Cut.stem.mp4 cannot be decoded")
+    assert whole.seconds == pytest.approx(40_000 / 44100, abs=0.05)
+    stems = "the stems do not add up to the mixture: left 7.0 dB, right 7.0 dB"  # each is a tone of its own
+    assert whole.notes == [
+        stems,
+        "known erratum: the stems do not add up to the mixture in the left channel",
+    ]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_where_there_are_folders_of_tracks_stem_files_beside_them_are_passed_over(
+    write_track: WriteTrack,
+) -> None:
+    dataset = write_track("Artist - Title").parent.parent
+    write_stems(dataset / "test" / "Artist - Title.stem.mp4", (3000,) * 5)
+    assert [track.status for track in check_dataset(dataset).tracks] == ["ok"]
 
 
 def test_musdb18s_titles_and_errata_are_known(write_track: WriteTrack) -> None:
