@@ -151,6 +151,29 @@ def test_a_run_is_cancelled_from_another_process_and_resumed(mssbench, workspace
     assert mssbench("retry", "mine", "--failed").returncode == 2
 
 
+def test_what_a_machine_that_lost_its_power_has_torn_is_done_again(mssbench, workspace, config) -> None:
+    done(mssbench("run", str(config), "--inline", "--run-id", "mine"))
+    before = (workspace / "runs/mine/results.csv").read_bytes()
+    torn, empty = sorted((workspace / "runs/mine/cells").rglob("result.json"))
+    torn.write_text(torn.read_text(encoding="utf-8")[:50], encoding="utf-8")
+    empty.write_bytes(b"")
+    refused = mssbench("report", "mine")
+    assert refused.returncode == 2
+    assert "mssbench resume mine does the cell again" in refused.stderr
+    done(mssbench("resume", "mine", "--inline"))
+    assert (workspace / "runs/mine/results.csv").read_bytes() == before
+
+    # An estimate that was sound when it was made: no other try at scoring it could mend that.
+    result = sorted((workspace / "runs/mine/cells").rglob("result.json"))[0]
+    estimates = workspace / "runs/mine/estimates" / result.parent.relative_to(workspace / "runs/mine/cells")
+    os.truncate(estimates / "drums.wav", 5000)
+    result.unlink()
+    done(mssbench("resume", "mine", "--inline"))
+    assert ", 1 failed" in done(mssbench("status", "mine"))
+    done(mssbench("retry", "mine", "--failed", "--inline"))
+    assert (workspace / "runs/mine/results.csv").read_bytes() == before
+
+
 def test_a_damaged_run_does_not_hide_the_others(mssbench, workspace, config) -> None:
     done(mssbench("run", str(config), "--inline", "--run-id", "good"))
     for name, text in (("half", '{"id": '), ("other", '{"version": 1, "id": "other"}')):

@@ -6,16 +6,23 @@ directory. So these work from any process, on any machine that sees the data roo
 
 from __future__ import annotations
 
+import logging
 import shutil
 
-from mssbench_service.errors import Conflict
+from mssbench_service.errors import BadOutput, BenchError, Conflict
+from mssbench_service.files import remove_folder
+from mssbench_service.separation import check_separation
+from mssbench_service.tracks import MIXTURE
 from redis import Redis
 
+from .mirror import HERE
 from .progress import progress_of
 from .queues import at_work, withdraw
 from .status import status_of
 from .steps import Run
-from .store import DELETED
+from .store import DELETED, Cell
+
+log = logging.getLogger("mssbench")
 
 
 def cancel(run: Run, connection: Redis | None) -> int:
@@ -35,12 +42,35 @@ def cancel(run: Run, connection: Redis | None) -> int:
     return withdraw(run, connection) if connection is not None else 0
 
 
+def forget_unreadable(run: Run) -> int:
+    """Let cells be done again whose outcome a machine that lost its power has left empty or torn; how many."""
+    cells = [cell for cell in run.record.cells() if run.store.unreadable(cell)]
+    for cell in cells:
+        log.warning("run %s: what %s ended with cannot be read; it is done again", run.store.id, cell)
+        run.store.forget_outcome(cell)
+    return len(cells)
+
+
 def retry_failed(run: Run) -> int:
-    """Forget the errors of all failed cells; how many there were."""
+    """Forget the errors of all failed cells; how many there were. Estimates that are sound stay."""
     failed = [cell for cell in run.record.cells() if run.store.failed(cell)]
     for cell in failed:
+        if run.store.separated(cell) and run.store.mirror is HERE and not _sound(run, cell):
+            remove_folder(run.store.estimates(cell))
         run.store.forget_outcome(cell)
     return len(failed)
+
+
+def _sound(run: Run, cell: Cell) -> bool:
+    """False where the estimates are not those that were checked when they were made: the disk has lost some."""
+    mixture = f"{run.record.track(cell.title).folders[cell.condition]}/{MIXTURE}.wav"
+    try:
+        check_separation(cell.separator, run.store.estimates(cell), run.runtime.root.existing(mixture))
+    except BadOutput:
+        return False
+    except BenchError:
+        pass  # it is the mixture that cannot be read, of which the estimates say nothing
+    return True
 
 
 def delete(run: Run, connection: Redis | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 
 from mssbench_service.errors import BadInput, NotFound, StorageAway
@@ -13,6 +13,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from .config import RunConfig
+from .control import forget_unreadable
 from .embedded import embedded_server, embedded_workers
 from .inline import run_inline
 from .mirror import HERE
@@ -144,7 +145,7 @@ Show = Callable[[RunStatus], None]
 
 def execute_inline(run: Run, show: Show) -> None:
     """Everything that is left, in this process."""
-    with run.store.exclusive():
+    with _taken_up(run):
         _require_services(run)
         look = _Look(run, show)
         look()
@@ -155,20 +156,28 @@ def execute_inline(run: Run, show: Show) -> None:
 
 def execute_queued(run: Run, url: str, show: Show) -> None:
     """Everything that is left, by the workers of the Redis at `url`, which somebody else runs."""
-    with run.store.exclusive():
+    with _taken_up(run):
         _follow(run, connect(url), show)
         finish(run)
 
 
 def execute_embedded(run: Run, show: Show) -> None:
     """Everything that is left, by a private Redis and workers that end with this process."""
-    with run.store.exclusive():
+    with _taken_up(run):
         if not _Look(run, show)().complete:
             _require_services(run)
             root = run.runtime.root.root
             with embedded_server() as redis, embedded_workers(redis.url, root, _served(run)) as workers:
                 _follow(run, connect(redis.url), show, redis.keep_alive, workers.keep_alive)
         finish(run)
+
+
+@contextlib.contextmanager
+def _taken_up(run: Run) -> Iterator[None]:
+    """Hold the run, whatever the last one left of it. Raises :class:`Conflict`."""
+    with run.store.exclusive():
+        forget_unreadable(run)
+        yield
 
 
 def _served(run: Run) -> list[str]:

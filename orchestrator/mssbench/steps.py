@@ -252,6 +252,10 @@ def _evaluate(run: Run, cell: Cell) -> None:
     sources = [row.get("source") for row in evaluation.rows]
     if sources != list(STEMS):
         raise BadOutput(f"the evaluator scored {sources}; expected {list(STEMS)}")
+    if any(row.get("status") == "failed" for row in evaluation.rows):
+        # A stem may fail for what it holds, such as silence. That it cannot be read any more is no score of it.
+        mixture = root.resolve(f"{track.folders[cell.condition]}/{MIXTURE}.wav")
+        check_separation(cell.separator, run.store.estimates(cell), mixture)
     separation = parse(SeparateResult, SEPARATION.read(run.store.estimates(cell) / RECORD))
     mirror.push(frames)
     run.store.save_result(

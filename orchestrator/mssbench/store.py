@@ -321,7 +321,10 @@ class RunStore:
         for kind, is_one in ((RESULT, _is_result), (ERROR, _is_error)):
             path = self.cell_folder(cell) / kind.name
             if path.exists():
-                found = read_json(path)
+                try:
+                    found = read_json(path)
+                except BadInput as error:
+                    raise BadInput(f"{error.detail}; mssbench resume {self.id} does the cell again") from None
                 outcome: dict[str, Any] = kind.current(found, str(path)) if isinstance(found, dict) else {}
                 if not is_one(outcome):
                     raise BadInput(
@@ -329,6 +332,17 @@ class RunStore:
                     )
                 return outcome
         return None
+
+    def unreadable(self, cell: Cell) -> bool:
+        """Whether the cell has ended with a file that is not even JSON."""
+        for kind in (RESULT, ERROR):
+            try:
+                read_json(self.cell_folder(cell) / kind.name)
+            except NotFound:
+                continue
+            except BadInput:
+                return True
+        return False
 
     def save_result(self, cell: Cell, result: dict[str, Any]) -> None:
         """End the cell with a result, which replaces an error that an earlier try may have left."""

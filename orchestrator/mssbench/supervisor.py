@@ -11,6 +11,7 @@ from mssbench_service.errors import BenchError, Conflict, NotFound, StorageAway
 from redis import Redis
 from redis.exceptions import RedisError
 
+from .control import forget_unreadable
 from .launch import finish, open_run
 from .progress import progress_of
 from .queues import connect, reconcile
@@ -127,6 +128,8 @@ class Supervisor:
         try:
             store.refresh(at_once=fresh)  # whoever had it before may have come far
             run = open_run(store, self.runtime)
+            if fresh:
+                forget_unreadable(run)
         except BenchError as error:
             if fresh or isinstance(error, NotFound):
                 self._let_go(store.id)
