@@ -7,6 +7,7 @@ where the search begins.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -25,6 +26,7 @@ from mssbench.config import RunConfig, read_config
 from mssbench.datasets.fetch import accept_angles
 from mssbench.datasets.fetch import fetch as fetch_dataset
 from mssbench.datasets.pins import Source
+from mssbench.datasets.stems import convert
 from mssbench.registry import load_registry
 from mssbench.report import data as report_data
 from mssbench.report import summary
@@ -36,7 +38,7 @@ from mssbench_service import audio, weights
 from mssbench_service.errors import BenchError, from_problem
 from mssbench_service.files import read_json
 from mssbench_service.separation import check_separation
-from mssbench_service.tracks import HRIR_FILE
+from mssbench_service.tracks import HRIR_FILE, check_track
 from mssbench_service.wire import RenderResult, parse
 from synth_service import hrir as hrir_sets
 from synth_service.render import _is_record
@@ -168,6 +170,16 @@ def _sound(name: str) -> Read:
     return read
 
 
+def _convert(folder: Path) -> object:
+    out = folder / "decoded"
+    try:
+        convert(folder / "track.stem.mp4", out)
+        return check_track(out)
+    finally:
+        assert {path.name for path in folder.iterdir()} <= {"track.stem.mp4", "decoded"}
+        shutil.rmtree(out, ignore_errors=True)
+
+
 def _read_sofa(folder: Path) -> object:
     return hrir_sets.describe(hrir_sets.load_hrir(folder / "set.sofa"), curves=True)
 
@@ -198,6 +210,7 @@ FORMATS = {
     "unpacked-json": Format(".unpacked.json", _unpacked, json_bytes_near, 100),
     "fetched-json": Format("set/.fetched.json", _fetched, json_bytes_near, 60),
     "sound": Format("track.wav", _sound("track.wav"), bytes_near, 300),
+    "stem-mp4": Format("track.stem.mp4", _convert, bytes_near, 60),
     "sofa": Format("set.sofa", _read_sofa, bytes_near, 60),
     "npz": Format(HRIR_FILE, _read_npz, bytes_near, 150),
 }  # fmt: skip

@@ -355,6 +355,24 @@ def test_archives_that_mean_harm_are_refused(
     outside = [entry for entry in tmp_path.rglob("*") if not entry.is_relative_to(dest)]
     assert sorted(outside) == before
     assert not list(dest.rglob(".tmp-*"))
+    assert not list(dest.rglob("*.part"))
+
+
+def test_an_archive_of_nothing_is_no_model(server: Server, pins: Callable[..., Path], tmp_path: Path) -> None:
+    server.content = archive()
+    with pytest.raises(BadInput, match="holds no files"):
+        quickly(pins(sha256="", unpack="folder"), tmp_path)
+
+
+def test_an_archive_does_not_write_its_own_record(
+    server: Server, pins: Callable[..., Path], tmp_path: Path
+) -> None:
+    server.content = archive((".unpacked.json", b"{}"), ("checkpoint", b"model"))
+    path = pins(sha256="", unpack="folder")
+    quickly(path, tmp_path)
+    assert verify(path, tmp_path) == {}
+    (tmp_path / "demo/folder/checkpoint").write_bytes(b"mode1")
+    assert "checkpoint has changed" in verify(path, tmp_path)["model.th"]
 
 
 def test_an_archive_that_unpacks_without_end_is_refused(
@@ -403,6 +421,11 @@ def test_require_names_the_file_and_the_command(
         ("url", "link"),
         ("[models]", "[model]"),
         ("service", "= ="),
+        ('"demo"', '"../demo"'),
+        ('"demo"', '""'),
+        ('"demo"', '"/tmp/demo"'),
+        ("sha256", 'size = "5"\nsha256'),
+        ("sha256", "size = -5\nsha256"),
     ],
 )
 def test_pins_that_make_no_sense_are_refused(pins: Callable[..., Path], change: tuple[str, str]) -> None:
