@@ -163,8 +163,15 @@ class Commands:
     ) -> None:
         self._capture, self._patch, self._temporary = capture, monkeypatch, temporary
 
-    def __call__(self, folder: Path, *arguments: str) -> Outcome:
+    def __call__(self, folder: Path, *arguments: str, **environment: str) -> Outcome:
         from mssbench.cli import main
+
+        with self._patch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            return self._run(main, folder, *arguments)
+
+    def _run(self, main: Callable[[], None], folder: Path, *arguments: str) -> Outcome:
 
         temporary = Path(tempfile.mkdtemp(dir=self._temporary))
         self._patch.chdir(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 import json
 import os
@@ -11,19 +12,23 @@ import socket
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import inputs
 import soundfile as sf
 from doors import Commands, Outcome, Server, answered, check_numbers, wait_until
 from inputs import ARCHIVES, BODIES, COMMAND_NAMES, FOLDER, NAMES, OUTSIDE, SOUNDS, TEXTS, music, write_sound
+from sofas import SOFAS
+from stems import STEM_FILES
+from weights import CONTENT, PINNED, TARS, URL, pins
 
 RATE = 8000
 SECONDS = 1.2
@@ -205,6 +210,39 @@ def _command_check(place: Place, sound: str) -> Outcome:
     return place.command(place.folder, "data", "check", "in")
 
 
+def _command_run(place: Place, sound: str) -> Outcome:
+    """Of two tracks, one is of this kind. The other one's cells are done, whatever becomes of that."""
+    _track(place.folder / "in/test/Good", "float32 WAV", ("mixture", *STEMS))
+    _track(place.folder / "in/test/Song", sound, ("mixture", *STEMS))
+    return _ran(place, "in")
+
+
+def _ran(place: Place, dataset: str, *options: str) -> Outcome:
+    """What a run over the dataset comes to; it is refused before anything is written, or every cell ends.
+
+    Its figures, which take ten times as long as all the rest, are drawn in tests of their own.
+    """
+    with patch("mssbench.report.build_report"):
+        outcome = place.command(
+            place.folder,
+            *("run", "--dataset", dataset, "--inline", "--separators", "oracle-mixture"),
+            *("--resample-hrir", "--no-bsseval", *options),
+        )
+    if outcome.code != "0":
+        assert not (place.folder / "runs").exists()
+        return outcome
+    (table,) = place.folder.glob("runs/*/results.csv")
+    check_numbers(table)
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    failed = [row for row in rows if row["status"] == "failed"]
+    assert all(row["reason"] for row in failed)
+    assert {row["title"] for row in failed} <= {"Song"}
+    if not failed:
+        return outcome
+    return Outcome(f"0, {len(failed)} of {len(rows)} rows failed", failed[0]["reason"])
+
+
 def _command_hrir(place: Place, sound: str) -> Outcome:
     _hrirs(place.folder / "set", sound)
     return place.command(place.folder, "hrir", "info", "set")
@@ -213,8 +251,9 @@ def _command_hrir(place: Place, sound: str) -> Outcome:
 SOUND_FILES = Matrix(
     "Sound files",
     "Every file that a door reads is of this kind: all stems of the track, the mixture too, or every response of "
-    "the HRIR set; for `evaluate`, the one stem of the estimates or of the references. `200, row failed` and "
-    "`0, row failed` are tables with a row that says why it has no scores.",
+    "the HRIR set; for `evaluate`, the one stem of the estimates or of the references; for `run`, one track of two. "
+    "`200, row failed` and `0, row failed` are tables with a row that says why it has no scores; where a run has "
+    "failed rows, the other track's are whole.",
     "Sound file",
     list(SOUNDS),
     {
@@ -228,9 +267,91 @@ SOUND_FILES = Matrix(
         "separate": _command_separate,
         "synth": _command_synth,
         "evaluate": _command_evaluate,
+        "run": _command_run,
         "data check": _command_check,
         "hrir info": _command_hrir,
     },
+)
+
+# ---------------------------------------------------------------------------------------------------- SOFA files
+
+
+def _sofa(folder: Path, name: str) -> Path:
+    path = folder / "set.sofa"
+    SOFAS[name](path, *_sphere())
+    return path
+
+
+def _describe_sofa(place: Place, name: str) -> Outcome:
+    with place.at("synth") as (server, folder):
+        _sofa(folder, name)
+        return _ask(server, "/describe_hrir", {"hrir": f"{place.name}/set.sofa", "curves": True})
+
+
+def _render_with_sofa(place: Place, name: str) -> Outcome:
+    with place.at("synth") as (server, folder):
+        _sofa(folder, name)
+        _stems_in(folder / "stems")
+        outcome = _ask(server, "/render", _good("/render", place.name) | {"hrir": f"{place.name}/set.sofa"})
+        assert (folder / "out").exists() == outcome.code.startswith("2")
+        return outcome
+
+
+def _start_with_sofa(place: Place, name: str) -> Outcome:
+    with place.at("orchestrator") as (server, folder):
+        _sofa(folder, name)
+        _dataset(folder / "music")
+        return _started(server, _good("/runs", place.name) | {"hrir": f"{place.name}/set.sofa"})
+
+
+def _command_sofa(place: Place, name: str) -> Outcome:
+    _sofa(place.folder, name)
+    return place.command(place.folder, "hrir", "info", "set.sofa")
+
+
+def _run_with_sofa(place: Place, name: str) -> Outcome:
+    _sofa(place.folder, name)
+    _dataset(place.folder / "music")
+    return _ran(place, "music", "--hrir", "set.sofa")
+
+
+SOFA_FILES = Matrix(
+    "SOFA files",
+    "Sets of HRIRs as several laboratories write them, and what is no set. The track is good.",
+    "SOFA file",
+    list(SOFAS),
+    {
+        "POST /describe_hrir": _describe_sofa,
+        "POST /render": _render_with_sofa,
+        "POST /runs": _start_with_sofa,
+        "hrir info": _command_sofa,
+        "run --hrir": _run_with_sofa,
+    },
+)
+
+# ---------------------------------------------------------------------------------------------------- stem files
+
+
+def _convert(place: Place, name: str) -> Outcome:
+    """Where it is converted, the track is one that a run takes."""
+    source = place.folder / "in/test"
+    source.mkdir(parents=True)
+    (source / "Song.stem.mp4").write_bytes(STEM_FILES[name]())
+    (source / "secret.mp4").write_bytes(STEM_FILES["five AAC streams"]())
+    outcome = place.command(place.folder, "data", "convert", "in", "out")
+    if outcome.code == "0":
+        assert place.command(place.folder, "data", "check", "out").code == "0"
+    else:
+        assert not list(place.folder.glob("out/*/*"))
+    return outcome
+
+
+CODED_TRACKS = Matrix(
+    "Coded tracks",
+    "MUSDB18's `.stem.mp4` files. The folder that comes of a good one passes `data check`.",
+    "Stem file",
+    list(STEM_FILES),
+    {"data convert": _convert},
 )
 
 # --------------------------------------------------------------------------------------------------------- names
@@ -388,6 +509,25 @@ def _naming(put: Callable[[Path], object], *arguments: str) -> Door:
     return door
 
 
+def _coded(path: Path) -> None:
+    (path / "test").mkdir(parents=True)
+    (path / "test/Song.stem.mp4").write_bytes(_stem_file())
+
+
+@functools.cache
+def _stem_file() -> bytes:
+    return STEM_FILES["five AAC streams"]()
+
+
+def _run_named(place: Place, name: str) -> Outcome:
+    with patch("mssbench.report.build_report"):
+        return _naming(
+            _dataset,
+            *("run", "--dataset", "NAME", "--inline", "--separators", "oracle-mixture"),
+            *("--conditions", "stereo", "--no-bsseval"),
+        )(place, name)
+
+
 def _estimates(path: Path) -> None:
     _track(path / "Song", "float32 WAV", ("vocals",))
 
@@ -409,7 +549,9 @@ COMMAND_PATHS = Matrix(
         "evaluate --csv": _naming(
             _nothing, "evaluate", "music/test", "found", "--csv", "NAME", "--no-bsseval"
         ),
+        "run --dataset": _run_named,
         "data check": _naming(_dataset, "data", "check", "NAME"),
+        "data convert": _naming(_coded, "data", "convert", "NAME", "out"),
         "hrir info": _naming(_whole_set, "hrir", "info", "NAME"),
         "synth --angles": _naming(
             _angle_table, "synth", "music", "out", "--angles", "NAME", "--resample-hrir"
@@ -641,15 +783,17 @@ URL_PATHS = Matrix(
 
 
 @contextmanager
-def _offering(content: bytes) -> Iterator[str]:
-    """The URL of a server that answers everything with `content`."""
+def _offering(content: bytes, but: Callable[[str], Mapping[str, bytes]] = lambda url: {}) -> Iterator[str]:
+    """The URL of a server that answers everything with `content`, `but` for some paths."""
+    others: Mapping[str, bytes] = {}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            body = others.get(self.path, content)
             self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(content)
+            self.wfile.write(body)
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
@@ -660,6 +804,7 @@ def _offering(content: bytes) -> Iterator[str]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = False  # so that closing waits for the threads, and no socket is left open
+        others = but(f"http://127.0.0.1:{server.server_address[1]}")
         thread = Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -687,6 +832,66 @@ def _answer_of_a_service(place: Place, name: str) -> Outcome:
     assert sorted(path.name for path in place.folder.iterdir()) == ["mixture.wav"]
     return Outcome(outcome.code, outcome.said.replace(url, "URL"))
 
+
+def _serving_weights(name: str) -> AbstractContextManager[str]:
+    pinned, content = PINNED[name], CONTENT
+    return _offering(content, lambda url: {"/weights": pinned.replace(URL.encode(), url.encode())})
+
+
+def _weights(action: str) -> Door:
+    """The command for a service that is not here, which therefore says itself what its weights are."""
+
+    def door(place: Place, name: str) -> Outcome:
+        with _serving_weights(name) as url:
+            outcome = _of_service(place, url, "weights", action, "x", "--dest", "weights")
+        there = {path.relative_to(place.folder).as_posix() for path in place.folder.rglob("*")}
+        assert there <= {"services.toml", "weights", "weights/x", "weights/x/.lock", "weights/x/model.bin"}
+        assert ("weights/x/model.bin" in there) == (action == "fetch" and outcome.code == "0")
+        return outcome
+
+    return door
+
+
+def _of_service(place: Place, url: str, *arguments: str) -> Outcome:
+    (place.folder / "services.toml").write_text(
+        '[tools]\nsynth = { module = "synth_service", url = "http://synth:8000" }\n'
+        'evaluator = { module = "evaluator_service", url = "http://evaluator:8000" }\n'
+        f'[separators]\nx = {{ module = "no_such_package", url = "{url}" }}\n'
+    )
+    outcome = place.command(place.folder, *arguments, MSSBENCH_SERVICES=str(place.folder / "services.toml"))
+    return Outcome(outcome.code, outcome.said.replace(url, "URL"))
+
+
+PINS_OF_WEIGHTS = Matrix(
+    "Pins of weights",
+    "What a separator's service answers to `GET /weights`, for a model whose one file the server has.",
+    "Pins",
+    list(PINNED),
+    {"weights fetch": _weights("fetch"), "weights verify": _weights("verify")},
+)
+
+
+def _fetch_archive_of_weights(place: Place, name: str) -> Outcome:
+    def weights(url: str) -> dict[str, bytes]:
+        return {"/weights": pins(name="model.tar.gz", url=f'"{url}/m"', more='unpack = "model"\n')}
+
+    with _offering(TARS[name](), weights) as url:
+        outcome = _of_service(place, url, "weights", "fetch", "x", "--dest", "weights")
+        if outcome.code == "0":
+            assert _of_service(place, url, "weights", "verify", "x", "--dest", "weights").code == "0"
+    there = {path.relative_to(place.folder).as_posix() for path in place.folder.glob("*/*/*")}
+    assert there <= {"weights/x/.lock", "weights/x/model"}
+    assert {path.name for path in place.folder.iterdir()} == {"services.toml", "weights"}
+    return outcome
+
+
+ARCHIVES_OF_WEIGHTS = Matrix(
+    "Archives of weights",
+    "For a model that comes in an archive of which no checksum is pinned.",
+    "Archive",
+    list(TARS),
+    {"weights fetch": _fetch_archive_of_weights},
+)
 
 ARCHIVE_FILES = Matrix(
     "Archives",
@@ -737,6 +942,8 @@ TEXT_FILES = Matrix(
 
 MATRICES = [
     SOUND_FILES,
+    SOFA_FILES,
+    CODED_TRACKS,
     REFERENCES,
     COMMAND_PATHS,
     URL_PATHS,
@@ -744,5 +951,7 @@ MATRICES = [
     UPLOAD_FORMS,
     CONNECTIONS_MATRIX,
     ARCHIVE_FILES,
+    PINS_OF_WEIGHTS,
+    ARCHIVES_OF_WEIGHTS,
     TEXT_FILES,
 ]
