@@ -39,8 +39,12 @@ class Mirror:
     def fetch(self, *references: str) -> None:
         """Have these files or folders here as they are now."""
 
-    def fetch_tracks(self, dataset: str, split: str, first: int | None) -> None:
-        """Have the tracks of a dataset here, or only the `first` so many, and no others."""
+    def outlines(self, dataset: str, split: str, first: int | None) -> Path | None:
+        """A folder like the dataset with its tracks, or only the `first` so many, to read anything of but samples.
+
+        None: that is the dataset itself.
+        """
+        return None
 
     def look(self, *references: str) -> None:
         """Have these small files here as they are now, or not here where they are not."""

@@ -169,12 +169,12 @@ class Objects:
                 return None
         return Version.of(info) if info["type"] == "file" else None
 
-    def read(self, reference: str) -> bytes | None:
-        """A small file's content; None if there is no such file."""
+    def read(self, reference: str, begin: int | None = None, end: int | None = None) -> bytes | None:
+        """The bytes of a small file, or from `begin` to `end` of a large one; None if there is no such file."""
         filesystem, base = self._open()
         with self._named(missing=True):
             try:
-                content: bytes = filesystem.cat_file(f"{base}/{reference}")
+                content: bytes = filesystem.cat_file(f"{base}/{reference}", begin, end)
             except FileNotFoundError:
                 return None
         return content

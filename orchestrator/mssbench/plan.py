@@ -43,8 +43,13 @@ def plan(config: RunConfig, workspace: Workspace, runtime: Runtime, command: str
     """
     config.validate()
     mirror = workspace.mirror
-    mirror.fetch_tracks(config.dataset, config.split, config.tracks)
-    tracks = checked_tracks(runtime.root.existing(config.dataset), config.split, config.tracks)
+    if (outlines := mirror.outlines(config.dataset, config.split, config.tracks)) is None:
+        tracks = checked_tracks(runtime.root.existing(config.dataset), config.split, config.tracks)
+    else:
+        try:
+            tracks = checked_tracks(outlines, config.split, config.tracks)
+        except BadInput as error:
+            raise type(error)(error.detail.replace(str(outlines), config.dataset)) from None
     separators = choose_separators(config.separators, runtime.availability())
     hrir, angles = None, {}
     if "binaural" in config.conditions:
@@ -163,7 +168,7 @@ def _track_record(
     hrir: HrirInfo | None,
     angles: Angles,
 ) -> TrackRecord:
-    source = runtime.root.reference(track.folder)
+    source = runtime.root.reference(runtime.root.resolve(config.dataset) / config.split / track.title)
     folders = {}
     if "stereo" in config.conditions:
         folders["stereo"] = source

@@ -44,6 +44,7 @@ from .formats import ERROR, RESULT, RUN
 from .looks import LOOK_SECONDS, QUIET_SECONDS, Looks, Seen
 from .mirror import Mirror
 from .objects import Objects, Version
+from .outlines import outline
 from .secret import secret
 from .store import DELETED, LAUNCHED, Workspace
 
@@ -60,6 +61,9 @@ _TOGETHER = 16
 """Small files are asked for so many at a time."""
 _AGAIN_SECONDS = (1.0, 2.0)
 """After which a folder is looked at again that changed while it was read."""
+
+OUTLINES = ".outlines"
+"""Where in the cache tracks lie without their samples."""
 
 _RENDERED = "data/rendered"
 
@@ -236,31 +240,35 @@ class RemoteMirror(Mirror):
                 if path.is_file() and not temporary and inside.as_posix() not in names:
                     path.unlink(missing_ok=True)
 
-    def fetch_tracks(self, dataset: str, split: str, first: int | None) -> None:
+    def outlines(self, dataset: str, split: str, first: int | None) -> Path:
         dataset = self.named(dataset)
-        found = self.objects.find(dataset)
         files = {f"{name}.wav" for name in (MIXTURE, *STEMS)}
-        titles = sorted(
-            {
-                parts[1]
-                for name in found
-                if len(parts := name.split("/")) == 3
-                and parts[0] == split
-                and parts[2] in files
-                and not parts[1].startswith(".")
-            }
-        )
+        found = {
+            name: version
+            for name, version in self.objects.find(dataset).items()
+            if len(parts := name.split("/")) == 3
+            and parts[0] == split
+            and parts[2] in files
+            and not parts[1].startswith(".")
+        }
+        titles = sorted({name.split("/")[1] for name in found})
         if not titles:
             expected = f"{split}/<title>/{{{','.join((MIXTURE, *STEMS))}}}.wav"
             raise BadInput(
                 f"{self.url}/{dataset} is no dataset in the MUSDB18-HQ layout; expected {expected}"
             )
-        folder = self._here(f"{dataset}/{split}")
-        if folder.is_dir():
-            for path in folder.iterdir():
-                if path.name not in titles and path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-        self.fetch(*(f"{dataset}/{split}/{title}" for title in titles[:first]))
+        folder = f"{OUTLINES}/{dataset}"
+
+        def get(name: str) -> None:
+            path, version = self._here(f"{folder}/{name}"), found[name]
+            if _stamp_of(path) != (version.size, version.stamp):
+                outline(self.objects, f"{dataset}/{name}", version, path)
+
+        wanted = set(titles[:first])
+        with self._alone(folder):
+            _together(get, [name for name in found if name.split("/")[1] in wanted])
+            self._tidy(self._here(f"{folder}/{split}"), {name.partition("/")[2] for name in found})
+        return self._here(folder)
 
     # -- the state of runs -----------------------------------------------------------------------------------
 

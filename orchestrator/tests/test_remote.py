@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import numpy as np
 import pytest
+import soundfile as sf
 from mssbench.config import RunConfig
 from mssbench.control import cancel, delete, retry_failed
 from mssbench.housekeeping import find_litter
@@ -21,6 +23,7 @@ from mssbench.secret import secret
 from mssbench.steps import Run, Task, perform_patiently
 from mssbench.store import Workspace
 from mssbench_service.errors import BadInput, Conflict, NotFound, StorageAway
+from mssbench_service.riff import complaint
 
 URL = "memory://lab/bench"
 
@@ -114,18 +117,54 @@ def test_what_is_not_under_the_url_is_refused(bucket, tmp_path, value) -> None:
         host(tmp_path / "a").named(value)
 
 
-def test_only_the_tracks_asked_for_are_fetched_and_removed_ones_go(bucket, tmp_path) -> None:
+def test_planning_reads_only_the_ends_of_the_tracks_asked_for(bucket, tmp_path, monkeypatch) -> None:
+    sound = tmp_path / "x.wav"
+    sf.write(sound, np.random.default_rng(0).uniform(-1, 1, (200_000, 2)), 44100, subtype="PCM_16")
+    content = sound.read_bytes()
     for title in "ABC":
-        put(bucket, f"music/test/{title}/mixture.wav", b"x")
+        put(bucket, f"music/test/{title}/mixture.wav", content)
+    put(bucket, "music/test/A/cover.jpg", b"x")
     put(bucket, "music/test/notes/readme.txt", b"x")
-    mirror, test = host(tmp_path / "a"), tmp_path / "a/music/test"
-    mirror.fetch_tracks("music", "test", 2)
-    assert sorted(path.name for path in test.iterdir()) == ["A", "B"]
+    mirror = host(tmp_path / "a")
+    read: list[int] = []
+    real = mirror.objects.read
+    monkeypatch.setattr(
+        mirror.objects, "read", lambda *of: (read.append(len(real(*of) or b"")), real(*of))[1]
+    )
+    folder = mirror.outlines("music", "test", 2)
+    assert sorted(contents(folder)) == ["test/A/mixture.wav", "test/B/mixture.wav"]
+    assert sum(read) == 2 * 2 * 64 * 1024 < len(content)
+    outline, here = folder / "test/A/mixture.wav", tmp_path / "a/music/test/A/mixture.wav"
+    assert sf.info(outline).frames == 200_000
+    assert complaint(outline) == ""
+    mirror.fetch("music/test/A")
+    assert here.read_bytes() == content
+    assert here.stat().st_size == outline.stat().st_size
+    assert here.stat().st_mtime_ns == outline.stat().st_mtime_ns, "or it would be another run"
     bucket.rm("/lab/bench/music/test/A", recursive=True)
-    mirror.fetch_tracks("music", "test", None)
-    assert sorted(path.name for path in test.iterdir()) == ["B", "C"]
+    read.clear()
+    mirror.outlines("music", "test", 2)
+    assert sorted(contents(folder)) == ["test/B/mixture.wav", "test/C/mixture.wav"]
+    assert len(read) == 2, "one of them was known"
     with pytest.raises(BadInput, match=r"MUSDB18-HQ layout; expected train/<title>"):
-        mirror.fetch_tracks("music", "train", None)
+        mirror.outlines("music", "train", None)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no sound",
+        b"no sound" * 30_000,
+        b"RIFF\0\0\0\0WAVEJUNK" + (150_000).to_bytes(4, "little") + bytes(200_000) + b"data\4\0\0\0abcd",
+        b"RIFF\0\0\0\0WAVEdata" + (100_000).to_bytes(4, "little") + b"abcd" * 50_000,
+    ],
+    ids=["empty", "short", "no WAV", "late samples", "much behind them"],
+)
+def test_what_has_no_outline_is_read_whole(bucket, tmp_path, content) -> None:
+    put(bucket, "music/test/A/mixture.wav", content)
+    folder = host(tmp_path / "a").outlines("music", "test", None)
+    assert contents(folder) == {"test/A/mixture.wav": content}
 
 
 # -- folders that steps make ---------------------------------------------------------------------------------
@@ -414,7 +453,7 @@ class Requests:
             monkeypatch.setattr(mirror.objects, name, self._counted(name, getattr(mirror.objects, name)))
 
     def _counted(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda reference: (self.made.append(name), real(reference))[1]
+        return lambda *of: (self.made.append(name), real(*of))[1]
 
     def of(self, do: Callable[[], Any]) -> list[str]:
         self.made.clear()
