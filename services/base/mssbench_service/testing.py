@@ -6,6 +6,7 @@ Standard library and NumPy only, so that it runs in every service's environment.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import io
 import json
 import os
@@ -69,13 +70,18 @@ class RunningService:
     def upload(self, content: bytes, path: str = "/separate") -> Answer:
         """POST one file as a form, as ``curl -F mixture=@track.wav`` does."""
         boundary = secrets.token_hex(16)
-        body = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="mixture"; filename="mixture.wav"\r\n'
-            "Content-Type: audio/wav\r\n\r\n"
-        ).encode()
-        body += content + f"\r\n--{boundary}--\r\n".encode()
         headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-        return _send(urllib.request.Request(self.url + path, body, headers))
+        return _send(urllib.request.Request(self.url + path, _form(boundary, content), headers))
+
+    def leave_in_the_middle(self, track: FloatArray) -> None:
+        """Upload `track`, and go away once the service is at work on it."""
+        boundary = secrets.token_hex(16)
+        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=3600)
+        with contextlib.closing(connection):
+            connection.request("POST", "/separate", _form(boundary, wav(track)), headers)
+            while not self.get("/health").json()["in_flight"]:
+                time.sleep(0.01)
 
     def peak_memory(self) -> int:
         """Largest resident set of the process so far, in bytes (Linux)."""
@@ -126,6 +132,14 @@ def _wait(service: RunningService, seconds: float) -> None:
                 return
         time.sleep(0.05)
     raise RuntimeError(f"the service did not come up; its log ends:\n{service.log.read_text()[-4000:]}")
+
+
+def _form(boundary: str, content: bytes) -> bytes:
+    head = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="mixture"; filename="mixture.wav"\r\n'
+        "Content-Type: audio/wav\r\n\r\n"
+    )
+    return head.encode() + content + f"\r\n--{boundary}--\r\n".encode()
 
 
 def _send(request: urllib.request.Request) -> Answer:

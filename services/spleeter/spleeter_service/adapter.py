@@ -95,14 +95,17 @@ class SpleeterSeparator(Separator):
         checkpoint = tf.train.latest_checkpoint(str(model_folder)) if model_folder.is_dir() else None
         # The file "checkpoint" names it, and may name one that is somewhere else.
         if checkpoint is None or Path(checkpoint).parent != model_folder:
-            raise NotReady(f"{model_folder / 'checkpoint'} is missing; the model {config.model!r} needs it")
+            raise NotReady(
+                f"{model_folder / 'checkpoint'} is missing, or names no checkpoint that is beside it; "
+                f"the model {config.model!r} needs it"
+            )
+        tf.get_logger().handlers.clear()  # the application logs what TensorFlow says, once and as JSON
         try:
             self._network = Network(params, checkpoint, config.batch_size, session_config)
-        except (tf.errors.OpError, ValueError, OSError) as error:
-            reason = str(getattr(error, "message", "") or error).strip().splitlines()[0]
-            detail = f"the checkpoint {checkpoint} is damaged or not of this model: {reason}"
+        except (tf.errors.OpError, KeyError, TypeError, ValueError, OSError) as error:
+            detail = f"the checkpoint {checkpoint} is damaged or not of this model: {_reason(error)}"
             raise NotReady(detail) from error
-        self.sample_rate = int(params["sample_rate"])
+        self.sample_rate = params["sample_rate"]
         self._details = {
             "model": config.model,
             "model_stems": list(params["instrument_list"]),
@@ -135,15 +138,21 @@ def load_params(model: str, folder: Path) -> dict[str, Any]:
         require(WEIGHTS, folder.parent, model)
     try:
         params: dict[str, Any] = load_configuration(model if ":" in model else str(folder / model))
-        stems, channels, _ = params["instrument_list"], params["n_channels"], params["model_dir"]
+        stems, channels = params["instrument_list"], params["n_channels"]
+        params["model_dir"], params["sample_rate"] = str(params["model_dir"]), int(params["sample_rate"])
     except (SpleeterError, ValueError, KeyError, TypeError, OSError) as error:
-        raise NotReady(f"the Spleeter configuration {model!r} cannot be read: {error}") from error
+        raise NotReady(f"the Spleeter configuration {model!r} cannot be read: {_reason(error)}") from error
     if sorted(stems) != sorted(STEMS) or channels != 2:
         raise NotReady(
             f"the model {model!r} estimates {', '.join(stems)} in {channels} channel(s); "
             f"the benchmark needs {', '.join(STEMS)} in 2"
         )
     return params
+
+
+def _reason(error: Exception) -> str:
+    lines = str(getattr(error, "message", "") or error).strip().splitlines()
+    return f"{type(error).__name__} {lines[0] if lines else ''}"
 
 
 def tensorflow_device() -> tuple[str, Any]:

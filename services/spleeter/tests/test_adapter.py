@@ -10,7 +10,7 @@ import re
 import shutil
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +147,36 @@ def test_a_checkpoint_of_another_model_is_not_taken(
     config.write_text(json.dumps(params))
     settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
     with pytest.raises(NotReady, match="damaged or not of this model"):
+        ready()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text[:50], r"'mine\.json' cannot be read: JSONDecodeError"),
+        (lambda _: "[]", r"'mine\.json' cannot be read: TypeError"),
+        (
+            lambda text: text.replace("sample_rate", "x"),
+            r"'mine\.json' cannot be read: KeyError 'sample_rate'",
+        ),
+        (lambda text: text.replace('"T"', '"x"'), "not of this model: KeyError 'T'"),
+        (lambda text: text.replace('"mix_name"', '"x"'), "not of this model: KeyError 'mix_name'"),
+        (
+            lambda text: text.replace('"frame_step": 1024', '"frame_step": 1000'),
+            "no multiple of frame_step 1000",
+        ),
+        (lambda text: text.replace('"tiny"', '"tiny/.."'), "checkpoint is missing, or names no checkpoint"),
+    ],
+)
+def test_a_configuration_that_is_none_is_named(
+    settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path, change: Callable[[str], str], message: str
+) -> None:
+    shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
+    text = (tmp_path / "spleeter" / "tiny.json").read_text()
+    (tmp_path / "spleeter" / "mine.json").write_text(change(text))
+    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
+    settings.setenv("SPLEETER_MODEL", "mine.json")
+    with pytest.raises(NotReady, match=message):
         ready()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +41,15 @@ def test_the_same_file_gives_the_same_bytes_again(service: RunningService, track
     assert first == again != other
 
 
+def test_it_ends_when_its_client_has_gone(service: RunningService) -> None:
+    service.leave_in_the_middle(music(60.0))
+    deadline = time.monotonic() + 300
+    while service.get("/health").json()["in_flight"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert b'{outcome="abandoned",stage="separate"} 1.0' in service.get("/metrics").body
+
+
 def test_info_says_what_it_runs(service: RunningService, weights: Path) -> None:
     info = service.get("/info").json()
     assert [separator["name"] for separator in info["separators"]] == ["spleeter"]
@@ -49,6 +60,11 @@ def test_info_says_what_it_runs(service: RunningService, weights: Path) -> None:
     assert info["weights"] == [{"file": path.name, "sha256": sha256_of(path)} for path in files]
     assert info["settings"]["mwf"] is False
     assert info["libraries"]["spleeter"] == "2.4.2"
+
+
+def test_its_log_is_json(service: RunningService) -> None:
+    lines = [json.loads(line) for line in service.log.read_text().splitlines()]
+    assert any(line["logger"] == "tensorflow" for line in lines)
 
 
 @pytest.mark.parametrize(
