@@ -159,7 +159,7 @@ def remove_folder(path: Path) -> None:
     shutil.rmtree(away, ignore_errors=True)
 
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL = (errno.ENOSPC, errno.EDQUOT)
 _HARDLY_ANY = 64 * 1024
 """Bytes."""
 
@@ -171,7 +171,7 @@ def _a_full_disk_named(folder: Path) -> Iterator[None]:
     # libsndfile keeps the number of the error to itself, hence a look at the disk.
     except (OSError, RuntimeError, AssertionError, StepFailed) as error:
         known = error.errno if isinstance(error, OSError) else None
-        if known in _FULL or (known is None and shutil.disk_usage(folder).free < _HARDLY_ANY):
+        if known in FULL or (known is None and shutil.disk_usage(folder).free < _HARDLY_ANY):
             raise StorageFull(f"no room left to write in {folder}") from error
         raise
 
@@ -214,7 +214,7 @@ def make_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             raise StorageFull(f"no room left to create the folder {path}") from error
         raise BadInput(f"cannot create the folder {path}: {error.strerror or error}") from None
     if not os.access(path, os.W_OK | os.X_OK):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from starlette.types import Receive, Scope, Send
 
 from . import __version__
 from .app import JOB_PROBLEMS, UPLOADS, Settings, create_app, problems
-from .errors import BadInput, NotFound
+from .errors import BadInput, NotFound, StorageFull
+from .files import FULL
 from .gate import in_turn
 from .separation import Separator, Separators, describe, separate_track
 from .tracks import MIXTURE, STEMS
@@ -157,9 +159,14 @@ def create_separator_app(name: str, separators: Separators, settings: Settings |
             raise BadInput(f"unknown stem {stem!r}; expected one of {', '.join(STEMS)}")
         label, chosen = choose(separator)
         try:
-            form = await request.form(max_files=1 + len(STEMS), max_fields=0)
+            with _full_disk_named():
+                form = await request.form(max_files=1 + len(STEMS), max_fields=0)
         except ValueError as error:  # the parser's own, which an older starlette lets through
             raise BadInput(f"the form cannot be read: {error}") from None
+        except StorageFull:
+            async for _ in request.stream():  # or the client, which still sends, sees a broken connection
+                pass
+            raise
         try:
             return await in_turn(request, _by_upload(settings, label, chosen, form, stem))
         finally:
@@ -229,6 +236,7 @@ def _by_upload(
     if references and references != set(STEMS):
         raise BadInput(f"true stems must be sent together: {', '.join(STEMS)}")
 
+    @_full_disk_named()
     def work() -> Response:
         folder = Path(tempfile.mkdtemp(prefix=UPLOADS))
         try:
@@ -249,6 +257,18 @@ def _by_upload(
         return _TemporaryFile(answer, media_type=media_type, filename=answer.name, folder=folder)
 
     return work
+
+
+@contextlib.contextmanager
+def _full_disk_named() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise StorageFull(
+            "no room left for an upload and its stems in the folder for temporary files"
+        ) from error
 
 
 class _TemporaryFile(FileResponse):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import http.client
 import logging
 import re
@@ -23,6 +24,7 @@ from mssbench_service import alive
 from mssbench_service import app as service_app
 from mssbench_service.app import Settings, create_app
 from mssbench_service.audience import still_wanted
+from mssbench_service.audio import FloatArray
 from mssbench_service.errors import (
     BadInput,
     BenchError,
@@ -30,12 +32,16 @@ from mssbench_service.errors import (
     NotReady,
     OutOfMemory,
     Starting,
+    StorageFull,
     Unavailable,
     from_problem,
 )
 from mssbench_service.files import DataRoot
 from mssbench_service.gate import Gate, in_turn
-from mssbench_service.testing import Answer
+from mssbench_service.separation import Separator
+from mssbench_service.separator_app import create_separator_app
+from mssbench_service.testing import Answer, RunningService, music, wav
+from mssbench_service.tracks import STEMS
 
 
 @dataclass(frozen=True)
@@ -557,6 +563,40 @@ def test_a_service_that_is_not_ready_refuses_jobs_unseen_and_says_why(tmp_path: 
     server = serve(app)
     wait_for(lambda: "no weights" in problem_of(server.get("/health"), 503).detail)
     assert problem_of(server.request("POST", "/job", b"x"), 503).detail == "no weights"
+
+
+# -- uploads -------------------------------------------------------------------------------------------------
+
+
+class Same(Separator):
+    """The mixture as every stem."""
+
+    def separate(self, mixture: FloatArray, sample_rate: int) -> dict[str, FloatArray]:
+        return dict.fromkeys(STEMS, mixture)
+
+
+def no_room(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["starlette.formparsers.SpooledTemporaryFile.write", "shutil.copyfileobj", "zipfile.ZipFile.write"],
+)
+def test_an_upload_for_which_there_is_no_room_is_an_error_to_try_again(
+    tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    app = create_separator_app("trial", {"same": Same}, Settings(DataRoot(tmp_path)))
+    service = RunningService(f"http://127.0.0.1:{serve(app).port}", None, tmp_path)  # type: ignore[arg-type]
+    wait_for(lambda: service.get("/health").status == 200)
+    with monkeypatch.context() as full:
+        full.setattr(where, no_room)
+        error = from_problem(service.upload(wav(music(20.0))).json())
+    assert isinstance(error, StorageFull)
+    assert error.detail == "no room left for an upload and its stems in the folder for temporary files"
+    wait_for(lambda: not list(tmp_path.iterdir()))
+    assert service.upload(wav(music(1.0))).status == 200
 
 
 # -- clients that go away ------------------------------------------------------------------------------------
