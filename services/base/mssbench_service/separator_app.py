@@ -17,7 +17,7 @@ import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.datastructures import FormData, UploadFile
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from . import __version__
 from .app import JOB_PROBLEMS, UPLOADS, Settings, create_app, problems
@@ -158,15 +158,7 @@ def create_separator_app(name: str, separators: Separators, settings: Settings |
         if stem and stem not in STEMS:
             raise BadInput(f"unknown stem {stem!r}; expected one of {', '.join(STEMS)}")
         label, chosen = choose(separator)
-        try:
-            with _full_disk_named():
-                form = await request.form(max_files=1 + len(STEMS), max_fields=0)
-        except ValueError as error:  # the parser's own, which an older starlette lets through
-            raise BadInput(f"the form cannot be read: {error}") from None
-        except StorageFull:
-            async for _ in request.stream():  # or the client, which still sends, sees a broken connection
-                pass
-            raise
+        form = await _form_of(request)
         try:
             return await in_turn(request, _by_upload(settings, label, chosen, form, stem))
         finally:
@@ -217,6 +209,27 @@ def _by_reference(
         return JSONResponse(asdict(result))
 
     return work
+
+
+async def _form_of(request: Request) -> FormData:
+    """The form in the request's body; large files in it are on disk."""
+    more = True
+
+    async def receive() -> Message:
+        nonlocal more
+        message = await request.receive()
+        more = message.get("more_body", False)
+        return message
+
+    try:
+        with _full_disk_named():
+            return await Request(request.scope, receive).form(max_files=1 + len(STEMS), max_fields=0)
+    except ValueError as error:  # the parser's own, which an older starlette lets through
+        raise BadInput(f"the form cannot be read: {error}") from None
+    except StorageFull:
+        while more:  # a client that is answered while it sends sees a broken connection instead
+            await receive()
+        raise
 
 
 def _by_upload(
