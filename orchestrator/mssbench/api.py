@@ -26,7 +26,7 @@ from mssbench_service.files import DataRoot
 from starlette.middleware import Middleware
 
 from . import __version__, dashboard, examples
-from .auth import Guard, token_from_environment
+from .auth import AnswersHead, Guard, token_from_environment
 from .config import RunConfig
 from .measures import Measures
 from .queues import connect
@@ -94,6 +94,7 @@ def create(settings: Settings | None = None, redis_url: str | None = None) -> Fa
     app.state.metrics.registry.register(Measures(service))
     # Innermost, so that a refusal has its request id, too.
     app.user_middleware.append(Middleware(Guard, token=token_from_environment()))
+    app.user_middleware.append(Middleware(AnswersHead))
 
     def ready(request: Request) -> None:
         request.app.state.readiness.require()

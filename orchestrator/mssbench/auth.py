@@ -1,4 +1,4 @@
-"""Who may change something: the optional bearer token, and no page of another site."""
+"""Around all routes. Who may change something: the optional bearer token, and no page of another site. And HEAD."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from mssbench_service.app import problem_response
 from mssbench_service.errors import BenchError, Forbidden, Unauthorized
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .secret import secret
 
@@ -64,3 +64,22 @@ def _host_of(origin: str) -> str:
         return urlsplit(origin).netloc
     except ValueError:  # no URL, such as "http://["
         return ""
+
+
+class AnswersHead:
+    """HEAD is GET of which the head alone is sent: link checkers and whoever watches whether a page is up ask so."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body"})  # now: events of a run might go on for hours
+
+        await self.app({**scope, "method": "GET"}, receive, send_head)

@@ -265,6 +265,18 @@ def test_a_bad_request_is_a_problem_document(api: httpx.Client) -> None:
         assert says in str(problem_of(api.post("/runs", json=body), status)["detail"])
 
 
+def test_head_is_get_without_the_body(api: httpx.Client) -> None:
+    """Also of the events of a run that goes on, which have no end yet: the connection is free for the next."""
+    run = api.post("/runs", json=RUN).json()["id"]
+    for path in ("/", "/health", "/runs", f"/runs/{run}", f"/runs/{run}/events", "/runs/nothing", "/nowhere"):
+        head = api.head(path)
+        assert head.content == b""
+        with api.stream("GET", path) as get:
+            assert head.status_code == get.status_code
+            assert head.headers["content-type"] == get.headers["content-type"]
+    assert api.get(f"/runs/{run}").json()["state"] == "running"
+
+
 def test_what_is_not_there_or_not_allowed_is_a_problem_document(api: httpx.Client) -> None:
     for method, path, status in [
         ("GET", "/runs/nothing", 404),
