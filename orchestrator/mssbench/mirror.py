@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,10 @@ class Mirror:
 
         None: that is the dataset itself.
         """
+        return None
+
+    def data_files(self) -> Iterable[str] | None:
+        """References of all files under ``data/`` but renderings; None: they are here, to be looked at."""
         return None
 
     def look(self, *references: str) -> None:

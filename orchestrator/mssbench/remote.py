@@ -270,6 +270,10 @@ class RemoteMirror(Mirror):
             self._tidy(self._here(f"{folder}/{split}"), {name.partition("/")[2] for name in found})
         return self._here(folder)
 
+    def data_files(self) -> list[str]:
+        folders = [f"data/{name}" for name in self.objects.names("data") if f"data/{name}" != _RENDERED]
+        return [f"{folder}/{name}".rstrip("/") for folder in folders for name in self.objects.find(folder)]
+
     # -- the state of runs -----------------------------------------------------------------------------------
 
     def look(self, *references: str) -> None:

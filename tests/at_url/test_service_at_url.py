@@ -260,11 +260,14 @@ def test_whatever_changes_a_run_can_be_asked_of_either_of_two_services(
     place = tmp_path_factory.mktemp("hosts")
     with embedded_redis() as redis, contextlib.ExitStack() as stack:
         environment = told(place, aws, redis)
+        bucket.put("data/more/test/A song/mixture.wav", b"")
         one, other = (
             stack.enter_context(serving(Host(place / name, **environment), gently=True)) for name in "ab"
         )
         run_id = one.post("/runs", json=RUN | {"tracks": 1}).json()["id"]
         run = f"/runs/{run_id}"
+        # What is in the bucket is offered, whatever is in the cache.
+        wait_until(lambda: '<option value="data/more">' in one.get("/").text, "the dataset is offered")
         wait_until(lambda: f"runs/{run_id}/followed" in bucket(), "it is followed")
         assert other.get(run).json()["state"] == "running"
         assert other.delete(run).status_code == 409

@@ -28,7 +28,7 @@ from ..service import Service
 from ..status import RunStatus
 from ..steps import Run
 from ..store import Cell
-from .found import datasets, hrir_sets
+from .found import Offers
 from .pages import Pages, duration, number
 from .services import Services
 
@@ -40,6 +40,7 @@ def router(service: Service) -> APIRouter:
     """The pages over what `service` knows."""
     pages = Pages()
     services = Services(service.runtime)
+    offers = Offers(service.workspace)
     root = service.workspace.root
     routes = APIRouter(include_in_schema=False)
 
@@ -56,7 +57,7 @@ def router(service: Service) -> APIRouter:
         except BenchError as error:
             return sorry(error)
         at, last = _page(page, len(ids), RUNS_PER_PAGE)
-        offered = datasets(root)
+        offered, hrirs = offers.now()
         if not like and len(offered) == 1:
             config.dataset = offered[0]
         shown = [_line(service, run_id) for run_id in ids[(at - 1) * RUNS_PER_PAGE : at * RUNS_PER_PAGE]]
@@ -67,7 +68,7 @@ def router(service: Service) -> APIRouter:
             "config": config,
             "like": like,
             "datasets": offered,
-            "hrirs": hrir_sets(root),
+            "hrirs": hrirs,
             "services": services.now(),
             "splits": sorted(SPLITS),
             "conditions": CONDITIONS,
