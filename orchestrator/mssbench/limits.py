@@ -19,6 +19,7 @@ import os
 from dataclasses import dataclass, fields
 from typing import Any
 
+from mssbench_service.environment import number
 from mssbench_service.errors import BadInput
 
 LONGEST_TRACK = 3600.0
@@ -27,8 +28,7 @@ LONGEST_TRACK = 3600.0
 
 def longest_track() -> float:
     """``MSSBENCH_MAX_SECONDS``: what runs and the steps in this process accept, as services do."""
-    text = os.environ.get("MSSBENCH_MAX_SECONDS", "")
-    return _number("max_seconds", text) if text else LONGEST_TRACK
+    return number("MSSBENCH_MAX_SECONDS", LONGEST_TRACK, 0)
 
 
 @dataclass(frozen=True)
