@@ -26,7 +26,7 @@ from mssbench_service.wire import EvaluateResult, RenderResult, SeparateResult, 
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import RedisError
-from rq import Queue, Worker
+from rq import Queue, Worker, worker_registration
 from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
@@ -73,7 +73,17 @@ class BenchWorker(Worker):
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
         super().heartbeat(timeout, pipeline)
         if pipeline is None:  # else nobody has heard it yet
+            self._be_known()
             alive.say_so()
+
+    def _be_known(self) -> None:
+        """Register again with a Redis that lost its data: jobs would be taken all the same, but by nobody one sees."""
+        if self.birth_date is None or self.connection.sismember(self.redis_workers_keys, self.key):
+            return
+        with self.connection.pipeline() as pipeline:
+            pipeline.hset(self.key, mapping=self.serialize() | {"state": self.get_state()})
+            worker_registration.register(self, pipeline)
+            pipeline.execute()
 
     def maintain_heartbeats(self, job: Job, execution: Execution) -> None:
         # The job does not need Redis before its end. If that is away for long, the job counts as lost there,

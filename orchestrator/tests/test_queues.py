@@ -25,6 +25,7 @@ from mssbench.queues import (
     connect,
     enqueue,
     job_id,
+    open_queue,
     queue_of,
     queues_of,
     reconcile,
@@ -322,6 +323,19 @@ def test_a_worker_that_redis_cannot_hear_does_not_say_that_it_lives(
     connection.config_set("maxmemory", "0")
     worker.heartbeat()
     assert said.exists()
+
+
+def test_a_redis_that_lost_its_data_hears_of_its_workers_again(connection: Redis) -> None:
+    """They take jobs without being known; ``rq info``, the dashboard and the alerts would say that none is there."""
+    worker = BenchWorker(open_queue("render", connection), Limits())
+    worker.register_birth()
+    worker.set_state("idle")
+    connection.flushall()
+    worker.heartbeat()
+    (known,) = traffic(connection).workers
+    assert (known.name, known.queue, known.state) == (worker.name, "render", "idle")
+    assert connection.ttl(worker.key) > 0
+    assert {queue.name: queue.workers for queue in traffic(connection).queues}["render"] == 1
 
 
 def test_an_unknown_queue_and_an_absent_redis_are_refused(connection: Redis) -> None:
