@@ -294,6 +294,18 @@ def test_data_check_is_a_table_json_and_an_exit_code(mssbench, workspace) -> Non
     assert "nowhere is not a folder" in refused(mssbench("data", "check", "nowhere"))
 
 
+def test_a_title_moves_no_cursor(mssbench, workspace, monkeypatch) -> None:
+    """Whoever made an archive has chosen the names in it."""
+    monkeypatch.setattr("click.utils.should_strip_ansi", lambda *_, **__: False)  # as at a terminal
+    track = tracks(workspace)[0]
+    (track / "bass.wav").unlink()
+    track.rename(track.with_name("A\x1b[2J\x1b]0;title\x07B"))
+    done = mssbench("data", "check", "music")
+    assert "\x1b" not in done.stdout + done.stderr.splitlines()[-1]
+    assert r"test/A\x1b[2J\x1b]0;title\x07B: bass.wav is missing" in done.stdout
+    assert r"test/A\x1b[2J\x1b]0;title\x07B: bass.wav is missing" in refused(done)
+
+
 def test_data_convert_names_a_folder_without_stem_files(mssbench, workspace) -> None:
     assert "music holds no {train,test}/<title>.stem.mp4" in refused(
         mssbench("data", "convert", "music", "hq")

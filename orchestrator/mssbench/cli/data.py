@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from mssbench_service.errors import BadInput, Unavailable
+from mssbench_service.errors import BadInput, Unavailable, printable
 from mssbench_service.wire import HrirRequest
 from rich.console import Console
 from rich.table import Table
@@ -144,7 +144,7 @@ def _print_report(report: DatasetReport) -> None:
     ]
     lines += [("", "note", text) for text in report.notes]
     for where, kind, text in lines:  # not wrapped: a line is a finding, also to grep
-        click.echo(f"{kind}: {where + ': ' if where else ''}{text}")
+        click.echo(printable(f"{kind}: {where + ': ' if where else ''}{text}"))
     seconds = sum(track.seconds or 0.0 for track in report.tracks)
     noted = sum(track.status == "note" for track in report.tracks)
     click.echo(
@@ -159,7 +159,10 @@ def _row(track: TrackReport) -> list[str]:
     length = "" if track.seconds is None else f"{int(track.seconds) // 60}:{track.seconds % 60:04.1f}"
     residual = " ".join("–" if level is None else f"{level:.1f}" for level in track.residual_db)
     clipped = str(sum(track.clipped.values()))
-    return [escape(text) for text in (track.split, track.title, length, residual, clipped, track.status)]
+    return [
+        escape(printable(text))
+        for text in (track.split, track.title, length, residual, clipped, track.status)
+    ]
 
 
 @data.command("convert")

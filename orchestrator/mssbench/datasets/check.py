@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import soundfile as sf
-from mssbench_service.errors import BadInput
+from mssbench_service.errors import BadInput, printable
 from mssbench_service.tracks import MIXTURE, SPLITS, STEMS, Track, check_track, track_folders
 
 from ..limits import longest_track
@@ -124,7 +124,7 @@ def check_coded(path: Path, split: str) -> TrackReport:
         try:
             convert(path, decoded)
         except BadInput as error:
-            problem = error.detail.replace(f"{path.parent}/", "")
+            problem = _without(error.detail, path.parent)
             return TrackReport(split, title_of(path), problems=[problem])
         return check_one(decoded, split)
 
@@ -139,8 +139,13 @@ def check_one(folder: Path, split: str) -> TrackReport:
             report.notes.append(f"at {track.sample_rate} Hz; MUSDB18-HQ is at {SAMPLE_RATE} Hz")
         _read(track, report)
     except BadInput as error:
-        report.problems.append(error.detail.replace(f"{folder}/", ""))
+        report.problems.append(_without(error.detail, folder))
     return report
+
+
+def _without(detail: str, folder: Path) -> str:
+    """A message without the folder of the track that it is about."""
+    return detail.replace(printable(f"{folder}/"), "")
 
 
 def _read(track: Track, report: TrackReport) -> None:

@@ -30,19 +30,29 @@ Services turn an error into an RFC 9457 problem document; clients rebuild the sa
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 PROBLEM_TYPE = "urn:mssbench:error:"
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _END = 800  # characters of a message that is too long
 
 
-def one_line(text: str) -> str:
-    """`text` without line breaks, and without the middle of somebody's name of 4 KB.
-
-    Half a surrogate pair, which JSON and names of files may hold and no file can, is written as its number.
+def printable(text: str) -> str:
+    """`text` with what no terminal and no file should be sent written as its number: control characters, which move
+    cursors and change colours, and half a surrogate pair, which JSON and names of files may hold.
     """
-    line = " ".join(text.encode("utf-8", "backslashreplace").decode("utf-8").split())
+    return (
+        _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+        .encode("utf-8", "backslashreplace")
+        .decode()
+    )
+
+
+def one_line(text: str) -> str:
+    """`text` without line breaks, :func:`printable`, and without the middle of somebody's name of 4 KB."""
+    line = printable(" ".join(text.split()))
     return line if len(line) <= 2 * _END else f"{line[:_END]} … {line[-_END:]}"
 
 

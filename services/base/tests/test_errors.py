@@ -97,3 +97,4 @@ def test_a_detail_can_be_written_whatever_somebody_else_said() -> None:
     """To a terminal, into an answer, into the record of a cell that failed."""
     assert from_problem({"detail": "a\ud800b", "status": 422}).detail == r"a\ud800b"
     assert BenchError("name\udcff 🔥").detail == r"name\udcff 🔥"
+    assert BenchError("\x1b[31mred\x1b]0;title\x07 \x9b2J").detail == r"\x1b[31mred\x1b]0;title\x07 \x9b2J"
