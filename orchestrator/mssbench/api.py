@@ -148,7 +148,10 @@ def create(settings: Settings | None = None, redis_url: str | None = None) -> Fa
         summary="Follow a run (server-sent events)",
         tags=["runs"],
         response_class=EventSourceResponse,
-        responses=problems(404),
+        responses={
+            200: {"description": "Events", "content": {"text/event-stream": {"example": examples.EVENTS}}},
+            **problems(404),
+        },
     )
     async def events(
         request: Request, first: Annotated[RunStatus, Depends(_status)]
@@ -186,7 +189,10 @@ def create(settings: Settings | None = None, redis_url: str | None = None) -> Fa
         tags=["results"],
         response_class=FileResponse,
         responses={
-            200: {"description": "CSV", "content": {"text/csv": {"schema": {"type": "string"}}}},
+            200: {
+                "description": "CSV",
+                "content": {"text/csv": {"schema": {"type": "string"}, "example": examples.TABLE}},
+            },
             **problems(404),
         },
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -86,3 +89,16 @@ TRAFFIC: dict[str, Any] = asdict(
         ],
     )
 )
+
+EVENTS = f"event: progress\ndata: {json.dumps(STATUS)}\n\n"
+
+
+def _table() -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ROW)
+    writer.writeheader()
+    writer.writerow(ROW)
+    return text.getvalue()
+
+
+TABLE = _table()

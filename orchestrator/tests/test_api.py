@@ -18,14 +18,17 @@ import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from mssbench import examples
 from mssbench.api import create
 from mssbench.config import RunConfig
 from mssbench.embedded import embedded_redis, embedded_workers
+from mssbench.results import RESULT_COLUMNS
 from mssbench.status import Failure, RunStatus
 from mssbench.store import Cell, Workspace
 from mssbench.traffic import Traffic
 from mssbench_service.app import Settings
 from mssbench_service.files import DataRoot
+from mssbench_service.tracks import STEMS
 from mssbench_service.wire import parse
 
 RUN = {"dataset": "music", "separators": ["oracle-identity"], "tracks": 1}
@@ -406,3 +409,11 @@ def test_examples_are_what_the_service_takes_and_answers(description: dict) -> N
     body = description["paths"]["/runs"]["post"]["requestBody"]["content"]["application/json"]
     for example in body["examples"].values():
         parse(RunConfig, example["value"]).validate()
+    events = description["paths"]["/runs/{run_id}/events"]["get"]["responses"]["200"]["content"]
+    name, data = events["text/event-stream"]["example"].splitlines()[:2]
+    assert name == "event: progress"
+    assert parse(RunStatus, json.loads(data.removeprefix("data: "))).id == examples.RUN_ID
+    table = description["paths"]["/runs/{run_id}/results.csv"]["get"]["responses"]["200"]["content"]
+    (row,) = csv.DictReader(table["text/csv"]["example"].splitlines())
+    assert set(row) <= set(RESULT_COLUMNS)
+    assert row["source"] in STEMS
