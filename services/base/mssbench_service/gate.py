@@ -22,7 +22,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from . import audience
 from .errors import Abandoned, BenchError, Busy, NotReady, Starting
 from .metrics import Metrics
-from .problems import problem_response
 
 T = TypeVar("T")
 
@@ -121,8 +120,10 @@ class Door:
             except (Busy, NotReady) as error:
                 self._metrics.refused(_stage(scope["path"]))
                 scope["state"]["route"] = scope["path"]
-                answer = problem_response(await _wrong_with_the_rest(receive) or error)
-                return await answer(scope, receive, send)
+                said = await _wrong_with_the_rest(receive) or error
+                answer = await scope["app"].exception_handlers[BenchError](Request(scope), said)
+                await answer(scope, receive, send)
+                return
         await self.app(scope, receive, send)
 
 

@@ -556,14 +556,17 @@ def test_nothing_else_meets_the_door(full: Full) -> None:
 
 def test_a_service_that_is_not_ready_refuses_jobs_unseen_and_says_why(tmp_path: Path, serve: Serve) -> None:
     def setup() -> None:
-        raise NotReady("no weights")
+        raise NotReady(f"there are no weights in {tmp_path}/weights")
 
     app = create_app(
         "trial", "1.2.3", settings=Settings(DataRoot(tmp_path)), info=dict, setup=setup, jobs=["/job"]
     )
-    server = serve(app)
-    wait_for(lambda: "no weights" in problem_of(server.get("/health"), 503).detail)
-    assert problem_of(server.request("POST", "/job", b"x"), 503).detail == "no weights"
+    server, says = (
+        serve(app),
+        "there are no weights in weights",
+    )  # the caller knows the data root by no other name
+    wait_for(lambda: says in problem_of(server.get("/health"), 503).detail)
+    assert problem_of(server.request("POST", "/job", b"x"), 503).detail == says
 
 
 # -- uploads -------------------------------------------------------------------------------------------------
