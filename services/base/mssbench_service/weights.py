@@ -117,7 +117,7 @@ def _check_name(name: str) -> None:
 def _check(weight: Weight) -> None:
     for name in (weight.name, weight.kept_as):
         _check_name(name)
-    if not re.match(r"https?://", weight.url):
+    if not re.fullmatch(r"https?://[^\s/]\S*", weight.url):
         raise BadInput(f"{weight.name} has the URL {weight.url!r}; expected http:// or https://")
     if not re.fullmatch(r"[0-9a-f]{0,64}", weight.sha256):
         raise BadInput(f"{weight.name} has the checksum {weight.sha256!r}; expected lowercase hexadecimal")
