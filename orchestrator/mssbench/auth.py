@@ -34,7 +34,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, token: str = "") -> None:
         self.app = app
-        self._expected = f"Bearer {token}".encode() if token else b""
+        self._token = token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] not in SAFE_METHODS:
@@ -52,9 +52,10 @@ class Guard:
         origin = headers.get(b"origin", b"").decode("latin-1")
         if origin and _host_of(origin) != headers.get(b"host", b"").decode("latin-1"):
             return Forbidden(f"a page of {origin} asked for this; only pages of this service may")
-        given = headers.get(b"authorization", b"")
+        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
         # In constant time: how far a guess was right must not show.
-        if self._expected and not hmac.compare_digest(given, self._expected):
+        right = hmac.compare_digest(given.strip(), self._token) and scheme.lower() == b"bearer"
+        if self._token and not right:
             return Unauthorized("expected the header 'Authorization: Bearer TOKEN' with this service's token")
         return None
 

@@ -319,7 +319,12 @@ def test_whatever_changes_something_needs_the_token(
     right = {"Authorization": "Bearer s3cret-ü".encode()}
     with in_this_process(create(settings_of(workspace), redis_url)) as client:
         ready(client)
-        for headers in ({}, {"Authorization": "Bearer s3cret"}, {"Authorization": b"s3cret-\xc3\xbc"}):
+        for headers in (
+            {},
+            {"Authorization": "Bearer s3cret"},
+            {"Authorization": b"s3cret-\xc3\xbc"},
+            {"Authorization": b"Basic s3cret-\xc3\xbc"},
+        ):
             refused = client.post("/runs", json=RUN, headers=headers)
             assert problem_of(refused, 401)["type"] == "urn:mssbench:error:unauthorized"
             assert refused.headers["www-authenticate"] == "Bearer"
@@ -329,6 +334,8 @@ def test_whatever_changes_something_needs_the_token(
         run = client.post("/runs", json=RUN, headers=right)
         assert run.status_code == 202
         assert client.post(f"/runs/{run.json()['id']}/cancel", headers=right).status_code == 202
+        lower = {"Authorization": "bearer s3cret-ü".encode()}  # RFC 9110: a scheme's case does not matter
+        assert client.delete(f"/runs/{run.json()['id']}", headers=lower).status_code in (204, 409)
 
 
 @pytest.mark.parametrize("content", [None, "", " \n"])
