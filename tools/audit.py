@@ -33,8 +33,10 @@ def locks() -> dict[str, list[Path]]:
     """What pins the Python packages, for each image and for development."""
     found = {}
     for path in sorted(ROOT.glob("services/*/requirements.lock")):
-        torch = path.with_name("torch.txt")
+        torch, cuda = path.with_name("torch.txt"), path.with_name("cuda.lock")
         found[path.parent.name] = [path, *([torch] if torch.exists() else [])]
+        if cuda.exists():  # what the same image holds beside the others where it is built for GPUs
+            found[f"{path.parent.name}-cuda"] = [path, cuda]
     orchestrator = ROOT / "orchestrator"
     return found | {
         "orchestrator": [orchestrator / "requirements.lock"],
@@ -159,7 +161,7 @@ def main() -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     for name, paths in chosen.items():
         components = list(python_components(paths))
-        if options.debian and name not in ("development", "template"):  # of which there is no image
+        if options.debian and name not in ("development", "template", "spleeter-cuda"):  # no images of theirs
             components += debian_components(f"mssbench/{name}")
         write(options.out / f"{name}.cdx.json", bill(name, components), len(components))
     if options.debian and not options.images:
