@@ -23,6 +23,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from mssbench_service import alive
 from mssbench_service import app as service_app
+from mssbench_service import gate as service_gate
 from mssbench_service.app import Settings, create_app
 from mssbench_service.audience import still_wanted
 from mssbench_service.audio import FloatArray
@@ -480,6 +481,23 @@ def test_a_place_is_free_again_whatever_became_of_the_work() -> None:
         assert gate.in_flight == 0
 
     asyncio.run(trial())
+
+
+def test_free_memory_goes_back_to_the_system_after_a_job_but_not_after_every_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trims: list[int] = []
+    monkeypatch.setattr(service_gate, "_trim", trims.append)
+
+    async def jobs(gate: Gate) -> None:
+        for _ in range(3):
+            await gate.run(lambda: None)
+
+    asyncio.run(jobs(Gate(1, 0)))
+    assert trims == []  # less than TRIM_SECONDS have passed
+    monkeypatch.setattr(service_gate, "TRIM_SECONDS", 0.0)
+    asyncio.run(jobs(Gate(1, 0)))
+    assert trims == [0, 0, 0]
 
 
 # -- the door ------------------------------------------------------------------------------------------------
