@@ -73,8 +73,8 @@ class RunningService:
         headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
         return _send(urllib.request.Request(self.url + path, _form(boundary, content), headers))
 
-    def leave_in_the_middle(self, track: FloatArray) -> None:
-        """Upload `track`, and go away once the service is at work on it."""
+    def leave_in_the_middle(self, track: FloatArray, *, seconds: float = 300.0) -> bytes:
+        """Upload `track`, and go away once the service is at work on it. Its metrics when it is so no longer."""
         boundary = secrets.token_hex(16)
         headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
         connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=3600)
@@ -82,6 +82,11 @@ class RunningService:
             connection.request("POST", "/separate", _form(boundary, wav(track)), headers)
             while not self.get("/health").json()["in_flight"]:
                 time.sleep(0.01)
+        deadline = time.monotonic() + seconds
+        while self.get("/health").json()["in_flight"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        return self.get("/metrics").body
 
     def peak_memory(self) -> int:
         """Largest resident set of the process so far, in bytes (Linux)."""
