@@ -19,16 +19,8 @@ import os
 from dataclasses import dataclass, fields
 from typing import Any
 
-from mssbench_service.environment import number
+from mssbench_service.environment import LONGEST_TRACK
 from mssbench_service.errors import BadInput
-
-LONGEST_TRACK = 3600.0
-"""Seconds; what the services accept unless told otherwise, and the guess where a length is not known."""
-
-
-def longest_track() -> float:
-    """``MSSBENCH_MAX_SECONDS``: what runs and the steps in this process accept, as services do."""
-    return number("MSSBENCH_MAX_SECONDS", LONGEST_TRACK, 0)
 
 
 @dataclass(frozen=True)

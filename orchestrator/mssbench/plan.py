@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from mssbench_service.environment import longest_track
 from mssbench_service.errors import BadInput, Unavailable
 from mssbench_service.tracks import MIXTURE, STEMS, Track, check_track, track_folders
 from mssbench_service.wire import HrirInfo, HrirRequest
@@ -23,7 +24,6 @@ from mssbench_service.wire import HrirInfo, HrirRequest
 from . import __version__, provenance
 from .angles import Angles, draw_angles, read_angle_table
 from .config import RunConfig
-from .limits import longest_track
 from .runtime import Availability, Runtime
 from .store import RunRecord, SeparatorRecord, TrackRecord, Workspace
 

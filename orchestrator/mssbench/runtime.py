@@ -20,6 +20,7 @@ from typing import Any, Protocol, TypeVar
 
 import httpx
 from mssbench_service import logs
+from mssbench_service.environment import longest_track
 from mssbench_service.errors import (
     BadInput,
     BadOutput,
@@ -50,7 +51,7 @@ from mssbench_service.wire import (
     parse,
 )
 
-from .limits import Limits, longest_track
+from .limits import Limits
 from .registry import Registry, Service, load_registry, url_variable
 
 T = TypeVar("T")

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import soundfile as sf
+from mssbench_service.environment import longest_track
 from mssbench_service.errors import BadInput, printable
 from mssbench_service.tracks import MIXTURE, SPLITS, STEMS, Track, check_track, track_folders
 
-from ..limits import longest_track
 from .stems import coded_tracks, convert, require_decoder, title_of
 
 SAMPLE_RATE = 44100

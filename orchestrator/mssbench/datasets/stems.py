@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soundfile as sf
 from mssbench_service.audio import forget_time_of_writing
+from mssbench_service.environment import longest_track
 from mssbench_service.errors import BadInput, StepFailed, TooLarge
 from mssbench_service.files import make_folder, writing_folder
 from mssbench_service.tracks import MIXTURE, SPLITS, check_track
-
-from ..limits import longest_track
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -103,7 +102,7 @@ def convert(path: Path, out: Path) -> None:
     BadInput
         It cannot be decoded, or has not five stereo streams of one rate and length; or PyAV is not installed.
     TooLarge
-        It lasts longer than any track may (:func:`mssbench.limits.longest_track`).
+        It lasts longer than any track may (:func:`mssbench_service.environment.longest_track`).
     StepFailed
         Writing failed half-way (a full disk).
     """

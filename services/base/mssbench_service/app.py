@@ -29,7 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import logs
 from .description import add_docs
-from .environment import number, whole_number
+from .environment import LONGEST_TRACK, longest_track, number, whole_number
 from .errors import BadInput, BenchError, TooLarge
 from .files import DataRoot
 from .gate import Door, Gate, Readiness
@@ -54,7 +54,7 @@ class Settings:
 
     data_root: DataRoot = field(default_factory=lambda: DataRoot(Path.cwd()))
     max_upload_bytes: int = 2048 * 1024 * 1024
-    max_seconds: float = 3600.0
+    max_seconds: float = LONGEST_TRACK
     concurrency: int = 1
     queue: int = 4
     wrong: BadInput | None = None
@@ -66,7 +66,7 @@ class Settings:
             return cls(
                 data_root=root,
                 max_upload_bytes=int(number("MSSBENCH_MAX_UPLOAD_MB", 2048, 0) * 1024 * 1024),
-                max_seconds=number("MSSBENCH_MAX_SECONDS", 3600.0, 0),
+                max_seconds=longest_track(),
                 concurrency=whole_number("MSSBENCH_CONCURRENCY", 1, 1),
                 queue=whole_number("MSSBENCH_QUEUE", 4, 0),
             )

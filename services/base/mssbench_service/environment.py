@@ -7,6 +7,9 @@ import os
 
 from .errors import BadInput
 
+LONGEST_TRACK = 3600.0
+"""Seconds that a track may last unless the environment says otherwise."""
+
 
 def number(name: str, default: float, low: float, high: float = math.inf) -> float:
     """The environment variable `name` as a number in [`low`, `high`]; unset or empty is `default`.
@@ -41,3 +44,8 @@ def choice(name: str, default: str, choices: tuple[str, ...]) -> str:
     if value not in choices:
         raise BadInput(f"{name}={value!r}; expected one of {', '.join(choices)}")
     return value
+
+
+def longest_track() -> float:
+    """``MSSBENCH_MAX_SECONDS``: what services, runs and the steps of one process accept."""
+    return number("MSSBENCH_MAX_SECONDS", LONGEST_TRACK, 0)
