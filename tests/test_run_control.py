@@ -128,7 +128,7 @@ def test_a_run_is_cancelled_from_another_process_and_resumed(mssbench, workspace
         finally:
             running.kill()
             running.wait()
-    assert running.returncode == 130
+    assert running.returncode == 130, said
     assert "mssbench resume mine goes on with it" in said
     assert done(mssbench("status", "mine")).startswith("mine: cancelled, 0/4 cells ended")
     done(mssbench("resume", "mine", "--inline"))

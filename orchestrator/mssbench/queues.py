@@ -23,7 +23,7 @@ from mssbench_service.errors import BadInput, StepFailed, StorageAway, StorageFu
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue, get_current_job
-from rq.exceptions import NoSuchJobError
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.scripts import UNIQUE_ENQUEUE_SCRIPT
 from rq.serializers import JSONSerializer
@@ -236,7 +236,9 @@ def _forget(job: Job) -> None:
     # RQ asks for the job's executions when it deletes one, and stumbles over those whose worker was killed:
     # their records have expired, and the list of them has not.
     job.connection.delete(job.execution_registry.key)
-    job.delete()
+    # Whoever cancels a run and whoever follows it take out the same jobs at once: one of them finds the last gone.
+    with contextlib.suppress(InvalidJobOperation):
+        job.delete()
 
 
 def _known(run: Run, connection: Redis) -> set[str]:

@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from mssbench import launch
+from mssbench import launch, queues
 from mssbench.config import RunConfig
 from mssbench.embedded import Server, embedded_redis, embedded_server
 from mssbench.inline import run_inline
@@ -205,6 +205,20 @@ def test_what_is_no_job_is_replaced_by_one(run: Run, connection: Redis, field: s
     connection.hset(f"rq:job:{taken}", field, "nonsense {")
     withdraw(run, connection)
     assert queued(connection, "separate-oracle") == []
+
+
+def test_two_that_withdraw_a_run_at_once_do_not_stumble_over_each_other(
+    run: Run, connection: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``mssbench cancel`` and the launcher that heeds it, each with its look at the jobs taken before."""
+    reconcile(run, connection)
+    jobs = [Job.fetch(name, connection, serializer=JSONSerializer) for name in queued(connection, "render")]
+    assert jobs
+    withdraw(run, connection)
+    monkeypatch.setattr(queues, "_jobs_in", lambda *args: jobs)
+    withdraw(run, connection)
+    assert queued(connection, "render") == []
+    assert not [job for job in jobs if connection.exists(job.key)]
 
 
 def test_a_launcher_outlives_whatever_comes_of_putting_back(
