@@ -174,6 +174,20 @@ def test_what_a_machine_that_lost_its_power_has_torn_is_done_again(mssbench, wor
     assert (workspace / "runs/mine/results.csv").read_bytes() == before
 
 
+@pytest.mark.parametrize("lost", ["drums.wav", "metadata.json"])
+def test_a_rendering_that_a_machine_has_lost_some_of_is_made_again(mssbench, workspace, config, lost) -> None:
+    done(mssbench("run", str(config), "--inline", "--run-id", "mine"))
+    before = (workspace / "runs/mine/results.csv").read_bytes()
+    (rendering,) = (workspace / "data/rendered").glob("*/*")
+    os.truncate(rendering / lost, 50)
+    for result in (workspace / "runs/mine/cells").rglob("result.json"):
+        result.unlink()
+    done(mssbench("resume", "mine", "--inline"))
+    assert ", 2 failed" in done(mssbench("status", "mine"))
+    done(mssbench("retry", "mine", "--failed", "--inline"))
+    assert (workspace / "runs/mine/results.csv").read_bytes() == before
+
+
 def test_a_damaged_run_does_not_hide_the_others(mssbench, workspace, config) -> None:
     done(mssbench("run", str(config), "--inline", "--run-id", "good"))
     for name, text in (("half", '{"id": '), ("other", '{"version": 1, "id": "other"}')):

@@ -12,14 +12,16 @@ import shutil
 from mssbench_service.errors import BadOutput, BenchError, Conflict
 from mssbench_service.files import remove_folder
 from mssbench_service.separation import check_separation
-from mssbench_service.tracks import MIXTURE
+from mssbench_service.tracks import MIXTURE, check_track
+from mssbench_service.wire import RenderResult, parse
 from redis import Redis
 
+from .formats import RENDERING
 from .mirror import HERE
 from .progress import progress_of
 from .queues import at_work, withdraw
 from .status import status_of
-from .steps import Run
+from .steps import METADATA, Run
 from .store import DELETED, Cell
 
 log = logging.getLogger("mssbench")
@@ -52,8 +54,11 @@ def forget_unreadable(run: Run) -> int:
 
 
 def retry_failed(run: Run) -> int:
-    """Forget the errors of all failed cells; how many there were. Estimates that are sound stay."""
+    """Forget the errors of all failed cells; how many there were. Renderings and estimates that are sound stay."""
     failed = [cell for cell in run.record.cells() if run.store.failed(cell)]
+    for title in dict.fromkeys(cell.title for cell in failed if cell.condition == "binaural"):
+        if run.rendered(title) and run.store.mirror is HERE and not _whole(run, title):
+            remove_folder(run.runtime.root.resolve(run.record.track(title).folders["binaural"]))
     for cell in failed:
         if run.store.separated(cell) and run.store.mirror is HERE and not _sound(run, cell):
             remove_folder(run.store.estimates(cell))
@@ -71,6 +76,17 @@ def _sound(run: Run, cell: Cell) -> bool:
     except BenchError:
         pass  # it is the mixture that cannot be read, of which the estimates say nothing
     return True
+
+
+def _whole(run: Run, title: str) -> bool:
+    """False where the rendered track is not what it was written as: the disk has lost some of it."""
+    folder = run.runtime.root.resolve(run.record.track(title).folders["binaural"])
+    try:
+        written = parse(RenderResult, RENDERING.read(folder / METADATA))
+        found = check_track(folder)
+    except BenchError:
+        return False
+    return (found.samples, found.sample_rate) == (written.samples, written.sample_rate)
 
 
 def delete(run: Run, connection: Redis | None) -> None:
