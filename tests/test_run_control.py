@@ -143,7 +143,9 @@ def test_a_run_is_cancelled_from_another_process_and_resumed(mssbench, workspace
     )
     cells[0].unlink()
     kept = {path: path.stat().st_mtime_ns for path in cells[1:]}
-    assert ", 1 failed" in done(mssbench("status", "mine"))
+    said = done(mssbench("status", "mine"))
+    assert ", 1 failed" in said
+    assert said.splitlines()[-1].endswith(": evaluate failed (step-failed): a defect")
     retried = mssbench("retry", "mine", "--failed", "--inline")
     done(retried)
     assert "1 cells to try again" in retried.stderr

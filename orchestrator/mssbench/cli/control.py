@@ -17,11 +17,13 @@ from ..housekeeping import find_litter
 from ..launch import LOOK_SECONDS, open_run
 from ..queues import connect
 from ..results import result_rows
-from ..status import RunStatus, status_of
+from ..status import RunStatus, failures_of, status_of
 from ..steps import Run
 from .progress import pace, run_bars
 from .runs import say
-from .shared import cli, current_runtime, current_workspace, existing_run, redis_option
+from .shared import cli, current_runtime, current_workspace, existing_run, redis_option, tell
+
+_SHOWN_FAILURES = 20
 
 
 @cli.command()
@@ -36,9 +38,10 @@ def status(run: str | None, follow: bool) -> None:
     with _all_runs() if run is None else contextlib.nullcontext([existing_run(run)]) as jobs:
         for job in jobs:
             now = _follow(job) if follow else status_of(job)
-            click.echo(_line(now))
+            tell(_line(now))
             if run is not None:
                 _shares(now)
+                _failures(job)
 
 
 @contextlib.contextmanager
@@ -54,7 +57,7 @@ def _all_runs() -> Iterator[list[Run]]:
         except BadInput as error:
             damaged.append(error.detail)
     if not found and not damaged:
-        click.echo(f"no runs in {workspace.runs}")
+        tell(f"no runs in {workspace.runs}")
     yield found
     if damaged:
         raise BadInput("; ".join(damaged))
@@ -83,13 +86,22 @@ def _line(now: RunStatus) -> str:
 
 def _shares(now: RunStatus) -> None:
     for share in now.by_separator:
-        click.echo(
+        tell(
             f"  {share.condition:<10} {share.separator:<24} {share.ended}/{share.cells} ended, "
             f"{share.failed} failed"
         )
     for separator in now.separators:
         if separator["status"] == "unavailable":
-            click.echo(f"  {separator['name']} is unavailable: {separator['reason']}")
+            tell(f"  {separator['name']} is unavailable: {separator['reason']}")
+
+
+def _failures(job: Run) -> None:
+    failures = failures_of(job)
+    for failed in failures[:_SHOWN_FAILURES]:
+        where = "/".join((failed.condition, failed.separator, failed.title))
+        tell(f"  {where}: {failed.step} failed ({failed.code}): {failed.detail}")
+    if len(failures) > _SHOWN_FAILURES:
+        tell(f"  and {len(failures) - _SHOWN_FAILURES} more failed; the report lists them all")
 
 
 @cli.command("list")
@@ -99,7 +111,7 @@ def list_runs() -> None:
         rows = [("RUN", "STATE", "ENDED", "FAILED", "BEGUN", "DATASET"), *map(_row, jobs)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         for row in rows if jobs else ():
-            click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+            tell("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _row(job: Run) -> tuple[str, ...]:
@@ -127,7 +139,7 @@ def cancel(run: str, redis_url: str) -> None:
     job = existing_run(run)
     withdrawn = cancel_run(job, connect(redis_url) if redis_url else None)
     say(f"{withdrawn} waiting jobs withdrawn" if redis_url else "whoever runs it stops")
-    click.echo(f"run {job.store.id} is cancelled; mssbench resume {job.store.id} goes on with it")
+    tell(f"run {job.store.id} is cancelled; mssbench resume {job.store.id} goes on with it")
 
 
 @cli.command()
@@ -163,10 +175,10 @@ def diff(before: str, after: str, tolerance: float, limit: int) -> None:
         result_rows(first.store, first.record), result_rows(second.store, second.record), tolerance
     )
     for change in found[:limit]:
-        click.echo(str(change))
+        tell(str(change))
     if len(found) > limit:
-        click.echo(f"and {len(found) - limit} more")
-    click.echo(f"{len(found)} values differ")
+        tell(f"and {len(found) - limit} more")
+    tell(f"{len(found)} values differ")
     if found:
         sys.exit(1)
 
@@ -178,11 +190,11 @@ def gc(dry_run: bool, estimates: bool) -> None:
     """Remove what no run needs: renderings without a run, leftovers of killed processes and deleted runs."""
     found = find_litter(current_workspace(), current_runtime(), estimates)
     for litter in found:
-        click.echo(f"{_size(litter.size):>10}  {litter.reference}  ({litter.reason})")
+        tell(f"{_size(litter.size):>10}  {litter.reference}  ({litter.reason})")
         if not dry_run:
             litter.remove()
     verb = "would be removed" if dry_run else "removed"
-    click.echo(f"{_size(sum(litter.size for litter in found))} in {len(found)} places {verb}")
+    tell(f"{_size(sum(litter.size for litter in found))} in {len(found)} places {verb}")
 
 
 def _size(size: int) -> str:

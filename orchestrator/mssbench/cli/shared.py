@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 from mssbench_service.download import Progress as ShowBytes
-from mssbench_service.errors import BadInput
+from mssbench_service.errors import BadInput, printable
 from mssbench_service.wire import PROFILES
 from rich.console import Console
 from rich.progress import (
@@ -35,6 +35,11 @@ from ..store import Workspace
 
 # Progress goes to stderr: stdout is for results that a script may read.
 console = Console(stderr=True)
+
+
+def tell(line: str) -> None:
+    """Write `line` to stdout; the titles and paths in it may be anybody's, and move no cursor."""
+    click.echo(printable(line))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
