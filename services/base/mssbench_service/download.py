@@ -163,7 +163,8 @@ def _request(
         done = start
         with part.open("r+b" if start else "wb") as file:
             file.seek(start)
-            while block := response.read(_BLOCK):
+            # `read1`: what a slow server has sent is shown and kept, not waited with until a block is full.
+            while block := response.read1(_BLOCK):
                 done += len(block)
                 if done > limit:
                     file.close()

@@ -138,6 +138,27 @@ def test_a_connection_that_is_cut_is_taken_up_where_it_broke(
     assert server.sent == len(CONTENT)  # nothing twice
 
 
+def test_what_trickles_in_is_told_and_kept_as_it_comes(
+    server: Server, pins: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Whoever waits for a slow server sees how slow it is, and loses nothing by giving up."""
+    told, requests = threading.Event(), []
+
+    def trickle(handler: http.server.BaseHTTPRequestHandler) -> None:
+        requests.append(handler.path)
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(CONTENT)))
+        handler.end_headers()
+        handler.wfile.write(CONTENT[:1000])
+        if told.wait(20):
+            handler.wfile.write(CONTENT[1000:])
+
+    server.answer = trickle  # type: ignore[method-assign]
+    quickly(pins(), tmp_path, progress=lambda *_: told.set())
+    assert (tmp_path / "demo" / "model.th").read_bytes() == CONTENT
+    assert len(requests) == 1
+
+
 def test_the_next_call_goes_on_where_the_last_one_gave_up(
     server: Server, pins: Callable[..., Path], tmp_path: Path
 ) -> None:
