@@ -12,7 +12,7 @@ are the tests' small ones, with random weights. Linux: it reads ``/proc``.
 soak      --requests (2,000) separations of --length (2 s) each, by upload and by reference in turn, from two clients,
           so that one always waits. Memory, open files, threads and temporary files are looked at 80 times; the first
           quarter is left out as warming up, and the last is compared with the second. Nothing is to grow.
-overload  requests come at five times the rate at which the soak was served, for --overload seconds (30). What has no
+overload  requests come at five times the rate at which the soak was served, for --overload seconds (60). What has no
           place is to be refused with 503 and Retry-After; the rest is to be served at 90 % of the soak's rate. A
           refusal costs about a millisecond, so that separations have to take some 50 of them: the oracle passes
           2 s of audio on in 25, which five times as many requests bring down to two thirds.
@@ -148,7 +148,7 @@ def main() -> int:
     parser.add_argument("service", choices=SMALL)
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--length", type=float, default=2.0, help="of the track, in seconds")
-    parser.add_argument("--overload", type=float, default=30.0, help="seconds")
+    parser.add_argument("--overload", type=float, default=60.0, help="seconds")
     options = parser.parse_args()
     if options.requests < 8:
         parser.error("--requests is to be 8 or more: quarters of them are compared")
