@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile as sf
 
-from . import riff
+from . import mp3, riff
 from .errors import BadInput, TooLarge
 from .files import writing
 
@@ -47,18 +47,21 @@ def probe(path: Path) -> AudioInfo:
             )
         info = sf.info(str(path))
         lie = riff.complaint(path)
+        counted = mp3.uncertain_samples(path) if info.subtype == "MPEG_LAYER_III" else None
     except (sf.LibsndfileError, OSError, ValueError, TypeError) as error:
         raise BadInput(f"{path} cannot be read as audio: {_reason(error)}") from None
     if lie:
         raise BadInput(f"{path} {lie}")
     if info.frames >= _NOT_KNOWN:
         raise BadInput(f"{path} does not say how long it is; expected a file that was not written to a pipe")
+    if (counted or 0) > info.frames:  # libsndfile would read no more than it takes the file to hold
+        raise BadInput(f"{path} does not say how long it is, and is truncated or of a varying bit rate")
     if info.frames <= 0:
         raise BadInput(f"{path} holds no samples")
     if not SAMPLE_RATES[0] <= info.samplerate <= SAMPLE_RATES[1]:
         low, high = SAMPLE_RATES
         raise BadInput(f"{path} claims a sample rate of {info.samplerate} Hz; expected {low} to {high} Hz")
-    return AudioInfo(info.samplerate, info.channels, info.frames)
+    return AudioInfo(info.samplerate, info.channels, info.frames if counted is None else counted)
 
 
 def read(path: Path, *, max_seconds: float | None = None) -> tuple[FloatArray, int]:

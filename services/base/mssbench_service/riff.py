@@ -1,4 +1,4 @@
-"""Does the header of a sound file in chunks say the truth about it?
+"""Does the header of a sound file in chunks say the truth about it, and is one in pages whole?
 
 libsndfile takes what there is of a file that was cut off, or whose header claims something else than what follows,
 and says nothing. A benchmark must not: half a track would be scored as a whole one.
@@ -7,6 +7,8 @@ References
 ----------
 Microsoft & IBM, "Multimedia programming interface and data specifications 1.0", 1991 (RIFF, WAVE).
 EBU Tech 3306, "RF64: an extended file format for audio", 2018.
+Sonic Foundry, "Wave64 file format" (sizes of 64 bits, which count a chunk's own head).
+RFC 3533, "The Ogg encapsulation format version 0", section 6.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ _PLAIN = {1: "integer", 3: "floating-point"}
 
 
 def complaint(path: Path) -> str:
-    """What the header of a WAV, RF64, AIFF or AU file makes of it ("is truncated: …"); nothing for any other file.
+    """What is wrong with a WAV, RF64, W64, AIFF, AU or Ogg file ("is truncated: …"); nothing for any other file.
 
     Raises
     ------
@@ -46,6 +48,12 @@ def complaint(path: Path) -> str:
             size = int.from_bytes(head[20:28], "little")
             if 8 + size - length > 1:
                 return _missing(8 + size - length)
+        elif kind == b"riff":
+            size = int.from_bytes(head[16:24], "little")
+            if size > length:
+                return _missing(size - length)
+        elif kind == b"OggS":
+            return _of_ogg(file, length)
         elif kind == b".snd":
             start, size = struct.unpack(">II", head[4:12].ljust(8, b"\0"))
             if size < STREAMED and start + size > length:
@@ -65,6 +73,23 @@ def _of_wave(file: IO[bytes], length: int, end: int) -> str:
                 return f"has a wrong header: {size} bytes of samples, and what follows them is no part of a WAV file"
             break
     return ""
+
+
+def _of_ogg(file: IO[bytes], length: int) -> str:
+    """The first pages begin a stream each, the last one ends the last; another beginning is another piece of music."""
+    at, begun, ended = 0, False, False
+    while at < length:
+        file.seek(at)
+        head = file.read(27).ljust(27, b"\0")
+        if head[:4] != b"OggS":
+            break
+        if head[5] & 2 and begun:
+            return "holds several streams one after the other, of which only the first would be read"
+        begun, ended = not head[5] & 2, bool(head[5] & 4)
+        at += 27 + head[26] + sum(file.read(head[26]))
+    if at > length:
+        return _missing(at - length)
+    return "" if ended else "is truncated: the page that ends it is missing"
 
 
 def _missing(count: int) -> str:

@@ -54,13 +54,51 @@ def test_formats_that_libsndfile_reads(tmp_path: Path, track: np.ndarray, contai
     np.testing.assert_allclose(found, track, atol=0.3)
 
 
-@pytest.mark.parametrize("container", ["WAV", "AIFF", "FLAC"])
+@pytest.mark.parametrize("container", ["WAV", "W64", "AIFF", "FLAC", "OGG", "MP3"])
 @pytest.mark.parametrize("kept", [0.3, 0.99])
 def test_a_truncated_file_is_refused(tmp_path: Path, track: np.ndarray, container: str, kept: float) -> None:
     sf.write(str(tmp_path / "x"), track.T, 44_100, format=container)
     content = (tmp_path / "x").read_bytes()
     (tmp_path / "x").write_bytes(content[: int(kept * len(content))])
     with pytest.raises(BadInput, match=r"x (is truncated|cannot be read)"):
+        read(tmp_path / "x")
+
+
+def mp3_stream(track: np.ndarray, bitrate_mode: str) -> bytes:
+    """An MP3 file as an encoder writes it that cannot go back: without the first frame, which notes the length."""
+    buffer = io.BytesIO()
+    sf.write(buffer, track.T, 44_100, format="MP3", compression_level=0.5, bitrate_mode=bitrate_mode)
+    content = buffer.getvalue()
+    return content[content.index(b"\xff\xfb", 4) :]
+
+
+@pytest.mark.parametrize("around", [(b"", b""), (b"ID3\4\0\0\0\0\2\0" + bytes(256), b"TAG" + bytes(125))])
+def test_an_mp3_file_that_notes_no_length_is_read_whole(tmp_path: Path, around: tuple[bytes, bytes]) -> None:
+    # A bit rate whose frames differ by a byte: the first one alone does not tell the length.
+    stream = mp3_stream(np.random.default_rng(0).standard_normal((2, 44_100)) * 0.1, "CONSTANT")
+    (tmp_path / "x").write_bytes(around[0] + stream + around[1])
+    found, _ = read(tmp_path / "x")
+    assert found.shape[1] % 1152 == 0
+    assert found.shape[1] >= 44_100
+    assert probe(tmp_path / "x").samples == found.shape[1]
+    (tmp_path / "x").write_bytes(around[0] + stream[:-20])
+    with pytest.raises(BadInput, match="truncated"):
+        read(tmp_path / "x")
+
+
+def test_of_an_mp3_file_no_part_is_taken_for_the_whole(tmp_path: Path) -> None:
+    fading = np.random.default_rng(0).standard_normal((2, 44_100)) * np.linspace(0.7, 0, 44_100) ** 3
+    (tmp_path / "x").write_bytes(mp3_stream(fading, "VARIABLE"))
+    with pytest.raises(BadInput, match="does not say how long it is"):
+        read(tmp_path / "x")
+
+
+def test_of_several_streams_in_an_ogg_file_the_first_is_not_taken_for_all(
+    tmp_path: Path, track: np.ndarray
+) -> None:
+    sf.write(str(tmp_path / "x"), track.T, 44_100, format="OGG")
+    (tmp_path / "x").write_bytes((tmp_path / "x").read_bytes() * 2)
+    with pytest.raises(BadInput, match="several streams"):
         read(tmp_path / "x")
 
 

@@ -1,0 +1,83 @@
+"""How many samples an MP3 file holds, where nothing in it says so.
+
+An encoder that can go back notes the length in the first frame (Xing, Info or VBRI), and libsndfile goes by that. One
+that writes a stream, as Demucs' does, cannot. libsndfile then guesses from the size of the first frame, and reads no
+more than it guessed: a whole file looks cut off, or a third of one looks whole. So the frames are counted.
+
+References
+----------
+ISO/IEC 11172-3:1993, 2.4.1.3 and 13818-3:1998 (header of a frame). ID3v2.4, section 3.1.
+"""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+
+_LENGTH_NOTED = (b"Xing", b"Info", b"VBRI")
+_KBIT = {
+    True: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    False: (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+"""Bit rates in kbit/s from index 1, of MPEG-1 (True) and of its halved and quartered sample rates."""
+_RATES = (44100, 48000, 32000)
+_DIVISORS = {3: 1, 2: 2, 0: 4}
+"""Of the sample rate, by the two bits of the version: MPEG-1, 2 and 2.5."""
+
+
+def uncertain_samples(path: Path) -> int | None:
+    """Samples per channel in all frames, the last of which may be cut off; None if the first frame notes the length.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        at = _next_frame(content, _after_tags(content))
+        if at is None or any(note in content[at : at + 64] for note in _LENGTH_NOTED):
+            return None
+        total, sync = 0, content[at : at + 2]
+        while at is not None:
+            while (frame := _frame(content, at)) is not None:
+                size, samples = frame
+                at, total = at + size, total + samples
+            at = _next_frame(content, at, sync)  # nothing but tags as a rule; else the decoder goes on, too
+        return total
+
+
+def _frame(content: mmap.mmap, at: int) -> tuple[int, int] | None:
+    """Bytes and samples of the frame that begins at byte `at`, if one does."""
+    head = content[at : at + 4]
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:  # in sync, layer III
+        return None
+    version, kbit, rate, padding = head[1] >> 3 & 3, head[2] >> 4, head[2] >> 2 & 3, head[2] >> 1 & 1
+    if version not in _DIVISORS or kbit in (0, 15) or rate == 3:
+        return None
+    samples = 1152 if version == 3 else 576
+    size = samples // 8 * 1000 * _KBIT[version == 3][kbit - 1] * _DIVISORS[version] // _RATES[rate]
+    return size + padding, samples
+
+
+def _next_frame(content: mmap.mmap, at: int, sync: bytes = b"\xff") -> int | None:
+    """Where the next frame begins that one of its kind, or the end, follows: anything may look like a single frame."""
+    while (at := content.find(sync, at)) >= 0:
+        if (frame := _frame(content, at)) is not None:
+            end = at + frame[0]
+            if end == len(content) or (
+                _frame(content, end) and content[at : at + 2] == content[end : end + 2]
+            ):
+                return at
+        at += 1
+    return None
+
+
+def _after_tags(content: mmap.mmap) -> int:
+    """Where the ID3v2 tags at the beginning end: they may hold pictures, in which anything may look like a frame."""
+    at = 0
+    while content[at : at + 3] == b"ID3" and at + 10 <= len(content):
+        size = 0
+        for byte in content[at + 6 : at + 10]:
+            size = size << 7 | byte & 0x7F
+        at += 10 + size
+    return at
