@@ -65,7 +65,7 @@ class Settings:
         try:
             return cls(
                 data_root=root,
-                max_upload_bytes=int(number("MSSBENCH_MAX_UPLOAD_MB", 2048, 0) * 1024 * 1024),
+                max_upload_bytes=int(number("MSSBENCH_MAX_UPLOAD_MB", 2048, 0, 2**40) * 1024 * 1024),
                 max_seconds=longest_track(),
                 concurrency=whole_number("MSSBENCH_CONCURRENCY", 1, 1),
                 queue=whole_number("MSSBENCH_QUEUE", 4, 0),

@@ -381,6 +381,9 @@ class SeparatorContract:
     def test_unknown_names_are_refused(self, service: Service, track: FloatArray) -> None:
         service.problem(service.separate(track, separator="no-such-one"), 422, "no-such-one")
         service.problem(service.separate(track, stem="strings"), 422, "strings")
+        content_type, upload = _form(service.files(track))
+        for asked in ("stem=vocals&stem=drums", "separator=x&separator="):
+            service.problem(service.post(f"/separate?{asked}", upload, content_type), 422, "several times")
         body = service.reference_request(track, service.data / "unknown") | {"separator": "no-such-one"}
         service.problem(service.post_json(body), 422, "no-such-one")
         assert not (service.data / "unknown").exists()

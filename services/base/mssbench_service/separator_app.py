@@ -146,6 +146,9 @@ def create_separator_app(name: str, separators: Separators, settings: Settings |
     async def separate(request: Request, separator: str = "", stem: str = "") -> Response:
         """Multipart upload: the mixture in, a zip of float32 WAV files out (or one stem with ``?stem=``).
         JSON: files under the data root by reference."""
+        for name in ("separator", "stem"):
+            if len(request.query_params.getlist(name)) > 1:  # of which only the last would be heeded
+                raise BadInput(f"?{name}= is given several times; expected it once")
         content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
         if content_type == "application/json":
             try:

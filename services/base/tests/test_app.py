@@ -724,6 +724,7 @@ def test_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path
         ("MSSBENCH_QUEUE", "1.5"),
         ("MSSBENCH_CONCURRENCY", "0"),
         ("MSSBENCH_MAX_UPLOAD_MB", "nan"),
+        ("MSSBENCH_MAX_UPLOAD_MB", "1e308"),
         ("MSSBENCH_MAX_SECONDS", "inf"),
     ],
 )
