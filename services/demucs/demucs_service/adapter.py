@@ -47,7 +47,7 @@ from mssbench_service.devices import torch_device
 from mssbench_service.environment import choice, number, whole_number
 from mssbench_service.errors import BadInput, NotReady
 from mssbench_service.inference import inference, threads
-from mssbench_service.separation import Separator
+from mssbench_service.separation import Separator, rate_of
 from mssbench_service.tracks import STEMS
 from mssbench_service.weights import load, require, sha256_of, weights_folder
 
@@ -131,7 +131,7 @@ class DemucsSeparator(Separator):
             # Else it may pick another algorithm, or sum in another order, and so give other bits each time.
             torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
         self._config, self._model = config, model.to(self._device)
-        self.sample_rate = int(model.samplerate)
+        self.sample_rate = rate_of(config.model, float(model.samplerate))
         self._details = {
             "model": config.model,
             "model_stems": list(model.sources),
@@ -286,6 +286,17 @@ def _check(model: Any, config: Config) -> None:
             f"the model {config.model!r} estimates {', '.join(model.sources)} in {model.audio_channels} "
             f"channel(s); the benchmark needs {', '.join(STEMS)} in 2"
         )
+    try:
+        segments = [float(one.segment) for one in _models(model)]
+        weights = np.asarray(model.weights if isinstance(model, BagOfModels) else 1.0, np.float64)
+    except (TypeError, ValueError) as error:
+        raise NotReady(f"the bag {config.model!r} cannot be used: {type(error).__name__} {error}") from error
+    if not all(SEGMENTS[0] <= segment <= SEGMENTS[1] for segment in segments):
+        raise NotReady(
+            f"the model {config.model!r} has segments of {segments} s; expected {SEGMENTS[0]:g} to {SEGMENTS[1]:g}"
+        )
+    if not (np.isfinite(weights).all() and weights.sum(0).all()):
+        raise NotReady(f"the weights of the bag {config.model!r} are not finite, or add up to 0 for a stem")
     # Hybrid Demucs takes any length; HT Demucs none beyond what it was trained on.
     limits = [float(one.segment) for one in _models(model) if isinstance(one, HTDemucs)]
     shortest, longest = SEGMENTS[0], min(limits, default=SEGMENTS[1])

@@ -203,6 +203,27 @@ def test_what_is_no_model_is_named(
     assert str(tmp_path) in caught.value.detail
 
 
+@pytest.mark.parametrize(
+    ("bag", "message"),
+    [
+        ("segment: 0", r"'mine' has segments of \[0\.0\] s"),
+        ("segment: 1e9", r"'mine' has segments of \[1000000000\.0\] s"),
+        ("weights: [[.nan, 1, 1, 1]]", "bag 'mine' are not finite"),
+        ("weights: [[0, 1, 1, 1]]", "add up to 0"),
+        ("weights: [[x, 1, 1, 1]]", "bag 'mine' cannot be used: ValueError"),
+    ],
+)
+def test_a_bag_by_which_nothing_could_be_separated_is_refused(
+    settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path, bag: str, message: str
+) -> None:
+    shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "demucs" / "mine.yaml").write_text(f"models: [tinyhybrid]\n{bag}\n")
+    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
+    settings.setenv("DEMUCS_MODEL", "mine")
+    with pytest.raises(NotReady, match=message):
+        ready()
+
+
 def test_a_checkpoint_of_something_else_is_named(
     settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path
 ) -> None:

@@ -36,7 +36,7 @@ from mssbench_service.environment import whole_number
 from mssbench_service.errors import NotReady
 from mssbench_service.files import read_json
 from mssbench_service.inference import inference, threads
-from mssbench_service.separation import Separator
+from mssbench_service.separation import Separator, rate_of
 from mssbench_service.tracks import STEMS
 from mssbench_service.weights import load, require, sha256_of, weights_folder
 from openunmix.utils import load_separator
@@ -101,7 +101,7 @@ class OpenUnmixSeparator(Separator):
             torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
         model.freeze()  # what the library does before it separates: evaluation mode, no gradients
         self._model = model.to(self._device)
-        self.sample_rate = int(model.sample_rate)
+        self.sample_rate = rate_of(config.model, float(model.sample_rate))
         self._details = {
             "model": config.model,
             "model_stems": list(model.target_models),

@@ -151,6 +151,17 @@ def _save_something_else(path: Path) -> None:
     torch.save([1, 2, 3], path)
 
 
+def test_a_sample_rate_that_is_none_is_named(
+    settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
+    config = tmp_path / "openunmix" / "tiny" / "separator.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"sample_rate": -1}))
+    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
+    with pytest.raises(NotReady, match="'tiny' has a sample rate of -1 Hz"):
+        ready()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

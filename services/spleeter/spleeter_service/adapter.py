@@ -31,7 +31,7 @@ from mssbench_service.devices import chosen_device
 from mssbench_service.environment import whole_number
 from mssbench_service.errors import NotReady
 from mssbench_service.inference import inference, threads
-from mssbench_service.separation import Separator
+from mssbench_service.separation import Separator, rate_of
 from mssbench_service.tracks import STEMS
 from mssbench_service.weights import load, require, sha256_of, weights_folder
 from spleeter import SpleeterError
@@ -102,7 +102,7 @@ class SpleeterSeparator(Separator):
         tf.get_logger().handlers.clear()  # the application logs what TensorFlow says, once and as JSON
         try:
             self._network = Network(params, checkpoint, config.batch_size, session_config)
-        except (tf.errors.OpError, KeyError, TypeError, ValueError, OSError) as error:
+        except (tf.errors.OpError, KeyError, TypeError, ValueError, ArithmeticError, OSError) as error:
             detail = f"the checkpoint {checkpoint} is damaged or not of this model: {_reason(error)}"
             raise NotReady(detail) from error
         self.sample_rate = params["sample_rate"]
@@ -139,10 +139,12 @@ def load_params(model: str, folder: Path) -> dict[str, Any]:
     try:
         params: dict[str, Any] = load_configuration(model if ":" in model else str(folder / model))
         stems, channels = params["instrument_list"], params["n_channels"]
-        params["model_dir"], params["sample_rate"] = str(params["model_dir"]), int(params["sample_rate"])
+        params["model_dir"] = str(params["model_dir"])
+        params["sample_rate"] = rate_of(model, float(params["sample_rate"]))
+        wrong = sorted(stems) != sorted(STEMS) or channels != 2
     except (SpleeterError, ValueError, KeyError, TypeError, OSError) as error:
         raise NotReady(f"the Spleeter configuration {model!r} cannot be read: {_reason(error)}") from error
-    if sorted(stems) != sorted(STEMS) or channels != 2:
+    if wrong:
         raise NotReady(
             f"the model {model!r} estimates {', '.join(stems)} in {channels} channel(s); "
             f"the benchmark needs {', '.join(STEMS)} in 2"

@@ -165,6 +165,15 @@ def test_a_checkpoint_of_another_model_is_not_taken(
             lambda text: text.replace('"frame_step": 1024', '"frame_step": 1000'),
             "no multiple of frame_step 1000",
         ),
+        (
+            lambda text: text.replace('"frame_step": 1024', '"frame_step": 0'),
+            "not of this model: ZeroDivisionError",
+        ),
+        (
+            lambda text: text.replace('"sample_rate": 44100', '"sample_rate": 0'),
+            "'mine.json' has a sample rate of 0",
+        ),
+        (lambda text: text.replace('"bass"', "1"), "cannot be read: TypeError"),
         (lambda text: text.replace('"tiny"', '"tiny/.."'), "checkpoint is missing, or names no checkpoint"),
     ],
 )
