@@ -130,6 +130,19 @@ def test_zeros_go_by_pratt_and_not_by_wilcoxon() -> None:
     assert found.zeros == 3
 
 
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(*[st.integers(-44, 43)] * 4), min_size=5, max_size=12))
+def test_differences_of_whole_samples_tie_whatever_rounding_makes_of_them(
+    lags: list[tuple[int, ...]],
+) -> None:
+    # The paper's ΔITD: in microseconds the last bits differ, which is neither a rank nor a difference.
+    us = np.array(lags) / 44100 * 1e6
+    samples = np.array(lags)
+    found = statistics.signed_rank(abs(us[:, 0] - us[:, 1]) - abs(us[:, 2] - us[:, 3]))
+    exact = abs(samples[:, 0] - samples[:, 1]) - abs(samples[:, 2] - samples[:, 3])
+    assert found == statistics.signed_rank(exact)
+
+
 def test_nothing_differs_is_no_evidence() -> None:
     assert statistics.signed_rank([0.0, 0.0]).p == 1.0
     assert np.isnan(statistics.signed_rank([np.nan]).p)
