@@ -14,11 +14,12 @@ import pytest
 from mssbench import formats
 from mssbench.cli import main
 from mssbench.compare import differences
+from mssbench.plan import state_of_files
 from mssbench.report.summary import read as read_summary
 from mssbench.results import result_rows
 from mssbench.store import Cell, RunStore, Workspace
 from mssbench_service.errors import BadInput, BadOutput
-from mssbench_service.files import read_json
+from mssbench_service.files import read_json, write_json
 from mssbench_service.separation import check_separation
 from mssbench_service.wire import RenderResult, parse
 
@@ -57,7 +58,13 @@ def bring(version: str, root: Path, name: str = "written") -> RunStore:
     """The run of that version in a data root, with the track that it is about."""
     shutil.copytree(EARLIER / "music", root / "music", dirs_exist_ok=True)
     shutil.copytree(EARLIER / version / "runs" / "written", root / "runs" / name)
-    return Workspace(root).run(name)
+    store = Workspace(root).run(name)
+    record = read_json(store.record_path)
+    for track in record["tracks"]:
+        if track.get("files"):  # a checkout has the files of then, and not their times
+            track["files"] = state_of_files(root / track["source"])
+    write_json(store.record_path, record)
+    return store
 
 
 def scores(store: RunStore) -> dict[tuple[str, ...], Any]:

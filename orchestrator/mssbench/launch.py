@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 
 from mssbench_service.errors import BadInput, NotFound, StorageAway
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from .config import RunConfig
 from .control import forget_unreadable
@@ -23,7 +23,7 @@ from .queues import connect, queue_names, queues_of, reconcile, withdraw
 from .results import RESULT_COLUMNS, result_rows, write_csv
 from .runtime import Runtime
 from .status import RunStatus, status_of
-from .steps import Run
+from .steps import Run, require_planned_files
 from .store import RunStore, SeparatorRecord, TrackRecord, Workspace
 
 log = logging.getLogger("mssbench")
@@ -99,11 +99,19 @@ def forget_scores(run: Run, metrics: str, bsseval: bool, aggregate: str) -> int:
     """Make `run` one that is to be scored like this, from the estimates that it has; how many cells.
 
     A cell whose separation failed keeps its error.
+
+    Raises
+    ------
+    BadInput
+        The files of a track are not what they were: the scores that are there stay.
     """
     config = run.record.config
     config.metrics, config.bsseval, config.aggregate = metrics, bsseval, aggregate
     config.validate()
     cells = [cell for cell in run.record.cells() if run.store.separated(cell)]
+    if run.store.mirror is HERE:
+        for title in dict.fromkeys(cell.title for cell in cells if cell.condition == "stereo"):
+            require_planned_files(run, run.record.track(title))
     for cell in cells:
         run.store.forget_outcome(cell)
     # Last: killed before, the run is scored again as it was, and never some cells like this and some like that.
@@ -229,24 +237,34 @@ class _Look:
             self()
 
 
-def _tend(run: Run, connection: Redis, tend: Sequence[Callable[[], None]]) -> None:
+def _tend(run: Run, connection: Redis, tend: Sequence[Callable[[], None]]) -> str:
+    """Put back what got lost; what a person has to mend before that is possible, or nothing."""
     try:
         for one in tend:
             one()
         reconcile(run, connection)
+    except (
+        ResponseError,
+        AuthenticationError,
+    ) as error:  # it is there, and will not have it: full, or a replica
+        return f"run {run.store.id} waits, as Redis refuses what it is told: {error}"
     except RedisError:
         pass  # it restarts or is out of reach; the run directory waits
     except Exception:  # the workers go on with what is queued, and the next look may go better
         log.exception("run %s: what got lost could not be put back", run.store.id)
+    return ""
 
 
 def _follow(run: Run, connection: Redis, show: Show, *tend: Callable[[], None]) -> None:
-    tended = float("-inf")
+    tended, said = float("-inf"), ""
     look = _Look(run, show)
     try:
         while not look().complete:
             if time.monotonic() - tended > RECONCILE_SECONDS:
-                _tend(run, connection, tend)
+                refused = _tend(run, connection, tend)
+                if refused and refused != said:
+                    log.warning("%s", refused)
+                said = refused
                 tended = time.monotonic()
             time.sleep(look.pause)
     except Cancelled:

@@ -185,8 +185,13 @@ def _track_record(
             ]
         )
         folders["binaural"] = runtime.root.reference(workspace.rendered(key[:20], track.title))
-    files = _digest(_fingerprint(track.folder))[:20]
+    files = state_of_files(track.folder)
     return TrackRecord(track.title, track.samples, track.sample_rate, source, folders, angles, files)
+
+
+def state_of_files(folder: Path) -> str:
+    """What :attr:`TrackRecord.files` is for the track in `folder` now."""
+    return _digest(_fingerprint(folder))[:20]
 
 
 def _fingerprint(folder: Path) -> list[list[object]]:

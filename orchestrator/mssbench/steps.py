@@ -7,6 +7,7 @@ with an ``error.json``; :class:`Unavailable` alone is tried again, after growing
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 
 from mssbench_service import logs
 from mssbench_service.errors import (
+    BadInput,
     BadOutput,
     BenchError,
     Busy,
@@ -40,8 +42,9 @@ from mssbench_service.wire import (
 
 from .formats import RENDERING, SEPARATION
 from .limits import Limits
+from .plan import state_of_files
 from .runtime import Runtime
-from .store import Cell, RunRecord, RunStore
+from .store import Cell, RunRecord, RunStore, TrackRecord
 
 log = logging.getLogger("mssbench")
 
@@ -167,8 +170,8 @@ def _render(run: Run, title: str) -> None:
     if run.rendered(title):
         return
     mirror.fetch(track.source, *([config.hrir] if config.hrir != "sphere" else []))
-    with mirror.writing(folder, METADATA) as out:
-        run.runtime.render(
+    with mirror.writing(folder, METADATA) as out, _as_planned(run, track, track.source, out):
+        rendered = run.runtime.render(
             RenderRequest(
                 track=track.source,
                 out=out,
@@ -181,6 +184,45 @@ def _render(run: Run, title: str) -> None:
         )
         if not (run.runtime.root.resolve(out) / METADATA).exists():
             raise BadOutput(f"the rendering of {title!r} was reported done, but is not there")
+        if run.record.hrir is not None and rendered.hrir_sha256 != run.record.hrir.sha256:
+            remove_folder(run.runtime.root.resolve(out))
+            raise BadInput(
+                f"the HRIR set {config.hrir} is not what it was when the run began; put that back and retry, or "
+                "begin a run with what is there now"
+            )
+
+
+@contextlib.contextmanager
+def _as_planned(run: Run, track: TrackRecord, reads: str, out: str = "") -> Iterator[None]:
+    """:func:`require_planned_files` around what `reads` the track's own folder.
+
+    What others were made into would be scored as the track, and a rendering of them be taken for it by every run to
+    come. They may change while they are read: then `out`, which was made meanwhile, goes.
+    """
+    if reads != track.source:
+        yield
+        return
+    require_planned_files(run, track)
+    yield
+    try:
+        require_planned_files(run, track)
+    except BadInput:
+        if out:
+            remove_folder(run.runtime.root.resolve(out))
+        raise
+
+
+def require_planned_files(run: Run, track: TrackRecord) -> None:
+    """Raise :class:`BadInput` where the track's files are not those that the run was planned over."""
+    try:
+        found = state_of_files(run.runtime.root.resolve(track.source))
+    except OSError:
+        return  # whoever reads them says what is missing
+    if track.files not in ("", found):  # records of early versions say nothing of the files
+        raise BadInput(
+            f"the files of {track.source} are not what they were when the run began (sizes or times differ); "
+            "put those back and retry, or begin a run over what is there now"
+        )
 
 
 def _mixture_gain(run: Run, cell: Cell) -> float:
@@ -200,7 +242,7 @@ def _separate(run: Run, cell: Cell) -> None:
     folder = track.folders[cell.condition]
     mirror.fetch(folder)
     mixture = f"{folder}/{MIXTURE}.wav"
-    with mirror.writing(estimates, RECORD) as out:
+    with mirror.writing(estimates, RECORD) as out, _as_planned(run, track, folder, out):
         run.runtime.separate(
             separator.service,
             SeparateRequest(
@@ -236,19 +278,20 @@ def _evaluate(run: Run, cell: Cell) -> None:
     estimates, frames = (root.reference(path) for path in (run.store.estimates(cell), run.store.frames(cell)))
     mirror.fetch(track.folders[cell.condition], estimates)
     gain = _mixture_gain(run, cell)
-    evaluation = run.runtime.evaluate(
-        EvaluateRequest(
-            reference=track.folders[cell.condition],
-            estimate=estimates,
-            profile=config.metrics,
-            mixture_gain=gain,
-            binaural=cell.condition == "binaural",
-            bsseval=config.bsseval,
-            aggregate=config.aggregate,
-            frames=frames,
-        ),
-        track.seconds,
-    )
+    with _as_planned(run, track, track.folders[cell.condition]):
+        evaluation = run.runtime.evaluate(
+            EvaluateRequest(
+                reference=track.folders[cell.condition],
+                estimate=estimates,
+                profile=config.metrics,
+                mixture_gain=gain,
+                binaural=cell.condition == "binaural",
+                bsseval=config.bsseval,
+                aggregate=config.aggregate,
+                frames=frames,
+            ),
+            track.seconds,
+        )
     sources = [row.get("source") for row in evaluation.rows]
     if sources != list(STEMS):
         raise BadOutput(f"the evaluator scored {sources}; expected {list(STEMS)}")

@@ -41,11 +41,14 @@ from .remote import data_url
 
 log = logging.getLogger("mssbench")
 
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
+"""Seconds between looks for a Redis that is away."""
+
 
 class BenchWorker(Worker):
     """One worker on one queue; see the module's docstring."""
 
-    max_connection_wait_time = 5.0  # seconds between looks for a Redis that is away; RQ would wait a minute
+    max_connection_wait_time = LONGEST_PAUSE  # RQ would wait a minute
 
     def __init__(self, queue: Queue, limits: Limits) -> None:
         super().__init__(
@@ -155,8 +158,9 @@ def serve_queue(name: str, connection: Redis) -> None:
     gc.collect()
     gc.freeze()
     limits = Limits.from_environment()
+    pause = SHORTEST_PAUSE
     while True:
-        worker = None
+        worker, begun = None, time.monotonic()
         try:
             worker = BenchWorker(open_queue(name, connection), limits)
             worker.work(logging_level="WARNING")
@@ -165,18 +169,22 @@ def serve_queue(name: str, connection: Redis) -> None:
         if worker is not None and worker.told_to_stop:
             return
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        # One that answers and refuses all else, such as a replica, is given time as well.
+        lasted = time.monotonic() - begun > LONGEST_PAUSE
+        pause = SHORTEST_PAUSE if lasted else min(2 * pause, LONGEST_PAUSE)
+        time.sleep(pause)
         _wait_for(connection)
 
 
 def _wait_for(connection: Redis) -> None:
-    pause = 0.5
+    pause = SHORTEST_PAUSE
     while True:
         try:
             connection.ping()
             return
         except RedisError:
             time.sleep(pause)
-            pause = min(2 * pause, BenchWorker.max_connection_wait_time)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def _preload(queue: str) -> None:

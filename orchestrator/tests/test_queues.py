@@ -240,6 +240,43 @@ def test_a_launcher_outlives_whatever_comes_of_putting_back(
     assert "away" not in caplog.text, "a Redis that restarts is nothing to worry about"
 
 
+def test_a_redis_that_takes_nothing_is_waited_for_and_not_in_silence(
+    run: Run, connection: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Full, or a replica: nobody would know what the run waits for. It is said once, not at every look."""
+    connection.config_set("maxmemory", "1")
+    looks = []
+
+    def show(status: RunStatus) -> None:
+        looks.append(status)
+        if len(looks) == 4:
+            connection.config_set("maxmemory", "0")
+        if queued(connection, "render"):
+            run.store.cancel()
+
+    monkeypatch.setattr(launch, "RECONCILE_SECONDS", 0.0)
+    with pytest.raises(launch.Cancelled):
+        launch._follow(run, connection, show)
+    assert caplog.text.count("run mine waits, as Redis refuses what it is told") == 1
+
+
+def test_a_worker_of_a_redis_that_takes_nothing_does_not_ask_without_pause(
+    connection: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection.replicaof("127.0.0.1", "1")
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            raise InterruptedError
+
+    monkeypatch.setattr("mssbench.workers.time.sleep", sleep)
+    with pytest.raises(InterruptedError):
+        serve_queue("render", connection)
+    assert slept == [1.0, 2.0, 4.0]
+
+
 def test_a_job_of_a_run_that_was_removed_does_nothing(run: Run) -> None:
     task = next(run.open_tasks())
     run.store.record_path.unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import shutil
 from pathlib import Path
 
@@ -217,6 +218,49 @@ def test_unavailable_alone_is_passed_on_and_nothing_recorded(make_run) -> None:
     with pytest.raises(Unavailable):
         perform(run, task)
     assert not run.store.ended(task.cell)
+
+
+def _touched(run: Run) -> None:
+    path = run.runtime.root.resolve(run.record.tracks[0].source) / "drums.wav"
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
+
+
+@pytest.mark.parametrize(
+    ("step", "condition"), [("render", ""), ("separate", "stereo"), ("evaluate", "stereo")]
+)
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_track_that_is_not_what_it_was_is_not_taken_for_it(make_run, step, condition, when) -> None:
+    """A rendering of other files would stay, and be every later run's."""
+    run, transport = make_run()
+    title = run.record.tracks[0].title
+    task = Task(step, title, condition, "oracle-irm" if condition else "")
+    if step == "evaluate":
+        perform(run, Task("separate", title, condition, "oracle-irm"))
+    if when == "before":
+        _touched(run)
+    else:
+        call = transport.call
+
+        def touching(*arguments):
+            _touched(run)
+            return call(*arguments)
+
+        transport.call = touching
+    perform(run, task)
+    for cell in run.cells_of(task):
+        error = run.store.outcome(cell)
+        assert (error["step"], error["code"]) == (step, "bad-input")
+        assert "not what they were when the run began" in error["detail"]
+    assert not run.rendered(title)
+    assert run.store.separated(task.cell) is (step == "evaluate")
+
+
+def test_an_hrir_set_that_is_not_what_it_was_is_not_taken_for_it(make_run) -> None:
+    run, _ = make_run()
+    run.record.hrir.sha256 = "0" * 64  # as if the set had been another when the run was planned
+    finish(run)
+    assert sorted(outcomes(run)) == ["bad-input", "bad-input", "ok", "ok"]
+    assert not run.rendered(run.record.tracks[0].title)
 
 
 def test_doing_a_task_again_does_nothing(make_run) -> None:
