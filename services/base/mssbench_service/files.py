@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import json
 import math
@@ -178,7 +179,7 @@ def _a_full_disk_named(folder: Path) -> Iterator[None]:
 
 def _move_folder(new: Path, path: Path, replace: bool) -> None:
     # rename() cannot replace a folder that has files in it, and two workers may finish the same work at
-    # once: move the old one away first, and let the last one win.
+    # once: change places with the old one, or move it away first, and let the last one win.
     for _ in range(100):
         try:
             os.rename(new, path)
@@ -189,10 +190,25 @@ def _move_folder(new: Path, path: Path, replace: bool) -> None:
             # By the error, not by a look at `path`: the other worker may be just moving it away.
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-            if not replace:
+            if not replace or _changed_places(new, path):
                 return
             remove_folder(path)
     raise BadInput(f"{path} could not be replaced: something else keeps writing it")
+
+
+_HERE = -100  # AT_FDCWD
+_EXCHANGE = 2  # RENAME_EXCHANGE
+
+
+def _changed_places(one: Path, other: Path) -> bool:
+    """Let two folders change places in one step, so that whoever reads in `other` never finds it missing.
+
+    False where that cannot be had: by other systems than Linux, on some network file systems, or if one has gone.
+    """
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if os.name == "posix" else None
+    if rename is None:
+        return False
+    return bool(rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), ctypes.c_uint(_EXCHANGE)) == 0)
 
 
 def _temporary_beside(path: Path) -> Path:

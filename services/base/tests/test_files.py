@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from mssbench_service import files
 from mssbench_service.errors import BadInput, NotFound, StorageFull
 from mssbench_service.files import (
     DataRoot,
@@ -205,6 +207,34 @@ def test_many_writers_of_one_folder_leave_one_whole_result(tmp_path: Path) -> No
     assert names(target) == ["0", "1", "2", "3"]
     assert len({(target / part).read_text() for part in names(target)}) == 1
     assert names(tmp_path) == ["out"]
+
+
+def test_a_folder_that_is_replaced_is_never_missing(tmp_path: Path) -> None:
+    """Where the file system can: a track that is separated twice may be read by then."""
+    one, other, target = (tmp_path / name for name in ("one", "other", "result"))
+    for folder in (one, other):
+        folder.mkdir()
+    if not files._changed_places(one, other):
+        pytest.skip("folders cannot change places here")
+    missing, ended = [], threading.Event()
+
+    def read() -> None:
+        while not ended.is_set():
+            try:
+                (target / "stem").read_bytes()
+            except OSError as error:
+                missing.append(error)
+
+    for number in range(300):
+        with writing_folder(target) as temporary:
+            (temporary / "stem").write_bytes(bytes(number % 256))
+        if number == 0:
+            reader = threading.Thread(target=read)
+            reader.start()
+    ended.set()
+    reader.join()
+    assert not missing
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "other", "result"]
 
 
 def test_many_writers_of_one_file_leave_one_whole_result(tmp_path: Path) -> None:
