@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile as sf
 from mssbench.embedded import embedded_redis
 from mssbench.queues import connect
 
@@ -235,3 +237,34 @@ def test_the_example_file_holds_every_setting_with_its_default() -> None:
     expected = asdict(RunConfig(dataset=shown["dataset"]))
     assert shown == {name: value for name, value in expected.items() if name != "tracks"}
     assert "tracks = " in example.read_text(encoding="utf-8")
+
+
+def test_a_track_that_was_mended_is_taken_as_it_is_unless_it_has_scores(mssbench, workspace, config) -> None:
+    track = sorted((workspace / "music/test").iterdir())[0]
+    sound = {name: (track / name).read_bytes() for name in ("mixture.wav", "drums.wav")}
+    for name in sound:
+        samples, rate = sf.read(track / name)
+        samples[-1] = np.nan
+        sf.write(track / name, samples, rate, subtype="FLOAT")
+    done(mssbench("run", str(config), "--inline", "--run-id", "mine", "--conditions", "stereo,binaural"))
+    assert ", 4 failed" in done(mssbench("status", "mine"))
+    before = record(workspace, "mine")["tracks"][0]
+    for name, content in sound.items():
+        (track / name).write_bytes(content)
+    done(mssbench("retry", "mine", "--inline"))
+    assert ", 0 failed" in done(mssbench("status", "mine"))
+    after = record(workspace, "mine")["tracks"][0]
+    assert after["files"] != before["files"]
+    assert after["folders"]["binaural"] != before["folders"]["binaural"], (
+        "or other runs would take it for the old"
+    )
+    assert {**after, "files": "", "folders": {}} == {**before, "files": "", "folders": {}}
+
+    # Now that one score is of these files, no other can be of others.
+    result = sorted((workspace / "runs/mine/cells/stereo").rglob("result.json"))[0]
+    result.unlink()
+    os.utime(track / "mixture.wav", (2, 2))
+    for command in ("resume", "retry"):
+        done(mssbench(command, "mine", "--inline"))
+        assert "not what they were when the run began" in done(mssbench("status", "mine"))
+    assert record(workspace, "mine")["tracks"][0] == after

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Iterable
 
 from mssbench_service.errors import BadOutput, BenchError, Conflict
 from mssbench_service.files import remove_folder
@@ -18,11 +19,12 @@ from redis import Redis
 
 from .formats import RENDERING
 from .mirror import HERE
+from .plan import planned_again
 from .progress import progress_of
 from .queues import at_work, withdraw
 from .status import status_of
 from .steps import METADATA, Run
-from .store import DELETED, Cell
+from .store import DELETED, Cell, Workspace
 
 log = logging.getLogger("mssbench")
 
@@ -54,8 +56,12 @@ def forget_unreadable(run: Run) -> int:
 
 
 def retry_failed(run: Run) -> int:
-    """Forget the errors of all failed cells; how many there were. Renderings and estimates that are sound stay."""
+    """Forget the errors of all failed cells; how many there were. Renderings and estimates that are sound stay.
+
+    A track whose files were mended meanwhile is taken as it is now, unless some cell has a score of it as it was.
+    """
     failed = [cell for cell in run.record.cells() if run.store.failed(cell)]
+    _take_mended(run, dict.fromkeys(cell.title for cell in failed))
     for title in dict.fromkeys(cell.title for cell in failed if cell.condition == "binaural"):
         if run.rendered(title) and run.store.mirror is HERE and not _whole(run, title):
             remove_folder(run.runtime.root.resolve(run.record.track(title).folders["binaural"]))
@@ -64,6 +70,27 @@ def retry_failed(run: Run) -> int:
             remove_folder(run.store.estimates(cell))
         run.store.forget_outcome(cell)
     return len(failed)
+
+
+def _take_mended(run: Run, titles: Iterable[str]) -> None:
+    if run.store.mirror is not HERE or run.store.held:  # whoever holds the run knows the tracks as they were
+        return
+    mended = False
+    for track in map(run.record.track, titles):
+        cells = run.record.cells_of(track.title)
+        if not track.files or any(run.store.succeeded(cell) for cell in cells):
+            continue
+        try:
+            now = planned_again(track, run.record, Workspace(run.runtime.root.root), run.runtime)
+        except BenchError:
+            continue  # the cells fail again, and say why
+        if now.files != track.files:
+            for cell in cells:
+                remove_folder(run.store.estimates(cell))
+            vars(track).update(vars(now))
+            mended = True
+    if mended:
+        run.store.save(run.record)
 
 
 def _sound(run: Run, cell: Cell) -> bool:

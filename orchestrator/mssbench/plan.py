@@ -189,6 +189,22 @@ def _track_record(
     return TrackRecord(track.title, track.samples, track.sample_rate, source, folders, angles, files)
 
 
+def planned_again(
+    track: TrackRecord, record: RunRecord, workspace: Workspace, runtime: Runtime
+) -> TrackRecord:
+    """What `track` of the run would be if its files as they are now had been there when the run was planned.
+
+    Raises
+    ------
+    BadInput, TooLarge
+        They are no track that could be run.
+    """
+    found = check_track(runtime.root.resolve(track.source), max_seconds=longest_track())
+    if record.hrir is not None:
+        check_rates(record.hrir, [found], resample=record.config.resample_hrir)
+    return _track_record(found, record.config, workspace, runtime, record.hrir, track.angles)
+
+
 def state_of_files(folder: Path) -> str:
     """What :attr:`TrackRecord.files` is for the track in `folder` now."""
     return _digest(_fingerprint(folder))[:20]

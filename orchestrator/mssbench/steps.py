@@ -221,7 +221,8 @@ def require_planned_files(run: Run, track: TrackRecord) -> None:
     if track.files not in ("", found):  # records of early versions say nothing of the files
         raise BadInput(
             f"the files of {track.source} are not what they were when the run began (sizes or times differ); "
-            "put those back and retry, or begin a run over what is there now"
+            "put those back and retry, or begin a run over what is there now (retry takes a track as it is where "
+            "nothing of it has been scored)"
         )
 
 
