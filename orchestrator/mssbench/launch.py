@@ -203,6 +203,19 @@ def _require_services(run: Run) -> None:
         )
 
 
+class WarnsOnce:
+    """Warns of what keeps a run waiting when that begins, and not again at every look."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __call__(self, problem: str) -> None:
+        """Nothing, where there is no `problem` any more."""
+        if problem and problem != self._last:
+            log.warning("%s", problem)
+        self._last = problem
+
+
 class _Look:
     """Looks at the run directory, shows what is there, and heeds a cancellation."""
 
@@ -210,7 +223,7 @@ class _Look:
         self._run, self._show = run, show
         self.pause = LOOK_SECONDS
         self._last = 0.0
-        self._away = ""
+        self._warn = WarnsOnce()
 
     def __call__(self) -> Progress:
         """The progress. Raises :class:`Cancelled`, or :class:`NotFound` where the run was removed by hand."""
@@ -218,9 +231,7 @@ class _Look:
         try:
             self._run.store.refresh(at_once=False)
         except StorageAway as error:  # the run waits for it, as for a Redis that restarts
-            if error.detail != self._away:
-                log.warning("%s", error.detail)
-            self._away = error.detail
+            self._warn(error.detail)
         if not self._run.store.exists():
             raise NotFound(f"run {self._run.store.id} is gone: its run.json was removed")
         status = status_of(self._run)
@@ -243,10 +254,7 @@ def _tend(run: Run, connection: Redis, tend: Sequence[Callable[[], None]]) -> st
         for one in tend:
             one()
         reconcile(run, connection)
-    except (
-        ResponseError,
-        AuthenticationError,
-    ) as error:  # it is there, and will not have it: full, or a replica
+    except (ResponseError, AuthenticationError) as error:  # it is there, and full, or a replica, or locked
         return f"run {run.store.id} waits, as Redis refuses what it is told: {error}"
     except RedisError:
         pass  # it restarts or is out of reach; the run directory waits
@@ -256,15 +264,12 @@ def _tend(run: Run, connection: Redis, tend: Sequence[Callable[[], None]]) -> st
 
 
 def _follow(run: Run, connection: Redis, show: Show, *tend: Callable[[], None]) -> None:
-    tended, said = float("-inf"), ""
-    look = _Look(run, show)
+    tended = float("-inf")
+    look, warn = _Look(run, show), WarnsOnce()
     try:
         while not look().complete:
             if time.monotonic() - tended > RECONCILE_SECONDS:
-                refused = _tend(run, connection, tend)
-                if refused and refused != said:
-                    log.warning("%s", refused)
-                said = refused
+                warn(_tend(run, connection, tend))
                 tended = time.monotonic()
             time.sleep(look.pause)
     except Cancelled:
@@ -275,6 +280,7 @@ def _follow(run: Run, connection: Redis, show: Show, *tend: Callable[[], None]) 
 
 __all__ = [
     "Cancelled",
+    "WarnsOnce",
     "execute_embedded",
     "execute_inline",
     "execute_queued",

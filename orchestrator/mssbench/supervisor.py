@@ -12,7 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from .control import forget_unreadable
-from .launch import finish, open_run
+from .launch import WarnsOnce, finish, open_run
 from .progress import progress_of
 from .queues import connect, reconcile
 from .runtime import Runtime
@@ -33,7 +33,7 @@ class Supervisor:
         self.workspace, self.runtime, self.redis_url, self.seconds = workspace, runtime, redis_url, seconds
         self._stop = threading.Event()
         self._held: dict[str, contextlib.ExitStack] = {}
-        self._away = ""
+        self._warn = WarnsOnce()
         self._connection: Redis | None = None
         self._thread = threading.Thread(target=self._follow, name="supervisor", daemon=True)
 
@@ -90,7 +90,7 @@ class Supervisor:
                 except Conflict:
                     continue  # somebody else goes on with it; whatever that leaves is done here
                 except StorageAway as error:
-                    self._say_once(error.detail)
+                    self._warn(f"the runs wait: {error.detail}")
                 except (BenchError, RedisError, OSError) as error:
                     log.warning("run %s: %s", run_id, error)
                 except Exception:  # one damaged run must not stop the others
@@ -108,15 +108,10 @@ class Supervisor:
         if look:
             try:
                 self.workspace.mirror.refresh_names(at_once=False)
-                self._away = ""
+                self._warn("")
             except StorageAway as error:
-                self._say_once(error.detail)
+                self._warn(f"the runs wait: {error.detail}")
         return sorted({*self.workspace.launched_ids(), *self._held})
-
-    def _say_once(self, away: str) -> None:
-        if away != self._away:
-            log.warning("the runs wait: %s", away)
-            self._away = away
 
     def _advance(self, store: RunStore, again: bool) -> None:
         fresh = store.id not in self._held
