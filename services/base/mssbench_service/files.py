@@ -205,7 +205,7 @@ def _changed_places(one: Path, other: Path) -> bool:
 
     False where that cannot be had: by other systems than Linux, on some network file systems, or if one has gone.
     """
-    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if os.name == "posix" else None
+    rename = getattr(ctypes.CDLL(None), "renameat2", None) if os.name == "posix" else None
     if rename is None:
         return False
     return bool(rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), ctypes.c_uint(_EXCHANGE)) == 0)

@@ -234,7 +234,7 @@ def test_a_folder_that_is_replaced_is_never_missing(tmp_path: Path) -> None:
     ended.set()
     reader.join()
     assert not missing
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "other", "result"]
+    assert names(tmp_path) == ["one", "other", "result"]
 
 
 def test_many_writers_of_one_file_leave_one_whole_result(tmp_path: Path) -> None:

@@ -116,14 +116,13 @@ def _make_a_pickle_that_runs_code(path: Path) -> None:
     path.write_bytes(pickle.dumps(Trap(), protocol=2))
 
 
+def _configure(folder: Path, **values: int) -> None:
+    config = folder / "separator.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | values))
+
+
 def _make_mono(path: Path) -> None:
-    config = path.parent / "separator.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"nb_channels": 1}))
-
-
-def _halve_the_transform(path: Path) -> None:
-    config = path.parent / "separator.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"nfft": 2048}))
+    _configure(path.parent, nb_channels=1)
 
 
 def _forget_a_layer(path: Path) -> None:
@@ -155,8 +154,7 @@ def test_a_sample_rate_that_is_none_is_named(
     settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
-    config = tmp_path / "openunmix" / "tiny" / "separator.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"sample_rate": -1}))
+    _configure(tmp_path / "openunmix" / "tiny", sample_rate=-1)
     settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
     with pytest.raises(NotReady, match="'tiny' has a sample rate of -1 Hz"):
         ready()
@@ -195,7 +193,7 @@ def test_parts_that_do_not_fit_together_show_at_once(
     settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
-    _halve_the_transform(tmp_path / "openunmix" / "tiny" / "bass.pth")
+    _configure(tmp_path / "openunmix" / "tiny", nfft=2048)
     settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
     with pytest.raises(StepFailed, match="Open-Unmix failed: RuntimeError"):
         ready()
