@@ -153,9 +153,9 @@ def test_a_bare_error_has_all_that_errors_have(tmp_path: Path) -> None:
 def test_a_rendering_from_before_peaks_were_kept_is_one(tmp_path: Path) -> None:
     path = EARLIER / "1-at-first" / "metadata.json"
     assert "peak" not in read_json(path)
-    assert parse(RenderResult, formats.RENDERING.read(path)).mixture_gain == 1.0
+    assert parse(RenderResult, formats.RENDERING_FORMAT.read(path)).mixture_gain == 1.0
     of_paper = {"profile": "paper", "mixture_gain": 0.5}
-    assert formats.RENDERING.current(of_paper, "it")["peak"] == 2.0
+    assert formats.RENDERING_FORMAT.current(of_paper, "it")["peak"] == 2.0
 
 
 # -- what is newer -------------------------------------------------------------------------------------------

@@ -17,9 +17,9 @@ import time
 from pathlib import Path
 from mssbench.cli.folders import ended_in_order
 from mssbench.housekeeping import swept
-from mssbench_service.files import writing_folder
+from mssbench_service.files import atomic_folder
 
-with ended_in_order(), swept(Path(".")), writing_folder(Path("track")) as folder:
+with ended_in_order(), swept(Path(".")), atomic_folder(Path("track")) as folder:
     (folder / "half.wav").write_bytes(b"RIFF")
     print("writing", flush=True)
     time.sleep(600)

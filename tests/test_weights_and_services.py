@@ -66,7 +66,7 @@ def files() -> Iterator[FileServer]:
 ADAPTER = '''
 """A separator whose weights are a file: it scales the mixture by the file's first byte plus one."""
 from mssbench_service.separation import Separator
-from mssbench_service.tracks import STEMS
+from mssbench_service.musdb import STEMS
 from mssbench_service.weights import require, sha256_of, weights_folder
 from pathlib import Path
 

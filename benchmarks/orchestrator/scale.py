@@ -41,7 +41,7 @@ from mssbench.status import status_of  # noqa: E402
 from mssbench.steps import Run  # noqa: E402
 from mssbench.store import Workspace  # noqa: E402
 from mssbench_service.audio import write_wav  # noqa: E402
-from mssbench_service.tracks import MIXTURE, STEMS  # noqa: E402
+from mssbench_service.musdb import MIXTURE, STEMS  # noqa: E402
 from redis import Redis  # noqa: E402
 from rq import Queue, Worker  # noqa: E402
 from rq.job import Job  # noqa: E402

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from mssbench_service.errors import BadInput
 from mssbench_service.files import read_json
-from mssbench_service.tracks import STEMS
+from mssbench_service.musdb import STEMS
 
 CHOICES = (*range(0, 91, 10), *range(270, 360, 10))
 """The frontal half plane in steps of 10°, from which angles are drawn."""

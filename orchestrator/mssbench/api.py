@@ -21,7 +21,7 @@ from fastapi.responses import FileResponse
 from fastapi.security import HTTPBearer
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from mssbench_service.app import Settings, create_app, problems
-from mssbench_service.errors import NotFound, StorageAway
+from mssbench_service.errors import NotFound, StorageUnavailable
 from mssbench_service.files import DataRoot
 from starlette.middleware import Middleware
 
@@ -162,7 +162,9 @@ def create(settings: Settings | None = None, redis_url: str | None = None) -> Fa
         while now.state == "running" and not request.app.state.stopping.is_set():
             await anyio.sleep(LOOK_SECONDS)
             before = now
-            with contextlib.suppress(StorageAway):  # the run waits for it, and so does whoever follows it
+            with contextlib.suppress(
+                StorageUnavailable
+            ):  # the run waits for it, and so does whoever follows it
                 try:
                     now = await anyio.to_thread.run_sync(service.status, first.id)
                 except NotFound:  # it was deleted meanwhile

@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mssbench_service.errors import BadInput
-from mssbench_service.tracks import SPLITS
-from mssbench_service.wire import PROFILES, SCORE_PROFILES
+from mssbench_service.musdb import SPLITS
+from mssbench_service.wire import RENDER_PROFILES, SCORE_PROFILES
 
 AGGREGATES = ("median", "mean")
 CONDITIONS = ("stereo", "binaural")
@@ -69,7 +69,7 @@ class RunConfig:
     def validate(self) -> None:
         """Raise :class:`BadInput` where a value is not one of those that exist."""
         _one_of("split", self.split, SPLITS)
-        _one_of("profile", self.profile, PROFILES)
+        _one_of("profile", self.profile, RENDER_PROFILES)
         _one_of("metrics", self.metrics, SCORE_PROFILES)
         _one_of("aggregate", self.aggregate, AGGREGATES)
         if not self.conditions:

@@ -12,12 +12,12 @@ from collections.abc import Iterable
 
 from mssbench_service.errors import BadOutput, BenchError, Conflict
 from mssbench_service.files import remove_folder
+from mssbench_service.musdb import MIXTURE, check_track
 from mssbench_service.separation import check_separation
-from mssbench_service.tracks import MIXTURE, check_track
 from mssbench_service.wire import RenderResult, parse
 from redis import Redis
 
-from .formats import RENDERING
+from .formats import RENDERING_FORMAT
 from .mirror import HERE
 from .plan import planned_again
 from .progress import progress_of
@@ -109,7 +109,7 @@ def _whole(run: Run, title: str) -> bool:
     """False where the rendered track is not what it was written as: the disk has lost some of it."""
     folder = run.runtime.root.resolve(run.record.track(title).folders["binaural"])
     try:
-        written = parse(RenderResult, RENDERING.read(folder / METADATA))
+        written = parse(RenderResult, RENDERING_FORMAT.read(folder / METADATA))
         found = check_track(folder)
     except BenchError:
         return False

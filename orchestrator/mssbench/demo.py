@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile as sf
 from mssbench_service.errors import BadInput
-from mssbench_service.files import writing_folder
-from mssbench_service.tracks import MIXTURE, STEMS
+from mssbench_service.files import atomic_folder
+from mssbench_service.musdb import MIXTURE, STEMS
 from scipy import signal
 
 SAMPLE_RATE = 44100
@@ -171,7 +171,7 @@ def _write_track(split: Path, song: Song, index: int, seconds: float, seed: int)
     files = {f"{name}.wav": _wav(audio) for name, audio in compose(song, seconds, [seed, index]).items()}
     if all(_holds(folder / name, content) for name, content in files.items()):
         return folder
-    with writing_folder(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         for name, content in files.items():
             (temporary / name).write_bytes(content)
     return folder

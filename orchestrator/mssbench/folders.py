@@ -11,10 +11,10 @@ from typing import Any
 
 from mssbench_service.errors import BadInput
 from mssbench_service.files import make_folder, read_json
-from mssbench_service.tracks import STEMS, Track
+from mssbench_service.musdb import STEMS, Track
 from mssbench_service.wire import EvaluateRequest, HrirRequest, RenderRequest, parse
 
-from .formats import RENDERING
+from .formats import RENDERING_FORMAT
 from .housekeeping import swept
 from .plan import check_angles, check_rates, checked_tracks, choose_angles
 from .runtime import Runtime
@@ -182,7 +182,7 @@ def _score(reference: Path, estimate: Path, runtime: Runtime, request: EvaluateR
     try:
         if not estimate.is_dir():
             raise BadInput(f"{estimate} is missing")
-        metadata = RENDERING.read(reference / METADATA) if (reference / METADATA).exists() else {}
+        metadata = RENDERING_FORMAT.read(reference / METADATA) if (reference / METADATA).exists() else {}
         request.reference = runtime.root.reference(reference)
         request.estimate = runtime.root.reference(estimate)
         request.mixture_gain = metadata.get("mixture_gain", 1.0)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mssbench_service.errors import BenchError, Conflict, StorageAway
+from mssbench_service.errors import BenchError, Conflict, StorageUnavailable
 
 from .limits import Limits
 from .objects import Objects
@@ -59,7 +59,7 @@ class Following:
             stop, beats = self._mine.pop(run_id)
             stop.set()
             beats.join(timeout=10.0)  # or its last sign could come after the end
-            with contextlib.suppress(StorageAway):  # then it expires
+            with contextlib.suppress(StorageUnavailable):  # then it expires
                 self._objects.delete(_sign(run_id))
 
     def mine(self, run_id: str) -> bool:

@@ -5,8 +5,8 @@
 ``result.json``    :data:`RESULT`: a cell that was scored                    store.py
 ``error.json``     :data:`ERROR`: a cell that failed                         store.py
 ``summary.json``   :data:`SUMMARY`: a report's numbers                       report/summary.py
-``separation.json``  :data:`SEPARATION`: beside estimates                    the separators
-``metadata.json``  :data:`RENDERING`: beside rendered tracks                 the synthesis
+``separation.json``  :data:`SEPARATION_FORMAT`: beside estimates                    the separators
+``metadata.json``  :data:`RENDERING_FORMAT`: beside rendered tracks                 the synthesis
 =================  ========================================================  =======
 
 A file is brought up to date when it is read, and stays as it is on disk until it is written again. A newer version
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mssbench_service.formats import RENDERING, SEPARATION, Fields, Format, unchanged
+from mssbench_service.formats import RENDERING_FORMAT, SEPARATION_FORMAT, Fields, Format, unchanged
 
 _CONFIG_OF_1 = {"metrics": "all", "bsseval": True, "aggregate": "median"}
 """What runs did before they were asked: settings that came while the version was 1."""
@@ -45,4 +45,4 @@ ERROR = Format("error.json", (_error_2,))
 SUMMARY = Format("summary.json", (unchanged,))
 """2: `version` instead of `schema`."""
 
-__all__ = ["ERROR", "RENDERING", "RESULT", "RUN", "SEPARATION", "SUMMARY", "Format"]
+__all__ = ["ERROR", "RENDERING_FORMAT", "RESULT", "RUN", "SEPARATION_FORMAT", "SUMMARY", "Format"]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mssbench_service.errors import BenchError, Conflict
-from mssbench_service.separation import RECORD
+from mssbench_service.separation import SEPARATION_FILE
 
 from .formats import RUN
 from .objects import Version
@@ -209,7 +209,9 @@ class _There:
     def estimates(self, run_ids: Iterable[str]) -> Iterator[Litter]:
         for run_id in run_ids:
             if files := self._in(self._runs, f"{run_id}/estimates"):
-                yield self._litter(f"runs/{run_id}/estimates", f"{ESTIMATES} {run_id}", files, RECORD)
+                yield self._litter(
+                    f"runs/{run_id}/estimates", f"{ESTIMATES} {run_id}", files, SEPARATION_FILE
+                )
 
     @staticmethod
     def _in(names: dict[str, Version], folder: str) -> dict[str, Version]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 
-from mssbench_service.errors import BadInput, NotFound, StorageAway
+from mssbench_service.errors import BadInput, NotFound, StorageUnavailable
 from redis import Redis
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
@@ -136,7 +136,7 @@ def finish(run: Run, *, audio: bool = True, cells: Sequence[tuple[str, str, str,
     # Here there is nothing to fetch, and reading a large run twice takes long.
     elsewhere = store.mirror is not HERE
     for cell in what_is_heard(store.folder, cells) if audio and elsewhere else ():
-        with contextlib.suppress(NotFound, StorageAway):  # the report says what it cannot play
+        with contextlib.suppress(NotFound, StorageUnavailable):  # the report says what it cannot play
             store.mirror.fetch(run.record.track(cell.title).folders[cell.condition])
             store.mirror.fetch(reference(store.estimates(cell)))
     build_report(store.folder, audio=audio, cells=cells)
@@ -230,7 +230,7 @@ class _Look:
         begun = time.monotonic()
         try:
             self._run.store.refresh(at_once=False)
-        except StorageAway as error:  # the run waits for it, as for a Redis that restarts
+        except StorageUnavailable as error:  # the run waits for it, as for a Redis that restarts
             self._warn(error.detail)
         if not self._run.store.exists():
             raise NotFound(f"run {self._run.store.id} is gone: its run.json was removed")

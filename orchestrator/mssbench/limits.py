@@ -19,7 +19,7 @@ import os
 from dataclasses import dataclass, fields
 from typing import Any
 
-from mssbench_service.environment import LONGEST_TRACK
+from mssbench_service.environment import DEFAULT_MAX_SECONDS
 from mssbench_service.errors import BadInput
 
 
@@ -56,7 +56,7 @@ class Limits:
 
     def of_step(self, audio_seconds: float | None) -> float:
         """What one try of a step may take, over a track of so many seconds."""
-        seconds = LONGEST_TRACK if audio_seconds is None else audio_seconds
+        seconds = DEFAULT_MAX_SECONDS if audio_seconds is None else audio_seconds
         return self.step_seconds + self.step_seconds_per_audio_second * seconds
 
     def of_job(self, audio_seconds: float) -> float:

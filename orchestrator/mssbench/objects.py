@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mssbench_service.errors import BadInput, BenchError, NotReady, StorageAway, StorageRefused
+from mssbench_service.errors import BadInput, BenchError, NotReady, StorageDenied, StorageUnavailable
 
 from .limits import Limits
 
@@ -67,7 +67,7 @@ class Version:
 class Objects:
     """The files at `url`, by references relative to it.
 
-    Every method raises ``StorageAway`` where the URL does not answer, ``StorageRefused`` where it is not there or
+    Every method raises ``StorageUnavailable`` where the URL does not answer, ``StorageDenied`` where it is not there or
     lets nobody in.
 
     Raises
@@ -116,13 +116,13 @@ class Objects:
         except FileNotFoundError as error:
             if missing:
                 raise
-            raise StorageRefused(f"{self.url} cannot be used: {error}") from None
+            raise StorageDenied(f"{self.url} cannot be used: {error}") from None
         except PermissionError as error:
-            raise StorageRefused(f"{self.url} does not let this in: {error}") from None
+            raise StorageDenied(f"{self.url} does not let this in: {error}") from None
         except Exception as error:  # each file system has exceptions of its own
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            raise StorageAway(f"{self.url} does not answer: {type(error).__name__}: {error}") from None
+            raise StorageUnavailable(f"{self.url} does not answer: {type(error).__name__}: {error}") from None
 
     def find(self, reference: str) -> dict[str, Version]:
         """What is at `reference` and below it; a name is relative to it, and empty if it is a file itself."""
@@ -226,9 +226,9 @@ def _patiently(do: Callable[[], None]) -> None:
     for pause in Limits.from_environment().pauses:
         try:
             return do()
-        except StorageRefused:
+        except StorageDenied:
             raise
-        except StorageAway as error:
+        except StorageUnavailable as error:
             log.warning("%s; again in %g s", error.detail, pause)
             time.sleep(pause)
     do()

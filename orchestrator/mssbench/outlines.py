@@ -9,7 +9,7 @@ import os
 import struct
 from pathlib import Path
 
-from mssbench_service.files import writing
+from mssbench_service.files import atomic_file
 
 from .objects import Objects, Version
 
@@ -22,7 +22,7 @@ def outline(objects: Objects, reference: str, version: Version, path: Path) -> b
 
     Returns False if there is no such file any more.
     """
-    with writing(path) as temporary:
+    with atomic_file(path) as temporary:
         head = objects.read(reference, 0, _ENDS)
         if head is None:
             temporary.touch()

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from mssbench_service.environment import longest_track
+from mssbench_service.environment import max_track_seconds
 from mssbench_service.errors import BadInput, Unavailable
-from mssbench_service.tracks import MIXTURE, STEMS, Track, check_track, track_folders
+from mssbench_service.musdb import MIXTURE, STEMS, Track, check_track, track_folders
 from mssbench_service.wire import HrirInfo, HrirRequest
 
 from . import __version__, provenance
@@ -87,7 +87,7 @@ def plan(config: RunConfig, workspace: Workspace, runtime: Runtime, command: str
 
 def checked_tracks(dataset: Path, split: str, first: int | None = None) -> list[Track]:
     """The dataset's tracks, by title, each with all its files there and alike."""
-    longest = longest_track()
+    longest = max_track_seconds()
     return [check_track(folder, max_seconds=longest) for folder in track_folders(dataset, split)[:first]]
 
 
@@ -199,7 +199,7 @@ def planned_again(
     BadInput, TooLarge
         They are no track that could be run.
     """
-    found = check_track(runtime.root.resolve(track.source), max_seconds=longest_track())
+    found = check_track(runtime.root.resolve(track.source), max_seconds=max_track_seconds())
     if record.hrir is not None:
         check_rates(record.hrir, [found], resample=record.config.resample_hrir)
     return _track_record(found, record.config, workspace, runtime, record.hrir, track.angles)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mssbench_service.separation import RECORD
+from mssbench_service.separation import SEPARATION_FILE
 
 from .steps import Run
 from .store import Cell
@@ -95,7 +95,7 @@ def _share(run: Run, separator: str, condition: str, titles: list[str], ended_at
         share.ended += ended is not None
         share.failed += failed is not None
         share.separated += succeeded is not None or (
-            title in estimates[1] and _time_of(f"{estimates[0]}/{title}/{RECORD}") is not None
+            title in estimates[1] and _time_of(f"{estimates[0]}/{title}/{SEPARATION_FILE}") is not None
         )
         if ended is not None:
             ended_at.append(ended)

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mssbench_service.errors import BadInput, StepFailed, StorageAway, StorageFull, Unreachable
+from mssbench_service.errors import BadInput, StepFailed, StorageFull, StorageUnavailable, Unreachable
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue, get_current_job
@@ -148,7 +148,7 @@ def work(run_id: str, task: dict[str, str]) -> None:
         if run is None or run.store.cancelled:  # its open cells stay as they are
             return
         perform_patiently(run, todo)
-    except (StorageFull, StorageAway) as error:
+    except (StorageFull, StorageUnavailable) as error:
         # Not done and not failed: `reconcile` finds it open, and queues it again for when there is room.
         log.warning("%s is put off: %s", todo, error.detail)
         return
@@ -168,7 +168,7 @@ def load_run(run_id: str, *, look: bool = True) -> Run | None:
 
     Raises
     ------
-    StorageAway
+    StorageUnavailable
         The data root is at a URL that does not answer.
     """
     workspace = open_workspace()
@@ -215,7 +215,7 @@ def reconcile(run: Run, connection: Redis) -> int:
             if deaths < MAX_DEATHS:
                 again[task] = deaths
             else:
-                with contextlib.suppress(StorageFull, StorageAway):  # next time
+                with contextlib.suppress(StorageFull, StorageUnavailable):  # next time
                     error = StepFailed(f"the worker died {deaths} times while doing this")
                     record_failure(run, task, error, deaths, trace)
     enqueue(run, again, connection)

@@ -33,11 +33,11 @@ from typing import Any
 from mssbench_service.errors import (
     BadInput,
     NotFound,
-    StorageAway,
+    StorageUnavailable,
 )
-from mssbench_service.files import make_folder, remove_folder, write_text, writing
-from mssbench_service.separation import RECORD
-from mssbench_service.tracks import MIXTURE, STEMS
+from mssbench_service.files import atomic_file, make_folder, remove_folder, write_text
+from mssbench_service.musdb import MIXTURE, STEMS
+from mssbench_service.separation import SEPARATION_FILE
 
 from .following import FOLLOWED, Following
 from .formats import ERROR, RESULT, RUN
@@ -54,7 +54,16 @@ MANIFEST = ".manifest.json"
 CACHE_MARK = ".mssbench-cache"
 METADATA = "metadata.json"
 _STATE = frozenset(
-    {RUN.name, "cancelled", LAUNCHED, FOLLOWED, "report-problem.txt", RESULT.name, ERROR.name, RECORD}
+    {
+        RUN.name,
+        "cancelled",
+        LAUNCHED,
+        FOLLOWED,
+        "report-problem.txt",
+        RESULT.name,
+        ERROR.name,
+        SEPARATION_FILE,
+    }
 )
 _SMALL = _STATE | {METADATA}
 _TOGETHER = 16
@@ -114,7 +123,7 @@ class RemoteMirror(Mirror):
 
         Raises
         ------
-        StorageAway
+        StorageUnavailable
             It does not answer, is not there, or lets nobody in.
         """
         if write:
@@ -159,7 +168,7 @@ class RemoteMirror(Mirror):
         ------
         NotFound
             There is nothing there.
-        StorageAway
+        StorageUnavailable
             It cannot be read now; or a folder that a step made is not whole, and is to be made again.
         """
         for given in references:
@@ -173,10 +182,10 @@ class RemoteMirror(Mirror):
         for pause in (*_AGAIN_SECONDS, None):
             found = self.objects.find(reference)
             if not found:
-                for marker in (METADATA, RECORD):
+                for marker in (METADATA, SEPARATION_FILE):
                     self._here(f"{reference}/{marker}").unlink(missing_ok=True)
                 if reference.startswith(("runs/", "data/rendered/")):
-                    raise StorageAway(f"{self.url}/{reference} is gone; it has to be made again")
+                    raise StorageUnavailable(f"{self.url}/{reference} is gone; it has to be made again")
                 raise NotFound(f"there is nothing at {self.url}/{reference}")
             hashes = self._hashes(reference, found)
             wanted = {name: version for name, version in found.items() if name != MANIFEST}
@@ -187,13 +196,13 @@ class RemoteMirror(Mirror):
                 return
             if pause is not None:  # it changes while it is read: look again
                 time.sleep(pause)
-        for marker in (METADATA, RECORD):
+        for marker in (METADATA, SEPARATION_FILE):
             if marker in found and hashes:
                 # Two machines made it at once, and one was killed. Without its marker it is made again.
                 self.objects.delete(f"{reference}/{marker}")
                 self._here(f"{reference}/{marker}").unlink(missing_ok=True)
         names = ", ".join(sorted({*changed, *missing}))
-        raise StorageAway(f"{self.url}/{reference} is not whole ({names}); it has to be made again")
+        raise StorageUnavailable(f"{self.url}/{reference} is not whole ({names}); it has to be made again")
 
     def _get_one(self, folder: str, name: str, version: Version, sha256: str | None) -> bool:
         reference = f"{folder}/{name}" if name else folder
@@ -206,7 +215,7 @@ class RemoteMirror(Mirror):
         try:
             return {str(name): str(sha256) for name, sha256 in json.loads(content or b"{}").items()}
         except (ValueError, AttributeError):
-            raise StorageAway(f"{self.url}/{reference}/{MANIFEST} cannot be read") from None
+            raise StorageUnavailable(f"{self.url}/{reference}/{MANIFEST} cannot be read") from None
 
     def _get(self, reference: str, path: Path, version: Version, sha256: str | None = None) -> bool:
         """Have the file `reference` at `path`; False if what came is not what was listed."""
@@ -219,7 +228,7 @@ class RemoteMirror(Mirror):
             return True
         if path.is_dir():
             shutil.rmtree(path)
-        with contextlib.suppress(_Changed), writing(path) as temporary:
+        with contextlib.suppress(_Changed), atomic_file(path) as temporary:
             if not self.objects.download(reference, temporary) or temporary.stat().st_size != version.size:
                 raise _Changed
             if sha256 is not None:
@@ -290,7 +299,7 @@ class RemoteMirror(Mirror):
             content = self.objects.read(reference)
             if content is not None:
                 path, stamp = self._here(reference), found[reference].stamp
-                with writing(path) as temporary:
+                with atomic_file(path) as temporary:
                     temporary.write_bytes(content)
                     os.utime(temporary, ns=(stamp, stamp))
 
@@ -313,11 +322,11 @@ class RemoteMirror(Mirror):
         """:class:`Looks`. While the URL does not answer, not everybody who asks is to wait for that."""
         until, detail = self._away
         if not at_once and time.monotonic() < until:
-            raise StorageAway(detail)
+            raise StorageUnavailable(detail)
         begun = time.monotonic()
         try:
             self._looks.setdefault(what, Looks()).look(look, at_once)
-        except StorageAway as error:
+        except StorageUnavailable as error:
             now = time.monotonic()
             self._away = (now + max(LOOK_SECONDS, now - begun), error.detail)
             raise
@@ -402,7 +411,7 @@ class RemoteMirror(Mirror):
                 if self._get(reference, copy, version):
                     return copy
             self.refresh(reference.split("/")[1])
-        raise StorageAway(f"{self.url}/{reference} changes while it is read")
+        raise StorageUnavailable(f"{self.url}/{reference} changes while it is read")
 
     def claim(self, run_id: str) -> None:
         """See :meth:`Mirror.claim`.

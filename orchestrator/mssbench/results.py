@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mssbench_service.files import writing
-from mssbench_service.tracks import STEMS
+from mssbench_service.files import atomic_file
+from mssbench_service.musdb import STEMS
 from mssbench_service.wire import SCORE_COLUMNS
 
 from .store import Cell, RunRecord, RunStore
@@ -36,7 +36,7 @@ def _rows_of(store: RunStore, cell: Cell) -> list[Row]:
 
 def write_csv(path: Path, rows: Iterable[Row], columns: Sequence[str]) -> None:
     """Write `rows` as CSV: an undefined value is an empty field, a matrix is JSON."""
-    with writing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with atomic_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
         for row in rows:

@@ -20,7 +20,7 @@ from typing import Any, Protocol, TypeVar
 
 import httpx
 from mssbench_service import logs
-from mssbench_service.environment import longest_track
+from mssbench_service.environment import max_track_seconds
 from mssbench_service.errors import (
     BadInput,
     BadOutput,
@@ -36,8 +36,8 @@ from mssbench_service.errors import (
     from_problem,
 )
 from mssbench_service.files import DataRoot
+from mssbench_service.musdb import STEMS
 from mssbench_service.separation import Separator, Separators, describe, separate_track
-from mssbench_service.tracks import STEMS
 from mssbench_service.wire import (
     EvaluateRequest,
     EvaluateResult,
@@ -161,7 +161,7 @@ class InProcess:
             return self._separate(service, request)  # type: ignore[return-value]
         steps = _import(f"{service.module}.steps", service)
         function: Callable[..., T] = getattr(steps, step)
-        limits = {} if isinstance(request, HrirRequest) else {"max_seconds": longest_track()}
+        limits = {} if isinstance(request, HrirRequest) else {"max_seconds": max_track_seconds()}
         return function(self.root, request, **limits)
 
     def info(self, service: Service) -> dict[str, Any]:
@@ -192,7 +192,7 @@ class InProcess:
             self.root.resolve(request.out),
             references,
             reference_gain=request.reference_gain,
-            max_seconds=longest_track(),
+            max_seconds=max_track_seconds(),
         )
 
 

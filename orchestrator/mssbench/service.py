@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 
-from mssbench_service.errors import Conflict, StorageAway, Unavailable
+from mssbench_service.errors import Conflict, StorageUnavailable, Unavailable
 from redis.exceptions import RedisError
 
 from .config import RunConfig
@@ -64,7 +64,7 @@ class Service:
         for run_id in ids[offset : offset + limit]:
             try:
                 found.append(self.status(run_id))
-            except StorageAway:
+            except StorageUnavailable:
                 raise
             except Exception as error:
                 log.error("run %s cannot be read: %s", run_id, error)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import httpx
-from mssbench_service.audio import probe
+from mssbench_service.audio import read_header
 from mssbench_service.errors import (
     BadInput,
     BadOutput,
@@ -23,9 +23,9 @@ from mssbench_service.errors import (
     Unreachable,
     from_problem,
 )
-from mssbench_service.files import writing_folder
-from mssbench_service.separation import RECORD, check_out
-from mssbench_service.tracks import MIXTURE, STEMS
+from mssbench_service.files import atomic_folder
+from mssbench_service.musdb import MIXTURE, STEMS
+from mssbench_service.separation import SEPARATION_FILE, check_output_folder
 from mssbench_service.wire import SeparateRequest
 
 from .plan import choose_separators
@@ -62,7 +62,7 @@ def separate_registered(
         return separate_by_upload(
             service.url, chosen.name, track, out, references, show=show, patience=patience
         )
-    check_out(out)
+    check_output_folder(out)
     _parts(track, references)
     show("separate", 0, None)
     runtime.separate(
@@ -106,13 +106,13 @@ def separate_by_upload(
     BadOutput
         What came back is no zip of the four stems.
     """
-    check_out(out)
+    check_output_folder(out)
     # Near `out`, not in the system's folder for temporary files, which may be small.
     near = next(parent for parent in out.absolute().parents if parent.is_dir())
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=near) as temporary:
         answer = Path(temporary) / "answer.zip"
         _post_patiently(url, separator, _parts(track, references), answer, show, patience, sleep)
-        with writing_folder(out) as folder:
+        with atomic_folder(out) as folder:
             _unpack(answer, folder, _largest(track))
             _check(folder, track)
     return out
@@ -239,10 +239,10 @@ class _Counted:
 
 def _check(folder: Path, track: Path) -> None:
     """Raise BadOutput where a stem is no sound of the track's length and rate."""
-    whole = probe(track)
+    whole = read_header(track)
     for stem in STEMS:
         try:
-            found = probe(folder / f"{stem}.wav")
+            found = read_header(folder / f"{stem}.wav")
         except BadInput as error:
             raise BadOutput(f"the answer's {stem}.wav is no sound: {error}") from None
         if (found.samples, found.sample_rate) != (whole.samples, whole.sample_rate):
@@ -254,7 +254,7 @@ def _check(folder: Path, track: Path) -> None:
 
 def _largest(track: Path) -> int:
     """Bytes of the stems of `track`, two channels of float32 each, and room for headers and the record."""
-    return len(STEMS) * 8 * probe(track).samples + (1 << 20)
+    return len(STEMS) * 8 * read_header(track).samples + (1 << 20)
 
 
 def _unpack(answer: Path, folder: Path, largest: int) -> None:
@@ -266,7 +266,7 @@ def _unpack(answer: Path, folder: Path, largest: int) -> None:
             absent = [name for name in wanted if name not in names]
             if absent:
                 raise BadOutput(f"the answer has no {', '.join(absent)}")
-            taken = [name for name in (*wanted, RECORD) if name in names]
+            taken = [name for name in (*wanted, SEPARATION_FILE) if name in names]
             if (size := sum(archive.getinfo(name).file_size for name in taken)) > largest:
                 raise BadOutput(
                     f"the answer unpacks to {size} bytes; expected at most {largest} for this track"

@@ -23,14 +23,14 @@ from mssbench_service.errors import (
     BenchError,
     Busy,
     StepFailed,
-    StorageAway,
     StorageFull,
+    StorageUnavailable,
     TimedOut,
     Unavailable,
 )
 from mssbench_service.files import remove_folder
-from mssbench_service.separation import RECORD, check_separation
-from mssbench_service.tracks import MIXTURE, STEMS
+from mssbench_service.musdb import MIXTURE, STEMS
+from mssbench_service.separation import SEPARATION_FILE, check_separation
 from mssbench_service.wire import (
     EvaluateRequest,
     RenderRequest,
@@ -40,7 +40,7 @@ from mssbench_service.wire import (
     parse,
 )
 
-from .formats import RENDERING, SEPARATION
+from .formats import RENDERING_FORMAT, SEPARATION_FORMAT
 from .limits import Limits
 from .plan import state_of_files
 from .runtime import Runtime
@@ -123,7 +123,7 @@ def perform(run: Run, task: Task, earlier: Sequence[str] = ()) -> None:
         It cannot be done now; nothing was recorded.
     """
     about = "/".join(part for part in (task.condition, task.separator, task.title) if part)
-    with logs.about(request_id=logs.new_request_id(), run=run.store.id, cell=about):
+    with logs.context(request_id=logs.new_request_id(), run=run.store.id, cell=about):
         begun = time.monotonic()
         log.info("%s begins", task.step)
         _perform(run, task, earlier)
@@ -231,19 +231,19 @@ def _mixture_gain(run: Run, cell: Cell) -> float:
     if cell.condition != "binaural":
         return 1.0
     folder = run.runtime.root.resolve(run.record.track(cell.title).folders["binaural"])
-    return parse(RenderResult, RENDERING.read(folder / METADATA)).mixture_gain
+    return parse(RenderResult, RENDERING_FORMAT.read(folder / METADATA)).mixture_gain
 
 
 def _separate(run: Run, cell: Cell) -> None:
     mirror, estimates = run.store.mirror, run.runtime.root.reference(run.store.estimates(cell))
-    mirror.look(*_outcomes(run, cell), f"{estimates}/{RECORD}")
+    mirror.look(*_outcomes(run, cell), f"{estimates}/{SEPARATION_FILE}")
     if run.store.past_separation(cell):
         return
     track, separator = run.record.track(cell.title), run.record.separator(cell.separator)
     folder = track.folders[cell.condition]
     mirror.fetch(folder)
     mixture = f"{folder}/{MIXTURE}.wav"
-    with mirror.writing(estimates, RECORD) as out, _as_planned(run, track, folder, out):
+    with mirror.writing(estimates, SEPARATION_FILE) as out, _as_planned(run, track, folder, out):
         run.runtime.separate(
             separator.service,
             SeparateRequest(
@@ -257,7 +257,7 @@ def _separate(run: Run, cell: Cell) -> None:
         )
         made = run.runtime.root.resolve(out)
         try:
-            if not (made / RECORD).exists():
+            if not (made / SEPARATION_FILE).exists():
                 raise BadOutput(f"{cell.separator} reported {cell.title!r} done, but the stems are not there")
             check_separation(cell.separator, made, run.runtime.root.resolve(mixture))
         except BadOutput:
@@ -300,7 +300,7 @@ def _evaluate(run: Run, cell: Cell) -> None:
         # A stem may fail for what it holds, such as silence. That it cannot be read any more is no score of it.
         mixture = root.resolve(f"{track.folders[cell.condition]}/{MIXTURE}.wav")
         check_separation(cell.separator, run.store.estimates(cell), mixture)
-    separation = parse(SeparateResult, SEPARATION.read(run.store.estimates(cell) / RECORD))
+    separation = parse(SeparateResult, SEPARATION_FORMAT.read(run.store.estimates(cell) / SEPARATION_FILE))
     mirror.push(frames)
     run.store.save_result(
         cell,
@@ -335,7 +335,7 @@ def perform_patiently(
 
     Raises
     ------
-    StorageFull, StorageAway
+    StorageFull, StorageUnavailable
         There is still no room, or no way to the data, and nothing was recorded: no fault of the task's, so it
         stays to be done.
     """
@@ -353,7 +353,7 @@ def perform_patiently(
             pause = next(left, None)
             if pause is None and isinstance(error, Busy) and waited < for_a_place:
                 pause = max(longest, 1.0)
-            if pause is None and isinstance(error, StorageFull | StorageAway):
+            if pause is None and isinstance(error, StorageFull | StorageUnavailable):
                 raise
             if pause is None or timeouts >= limits.timeouts:
                 record_failure(run, task, error, len(earlier) + 1, "\n".join(earlier))

@@ -34,7 +34,7 @@ from typing import Any
 
 from mssbench_service.errors import BadInput, Conflict, NotFound
 from mssbench_service.files import make_folder, read_json
-from mssbench_service.separation import RECORD
+from mssbench_service.separation import SEPARATION_FILE
 from mssbench_service.wire import HrirInfo, SeparatorInfo, parse
 
 from .config import RunConfig
@@ -291,7 +291,7 @@ class RunStore:
             raise BadInput(f"{self.record_path} is not the record of a run: {fault}") from None
 
     def separated(self, cell: Cell) -> bool:
-        return os.path.exists(self._path("estimates", cell, RECORD))
+        return os.path.exists(self._path("estimates", cell, SEPARATION_FILE))
 
     def past_separation(self, cell: Cell) -> bool:
         """Whether nothing is left to separate: it was done, or the cell has ended without."""

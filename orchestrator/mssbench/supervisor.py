@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 
-from mssbench_service.errors import BenchError, Conflict, NotFound, StorageAway
+from mssbench_service.errors import BenchError, Conflict, NotFound, StorageUnavailable
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -89,7 +89,7 @@ class Supervisor:
                     self._advance(self.workspace.run(run_id), again)
                 except Conflict:
                     continue  # somebody else goes on with it; whatever that leaves is done here
-                except StorageAway as error:
+                except StorageUnavailable as error:
                     self._warn(f"the runs wait: {error.detail}")
                 except (BenchError, RedisError, OSError) as error:
                     log.warning("run %s: %s", run_id, error)
@@ -109,7 +109,7 @@ class Supervisor:
             try:
                 self.workspace.mirror.refresh_names(at_once=False)
                 self._warn("")
-            except StorageAway as error:
+            except StorageUnavailable as error:
                 self._warn(f"the runs wait: {error.detail}")
         return sorted({*self.workspace.launched_ids(), *self._held})
 
@@ -145,7 +145,7 @@ class Supervisor:
             finish(run)
             if store.problem.exists():
                 store.mirror.unlink(store.problem)
-        except StorageAway:
+        except StorageUnavailable:
             raise  # it is done again when that is back
         except Exception as error:  # trying for ever would not mend it: say so, `mssbench report` tries again
             log.exception("run %s: no report", store.id)

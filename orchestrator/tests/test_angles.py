@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from mssbench.angles import CHOICES, draw_angles, read_angle_table
 from mssbench_service.errors import BadInput, NotFound
-from mssbench_service.tracks import STEMS
+from mssbench_service.musdb import STEMS
 
 ANGLES = {"vocals": 300, "bass": 10, "drums": 80, "other": 70}
 

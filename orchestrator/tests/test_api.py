@@ -28,7 +28,7 @@ from mssbench.store import Cell, Workspace
 from mssbench.traffic import Traffic
 from mssbench_service.app import Settings
 from mssbench_service.files import DataRoot
-from mssbench_service.tracks import STEMS
+from mssbench_service.musdb import STEMS
 from mssbench_service.wire import parse
 
 RUN = {"dataset": "music", "separators": ["oracle-identity"], "tracks": 1}

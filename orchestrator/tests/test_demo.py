@@ -9,7 +9,7 @@ import pytest
 import soundfile as sf
 from mssbench.demo import NOISE_FLOOR_DB, SAMPLE_RATE, SONGS, compose, song, write_demo
 from mssbench_service.errors import BadInput
-from mssbench_service.tracks import MIXTURE, STEMS, check_track, track_folders
+from mssbench_service.musdb import MIXTURE, STEMS, check_track, track_folders
 
 SECONDS = 4.0
 

@@ -22,8 +22,8 @@ from mssbench.runtime import make_runtime
 from mssbench.secret import secret
 from mssbench.steps import Run, Task, perform_patiently
 from mssbench.store import Workspace
-from mssbench_service.errors import BadInput, Conflict, NotFound, StorageAway
-from mssbench_service.riff import complaint
+from mssbench_service.audio_headers import header_error
+from mssbench_service.errors import BadInput, Conflict, NotFound, StorageUnavailable
 
 URL = "memory://lab/bench"
 
@@ -136,7 +136,7 @@ def test_planning_reads_only_the_ends_of_the_tracks_asked_for(bucket, tmp_path, 
     assert sum(read) == 2 * 2 * 64 * 1024 < len(content)
     outline, here = folder / "test/A/mixture.wav", tmp_path / "a/music/test/A/mixture.wav"
     assert sf.info(outline).frames == 200_000
-    assert complaint(outline) == ""
+    assert header_error(outline) == ""
     mirror.fetch("music/test/A")
     assert here.read_bytes() == content
     assert here.stat().st_size == outline.stat().st_size
@@ -228,7 +228,7 @@ def test_a_mixture_of_two_is_never_used_and_is_made_again(bucket, tmp_path) -> N
     put(bucket, "data/rendered/k/T/bass.wav", b"other")  # as long as the first one's
     second.look("data/rendered/k/T/metadata.json")
     assert (tmp_path / "b/data/rendered/k/T/metadata.json").exists()
-    with pytest.raises(StorageAway, match=r"not whole \(bass.wav\); it has to be made again"):
+    with pytest.raises(StorageUnavailable, match=r"not whole \(bass.wav\); it has to be made again"):
         second.fetch("data/rendered/k/T")
     assert not (tmp_path / "b/data/rendered/k/T/metadata.json").exists()
     second.look("data/rendered/k/T/metadata.json")
@@ -403,7 +403,9 @@ def test_a_url_that_is_away_costs_no_cell(bucket, music, tmp_path, monkeypatch) 
         raise OSError("no route to host")
 
     monkeypatch.setattr(type(bucket), "info", away)
-    with pytest.raises(StorageAway, match="memory://lab/bench does not answer: OSError: no route to host"):
+    with pytest.raises(
+        StorageUnavailable, match="memory://lab/bench does not answer: OSError: no route to host"
+    ):
         perform_patiently(run, task)
     monkeypatch.undo()
     monkeypatch.setenv("MSSBENCH_PAUSES", "0.01")
@@ -492,7 +494,7 @@ def test_while_the_url_is_away_not_everybody_waits_for_it(bucket, music, tmp_pat
     monkeypatch.setattr(type(bucket), "find", lambda *_, **__: 1 / 0)
 
     def look() -> None:
-        with pytest.raises(StorageAway, match="does not answer: ZeroDivisionError"):
+        with pytest.raises(StorageUnavailable, match="does not answer: ZeroDivisionError"):
             mirror.refresh("mine", at_once=False)
 
     mirror._looks.clear()

@@ -149,5 +149,5 @@ def test_with_weights_in_place_no_network_is_needed(equipped: System, name: str)
 
 def ask(container: str) -> str:
     """What the service says of itself; one that does not answer yet is still starting."""
-    said = docker("exec", container, "python3", "-m", "mssbench_service.alive", check=False).strip()
+    said = docker("exec", container, "python3", "-m", "mssbench_service.healthcheck", check=False).strip()
     return "still silent" if "does not answer" in said else said

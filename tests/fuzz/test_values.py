@@ -31,10 +31,10 @@ from mssbench.registry import Registry, Service
 from mssbench.runtime import OverHttp, Runtime
 from mssbench.store import Workspace
 from mssbench_service import logs, weights, wire
-from mssbench_service.alive import check
-from mssbench_service.download import Remote, download
+from mssbench_service.download import RemoteFile, download
 from mssbench_service.errors import BadInput, BenchError, NotFound, Starting, from_problem
 from mssbench_service.files import DataRoot
+from mssbench_service.healthcheck import check
 from mssbench_service.wire import parse
 
 # --- what travels as JSON ----------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ BAGGAGE = st.lists(
 def test_headers_never_fail_and_never_split_a_line(request_id: str, baggage: str) -> None:
     found = logs.from_headers(request_id, baggage)
     assert re.fullmatch(r"[\w.-]{1,64}", found["request_id"], re.ASCII)
-    with logs.about(**found):
+    with logs.context(**found):
         sent = logs.headers()
     for value in sent.values():
         assert value.isascii()
@@ -187,7 +187,7 @@ def test_headers_never_fail_and_never_split_a_line(request_id: str, baggage: str
 @examples(100)
 @given(run=st.text(max_size=60), cell=st.text(max_size=60))
 def test_what_a_line_is_about_arrives_at_the_next_service(run: str, cell: str) -> None:
-    with logs.about(request_id="one", run=run, cell=cell):
+    with logs.context(request_id="one", run=run, cell=cell):
         sent = logs.headers()
     expected = {"request_id": "one"} | {
         name: value for name, value in (("run", run), ("cell", cell)) if value
@@ -430,7 +430,7 @@ def test_a_download_is_right_or_refused(
     part = tmp_path_factory.mktemp("download") / "file.part"
     part.write_bytes((CONTENT + b"more" * 100)[:there])
     server.says(status, headers, CONTENT[rest:])
-    remote = Remote("file", server.url, hashlib.sha256(CONTENT).hexdigest())
+    remote = RemoteFile("file", server.url, hashlib.sha256(CONTENT).hexdigest())
     with contextlib.suppress(BenchError):
         download(remote, part, pause=0.0, largest=5000)
         assert part.read_bytes() == CONTENT

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mssbench_service.files import DataRoot
-from mssbench_service.tracks import STEMS
+from mssbench_service.musdb import STEMS
 from mssbench_service.wire import EvaluateRequest, EvaluateResult
 
 

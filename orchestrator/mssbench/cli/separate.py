@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 from mssbench_service.files import read_json
-from mssbench_service.separation import RECORD
+from mssbench_service.separation import SEPARATION_FILE
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from ..single import separate_by_upload, separate_registered
@@ -51,8 +51,8 @@ def separate(
             separate_registered(runtime, separator, track, out, references, show=show, patience=patience)
     for path in sorted(out.glob("*.wav")):
         click.echo(path)
-    if (out / RECORD).is_file():
-        for note in read_json(out / RECORD).get("notes", []):
+    if (out / SEPARATION_FILE).is_file():
+        for note in read_json(out / SEPARATION_FILE).get("notes", []):
             console.print(note, style="yellow", markup=False)
 
 

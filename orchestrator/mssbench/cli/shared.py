@@ -10,7 +10,7 @@ from typing import Any
 import click
 from mssbench_service.download import Progress as ShowBytes
 from mssbench_service.errors import BadInput, printable
-from mssbench_service.wire import PROFILES
+from mssbench_service.wire import RENDER_PROFILES
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -67,7 +67,7 @@ def current_workspace() -> Workspace:
 
     Raises
     ------
-    BadInput, NotReady, StorageAway
+    BadInput, NotReady, StorageUnavailable
         It is at a URL that cannot be used.
     """
     workspace = open_workspace()
@@ -115,7 +115,7 @@ _rendering_options = [
     click.option("--seed", default=0, show_default=True, help="Of the drawn azimuths."),
     click.option(
         "--profile",
-        type=click.Choice(PROFILES),
+        type=click.Choice(RENDER_PROFILES),
         default="matched",
         show_default=True,
         help="How the binaural tracks are rendered.",

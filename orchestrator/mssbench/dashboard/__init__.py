@@ -20,8 +20,8 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 from mssbench_service.errors import BenchError, NotFound
-from mssbench_service.tracks import SPLITS
-from mssbench_service.wire import PROFILES, SCORE_PROFILES
+from mssbench_service.musdb import SPLITS
+from mssbench_service.wire import RENDER_PROFILES, SCORE_PROFILES
 
 from ..config import AGGREGATES, CONDITIONS, RunConfig
 from ..service import Service
@@ -72,7 +72,7 @@ def router(service: Service) -> APIRouter:
             "services": services.now(),
             "splits": sorted(SPLITS),
             "conditions": CONDITIONS,
-            "profiles": PROFILES,
+            "profiles": RENDER_PROFILES,
             "metrics": SCORE_PROFILES,
             "aggregates": AGGREGATES,
         }

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from mssbench_service.errors import BenchError
-from mssbench_service.tracks import MIXTURE, SPLITS
+from mssbench_service.musdb import MIXTURE, SPLITS
 
 from ..mirror import HERE
 from ..store import Workspace

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import soundfile as sf
-from mssbench_service.environment import longest_track
+from mssbench_service.environment import max_track_seconds
 from mssbench_service.errors import BadInput, printable
-from mssbench_service.tracks import MIXTURE, SPLITS, STEMS, Track, check_track, track_folders
+from mssbench_service.musdb import MIXTURE, SPLITS, STEMS, Track, check_track, track_folders
 
 from .stems import coded_tracks, convert, require_decoder, title_of
 
@@ -133,7 +133,7 @@ def check_one(folder: Path, split: str) -> TrackReport:
     """Read every sample of one track; whatever is wrong with it is in the report."""
     report = TrackReport(split, folder.name)
     try:
-        track = check_track(folder, max_seconds=longest_track())
+        track = check_track(folder, max_seconds=max_track_seconds())
         report.seconds, report.sample_rate = track.seconds, track.sample_rate
         if track.sample_rate != SAMPLE_RATE:
             report.notes.append(f"at {track.sample_rate} Hz; MUSDB18-HQ is at {SAMPLE_RATE} Hz")

@@ -6,13 +6,13 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from mssbench_service.download import Remote
+from mssbench_service.download import RemoteFile
 
 PINS = Path(__file__).with_name("pins.toml")
 
 
 @dataclass(frozen=True)
-class Source(Remote):
+class Source(RemoteFile):
     """One dataset on a server.
 
     Attributes

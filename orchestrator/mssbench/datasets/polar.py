@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from mssbench_service.files import writing
+from mssbench_service.files import atomic_file
 from mssbench_service.wire import HrirInfo
 
 FORMATS = (".png", ".svg")
@@ -72,7 +72,7 @@ def draw(info: HrirInfo, path: Path) -> None:
         axes.tick_params(labelsize="small")
         axes.set_rlabel_position(165)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.05), ncols=2, frameon=False, fontsize="small")
-    with writing(path) as temporary:
+    with atomic_file(path) as temporary:
         figure.savefig(
             temporary, format=path.suffix[1:], metadata={"Date": None} if path.suffix == ".svg" else None
         )

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile as sf
-from mssbench_service.audio import forget_time_of_writing
-from mssbench_service.environment import longest_track
+from mssbench_service.audio import clear_peak_timestamp
+from mssbench_service.environment import max_track_seconds
 from mssbench_service.errors import BadInput, StepFailed, TooLarge
-from mssbench_service.files import make_folder, writing_folder
-from mssbench_service.tracks import MIXTURE, SPLITS, check_track
+from mssbench_service.files import atomic_folder, make_folder
+from mssbench_service.musdb import MIXTURE, SPLITS, check_track
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -102,7 +102,7 @@ def convert(path: Path, out: Path) -> None:
     BadInput
         It cannot be decoded, or has not five stereo streams of one rate and length; or PyAV is not installed.
     TooLarge
-        It lasts longer than any track may (:func:`mssbench_service.environment.longest_track`).
+        It lasts longer than any track may (:func:`mssbench_service.environment.max_track_seconds`).
     StepFailed
         Writing failed half-way (a full disk).
     """
@@ -113,7 +113,7 @@ def convert(path: Path, out: Path) -> None:
         # Of what its name says, and no other: FFmpeg would take a text for a list of files to open instead.
         with av.open(f"file:{path}", format="mp4", options={"protocol_whitelist": "file"}) as container:
             rate = _check_streams(path, container)
-            with writing_folder(out) as temporary:
+            with atomic_folder(out) as temporary:
                 lengths = _decode(path, container, temporary, rate)
                 _even(path, temporary, lengths)
     except (av.FFmpegError, ValueError, UnicodeError) as error:
@@ -142,7 +142,7 @@ def _decode(path: Path, container: InputContainer, folder: Path, rate: int) -> d
     """Decode all streams in one pass, packet by packet; the number of samples of each."""
     import av
 
-    longest = longest_track()
+    longest = max_track_seconds()
     lengths = dict.fromkeys(STREAMS, 0)
     names = {stream.index: name for stream, name in zip(container.streams.audio, STREAMS, strict=True)}
     with ExitStack() as stack:
@@ -184,7 +184,7 @@ def _even(path: Path, folder: Path, lengths: dict[str, int]) -> None:
         if count > shortest:
             with sf.SoundFile(str(file), "r+") as opened:
                 opened.truncate(shortest)
-        forget_time_of_writing(file)
+        clear_peak_timestamp(file)
 
 
 __all__ = [

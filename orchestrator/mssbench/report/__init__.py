@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mssbench_service.files import write_text, writing_folder
+from mssbench_service.files import atomic_folder, write_text
 
 from ..store import Cell
 from . import exports, figures, listen, page, summary
@@ -53,7 +53,7 @@ def build_report(
     choices = listen.choose(data, cells) if audio else []
     found = analyse(data)
     folder = run_dir / "report"
-    with writing_folder(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         files = write_files(data, found, temporary)
         listening = listen.write(data, choices, temporary) if audio else None
         write_text(temporary / "index.html", page.render(data, found, listening, files))

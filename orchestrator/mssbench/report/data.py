@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from mssbench_service.errors import BadInput
-from mssbench_service.tracks import STEMS
+from mssbench_service.musdb import STEMS
 
 from ..results import Row, result_rows
 from ..store import Cell, RunRecord, RunStore, SeparatorRecord

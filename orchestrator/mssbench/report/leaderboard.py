@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mssbench_service.errors import BadInput
-from mssbench_service.files import write_json, write_text, writing_folder
+from mssbench_service.files import atomic_folder, write_json, write_text
 
 from . import summary as summaries
 from .analysis import SOURCES, analyse
@@ -79,7 +79,7 @@ def build_leaderboard(sources: Sequence[Path], out: Path) -> Path:
         raise BadInput(f"{out} holds something else; expected a new folder, or a leaderboard to replace")
     pages = _page_names(runs)
     settings = _settings(runs, pages)
-    with writing_folder(out) as folder:
+    with atomic_folder(out) as folder:
         (folder / "separators").mkdir()
         (folder / "runs").mkdir()
         for number, run in enumerate(runs):

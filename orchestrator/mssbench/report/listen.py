@@ -17,7 +17,7 @@ import soundfile
 from markupsafe import Markup
 from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.files import DataRoot
-from mssbench_service.tracks import MIXTURE
+from mssbench_service.musdb import MIXTURE
 from scipy import signal
 
 from ..store import Cell

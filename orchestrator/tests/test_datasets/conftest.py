@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
-from mssbench_service.tracks import MIXTURE, STEMS
+from mssbench_service.musdb import MIXTURE, STEMS
 
 
 @dataclass

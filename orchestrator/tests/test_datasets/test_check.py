@@ -11,7 +11,7 @@ import soundfile as sf
 from mssbench.datasets import check
 from mssbench.datasets.check import check_dataset, check_one
 from mssbench_service.errors import BadInput
-from mssbench_service.tracks import STEMS
+from mssbench_service.musdb import STEMS
 
 from .conftest import WriteTrack
 from .test_stems import write_stems

@@ -10,7 +10,7 @@ import pytest
 import soundfile as sf
 from mssbench.datasets.stems import STREAMS, convert_dataset, stem_files
 from mssbench_service.errors import BadInput, TooLarge
-from mssbench_service.tracks import check_track, track_folders
+from mssbench_service.musdb import check_track, track_folders
 
 av = pytest.importorskip("av")
 

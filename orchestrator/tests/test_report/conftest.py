@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from mssbench.config import RunConfig
 from mssbench.store import Cell, RunRecord, RunStore, SeparatorRecord, TrackRecord
-from mssbench_service.tracks import MIXTURE, STEMS
+from mssbench_service.musdb import MIXTURE, STEMS
 from mssbench_service.wire import Expectation, HrirInfo
 
 TITLE = "<img src=x onerror=alert(1)> & \"Røck\" 'n' <b>Roll $x_1$"

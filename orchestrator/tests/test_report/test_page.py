@@ -20,7 +20,7 @@ from mssbench.report.metrics import METRICS, headline
 from mssbench.store import Cell, RunStore
 from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.files import read_json, write_json
-from mssbench_service.tracks import STEMS
+from mssbench_service.musdb import STEMS
 
 MakeRun = Callable[..., Path]
 

@@ -3,16 +3,16 @@
 errors      the error family, its HTTP statuses and problem documents
 wire        requests and results that travel between orchestrator and services, as plain dataclasses
 files       the data root, and writing so that nothing is ever half-written
-tracks      the MUSDB18-HQ folder layout
+musdb       the MUSDB18-HQ folder layout
 audio       reading and writing sound files
 separation  the separator contract, and running one separator on one track
 environment  settings in the environment
-audience    whether anybody still waits for the work at hand
-inference   threads, devices and failures of services around a model
+cancellation  cancellation of work whose client has disconnected
+model_runtime  number of threads, and errors of the library that runs a model
 app         a FastAPI application with health, info, problem documents and size limits
 separator_app  the same with ``POST /separate``
 weights     pinned model weights, fetched and verified
-alive       a container's health check for a service that may lack its weights
+healthcheck  the container's health check
 
 Runs on Spleeter's stack (FastAPI 0.103, pydantic 1.10, NumPy 1.24) as on current versions.
 """

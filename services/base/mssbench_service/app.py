@@ -28,11 +28,11 @@ from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import logs
+from .admission import AdmissionMiddleware, JobQueue, Readiness
 from .description import add_docs
-from .environment import LONGEST_TRACK, longest_track, number, whole_number
+from .environment import DEFAULT_MAX_SECONDS, max_track_seconds, number, whole_number
 from .errors import BadInput, BenchError, TooLarge
 from .files import DataRoot
-from .gate import Door, Gate, Readiness
 from .metrics import Metrics
 from .problems import UPLOADS, install_problem_documents, problem_response, problems
 
@@ -40,7 +40,7 @@ log = logging.getLogger("mssbench")
 JOB_PROBLEMS = problems(400, 404, 413, 507)
 """Descriptions of the errors of a route that does a job, beside those that all routes have."""
 
-SETUP_AGAIN = 15.0
+SETUP_RETRY_SECONDS = 15.0
 """Seconds before a service that lacks something looks for it again."""
 
 
@@ -54,7 +54,7 @@ class Settings:
 
     data_root: DataRoot = field(default_factory=lambda: DataRoot(Path.cwd()))
     max_upload_bytes: int = 2048 * 1024 * 1024
-    max_seconds: float = LONGEST_TRACK
+    max_seconds: float = DEFAULT_MAX_SECONDS
     concurrency: int = 1
     queue: int = 4
     wrong: BadInput | None = None
@@ -66,7 +66,7 @@ class Settings:
             return cls(
                 data_root=root,
                 max_upload_bytes=int(number("MSSBENCH_MAX_UPLOAD_MB", 2048, 0, 2**40) * 1024 * 1024),
-                max_seconds=longest_track(),
+                max_seconds=max_track_seconds(),
                 concurrency=whole_number("MSSBENCH_CONCURRENCY", 1, 1),
                 queue=whole_number("MSSBENCH_QUEUE", 4, 0),
             )
@@ -88,15 +88,15 @@ def create_app(
 
     `setup` runs in a thread while the server already answers: ``/health`` is 503 until it returns, and says
     why if it raised. After an error that may pass (weights that can be fetched meanwhile) it is called again
-    every :data:`SETUP_AGAIN` seconds. `jobs` are the paths whose ``POST`` is answered :func:`in_turn`; while the
-    service is full or not ready, they are refused before they are looked at.
+    every :data:`SETUP_RETRY_SECONDS` seconds. `jobs` are the paths whose ``POST`` calls :func:`run_job`; while
+    the service is full or not ready, they are refused before their body is parsed.
 
     ``app.state`` holds ``readiness``, ``gate``, ``settings``, ``metrics`` and ``stopping``, an event that is set
     when the process is told to end.
     """
     logs.configure(name)
     readiness = Readiness()
-    gate = Gate(settings.concurrency, settings.queue)
+    gate = JobQueue(settings.concurrency, settings.queue)
     stopping = threading.Event()
     metrics = Metrics(name, version, gate, lambda: readiness.state == "ready", device)
 
@@ -107,7 +107,7 @@ def create_app(
             if error.detail != said:
                 log.warning("%s is not ready: %s", name, error.detail)
                 said = error.detail
-            if not error.retryable or stopping.wait(SETUP_AGAIN):
+            if not error.retryable or stopping.wait(SETUP_RETRY_SECONDS):
                 return
         readiness.error, readiness.state = None, "ready"
 
@@ -139,11 +139,13 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    app.state.readiness, app.state.gate, app.state.settings = readiness, gate, settings
+    app.state.readiness, app.state.job_queue, app.state.settings = readiness, gate, settings
     app.state.metrics, app.state.stopping = metrics, stopping
     install_problem_documents(app, settings.data_root)
     # The last added is the outermost: a body that is too large is refused with its request id, too.
-    app.add_middleware(Door, jobs=frozenset(jobs), readiness=readiness, gate=gate, metrics=metrics)
+    app.add_middleware(
+        AdmissionMiddleware, jobs=frozenset(jobs), readiness=readiness, gate=gate, metrics=metrics
+    )
     app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
     app.add_middleware(RequestId)
     add_docs(app)
@@ -223,7 +225,7 @@ class RequestId:
                 scope["app"].state.metrics.request(scope["method"], route, message["status"])
             await send(message)
 
-        with logs.about(**subject):
+        with logs.context(**subject):
             await self.app(scope, receive, send_with_id)
 
 

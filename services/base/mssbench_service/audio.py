@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import soundfile as sf
 
-from . import mp3, riff
+from . import audio_headers, mp3
 from .errors import BadInput, TooLarge
-from .files import writing
+from .files import atomic_file
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -31,14 +31,14 @@ class AudioInfo:
     samples: int
 
 
-def probe(path: Path) -> AudioInfo:
+def read_header(path: Path) -> AudioInfo:
     """Read a sound file's header.
 
     Raises
     ------
     BadInput
         Not a sound file, one without a single sample or that does not say how many it has, a sample rate outside
-        of :data:`SAMPLE_RATES`, or a header that does not fit what follows (:mod:`mssbench_service.riff`).
+        of :data:`SAMPLE_RATES`, or a header that does not fit what follows (:mod:`mssbench_service.audio_headers`).
     """
     try:
         if not path.is_file():  # opening a named pipe would wait for whoever writes into it
@@ -46,8 +46,8 @@ def probe(path: Path) -> AudioInfo:
                 f"{path} cannot be read as audio: {'not a file' if path.exists() else 'there is no such file'}"
             )
         info = sf.info(str(path))
-        lie = riff.complaint(path)
-        counted = mp3.uncertain_samples(path) if info.subtype == "MPEG_LAYER_III" else None
+        lie = audio_headers.header_error(path)
+        counted = mp3.samples_in_all_frames(path) if info.subtype == "MPEG_LAYER_III" else None
     except (sf.LibsndfileError, OSError, ValueError, TypeError) as error:
         raise BadInput(f"{path} cannot be read as audio: {_reason(error)}") from None
     if lie:
@@ -76,7 +76,7 @@ def read(path: Path, *, max_seconds: float | None = None) -> tuple[FloatArray, i
     TooLarge
         Longer than `max_seconds` by its header (checked before anything is decoded), or than memory can hold.
     """
-    info = probe(path)
+    info = read_header(path)
     check_length(path, info, max_seconds)
     try:
         data, sample_rate = sf.read(str(path), dtype="float32", always_2d=True)
@@ -105,12 +105,12 @@ def write_wav(path: Path, audio: FloatArray, sample_rate: int, subtype: str = "F
 
     The same samples give the same bytes.
     """
-    with writing(path) as temporary:
+    with atomic_file(path) as temporary:
         sf.write(str(temporary), audio.T, sample_rate, subtype=subtype, format="WAV")
-        forget_time_of_writing(temporary)
+        clear_peak_timestamp(temporary)
 
 
-def forget_time_of_writing(path: Path) -> None:
+def clear_peak_timestamp(path: Path) -> None:
     """Make the bytes of a floating-point WAV file depend on its samples alone.
 
     libsndfile notes the time of writing in its PEAK chunk (bytes 12 to 15 of it).

@@ -43,9 +43,9 @@ import soundfile as sf
 
 from .audio import FloatArray
 from .errors import PROBLEM_TYPE
-from .formats import SEPARATION
+from .formats import SEPARATION_FORMAT
+from .musdb import MIXTURE, STEMS
 from .testing import Answer, RunningService, music, running, wav
-from .tracks import MIXTURE, STEMS
 
 _APP, _HOLD = "MSSBENCH_CONTRACT_APP", "MSSBENCH_CONTRACT_HOLD"
 _NETWORK = "MSSBENCH_CONTRACT_NETWORK"
@@ -186,7 +186,7 @@ class SeparatorContract:
         assert result["device"]
         assert result["seconds"] >= 0
         record = json.loads((out / "separation.json").read_text(encoding="utf-8"))
-        assert record.pop("version") == SEPARATION.version
+        assert record.pop("version") == SEPARATION_FORMAT.version
         assert record == result
         written = {stem: (out / f"{stem}.wav").read_bytes() for stem in STEMS}
         assert written == service.stems(track)

@@ -31,7 +31,7 @@ _PATIENCE = 5  # attempts in a row that bring nothing new
 
 
 @dataclass(frozen=True)
-class Remote:
+class RemoteFile:
     """One file on a server. `sha256` may be a leading part of the digest, or empty if none is published."""
 
     name: str
@@ -46,7 +46,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def mismatch(remote: Remote, path: Path) -> str:
+def mismatch(remote: RemoteFile, path: Path) -> str:
     """What is wrong with the file at `path`, or nothing."""
     size = path.stat().st_size
     if remote.size is not None and size != remote.size:
@@ -58,7 +58,7 @@ def mismatch(remote: Remote, path: Path) -> str:
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def folder_lock(folder: Path) -> Iterator[None]:
     """Let one process at a time fetch into `folder`; the others wait and then find the work done."""
     try:
         import fcntl
@@ -71,7 +71,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def download(
-    remote: Remote,
+    remote: RemoteFile,
     part: Path,
     *,
     progress: Progress | None = None,
@@ -114,7 +114,7 @@ def download(
         raise BadInput(f"{remote.name} from {remote.url} {problem}")
 
 
-def _receive(remote: Remote, part: Path, progress: Progress, pause: float, largest: int) -> None:
+def _receive(remote: RemoteFile, part: Path, progress: Progress, pause: float, largest: int) -> None:
     """Bring `part` to its full length, in as many requests as that takes."""
     furthest, failures, validator = 0, 0, ""
     while True:
@@ -144,7 +144,7 @@ def _receive(remote: Remote, part: Path, progress: Progress, pause: float, large
 
 
 def _request(
-    remote: Remote, part: Path, progress: Progress, validator: str, largest: int
+    remote: RemoteFile, part: Path, progress: Progress, validator: str, largest: int
 ) -> tuple[bool, str]:
     """One request for what `part` lacks. Returns whether it is whole now, and the file's validator."""
     start = part.stat().st_size if part.exists() else 0

@@ -7,7 +7,7 @@ import os
 
 from .errors import BadInput
 
-LONGEST_TRACK = 3600.0
+DEFAULT_MAX_SECONDS = 3600.0
 """Seconds that a track may last unless the environment says otherwise."""
 
 
@@ -46,6 +46,6 @@ def choice(name: str, default: str, choices: tuple[str, ...]) -> str:
     return value
 
 
-def longest_track() -> float:
+def max_track_seconds() -> float:
     """``MSSBENCH_MAX_SECONDS``: what services, runs and the steps of one process accept."""
-    return number("MSSBENCH_MAX_SECONDS", LONGEST_TRACK, 0)
+    return number("MSSBENCH_MAX_SECONDS", DEFAULT_MAX_SECONDS, 0)

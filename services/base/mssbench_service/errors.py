@@ -9,7 +9,7 @@
     ├── Unauthorized               401   the request changes something, and has not the token that this needs
     ├── Forbidden                  403   another site's page asks for something to be changed
     ├── Conflict                   409   what is asked for cannot be done to the thing in its present state
-    ├── Abandoned                  499   whoever asked has gone; ends the work, and nobody reads it
+    ├── ClientDisconnected         499   the client closed the connection; ends the work, no answer is read
     ├── Unavailable                503   try again later (``retry_after`` seconds)
     │   ├── NotReady                     its weights or its device are missing
     │   │   └── Starting                 it is still loading
@@ -19,8 +19,8 @@
     │   │   └── Interrupted              the connection broke after the request was sent
     │   ├── TimedOut               504   no answer in the time that the work may take (raised by a client)
     │   ├── StorageFull            507   no room under the data root; nothing half-written is left
-    │   └── StorageAway                  the data root is at a URL that does not answer
-    │       └── StorageRefused           it is not there, or lets nobody in: waiting a moment does not help
+    │   └── StorageUnavailable           the data root is at a URL that does not answer
+    │       └── StorageDenied            it is not there, or lets nobody in: waiting a moment does not help
     └── StepFailed                 500   the step ran and failed; recorded, never retried
         └── BadOutput                    its result breaks its promise (NaN, wrong length, missing stem)
 
@@ -125,9 +125,9 @@ class Conflict(BenchError):
     status = 409
 
 
-class Abandoned(BenchError):
+class ClientDisconnected(BenchError):
     code = "abandoned"
-    title = "Whoever asked has gone"
+    title = "The client has disconnected"
     status = 499
 
 
@@ -187,12 +187,12 @@ class StorageFull(Unavailable):
     status = 507
 
 
-class StorageAway(Unavailable):
+class StorageUnavailable(Unavailable):
     code = "storage-away"
     title = "The data cannot be reached"
 
 
-class StorageRefused(StorageAway):
+class StorageDenied(StorageUnavailable):
     code = "storage-refused"
     title = "The data root is not there, or lets nobody in"
 

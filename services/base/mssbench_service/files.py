@@ -81,7 +81,7 @@ class DataRoot:
             raise NotFound(f"{reference!r} does not exist under the data root")
         return path
 
-    def shown(self, text: str) -> str:
+    def hide_root(self, text: str) -> str:
         """`text` with paths relative to the root, unless the caller is at this machine: where it lies is private."""
         if self.trusted:
             return text
@@ -107,7 +107,7 @@ class DataRoot:
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it becomes `path`, on failure it disappears.
 
     Raises
@@ -131,8 +131,8 @@ def writing(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def writing_folder(path: Path, *, replace: bool = True) -> Iterator[Path]:
-    """Like :func:`writing` for a whole folder: it appears complete or not at all.
+def atomic_folder(path: Path, *, replace: bool = True) -> Iterator[Path]:
+    """Like :func:`atomic_file` for a whole folder: it appears complete or not at all.
 
     An existing folder at `path` is replaced only once the new one is complete; with ``replace=False`` it
     stays, and the new one disappears: for work that two may do at once, where the first may be in use already.
@@ -140,7 +140,7 @@ def writing_folder(path: Path, *, replace: bool = True) -> Iterator[Path]:
     Raises
     ------
     BadInput, StorageFull
-        As :func:`writing`, or `path` is a file.
+        As :func:`atomic_file`, or `path` is a file.
     """
     temporary = _temporary_beside(path)
     try:
@@ -160,7 +160,7 @@ def remove_folder(path: Path) -> None:
     shutil.rmtree(away, ignore_errors=True)
 
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _HARDLY_ANY = 64 * 1024
 """Bytes."""
 
@@ -172,7 +172,7 @@ def _a_full_disk_named(folder: Path) -> Iterator[None]:
     # libsndfile keeps the number of the error to itself, hence a look at the disk.
     except (OSError, RuntimeError, AssertionError, StepFailed) as error:
         known = error.errno if isinstance(error, OSError) else None
-        if known in FULL or (known is None and shutil.disk_usage(folder).free < _HARDLY_ANY):
+        if known in DISK_FULL or (known is None and shutil.disk_usage(folder).free < _HARDLY_ANY):
             raise StorageFull(f"no room left to write in {folder}") from error
         raise
 
@@ -230,7 +230,7 @@ def make_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        if error.errno in FULL:
+        if error.errno in DISK_FULL:
             raise StorageFull(f"no room left to create the folder {path}") from error
         raise BadInput(f"cannot create the folder {path}: {error.strerror or error}") from None
     if not os.access(path, os.W_OK | os.X_OK):
@@ -245,7 +245,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    with writing(path) as temporary:
+    with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

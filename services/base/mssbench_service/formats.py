@@ -76,7 +76,7 @@ class Format:
         return fields | {"version": self.version}
 
 
-SEPARATION = Format("separation.json", (unchanged,))
+SEPARATION_FORMAT = Format("separation.json", (unchanged,))
 """Beside estimates. 2: `details` of the separator; it says its version."""
 
 
@@ -88,5 +88,5 @@ def _rendering_2(fields: Fields) -> Fields:
     return fields
 
 
-RENDERING = Format("metadata.json", (_rendering_2,))
+RENDERING_FORMAT = Format("metadata.json", (_rendering_2,))
 """Beside rendered tracks. 2: `peak`; it says its version."""

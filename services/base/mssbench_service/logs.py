@@ -1,6 +1,6 @@
 """Log lines as JSON, one a line, each with what it is about: the run, the cell, the request.
 
-What a line is about travels along: :func:`about` binds it for whatever runs inside the block, :func:`headers`
+What a line is about travels along: :func:`context` binds it for whatever runs inside the block, :func:`headers`
 gives it to the next service (``X-Request-ID``, and W3C ``baggage`` for the rest), and the service's
 application binds it again with :func:`from_headers`.
 
@@ -31,7 +31,7 @@ _context: ContextVar[Mapping[str, str]] = ContextVar("mssbench_log_context", def
 
 
 @contextlib.contextmanager
-def about(**fields: str) -> Iterator[None]:
+def context(**fields: str) -> Iterator[None]:
     """Log lines from inside this block say these: ``request_id``, ``run``, ``cell``."""
     token = _context.set({**_context.get(), **{name: value for name, value in fields.items() if value}})
     try:

@@ -28,7 +28,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from .errors import Abandoned
+from .errors import ClientDisconnected
 
 T = TypeVar("T")
 
@@ -89,7 +89,7 @@ class Metrics:
                 result = work()
                 outcome = "done"
                 return result
-            except Abandoned:
+            except ClientDisconnected:
                 outcome = "abandoned"
                 raise
             finally:

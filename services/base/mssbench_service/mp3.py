@@ -25,7 +25,7 @@ _DIVISORS = {3: 1, 2: 2, 0: 4}
 """Of the sample rate, by the two bits of the version: MPEG-1, 2 and 2.5."""
 
 
-def uncertain_samples(path: Path) -> int | None:
+def samples_in_all_frames(path: Path) -> int | None:
     """Samples per channel in all frames, the last of which may be cut off; None if the first frame notes the length.
 
     Raises

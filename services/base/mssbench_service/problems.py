@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from .errors import PROBLEM_TYPE, Abandoned, BadInput, BenchError, OutOfMemory, Unavailable, one_line
+from .errors import PROBLEM_TYPE, BadInput, BenchError, ClientDisconnected, OutOfMemory, Unavailable, one_line
 from .files import DataRoot
 from .wire import validation_detail
 
@@ -81,7 +81,9 @@ def install_problem_documents(app: FastAPI, root: DataRoot) -> None:
         assert isinstance(error, BenchError)
         if error.status >= 500 and not isinstance(error, Unavailable):
             log.error("%s %s: %s", request.method, request.url.path, error.detail)
-        elif isinstance(error, Abandoned):  # nobody reads the answer, and so the server does not log it
+        elif isinstance(
+            error, ClientDisconnected
+        ):  # nobody reads the answer, and so the server does not log it
             log.info("%s %s: %s", request.method, request.url.path, error.detail)
         return problem_response(error, shown(error.detail))
 

@@ -22,12 +22,12 @@ import soxr
 from . import audio
 from .audio import FloatArray
 from .errors import BadInput, BadOutput, NotFound, NotReady, OutOfMemory
-from .files import write_json, writing_folder
-from .formats import SEPARATION
-from .tracks import STEMS
+from .files import atomic_folder, write_json
+from .formats import SEPARATION_FORMAT
+from .musdb import STEMS
 from .wire import Expectation, SeparateResult, SeparatorInfo, parse
 
-RECORD = "separation.json"
+SEPARATION_FILE = "separation.json"
 """Name of the record beside the estimates; a folder that has it is a finished separation."""
 
 _MAX_GAIN = 1e9  # of references; far above 1/peak of any mixture that is not silent, far from overflow
@@ -55,7 +55,9 @@ class Separator(ABC):
 
     @abstractmethod
     def separate(self, mixture: FloatArray, sample_rate: int) -> Mapping[str, FloatArray]:
-        """Estimate the stems of `mixture`. Long work calls :func:`mssbench_service.audience.still_wanted` on its way.
+        """Estimate the stems of `mixture`.
+
+        Long work calls :func:`mssbench_service.cancellation.raise_if_cancelled` between its chunks.
 
         Parameters
         ----------
@@ -67,7 +69,7 @@ class Separator(ABC):
         Returns
         -------
         dict of str to array, shape (2, samples), float32
-            One entry per name in :data:`mssbench_service.tracks.STEMS`, at the mixture's level and length.
+            One entry per name in :data:`mssbench_service.musdb.STEMS`, at the mixture's level and length.
         """
 
     @property
@@ -79,7 +81,7 @@ class Separator(ABC):
         return {}
 
 
-def rate_of(model: str, rate: float) -> int:
+def checked_sample_rate(model: str, rate: float) -> int:
     """The sample rate `rate` in Hz, as the file that describes `model` has it, for :attr:`Separator.sample_rate`.
 
     Raises
@@ -161,12 +163,13 @@ def separate_track(
         There is no room for the stems.
     OutOfMemory
         Nor enough memory for the work.
-    Abandoned
-        Whoever asked has gone meanwhile, and the separator noticed (:func:`mssbench_service.audience.still_wanted`).
+    ClientDisconnected
+        The client has disconnected, and the separator called
+        :func:`mssbench_service.cancellation.raise_if_cancelled`.
     """
-    check_out(out)
+    check_output_folder(out)
     # Where two are asked for the same at once, the one who is first may have readers already.
-    replace = (out / RECORD).exists()
+    replace = (out / SEPARATION_FILE).exists()
     if not 0.0 < reference_gain < _MAX_GAIN:
         raise BadInput(f"the reference gain is {reference_gain}; expected a number above 0")
     notes: list[str] = []
@@ -190,10 +193,10 @@ def separate_track(
         notes=notes,
         details=dict(separator.details()),
     )
-    with writing_folder(out, replace=replace) as folder:
+    with atomic_folder(out, replace=replace) as folder:
         for stem in STEMS:
             audio.write_wav(folder / f"{stem}.wav", stems[stem], sample_rate)
-        write_json(folder / RECORD, SEPARATION.stamped(asdict(result)))
+        write_json(folder / SEPARATION_FILE, SEPARATION_FORMAT.stamped(asdict(result)))
     return result
 
 
@@ -211,9 +214,9 @@ def check_separation(name: str, folder: Path, mixture: Path) -> None:
         The record is none; a stem is missing, damaged, not stereo, of another rate or length than `mixture`, or
         has samples that are NaN or infinite.
     """
-    whole = audio.probe(mixture)
+    whole = audio.read_header(mixture)
     try:
-        record = parse(SeparateResult, SEPARATION.read(folder / RECORD))
+        record = parse(SeparateResult, SEPARATION_FORMAT.read(folder / SEPARATION_FILE))
         if (record.samples, record.sample_rate) != (whole.samples, whole.sample_rate):
             raise BadOutput(
                 f"{name} recorded {record.samples} samples at {record.sample_rate} Hz; "
@@ -223,7 +226,7 @@ def check_separation(name: str, folder: Path, mixture: Path) -> None:
             path = folder / f"{stem}.wav"
             if not path.is_file():
                 raise BadOutput(f"{name} gave no {stem}")
-            found = audio.probe(path)
+            found = audio.read_header(path)
             if (found.channels, found.samples, found.sample_rate) != (2, whole.samples, whole.sample_rate):
                 raise BadOutput(
                     f"{name} gave {stem} with {found.channels} channel(s) of {found.samples} samples at "
@@ -236,12 +239,12 @@ def check_separation(name: str, folder: Path, mixture: Path) -> None:
         raise BadOutput(f"{name} gave what cannot be read: {error}") from None
 
 
-def check_out(out: Path) -> None:
+def check_output_folder(out: Path) -> None:
     """Refuse, before any work, to replace what is no separation: a mistyped `out` must not cost a dataset."""
     try:
         if out.exists() and not out.is_dir():
             raise BadInput(f"{out} is a file; expected an output folder")
-        if out.is_dir() and not (out / RECORD).exists() and any(out.iterdir()):
+        if out.is_dir() and not (out / SEPARATION_FILE).exists() and any(out.iterdir()):
             raise BadInput(f"{out} holds something that is no separation; expected a new or an empty folder")
         nearest = next(parent for parent in out.absolute().parents if parent.exists())
         if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
@@ -257,7 +260,7 @@ def _read_references(
 ) -> dict[str, FloatArray]:
     truth = {}
     for stem, path in references.items():
-        info = audio.probe(path)
+        info = audio.read_header(path)
         if (info.sample_rate, info.samples) != (sample_rate, mixture.shape[1]):
             raise BadInput(
                 f"{path.name} has {info.samples} samples at {info.sample_rate} Hz; "
@@ -282,7 +285,7 @@ def _separate_at_its_rate(
 
 
 def _read_stereo(path: Path, notes: list[str], max_seconds: float | None) -> tuple[FloatArray, int]:
-    channels = audio.probe(path).channels  # before decoding: 32 channels of an hour are refused cheaply
+    channels = audio.read_header(path).channels  # before decoding: 32 channels of an hour are refused cheaply
     if channels > 2:
         raise BadInput(f"{path.name} has {channels} channels; expected 1 or 2")
     signal, sample_rate = audio.read(path, max_seconds=max_seconds)

@@ -20,15 +20,15 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.types import Message, Receive, Scope, Send
 
 from . import __version__
+from .admission import run_job
 from .app import JOB_PROBLEMS, UPLOADS, Settings, create_app, problems
 from .errors import BadInput, NotFound, StorageFull
-from .files import FULL
-from .gate import in_turn
+from .files import DISK_FULL
+from .musdb import MIXTURE, STEMS
 from .separation import Separator, Separators, describe, separate_track
-from .tracks import MIXTURE, STEMS
 from .wire import SeparateRequest, parse
 
-PINS = "weights.toml"
+WEIGHTS_FILE = "weights.toml"
 """What a separator's weights are, see :mod:`mssbench_service.weights`; it lies beside the separator's module."""
 
 _BODY = {
@@ -125,7 +125,7 @@ def create_separator_app(name: str, separators: Separators, settings: Settings |
         responses={200: _WEIGHTS, **problems(404)},
     )
     async def pinned() -> Response:
-        pins = pins_of(instances[default])
+        pins = weights_file(instances[default])
         if not pins.is_file():
             raise NotFound(f"{name} pins no weights")
         return FileResponse(pins, media_type="application/toml")
@@ -155,7 +155,7 @@ def create_separator_app(name: str, separators: Separators, settings: Settings |
                 body = await request.json()
             except (ValueError, RecursionError):  # no text, no JSON, or nested without end
                 raise BadInput("the request body is not JSON") from None
-            return await in_turn(request, _by_reference(settings, choose, _asked(body, separator, stem)))
+            return await run_job(request, _by_reference(settings, choose, _asked(body, separator, stem)))
         if content_type != "multipart/form-data":
             raise BadInput(f"content type {content_type!r}; expected multipart/form-data or application/json")
         if stem and stem not in STEMS:
@@ -163,16 +163,16 @@ def create_separator_app(name: str, separators: Separators, settings: Settings |
         label, chosen = choose(separator)
         form = await _form_of(request)
         try:
-            return await in_turn(request, _by_upload(settings, label, chosen, form, stem))
+            return await run_job(request, _by_upload(settings, label, chosen, form, stem))
         finally:
             await form.close()
 
     return app
 
 
-def pins_of(separator: Separator) -> Path:
+def weights_file(separator: Separator) -> Path:
     """Where `separator`'s package pins its weights, if it has any: ``weights.toml`` beside its module."""
-    return Path(inspect.getfile(type(separator))).with_name(PINS)
+    return Path(inspect.getfile(type(separator))).with_name(WEIGHTS_FILE)
 
 
 def _asked(body: object, separator: str, stem: str) -> SeparateRequest:
@@ -280,7 +280,7 @@ def _full_disk_named() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in DISK_FULL:
             raise
         raise StorageFull(
             "no room left for an upload and its stems in the folder for temporary files"

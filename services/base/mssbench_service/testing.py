@@ -73,7 +73,7 @@ class RunningService:
         headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
         return _send(urllib.request.Request(self.url + path, _form(boundary, content), headers))
 
-    def leave_in_the_middle(self, track: FloatArray, *, seconds: float = 300.0) -> bytes:
+    def disconnect_during_job(self, track: FloatArray, *, seconds: float = 300.0) -> bytes:
         """Upload `track`, and go away once the service is at work on it. Its metrics when it is so no longer."""
         boundary = secrets.token_hex(16)
         headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}

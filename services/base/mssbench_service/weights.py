@@ -32,17 +32,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .download import LARGEST, Progress, Remote, alone, download, mismatch
+from .download import LARGEST, Progress, RemoteFile, download, folder_lock, mismatch
 from .download import sha256_of as sha256_of
 from .errors import BadInput, BenchError, NotFound, NotReady
-from .files import DataRoot, make_folder, read_json, write_json, writing_folder
+from .files import DataRoot, atomic_folder, make_folder, read_json, write_json
 
-RECORD = ".unpacked.json"
+UNPACKED_FILE = ".unpacked.json"
 """In an unpacked folder: size and SHA-256 of every file in it, and of the archive."""
 
 
 @dataclass(frozen=True)
-class Weight(Remote):
+class Weight(RemoteFile):
     """One pinned file. `sha256` may be a leading part of the digest, or empty if none is published."""
 
     unpack: str = ""
@@ -182,7 +182,7 @@ def _unpacked_problem(weight: Weight, folder: Path) -> str:
     if not folder.is_dir():
         return "is missing"
     try:
-        record = read_json(folder / RECORD)
+        record = read_json(folder / UNPACKED_FILE)
         if not record["archive"].startswith(weight.sha256):
             return f"was unpacked from another archive than the one with SHA-256 {weight.sha256}"
         for name, expected in record["files"].items():
@@ -192,7 +192,7 @@ def _unpacked_problem(weight: Weight, folder: Path) -> str:
             if sha256_of(path) != expected["sha256"]:
                 return f"is damaged: {name} has changed since it was unpacked"
     except (BenchError, KeyError, TypeError, AttributeError):
-        return f"is damaged: it has no readable {RECORD}"
+        return f"is damaged: it has no readable {UNPACKED_FILE}"
     except (OSError, ValueError) as error:  # a name that no file can have, a file that cannot be read
         return f"is damaged: {getattr(error, 'strerror', None) or error}"
     return ""
@@ -240,7 +240,7 @@ def fetch(
     pins = load(weights_toml)
     folder = make_folder(dest / pins.service)
     kept = []
-    with alone(folder):
+    with folder_lock(folder):
         for weight in _selected(pins, models):
             if _problem(weight, folder):
                 _fetch_one(weight, folder, progress, pause)
@@ -267,7 +267,7 @@ def _unpack(archive: Path, folder: Path) -> None:
     """Unpack a tar archive of plain files into `folder`, which appears complete or not at all."""
     digest = sha256_of(archive)
     try:
-        with writing_folder(folder) as temporary, tarfile.open(archive) as tar:
+        with atomic_folder(folder) as temporary, tarfile.open(archive) as tar:
             unpacked = 0
             for member in tar:
                 unpacked += member.size
@@ -281,11 +281,11 @@ def _unpack(archive: Path, folder: Path) -> None:
                     "sha256": sha256_of(path),
                 }
                 for path in sorted(temporary.rglob("*"))
-                if path.is_file() and path != temporary / RECORD
+                if path.is_file() and path != temporary / UNPACKED_FILE
             }
             if not contents:
                 raise BadInput(f"{archive.name} holds no files")
-            write_json(temporary / RECORD, {"archive": digest, "files": contents})
+            write_json(temporary / UNPACKED_FILE, {"archive": digest, "files": contents})
     except (tarfile.TarError, EOFError, OSError) as error:
         raise BadInput(f"{archive.name} cannot be unpacked: {error}") from None
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from .errors import BadInput
 
-PROFILES = ("matched", "paper")
+RENDER_PROFILES = ("matched", "paper")
 """How binaural tracks are rendered (see ``docs/protocol.md``)."""
 
 SCORE_PROFILES = ("corrected", "paper", "all")

@@ -21,12 +21,12 @@ from pathlib import Path
 import pytest
 import uvicorn
 from fastapi import FastAPI, Request
-from mssbench_service import alive
+from mssbench_service import admission, healthcheck
 from mssbench_service import app as service_app
-from mssbench_service import gate as service_gate
+from mssbench_service.admission import JobQueue, run_job
 from mssbench_service.app import Settings, create_app
-from mssbench_service.audience import still_wanted
 from mssbench_service.audio import FloatArray
+from mssbench_service.cancellation import raise_if_cancelled
 from mssbench_service.errors import (
     BadInput,
     BenchError,
@@ -39,11 +39,10 @@ from mssbench_service.errors import (
     from_problem,
 )
 from mssbench_service.files import DataRoot
-from mssbench_service.gate import Gate, in_turn
+from mssbench_service.musdb import STEMS
 from mssbench_service.separation import Separator
 from mssbench_service.separator_app import create_separator_app
 from mssbench_service.testing import Answer, RunningService, music, wav
-from mssbench_service.tracks import STEMS
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ def test_health_from_starting_over_busy_to_ready(tmp_path: Path, serve: Serve) -
 
     @app.get("/work")
     async def work(request: Request) -> bool:
-        return await in_turn(request, lambda: finish.wait(20))
+        return await run_job(request, lambda: finish.wait(20))
 
     server = serve(app)
     for path in ("/health", "/work"):
@@ -168,12 +167,12 @@ def test_health_from_starting_over_busy_to_ready(tmp_path: Path, serve: Serve) -
         assert isinstance(problem_of(answer, 503), Starting)
         assert int(answer.headers["retry-after"]) >= 1
     with pytest.raises(Starting, match="still starting"):
-        alive.check(f"http://127.0.0.1:{server.port}")
+        healthcheck.check(f"http://127.0.0.1:{server.port}")
     assert server.get("/info").json() == {"service": "trial", "version": "1.2.3", "device": "cpu"}
     loaded.set()
     wait_for(lambda: server.get("/health").status == 200)
     assert server.get("/health").json() == {"status": "ready", "in_flight": 0}
-    assert alive.check(f"http://127.0.0.1:{server.port}") == "ready"
+    assert healthcheck.check(f"http://127.0.0.1:{server.port}") == "ready"
     with ThreadPoolExecutor() as pool:
         job = pool.submit(server.get, "/work")
         wait_for(lambda: server.get("/health").json() == {"status": "busy", "in_flight": 1})
@@ -211,13 +210,13 @@ def test_a_setup_that_fails_shows_in_health_and_does_not_end_the_server(
     assert says in problem_of(answer, 503).detail
     assert answer.headers["retry-after"] == "60"
     assert server.get("/info").status == 200
-    assert says in alive.check(f"http://127.0.0.1:{server.port}"), "alive, and saying what is wrong"
+    assert says in healthcheck.check(f"http://127.0.0.1:{server.port}"), "alive, and saying what is wrong"
 
 
 def test_what_is_missing_may_come_and_what_is_wrong_stays(
     tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_app, "SETUP_AGAIN", 0.01)
+    monkeypatch.setattr(service_app, "SETUP_RETRY_SECONDS", 0.01)
     weights = tmp_path / "weights.th"
     tries = []
 
@@ -250,7 +249,7 @@ def test_what_is_missing_may_come_and_what_is_wrong_stays(
 def test_what_it_lacks_is_logged_once(
     tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(service_app, "SETUP_AGAIN", 0.01)
+    monkeypatch.setattr(service_app, "SETUP_RETRY_SECONDS", 0.01)
     lacking = ["a.th is missing", "a.th is missing", "a.th is missing", "b.th is missing"]
 
     def setup() -> None:
@@ -265,7 +264,7 @@ def test_what_it_lacks_is_logged_once(
 
 def test_nobody_there_is_not_alive() -> None:
     with pytest.raises(Starting, match="does not answer"):
-        alive.check("http://127.0.0.1:1")
+        healthcheck.check("http://127.0.0.1:1")
 
 
 # -- problem documents ---------------------------------------------------------------------------------------
@@ -318,7 +317,7 @@ def test_memory_that_ran_out_is_an_error_to_try_again(
 
     @app.get("/work")
     async def work(request: Request) -> None:
-        await in_turn(request, lambda: bytearray(1 << 62))
+        await run_job(request, lambda: bytearray(1 << 62))
 
     server = serve(app)
     wait_for(lambda: server.get("/health").status == 200)
@@ -438,7 +437,7 @@ def test_any_other_request_id_is_replaced(tmp_path: Path, serve: Serve) -> None:
 
 def test_the_gate_runs_so_many_and_lets_so_many_wait() -> None:
     async def trial() -> None:
-        gate, finish = Gate(2, 1), threading.Event()
+        queue, finish = JobQueue(2, 1), threading.Event()
         running: list[int] = []
 
         def work(number: int) -> int:
@@ -446,39 +445,39 @@ def test_the_gate_runs_so_many_and_lets_so_many_wait() -> None:
             assert finish.wait(20)
             return number
 
-        jobs = [asyncio.create_task(gate.run(lambda number=number: work(number))) for number in range(3)]
+        jobs = [asyncio.create_task(queue.run(lambda number=number: work(number))) for number in range(3)]
         while len(running) < 2:
             await asyncio.sleep(0.001)
         await asyncio.sleep(0.05)
         assert sorted(running) == [0, 1]  # the third waits
-        assert gate.in_flight == 3
+        assert queue.in_flight == 3
         with pytest.raises(Busy):
-            await gate.run(lambda: 99)
-        assert gate.in_flight == 3
+            await queue.run(lambda: 99)
+        assert queue.in_flight == 3
         finish.set()
         assert await asyncio.gather(*jobs) == [0, 1, 2]
-        assert gate.in_flight == 0
+        assert queue.in_flight == 0
 
     asyncio.run(trial())
 
 
 def test_a_place_is_free_again_whatever_became_of_the_work() -> None:
     async def trial() -> None:
-        gate, finish = Gate(1, 1), threading.Event()
+        queue, finish = JobQueue(1, 1), threading.Event()
         with pytest.raises(ZeroDivisionError):
-            await gate.run(lambda: 1 // 0)
-        holding = asyncio.create_task(gate.run(lambda: finish.wait(20)))
+            await queue.run(lambda: 1 // 0)
+        holding = asyncio.create_task(queue.run(lambda: finish.wait(20)))
         await asyncio.sleep(0.01)
-        waiting = asyncio.create_task(gate.run(lambda: 1))
+        waiting = asyncio.create_task(queue.run(lambda: 1))
         await asyncio.sleep(0.01)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        assert gate.in_flight == 1
+        assert queue.in_flight == 1
         finish.set()
         assert await holding
-        assert await gate.run(lambda: 5) == 5
-        assert gate.in_flight == 0
+        assert await queue.run(lambda: 5) == 5
+        assert queue.in_flight == 0
 
     asyncio.run(trial())
 
@@ -487,16 +486,16 @@ def test_free_memory_goes_back_to_the_system_after_a_job_but_not_after_every_one
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     trims: list[int] = []
-    monkeypatch.setattr(service_gate, "_trim", trims.append)
+    monkeypatch.setattr(admission, "_trim", trims.append)
 
-    async def jobs(gate: Gate) -> None:
+    async def jobs(queue: JobQueue) -> None:
         for _ in range(3):
-            await gate.run(lambda: None)
+            await queue.run(lambda: None)
 
-    asyncio.run(jobs(Gate(1, 0)))
+    asyncio.run(jobs(JobQueue(1, 0)))
     assert trims == []  # less than TRIM_SECONDS have passed
-    monkeypatch.setattr(service_gate, "TRIM_SECONDS", 0.0)
-    asyncio.run(jobs(Gate(1, 0)))
+    monkeypatch.setattr(admission, "TRIM_SECONDS", 0.0)
+    asyncio.run(jobs(JobQueue(1, 0)))
     assert trims == [0, 0, 0]
 
 
@@ -521,7 +520,7 @@ def full(tmp_path: Path, serve: Serve) -> Iterator[Full]:
     @app.post("/job")
     async def job(request: Request, body: dict[str, int]) -> bool:
         service.taken.append(body)
-        return await in_turn(request, lambda: service.finish.wait(20))
+        return await run_job(request, lambda: service.finish.wait(20))
 
     wait_for(lambda: service.server.get("/health").status == 200)
     with ThreadPoolExecutor() as pool:
@@ -667,10 +666,10 @@ def laborious(tmp_path: Path, serve: Serve) -> Laborious:
         def labour() -> str:
             begun.append(name)
             while not finish.wait(0.01):
-                still_wanted()
+                raise_if_cancelled()
             return name
 
-        return await in_turn(request, labour)
+        return await run_job(request, labour)
 
     server = serve(app)
     wait_for(lambda: server.get("/health").status == 200)
@@ -698,7 +697,7 @@ def test_work_ends_when_its_client_has_gone_and_what_waits_is_not_begun(
 
 
 def test_outside_of_a_service_all_work_is_wanted() -> None:
-    still_wanted()
+    raise_if_cancelled()
 
 
 # -- settings ------------------------------------------------------------------------------------------------

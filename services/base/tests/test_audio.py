@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
-from mssbench_service.audio import AudioInfo, probe, read, write_wav
+from mssbench_service.audio import AudioInfo, read, read_header, write_wav
 from mssbench_service.errors import BadInput, TooLarge
 from mssbench_service.testing import music
 
@@ -30,7 +30,7 @@ def test_float_files_are_read_as_they_were_written(tmp_path: Path, track: np.nda
     assert found.dtype == np.float32
     assert found.flags.c_contiguous
     assert (found == loud).all()
-    assert probe(tmp_path / "x.wav") == AudioInfo(48_000, 2, track.shape[1])
+    assert read_header(tmp_path / "x.wav") == AudioInfo(48_000, 2, track.shape[1])
 
 
 def test_the_same_samples_are_the_same_bytes_at_any_time(tmp_path: Path, track: np.ndarray) -> None:
@@ -80,7 +80,7 @@ def test_an_mp3_file_that_notes_no_length_is_read_whole(tmp_path: Path, around: 
     found, _ = read(tmp_path / "x")
     assert found.shape[1] % 1152 == 0
     assert found.shape[1] >= 44_100
-    assert probe(tmp_path / "x").samples == found.shape[1]
+    assert read_header(tmp_path / "x").samples == found.shape[1]
     (tmp_path / "x").write_bytes(around[0] + stream[:-20])
     with pytest.raises(BadInput, match="truncated"):
         read(tmp_path / "x")
@@ -137,13 +137,13 @@ def test_a_missing_pad_byte_is_no_truncation(tmp_path: Path) -> None:
     write_wav(tmp_path / "x.wav", np.zeros((1, 101), np.float32), 8000, "PCM_U8")
     content = (tmp_path / "x.wav").read_bytes()
     (tmp_path / "x.wav").write_bytes(content[:-1] if len(content) % 2 == 0 else content)
-    assert probe(tmp_path / "x.wav").samples == 101
+    assert read_header(tmp_path / "x.wav").samples == 101
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"RIFF", b"RIFF\x24\0\0\0WAVEfmt ", b"fLaC", bytes(5000)])
 def test_what_is_no_sound_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "song.wav").write_bytes(content)
-    for function in (probe, read):
+    for function in (read_header, read):
         with pytest.raises(BadInput, match=r"song\.wav"):
             function(tmp_path / "song.wav")
 
@@ -151,13 +151,13 @@ def test_what_is_no_sound_is_named(tmp_path: Path, content: bytes) -> None:
 def test_a_folder_and_nothing_at_all_are_no_sound(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "no.wav"):
         with pytest.raises(BadInput, match="cannot be read as audio"):
-            probe(path)
+            read_header(path)
 
 
 def test_a_header_without_samples(tmp_path: Path) -> None:
     sf.write(str(tmp_path / "x.wav"), np.zeros((0, 2), np.float32), 44_100)
     with pytest.raises(BadInput, match="holds no samples"):
-        probe(tmp_path / "x.wav")
+        read_header(tmp_path / "x.wav")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -240,7 +240,7 @@ def test_a_header_from_a_pipe_and_what_programs_add_are_no_lies(tmp_path: Path) 
 def test_a_named_pipe_is_no_sound(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(BadInput, match="not a file"):
-        probe(tmp_path / "pipe")
+        read_header(tmp_path / "pipe")
 
 
 def test_a_file_that_claims_more_than_memory_holds(tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ from mssbench_service import files
 from mssbench_service.errors import BadInput, NotFound, StorageFull
 from mssbench_service.files import (
     DataRoot,
+    atomic_file,
+    atomic_folder,
     make_folder,
     read_json,
     remove_folder,
     write_json,
-    writing,
-    writing_folder,
 )
 
 OUTSIDE = ["/etc/passwd", "..", "../x", "a/../../x", "a/..", "//x", "\0", "a\0b", "", "\ud800"]
@@ -106,7 +106,7 @@ def test_a_trusted_root_is_for_the_person_at_this_machine(tmp_path: Path) -> Non
 
 def test_a_file_appears_complete(tmp_path: Path) -> None:
     target = tmp_path / "new" / "folder" / "x.txt"
-    with writing(target) as temporary:
+    with atomic_file(target) as temporary:
         temporary.write_text("half")
         assert not target.exists()
         temporary.write_text("whole")
@@ -119,7 +119,7 @@ def test_a_file_that_fails_leaves_the_old_one_and_nothing_else(tmp_path: Path) -
     target.write_text("old")
 
     def fail() -> None:
-        with writing(target) as temporary:
+        with atomic_file(target) as temporary:
             temporary.write_text("new")
             raise RuntimeError("disk on fire")
 
@@ -131,15 +131,15 @@ def test_a_file_that_fails_leaves_the_old_one_and_nothing_else(tmp_path: Path) -
 
 def test_names_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
     target = tmp_path / ("é" * 125 + ".wav")
-    with writing(target) as temporary:
+    with atomic_file(target) as temporary:
         temporary.write_text("x")
     folder = tmp_path / ("f" * 255)
-    with writing_folder(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         (temporary / "x").touch()
     assert names(tmp_path) == sorted([target.name, folder.name])
 
 
-@pytest.mark.parametrize("way", [writing, writing_folder])
+@pytest.mark.parametrize("way", [atomic_file, atomic_folder])
 def test_a_file_in_the_way_of_the_folder(tmp_path: Path, way) -> None:
     (tmp_path / "file").write_text("in the way")
     for target in (tmp_path / "file" / "x", tmp_path / "file" / "deep" / "x"):
@@ -150,10 +150,10 @@ def test_a_file_in_the_way_of_the_folder(tmp_path: Path, way) -> None:
 
 def test_a_folder_in_the_way_of_a_file_and_the_other_way_round(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(BadInput, match="folder is a folder"), writing(tmp_path / "folder") as temporary:
+    with pytest.raises(BadInput, match="folder is a folder"), atomic_file(tmp_path / "folder") as temporary:
         temporary.touch()
     (tmp_path / "file").write_text("kept")
-    with pytest.raises(BadInput, match="file is a file"), writing_folder(tmp_path / "file") as temporary:
+    with pytest.raises(BadInput, match="file is a file"), atomic_folder(tmp_path / "file") as temporary:
         (temporary / "x").touch()
     assert (tmp_path / "file").read_text() == "kept"
     assert names(tmp_path) == ["file", "folder"]
@@ -171,7 +171,7 @@ def test_make_folder_makes_what_is_missing(tmp_path: Path) -> None:
 def test_a_folder_appears_complete_and_replaces_the_old_one(tmp_path: Path) -> None:
     target = tmp_path / "out"
     for content in ("first", "second"):
-        with writing_folder(target) as temporary:
+        with atomic_folder(target) as temporary:
             (temporary / content).touch()
         assert names(target) == [content]
     assert names(tmp_path) == ["out"]
@@ -182,7 +182,7 @@ def test_a_folder_that_fails_leaves_the_old_one_and_nothing_else(tmp_path: Path)
     (target / "sub").mkdir(parents=True)
 
     def fail() -> None:
-        with writing_folder(target) as temporary:
+        with atomic_folder(target) as temporary:
             (temporary / "new").touch()
             raise KeyboardInterrupt
 
@@ -197,7 +197,7 @@ def test_many_writers_of_one_folder_leave_one_whole_result(tmp_path: Path) -> No
 
     def write(number: int) -> None:
         for turn in range(15):
-            with writing_folder(target) as temporary:
+            with atomic_folder(target) as temporary:
                 for part in range(4):
                     (temporary / str(part)).write_text(f"{number}.{turn}")
 
@@ -226,7 +226,7 @@ def test_a_folder_that_is_replaced_is_never_missing(tmp_path: Path) -> None:
                 missing.append(error)
 
     for number in range(300):
-        with writing_folder(target) as temporary:
+        with atomic_folder(target) as temporary:
             (temporary / "stem").write_bytes(bytes(number % 256))
         if number == 0:
             reader = threading.Thread(target=read)
@@ -280,7 +280,7 @@ def test_json_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_to_be_replaced_stays(tmp_path: Path) -> None:
     target = tmp_path / "out"
     for content in ("first", "second"):
-        with writing_folder(target, replace=False) as temporary:
+        with atomic_folder(target, replace=False) as temporary:
             (temporary / content).touch()
         assert names(target) == ["first"]
     assert names(tmp_path) == ["out"]
@@ -297,11 +297,11 @@ def test_a_folder_is_removed_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-@pytest.mark.parametrize("way", [writing, writing_folder])
+@pytest.mark.parametrize("way", [atomic_file, atomic_folder])
 def test_a_full_disk_has_a_name_and_leaves_nothing(tmp_path: Path, way, number: int) -> None:
     def fill() -> None:
         with way(tmp_path / "x.wav") as temporary:
-            if way is writing:
+            if way is atomic_file:
                 temporary.write_text("half")
             raise OSError(number, os.strerror(number))
 
@@ -312,8 +312,8 @@ def test_a_full_disk_has_a_name_and_leaves_nothing(tmp_path: Path, way, number: 
 
 
 def test_other_errors_of_writing_are_what_they_were(tmp_path: Path) -> None:
-    with pytest.raises(PermissionError), writing(tmp_path / "x"):
+    with pytest.raises(PermissionError), atomic_file(tmp_path / "x"):
         raise PermissionError(errno.EACCES, "no")
-    with pytest.raises(RuntimeError, match="System error"), writing(tmp_path / "x"):
+    with pytest.raises(RuntimeError, match="System error"), atomic_file(tmp_path / "x"):
         raise RuntimeError("System error")  # the disk has room
     assert names(tmp_path) == []

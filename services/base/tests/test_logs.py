@@ -42,8 +42,8 @@ def test_a_line_is_an_object_whatever_the_message_holds(lines: io.StringIO) -> N
 
 def test_lines_say_what_they_are_about(lines: io.StringIO) -> None:
     log = logging.getLogger("mssbench")
-    with logs.about(run="r1", request_id="abc"):
-        with logs.about(cell="stereo/x/Ärger"):
+    with logs.context(run="r1", request_id="abc"):
+        with logs.context(cell="stereo/x/Ärger"):
             log.info("inside")
         log.info("between")
     log.info("outside")
@@ -56,7 +56,7 @@ def test_lines_say_what_they_are_about(lines: io.StringIO) -> None:
 
 def test_what_lines_are_about_travels_in_headers() -> None:
     subject = {"request_id": "0a1b", "run": "music-1", "cell": "stereo/oracle/Ärger, =; [Live] & 100%"}
-    with logs.about(**subject):
+    with logs.context(**subject):
         sent = logs.headers()
     assert all(value.isascii() for value in sent.values())
     assert logs.from_headers(sent["X-Request-ID"], sent["baggage"]) == subject
@@ -78,7 +78,7 @@ def access(path: str, status: int) -> logging.LogRecord:
 
 
 def test_the_access_log_has_the_same_format() -> None:
-    with logs.about(request_id="abc"):
+    with logs.context(request_id="abc"):
         found = json.loads(JsonLines("trial").format(access("/runs?limit=2", 200)))
     assert (found["method"], found["path"], found["status"]) == ("GET", "/runs?limit=2", 200)
     assert found["request_id"] == "abc"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from fastapi import FastAPI, Request
+from mssbench_service.admission import run_job
 from mssbench_service.app import Settings, create_app
 from mssbench_service.errors import BadInput, Busy
 from mssbench_service.files import DataRoot
-from mssbench_service.gate import in_turn
 from mssbench_service.metrics import Metrics
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -49,12 +49,12 @@ def test_jobs_are_counted_by_stage_and_outcome_and_timed(tmp_path: Path) -> None
         raise BadInput("no")
 
     async def work() -> None:
-        await in_turn(request_of(app, "/separate"), lambda: None)
+        await run_job(request_of(app, "/separate"), lambda: None)
         with pytest.raises(BadInput):
-            await in_turn(request_of(app, "/separate"), fail)
+            await run_job(request_of(app, "/separate"), fail)
         app.state.readiness.state = "starting"
         with pytest.raises(Exception, match="starting"):
-            await in_turn(request_of(app, "/render"), lambda: None)
+            await run_job(request_of(app, "/render"), lambda: None)
 
     asyncio.run(work())
     found = Found(app.state.metrics)
@@ -75,11 +75,11 @@ def test_what_runs_and_what_waits_is_told_apart(tmp_path: Path) -> None:
         assert end.wait(20)
 
     async def work() -> Found:
-        jobs = [asyncio.create_task(in_turn(request_of(app, "/separate"), hold)) for _ in range(2)]
+        jobs = [asyncio.create_task(run_job(request_of(app, "/separate"), hold)) for _ in range(2)]
         while not begun.is_set():
             await asyncio.sleep(0.005)
         with pytest.raises(Busy):
-            await in_turn(request_of(app, "/separate"), hold)
+            await run_job(request_of(app, "/separate"), hold)
         found = Found(app.state.metrics)
         end.set()
         await asyncio.gather(*jobs)

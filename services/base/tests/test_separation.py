@@ -12,8 +12,9 @@ import soundfile as sf
 from mssbench_service.audio import FloatArray, read, write_wav
 from mssbench_service.errors import BadInput, BadOutput, TooLarge
 from mssbench_service.files import read_json
+from mssbench_service.musdb import STEMS
 from mssbench_service.separation import (
-    RECORD,
+    SEPARATION_FILE,
     ReferenceSeparator,
     Separator,
     check_separation,
@@ -21,7 +22,6 @@ from mssbench_service.separation import (
     separate_track,
 )
 from mssbench_service.testing import music
-from mssbench_service.tracks import STEMS
 from mssbench_service.wire import Expectation
 
 
@@ -63,10 +63,13 @@ def test_stems_and_record(tmp_path: Path, track: Path) -> None:
     assert (result.separator, result.sample_rate, result.samples, result.device, result.notes) == (
         ("shares", 44_100, 13_230, "cpu", [])
     )
-    assert read_json(tmp_path / "out" / RECORD)["samples"] == 13_230
+    assert read_json(tmp_path / "out" / SEPARATION_FILE)["samples"] == 13_230
     for stem in STEMS:
         assert (read(tmp_path / "out" / f"{stem}.wav")[0] == read(track)[0] * np.float32(0.25)).all()
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {RECORD, *(f"{s}.wav" for s in STEMS)}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        SEPARATION_FILE,
+        *(f"{s}.wav" for s in STEMS),
+    }
 
 
 @pytest.mark.parametrize("sample_rate", [8000, 22_050, 48_000, 96_000])
@@ -105,7 +108,7 @@ def test_what_the_separator_says_of_itself_is_in_the_record(tmp_path: Path, trac
             return {"weights": [{"file": "a.th", "sha256": "0" * 64}]}
 
     separate_track(Loaded(), "loaded", track, tmp_path / "out")
-    assert read_json(tmp_path / "out" / RECORD)["details"] == {
+    assert read_json(tmp_path / "out" / SEPARATION_FILE)["details"] == {
         "weights": [{"file": "a.th", "sha256": "0" * 64}]
     }
 
@@ -210,8 +213,8 @@ def rewrite(path: Path, **changed: object) -> None:
         ),
         (lambda out: rewrite(out / "bass.wav", rate=48_000), "at 48000 Hz; expected 2 of 13230 at 44100 Hz"),
         (lambda out: (out / "bass.wav").write_bytes(b"RIFF"), "bass.wav"),
-        (lambda out: (out / RECORD).write_text("{}"), "cannot be read"),
-        (lambda out: (out / RECORD).unlink(), "cannot be read"),
+        (lambda out: (out / SEPARATION_FILE).write_text("{}"), "cannot be read"),
+        (lambda out: (out / SEPARATION_FILE).unlink(), "cannot be read"),
     ],
 )
 def test_a_separation_is_checked_whoever_wrote_it(tmp_path: Path, track: Path, damage, says: str) -> None:
@@ -233,6 +236,6 @@ def test_of_two_that_separate_the_same_at_once_the_first_one_stands(tmp_path: Pa
             return super().separate(mixture, sample_rate)
 
     separate_track(Slower(), "second", track, out)
-    assert read_json(out / RECORD)["separator"] == "first"
+    assert read_json(out / SEPARATION_FILE)["separator"] == "first"
     separate_track(Shares(), "third", track, out)
-    assert read_json(out / RECORD)["separator"] == "third", "what was there before is replaced"
+    assert read_json(out / SEPARATION_FILE)["separator"] == "third", "what was there before is replaced"

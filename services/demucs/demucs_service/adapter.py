@@ -11,7 +11,7 @@ Rouard, Massa & Défossez, "Hybrid Transformers for Music Source Separation", IC
 ``DEMUCS_BATCH_SIZE``   segments per forward pass (default: 1 on a CPU, 8 on a GPU)
 ``DEMUCS_SEED``         seed of the shifts (default 0)
 ``DEMUCS_PRECISION``    ``float32`` (default), or autocast to ``bfloat16`` or ``float16``
-``DEVICE, THREADS``     see :mod:`mssbench_service.inference`
+``DEVICE, THREADS``     see :mod:`mssbench_service.model_runtime`
 ``MSSBENCH_WEIGHTS_DIR``  checkpoints lie in its folder ``demucs``, see :mod:`mssbench_service.weights`
 ======================  =====================================================================================
 
@@ -46,9 +46,9 @@ from mssbench_service.audio import FloatArray
 from mssbench_service.devices import torch_device
 from mssbench_service.environment import choice, number, whole_number
 from mssbench_service.errors import BadInput, NotReady
-from mssbench_service.inference import inference, threads
-from mssbench_service.separation import Separator, rate_of
-from mssbench_service.tracks import STEMS
+from mssbench_service.model_runtime import model_errors, thread_count
+from mssbench_service.musdb import STEMS
+from mssbench_service.separation import Separator, checked_sample_rate
 from mssbench_service.weights import load, require, sha256_of, weights_folder
 
 from .batches import BatchPool
@@ -131,13 +131,13 @@ class DemucsSeparator(Separator):
             # Else it may pick another algorithm, or sum in another order, and so give other bits each time.
             torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
         self._config, self._model = config, model.to(self._device)
-        self.sample_rate = rate_of(config.model, float(model.samplerate))
+        self.sample_rate = checked_sample_rate(config.model, float(model.samplerate))
         self._details = {
             "model": config.model,
             "model_stems": list(model.sources),
             "weights": [{"file": path.name, "sha256": sha256_of(path)} for path in checkpoints],
             "settings": asdict(config) | {"segment": config.segment or float(_models(model)[0].segment)},
-            "threads": threads(),
+            "threads": thread_count(),
             "libraries": {name: version(name) for name in ("demucs", "torch", "numpy")},
         }
         if not on_cpu:
@@ -147,7 +147,7 @@ class DemucsSeparator(Separator):
         samples = mixture.shape[1]
         missing = max(0, SHORTEST - samples)
         signal = torch.from_numpy(np.pad(mixture, ((0, 0), (0, missing))) if missing else mixture)
-        with self._one_at_a_time, inference("Demucs", (torch.OutOfMemoryError,)), self._releasing_memory():
+        with self._one_at_a_time, model_errors("Demucs", (torch.OutOfMemoryError,)), self._releasing_memory():
             estimates = self._apply(signal)
         # zip with the model's own list: its order differs from ours, and between models.
         return {
@@ -158,7 +158,7 @@ class DemucsSeparator(Separator):
     def _apply(self, signal: torch.Tensor) -> torch.Tensor:
         """What ``demucs.api.Separator.separate_tensor`` does, with a pool, in less memory, reproducibly."""
         config = self._config
-        torch.set_num_threads(threads())  # OpenMP keeps this for each calling thread
+        torch.set_num_threads(thread_count())  # OpenMP keeps this for each calling thread
         reference = signal.mean(0)
         mean, std = reference.mean(), reference.std() + 1e-8
         dtype = _PRECISIONS[config.precision]

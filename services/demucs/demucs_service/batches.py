@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from demucs.apply import TensorChunk
-from mssbench_service.audience import still_wanted
+from mssbench_service.cancellation import raise_if_cancelled
 
 _Call = Callable[[TensorChunk], torch.Tensor]
 
@@ -69,7 +69,7 @@ class BatchPool:
 
     def run_next_batch(self) -> None:
         """Run the longest-waiting segments that can go together: the last ones of a track are shorter."""
-        still_wanted()
+        raise_if_cancelled()
         batch = [self._waiting.popleft()]
         while (
             self._waiting

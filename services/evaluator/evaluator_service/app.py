@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI, Request
+from mssbench_service.admission import run_job
 from mssbench_service.app import JOB_PROBLEMS, Settings, create_app
-from mssbench_service.gate import in_turn
 from mssbench_service.wire import SCORE_COLUMNS, SCORE_PROFILES, EvaluateRequest, EvaluateResult
 
 from . import __version__, steps
@@ -26,7 +26,7 @@ def create(settings: Settings | None = None) -> FastAPI:
 
     @app.post("/evaluate", summary="Score the stems of one track", responses=JOB_PROBLEMS)
     async def evaluate(request: Request, body: EvaluateRequest) -> EvaluateResult:
-        return await in_turn(
+        return await run_job(
             request, lambda: steps.evaluate(settings.data_root, body, max_seconds=settings.max_seconds)
         )
 

@@ -11,8 +11,8 @@ import numpy as np
 from mssbench_service import audio
 from mssbench_service.audio import FloatArray
 from mssbench_service.errors import BadInput
-from mssbench_service.files import DataRoot, writing
-from mssbench_service.tracks import HRIR_FILE, STEMS
+from mssbench_service.files import DataRoot, atomic_file
+from mssbench_service.musdb import HRIR_FILE, STEMS
 from mssbench_service.wire import EvaluateRequest, EvaluateResult
 
 from .cues import Hrirs
@@ -62,10 +62,10 @@ def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | N
         workers=workers_asked_for(),
     )
     if request.frames:
-        with writing(root.resolve(request.frames)) as temporary:
+        with atomic_file(root.resolve(request.frames)) as temporary:
             write_frames(temporary, frames)
     # The reasons end in tables and answers, unlike errors, in which the service hides where its data lie.
-    problems = {stem: root.shown(problem) for stem, problem in problems.items()}
+    problems = {stem: root.hide_root(problem) for stem, problem in problems.items()}
     return EvaluateResult([_with_problem(row, problems) for row in rows], time.perf_counter() - started)
 
 

@@ -8,7 +8,7 @@ Journal of Open Source Software 4(41), 2019.
                           with ``separator.json`` and ``<stem>.json`` and ``<stem>.pth`` in the weights folder
 ``OPENUNMIX_NITER``       iterations of the multichannel Wiener filter (default 1, as in the library)
 ``OPENUNMIX_WINDOW``      frames it looks at together (default 300, as in the library)
-``DEVICE, THREADS``       see :mod:`mssbench_service.inference`
+``DEVICE, THREADS``       see :mod:`mssbench_service.model_runtime`
 ``MSSBENCH_WEIGHTS_DIR``  checkpoints lie in its folder ``openunmix``, see :mod:`mssbench_service.weights`
 ========================  ===================================================================================
 
@@ -35,9 +35,9 @@ from mssbench_service.devices import torch_device
 from mssbench_service.environment import whole_number
 from mssbench_service.errors import NotReady
 from mssbench_service.files import read_json
-from mssbench_service.inference import inference, threads
-from mssbench_service.separation import Separator, rate_of
-from mssbench_service.tracks import STEMS
+from mssbench_service.model_runtime import model_errors, thread_count
+from mssbench_service.musdb import STEMS
+from mssbench_service.separation import Separator, checked_sample_rate
 from mssbench_service.weights import load, require, sha256_of, weights_folder
 from openunmix.utils import load_separator
 
@@ -101,13 +101,13 @@ class OpenUnmixSeparator(Separator):
             torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
         model.freeze()  # what the library does before it separates: evaluation mode, no gradients
         self._model = model.to(self._device)
-        self.sample_rate = rate_of(config.model, float(model.sample_rate))
+        self.sample_rate = checked_sample_rate(config.model, float(model.sample_rate))
         self._details = {
             "model": config.model,
             "model_stems": list(model.target_models),
             "weights": [{"file": path.name, "sha256": sha256_of(path)} for path in files],
             "settings": asdict(config) | {"residual": False},
-            "threads": threads(),
+            "threads": thread_count(),
             "libraries": {name: version(name) for name in ("openunmix", "torch", "torchaudio", "numpy")},
         }
         # So that parts that do not fit together show now; and the first run on a GPU takes longer.
@@ -120,8 +120,8 @@ class OpenUnmixSeparator(Separator):
         signal = torch.from_numpy(np.pad(mixture, ((0, 0), (0, missing))) if missing else mixture)
         # No torch.no_grad(): the frozen parameters need none, and with it PyTorch takes another LSTM kernel than
         # the library gets, whose rounding the Wiener filter magnifies.
-        with self._one_at_a_time, inference("Open-Unmix", (torch.OutOfMemoryError,)), _releasing_memory():
-            torch.set_num_threads(threads())  # OpenMP keeps this for each calling thread
+        with self._one_at_a_time, model_errors("Open-Unmix", (torch.OutOfMemoryError,)), _releasing_memory():
+            torch.set_num_threads(thread_count())  # OpenMP keeps this for each calling thread
             estimates = windows.separate(self._model, signal.to(self._device))
         return {
             stem: np.ascontiguousarray(estimate.numpy()[:, :samples]) for stem, estimate in estimates.items()

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from mssbench_service.audience import still_wanted
+from mssbench_service.cancellation import raise_if_cancelled
 from openunmix.filtering import wiener
 
 
@@ -37,14 +37,14 @@ def separate(separator: Any, mixture: torch.Tensor) -> dict[str, torch.Tensor]:
     magnitudes = separator.complexnorm(spectra)
     targets = []
     for target in separator.target_models.values():
-        still_wanted()
+        raise_if_cancelled()
         targets.append(target(magnitudes))
     del magnitudes
     frames = spectra.shape[3]
     estimates = torch.empty(len(targets), *mixture.shape)
     inverse = _Inverse(separator, mixture.shape[1])
     for start in range(0, frames, separator.wiener_win_len):
-        still_wanted()
+        raise_if_cancelled()
         # Indexed and laid out in memory as the library has it, so that its sums run in the same order: where
         # its covariances are all but singular, rounding alone would show.
         window = torch.arange(start, min(frames, start + separator.wiener_win_len), device=spectra.device)

@@ -45,8 +45,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 from mssbench_service.audio import FloatArray
+from mssbench_service.musdb import STEMS
 from mssbench_service.separation import ReferenceSeparator, Separator
-from mssbench_service.tracks import STEMS
 
 from .stft import BINS, Resynthesis, Spectrum, analyse, blocks
 

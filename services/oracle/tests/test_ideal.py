@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from mssbench_service.errors import BadInput
+from mssbench_service.musdb import STEMS
 from mssbench_service.separation import ReferenceSeparator, Separator
-from mssbench_service.tracks import STEMS
 from oracle_service import SEPARATORS
 from oracle_service.ideal import (
     DIFFUSE,

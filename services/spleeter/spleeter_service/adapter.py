@@ -7,7 +7,7 @@ pre-trained models", Journal of Open Source Software 5(50), 2020.
 ``SPLEETER_MODEL``        ``spleeter:4stems`` (default: masks up to 11 kHz), ``spleeter:4stems-16kHz``, or a
                           configuration of one's own: the name of a ``.json`` file in the weights folder
 ``SPLEETER_BATCH_SIZE``   groups of T frames (11.9 s) at a time (default 4); memory grows with it
-``DEVICE, THREADS``       see :mod:`mssbench_service.inference`
+``DEVICE, THREADS``       see :mod:`mssbench_service.model_runtime`
 ``MSSBENCH_WEIGHTS_DIR``  checkpoints lie in its folder ``spleeter``, see :mod:`mssbench_service.weights`
 ========================  ===================================================================================
 
@@ -30,9 +30,9 @@ from mssbench_service.audio import FloatArray
 from mssbench_service.devices import chosen_device
 from mssbench_service.environment import whole_number
 from mssbench_service.errors import NotReady
-from mssbench_service.inference import inference, threads
-from mssbench_service.separation import Separator, rate_of
-from mssbench_service.tracks import STEMS
+from mssbench_service.model_runtime import model_errors, thread_count
+from mssbench_service.musdb import STEMS
+from mssbench_service.separation import Separator, checked_sample_rate
 from mssbench_service.weights import load, require, sha256_of, weights_folder
 from spleeter import SpleeterError
 from spleeter.utils.configuration import load_configuration
@@ -114,14 +114,14 @@ class SpleeterSeparator(Separator):
                 for path in sorted(model_folder.glob(f"{Path(checkpoint).name}.*"))
             ],
             "settings": asdict(config) | {"highest_bin": params["F"], "mwf": False},
-            "threads": threads(),
+            "threads": thread_count(),
             "libraries": {name: version(name) for name in ("spleeter", "tensorflow", "numpy")},
         }
         self.separate(np.zeros((2, 1), np.float32), self.sample_rate)  # the first run takes longer
 
     def separate(self, mixture: FloatArray, sample_rate: int) -> Mapping[str, FloatArray]:
         assert self._network is not None, "setup() comes first"
-        with self._one_at_a_time, inference("Spleeter", (tf.errors.ResourceExhaustedError,)):
+        with self._one_at_a_time, model_errors("Spleeter", (tf.errors.ResourceExhaustedError,)):
             stems = self._network.separate(mixture.T)
         return {stem: np.ascontiguousarray(estimate.T) for stem, estimate in stems.items()}
 
@@ -140,7 +140,7 @@ def load_params(model: str, folder: Path) -> dict[str, Any]:
         params: dict[str, Any] = load_configuration(model if ":" in model else str(folder / model))
         stems, channels = params["instrument_list"], params["n_channels"]
         params["model_dir"] = str(params["model_dir"])
-        params["sample_rate"] = rate_of(model, float(params["sample_rate"]))
+        params["sample_rate"] = checked_sample_rate(model, float(params["sample_rate"]))
         wrong = sorted(stems) != sorted(STEMS) or channels != 2
     except (SpleeterError, ValueError, KeyError, TypeError, OSError) as error:
         raise NotReady(f"the Spleeter configuration {model!r} cannot be read: {_reason(error)}") from error
@@ -169,7 +169,7 @@ def tensorflow_device() -> tuple[str, Any]:
         "spleeter", f"TensorFlow {tf.__version__}", lambda: len(tf.config.list_physical_devices("GPU"))
     )
     config = tf.compat.v1.ConfigProto(
-        intra_op_parallelism_threads=threads(),
+        intra_op_parallelism_threads=thread_count(),
         # One U-Net after the other: four side by side need four times the memory, for no more speed.
         inter_op_parallelism_threads=1,
     )

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from mssbench_service.audience import still_wanted
 from mssbench_service.audio import FloatArray
+from mssbench_service.cancellation import raise_if_cancelled
 from mssbench_service.errors import NotReady
 from spleeter.model import EstimatorSpecBuilder
 
@@ -78,7 +78,7 @@ class Network:
         padded[length : length + samples] = mixture
         sums = {stem: np.zeros_like(padded) for stem in self._stems}
         for first in range(0, frames, self._frames_at_once):
-            still_wanted()
+            raise_if_cancelled()
             count = min(self._frames_at_once, frames - first)
             stretch = slice(first * step, (first + count - 1) * step + length)
             feed = {self._waveform: padded[stretch], self._frames: count}

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mssbench_service.audio import FloatArray
+from mssbench_service.musdb import STEMS
 from mssbench_service.testing import RunningService, music, running, wav
-from mssbench_service.tracks import STEMS
 from mssbench_service.weights import sha256_of
 from spleeter.separator import Separator as Library
 
@@ -41,7 +41,7 @@ def test_the_same_file_gives_the_same_bytes_again(service: RunningService, track
 
 
 def test_it_ends_when_its_client_has_gone(service: RunningService) -> None:
-    metrics = service.leave_in_the_middle(music(60.0))
+    metrics = service.disconnect_during_job(music(60.0))
     assert b'{outcome="abandoned",stage="separate"} 1.0' in metrics
 
 

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from typing import Any
 
 from fastapi import FastAPI, Request
+from mssbench_service.admission import run_job
 from mssbench_service.app import JOB_PROBLEMS, Settings, create_app
-from mssbench_service.gate import in_turn
-from mssbench_service.wire import PROFILES, HrirInfo, HrirRequest, RenderRequest, RenderResult
+from mssbench_service.wire import RENDER_PROFILES, HrirInfo, HrirRequest, RenderRequest, RenderResult
 
 from . import __version__, steps
 from .hrir import SPHERE, load_hrir
@@ -24,7 +24,7 @@ def create(settings: Settings | None = None) -> FastAPI:
 
     def info() -> dict[str, Any]:
         builtin = steps.describe_hrir(root, HrirRequest(SPHERE))
-        return {"profiles": list(PROFILES), "builtin_hrir": asdict(builtin)}
+        return {"profiles": list(RENDER_PROFILES), "builtin_hrir": asdict(builtin)}
 
     def setup() -> None:
         load_hrir(SPHERE)
@@ -35,11 +35,11 @@ def create(settings: Settings | None = None) -> FastAPI:
 
     @app.post("/render", summary="Render one track binaurally", responses=JOB_PROBLEMS)
     async def render(request: Request, body: RenderRequest) -> RenderResult:
-        return await in_turn(request, lambda: steps.render(root, body, max_seconds=settings.max_seconds))
+        return await run_job(request, lambda: steps.render(root, body, max_seconds=settings.max_seconds))
 
     @app.post("/describe_hrir", summary="Describe an HRIR set", responses=JOB_PROBLEMS)
     async def describe_hrir(request: Request, body: HrirRequest) -> HrirInfo:
-        return await in_turn(request, lambda: steps.describe_hrir(root, body))
+        return await run_job(request, lambda: steps.describe_hrir(root, body))
 
     return app
 

@@ -22,12 +22,12 @@ from pathlib import Path
 import numpy as np
 import scipy.fft
 import soundfile as sf
-from mssbench_service.audio import forget_time_of_writing
+from mssbench_service.audio import clear_peak_timestamp
 from mssbench_service.errors import BadInput, BenchError, StepFailed, TooLarge
-from mssbench_service.files import read_json, write_json, writing_folder
-from mssbench_service.formats import RENDERING
-from mssbench_service.tracks import HRIR_FILE, MIXTURE, STEMS, check_track
-from mssbench_service.wire import PROFILES, RenderResult
+from mssbench_service.files import atomic_folder, read_json, write_json
+from mssbench_service.formats import RENDERING_FORMAT
+from mssbench_service.musdb import HRIR_FILE, MIXTURE, STEMS, check_track
+from mssbench_service.wire import RENDER_PROFILES, RenderResult
 
 from .hrir import HrirSet
 from .measured import Float64Array
@@ -89,8 +89,8 @@ def render_track(
     StepFailed
         Writing failed half-way (a full disk).
     """
-    if profile not in PROFILES:
-        raise BadInput(f"unknown profile {profile!r}; expected one of {', '.join(PROFILES)}")
+    if profile not in RENDER_PROFILES:
+        raise BadInput(f"unknown profile {profile!r}; expected one of {', '.join(RENDER_PROFILES)}")
     azimuths = _check_angles(angles)
     checked = check_track(track, STEMS)
     if max_seconds is not None and checked.seconds > max_seconds:
@@ -103,7 +103,7 @@ def render_track(
     gain = 1.0 / peak if peak > np.finfo(np.float64).tiny else 1.0
     gains = dict.fromkeys(STEMS, gain if profile == "matched" else 1.0) | {MIXTURE: gain}
     # Where several need the track at once, the one who is first may have readers already.
-    with writing_folder(out, replace=(out / METADATA).exists()) as folder:
+    with atomic_folder(out, replace=(out / METADATA).exists()) as folder:
         clipped = rendering.write(folder, gains, checked.sample_rate, SUBTYPES[profile])
         result = RenderResult(
             title=checked.title,
@@ -125,7 +125,7 @@ def render_track(
             irs=hrir.irs,
             sample_rate=np.asarray(checked.sample_rate),
         )
-        write_json(folder / METADATA, RENDERING.stamped(asdict(result)))
+        write_json(folder / METADATA, RENDERING_FORMAT.stamped(asdict(result)))
     return result
 
 
@@ -165,7 +165,7 @@ class _Rendering:
                             clipped[name] += int(np.count_nonzero(np.abs(scaled) > 1.0))
                         file.write(scaled.T)
             for name in clipped:
-                forget_time_of_writing(folder / f"{name}.wav")
+                clear_peak_timestamp(folder / f"{name}.wav")
         except (sf.LibsndfileError, OSError) as error:
             raise StepFailed(f"writing the rendering failed: {error}") from None
         return clipped

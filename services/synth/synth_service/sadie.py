@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from mssbench_service.audio import probe, read
+from mssbench_service.audio import read, read_header
 from mssbench_service.errors import BadInput, TooLarge
 
 from .measured import LARGEST, LONGEST, Measured
@@ -47,7 +47,7 @@ def find_set(folder: Path, sample_rate: int) -> Path:
         raise BadInput(f"{folder} holds no HRIRs at elevation 0°; {_EXPECTED}{better}")
     if len(below) == 1:
         return below[0]
-    rates = {entry: probe(_files(entry)[0][0]).sample_rate for entry in below}
+    rates = {entry: read_header(_files(entry)[0][0]).sample_rate for entry in below}
     wanted = sample_rate if sample_rate in rates.values() else max(rates.values())
     chosen = [entry for entry, rate in rates.items() if rate == wanted]
     if len(chosen) > 1:

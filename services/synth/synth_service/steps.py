@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 
 from mssbench_service.files import DataRoot
-from mssbench_service.tracks import STEMS, check_track
+from mssbench_service.musdb import STEMS, check_track
 from mssbench_service.wire import HrirInfo, HrirRequest, RenderRequest, RenderResult
 
 from . import sadie

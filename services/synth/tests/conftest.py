@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile as sf
-from mssbench_service.tracks import STEMS
+from mssbench_service.musdb import STEMS
 
 Float64Array = npt.NDArray[np.float64]
 

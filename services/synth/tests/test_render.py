@@ -16,8 +16,8 @@ import soundfile as sf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mssbench_service.errors import BadInput, StepFailed, TooLarge
-from mssbench_service.formats import RENDERING
-from mssbench_service.tracks import MIXTURE, STEMS, check_track
+from mssbench_service.formats import RENDERING_FORMAT
+from mssbench_service.musdb import MIXTURE, STEMS, check_track
 from synth_service import render as module
 from synth_service.hrir import load_hrir
 from synth_service.render import render_track
@@ -50,7 +50,7 @@ def test_a_rendering_is_a_track_with_its_metadata(write_track, tmp_path):
     )
     assert check_track(out).samples == 3000 + 256 - 1
     record = json.loads((out / "metadata.json").read_text(encoding="utf-8"))
-    assert record.pop("version") == RENDERING.version
+    assert record.pop("version") == RENDERING_FORMAT.version
     assert record == asdict(result)
     assert (result.title, result.profile, result.angles) == ("Artist - Title", "matched", ANGLES)
     assert (result.hrir, result.hrir_sha256) == ("sphere", SPHERE.sha256)
@@ -381,7 +381,7 @@ def test_a_failure_while_writing_keeps_the_rendering_before(write_track, tmp_pat
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "forget_time_of_writing", full)
+    monkeypatch.setattr(module, "clear_peak_timestamp", full)
     with pytest.raises(StepFailed, match="No space left on device"):
         render_track(track, out, SPHERE, ANGLES, "paper")
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before

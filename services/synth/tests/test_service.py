@@ -19,7 +19,7 @@ import uvicorn
 from mssbench_service.app import Settings
 from mssbench_service.errors import BadInput, BenchError, NotFound, TooLarge, from_problem
 from mssbench_service.files import DataRoot
-from mssbench_service.tracks import check_track
+from mssbench_service.musdb import check_track
 from mssbench_service.wire import HrirInfo, HrirRequest, RenderRequest, RenderResult, parse
 from synth_service import steps
 from synth_service.app import create

@@ -49,8 +49,8 @@ class Bands(Separator):
         # Called many times, never twice at once (unless MSSBENCH_CONCURRENCY asks for it). You get float32 of
         # shape (2, samples), from one sample to many minutes, not clipped to ±1, and give back the same shape
         # for each of the four names, at the same level. The same input must give the same output: fix your
-        # seeds. Keep memory in bounds: work in chunks; if that takes long, call audience.still_wanted() before
-        # each, which ends the work when whoever asked has gone.
+        # seeds. Keep memory in bounds: work in chunks. If that takes long, call cancellation.raise_if_cancelled()
+        # before each chunk, which ends the work when the client has disconnected.
         low = self._low_pass(mixture, 0)
         between = self._low_pass(mixture, 1) - low
         middle = between.mean(axis=0, keepdims=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from mssbench_service.tracks import STEMS
+from mssbench_service.musdb import STEMS
 from template_service import SEPARATORS, Bands
 
 FS = 44_100

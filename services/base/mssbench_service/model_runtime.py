@@ -27,7 +27,7 @@ CGROUP = Path("/sys/fs/cgroup")
 _ALLOCATION_FAILED = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
 
 
-def threads() -> int:
+def thread_count() -> int:
     """How many threads to compute with: ``THREADS``, or as many as there are processors to run them."""
     return whole_number("THREADS", usable_processors(), 1, 1024)
 
@@ -54,7 +54,7 @@ def _cpu_limit(cgroup: Path) -> float:
 
 
 @contextlib.contextmanager
-def inference(library: str, out_of_memory: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
+def model_errors(library: str, out_of_memory: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
     """Turn whatever `library` raises into the error family.
 
     `out_of_memory` are the library's own exceptions for it, which become the retryable

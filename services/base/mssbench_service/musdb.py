@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .audio import check_length, probe
+from .audio import check_length, read_header
 from .errors import BadInput
 
 STEMS = ("vocals", "drums", "bass", "other")
@@ -108,7 +108,7 @@ def check_track(
         path = folder / f"{name}.wav"
         if not path.is_file():
             raise BadInput(f"{path} is missing; a track needs {', '.join(f'{n}.wav' for n in names)}")
-        info = probe(path)
+        info = read_header(path)
         check_length(path, info, max_seconds)
         if info.channels != 2:
             raise BadInput(f"{path} has {info.channels} channel(s); expected 2")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from mssbench_service.audio import write_wav
 from mssbench_service.errors import BadInput
-from mssbench_service.tracks import MIXTURE, STEMS, Track, check_track, track_folders
+from mssbench_service.musdb import MIXTURE, STEMS, Track, check_track, track_folders
 
 TITLES = ["A Classic Education - NightOwl", "Zoë & Söhne (Live) [1]", "Don't", "#1 100%", "日本", " spaces  "]
 

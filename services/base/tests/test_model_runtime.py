@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from mssbench_service import inference
+from mssbench_service import model_runtime
 from mssbench_service.errors import Busy, OutOfMemory, StepFailed
 
 
@@ -35,14 +35,14 @@ def test_threads_suit_the_containers_limit(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)))
-    assert inference.usable_processors(tmp_path) == expected
+    assert model_runtime.usable_processors(tmp_path) == expected
 
 
 def test_threads_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THREADS", "3")
-    assert inference.threads() == 3
+    assert model_runtime.thread_count() == 3
     monkeypatch.delenv("THREADS")
-    assert inference.threads() == inference.usable_processors()
+    assert model_runtime.thread_count() == model_runtime.usable_processors()
 
 
 def test_errors_join_the_family() -> None:
@@ -57,6 +57,6 @@ def test_errors_join_the_family() -> None:
         (ValueError("out of memory"), StepFailed),
         (Busy("come back"), Busy),
     ]:
-        with pytest.raises(kind) as caught, inference.inference("Library", (Full,)):
+        with pytest.raises(kind) as caught, model_runtime.model_errors("Library", (Full,)):
             raise raised
         assert "and more" not in str(caught.value)

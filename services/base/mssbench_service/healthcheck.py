@@ -1,4 +1,4 @@
-"""A container's health check for a service around a model: ``python3 -m mssbench_service.alive``.
+"""A container's health check for a service around a model: ``python3 -m mssbench_service.healthcheck``.
 
 A service without its weights is alive: it answers, and says in ``/health`` (503) what is missing and which
 command brings it. Restarting it would not help, and the rest of the system must not wait for it. So this

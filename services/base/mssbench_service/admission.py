@@ -1,7 +1,7 @@
-"""Who is let in, and when: a service that is not ready does no job, and one that is does a few at a time.
+"""Admission of jobs: only a service that is ready accepts them, and it runs a limited number at a time.
 
-Requests that do a job meet the :class:`Door` first, which needs nothing of them but their path; then their body is
-read and checked; then the job waits :func:`in_turn` at the :class:`Gate`.
+A request for a job first passes :class:`AdmissionMiddleware`, which reads only its path and headers. Then the route
+reads and checks its body. Then :func:`run_job` runs the job through the :class:`JobQueue`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from fastapi import Request
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from . import audience
-from .errors import Abandoned, BenchError, Busy, NotReady, Starting
+from . import cancellation
+from .errors import BenchError, Busy, ClientDisconnected, NotReady, Starting
 from .metrics import Metrics
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ with contextlib.suppress(AttributeError, OSError, TypeError):  # it is glibc's
     _trim = ctypes.CDLL(None).malloc_trim
 
 
-class Gate:
+class JobQueue:
     """Runs blocking work in threads of its own, so many at a time, with a bounded queue before it.
 
     One gate per device: what it guards is the memory of that device, not the event loop. A thread that is done
@@ -111,8 +111,8 @@ class Readiness:
             raise NotReady(self.error.detail, retry_after=60)
 
 
-class Door:
-    """Refuses at once what :func:`in_turn` would refuse now: a full service has no time to take requests apart.
+class AdmissionMiddleware:
+    """Refuses at once what :func:`run_job` would refuse now: a full service has no time to take requests apart.
 
     Nothing is reserved: a slow upload holds no place. The body is still read, and forgotten, since a client that
     is told of the refusal while it sends sees a broken connection instead.
@@ -124,7 +124,7 @@ class Door:
     """
 
     def __init__(
-        self, app: ASGIApp, jobs: Collection[str], readiness: Readiness, gate: Gate, metrics: Metrics
+        self, app: ASGIApp, jobs: Collection[str], readiness: Readiness, gate: JobQueue, metrics: Metrics
     ) -> None:
         self.app = app
         self._jobs, self._readiness, self._gate, self._metrics = jobs, readiness, gate, metrics
@@ -154,18 +154,18 @@ async def _wrong_with_the_rest(receive: Receive) -> BenchError | None:
     return None
 
 
-async def in_turn(request: Request, work: Callable[[], T]) -> T:
+async def run_job(request: Request, work: Callable[[], T]) -> T:
     """Run `work` through the application's gate, once the service is ready.
 
     ``Prefer: wait=0`` (RFC 7240) asks for an answer now: a service that is at work says that it is busy, and
     the client looks for another replica.
 
     When the client goes away, work that waits is forgotten at once, and what has begun ends where it asks
-    (:mod:`mssbench_service.audience`).
+    (:mod:`mssbench_service.cancellation`).
     """
-    gate: Gate = request.app.state.gate
+    gate: JobQueue = request.app.state.job_queue
     metrics: Metrics = request.app.state.metrics
-    with _refusals_counted(request), audience.waiting() as gone:
+    with _refusals_counted(request), cancellation.cancellable() as gone:
         request.app.state.readiness.require()
         job = gate.submit(metrics.timed(_stage(request.url.path), work), wait=_waits(request.headers))
         watching = asyncio.create_task(_give_up_when_gone(request, gone, job))
@@ -175,7 +175,7 @@ async def in_turn(request: Request, work: Callable[[], T]) -> T:
             if not gone.is_set():
                 raise
             metrics.abandoned(_stage(request.url.path))
-            raise Abandoned("whoever asked for it has gone") from None
+            raise ClientDisconnected("the client has disconnected") from None
         finally:
             watching.cancel()
 

@@ -25,7 +25,7 @@ _PLAIN = {1: "integer", 3: "floating-point"}
 """Format tags whose samples have as many bytes as their bits need (12 bits: two); libsndfile reads others wrongly."""
 
 
-def complaint(path: Path) -> str:
+def header_error(path: Path) -> str:
     """What is wrong with a WAV, RF64, W64, AIFF, AU or Ogg file ("is truncated: …"); nothing for any other file.
 
     Raises
