@@ -17,4 +17,4 @@ api         the orchestrator service
 cli         the command line
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -17,4 +17,4 @@ healthcheck  the container's health check
 Runs on Spleeter's stack (FastAPI 0.103, pydantic 1.10, NumPy 1.24) as on current versions.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -11,7 +11,7 @@ from mssbench_service.separation import Separators
 
 from .adapter import DemucsSeparator
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 SEPARATORS: Separators = {"demucs": DemucsSeparator}
 """How to make each separator, by name."""

@@ -11,4 +11,4 @@ score       every stem of a track -> one row per stem
 Pure functions on arrays of shape (channels, samples), channel 0 = left ear. No network, no files.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

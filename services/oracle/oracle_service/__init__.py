@@ -15,7 +15,7 @@ from mssbench_service.separation import Separators
 from .ideal import BinaryMask, Mixture, MultichannelWiener, RatioMask
 from .probes import Delay, Gain, Identity, Mono, Swap
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 SEPARATORS: Separators = {
     "oracle-mixture": Mixture,

@@ -17,7 +17,7 @@ load_libraries()  # before TensorFlow, which the rest imports, looks for them
 
 from .adapter import SpleeterSeparator  # noqa: E402
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 SEPARATORS: Separators = {"spleeter": SpleeterSeparator}
 """How to make each separator, by name."""

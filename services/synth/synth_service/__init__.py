@@ -9,4 +9,4 @@ steps   the same as plain functions of requests; they know neither HTTP nor queu
 app     the same over HTTP
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

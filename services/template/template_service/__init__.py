@@ -24,7 +24,7 @@ from mssbench_service.audio import FloatArray
 from mssbench_service.separation import Separator, Separators
 from scipy import signal
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 CROSSOVERS = (150.0, 5000.0)
 """Hz."""
