@@ -92,7 +92,7 @@ SEPARATORS = {"scaled": Scaled}
 APP = """
 from mssbench_service.separator_app import create_separator_app
 from . import SEPARATORS
-app = create_separator_app("scaled", SEPARATORS)
+app = create_separator_app("scaled", "1.0", SEPARATORS)
 """
 PINS = """
 service = "scaled"

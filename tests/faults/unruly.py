@@ -34,7 +34,7 @@ class Shares(Separator):
 SEPARATORS = {
     name: Shares for name in ("calm", "slow", "hang", "html", "lies", "nan", "short", "missing", "damaged")
 }
-app = create_separator_app("unruly", SEPARATORS)
+app = create_separator_app("unruly", "1.0", SEPARATORS)
 root = DataRoot(Path(os.environ["MSSBENCH_DATA_ROOT"]))
 
 

@@ -19,7 +19,6 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.datastructures import FormData, UploadFile
 from starlette.types import Message, Receive, Scope, Send
 
-from . import __version__
 from .admission import run_job
 from .app import JOB_PROBLEMS, UPLOADS, Settings, create_app, problems
 from .errors import BadInput, NotFound, StorageFull
@@ -82,14 +81,19 @@ _WEIGHTS: dict[str, Any] = {
 }
 
 
-def create_separator_app(name: str, separators: Separators, settings: Settings | None = None) -> FastAPI:
+def create_separator_app(
+    name: str, version: str, separators: Separators, settings: Settings | None = None
+) -> FastAPI:
     """The application of the separator service `name`.
 
     Parameters
     ----------
-    separators
+    name : str
+    version : str
+        Version of the service's own package, which ``GET /info`` reports.
+    separators : mapping
         How to make each separator, by name; the first is the default of ``POST /separate``.
-    settings
+    settings : Settings, optional
         Default: from the environment.
     """
     settings = settings or Settings.from_environment()
@@ -110,7 +114,7 @@ def create_separator_app(name: str, separators: Separators, settings: Settings |
 
     app = create_app(
         name,
-        __version__,
+        version,
         settings=settings,
         info=info,
         setup=setup,

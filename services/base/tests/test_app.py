@@ -611,7 +611,7 @@ def test_an_upload_for_which_there_is_no_room_is_an_error_to_try_again(
     tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    app = create_separator_app("trial", {"same": Same}, Settings(DataRoot(tmp_path)))
+    app = create_separator_app("trial", "1.2.3", {"same": Same}, Settings(DataRoot(tmp_path)))
     service = RunningService(f"http://127.0.0.1:{serve(app).port}", None, tmp_path)  # type: ignore[arg-type]
     wait_for(lambda: service.get("/health").status == 200)
     with monkeypatch.context() as full:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mssbench_service.separator_app import create_separator_app
 
-from . import SEPARATORS
+from . import SEPARATORS, __version__
 
-app = create_separator_app("demucs", SEPARATORS)
+app = create_separator_app("demucs", __version__, SEPARATORS)
 
 __all__ = ["SEPARATORS", "app"]
