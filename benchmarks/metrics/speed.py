@@ -22,16 +22,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from evaluator_service.bsseval import bss_eval
-from evaluator_service.cues import interaural_cues
-from evaluator_service.level import level
-from evaluator_service.parallel import core_count
-from evaluator_service.score import score_track
-from evaluator_service.spauq import spauq_both, spauq_equations, spauq_released
+from binaural_metrics.bsseval import bss_eval
+from binaural_metrics.cues import interaural_cues
+from binaural_metrics.level import level
+from binaural_metrics.scoring import score_track
+from binaural_metrics.spauq import spauq_both, spauq_equations, spauq_released
+from binaural_metrics.threads import core_count
 from scipy import fft
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "services" / "evaluator" / "tests"))
+sys.path.insert(0, str(ROOT / "metrics" / "tests"))
 import literal_metrics as literal  # noqa: E402
 
 BLAS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -238,7 +238,7 @@ MEMORY = """
 import sys
 from pathlib import Path
 import numpy as np
-from evaluator_service.score import score_track
+from binaural_metrics.scoring import score_track
 
 rng = np.random.default_rng(0)
 signals = [rng.standard_normal((2, {samples}), dtype=np.float32) for _ in range(2)]

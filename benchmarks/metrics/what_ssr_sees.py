@@ -9,7 +9,7 @@ known, so that everybody can say beforehand what a spatial metric should answer.
 from __future__ import annotations
 
 import numpy as np
-from evaluator_service.score import score_track
+from binaural_metrics.scoring import score_track
 
 FS = 44100
 SECONDS = 8

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from binaural_metrics.cues import check_hrirs
 from evaluator_service import steps as evaluation
-from evaluator_service.cues import check_hrirs
 from fuzzing import bytes_near, examples, is_for_people, json_bytes_near, text_near
 from hypothesis import given
 from hypothesis import strategies as st

@@ -13,12 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-
-from .score import FrameTable
+from binaural_metrics.scoring import FrameTable
 
 
 def write_frames(path: Path, frames: FrameTable) -> None:
-    """Write the columns of :func:`~evaluator_service.score.score_track_with_frames` as one Parquet file.
+    """Write the columns of :func:`~binaural_metrics.scoring.score_track_with_frames` as one Parquet file.
 
     Objects become strings, truth values and whole numbers what they are, everything else float64.
     """

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 import zipfile
 import zlib
 from pathlib import Path
 
 import numpy as np
+from binaural_metrics import Hrirs, InputError
+from binaural_metrics.scoring import Row, score_track_with_frames
 from mssbench_service import audio
 from mssbench_service.audio import FloatArray
 from mssbench_service.errors import BadInput
@@ -15,10 +18,7 @@ from mssbench_service.files import DataRoot, atomic_file
 from mssbench_service.musdb import HRIR_FILE, STEMS
 from mssbench_service.wire import EvaluateRequest, EvaluateResult
 
-from .cues import Hrirs
 from .frames import write_frames
-from .parallel import workers_asked_for
-from .score import Row, score_track_with_frames
 
 
 def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | None = None) -> EvaluateResult:
@@ -49,24 +49,35 @@ def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | N
         if rates[stem] != sample_rate:
             raise BadInput(f"{truth / stem}.wav is at {rates[stem]} Hz; expected {sample_rate} Hz")
     estimates, problems = _estimates(found, stems, sample_rate, max_seconds)
-    rows, frames = score_track_with_frames(
-        references,
-        estimates,
-        sample_rate,
-        profile=request.profile,
-        mixture_gain=request.mixture_gain,
-        binaural=request.binaural,
-        hrir=_hrirs(truth) if request.binaural else None,
-        bsseval=request.bsseval,
-        aggregate=request.aggregate,
-        workers=workers_asked_for(),
-    )
+    try:
+        rows, frames = score_track_with_frames(
+            references,
+            estimates,
+            sample_rate,
+            profile=request.profile,
+            mixture_gain=request.mixture_gain,
+            binaural=request.binaural,
+            hrir=_hrirs(truth) if request.binaural else None,
+            bsseval=request.bsseval,
+            aggregate=request.aggregate,
+            workers=_thread_count(),
+        )
+    except InputError as error:
+        raise BadInput(str(error)) from None
     if request.frames:
         with atomic_file(root.resolve(request.frames)) as temporary:
             write_frames(temporary, frames)
     # The reasons end in tables and answers, unlike errors, in which the service hides where its data lie.
     problems = {stem: root.hide_root(problem) for stem, problem in problems.items()}
     return EvaluateResult([_with_problem(row, problems) for row in rows], time.perf_counter() - started)
+
+
+def _thread_count() -> int | None:
+    """Number of threads set by ``MSSBENCH_THREADS``; None (every core) where it is 0 or not set."""
+    text = os.environ.get("MSSBENCH_THREADS", "").strip() or "0"
+    if not text.isdecimal():
+        raise BadInput(f"MSSBENCH_THREADS is {text!r}; expected a number of threads, or 0 for every core")
+    return int(text) or None
 
 
 _NO_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, MemoryError)

@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from evaluator_service.score import Row, score_track
+from binaural_metrics.scoring import Row, score_track
 from mssbench_service.musdb import STEMS
 from mssbench_service.separation import ReferenceSeparator
 from mssbench_service.wire import SCORE_COLUMNS, Expectation

@@ -3,12 +3,12 @@
 import literal_metrics as literal
 import numpy as np
 import pytest
-from evaluator_service.cues import Hrirs, interaural_cues
-from evaluator_service.interaural import paper_cues
+from binaural_metrics import InputError
+from binaural_metrics.cues import Hrirs, interaural_cues
+from binaural_metrics.interaural import paper_cues
 from golden_signals import delay, pink
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mssbench_service.errors import BadInput
 from scipy.signal import butter, fftconvolve, sosfilt
 
 FS = 44100
@@ -278,7 +278,7 @@ def test_a_shallow_minimum_is_no_direction():
     ],
 )
 def test_an_hrir_set_that_cannot_be_used_is_refused(hrir, message):
-    with pytest.raises(BadInput, match=message):
+    with pytest.raises(InputError, match=message):
         interaural_cues(MUSIC, MUSIC, FS, hrir=hrir)
 
 
@@ -348,5 +348,5 @@ BAD = [np.ones((2, FS), int), np.full((2, FS), np.nan), np.ones((1, FS)), np.one
 @pytest.mark.parametrize("bad", BAD)
 def test_bad_input_is_named(bad):
     for pair in ((bad, MUSIC), (MUSIC, bad)):
-        with pytest.raises(BadInput):
+        with pytest.raises(InputError):
             interaural_cues(*pair, FS)

@@ -14,14 +14,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from mssbench_service.errors import BadInput
-
-from . import blas  # noqa: F401  # every metric imports this module, and relies on one BLAS thread
 
 FloatArray = npt.NDArray[np.floating[Any]]
 Float64 = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 AGGREGATES = ("median", "mean")
+
+
+class InputError(ValueError):
+    """Signals or options that no metric can be computed from; the message says what was found and expected."""
+
 
 CHANNELS = 2
 MAX_LEVEL = 1e6
@@ -60,11 +62,13 @@ def check_sample_rate(sample_rate: int) -> int:
 
     Raises
     ------
-    BadInput
+    InputError
         Not a positive whole number of Hz.
     """
     if isinstance(sample_rate, bool) or not isinstance(sample_rate, (int, np.integer)) or sample_rate < 2:
-        raise BadInput(f"sample rate {sample_rate!r} is not a whole number of Hz; expected for example 44100")
+        raise InputError(
+            f"sample rate {sample_rate!r} is not a whole number of Hz; expected for example 44100"
+        )
     return int(sample_rate)
 
 
@@ -83,19 +87,19 @@ def check_signal(signal: npt.ArrayLike, name: str) -> FloatArray:
 
     Raises
     ------
-    BadInput
+    InputError
         Not two channels, empty, not floating point (integers have no agreed full scale), NaN or infinite
         samples, or samples beyond ±1e6.
     """
     x = np.asarray(signal)
     if x.ndim != 2:
-        raise BadInput(f"{name} has {x.ndim} dimension(s), shape {x.shape}; expected (channels, samples)")
+        raise InputError(f"{name} has {x.ndim} dimension(s), shape {x.shape}; expected (channels, samples)")
     if x.shape[0] != CHANNELS:
-        raise BadInput(f"{name} has {x.shape[0]} channel(s), shape {x.shape}; expected two, left and right")
+        raise InputError(f"{name} has {x.shape[0]} channel(s), shape {x.shape}; expected two, left and right")
     if x.shape[1] == 0:
-        raise BadInput(f"{name} holds no samples")
+        raise InputError(f"{name} holds no samples")
     if not np.issubdtype(x.dtype, np.floating):
-        raise BadInput(f"{name} holds {x.dtype} samples; expected floating point with full scale ±1")
+        raise InputError(f"{name} holds {x.dtype} samples; expected floating point with full scale ±1")
     if x.dtype not in (np.float32, np.float64):
         _check_range(x, name)  # before it is narrowed, which might overflow
         x = x.astype(np.float32 if x.dtype.itemsize < 4 else np.float64)
@@ -112,10 +116,10 @@ def _check_range(x: FloatArray, name: str) -> None:
         if not (low >= -MAX_LEVEL and high <= MAX_LEVEL):
             if math.isfinite(low) and math.isfinite(high):
                 peak = max(-low, high)
-                raise BadInput(
+                raise InputError(
                     f"{name} peaks at {peak:.3g}; expected full scale ±1, at most ±{MAX_LEVEL:.0e}"
                 )
-            raise BadInput(f"{name} holds samples that are NaN or infinite")
+            raise InputError(f"{name} holds samples that are NaN or infinite")
 
 
 def check_pair(
@@ -125,7 +129,7 @@ def check_pair(
 
     Raises
     ------
-    BadInput
+    InputError
         See :func:`check_signal` and :func:`check_sample_rate`.
     """
     sample_rate = check_sample_rate(sample_rate)

@@ -50,12 +50,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from mssbench_service.errors import BadInput
 from scipy import fft
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from .parallel import threaded
-from .signals import BoolArray, Float64, FloatArray, check_sample_rate, check_signal, load
+from .signals import BoolArray, Float64, FloatArray, InputError, check_sample_rate, check_signal, load
+from .threads import one_blas_thread, threaded
 
 FILTER_TAPS = 512
 LIMIT_DB = 100.0
@@ -85,6 +84,7 @@ class BssEval:
     regularised: bool
 
 
+@one_blas_thread
 def bss_eval(
     references: Mapping[str, npt.ArrayLike],
     estimates: Mapping[str, npt.ArrayLike],
@@ -117,7 +117,7 @@ def bss_eval(
 
     Raises
     ------
-    BadInput
+    InputError
         Unusable signals, no estimate at all, a reference that is silent throughout (BSS Eval then has no
         answer for any stem), or a track shorter than the filters.
     """
@@ -126,14 +126,14 @@ def bss_eval(
     scored = [i for i, name in enumerate(references) if name in estimates]
     ests = [check_signal(estimates[name], f"estimate {name!r}") for name in references if name in estimates]
     if not ests:
-        raise BadInput("no estimate to score")
+        raise InputError("no estimate to score")
     samples = min(x.shape[1] for x in (*refs, *ests))
     if samples < taps:
-        raise BadInput(f"{samples} samples; BSS Eval needs at least the {taps} of its filters")
+        raise InputError(f"{samples} samples; BSS Eval needs at least the {taps} of its filters")
     refs, ests = [x[:, :samples] for x in refs], [x[:, :samples] for x in ests]
     for name, x in zip(references, refs, strict=True):
         if _is_silent(x):
-            raise BadInput(f"the reference {name!r} is silent throughout, and BSS Eval needs every stem")
+            raise InputError(f"the reference {name!r} is silent throughout, and BSS Eval needs every stem")
 
     size = min(sample_rate, samples)
     filters = _fit(refs, ests, scored, taps, size, workers)

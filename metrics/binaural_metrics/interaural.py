@@ -2,7 +2,7 @@
 
 Kept to reproduce published tables. The time difference quantises to one sample, takes the modulus of the
 correlation and therefore does not see polarity, and its whitening gives every frequency the same vote, noise
-included: for bass it is unreliable. :mod:`evaluator_service.cues` has the companions that say what they mean.
+included: for bass it is unreliable. :mod:`binaural_metrics.cues` has the companions that say what they mean.
 
 Conventions
 -----------
@@ -42,6 +42,7 @@ from scipy import fft
 from scipy.signal import get_window
 
 from .signals import channel_energies, check_pair, check_sample_rate, check_signal, silent_channels
+from .threads import one_blas_thread
 
 LEVEL_THRESHOLD = 5e-4
 
@@ -67,6 +68,7 @@ class PaperCues:
     ild_reason: str = ""
 
 
+@one_blas_thread
 def paper_cues(reference: npt.ArrayLike, estimate: npt.ArrayLike, sample_rate: int) -> PaperCues:
     """ΔITD and ΔILD of one stem [1]_.
 
@@ -83,8 +85,8 @@ def paper_cues(reference: npt.ArrayLike, estimate: npt.ArrayLike, sample_rate: i
 
     Raises
     ------
-    BadInput
-        Unusable signals (:func:`~evaluator_service.signals.check_signal`).
+    InputError
+        Unusable signals (:func:`~binaural_metrics.signals.check_signal`).
     """
     ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
     pair = {"reference": ref, "estimate": est}
@@ -98,6 +100,7 @@ def paper_cues(reference: npt.ArrayLike, estimate: npt.ArrayLike, sample_rate: i
     return PaperCues(_distance(itd), _distance(ild), itd, ild, itd_reason, silent)
 
 
+@one_blas_thread
 def itd_us(signal: npt.ArrayLike, sample_rate: int) -> float | None:
     """Interaural time difference of a track by GCC-PHAT [1]_, [2]_.
 
@@ -115,8 +118,8 @@ def itd_us(signal: npt.ArrayLike, sample_rate: int) -> float | None:
 
     Raises
     ------
-    BadInput
-        An unusable signal (:func:`~evaluator_service.signals.check_signal`).
+    InputError
+        An unusable signal (:func:`~binaural_metrics.signals.check_signal`).
     """
     sample_rate, x = check_sample_rate(sample_rate), check_signal(signal, "signal")
     samples, reach = int(0.5 * sample_rate), int(1e-3 * sample_rate)
@@ -138,6 +141,7 @@ def itd_us(signal: npt.ArrayLike, sample_rate: int) -> float | None:
     return loudest / sample_rate * 1e6
 
 
+@one_blas_thread
 def ild_db(signal: npt.ArrayLike) -> float | None:
     """Interaural level difference of a track.
 
@@ -152,8 +156,8 @@ def ild_db(signal: npt.ArrayLike) -> float | None:
 
     Raises
     ------
-    BadInput
-        An unusable signal (:func:`~evaluator_service.signals.check_signal`).
+    InputError
+        An unusable signal (:func:`~binaural_metrics.signals.check_signal`).
     """
     left, right = channel_energies(check_signal(signal, "signal"))
     if left == 0.0 or right == 0.0:

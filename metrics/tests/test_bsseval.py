@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluator_service.bsseval import bss_eval
+from binaural_metrics import InputError
+from binaural_metrics.bsseval import bss_eval
 from golden_signals import delay, pink
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mssbench_service.errors import BadInput
 
 FS = 4000
 TAPS = 32
@@ -184,7 +184,7 @@ def test_the_rounding_of_files_is_no_direction_and_the_noise_of_16_bits_is_as_in
 def test_bad_input_is_named(change, message):
     references, estimates = track(10)
     change(references, estimates)
-    with pytest.raises(BadInput, match=message):
+    with pytest.raises(InputError, match=message):
         bss_eval(references, estimates, FS, taps=TAPS)
 
 

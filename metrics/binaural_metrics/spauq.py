@@ -46,11 +46,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from mssbench_service.errors import BadInput
 from scipy import fft
 
-from .parallel import threaded
-from .signals import SILENCE, BoolArray, Float64, check_pair, db, inner, load
+from .signals import SILENCE, BoolArray, Float64, InputError, check_pair, db, inner, load
+from .threads import one_blas_thread, threaded
 
 IntArray = npt.NDArray[np.int64]
 
@@ -148,6 +147,7 @@ class Equations:
         return float(np.median(self.srr[self.valid])) if self.valid_frames else None
 
 
+@one_blas_thread
 def spauq_released(
     reference: npt.ArrayLike,
     estimate: npt.ArrayLike,
@@ -175,8 +175,8 @@ def spauq_released(
 
     Raises
     ------
-    BadInput
-        Unusable signals (:func:`~evaluator_service.signals.check_signal`), or shorter than one frame.
+    InputError
+        Unusable signals (:func:`~binaural_metrics.signals.check_signal`), or shorter than one frame.
     """
     ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
     grid = _Grid.of(ref.shape[1], sample_rate)
@@ -189,6 +189,7 @@ def spauq_released(
     return _gather_released(threaded(frame, grid, workers))
 
 
+@one_blas_thread
 def spauq_equations(
     reference: npt.ArrayLike,
     estimate: npt.ArrayLike,
@@ -220,8 +221,8 @@ def spauq_equations(
 
     Raises
     ------
-    BadInput
-        Unusable signals (:func:`~evaluator_service.signals.check_signal`), or shorter than one frame.
+    InputError
+        Unusable signals (:func:`~binaural_metrics.signals.check_signal`), or shorter than one frame.
     """
     ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
     grid = _Grid.of(ref.shape[1], sample_rate)
@@ -236,6 +237,7 @@ def spauq_equations(
     return _gather_equations(threaded(frame, grid, workers))
 
 
+@one_blas_thread
 def spauq_both(
     reference: npt.ArrayLike,
     estimate: npt.ArrayLike,
@@ -283,7 +285,7 @@ class _Grid:
     def of(cls, samples: int, sample_rate: int) -> _Grid:
         window, hop = int(1.0 * sample_rate), int(0.5 * sample_rate)
         if samples < window:
-            raise BadInput(
+            raise InputError(
                 f"{samples} samples at {sample_rate} Hz are fewer than the {window} of one SPAUQ frame"
             )
         return cls(samples, window, hop)
@@ -307,7 +309,7 @@ def _equations_lag(grid: _Grid, sample_rate: int, max_lag: int | None) -> int:
 
 def _check_lag(lag: int, limit: int) -> int:
     if not 0 <= lag <= limit:
-        raise BadInput(f"maximum lag of {lag} samples; expected 0 to {limit}")
+        raise InputError(f"maximum lag of {lag} samples; expected 0 to {limit}")
     return int(lag)
 
 
@@ -316,11 +318,11 @@ def check_gain(gain: float) -> float:
 
     Raises
     ------
-    BadInput
+    InputError
         Zero, NaN or infinite.
     """
     if not (math.isfinite(gain) and 1e-6 <= abs(gain) <= 1e6):
-        raise BadInput(f"mixture gain {gain!r}; expected a number between 1e-6 and 1e6")
+        raise InputError(f"mixture gain {gain!r}; expected a number between 1e-6 and 1e6")
     return float(gain)
 
 

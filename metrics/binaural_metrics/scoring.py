@@ -39,7 +39,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from mssbench_service.errors import BadInput
 
 from .bsseval import METRICS as BSSEVAL
 from .bsseval import bss_eval
@@ -51,6 +50,7 @@ from .signals import (
     BoolArray,
     Float64,
     FloatArray,
+    InputError,
     active_blocks,
     aggregate_frames,
     block_energies,
@@ -59,6 +59,7 @@ from .signals import (
     is_silent_where,
 )
 from .spauq import Equations, Released, check_gain, spauq_both, spauq_equations, spauq_released
+from .threads import one_blas_thread
 
 Row = dict[str, object]
 FrameTable = dict[str, npt.NDArray[Any]]
@@ -138,7 +139,7 @@ def score_track(
 
     Raises
     ------
-    BadInput
+    InputError
         The request itself is wrong: no reference, an unknown profile or aggregation, a sample rate, gain or
         HRIR set that cannot be. What is wrong with a single stem is in its row.
     """
@@ -157,6 +158,7 @@ def score_track(
     return rows
 
 
+@one_blas_thread
 def score_track_with_frames(
     references: Mapping[str, npt.ArrayLike],
     estimates: Mapping[str, npt.ArrayLike],
@@ -184,11 +186,11 @@ def score_track_with_frames(
     """
     job = _Job(check_sample_rate(sample_rate), profile, check_gain(mixture_gain), aggregate, hrir, workers)
     if profile not in PROFILES:
-        raise BadInput(f"unknown profile {profile!r}; expected one of {', '.join(PROFILES)}")
+        raise InputError(f"unknown profile {profile!r}; expected one of {', '.join(PROFILES)}")
     if aggregate not in AGGREGATES:
-        raise BadInput(f"unknown aggregation {aggregate!r}; expected one of {', '.join(AGGREGATES)}")
+        raise InputError(f"unknown aggregation {aggregate!r}; expected one of {', '.join(AGGREGATES)}")
     if not references:
-        raise BadInput("no reference stem; expected at least one")
+        raise InputError("no reference stem; expected at least one")
     if not binaural:
         job = replace(job, hrir=None)
     if job.hrir is not None:
@@ -197,8 +199,8 @@ def score_track_with_frames(
     for sheet in sheets.values():
         try:
             _score_stem(sheet, references, estimates, job)
-        except BadInput as error:
-            sheet.fail(error.detail)
+        except InputError as error:
+            sheet.fail(str(error))
     if bsseval and job.corrected:
         _score_together(sheets, references, estimates, job)
     return [sheet.row() for sheet in sheets.values()], _frame_table(sheets)
@@ -304,7 +306,7 @@ def _score_stem(
     job: _Job,
 ) -> None:
     if sheet.source not in estimates:
-        raise BadInput(f"the separator gave no stem {sheet.source!r}")
+        raise InputError(f"the separator gave no stem {sheet.source!r}")
     ref, est, rate = check_pair(references[sheet.source], estimates[sheet.source], job.sample_rate)
     active = active_blocks(block_energies(ref, rate))
     # An estimate of nothing has no image to correct for. The paper's numbers exist all the same.
@@ -396,8 +398,8 @@ def _score_together(
     reason = "every window has a silent stem"
     try:
         found = bss_eval(references, scored, job.sample_rate, reference_gain=job.gain, workers=job.workers)
-    except BadInput as error:
-        found, reason = None, error.detail
+    except InputError as error:
+        found, reason = None, str(error)
     for stem, (source, sheet) in enumerate(sheets.items()):
         if source not in scored:
             continue

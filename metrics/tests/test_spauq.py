@@ -3,11 +3,11 @@
 import literal_metrics as literal
 import numpy as np
 import pytest
-from evaluator_service.spauq import spauq_both, spauq_equations, spauq_released
+from binaural_metrics import InputError
+from binaural_metrics.spauq import spauq_both, spauq_equations, spauq_released
 from golden_signals import delay, pink
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mssbench_service.errors import BadInput
 
 FS = 2000
 
@@ -278,20 +278,20 @@ def dirty(value):
 )
 @pytest.mark.parametrize("variant", [spauq_released, spauq_equations, spauq_both])
 def test_bad_input_is_named(variant, reference, estimate, fs, message):
-    with pytest.raises(BadInput, match=message):
+    with pytest.raises(InputError, match=message):
         variant(reference, estimate, fs)
 
 
 @pytest.mark.parametrize("gain", [0.0, np.nan, np.inf, 1e-9])
 def test_a_mixture_gain_that_cannot_be_is_refused(gain):
-    with pytest.raises(BadInput, match="mixture gain"):
+    with pytest.raises(InputError, match="mixture gain"):
         spauq_equations(GOOD, GOOD, FS, reference_gain=gain)
 
 
 @pytest.mark.parametrize("lag", [-1, FS])
 def test_a_search_range_that_leaves_no_frame_is_refused(lag):
     for variant in (spauq_released, spauq_equations):
-        with pytest.raises(BadInput, match="maximum lag"):
+        with pytest.raises(InputError, match="maximum lag"):
             variant(GOOD, GOOD, FS, max_lag=lag)
 
 

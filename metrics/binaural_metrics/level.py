@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .signals import check_pair, load
+from .threads import one_blas_thread
 
 LIMIT_DB = 100.0
 _STEP = 1 << 18  # samples at a time
@@ -41,6 +42,7 @@ class Level:
     si_sdr_reason: str = ""
 
 
+@one_blas_thread
 def level(
     reference: npt.ArrayLike, estimate: npt.ArrayLike, sample_rate: int, *, reference_gain: float = 1.0
 ) -> Level:
@@ -61,8 +63,8 @@ def level(
 
     Raises
     ------
-    BadInput
-        Unusable signals (:func:`~evaluator_service.signals.check_signal`).
+    InputError
+        Unusable signals (:func:`~binaural_metrics.signals.check_signal`).
     """
     ref, est, _ = check_pair(reference, estimate, sample_rate)
     starts = range(0, ref.shape[1], _STEP)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from evaluator_service.score import score_track, score_track_with_frames
+from binaural_metrics.scoring import score_track, score_track_with_frames
 from golden_signals import delay, pink
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -5,14 +5,14 @@ import math
 
 import numpy as np
 import pytest
-from evaluator_service.bsseval import bss_eval
-from evaluator_service.cues import Hrirs, interaural_cues
-from evaluator_service.interaural import paper_cues
-from evaluator_service.level import level
-from evaluator_service.score import COLUMNS, score_track, score_track_with_frames
-from evaluator_service.spauq import spauq_equations, spauq_released
+from binaural_metrics import InputError
+from binaural_metrics.bsseval import bss_eval
+from binaural_metrics.cues import Hrirs, interaural_cues
+from binaural_metrics.interaural import paper_cues
+from binaural_metrics.level import level
+from binaural_metrics.scoring import COLUMNS, score_track, score_track_with_frames
+from binaural_metrics.spauq import spauq_equations, spauq_released
 from golden_signals import pink
-from mssbench_service.errors import BadInput
 
 FS = 4000
 STEMS = ("vocals", "drums", "bass", "other")
@@ -238,7 +238,7 @@ def test_lengths_may_differ():
 def test_a_request_that_is_wrong_itself_is_refused(arguments, message):
     references, estimates = track(1)
     arguments = {"references": references, "estimates": estimates, "sample_rate": FS} | arguments
-    with pytest.raises(BadInput, match=message):
+    with pytest.raises(InputError, match=message):
         score_track(**arguments)
 
 
@@ -293,5 +293,5 @@ def test_the_azimuth_is_for_binaural_tracks_with_an_hrir_set():
         row = score(references, estimates, **options)["bass"]
         assert all(row[column] is None for column in AZIMUTH)
         assert row["status"] == "ok"
-    with pytest.raises(BadInput, match="HRIR set is at 48000 Hz; expected the track's 4000 Hz"):
+    with pytest.raises(InputError, match="HRIR set is at 48000 Hz; expected the track's 4000 Hz"):
         score(references, estimates, hrir=Hrirs(hrir.azimuths, irs, 48000))

@@ -6,8 +6,8 @@ from pathlib import Path
 import golden_signals
 import numpy as np
 import pytest
-from evaluator_service.interaural import ild_db, itd_us, paper_cues
-from evaluator_service.spauq import spauq_both, spauq_equations, spauq_released
+from binaural_metrics.interaural import ild_db, itd_us, paper_cues
+from binaural_metrics.spauq import spauq_both, spauq_equations, spauq_released
 
 GOLDEN = json.loads((Path(__file__).parent / "data" / "golden.json").read_text())
 

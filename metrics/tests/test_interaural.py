@@ -3,11 +3,11 @@
 import literal_metrics as literal
 import numpy as np
 import pytest
-from evaluator_service.interaural import ild_db, itd_us, paper_cues
+from binaural_metrics import InputError
+from binaural_metrics.interaural import ild_db, itd_us, paper_cues
 from golden_signals import delay, pink
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mssbench_service.errors import BadInput
 
 FS = 8000
 
@@ -105,7 +105,7 @@ BAD = [np.ones((2, FS), int), np.full((2, FS), np.nan), np.ones((1, FS)), np.one
 @pytest.mark.parametrize("bad", BAD)
 def test_bad_input_is_named(bad):
     for metric in (lambda x: itd_us(x, FS), ild_db, lambda x: paper_cues(x, x, FS)):
-        with pytest.raises(BadInput):
+        with pytest.raises(InputError):
             metric(bad)
 
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from evaluator_service.level import level
+from binaural_metrics import InputError
+from binaural_metrics.level import level
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from literal_metrics import level_and_si_sdr
-from mssbench_service.errors import BadInput
 
 FS = 8000
 
@@ -74,5 +74,5 @@ BAD = [np.ones((2, FS), int), np.full((2, FS), np.nan), np.ones((1, FS)), np.one
 
 @pytest.mark.parametrize("bad", BAD)
 def test_bad_input_is_named(bad):
-    with pytest.raises(BadInput):
+    with pytest.raises(InputError):
         level(noise(8), bad, FS)

@@ -63,16 +63,15 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from mssbench_service.errors import BadInput
 from scipy import fft
 from scipy.signal import firwin, get_window, oaconvolve
 
-from .parallel import threaded
 from .signals import (
     ACTIVITY_RANGE_DB,
     BoolArray,
     Float64,
     FloatArray,
+    InputError,
     active_blocks,
     aggregate_frames,
     block_energies,
@@ -81,6 +80,7 @@ from .signals import (
     load,
     silent_channels,
 )
+from .threads import one_blas_thread, threaded
 
 ITD_BAND_HZ = (100.0, 1500.0)
 ITD_FILTER_S = 0.04
@@ -159,6 +159,7 @@ class Cues:
     azimuth_error_deg: Cue
 
 
+@one_blas_thread
 def interaural_cues(
     reference: npt.ArrayLike,
     estimate: npt.ArrayLike,
@@ -189,8 +190,8 @@ def interaural_cues(
 
     Raises
     ------
-    BadInput
-        Unusable signals (:func:`~evaluator_service.signals.check_signal`) or HRIR set.
+    InputError
+        Unusable signals (:func:`~binaural_metrics.signals.check_signal`) or HRIR set.
     """
     ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
     if hrir is not None:
@@ -205,16 +206,16 @@ def interaural_cues(
 
 
 def check_hrirs(hrir: HrirSet, sample_rate: int) -> None:
-    """Raise BadInput unless `hrir` can be used at `sample_rate`."""
+    """Raise InputError unless `hrir` can be used at `sample_rate`."""
     azimuths, irs = np.asarray(hrir.azimuths), np.asarray(hrir.irs)
     if hrir.sample_rate != sample_rate:
-        raise BadInput(f"the HRIR set is at {hrir.sample_rate} Hz; expected the track's {sample_rate} Hz")
+        raise InputError(f"the HRIR set is at {hrir.sample_rate} Hz; expected the track's {sample_rate} Hz")
     if azimuths.ndim != 1 or irs.ndim != 3 or irs.shape[:2] != (len(azimuths), 2) or irs.size == 0:
-        raise BadInput(f"HRIR set of shapes {azimuths.shape} and {irs.shape}; expected (A,) and (A, 2, K)")
+        raise InputError(f"HRIR set of shapes {azimuths.shape} and {irs.shape}; expected (A,) and (A, 2, K)")
     if not (np.isfinite(azimuths).all() and np.isfinite(irs).all()):
-        raise BadInput("the HRIR set holds values that are NaN or infinite")
+        raise InputError("the HRIR set holds values that are NaN or infinite")
     if irs.shape[2] > 2 * block_length(sample_rate):
-        raise BadInput(
+        raise InputError(
             f"HRIRs of {irs.shape[2]} taps; expected at most {2 * block_length(sample_rate)} (100 ms)"
         )
 
@@ -509,7 +510,7 @@ def _frontal(hrir: HrirSet, sample_rate: int) -> tuple[Float64, npt.NDArray[np.c
     azimuths = np.asarray(hrir.azimuths, np.float64) % 360.0
     front = np.cos(np.deg2rad(azimuths)) > -1e-6
     if not front.any():
-        raise BadInput("the HRIR set has no azimuth in the frontal half")
+        raise InputError("the HRIR set has no azimuth in the frontal half")
     irs = np.asarray(hrir.irs, np.float64)[front]
     return azimuths[front], np.asarray(fft.rfft(irs, 2 * block_length(sample_rate)))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 SCORE = """
 import hashlib, json, sys
 import numpy as np
-from evaluator_service.score import score_track_with_frames
+from binaural_metrics.scoring import score_track_with_frames
 
 FS, workers = 44100, int(sys.argv[1]) or None
 rng = np.random.default_rng(1)
