@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +25,12 @@ _NOT_KNOWN = 1 << 62
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """Header of a sound file: `sample_rate` in Hz, `samples` per channel."""
+    """Header of a sound file: `sample_rate` in Hz, `samples` per channel, `subtype` by libsndfile's name."""
 
     sample_rate: int
     channels: int
     samples: int
+    subtype: str = field(default="", compare=False)
 
 
 def read_header(path: Path) -> AudioInfo:
@@ -61,7 +63,9 @@ def read_header(path: Path) -> AudioInfo:
     if not SAMPLE_RATES[0] <= info.samplerate <= SAMPLE_RATES[1]:
         low, high = SAMPLE_RATES
         raise BadInput(f"{path} claims a sample rate of {info.samplerate} Hz; expected {low} to {high} Hz")
-    return AudioInfo(info.samplerate, info.channels, info.frames if counted is None else counted)
+    return AudioInfo(
+        info.samplerate, info.channels, info.frames if counted is None else counted, info.subtype
+    )
 
 
 def read(path: Path, *, max_seconds: float | None = None) -> tuple[FloatArray, int]:
@@ -76,10 +80,29 @@ def read(path: Path, *, max_seconds: float | None = None) -> tuple[FloatArray, i
     TooLarge
         Longer than `max_seconds` by its header (checked before anything is decoded), or than memory can hold.
     """
+    return _read(path, read_header(path), "float32", max_seconds)
+
+
+def read_unrounded(
+    path: Path, *, max_seconds: float | None = None
+) -> tuple[npt.NDArray[np.floating[Any]], int]:
+    """Read a sound file as :func:`read` does, but a file of 64-bit floats as float64.
+
+    For what compares samples: rounding to float32 moves the ratio of two nearly equal signals.
+
+    Raises
+    ------
+    BadInput, TooLarge
+        See :func:`read`.
+    """
     info = read_header(path)
+    return _read(path, info, "float64" if info.subtype == "DOUBLE" else "float32", max_seconds)
+
+
+def _read(path: Path, info: AudioInfo, dtype: str, max_seconds: float | None) -> tuple[Any, int]:
     check_length(path, info, max_seconds)
     try:
-        data, sample_rate = sf.read(str(path), dtype="float32", always_2d=True)
+        data, sample_rate = sf.read(str(path), dtype=dtype, always_2d=True)
     except (sf.LibsndfileError, OSError, ValueError) as error:
         raise BadInput(f"{path} cannot be read as audio: {_reason(error)}") from None
     except MemoryError:

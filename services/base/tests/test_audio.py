@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
-from mssbench_service.audio import AudioInfo, read, read_header, write_wav
+from mssbench_service.audio import AudioInfo, read, read_header, read_unrounded, write_wav
 from mssbench_service.errors import BadInput, TooLarge
 from mssbench_service.testing import music
 
@@ -256,3 +256,17 @@ def test_a_file_that_claims_more_than_memory_holds(tmp_path: Path) -> None:
         (tmp_path / "x.flac").write_bytes(content)
         with pytest.raises(BadInput, match=says):
             read(tmp_path / "x.flac")
+
+
+def test_only_read_unrounded_keeps_64_bit_floats(tmp_path: Path) -> None:
+    samples = np.random.default_rng(1).standard_normal((50, 2))
+    for subtype in ("DOUBLE", "FLOAT", "PCM_16", "PCM_32"):
+        sf.write(tmp_path / f"{subtype}.wav", samples * 0.1, 8000, subtype=subtype)
+    found, rate = read_unrounded(tmp_path / "DOUBLE.wav")
+    assert (found.dtype, rate) == (np.float64, 8000)
+    np.testing.assert_array_equal(found, 0.1 * samples.T)
+    assert read(tmp_path / "DOUBLE.wav")[0].dtype == np.float32
+    for subtype in ("FLOAT", "PCM_16", "PCM_32"):
+        found, _ = read_unrounded(tmp_path / f"{subtype}.wav")
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, read(tmp_path / f"{subtype}.wav")[0])

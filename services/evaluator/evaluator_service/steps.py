@@ -7,12 +7,13 @@ import time
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from binaural_metrics import Hrirs, InputError
 from binaural_metrics.scoring import Row, score_track_with_frames
 from mssbench_service import audio
-from mssbench_service.audio import FloatArray
 from mssbench_service.errors import BadInput
 from mssbench_service.files import DataRoot, atomic_file
 from mssbench_service.musdb import HRIR_FILE, STEMS
@@ -43,7 +44,7 @@ def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | N
         raise BadInput(f"{truth} holds none of {', '.join(f'{stem}.wav' for stem in STEMS)}")
     references, rates = {}, {}
     for stem in stems:
-        references[stem], rates[stem] = audio.read(truth / f"{stem}.wav", max_seconds=max_seconds)
+        references[stem], rates[stem] = audio.read_unrounded(truth / f"{stem}.wav", max_seconds=max_seconds)
     sample_rate = rates[stems[0]]
     for stem in stems:
         if rates[stem] != sample_rate:
@@ -99,7 +100,7 @@ def _hrirs(folder: Path) -> Hrirs | None:
 
 def _estimates(
     folder: Path, stems: list[str], sample_rate: int, max_seconds: float | None
-) -> tuple[dict[str, FloatArray], dict[str, str]]:
+) -> tuple[dict[str, npt.NDArray[np.floating[Any]]], dict[str, str]]:
     """The estimates that can be scored, and what is wrong with the others."""
     estimates, problems = {}, {}
     for stem in stems:
@@ -108,7 +109,7 @@ def _estimates(
         try:
             if not path.exists():
                 raise BadInput(f"{path} is missing")
-            signal, rate = audio.read(path, max_seconds=max_seconds)
+            signal, rate = audio.read_unrounded(path, max_seconds=max_seconds)
             if rate != sample_rate:
                 raise BadInput(f"{path} is at {rate} Hz; expected {sample_rate} Hz as the reference")
             estimates[stem] = signal
