@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def _demo_tracks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from mssbench.demo import write_demo
+    from mssbench.datasets.demo import write_demo
 
     folder = tmp_path_factory.mktemp("demo") / "music"
     write_demo(folder, tracks=2, seconds=2.0)

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mssbench import formats
 from mssbench.cli import main
-from mssbench.compare import differences
-from mssbench.plan import state_of_files
 from mssbench.report.summary import read as read_summary
-from mssbench.results import result_rows
-from mssbench.store import Cell, RunStore, Workspace
+from mssbench.runs import formats
+from mssbench.runs.compare import differences
+from mssbench.runs.fingerprint import state_of_files
+from mssbench.runs.records import Cell
+from mssbench.runs.results import result_rows
+from mssbench.runs.store import RunStore, Workspace
 from mssbench_service.errors import BadInput, BadOutput
 from mssbench_service.files import read_json, write_json
 from mssbench_service.separation import check_separation
@@ -182,7 +183,7 @@ def test_what_a_newer_version_wrote_is_refused_in_one_line(
 
 def test_the_service_refuses_a_newer_run_too(tmp_path: Path) -> None:
     import httpx
-    from mssbench.api import create
+    from mssbench.server.api import create
     from mssbench_service.app import Settings
     from mssbench_service.files import DataRoot
 

@@ -8,15 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from mssbench.folders import synthesise
-from mssbench.housekeeping import swept
-from mssbench.runtime import make_runtime
+from mssbench.execution.gc import swept
+from mssbench.services.runtime import make_runtime
+from mssbench.tools.batch import synthesise
 
 AT_WORK = """
 import time
 from pathlib import Path
 from mssbench.cli.folders import ended_in_order
-from mssbench.housekeeping import swept
+from mssbench.execution.gc import swept
 from mssbench_service.files import atomic_folder
 
 with ended_in_order(), swept(Path(".")), atomic_folder(Path("track")) as folder:

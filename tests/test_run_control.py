@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
-from mssbench.embedded import embedded_redis
-from mssbench.queues import connect
+from mssbench.execution.embedded import embedded_redis
+from mssbench.execution.queues import connect
 
 SETTINGS = """
 dataset = "music"
@@ -230,7 +230,7 @@ def test_a_file_that_cannot_be_used_is_one_line(mssbench, workspace, text, says)
 def test_the_example_file_holds_every_setting_with_its_default() -> None:
     from dataclasses import asdict
 
-    from mssbench.config import RunConfig, read_config
+    from mssbench.runs.config import RunConfig, read_config
 
     example = Path(__file__).parent.parent / "docs/run.toml"
     shown = read_config(example)

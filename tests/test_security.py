@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 import yaml
-from mssbench import queues
-from mssbench.config import RunConfig
-from mssbench.embedded import embedded_redis
-from mssbench.launch import prepare
-from mssbench.limits import Limits
-from mssbench.runtime import make_runtime
-from mssbench.steps import Run, Task
-from mssbench.store import Workspace
-from mssbench.traffic import traffic
-from mssbench.workers import BenchWorker
+from mssbench.execution import queues
+from mssbench.execution.embedded import embedded_redis
+from mssbench.execution.launch import prepare
+from mssbench.execution.queue_status import queue_status
+from mssbench.execution.workers import BenchWorker
+from mssbench.runs.config import RunConfig
+from mssbench.runs.run import Run, Task
+from mssbench.runs.store import Workspace
+from mssbench.services.runtime import make_runtime
+from mssbench.settings.limits import Limits
 from mssbench_service.testing import running
 from redis import Redis
 from rq import Queue
@@ -147,13 +147,13 @@ class Trap:
 
 
 def a_pickle(queue: Queue, trap: Path) -> Job:
-    job = queue.enqueue("mssbench.queues.work", "mine", {})
+    job = queue.enqueue("mssbench.execution.queues.work", "mine", {})
     queue.connection.hset(job.key, "data", pickle.dumps(Trap(trap)))
     return job
 
 
 def a_pickle_beside_it(queue: Queue, trap: Path) -> Job:
-    job = queue.enqueue("mssbench.queues.work", "mine", {})
+    job = queue.enqueue("mssbench.execution.queues.work", "mine", {})
     queue.connection.hset(job.key, mapping=dict.fromkeys(("meta", "result"), pickle.dumps(Trap(trap))))
     return job
 
@@ -174,7 +174,9 @@ def a_callback(queue: Queue, trap: Path) -> Job:
         f"import os\nos.mkdir({str(trap)!r})\ndef f(*_): pass\n", encoding="utf-8"
     )
     callback = Callback("trap_module.f")
-    return queue.enqueue("mssbench.queues.work", "mine", {}, on_failure=callback, on_success=callback)
+    return queue.enqueue(
+        "mssbench.execution.queues.work", "mine", {}, on_failure=callback, on_success=callback
+    )
 
 
 STRANGERS = (a_pickle, a_pickle_beside_it, another_function, a_method, a_callback)
@@ -190,10 +192,10 @@ def test_what_a_stranger_puts_in_redis_runs_nothing(
     # As RQ itself would put it there, without our own kind of job.
     job = stranger(Queue(name, connection=connection, serializer=JSONSerializer), trap)
     queues.reconcile(run, connection)
-    traffic(connection)
+    queue_status(connection)
     BenchWorker(queues.open_queue(name, connection), Limits()).work(burst=True, logging_level="CRITICAL")
     queues.reconcile(run, connection)
-    traffic(connection)
+    queue_status(connection)
     assert not trap.exists()
     assert job.get_status() == JobStatus.FAILED
     # The worker has gone on to what was ours.
@@ -215,7 +217,7 @@ def test_what_we_put_in_redis_is_json(run: Run, connection: Redis) -> None:
     task = next(task for task in run.open_tasks() if isinstance(task, Task))
     job = Job.fetch(queues.job_id("mine", task), connection, serializer=JSONSerializer)
     function, instance, arguments, keywords = JSONSerializer.loads(job.data)
-    assert (function, instance, arguments) == ("mssbench.queues.work", None, [])
+    assert (function, instance, arguments) == ("mssbench.execution.queues.work", None, [])
     assert keywords["run_id"] == "mine"
 
 

@@ -6,8 +6,9 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from mssbench.config import RunConfig
-from mssbench.store import Cell, RunRecord, RunStore, SeparatorRecord, TrackRecord, Workspace
+from mssbench.runs.config import RunConfig
+from mssbench.runs.records import Cell, RunRecord, SeparatorRecord, TrackRecord
+from mssbench.runs.store import RunStore, Workspace
 
 RATE = 44100
 REASON = "the separator gave stems of 88,199 samples; expected 88,200"

@@ -22,10 +22,10 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 from large_runs import write_run
-from mssbench import dashboard
-from mssbench.runtime import make_runtime
-from mssbench.service import Service
-from mssbench.store import Workspace
+from mssbench.runs.store import Workspace
+from mssbench.server import dashboard
+from mssbench.server.service import Service
+from mssbench.services.runtime import make_runtime
 
 SIZES = {100: (10, 5), 1_000: (100, 5), 10_000: (1_000, 5)}
 """Cells: tracks and separators, both conditions."""

@@ -32,14 +32,14 @@ os.environ["PYTHONPATH"] = f"{HERE}{os.pathsep}{os.environ.get('PYTHONPATH', '')
 sys.path.insert(0, str(HERE))
 
 import numpy as np  # noqa: E402
-from mssbench.config import RunConfig  # noqa: E402
-from mssbench.embedded import Workers, embedded_redis  # noqa: E402
-from mssbench.launch import prepare  # noqa: E402
-from mssbench.queues import connect, reconcile  # noqa: E402
-from mssbench.runtime import make_runtime  # noqa: E402
-from mssbench.status import status_of  # noqa: E402
-from mssbench.steps import Run  # noqa: E402
-from mssbench.store import Workspace  # noqa: E402
+from mssbench.execution.embedded import Workers, embedded_redis  # noqa: E402
+from mssbench.execution.launch import prepare  # noqa: E402
+from mssbench.execution.queues import connect, reconcile  # noqa: E402
+from mssbench.runs.config import RunConfig  # noqa: E402
+from mssbench.runs.run import Run  # noqa: E402
+from mssbench.runs.status import status_of  # noqa: E402
+from mssbench.runs.store import Workspace  # noqa: E402
+from mssbench.services.runtime import make_runtime  # noqa: E402
 from mssbench_service.audio import write_wav  # noqa: E402
 from mssbench_service.musdb import MIXTURE, STEMS  # noqa: E402
 from redis import Redis  # noqa: E402

@@ -23,8 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mssbench import statistics
-from mssbench.report import build_report
+from mssbench.report import build_report, statistics
 from scipy import stats
 
 ROOT = Path(__file__).resolve().parents[2]

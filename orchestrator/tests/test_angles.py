@@ -7,7 +7,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from mssbench.angles import CHOICES, draw_angles, read_angle_table
+from mssbench.datasets.angles import CHOICES, draw_angles, read_angle_table
 from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.musdb import STEMS
 

@@ -18,14 +18,15 @@ import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from mssbench import examples
-from mssbench.api import create
-from mssbench.config import RunConfig
-from mssbench.embedded import embedded_redis, embedded_workers
-from mssbench.results import RESULT_COLUMNS
-from mssbench.status import Failure, RunStatus
-from mssbench.store import Cell, Workspace
-from mssbench.traffic import Traffic
+from mssbench.execution.embedded import embedded_redis, embedded_workers
+from mssbench.execution.queue_status import QueueStatus
+from mssbench.runs.config import RunConfig
+from mssbench.runs.records import Cell
+from mssbench.runs.results import RESULT_COLUMNS
+from mssbench.runs.status import Failure, RunStatus
+from mssbench.runs.store import Workspace
+from mssbench.server import examples
+from mssbench.server.api import create
 from mssbench_service.app import Settings
 from mssbench_service.files import DataRoot
 from mssbench_service.musdb import STEMS
@@ -43,7 +44,7 @@ def redis_server() -> Iterator[str]:
 
 @pytest.fixture
 def redis_url(redis_server: str) -> str:
-    from mssbench.queues import connect
+    from mssbench.execution.queues import connect
 
     with connect(redis_server) as connection:
         connection.flushall()
@@ -183,7 +184,7 @@ def test_a_restarted_orchestrator_ends_the_runs_that_it_had_begun(
 
 
 def depth(api: httpx.Client, queue: str) -> int:
-    found = parse(Traffic, api.get("/queues").json())
+    found = parse(QueueStatus, api.get("/queues").json())
     return next(state.depth for state in found.queues if state.name == queue)
 
 
@@ -256,7 +257,7 @@ def test_a_bad_request_is_a_problem_document(api: httpx.Client) -> None:
     for body, status, says in [
         ({"dataset": "nowhere"}, 404, "'nowhere' does not exist"),
         ({"dataset": "/etc"}, 422, "leads outside the data root"),
-        ({"dataset": "s3://lab/music"}, 422, "is a URL; set MSSBENCH_DATA_URL"),
+        ({"dataset": "s3://lab/music"}, 422, "is a URL; copy it with mssbench pull"),
         ({"dataset": "music/../../etc"}, 422, "leads outside the data root"),
         ({"dataset": "music", "hrir": "../x.sofa"}, 422, "leads outside the data root"),
         ({"dataset": "music", "angles": "../x.json"}, 422, "leads outside the data root"),
@@ -404,7 +405,7 @@ EXAMPLES: dict[tuple[str, str], Callable[[object], object]] = {
     ("post", "/runs/{run_id}/resume"): lambda shown: parse(RunStatus, shown),
     ("post", "/runs/{run_id}/retry"): lambda shown: parse(RunStatus, shown),
     ("get", "/runs/{run_id}/failures"): lambda shown: parse(list[Failure], shown),
-    ("get", "/queues"): lambda shown: parse(Traffic, shown),
+    ("get", "/queues"): lambda shown: parse(QueueStatus, shown),
 }
 
 

@@ -6,11 +6,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from mssbench.compare import changes, differences
-from mssbench.config import RunConfig
-from mssbench.plan import plan
-from mssbench.runtime import make_runtime
-from mssbench.store import RunRecord, Workspace
+from mssbench.runs.compare import changes, differences
+from mssbench.runs.config import RunConfig
+from mssbench.runs.plan import plan
+from mssbench.runs.records import RunRecord
+from mssbench.runs.store import Workspace
+from mssbench.services.runtime import make_runtime
 from mssbench_service.wire import parse
 
 KEY = {"condition": "stereo", "separator": "x", "title": "Song", "source": "bass"}

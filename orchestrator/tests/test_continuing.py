@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mssbench.config import RunConfig
-from mssbench.launch import prepare
-from mssbench.runtime import Runtime, make_runtime
-from mssbench.steps import Run
-from mssbench.store import RunStore, Workspace
+from mssbench.execution.launch import prepare
+from mssbench.runs.config import RunConfig
+from mssbench.runs.run import Run
+from mssbench.runs.store import RunStore, Workspace
+from mssbench.services.runtime import Runtime, make_runtime
 from mssbench_service.errors import BadInput, BenchError, NotReady
 
 

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 import soundfile as sf
-from mssbench.demo import NOISE_FLOOR_DB, SAMPLE_RATE, SONGS, compose, song, write_demo
+from mssbench.datasets.demo import NOISE_FLOOR_DB, SAMPLE_RATE, SONGS, compose, song, write_demo
 from mssbench_service.errors import BadInput
 from mssbench_service.musdb import MIXTURE, STEMS, check_track, track_folders
 
@@ -201,7 +201,7 @@ def test_any_length_can_be_played(seconds):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "header_error"),
     [
         ({"tracks": 0}, "0 demo tracks"),
         ({"seconds": 0.5}, "0.5 s"),
@@ -209,8 +209,8 @@ def test_any_length_can_be_played(seconds):
         ({"seconds": float("inf")}, "inf s"),
     ],
 )
-def test_nonsense_is_refused(tmp_path, arguments, complaint):
-    with pytest.raises(BadInput, match=complaint):
+def test_nonsense_is_refused(tmp_path, arguments, header_error):
+    with pytest.raises(BadInput, match=header_error):
         write_demo(tmp_path, **arguments)
     assert list(tmp_path.iterdir()) == []
 

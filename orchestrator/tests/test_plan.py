@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import soundfile as sf
-from mssbench.config import RunConfig
-from mssbench.plan import choose_separators, plan
-from mssbench.runtime import Availability, make_runtime
-from mssbench.store import RunRecord, Workspace
+from mssbench.runs.config import RunConfig
+from mssbench.runs.plan import choose_separators, plan
+from mssbench.runs.records import RunRecord
+from mssbench.runs.store import Workspace
+from mssbench.services.runtime import make_runtime
+from mssbench.services.transport import Availability
 from mssbench_service.errors import BadInput, NotFound, Unavailable
 from mssbench_service.wire import SeparatorInfo
 

@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
-from mssbench.config import RunConfig
-from mssbench.housekeeping import find_litter
-from mssbench.launch import prepare
-from mssbench.progress import RECENT_CELLS, Progress, seconds_left, survey, throughput
-from mssbench.runtime import make_runtime
-from mssbench.status import failures_of, status_of
-from mssbench.steps import Run
-from mssbench.store import Workspace
+from mssbench.execution.gc import find_removable
+from mssbench.execution.launch import prepare
+from mssbench.runs.config import RunConfig
+from mssbench.runs.progress import RECENT_CELLS, Progress, seconds_left, survey, throughput
+from mssbench.runs.run import Run
+from mssbench.runs.status import failures_of, status_of
+from mssbench.runs.store import Workspace
+from mssbench.services.runtime import make_runtime
 from mssbench_service.errors import Conflict
 
 
@@ -79,11 +79,11 @@ def test_nothing_is_litter_while_a_run_cannot_be_read(run: Run, workspace: Path)
     rendering.mkdir(parents=True)
     other = rendering.parent.parent / "0000" / "other"
     other.mkdir(parents=True)
-    found = find_litter(Workspace(workspace), run.runtime)
+    found = find_removable(Workspace(workspace), run.runtime)
     assert [litter.reference for litter in found] == ["data/rendered/0000/other"]
     run.store.record_path.write_text("{")
     with pytest.raises(Conflict, match=r"run\.json"):
-        find_litter(Workspace(workspace), run.runtime)
+        find_removable(Workspace(workspace), run.runtime)
 
 
 def test_files_that_somebody_may_be_writing_are_no_litter(run: Run, workspace: Path) -> None:
@@ -91,5 +91,5 @@ def test_files_that_somebody_may_be_writing_are_no_litter(run: Run, workspace: P
         (run.store.folder / name).write_text("x")
     os.utime(run.store.folder / ".tmp-old", (0, 0))
     (workspace / "runs/.deleted-gone/estimates").mkdir(parents=True)
-    found = {Path(litter.reference).name for litter in find_litter(Workspace(workspace), run.runtime)}
+    found = {Path(litter.reference).name for litter in find_removable(Workspace(workspace), run.runtime)}
     assert found == {".tmp-old", ".deleted-gone"}

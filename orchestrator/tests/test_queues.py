@@ -14,13 +14,12 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from mssbench import launch, queues
-from mssbench.config import RunConfig
-from mssbench.embedded import Server, embedded_redis, embedded_server
-from mssbench.inline import run_inline
-from mssbench.launch import prepare, progress_of
-from mssbench.limits import Limits
-from mssbench.queues import (
+from mssbench.execution import launch, queues
+from mssbench.execution.embedded import Server, embedded_redis, embedded_server
+from mssbench.execution.inline import run_inline
+from mssbench.execution.launch import prepare, progress_of
+from mssbench.execution.queue_status import queue_status
+from mssbench.execution.queues import (
     MAX_DEATHS,
     connect,
     enqueue,
@@ -32,12 +31,14 @@ from mssbench.queues import (
     withdraw,
     work,
 )
-from mssbench.runtime import make_runtime
-from mssbench.status import RunStatus
-from mssbench.steps import Run, Task, perform
-from mssbench.store import Workspace
-from mssbench.traffic import traffic
-from mssbench.workers import BenchWorker, serve_queue
+from mssbench.execution.steps import perform
+from mssbench.execution.workers import BenchWorker, serve_queue
+from mssbench.runs.config import RunConfig
+from mssbench.runs.run import Run, Task
+from mssbench.runs.status import RunStatus
+from mssbench.runs.store import Workspace
+from mssbench.services.runtime import make_runtime
+from mssbench.settings.limits import Limits
 from mssbench_service.errors import BadInput, NotFound, Unreachable
 from redis import Redis
 from redis.exceptions import ConnectionError, RedisError
@@ -121,7 +122,7 @@ def test_a_run_whose_service_is_not_registered_any_more_waits_for_it(
     for _ in range(3):
         reconcile(run, connection)
     assert len(queued(connection, "separate-oracle")) == 4
-    states = {queue.name: queue for queue in traffic(connection).queues}
+    states = {queue.name: queue for queue in queue_status(connection).queues}
     assert (states["separate-oracle"].depth, states["separate-oracle"].workers) == (4, 0)
     # Here there will be no worker for it.
     for execute in (launch.execute_embedded, launch.execute_inline):
@@ -271,7 +272,7 @@ def test_a_worker_of_a_redis_that_takes_nothing_does_not_ask_without_pause(
         if len(slept) == 3:
             raise InterruptedError
 
-    monkeypatch.setattr("mssbench.workers.time.sleep", sleep)
+    monkeypatch.setattr("mssbench.execution.workers.time.sleep", sleep)
     with pytest.raises(InterruptedError):
         serve_queue("render", connection)
     assert slept == [1.0, 2.0, 4.0]
@@ -339,7 +340,9 @@ def test_a_run_that_is_removed_by_hand_ends_its_launcher(run: Run, connection: R
 
 def is_alive(said: Path, **settings: str) -> bool:
     environment = os.environ | {"MSSBENCH_ALIVE": str(said)} | settings
-    done = subprocess.run([sys.executable, "-m", "mssbench.alive"], env=environment, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "mssbench.execution.worker_health"], env=environment, capture_output=True
+    )
     assert done.returncode in (0, 1), done.stderr
     return done.returncode == 0
 
@@ -383,10 +386,10 @@ def test_a_redis_that_lost_its_data_hears_of_its_workers_again(connection: Redis
     worker.set_state("idle")
     connection.flushall()
     worker.heartbeat()
-    (known,) = traffic(connection).workers
+    (known,) = queue_status(connection).workers
     assert (known.name, known.queue, known.state) == (worker.name, "render", "idle")
     assert connection.ttl(worker.key) > 0
-    assert {queue.name: queue.workers for queue in traffic(connection).queues}["render"] == 1
+    assert {queue.name: queue.workers for queue in queue_status(connection).queues}["render"] == 1
 
 
 def test_an_unknown_queue_and_an_absent_redis_are_refused(connection: Redis) -> None:

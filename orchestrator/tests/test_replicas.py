@@ -15,9 +15,10 @@ from pathlib import Path
 import httpx
 import pytest
 import soundfile as sf
-from mssbench.limits import Limits
-from mssbench.registry import Registry, Service
-from mssbench.runtime import OverHttp, Runtime, addresses_of
+from mssbench.services.http import HttpTransport, addresses_of
+from mssbench.services.registry import Registry, Service
+from mssbench.services.runtime import Runtime
+from mssbench.settings.limits import Limits
 from mssbench_service.errors import Busy, Interrupted, TimedOut, Unavailable, Unreachable
 from mssbench_service.files import DataRoot
 from mssbench_service.testing import music
@@ -84,7 +85,7 @@ def replicas(tmp_path: Path) -> Iterator[Replicas]:
 @contextlib.contextmanager
 def client(replicas: Replicas, addresses: list[str], limits: Limits | None = None) -> Iterator[Runtime]:
     """A client for which the service's name stands for `addresses` (the list may change)."""
-    transport = OverHttp(limits or Limits(), resolve=lambda host, port: list(addresses))
+    transport = HttpTransport(limits or Limits(), resolve=lambda host, port: list(addresses))
     service = Service("template", "template_service", f"http://separator.example:{replicas.port}")
     yield Runtime(transport, Registry({}, {"template": service}), DataRoot(replicas.root))
     transport.close()
@@ -184,7 +185,7 @@ def test_a_replica_that_may_have_begun_is_not_passed_over(
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as server:
         server.submit(answering, listener, answer)
         service = Service("one", "one", f"http://name.example:{listener.getsockname()[1]}")
-        transport = OverHttp(Limits(step_seconds=0.5), resolve=lambda host, port: ["127.0.0.1"])
+        transport = HttpTransport(Limits(step_seconds=0.5), resolve=lambda host, port: ["127.0.0.1"])
         runtime = Runtime(transport, Registry({}, {"one": service}), DataRoot(tmp_path))
         with pytest.raises(kind, match=says):
             runtime.separate("one", SeparateRequest("a.wav", "out"), 0.0)

@@ -17,9 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mssbench.limits import Limits
-from mssbench.registry import Registry, Service, load_registry
-from mssbench.runtime import InProcess, OverHttp, Runtime, make_runtime
+from mssbench.services.http import HttpTransport
+from mssbench.services.inprocess import InProcessTransport
+from mssbench.services.registry import Registry, Service, load_registry
+from mssbench.services.runtime import Runtime, make_runtime
+from mssbench.settings.limits import Limits
 from mssbench_service.errors import (
     BadInput,
     BadOutput,
@@ -64,7 +66,7 @@ def over_http(workspace: Path) -> Iterator[Runtime]:
             wait_for(f"{url}/health")
         tools = {name: Service(name, MODULES[name], urls[name]) for name in ("synth", "evaluator")}
         oracle = Service("oracle", "oracle_service", urls["oracle"])
-        transport = OverHttp()
+        transport = HttpTransport()
         stack.callback(transport.close)
         yield Runtime(transport, Registry(tools, {"oracle": oracle}), DataRoot(workspace))
 
@@ -80,7 +82,7 @@ def wait_for(url: str) -> None:
 
 
 def in_process(root: Path) -> Runtime:
-    return Runtime(InProcess(DataRoot(root)), load_registry(), DataRoot(root))
+    return Runtime(InProcessTransport(DataRoot(root)), load_registry(), DataRoot(root))
 
 
 def test_every_step_gives_the_same_over_http_as_in_process(workspace: Path, over_http: Runtime) -> None:
@@ -107,7 +109,7 @@ def test_every_step_gives_the_same_over_http_as_in_process(workspace: Path, over
 
 def test_what_is_offered_is_the_same_over_http_as_in_process(workspace: Path, over_http: Runtime) -> None:
     root = DataRoot(workspace)
-    local = Runtime(InProcess(root), over_http.registry, root)
+    local = Runtime(InProcessTransport(root), over_http.registry, root)
     assert over_http.availability() == local.availability()
 
 
@@ -152,7 +154,7 @@ def server_that_answers(status: int, *parts: bytes, for_ever: float | None = Non
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     synth = Service("synth", "synth_service", f"http://127.0.0.1:{server.server_address[1]}")
-    transport = OverHttp(Limits(step_seconds=1.0))
+    transport = HttpTransport(Limits(step_seconds=1.0))
     try:
         yield Runtime(transport, Registry({"synth": synth}, {}), DataRoot(Path.cwd()))
     finally:
@@ -210,7 +212,7 @@ def test_an_answer_without_a_reason_says_its_status(status: int) -> None:
 
 def test_a_service_that_is_not_there_is_unreachable() -> None:
     nowhere = Service("synth", "synth_service", f"http://127.0.0.1:{free_port()}")
-    transport = OverHttp(Limits(step_seconds=5.0))
+    transport = HttpTransport(Limits(step_seconds=5.0))
     runtime = Runtime(transport, Registry({"synth": nowhere}, {"gone": nowhere}), DataRoot(Path.cwd()))
     with pytest.raises(Unreachable, match=r"synth at .* does not answer"):
         runtime.describe_hrir(HrirRequest("sphere"))
@@ -220,7 +222,7 @@ def test_a_service_that_is_not_there_is_unreachable() -> None:
 
 def test_a_package_that_is_not_installed_is_unavailable_with_its_reason(tmp_path: Path) -> None:
     absent = Registry({}, {"absent": Service("absent", "no_such_package", "")})
-    runtime = Runtime(InProcess(DataRoot(tmp_path)), absent, DataRoot(tmp_path))
+    runtime = Runtime(InProcessTransport(DataRoot(tmp_path)), absent, DataRoot(tmp_path))
     (found,) = runtime.availability()
     assert found.separators == []
     assert "no_such_package" in found.reason
@@ -236,7 +238,7 @@ def test_a_package_that_cannot_be_loaded_does_not_stop_the_others(
         "broken": Service("broken", "broken_for_a_test", ""),
         "oracle": Service("oracle", "oracle_service", ""),
     }
-    runtime = Runtime(InProcess(DataRoot(tmp_path)), Registry({}, services), DataRoot(tmp_path))
+    runtime = Runtime(InProcessTransport(DataRoot(tmp_path)), Registry({}, services), DataRoot(tmp_path))
     broken, oracle = runtime.availability()
     assert "RuntimeError: no such driver" in broken.reason
     assert oracle.separators
@@ -266,7 +268,7 @@ def test_a_separator_that_cannot_be_set_up_is_unavailable_before_the_run_begins(
     )
     monkeypatch.syspath_prepend(tmp_path)
     registry = Registry({}, {"hollow": Service("hollow", package, "")})
-    (found,) = Runtime(InProcess(DataRoot(tmp_path)), registry, DataRoot(tmp_path)).availability()
+    (found,) = Runtime(InProcessTransport(DataRoot(tmp_path)), registry, DataRoot(tmp_path)).availability()
     assert found.separators == []
     assert says in found.reason
 

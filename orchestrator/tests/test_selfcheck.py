@@ -6,13 +6,16 @@ import sys
 
 import numpy as np
 import pytest
-from mssbench import cli, demo, launch
-from mssbench.config import RunConfig
-from mssbench.inline import run_inline
-from mssbench.launch import prepare
-from mssbench.runtime import make_runtime
-from mssbench.selfcheck import SelfCheckFailed, self_check
-from mssbench.store import Cell, Workspace
+from mssbench import cli
+from mssbench.datasets import demo
+from mssbench.execution import launch
+from mssbench.execution.inline import run_inline
+from mssbench.execution.launch import prepare
+from mssbench.report.known_answers import SelfCheckFailed, self_check
+from mssbench.runs.config import RunConfig
+from mssbench.runs.records import Cell
+from mssbench.runs.store import Workspace
+from mssbench.services.runtime import make_runtime
 from mssbench_service.files import read_json, write_json
 from oracle_service.probes import Gain
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
-from mssbench.single import separate_by_upload
+from mssbench.tools.upload import separate_by_upload
 from mssbench_service.errors import (
     BadInput,
     BadOutput,
@@ -26,8 +26,8 @@ from mssbench_service.errors import (
     Unavailable,
     Unreachable,
 )
-from mssbench_service.musdb import STEMS
 from mssbench_service.testing import RunningService, music, running, wav
+from mssbench_service.musdb import STEMS
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-from mssbench.config import RunConfig
-from mssbench.inline import run_inline
-from mssbench.launch import prepare, progress_of
-from mssbench.limits import Limits
-from mssbench.runtime import Runtime, make_runtime
-from mssbench.steps import Run, Task, perform, perform_patiently
-from mssbench.store import LOG_CHARACTERS, Workspace
+from mssbench.execution.inline import run_inline
+from mssbench.execution.launch import prepare, progress_of
+from mssbench.execution.steps import perform, perform_patiently
+from mssbench.runs.config import RunConfig
+from mssbench.runs.run import Run, Task
+from mssbench.runs.store import LOG_CHARACTERS, Workspace
+from mssbench.services.runtime import Runtime, make_runtime
+from mssbench.settings.limits import Limits
 from mssbench_service.errors import (
     BadInput,
     Busy,

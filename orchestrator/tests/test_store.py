@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from mssbench.config import RunConfig
-from mssbench.results import RESULT_COLUMNS, result_rows, write_csv
-from mssbench.store import Cell, RunRecord, RunStore, SeparatorRecord, TrackRecord, Workspace
+from mssbench.runs.config import RunConfig
+from mssbench.runs.records import Cell, RunRecord, SeparatorRecord, TrackRecord
+from mssbench.runs.results import RESULT_COLUMNS, result_rows, write_csv
+from mssbench.runs.store import RunStore, Workspace
 from mssbench_service.errors import BadInput, Conflict, NotFound
 from mssbench_service.wire import Expectation
 

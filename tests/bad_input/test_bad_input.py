@@ -15,13 +15,13 @@ import pytest
 from documented import Table
 from doors import Commands, Server, serving
 from matrix import MATRICES, Matrix, Place
-from mssbench.embedded import embedded_redis
+from mssbench.execution.embedded import embedded_redis
 
 SERVICES = {
     "oracle": "oracle_service.app:app",
     "synth": "synth_service.app:app",
     "evaluator": "evaluator_service.app:app",
-    "orchestrator": "mssbench.api:app",
+    "orchestrator": "mssbench.server.api:app",
 }
 
 

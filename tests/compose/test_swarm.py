@@ -50,7 +50,9 @@ class Stack(System):
         """Addresses that the service's name stands for in the stack."""
         label = f"label=com.docker.swarm.service.name={STACK}_worker-{service}"
         (worker, *_) = docker("ps", "--quiet", "--filter", label).split() or ["none"]
-        code = f"from mssbench.runtime import addresses_of; print(len(addresses_of('{service}', 8000)))"
+        code = (
+            f"from mssbench.services.runtime import addresses_of; print(len(addresses_of('{service}', 8000)))"
+        )
         said = docker("exec", worker, "python3", "-c", code, check=False).strip()
         return int(said) if said.isdigit() else 0
 

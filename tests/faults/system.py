@@ -17,16 +17,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import httpx
-from mssbench.config import RunConfig
-from mssbench.embedded import die_with_parent
-from mssbench.launch import prepare
-from mssbench.progress import Progress, progress_of
-from mssbench.queues import reconcile
-from mssbench.registry import load_registry
-from mssbench.results import RESULT_COLUMNS, result_rows, write_csv
-from mssbench.runtime import OverHttp, Runtime
-from mssbench.steps import Run
-from mssbench.store import Cell, Workspace
+from mssbench.execution.embedded import die_with_parent
+from mssbench.execution.launch import prepare
+from mssbench.execution.queues import reconcile
+from mssbench.runs.config import RunConfig
+from mssbench.runs.progress import Progress, progress_of
+from mssbench.runs.records import Cell
+from mssbench.runs.results import RESULT_COLUMNS, result_rows, write_csv
+from mssbench.runs.run import Run
+from mssbench.runs.store import Workspace
+from mssbench.services.http import HttpTransport
+from mssbench.services.registry import load_registry
+from mssbench.services.runtime import Runtime
 from mssbench_service.files import DataRoot
 from redis import Redis
 from redis.exceptions import RedisError
@@ -124,7 +126,7 @@ class Services:
             self.start(name)
         for name in SERVICES:
             self.wait_for(name)
-        self._transport = OverHttp()
+        self._transport = HttpTransport()
         self.runtime = Runtime(self._transport, load_registry(), DataRoot(root))
 
     def end(self) -> None:

@@ -15,12 +15,13 @@ import httpx
 import pytest
 import soundfile as sf
 from comparing import assert_equal_tables, read_table
-from mssbench.inline import run_inline
-from mssbench.launch import open_run
-from mssbench.progress import progress_of
-from mssbench.queues import at_work, job_id
-from mssbench.steps import Run, Task
-from mssbench.store import Cell, Workspace
+from mssbench.execution.inline import run_inline
+from mssbench.execution.launch import open_run
+from mssbench.execution.queues import at_work, job_id
+from mssbench.runs.progress import progress_of
+from mssbench.runs.records import Cell
+from mssbench.runs.run import Run, Task
+from mssbench.runs.store import Workspace
 from system import PATIENCE, Processes, Queue, Services, free_port, kill, small_disk, table, wait_until
 
 PAIR = ("calm", "slow")

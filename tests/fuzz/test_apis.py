@@ -28,18 +28,18 @@ import schemathesis
 from fuzzing import SEED, TEXT, examples, json_near
 from hypothesis import given
 from hypothesis import strategies as st
-from mssbench import examples as shown
-from mssbench.config import RunConfig
-from mssbench.embedded import embedded_redis
-from mssbench.launch import execute_inline, prepare
-from mssbench.runtime import make_runtime
-from mssbench.store import Workspace
+from mssbench.execution.embedded import embedded_redis
+from mssbench.execution.launch import execute_inline, prepare
+from mssbench.runs.config import RunConfig
+from mssbench.runs.store import Workspace
+from mssbench.server import examples as shown
+from mssbench.services.runtime import make_runtime
 from mssbench_service.problems import MEDIA_TYPE
 from mssbench_service.testing import running
 from schemathesis.checks import CHECKS, load_all_checks
 
 APPLICATIONS = {
-    "orchestrator": "mssbench.api",
+    "orchestrator": "mssbench.server.api",
     "synth": "synth_service.app",
     "evaluator": "evaluator_service.app",
     "oracle": "oracle_service.app",

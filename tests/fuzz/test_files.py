@@ -20,25 +20,27 @@ from evaluator_service import steps as evaluation
 from fuzzing import bytes_near, examples, is_for_people, json_bytes_near, text_near
 from hypothesis import given
 from hypothesis import strategies as st
-from mssbench import folders, steps
-from mssbench.angles import read_angle_table
-from mssbench.config import RunConfig, read_config
+from mssbench.datasets.angles import read_angle_table
 from mssbench.datasets.fetch import accept_angles
 from mssbench.datasets.fetch import fetch as fetch_dataset
 from mssbench.datasets.pins import Source
 from mssbench.datasets.stems import convert
-from mssbench.registry import load_registry
+from mssbench.execution import steps
 from mssbench.report import data as report_data
 from mssbench.report import summary
-from mssbench.results import RESULT_COLUMNS, result_rows, write_csv
-from mssbench.runtime import make_runtime
-from mssbench.status import failures_of, status_of
-from mssbench.store import Cell, RunStore
+from mssbench.runs.config import RunConfig, read_config
+from mssbench.runs.records import Cell
+from mssbench.runs.results import RESULT_COLUMNS, result_rows, write_csv
+from mssbench.runs.status import failures_of, status_of
+from mssbench.runs.store import RunStore
+from mssbench.services.registry import load_registry
+from mssbench.services.runtime import make_runtime
+from mssbench.tools import batch as folders
 from mssbench_service import audio, weights
 from mssbench_service.errors import BenchError, from_problem
 from mssbench_service.files import read_json
-from mssbench_service.musdb import HRIR_FILE, check_track
 from mssbench_service.separation import check_separation
+from mssbench_service.musdb import HRIR_FILE, check_track
 from mssbench_service.wire import RenderResult, parse
 from synth_service import hrir as hrir_sets
 from synth_service.render import _is_record

@@ -22,19 +22,20 @@ import pytest
 from fuzzing import JSON, TEXT, bytes_near, examples, is_for_people, json_near
 from hypothesis import example, given
 from hypothesis import strategies as st
-from mssbench.auth import Guard
-from mssbench.config import RunConfig
-from mssbench.dashboard import _page
-from mssbench.dashboard.pages import duration, when
 from mssbench.datasets.unpack import unzip
-from mssbench.registry import Registry, Service
-from mssbench.runtime import OverHttp, Runtime
-from mssbench.store import Workspace
+from mssbench.runs.config import RunConfig
+from mssbench.runs.store import Workspace
+from mssbench.server.auth import Guard
+from mssbench.server.dashboard import _page
+from mssbench.server.dashboard.pages import duration, when
+from mssbench.services.http import HttpTransport
+from mssbench.services.registry import Registry, Service
+from mssbench.services.runtime import Runtime
 from mssbench_service import logs, weights, wire
+from mssbench_service.healthcheck import check
 from mssbench_service.download import RemoteFile, download
 from mssbench_service.errors import BadInput, BenchError, NotFound, Starting, from_problem
 from mssbench_service.files import DataRoot
-from mssbench_service.healthcheck import check
 from mssbench_service.wire import parse
 
 # --- what travels as JSON ----------------------------------------------------------------------------------
@@ -381,8 +382,8 @@ def server() -> Iterator[Answering]:
 
 
 @pytest.fixture(scope="module")
-def transport() -> Iterator[OverHttp]:
-    transport = OverHttp()
+def transport() -> Iterator[HttpTransport]:
+    transport = HttpTransport()
     yield transport
     transport.close()
 
@@ -459,7 +460,7 @@ BODIES = st.binary(max_size=40) | JSON.map(lambda value: json.dumps(value).encod
 @example(200, [], b'{"separators": 5}')
 @example(200, [], b"\xff")
 def test_a_service_that_answers_nonsense_is_an_error_of_the_family(
-    server: Answering, transport: OverHttp, status: int, headers: Any, body: bytes
+    server: Answering, transport: HttpTransport, status: int, headers: Any, body: bytes
 ) -> None:
     server.says(status, [*headers, ("Content-Length", str(len(body)))] if status != 204 else headers, body)
     service = Service("oracle", "oracle_service", server.url)

@@ -10,18 +10,19 @@ from collections.abc import Iterator
 import click
 from mssbench_service.errors import BadInput, NotFound
 
-from ..compare import changes, differences
-from ..control import cancel as cancel_run
-from ..control import delete as delete_run
-from ..housekeeping import find_litter
-from ..launch import LOOK_SECONDS, open_run
-from ..queues import connect
-from ..results import result_rows
-from ..status import RunStatus, failures_of, status_of
-from ..steps import Run
+from ..execution.control import cancel as cancel_run
+from ..execution.control import delete as delete_run
+from ..execution.gc import find_removable
+from ..execution.launch import LOOK_SECONDS, open_run
+from ..execution.queues import connect
+from ..runs.compare import changes, differences
+from ..runs.results import result_rows
+from ..runs.run import Run
+from ..runs.status import RunStatus, failures_of, status_of
+from ..runs.store import open_workspace
 from .progress import pace, run_bars
 from .runs import say
-from .shared import cli, current_runtime, current_workspace, existing_run, redis_option, tell
+from .shared import cli, current_runtime, existing_run, redis_option, tell
 
 _SHOWN_FAILURES = 20
 
@@ -34,7 +35,7 @@ _SHOWN_FAILURES = 20
 def status(run: str | None, follow: bool) -> None:
     """How far RUN (its id or its folder) is; default: all runs."""
     if follow and run is None:
-        run = next(iter(current_workspace().run_ids()), None)
+        run = next(iter(open_workspace().run_ids()), None)
     with _all_runs() if run is None else contextlib.nullcontext([existing_run(run)]) as jobs:
         for job in jobs:
             now = _follow(job) if follow else status_of(job)
@@ -47,7 +48,7 @@ def status(run: str | None, follow: bool) -> None:
 @contextlib.contextmanager
 def _all_runs() -> Iterator[list[Run]]:
     """All runs, newest first. One that is damaged does not cost the others, and is complained of at the end."""
-    workspace, runtime = current_workspace(), current_runtime()
+    workspace, runtime = open_workspace(), current_runtime()
     found, damaged = [], []
     for name in workspace.run_ids():
         try:
@@ -188,7 +189,7 @@ def diff(before: str, after: str, tolerance: float, limit: int) -> None:
 @click.option("--estimates", is_flag=True, help="Also the estimates of complete runs; their scores stay.")
 def gc(dry_run: bool, estimates: bool) -> None:
     """Remove what no run needs: renderings without a run, leftovers of killed processes and deleted runs."""
-    found = find_litter(current_workspace(), current_runtime(), estimates)
+    found = find_removable(open_workspace(), current_runtime(), estimates)
     for litter in found:
         tell(f"{_size(litter.size):>10}  {litter.reference}  ({litter.reason})")
         if not dry_run:

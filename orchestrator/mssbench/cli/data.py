@@ -30,7 +30,7 @@ def data() -> None:
 @click.argument("out", type=click.Path(path_type=Path), default=DEMO_DATASET)
 def data_demo(out: Path) -> None:
     """Write the offline demo dataset (procedural music, MUSDB18-HQ layout) into OUT."""
-    from ..demo import write_demo
+    from ..datasets.demo import write_demo
 
     for folder in write_demo(out):
         click.echo(folder)

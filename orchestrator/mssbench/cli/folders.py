@@ -12,8 +12,8 @@ from typing import Any
 import click
 from mssbench_service.wire import SCORE_COLUMNS, SCORE_PROFILES
 
-from ..folders import evaluate_folders, failed, synthesise
-from ..results import write_csv
+from ..runs.results import write_csv
+from ..tools.batch import evaluate_folders, failed, synthesise
 from .shared import (
     cli,
     current_runtime,

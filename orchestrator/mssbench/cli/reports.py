@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 from mssbench_service.errors import BadInput, NotFound
 
-from ..launch import finish
+from ..execution.launch import finish
+from ..runs.store import open_workspace
 from .runs import conclude
-from .shared import cli, current_workspace, existing_run
+from .shared import cli, existing_run
 
 
 @cli.command()
@@ -63,6 +64,5 @@ def _source(run: str) -> Path:
         return path
     if path.name != run:
         raise NotFound(f"{run} does not exist; expected a run's folder or a summary.json")
-    store = current_workspace().run(run)
-    store.refresh()
+    store = open_workspace().run(run)
     return store.folder

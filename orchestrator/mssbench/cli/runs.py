@@ -14,10 +14,8 @@ from click.core import ParameterSource
 from mssbench_service.errors import Conflict
 from mssbench_service.wire import SCORE_PROFILES, parse
 
-from ..compare import changes, differences
-from ..config import CONDITIONS, RunConfig, read_config
-from ..control import retry_failed
-from ..launch import (
+from ..execution.control import retry_failed
+from ..execution.launch import (
     Cancelled,
     execute_embedded,
     execute_inline,
@@ -26,19 +24,21 @@ from ..launch import (
     open_run,
     prepare,
 )
-from ..progress import progress_of
-from ..results import result_rows
-from ..runtime import Runtime
-from ..secret import without_password
-from ..selfcheck import SelfCheckFailed, self_check
-from ..steps import Run
+from ..report.known_answers import SelfCheckFailed, self_check
+from ..runs.compare import changes, differences
+from ..runs.config import CONDITIONS, RunConfig, read_config
+from ..runs.progress import progress_of
+from ..runs.results import result_rows
+from ..runs.run import Run
+from ..runs.store import open_workspace
+from ..services.runtime import Runtime
+from ..settings.secrets import without_password
 from .data import DEMO_DATASET
 from .progress import run_bars
 from .shared import (
     cli,
     console,
     current_runtime,
-    current_workspace,
     existing_run,
     names_in,
     reference_of,
@@ -135,10 +135,10 @@ def demo(inline: bool) -> None:
 
     Fails if a probe does not score what is known beforehand.
     """
-    from ..demo import write_demo
+    from ..datasets.demo import write_demo
 
     runtime = current_runtime()
-    dataset = current_workspace().root / DEMO_DATASET
+    dataset = open_workspace().root / DEMO_DATASET
     write_demo(dataset)
     # BSS Eval is left out for speed: that of the other metrics is what the demo is about.
     config = RunConfig(dataset=runtime.root.reference(dataset), separators=["oracle"], bsseval=False)
@@ -166,7 +166,7 @@ def start_run(
 
 def _prepared(config: RunConfig, runtime: Runtime, run_id: str) -> Run:
     command = without_password(shlex.join(["mssbench", *sys.argv[1:]]))  # --redis may have one; this is shown
-    job = prepare(config, current_workspace(), runtime, command, run_id)
+    job = prepare(config, open_workspace(), runtime, command, run_id)
     for separator in job.record.separators:
         if separator.status == "unavailable":
             say(f"{separator.name} is unavailable: {separator.reason}", style="yellow")
@@ -193,7 +193,7 @@ def _name_of_repeat(model: Run) -> str:
     """The next free name; that of a repeat which was stopped, so that the same command continues it."""
     for number in itertools.count(2):
         name = f"{model.store.id[:58]}-{number}"
-        store = current_workspace().run(name)
+        store = open_workspace().run(name)
         if not store.exists() or not progress_of(open_run(store, model.runtime)).complete:
             return name
     raise AssertionError("unreachable")

@@ -11,7 +11,7 @@ from mssbench_service.files import read_json
 from mssbench_service.separation import SEPARATION_FILE
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from ..single import separate_by_upload, separate_registered
+from ..tools.upload import separate_by_upload, separate_registered
 from .shared import cli, console, current_runtime
 
 

@@ -11,11 +11,10 @@ from mssbench_service.errors import BadInput
 from rich.console import Console
 from rich.table import Table
 
-from ..queues import connect, queue_names
-from ..remote import open_workspace
-from ..secret import secret
-from ..standing import Standing, look_at
-from ..workers import serve_queue
+from ..execution.queues import connect, queue_names
+from ..execution.workers import serve_queue
+from ..services.health import ServiceHealth, survey_health
+from ..settings.secrets import secret
 from .shared import cli, current_runtime
 
 
@@ -32,7 +31,6 @@ from .shared import cli, current_runtime
 def worker(queue: str | None, redis_url: str) -> None:
     """Be a worker on QUEUE (render, evaluate, separate-<service>) until stopped."""
     connection = connect(redis_url)
-    open_workspace().mirror.check(write=True)
     if queue is None:
         raise BadInput(f"no queue named; expected one of {', '.join(queue_names())}")
     logs.configure(f"worker-{queue}")
@@ -46,16 +44,15 @@ def serve(host: str, port: int) -> None:
     """Serve the orchestrator's API."""
     import uvicorn
 
-    open_workspace()  # what is wrong with its URL is said here; whether that answers, the service says
     # The application itself says how log lines look.
-    uvicorn.run("mssbench.api:app", host=host, port=port, log_level="info", log_config=None)
+    uvicorn.run("mssbench.server.api:app", host=host, port=port, log_level="info", log_config=None)
 
 
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def services(as_json: bool) -> None:
     """What is up: every registered service, its separators, device, model, weights and version."""
-    standings = look_at(current_runtime())
+    standings = survey_health(current_runtime())
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(standing) for standing in standings], indent=1))
         return
@@ -74,7 +71,7 @@ def services(as_json: bool) -> None:
             output.print(f"{standing.name}: {standing.reason}", soft_wrap=True)
 
 
-def _cells(standing: Standing) -> list[str]:
+def _cells(standing: ServiceHealth) -> list[str]:
     weights = [
         f"{weight.get('file', '?')} {str(weight.get('sha256', ''))[:8]}" for weight in standing.weights
     ]

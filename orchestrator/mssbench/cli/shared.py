@@ -25,13 +25,12 @@ from rich.progress import (
 )
 
 from .. import __version__
-from ..config import AGGREGATES
-from ..launch import open_run
-from ..remote import data_url, open_workspace
-from ..runtime import Runtime, make_runtime
-from ..secret import secret
-from ..steps import Run
-from ..store import Workspace
+from ..execution.launch import open_run
+from ..runs.config import AGGREGATES, require_path
+from ..runs.run import Run
+from ..runs.store import open_workspace
+from ..services.runtime import Runtime, make_runtime
+from ..settings.secrets import secret
 
 # Progress goes to stderr: stdout is for results that a script may read.
 console = Console(stderr=True)
@@ -44,48 +43,17 @@ def tell(line: str) -> None:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="mssbench")
-@click.pass_context
-def cli(context: click.Context) -> None:
+def cli() -> None:
     """Binaural MSS Bench: does a music source separation model keep the spatial image of binaural audio?"""
-    if data_url() and context.invoked_subcommand not in WITH_DATA_URL:
-        raise BadInput(
-            f"mssbench {context.invoked_subcommand} does not work on a data root at a URL; "
-            "without MSSBENCH_DATA_URL it works on the folders of this machine"
-        )
-
-
-WITH_DATA_URL = (
-    *("run", "resume", "retry", "rescore", "cancel", "delete", "gc"),
-    *("status", "list", "diff", "report", "leaderboard"),
-    *("worker", "serve", "services", "weights"),
-)
-"""Commands that know that the data root may be at a URL. The others would speak of its cache."""
-
-
-def current_workspace() -> Workspace:
-    """The data root.
-
-    Raises
-    ------
-    BadInput, NotReady, StorageUnavailable
-        It is at a URL that cannot be used.
-    """
-    workspace = open_workspace()
-    workspace.mirror.check()
-    return workspace
 
 
 def current_runtime() -> Runtime:
-    return make_runtime(current_workspace().root)
+    return make_runtime(open_workspace().root)
 
 
 def reference_of(runtime: Runtime, value: str) -> str:
-    """A path given on the command line (relative to the working directory), as the services know it.
-
-    Where the data root is at a URL, it is a URL under that, or relative to it.
-    """
-    if inside := open_workspace().mirror.named(value):
-        return inside
+    """A path given on the command line (relative to the working directory), as the services know it."""
+    require_path(value)
     return runtime.root.reference(Path(value))
 
 
@@ -95,9 +63,8 @@ def hrir_of(runtime: Runtime, value: str) -> str:
 
 def existing_run(run: str) -> Run:
     """A run by its id or by the path of its folder."""
-    workspace = current_workspace()
+    workspace = open_workspace()
     store = workspace.run(Path(run).name)
-    store.refresh()
     if Path(run).name != run and Path(run).absolute() != store.folder.absolute():
         raise BadInput(f"{run} is not in {workspace.runs}")
     return open_run(store, current_runtime())

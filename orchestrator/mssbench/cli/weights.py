@@ -9,8 +9,8 @@ import click
 from mssbench_service import weights as store
 from mssbench_service.errors import BadInput, NotFound
 
-from ..pins import pins_of
-from ..registry import Service, load_registry
+from ..services.pins import pins_of
+from ..services.registry import Service, load_registry
 from .shared import byte_bars, cli
 
 

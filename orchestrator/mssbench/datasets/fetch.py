@@ -6,16 +6,16 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from mssbench_service.download import Progress, download, folder_lock, mismatch
+from mssbench_service.download import Progress, folder_lock, download, mismatch
 from mssbench_service.errors import BadInput
-from mssbench_service.files import atomic_folder, make_folder, read_json, write_json
+from mssbench_service.files import make_folder, read_json, write_json, atomic_folder
 from mssbench_service.musdb import SPLITS, track_folders
 
-from ..angles import read_angle_table
+from .angles import read_angle_table
 from .pins import Source
 from .unpack import unzip
 
-FETCHED_FILE = ".fetched.json"
+SEPARATION_FILE = ".fetched.json"
 """In a fetched folder: where it came from, and the digest that its archive was verified with."""
 
 Accept = Callable[[Path], None]
@@ -73,8 +73,8 @@ def fetch(
 def _is_there(source: Source, out: Path) -> bool:
     if not out.exists():
         return False
-    if source.unpack and (out / FETCHED_FILE).is_file():
-        record = read_json(out / FETCHED_FILE)
+    if source.unpack and (out / SEPARATION_FILE).is_file():
+        record = read_json(out / SEPARATION_FILE)
         if isinstance(record, dict) and record.get("sha256") == source.sha256:
             return True
         raise BadInput(f"{out} was fetched from another archive; expected SHA-256 {source.sha256}")
@@ -92,7 +92,7 @@ def _unpack(source: Source, archive: Path, out: Path, accept: Accept, progress: 
         with atomic_folder(out) as temporary:
             unzip(archive, temporary, largest=source.largest, show=show)
             accept(temporary)
-            write_json(temporary / FETCHED_FILE, {"url": source.url, "sha256": source.sha256})
+            write_json(temporary / SEPARATION_FILE, {"url": source.url, "sha256": source.sha256})
     except BadInput:
         if not source.sha256:  # a verified archive is as it should be: what is wrong then is the disk
             archive.unlink(missing_ok=True)

@@ -19,15 +19,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mssbench_service.files import atomic_folder, write_text
+from mssbench_service.files import write_text, atomic_folder
 
-from ..store import Cell
 from . import exports, figures, listen, page, summary
 from .analysis import Analysis, analyse
 from .data import RunData, load
 from .leaderboard import build_leaderboard
 
-__all__ = ["build_leaderboard", "build_report", "what_is_heard"]
+__all__ = ["build_leaderboard", "build_report"]
 
 
 def build_report(
@@ -58,11 +57,6 @@ def build_report(
         listening = listen.write(data, choices, temporary) if audio else None
         write_text(temporary / "index.html", page.render(data, found, listening, files))
     return folder / "index.html"
-
-
-def what_is_heard(run_dir: Path, cells: Sequence[tuple[str, str, str, str]] = ()) -> list[Cell]:
-    """The cells whose audio :func:`build_report` reads, each once."""
-    return list(dict.fromkeys(choice.cell for choice in listen.choose(load(run_dir), cells)))
 
 
 def write_files(data: RunData, found: Analysis, report: Path) -> list[tuple[str, list[str]]]:

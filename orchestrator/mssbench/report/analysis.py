@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import statistics
-from ..store import Cell, SeparatorRecord
+from ..runs.records import Cell, SeparatorRecord
+from . import statistics
 from .data import ALL, STEMS, Counts, RunData
 from .metrics import BY_COLUMN, ITD_LIMIT_US, Metric
 

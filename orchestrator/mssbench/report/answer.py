@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..statistics import Estimate, fewest_tracks
-from ..store import SeparatorRecord
+from ..runs.records import SeparatorRecord
 from .analysis import Difference, ScoreTable
 from .data import ALL, RunData
 from .metrics import Metric
+from .statistics import Estimate, fewest_tracks
 
 QUESTION = "Do music source separation models keep the spatial image of binaural audio?"
 

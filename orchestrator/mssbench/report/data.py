@@ -17,8 +17,9 @@ import numpy.typing as npt
 from mssbench_service.errors import BadInput
 from mssbench_service.musdb import STEMS
 
-from ..results import Row, result_rows
-from ..store import Cell, RunRecord, RunStore, SeparatorRecord
+from ..runs.records import Cell, RunRecord, SeparatorRecord
+from ..runs.results import Row, result_rows
+from ..runs.store import RunStore
 from .metrics import METRICS, Metric, headline, present
 
 FloatArray = npt.NDArray[np.float64]

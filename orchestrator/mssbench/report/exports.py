@@ -12,12 +12,12 @@ from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..results import RESULT_COLUMNS, Row, write_csv
-from ..statistics import Estimate
+from ..runs.results import RESULT_COLUMNS, Row, write_csv
 from .analysis import SOURCES, ScoreTable
 from .data import RunData
 from .figures import SOURCE_NAMES
 from .metrics import Metric, paper_columns
+from .statistics import Estimate
 
 PAPER_SPAUQ = {"SSR": "paper_SSR", "SRR": "paper_SRR", "cost": "paper_cost", "shift": "paper_shift",
                "scale": "paper_scale"}  # fmt: skip
@@ -194,7 +194,7 @@ def references(data: RunData) -> str:
         what, _, part = rule.partition(":")
         return rule in facts or (what in names and part in names[what])
 
-    text = (resources.files("mssbench") / "published" / "references.bib").read_text(encoding="utf-8")
+    text = (resources.files("mssbench.report") / "published" / "references.bib").read_text(encoding="utf-8")
     kept = []
     for entry in re.findall(r"^@.*?^\}", text, re.DOTALL | re.MULTILINE):
         rules = re.search(r"  usedby = \{(.*?)\},\n", entry)

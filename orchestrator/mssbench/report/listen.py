@@ -20,7 +20,7 @@ from mssbench_service.files import DataRoot
 from mssbench_service.musdb import MIXTURE
 from scipy import signal
 
-from ..store import Cell
+from ..runs.records import Cell
 from . import svg
 from .data import STEMS, FloatArray, RunData
 

@@ -11,8 +11,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from ..statistics import Estimate, fewest_tracks
-from ..store import SeparatorRecord
+from ..runs.records import SeparatorRecord
 from . import figures, published
 from .analysis import SOURCES, Analysis, ScoreTable, Share, gains
 from .answer import QUESTION
@@ -21,6 +20,7 @@ from .data import number as value_of
 from .figures import SOURCE_NAMES, Panel
 from .listen import Listening
 from .metrics import DASH, ITD_LIMIT_US, Metric
+from .statistics import Estimate, fewest_tracks
 
 KINDS = {"model": "model", "reference": "reference separator", "probe": "probe"}
 

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 
-from ..statistics import Estimate
 from .analysis import ScoreTable
 from .data import ALL, RunData
 from .metrics import METRICS, Metric, paper_columns
+from .statistics import Estimate
 
 CITATION = (
     "R. Namballa, A. Roginska and M. Fuentes, “Do Music Source Separation Models Preserve Spatial "
@@ -121,5 +121,5 @@ def beside(data: RunData, table: ScoreTable) -> list[Pairing]:
 
 
 def _read(name: str) -> Iterator[dict[str, str]]:
-    path = resources.files("mssbench") / "published" / name
+    path = resources.files("mssbench.report") / "published" / name
     yield from csv.DictReader(path.read_text(encoding="utf-8").splitlines())

@@ -2,7 +2,7 @@
 
 The dataclasses are the schema; ``summary.schema.json`` here, which goes with every report, is made from them
 by `write_schema`. `read` accepts what `write` wrote and refuses the rest with the name of
-the offending field. When a field changes its meaning, :data:`mssbench.formats.SUMMARY` gets a migration.
+the offending field. When a field changes its meaning, :data:`mssbench.runs.formats.SUMMARY` gets a migration.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from mssbench_service.files import write_json
 from mssbench_service.wire import HrirInfo, validation_detail
 from pydantic import Field, TypeAdapter, ValidationError
 
-from ..formats import SUMMARY
-from ..statistics import LEVEL, RESAMPLES, Estimate
-from ..store import RunRecord
+from ..runs.formats import SUMMARY
+from ..runs.records import RunRecord
 from .analysis import Analysis, Difference
 from .data import RunData, kind
+from .statistics import LEVEL, RESAMPLES, Estimate
 
 SCHEMA_FILE = Path(__file__).with_name("summary.schema.json")
 

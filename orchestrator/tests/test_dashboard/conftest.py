@@ -17,7 +17,7 @@ import httpx
 import numpy as np
 import pytest
 import soundfile as sf
-from mssbench.embedded import embedded_redis, embedded_workers
+from mssbench.execution.embedded import embedded_redis, embedded_workers
 
 TITLE = "<img src=x onerror=alert(1)> & <b>bold"
 """A track's title that would do something if it were not escaped."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from mssbench.datasets import fetch as module
-from mssbench.datasets.fetch import FETCHED_FILE, accept_angles, accept_musdb18hq, fetch
+from mssbench.datasets.fetch import SEPARATION_FILE, accept_angles, accept_musdb18hq, fetch
 from mssbench.datasets.pins import Source, load_pins
 from mssbench_service.errors import BadInput, NotFound, TooLarge, Unreachable
 from mssbench_service.musdb import SPLITS, STEMS
@@ -40,7 +40,7 @@ def quickly(source: Source, out: Path, **options: object) -> bool:
 
 def contents(folder: Path) -> dict[str, bytes]:
     found = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    found.pop(FETCHED_FILE)
+    found.pop(SEPARATION_FILE)
     return found
 
 
@@ -54,10 +54,7 @@ def test_an_archive_is_fetched_verified_and_unpacked_once(
     told: list[tuple[str, int, int | None]] = []
     assert quickly(source, tmp_path / "set", progress=lambda *call: told.append(call))
     assert contents(tmp_path / "set") == MEMBERS
-    assert json.loads((tmp_path / "set" / FETCHED_FILE).read_text()) == {
-        "url": source.url,
-        "sha256": source.sha256,
-    }
+    assert json.loads((tmp_path / "set" / SEPARATION_FILE).read_text()) == {"url": source.url, "sha256": source.sha256}
     assert ("set", len(ARCHIVE), len(ARCHIVE)) in told
     total = sum(map(len, MEMBERS.values()))
     assert told[-1] == ("set: unpacking", total, total)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from mssbench.config import RunConfig
-from mssbench.store import Cell, RunRecord, RunStore, SeparatorRecord, TrackRecord
+from mssbench.runs.config import RunConfig
+from mssbench.runs.records import Cell, RunRecord, SeparatorRecord, TrackRecord
+from mssbench.runs.store import RunStore
 from mssbench_service.musdb import MIXTURE, STEMS
 from mssbench_service.wire import Expectation, HrirInfo
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mssbench.cli import main
 from mssbench.report import build_report, page
-from mssbench.store import RunStore
+from mssbench.runs.store import RunStore
 
 MakeRun = Callable[..., Path]
 Command = Callable[..., tuple[int, str, str]]

@@ -15,7 +15,7 @@ import pytest
 from mssbench.report import build_leaderboard, exports, summary, write_files
 from mssbench.report.analysis import analyse
 from mssbench.report.data import load
-from mssbench.results import RESULT_COLUMNS
+from mssbench.runs.results import RESULT_COLUMNS
 from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.files import read_json, write_json
 

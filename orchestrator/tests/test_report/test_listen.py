@@ -11,7 +11,7 @@ import soundfile
 from mssbench.report import listen, page
 from mssbench.report.analysis import analyse
 from mssbench.report.data import load
-from mssbench.store import Cell
+from mssbench.runs.records import Cell
 from mssbench_service.errors import BadInput
 
 MakeRun = Callable[..., Path]

@@ -17,7 +17,8 @@ from mssbench.report import page as page_module
 from mssbench.report.analysis import analyse
 from mssbench.report.data import ALL, RunData, load
 from mssbench.report.metrics import METRICS, headline
-from mssbench.store import Cell, RunStore
+from mssbench.runs.records import Cell
+from mssbench.runs.store import RunStore
 from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.files import read_json, write_json
 from mssbench_service.musdb import STEMS

@@ -18,9 +18,7 @@
     │   ├── Unreachable                  no answer from the service (raised by a client)
     │   │   └── Interrupted              the connection broke after the request was sent
     │   ├── TimedOut               504   no answer in the time that the work may take (raised by a client)
-    │   ├── StorageFull            507   no room under the data root; nothing half-written is left
-    │   └── StorageUnavailable           the data root is at a URL that does not answer
-    │       └── StorageDenied            it is not there, or lets nobody in: waiting a moment does not help
+    │   └── StorageFull            507   no room under the data root; nothing half-written is left
     └── StepFailed                 500   the step ran and failed; recorded, never retried
         └── BadOutput                    its result breaks its promise (NaN, wrong length, missing stem)
 
@@ -185,16 +183,6 @@ class StorageFull(Unavailable):
     code = "storage-full"
     title = "There is no room left to write"
     status = 507
-
-
-class StorageUnavailable(Unavailable):
-    code = "storage-away"
-    title = "The data cannot be reached"
-
-
-class StorageDenied(StorageUnavailable):
-    code = "storage-refused"
-    title = "The data root is not there, or lets nobody in"
 
 
 class StepFailed(BenchError):

@@ -1,0 +1,121 @@
+"""Two runs beside each other: what was different about them, and which numbers changed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .records import RunRecord
+from .results import Row
+
+_KEY = ("condition", "separator", "title", "source")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One value of a row that is not the same; an empty `column` says that only one run has the row."""
+
+    condition: str
+    separator: str
+    title: str
+    source: str
+    column: str
+    before: object
+    after: object
+
+    def __str__(self) -> str:
+        where = f"{self.condition}/{self.separator}/{self.title}/{self.source}"
+        return f"{where} {self.column or 'row'}: {_shown(self.before)} -> {_shown(self.after)}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "(nothing)" if value is None or value == "" else str(value)
+
+
+def changes(before: Iterable[Row], after: Iterable[Row], tolerance: float = 0.0) -> list[Change]:
+    """Every value that differs between two tables of results, in the first one's order.
+
+    Parameters
+    ----------
+    before, after
+        Rows of :func:`mssbench.runs.results.result_rows`.
+    tolerance : float
+        Numbers this close are the same: absolutely, or relatively to the larger one.
+    """
+    first, second = _by_key(before), _by_key(after)
+    found = []
+    for key in dict.fromkeys([*first, *second]):
+        one, other = first.get(key), second.get(key)
+        if one is None or other is None:
+            found.append(Change(*key, "", *("absent" if row is None else "present" for row in (one, other))))
+            continue
+        columns = [name for name in dict.fromkeys([*one, *other]) if name not in _KEY]
+        found += [
+            Change(*key, name, one.get(name), other.get(name))
+            for name in columns
+            if not _same(one.get(name), other.get(name), tolerance)
+        ]
+    return found
+
+
+def _by_key(rows: Iterable[Row]) -> dict[tuple[str, str, str, str], Row]:
+    return {(row["condition"], row["separator"], row["title"], row["source"]): row for row in rows}
+
+
+def _same(one: object, other: object, tolerance: float) -> bool:
+    if _is_number(one) and _is_number(other):
+        return math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance)  # type: ignore[arg-type]
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(_same(a, b, tolerance) for a, b in zip(one, other, strict=True))
+    # An empty text and no value are the same empty field of the table.
+    return (one if one is not None else "") == (other if other is not None else "")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def differences(before: RunRecord, after: RunRecord) -> list[str]:
+    """What is not the same about two runs: settings, code, files, HRIR set, separators, machine; one line each."""
+    lines = [
+        *_pairs("setting", asdict(before.config), asdict(after.config)),
+        *_pairs("version of", before.versions, after.versions),
+        *_pairs("image of", before.images, after.images),
+        *_pairs("", {"commit": before.commit}, {"commit": after.commit}),
+        *_pairs("HRIR set:", _flat(before.hrir), _flat(after.hrir)),
+        *_pairs("machine:", before.machine, after.machine),
+    ]
+    tracks = [{track.title: track for track in record.tracks} for record in (before, after)]
+    lines += _pairs("track", *({title: "there" for title in found} for found in tracks))
+    for title in tracks[0].keys() & tracks[1].keys():
+        one, other = tracks[0][title], tracks[1][title]
+        lines += _pairs(f"{title}:", _track(one), _track(other))
+    separators = [{found.name: asdict(found) for found in record.separators} for record in (before, after)]
+    lines += _pairs("separator", *({name: "there" for name in found} for found in separators))
+    for name in separators[0].keys() & separators[1].keys():
+        lines += _pairs(f"{name}:", separators[0][name], separators[1][name])
+    return lines
+
+
+def _track(track: Any) -> dict[str, object]:
+    return {"files": track.files, "samples": track.samples, "angles": track.angles, "source": track.source}
+
+
+def _flat(value: Any) -> dict[str, object]:
+    return {} if value is None else asdict(value)
+
+
+def _pairs(what: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
+    for name in dict.fromkeys([*before, *after]):
+        one, other = before.get(name), after.get(name)
+        if one != other:
+            yield f"{what} {name}: {_short(one)} -> {_short(other)}".strip()
+
+
+def _short(value: object) -> str:
+    text = _shown(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."

@@ -1,0 +1,141 @@
+"""What a run is asked to do."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+import tomllib
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mssbench_service.errors import BadInput
+from mssbench_service.musdb import SPLITS
+from mssbench_service.wire import RENDER_PROFILES, SCORE_PROFILES
+
+AGGREGATES = ("median", "mean")
+CONDITIONS = ("stereo", "binaural")
+
+
+@dataclass
+class RunConfig:
+    """A run's configuration; two runs with the same one, over the same files, are the same run.
+
+    Attributes
+    ----------
+    dataset : str
+        Reference to a folder in the MUSDB18-HQ layout.
+    split : str
+        ``test`` or ``train``.
+    hrir : str
+        ``sphere``, or a reference to a SADIE II folder or a SOFA file.
+    angles : str
+        Reference to an angle table; empty to draw the angles with `seed`.
+    seed : int
+    profile : str
+        How the binaural condition is rendered: ``matched`` or ``paper``.
+    resample_hrir : bool
+        Resample the HRIR set where its rate differs from a track's (otherwise that is an error).
+    separators : list of str
+        Names of separators, or of services (all that they offer); empty for everything registered.
+    conditions : list of str
+        Out of ``stereo`` and ``binaural``.
+    tracks : int or None
+        Only the first so many tracks, by title.
+    metrics : str
+        ``corrected``, ``paper`` or ``all``.
+    bsseval : bool
+        Whether to compute SDR, ISR, SIR and SAR as well, which cost most of the evaluation.
+    aggregate : str
+        How the values of frames become a track's: ``median`` or ``mean``.
+    """
+
+    dataset: str
+    split: str = "test"
+    hrir: str = "sphere"
+    angles: str = ""
+    seed: int = 0
+    profile: str = "matched"
+    resample_hrir: bool = False
+    separators: list[str] = field(default_factory=list)
+    conditions: list[str] = field(default_factory=lambda: list(CONDITIONS))
+    tracks: int | None = None
+    metrics: str = "all"
+    bsseval: bool = True
+    aggregate: str = "median"
+
+    def validate(self) -> None:
+        """Raise :class:`BadInput` where a value is not one of those that exist."""
+        for reference in (self.dataset, self.hrir, self.angles):
+            require_path(reference)
+        _one_of("split", self.split, SPLITS)
+        _one_of("profile", self.profile, RENDER_PROFILES)
+        _one_of("metrics", self.metrics, SCORE_PROFILES)
+        _one_of("aggregate", self.aggregate, AGGREGATES)
+        if not self.conditions:
+            raise BadInput(f"no condition asked for; expected some of {', '.join(CONDITIONS)}")
+        for condition in self.conditions:
+            _one_of("condition", condition, CONDITIONS)
+        for name, values in (("condition", self.conditions), ("separator", self.separators)):
+            twice = [value for value in values if values.count(value) > 1]
+            if twice:
+                raise BadInput(f"the {name} {twice[0]!r} is asked for twice")
+        if self.tracks is not None and self.tracks < 1:
+            raise BadInput(f"tracks is {self.tracks}; expected 1 or more")
+        if self.seed < 0:
+            raise BadInput(f"seed is {self.seed}; expected 0 or more")
+
+    def run_id(self, fingerprint: str) -> str:
+        """Name of the run over files with this `fingerprint`: the data's name and a hash of everything.
+
+        The same command over the same files gives the same name, which is how an interrupted run is
+        continued by starting it again.
+        """
+        everything = json.dumps([asdict(self), fingerprint], sort_keys=True)
+        digest = hashlib.sha256(everything.encode()).hexdigest()[:10]
+        name = re.sub(r"[^A-Za-z0-9]+", "-", PurePosixPath(self.dataset).name).strip("-").lower()[:24]
+        return f"{name or 'run'}-{digest}"
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The settings in a TOML file, by the names of :class:`RunConfig`; not all need be there.
+
+    Paths in it are relative to the file's folder; URLs are left as they are.
+
+    Raises
+    ------
+    BadInput
+        It cannot be read, is not TOML, or has a setting that does not exist.
+    """
+    try:
+        if path.exists() and not path.is_file():  # opening a named pipe would wait for whoever writes into it
+            raise BadInput(f"{path} is not a file")
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadInput(
+            f"{path} cannot be read as TOML: {getattr(error, 'strerror', None) or error}"
+        ) from None
+    known = [setting.name for setting in fields(RunConfig)]
+    for name in settings:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+            raise BadInput(f"{path}: unknown setting {name!r}; {hint}")
+    for name in ("dataset", "hrir", "angles"):
+        value = settings.get(name)
+        if isinstance(value, str) and value not in ("", "sphere") and "://" not in value:
+            settings[name] = str(path.parent / value)
+    return settings
+
+
+def require_path(value: str) -> None:
+    """Raise :class:`BadInput` where `value` is a URL."""
+    if "://" in value:
+        raise BadInput(f"{value} is a URL; copy it with mssbench pull, then give the path of the copy")
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise BadInput(f"unknown {name} {value!r}; expected one of {', '.join(allowed)}")

@@ -1,0 +1,199 @@
+"""From a configuration to a run: which tracks, which angles, which separators, and is all of it usable?
+
+Everything that can be wrong with the input is found here, before any work is done.
+"""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from mssbench_service.environment import max_track_seconds
+from mssbench_service.errors import BadInput, Unavailable
+from mssbench_service.musdb import Track, check_track, track_folders
+from mssbench_service.wire import HrirInfo, HrirRequest
+
+from .. import __version__
+from ..datasets.angles import Angles, draw_angles, read_angle_table
+from ..services.runtime import Runtime
+from ..services.transport import Availability
+from . import provenance
+from .config import RunConfig
+from .fingerprint import digest, fingerprint, state_of_files
+from .records import RunRecord, SeparatorRecord, TrackRecord
+from .store import Workspace
+
+RENDERER = 1
+"""Part of every rendering's key; raised when the renderer's output changes."""
+
+
+def plan(config: RunConfig, workspace: Workspace, runtime: Runtime, command: str = "") -> RunRecord:
+    """Check everything that `config` names and say what the run consists of. Writes nothing.
+
+    Raises
+    ------
+    BadInput
+        The dataset, the HRIR set, the angles or a separator cannot be used; one line, naming what.
+    Unavailable
+        Not one of the separators asked for is available.
+    """
+    config.validate()
+    tracks = checked_tracks(runtime.root.existing(config.dataset), config.split, config.tracks)
+    separators = choose_separators(config.separators, runtime.availability())
+    hrir, angles = None, {}
+    if "binaural" in config.conditions:
+        hrir = runtime.describe_hrir(HrirRequest(config.hrir, tracks[0].sample_rate))
+        check_rates(hrir, tracks, resample=config.resample_hrir)
+        angles = choose_angles(config.split, config.angles, config.seed, tracks, runtime)
+        check_angles(hrir, angles)
+    records = [
+        _track_record(track, config, workspace, runtime, hrir, angles.get(track.title, {}))
+        for track in tracks
+    ]
+    fingerprint = digest(
+        [
+            [record.title, record.folders, fingerprint(Path(track.folder))]
+            for record, track in zip(records, tracks, strict=True)
+        ]
+    )
+    return RunRecord(
+        id=config.run_id(fingerprint),
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        command=command,
+        config=config,
+        tracks=records,
+        separators=separators,
+        hrir=hrir,
+        commit=provenance.commit(),
+        images=provenance.images(),
+        versions={"mssbench": __version__, "python": platform.python_version(), **runtime.versions()},
+        machine={"system": platform.platform(), "cores": str(len(os.sched_getaffinity(0)))}
+        if sys.platform == "linux"
+        else {"system": platform.platform(), "cores": str(os.cpu_count())},
+    )
+
+
+def checked_tracks(dataset: Path, split: str, first: int | None = None) -> list[Track]:
+    """The dataset's tracks, by title, each with all its files there and alike."""
+    longest = max_track_seconds()
+    return [check_track(folder, max_seconds=longest) for folder in track_folders(dataset, split)[:first]]
+
+
+def choose_angles(
+    split: str, table: str, seed: int, tracks: Sequence[Track], runtime: Runtime
+) -> dict[str, Angles]:
+    """Angles per title, from the table that `table` refers to, or drawn where it is empty."""
+    titles = [track.title for track in tracks]
+    if table:
+        return read_angle_table(runtime.root.existing(table), split, titles)
+    return {title: draw_angles(title, seed) for title in titles}
+
+
+def check_angles(hrir: HrirInfo, angles: dict[str, Angles]) -> None:
+    """Raise :class:`BadInput` where the HRIR set lacks an angle (half a degree is near enough)."""
+    for title, of_track in angles.items():
+        for stem, angle in of_track.items():
+            nearest = min(hrir.azimuths, key=lambda azimuth: _apart(azimuth, angle))
+            if _apart(nearest, angle) > 0.5:
+                raise BadInput(
+                    f"the HRIR set {hrir.name} has no azimuth {angle:g}°, asked for {stem} of {title!r}; "
+                    f"the nearest is {nearest:g}°"
+                )
+
+
+def check_rates(hrir: HrirInfo, tracks: Sequence[Track], *, resample: bool) -> None:
+    """Raise :class:`BadInput` where a track is at another rate than the HRIR set, unless that is resampled."""
+    for track in tracks:
+        if track.sample_rate != hrir.sample_rate and not resample:
+            raise BadInput(
+                f"{track.folder} is at {track.sample_rate} Hz and the HRIR set {hrir.name} at "
+                f"{hrir.sample_rate} Hz; give --resample-hrir (resample_hrir) to resample the set"
+            )
+
+
+def _apart(one: float, other: float) -> float:
+    return abs((one - other + 180.0) % 360.0 - 180.0)
+
+
+def choose_separators(asked: Sequence[str], available: Sequence[Availability]) -> list[SeparatorRecord]:
+    """The separators that `asked` names, in its order; those that cannot be had are kept, as unavailable.
+
+    A service's name stands for all that it offers. Nothing asked means everything registered.
+    """
+    offered = {
+        info.name: SeparatorRecord(**asdict(info) | {"expected": info.expected}, service=service.service)
+        for service in available
+        for info in service.separators
+    }
+    services = {service.service: service for service in available}
+    chosen: dict[str, SeparatorRecord] = {}
+    for name in asked or services:
+        service = services.get(name) or services.get(name.split("-")[0])
+        if name in offered:
+            chosen[name] = offered[name]
+        elif service and not service.separators:
+            chosen[name] = SeparatorRecord(
+                name, "", service=service.service, status="unavailable", reason=service.reason
+            )
+        elif name in services:
+            chosen |= {info.name: offered[info.name] for info in services[name].separators}
+        else:
+            known = [*services, *offered]
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+            raise BadInput(f"unknown separator {name!r}; {hint}")
+    if all(record.status == "unavailable" for record in chosen.values()):
+        reasons = "; ".join(f"{record.name}: {record.reason}" for record in chosen.values())
+        raise Unavailable(f"no separator is available: {reasons}")
+    return list(chosen.values())
+
+
+def _track_record(
+    track: Track,
+    config: RunConfig,
+    workspace: Workspace,
+    runtime: Runtime,
+    hrir: HrirInfo | None,
+    angles: Angles,
+) -> TrackRecord:
+    source = runtime.root.reference(runtime.root.resolve(config.dataset) / config.split / track.title)
+    folders = {}
+    if "stereo" in config.conditions:
+        folders["stereo"] = source
+    if hrir is not None:
+        key = digest(
+            [
+                RENDERER,
+                source,
+                fingerprint(track.folder),
+                hrir.sha256,
+                angles,
+                config.profile,
+                config.resample_hrir,
+            ]
+        )
+        folders["binaural"] = runtime.root.reference(workspace.rendered(key[:20], track.title))
+    files = state_of_files(track.folder)
+    return TrackRecord(track.title, track.samples, track.sample_rate, source, folders, angles, files)
+
+
+def planned_again(
+    track: TrackRecord, record: RunRecord, workspace: Workspace, runtime: Runtime
+) -> TrackRecord:
+    """What `track` of the run would be if its files as they are now had been there when the run was planned.
+
+    Raises
+    ------
+    BadInput, TooLarge
+        They are no track that could be run.
+    """
+    found = check_track(runtime.root.resolve(track.source), max_seconds=max_track_seconds())
+    if record.hrir is not None:
+        check_rates(record.hrir, [found], resample=record.config.resample_hrir)
+    return _track_record(found, record.config, workspace, runtime, record.hrir, track.angles)

@@ -1,0 +1,154 @@
+"""How far a run is and how fast: read from its directory, in one pass, by whoever wants to know."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mssbench_service.separation import SEPARATION_FILE
+
+from .records import Cell
+from .run import Run
+
+RECENT_CELLS = 50
+"""The throughput is that of the last so many cells: recent, and yet not the luck of one."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: cells by state, and tracks rendered. `separated` counts cells past that step."""
+
+    cells: int
+    separated: int
+    ended: int
+    failed: int
+    to_render: int
+    rendered: int
+
+    @property
+    def complete(self) -> bool:
+        return self.ended == self.cells
+
+
+@dataclass
+class Share:
+    """The cells of one separator under one condition, by state."""
+
+    separator: str
+    condition: str
+    cells: int = 0
+    separated: int = 0
+    ended: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the run directory says now. `ended_at` are the times (seconds, Unix) of the outcomes."""
+
+    progress: Progress
+    by_separator: list[Share]
+    ended_at: list[float]
+
+
+def survey(run: Run) -> Survey:
+    """Look at every cell of `run` once."""
+    parts = []
+    ended_at: list[float] = []
+    titles = [track.title for track in run.record.tracks]
+    for separator in run.record.separators:
+        if separator.status == "available":
+            for condition in run.record.config.conditions:
+                parts.append(_share(run, separator.name, condition, titles, ended_at))
+    to_render = titles if "binaural" in run.record.config.conditions else []
+    progress = Progress(
+        cells=sum(share.cells for share in parts),
+        separated=sum(share.separated for share in parts),
+        ended=sum(share.ended for share in parts),
+        failed=sum(share.failed for share in parts),
+        to_render=len(to_render),
+        rendered=sum(run.rendered(title) for title in to_render),
+    )
+    return Survey(progress, parts, ended_at)
+
+
+def _share(run: Run, separator: str, condition: str, titles: list[str], ended_at: list[float]) -> Share:
+    share = Share(separator, condition, cells=len(titles))
+    # There may be ten thousand cells, looked at every second: folders that are not there are not asked, and
+    # paths are put together as text.
+    cells, estimates = (
+        (str(folder), _names(folder))
+        for folder in (
+            run.store.cell_folder(Cell(condition, separator, "")),
+            run.store.estimates(Cell(condition, separator, "")),
+        )
+    )
+    for title in titles:
+        succeeded = failed = None
+        if title in cells[1]:
+            succeeded = _time_of(f"{cells[0]}/{title}/result.json")
+            failed = _time_of(f"{cells[0]}/{title}/error.json") if succeeded is None else None
+        ended = succeeded or failed
+        share.ended += ended is not None
+        share.failed += failed is not None
+        share.separated += succeeded is not None or (
+            title in estimates[1] and _time_of(f"{estimates[0]}/{title}/{SEPARATION_FILE}") is not None
+        )
+        if ended is not None:
+            ended_at.append(ended)
+    return share
+
+
+def _names(folder: Path) -> set[str]:
+    try:
+        return set(os.listdir(folder))
+    except OSError:
+        return set()
+
+
+def _time_of(path: str) -> float | None:
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return None
+
+
+def progress_of(run: Run) -> Progress:
+    """The progress alone."""
+    return survey(run).progress
+
+
+def throughput(ended_at: Sequence[float], since: float, now: float | None = None) -> float | None:
+    """Cells per minute over the recent past.
+
+    Parameters
+    ----------
+    ended_at : sequence of float
+        When cells ended, in seconds; in any order.
+    since : float
+        When the run was last taken up: a pause before that says nothing about its speed.
+    now : float, optional
+        Default: the time.
+
+    Returns
+    -------
+    float or None
+        None where no cell has ended since.
+    """
+    now = time.time() if now is None else now
+    latest = sorted(moment for moment in ended_at if moment >= since)[-RECENT_CELLS - 1 :]
+    if len(latest) > RECENT_CELLS:
+        since = latest.pop(0)
+    if not latest or now <= since:
+        return None
+    return 60.0 * len(latest) / (now - since)
+
+
+def seconds_left(progress: Progress, cells_per_minute: float | None) -> float | None:
+    """How long the rest takes at this speed; None where that is unknown."""
+    if not cells_per_minute:
+        return None
+    return 60.0 * (progress.cells - progress.ended) / cells_per_minute

@@ -1,0 +1,97 @@
+"""``run.json``: what was asked, what was found, and which versions were used."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+
+from mssbench_service.errors import NotFound
+from mssbench_service.wire import HrirInfo, SeparatorInfo
+
+from .config import RunConfig
+from .formats import RUN
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One separator on one track under one condition."""
+
+    condition: str
+    separator: str
+    title: str
+
+
+@dataclass
+class TrackRecord:
+    """A track of a run. `folders` holds, per condition, the reference of the folder with its audio.
+
+    `files` tells one state of its source from another: a hash of sizes and times.
+    """
+
+    title: str
+    samples: int
+    sample_rate: int
+    source: str
+    folders: dict[str, str]
+    angles: dict[str, float] = field(default_factory=dict)
+    files: str = ""
+
+    @property
+    def seconds(self) -> float:
+        return self.samples / self.sample_rate
+
+
+@dataclass
+class SeparatorRecord(SeparatorInfo):
+    """A separator of a run. One that is `unavailable` has no cells, and `reason` says why."""
+
+    service: str = ""
+    status: str = "available"
+    reason: str = ""
+
+
+@dataclass
+class RunRecord:
+    """``run.json``: everything that makes the run what it is. `commit` and `images` say which code it was."""
+
+    id: str
+    created: str
+    command: str
+    config: RunConfig
+    tracks: list[TrackRecord]
+    separators: list[SeparatorRecord]
+    hrir: HrirInfo | None
+    versions: dict[str, str]
+    machine: dict[str, str]
+    version: int = RUN.version
+    commit: str = ""
+    images: dict[str, str] = field(default_factory=dict)
+
+    def cells(self) -> list[Cell]:
+        """All cells, track by track, so that an unfinished run has whole tracks to show."""
+        return [cell for track in self.tracks for cell in self.cells_of(track.title)]
+
+    def cells_of(self, title: str) -> list[Cell]:
+        """The cells of one track."""
+        return [
+            Cell(condition, separator.name, title)
+            for condition in self.config.conditions
+            for separator in self.separators
+            if separator.status == "available"
+        ]
+
+    def track(self, title: str) -> TrackRecord:
+        try:
+            return self._tracks[title]
+        except KeyError:
+            raise NotFound(f"run {self.id} has no track {title!r}") from None
+
+    @functools.cached_property
+    def _tracks(self) -> dict[str, TrackRecord]:
+        return {track.title: track for track in self.tracks}
+
+    def separator(self, name: str) -> SeparatorRecord:
+        for separator in self.separators:
+            if separator.name == name:
+                return separator
+        raise NotFound(f"run {self.id} has no separator {name!r}")

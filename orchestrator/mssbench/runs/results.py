@@ -1,0 +1,50 @@
+"""The tables of a run: one row per condition, separator, title and source; nothing is left out."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mssbench_service.files import atomic_file
+from mssbench_service.musdb import STEMS
+from mssbench_service.wire import SCORE_COLUMNS
+
+from .records import Cell, RunRecord
+from .store import RunStore
+
+Row = dict[str, Any]
+RESULT_COLUMNS = ("condition", "separator", *SCORE_COLUMNS)
+
+
+def result_rows(store: RunStore, record: RunRecord) -> list[Row]:
+    """Four rows for every cell of the run: scores, the reason of its failure, or ``pending``."""
+    return [row for cell in record.cells() for row in _rows_of(store, cell)]
+
+
+def _rows_of(store: RunStore, cell: Cell) -> list[Row]:
+    key = {"condition": cell.condition, "separator": cell.separator, "title": cell.title}
+    outcome = store.outcome(cell)
+    if outcome is None:
+        return [key | {"source": stem, "status": "pending", "reason": "not done yet"} for stem in STEMS]
+    if "rows" in outcome:
+        return [row | key for row in outcome["rows"]]
+    reason = f"{outcome['step']}: {outcome['detail']}"
+    return [key | {"source": stem, "status": "failed", "reason": reason} for stem in STEMS]
+
+
+def write_csv(path: Path, rows: Iterable[Row], columns: Sequence[str]) -> None:
+    """Write `rows` as CSV: an undefined value is an empty field, a matrix is JSON."""
+    with atomic_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({name: _field(row.get(name)) for name in columns})
+
+
+def _field(value: object) -> object:
+    if isinstance(value, list | dict):
+        return json.dumps(value, allow_nan=False)
+    return "" if value is None else value

@@ -1,0 +1,131 @@
+"""What the orchestrator service can do, apart from how it is asked: behind the API and the dashboard."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+
+from mssbench_service.errors import Conflict, Unavailable
+from redis.exceptions import RedisError
+
+from ..execution.control import cancel, delete, retry_failed
+from ..execution.launch import prepare
+from ..execution.queue_status import QueueStatus, queue_status
+from ..runs.config import RunConfig
+from ..runs.records import RunRecord
+from ..runs.run import Run
+from ..runs.status import Failure, RunStatus, failures_of, status_of
+from ..runs.store import Workspace
+from ..services.runtime import Runtime
+from .supervisor import Supervisor
+
+log = logging.getLogger("mssbench")
+
+
+class Service:
+    """Every method raises the errors of :mod:`mssbench_service.errors`, ``NotFound`` for an unknown run."""
+
+    def __init__(self, workspace: Workspace, runtime: Runtime, redis_url: str) -> None:
+        self.workspace, self.runtime = workspace, runtime
+        self.supervisor = Supervisor(workspace, runtime, redis_url)
+        self._records: dict[str, tuple[int, RunRecord]] = {}
+        self._ended: dict[str, tuple[object, RunStatus]] = {}
+
+    def run(self, run_id: str) -> Run:
+        """Read the run's record, from a cache where the file has not changed."""
+        store = self.workspace.run(run_id)
+        written = store.record_path.stat().st_mtime_ns if store.exists() else 0
+        known = self._records.get(run_id)
+        # Parsing the record of a large run costs more than counting its cells.
+        if known is None or known[0] != written:
+            self._records[run_id] = known = (written, store.load())
+        return Run(store, known[1], self.runtime)
+
+    def status(self, run_id: str) -> RunStatus:
+        run = self.run(run_id)
+        # Nobody can change a complete run without taking it up, or writing its report again.
+        report = run.store.report.stat().st_mtime_ns if run.store.report.exists() else 0
+        moving = run.store.held or run.store.launched.exists()
+        key = (self._records[run_id][0], run.store.taken_up, report, moving, run.store.problem.exists())
+        known = self._ended.get(run_id)
+        if known is not None and known[0] == key:
+            return known[1]
+        status = status_of(run)
+        if status.state == "complete":
+            self._ended[run_id] = (key, status)
+        return status
+
+    def statuses(self, limit: int, offset: int) -> tuple[list[RunStatus], int]:
+        """Of `limit` runs, newest first, and how many runs there are. A damaged run is left out, and logged."""
+        ids = self.run_ids()
+        found = []
+        for run_id in ids[offset : offset + limit]:
+            try:
+                found.append(self.status(run_id))
+            except Exception as error:
+                log.error("run %s cannot be read: %s", run_id, error)
+        return found, len(ids)
+
+    def run_ids(self) -> list[str]:
+        """All runs, newest first."""
+        return self.workspace.run_ids()
+
+    def followed(self) -> list[str]:
+        """Names of the runs that supervisors follow."""
+        return self.workspace.launched_ids()
+
+    def start(self, config: RunConfig) -> RunStatus:
+        """Start a run, or go on with it."""
+        run = prepare(config, self.workspace, self.runtime, command=f"POST /runs {asdict(config)}")
+        return self._launch(run)
+
+    def resume(self, run_id: str) -> RunStatus:
+        """Go on with a run that was cancelled, or that nobody follows; one that runs is left alone."""
+        run = self.run(run_id)
+        if self.status(run_id).state == "running":
+            return self.status(run_id)
+        run.store.go_on()
+        return self._launch(run)
+
+    def retry(self, run_id: str) -> RunStatus:
+        """Try the failed cells again."""
+        run = self.run(run_id)
+        if retry_failed(run) == 0:
+            raise Conflict(f"run {run_id} has no failed cells")
+        run.store.go_on()
+        return self._launch(run)
+
+    def cancel(self, run_id: str) -> RunStatus:
+        run = self.run(run_id)
+        with self._queue():
+            cancel(run, self.supervisor.connection)
+        self.supervisor.release(run.store)
+        return self.status(run_id)
+
+    def delete(self, run_id: str) -> None:
+        run = self.run(run_id)
+        with self._queue():
+            delete(run, self.supervisor.connection)
+        self._records.pop(run_id, None)
+        self._ended.pop(run_id, None)
+
+    def failures(self, run_id: str) -> list[Failure]:
+        return failures_of(self.run(run_id))
+
+    def queue_status(self) -> QueueStatus:
+        with self._queue():
+            return queue_status(self.supervisor.connection)
+
+    def _launch(self, run: Run) -> RunStatus:
+        with self._queue():
+            self.supervisor.launch(run)
+        return status_of(run)
+
+    @contextmanager
+    def _queue(self) -> Iterator[None]:
+        try:
+            yield
+        except RedisError as error:
+            raise Unavailable(f"the queue does not answer: {error}") from None

@@ -1,0 +1,105 @@
+"""Calls to services in this process: the service's package is imported and its functions are called."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from mssbench_service.environment import max_track_seconds
+from mssbench_service.errors import (
+    BadInput,
+    BenchError,
+    NotReady,
+    StepFailed,
+)
+from mssbench_service.files import DataRoot
+from mssbench_service.separation import Separator, Separators, describe, separate_track
+from mssbench_service.musdb import STEMS
+from mssbench_service.wire import (
+    HrirRequest,
+    SeparateRequest,
+    SeparateResult,
+)
+
+from .registry import Service, url_variable
+from .transport import T
+
+
+class InProcessTransport:
+    """Imports the service's package and calls its functions."""
+
+    def __init__(self, root: DataRoot) -> None:
+        self.root = root
+
+    def call(
+        self, service: Service, step: str, request: Any, result: type[T], seconds: float | None = None
+    ) -> T:
+        if isinstance(request, SeparateRequest):
+            return self._separate(service, request)  # type: ignore[return-value]
+        steps = _import(f"{service.module}.steps", service)
+        function: Callable[..., T] = getattr(steps, step)
+        limits = {} if isinstance(request, HrirRequest) else {"max_seconds": max_track_seconds()}
+        return function(self.root, request, **limits)
+
+    def info(self, service: Service) -> dict[str, Any]:
+        package = _import(service.module, service)
+        info: dict[str, Any] = {"version": getattr(package, "__version__", "unknown")}
+        if hasattr(package, "SEPARATORS"):
+            # Set up, as a service is before it says that it is ready: missing weights must show now.
+            loaded = {name: _separator(service.module, name) for name in package.SEPARATORS}
+            info["separators"] = [asdict(item) for item in describe(loaded)]
+        return info
+
+    def close(self) -> None:
+        pass
+
+    def _separate(self, service: Service, request: SeparateRequest) -> SeparateResult:
+        separators: Separators = _import(service.module, service).SEPARATORS
+        name = request.separator or next(iter(separators))
+        if name not in separators:
+            raise BadInput(f"unknown separator {name!r}; {service.name} offers {', '.join(separators)}")
+        references = None
+        if request.references:
+            folder = self.root.existing(request.references)
+            references = {stem: folder / f"{stem}.wav" for stem in STEMS}
+        return separate_track(
+            _separator(service.module, name),
+            name,
+            self.root.existing(request.mixture),
+            self.root.resolve(request.out),
+            references,
+            reference_gain=request.reference_gain,
+            max_seconds=max_track_seconds(),
+        )
+
+
+def _import(module: str, service: Service) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise NotReady(
+            f"the package {service.module} of {service.name} is not installed here ({error}); use the composed "
+            f"system (docker compose up --build --detach --wait), or start the service in an environment of its "
+            f"own and say where it answers in {url_variable(service.name)}"
+        ) from None
+    except Exception as error:  # one broken package must not stop the others
+        raise StepFailed(f"the package {module} cannot be loaded: {type(error).__name__}: {error}") from error
+
+
+@functools.cache
+def _separator(module: str, name: str) -> Separator:
+    """One instance per process, set up once."""
+    separator: Separator = importlib.import_module(module).SEPARATORS[name]()
+    try:
+        separator.setup()
+    except BenchError:
+        raise
+    except Exception as error:  # whatever a library raises where it cannot load something
+        raise StepFailed(f"setup of {name} failed: {type(error).__name__}: {error}") from error
+    return separator
+
+
+Resolver = Callable[[str, int], Sequence[str]]

@@ -1,0 +1,202 @@
+"""Two commands over whole folders, outside any run: render a dataset, score a folder of estimates."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mssbench_service.errors import BadInput
+from mssbench_service.files import make_folder, read_json
+from mssbench_service.musdb import STEMS, Track
+from mssbench_service.wire import EvaluateRequest, HrirRequest, RenderRequest, parse
+
+from ..execution.gc import swept
+from ..runs.formats import RENDERING_FORMAT
+from ..runs.plan import check_angles, check_rates, checked_tracks, choose_angles
+from ..runs.run import METADATA
+from ..services.runtime import Runtime
+
+Row = dict[str, Any]
+Show = Callable[[int, int], None]
+"""Called with (done, all) after each track."""
+
+
+def synthesise(
+    dataset: Path,
+    out: Path,
+    runtime: Runtime,
+    *,
+    hrir: str,
+    angles: str = "",
+    seed: int = 0,
+    profile: str = "matched",
+    split: str = "test",
+    resample_hrir: bool = False,
+    show: Show = lambda done, total: None,
+) -> int:
+    """Render every track of a split into ``<out>/<split>/<title>/``; the number of tracks.
+
+    A track that is there already, rendered from the same request, is kept. What a killed process left half
+    rendered is removed.
+
+    Raises
+    ------
+    BadInput
+        Found before anything is rendered: the dataset, HRIR set, angles or output folder cannot be used.
+    """
+    tracks = checked_tracks(dataset, split)
+    info = runtime.describe_hrir(HrirRequest(hrir, tracks[0].sample_rate))
+    check_rates(info, tracks, resample=resample_hrir)
+    placed = choose_angles(split, angles, seed, tracks, runtime)
+    check_angles(info, placed)
+    make_folder(out / split)
+    with swept(out / split):
+        for number, track in enumerate(tracks, start=1):
+            target = out / split / track.title
+            resampled = info.sample_rate != track.sample_rate
+            expected: dict[str, object] = {
+                "angles": placed[track.title],
+                "profile": profile,
+                "hrir_sha256": info.sha256,
+                "hrir_resampled_from": info.sample_rate if resampled else None,
+            }
+            if not resampled:
+                expected["samples"] = track.samples + info.taps - 1
+            if _changed(track, target / METADATA) or not _holds(target / METADATA, expected):
+                runtime.render(
+                    RenderRequest(
+                        track=runtime.root.reference(track.folder),
+                        out=runtime.root.reference(target),
+                        hrir=hrir,
+                        angles=placed[track.title],
+                        profile=profile,
+                        resample_hrir=resample_hrir,
+                    )
+                )
+            show(number, len(tracks))
+    return len(tracks)
+
+
+def _changed(track: Track, rendering: Path) -> bool:
+    """Whether a stem was written after the rendering."""
+    if not rendering.exists():
+        return True
+    written = rendering.stat().st_mtime_ns
+    return any((track.folder / f"{stem}.wav").stat().st_mtime_ns > written for stem in STEMS)
+
+
+def _holds(path: Path, expected: dict[str, object]) -> bool:
+    if not path.exists():
+        return False
+    metadata = read_json(path)
+    return isinstance(metadata, dict) and all(metadata.get(key) == value for key, value in expected.items())
+
+
+def evaluate_folders(
+    references: Path,
+    estimates: Path,
+    runtime: Runtime,
+    *,
+    profile: str = "all",
+    bsseval: bool = True,
+    aggregate: str = "median",
+    frames: Path | None = None,
+    show: Show = lambda done, total: None,
+) -> list[Row]:
+    """Score the estimates of each title against ``<references>/<title>/<stem>.wav``.
+
+    Estimates are found as ``<title>/<stem>.wav``, which is how Spleeter writes them, and as Demucs
+    (``<model>/<title>/``) and Open-Unmix (``<title>_<model>/``) do. One row per title and stem that the
+    references have; a title without estimates gives failed rows. The gain of a reference that
+    ``mssbench synth`` rendered is read from its ``metadata.json``. The values of frames are kept in
+    ``<frames>/<title>.parquet``.
+
+    Raises
+    ------
+    BadInput
+        A folder does not exist, the references hold no track, or no title is in both.
+    """
+    for folder in (references, estimates):
+        if not folder.is_dir():
+            raise BadInput(f"{folder} is not a folder; expected <title>/<stem>.wav in it")
+    titles = _titles(references)
+    if not titles:
+        hint = next((s for s in ("test", "train") if _titles(references / s)), None)
+        better = f"; did you mean {references / hint}?" if hint else ""
+        raise BadInput(f"{references} holds no <title>/<stem>.wav with stems {', '.join(STEMS)}{better}")
+    folders = {title: find_estimates(estimates, title) for title in titles}
+    if not any(folders.values()):
+        raise BadInput(f"{estimates} has no folder called as one in {references}, such as {titles[0]!r}")
+
+    def request(title: str) -> EvaluateRequest:
+        kept = runtime.root.reference(frames / f"{title}.parquet") if frames else ""
+        return EvaluateRequest("", "", profile=profile, bsseval=bsseval, aggregate=aggregate, frames=kept)
+
+    def score(title: str) -> list[Row]:
+        reference, estimate = references / title, folders[title] or estimates / title
+        return _score(reference, estimate, runtime, request(title))
+
+    rows = []
+    # Threads: over HTTP they keep the service's places filled; in-process NumPy and SciPy release the lock.
+    with ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool:
+        for number, scored in enumerate(pool.map(score, titles), start=1):
+            rows += scored
+            show(number, len(titles))
+    return rows
+
+
+def find_estimates(estimates: Path, title: str) -> Path | None:
+    """The folder with the stems of `title`, in any of the layouts that separators write.
+
+    Raises
+    ------
+    BadInput
+        There are several, such as those of two models; the message names them.
+    """
+    if (estimates / title).is_dir():
+        return estimates / title
+    visible = [path for path in sorted(estimates.iterdir()) if path.is_dir() and path.name[0] != "."]
+    found = [path / title for path in visible if (path / title).is_dir()]
+    found += [path for path in visible if path.name.startswith(f"{title}_")]
+    if len(found) > 1:
+        raise BadInput(f"{title!r} has estimates in {found[0]} and in {found[1]}; name one model's folder")
+    return found[0] if found else None
+
+
+def _titles(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith(".") and _stems(path))
+
+
+def _stems(folder: Path) -> list[str]:
+    return [stem for stem in STEMS if (folder / f"{stem}.wav").is_file()]
+
+
+def _score(reference: Path, estimate: Path, runtime: Runtime, request: EvaluateRequest) -> list[Row]:
+    title = reference.name
+    try:
+        if not estimate.is_dir():
+            raise BadInput(f"{estimate} is missing")
+        metadata = RENDERING_FORMAT.read(reference / METADATA) if (reference / METADATA).exists() else {}
+        request.reference = runtime.root.reference(reference)
+        request.estimate = runtime.root.reference(estimate)
+        request.mixture_gain = metadata.get("mixture_gain", 1.0)
+        request.binaural = "angles" in metadata
+        result = runtime.evaluate(parse(EvaluateRequest, asdict(request)))
+    except BadInput as error:
+        # One bad track must not cost the table the others.
+        return [
+            {"title": title, "source": stem, "status": "failed", "reason": error.detail}
+            for stem in _stems(reference)
+        ]
+    return [row | {"title": title} for row in result.rows]
+
+
+def failed(rows: Iterable[Row]) -> int:
+    """How many rows have no scores."""
+    return sum(row["status"] == "failed" for row in rows)
