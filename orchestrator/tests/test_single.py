@@ -26,8 +26,8 @@ from mssbench_service.errors import (
     Unavailable,
     Unreachable,
 )
-from mssbench_service.testing import RunningService, music, running, wav
 from mssbench_service.musdb import STEMS
+from mssbench_service.testing import RunningService, music, running, wav
 
 
 @pytest.fixture(scope="module")

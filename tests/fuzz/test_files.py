@@ -39,8 +39,8 @@ from mssbench.tools import batch as folders
 from mssbench_service import audio, weights
 from mssbench_service.errors import BenchError, from_problem
 from mssbench_service.files import read_json
-from mssbench_service.separation import check_separation
 from mssbench_service.musdb import HRIR_FILE, check_track
+from mssbench_service.separation import check_separation
 from mssbench_service.wire import RenderResult, parse
 from synth_service import hrir as hrir_sets
 from synth_service.render import _is_record

@@ -32,10 +32,10 @@ from mssbench.services.http import HttpTransport
 from mssbench.services.registry import Registry, Service
 from mssbench.services.runtime import Runtime
 from mssbench_service import logs, weights, wire
-from mssbench_service.healthcheck import check
 from mssbench_service.download import RemoteFile, download
 from mssbench_service.errors import BadInput, BenchError, NotFound, Starting, from_problem
 from mssbench_service.files import DataRoot
+from mssbench_service.healthcheck import check
 from mssbench_service.wire import parse
 
 # --- what travels as JSON ----------------------------------------------------------------------------------

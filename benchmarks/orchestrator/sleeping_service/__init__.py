@@ -7,8 +7,8 @@ import time
 from collections.abc import Mapping
 
 from mssbench_service.audio import FloatArray
-from mssbench_service.separation import Separator
 from mssbench_service.musdb import STEMS
+from mssbench_service.separation import Separator
 
 __version__ = "0"
 

@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from mssbench_service.download import Progress, folder_lock, download, mismatch
+from mssbench_service.download import Progress, download, folder_lock, mismatch
 from mssbench_service.errors import BadInput
-from mssbench_service.files import make_folder, read_json, write_json, atomic_folder
+from mssbench_service.files import atomic_folder, make_folder, read_json, write_json
 from mssbench_service.musdb import SPLITS, track_folders
 
 from .angles import read_angle_table

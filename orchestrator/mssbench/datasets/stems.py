@@ -19,7 +19,7 @@ import soundfile as sf
 from mssbench_service.audio import clear_peak_timestamp
 from mssbench_service.environment import max_track_seconds
 from mssbench_service.errors import BadInput, StepFailed, TooLarge
-from mssbench_service.files import make_folder, atomic_folder
+from mssbench_service.files import atomic_folder, make_folder
 from mssbench_service.musdb import MIXTURE, SPLITS, check_track
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 
 from mssbench_service.errors import BadOutput, BenchError, Conflict
 from mssbench_service.files import remove_folder
-from mssbench_service.separation import check_separation
 from mssbench_service.musdb import MIXTURE, check_track
+from mssbench_service.separation import check_separation
 from mssbench_service.wire import RenderResult, parse
 from redis import Redis
 

@@ -25,8 +25,8 @@ from mssbench_service.errors import (
     Unavailable,
 )
 from mssbench_service.files import remove_folder
-from mssbench_service.separation import SEPARATION_FILE, check_separation
 from mssbench_service.musdb import MIXTURE, STEMS
+from mssbench_service.separation import SEPARATION_FILE, check_separation
 from mssbench_service.wire import (
     EvaluateRequest,
     RenderRequest,

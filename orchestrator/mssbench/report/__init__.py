@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mssbench_service.files import write_text, atomic_folder
+from mssbench_service.files import atomic_folder, write_text
 
 from . import exports, figures, listen, page, summary
 from .analysis import Analysis, analyse

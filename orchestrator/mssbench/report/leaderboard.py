@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mssbench_service.errors import BadInput
-from mssbench_service.files import write_json, write_text, atomic_folder
+from mssbench_service.files import atomic_folder, write_json, write_text
 
 from . import summary as summaries
 from .analysis import SOURCES, analyse

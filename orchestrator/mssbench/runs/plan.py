@@ -56,14 +56,14 @@ def plan(config: RunConfig, workspace: Workspace, runtime: Runtime, command: str
         _track_record(track, config, workspace, runtime, hrir, angles.get(track.title, {}))
         for track in tracks
     ]
-    fingerprint = digest(
+    of_files = digest(
         [
             [record.title, record.folders, fingerprint(Path(track.folder))]
             for record, track in zip(records, tracks, strict=True)
         ]
     )
     return RunRecord(
-        id=config.run_id(fingerprint),
+        id=config.run_id(of_files),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         command=command,
         config=config,

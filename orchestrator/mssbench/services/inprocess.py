@@ -16,8 +16,8 @@ from mssbench_service.errors import (
     StepFailed,
 )
 from mssbench_service.files import DataRoot
-from mssbench_service.separation import Separator, Separators, describe, separate_track
 from mssbench_service.musdb import STEMS
+from mssbench_service.separation import Separator, Separators, describe, separate_track
 from mssbench_service.wire import (
     HrirRequest,
     SeparateRequest,

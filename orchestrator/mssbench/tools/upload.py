@@ -24,8 +24,8 @@ from mssbench_service.errors import (
     from_problem,
 )
 from mssbench_service.files import atomic_folder
-from mssbench_service.separation import SEPARATION_FILE, check_output_folder
 from mssbench_service.musdb import MIXTURE, STEMS
+from mssbench_service.separation import SEPARATION_FILE, check_output_folder
 from mssbench_service.wire import SeparateRequest
 
 from ..runs.plan import choose_separators

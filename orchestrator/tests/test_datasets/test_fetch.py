@@ -54,7 +54,10 @@ def test_an_archive_is_fetched_verified_and_unpacked_once(
     told: list[tuple[str, int, int | None]] = []
     assert quickly(source, tmp_path / "set", progress=lambda *call: told.append(call))
     assert contents(tmp_path / "set") == MEMBERS
-    assert json.loads((tmp_path / "set" / SEPARATION_FILE).read_text()) == {"url": source.url, "sha256": source.sha256}
+    assert json.loads((tmp_path / "set" / SEPARATION_FILE).read_text()) == {
+        "url": source.url,
+        "sha256": source.sha256,
+    }
     assert ("set", len(ARCHIVE), len(ARCHIVE)) in told
     total = sum(map(len, MEMBERS.values()))
     assert told[-1] == ("set: unpacking", total, total)
