@@ -3,7 +3,7 @@ PYTHON  ?= $(shell command -v python3.11 || command -v python3)
 BIN     := .venv/bin
 READY   := .venv/.ready
 # Installed from the checkout, so that an edit is in effect at once.
-PACKAGES := services/base metrics services/synth services/evaluator services/oracle services/template orchestrator
+PACKAGES := services/base services/base/contract metrics services/synth services/evaluator services/oracle services/template orchestrator
 # What takes longest first, so that no core is left alone with it at the end.
 TESTS    := tests orchestrator/tests $(filter-out orchestrator/tests,$(PACKAGES:=/tests)) --ignore tests/compose
 TYPED    := services/base/mssbench_service metrics/binaural_metrics services/synth/synth_service services/evaluator/evaluator_service \

@@ -23,7 +23,7 @@ from mssbench.runs.run import Run, Task
 from mssbench.runs.store import Workspace
 from mssbench.services.runtime import make_runtime
 from mssbench.settings.limits import Limits
-from mssbench_service.testing import running
+from mssbench_contract import running
 from redis import Redis
 from rq import Queue
 from rq.job import Callback, Job, JobStatus

@@ -23,7 +23,7 @@ import torch
 from demucs.api import Separator as Library
 from demucs_service.adapter import DemucsSeparator, shifts_from
 from mssbench_service.audio import FloatArray
-from mssbench_service.testing import music
+from mssbench_contract import music
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "services" / "demucs" / "tests"))

@@ -41,7 +41,7 @@ os.environ["DEVICE"] = "cpu"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np  # noqa: E402
-from mssbench_service.testing import Answer, RunningService, music, running, wav  # noqa: E402
+from mssbench_contract import Answer, RunningService, music, running, wav  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {

@@ -27,7 +27,7 @@ from mssbench_service.errors import (
     Unreachable,
 )
 from mssbench_service.musdb import STEMS
-from mssbench_service.testing import RunningService, music, running, wav
+from mssbench_contract import RunningService, music, running, wav
 
 
 @pytest.fixture(scope="module")

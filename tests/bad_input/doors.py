@@ -23,7 +23,7 @@ import httpx
 import numpy as np
 import pytest
 import soundfile as sf
-from mssbench_service.testing import RunningService, running
+from mssbench_contract import RunningService, running
 
 PRIVATE = (str(Path(__file__).parents[2]), str(Path.home()) + "/", sys.prefix, tempfile.gettempdir() + "/")
 """What no answer may name: where the code, the environment, the user and the data lie."""

@@ -35,7 +35,7 @@ from mssbench.runs.store import Workspace
 from mssbench.server import examples as shown
 from mssbench.services.runtime import make_runtime
 from mssbench_service.problems import MEDIA_TYPE
-from mssbench_service.testing import running
+from mssbench_contract import running
 from schemathesis.checks import CHECKS, load_all_checks
 
 APPLICATIONS = {

@@ -42,7 +42,7 @@ from mssbench_service.files import DataRoot
 from mssbench_service.musdb import STEMS
 from mssbench_service.separation import Separator
 from mssbench_service.separator_app import create_separator_app
-from mssbench_service.testing import Answer, RunningService, music, wav
+from mssbench_contract import Answer, RunningService, music, wav
 
 
 @dataclass(frozen=True)

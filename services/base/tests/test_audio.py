@@ -14,7 +14,7 @@ import pytest
 import soundfile as sf
 from mssbench_service.audio import AudioInfo, read, read_header, read_unrounded, write_wav
 from mssbench_service.errors import BadInput, TooLarge
-from mssbench_service.testing import music
+from mssbench_contract import music
 
 
 @pytest.fixture

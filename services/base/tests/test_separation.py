@@ -21,7 +21,7 @@ from mssbench_service.separation import (
     describe,
     separate_track,
 )
-from mssbench_service.testing import music
+from mssbench_contract import music
 from mssbench_service.wire import Expectation
 
 

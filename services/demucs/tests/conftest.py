@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mssbench_service.testing import RunningService, running
+from mssbench_contract import RunningService, running
 
 sys.path.insert(0, str(Path(__file__).parent))
 from make_checkpoint import make_checkpoint

@@ -10,7 +10,7 @@ import soundfile as sf
 import torch
 from mssbench_service.audio import FloatArray
 from mssbench_service.musdb import STEMS
-from mssbench_service.testing import RunningService, music, running, wav
+from mssbench_contract import RunningService, music, running, wav
 from mssbench_service.weights import sha256_of
 from openunmix.predict import separate
 

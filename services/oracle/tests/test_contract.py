@@ -1,8 +1,8 @@
-"""What the benchmark asks of every separator, of one of each kind."""
+"""The contract that every separator keeps, for one oracle of each kind."""
 
 from __future__ import annotations
 
-from mssbench_service.contract import SeparatorContract
+from mssbench_contract import SeparatorContract
 
 
 class TestMixture(SeparatorContract):
@@ -12,21 +12,19 @@ class TestMixture(SeparatorContract):
 
 
 class TestWiener(SeparatorContract):
-    """The costliest one."""
+    """The most expensive one."""
 
     app = "oracle_service.app:app"
     separator = "oracle-mwf"
     adds_up = 1e-6
     seconds = 1.0
-    silence_seconds = 60.0
     memory_mib = 600
 
 
 class TestSwap(SeparatorContract):
-    """A probe: the true stems of a whole track are in memory beside the mixture."""
+    """Holds the true stems of a whole track in memory beside the mixture."""
 
     app = "oracle_service.app:app"
     separator = "oracle-swap"
     seconds = 1.0
-    silence_seconds = 120.0
-    memory_mib = 800
+    memory_mib = 500

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mssbench_service.testing import RunningService, running
+from mssbench_contract import RunningService, running
 from spleeter.separator import Separator as Library
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -1,9 +1,9 @@
-"""What the benchmark asks of every separator, asked of this one."""
+"""The contract that every separator keeps."""
 
 from __future__ import annotations
 
 import pytest
-from mssbench_service.contract import SeparatorContract
+from mssbench_contract import SeparatorContract
 
 
 class TestSpleeter(SeparatorContract):

@@ -1,0 +1,201 @@
+"""A service in a process of its own, and requests to it.
+
+Beside this package only the standard library and NumPy, so that it runs in every service's environment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mssbench_service.audio import FloatArray
+from mssbench_service.musdb import MIXTURE
+
+from .signals import decode, wav
+
+_LONGEST_ANSWER = 3600.0
+"""Seconds."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One HTTP response. Names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body, parsed."""
+        return json.loads(self.body)
+
+    def files(self) -> dict[str, bytes]:
+        """The files in the zip, by name."""
+        with zipfile.ZipFile(io.BytesIO(self.body)) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
+
+    def stems(self) -> dict[str, FloatArray]:
+        """The (channels, samples) arrays in a zip of WAV files, by name."""
+        files = {Path(name): content for name, content in self.files().items()}
+        return {path.stem: decode(content) for path, content in files.items() if path.suffix == ".wav"}
+
+
+@dataclass(frozen=True)
+class Client:
+    """Requests to the service at `url`."""
+
+    url: str
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        parts = urllib.parse.urlsplit(self.url)
+        return str(parts.hostname), int(parts.port or 80)
+
+    @contextlib.contextmanager
+    def connect(self, timeout: float = _LONGEST_ANSWER) -> Iterator[http.client.HTTPConnection]:
+        """A connection, closed at the end of the block."""
+        connection = http.client.HTTPConnection(*self.address, timeout=timeout)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def request(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Send one request and read its response."""
+        with self.connect() as connection:
+            # The response may come while the body is still being sent.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(method, path, body, dict(headers or {}))
+            return read_answer(connection)
+
+    def get(self, path: str) -> Answer:
+        return self.request("GET", path)
+
+    def post(self, path: str, body: bytes, content_type: str) -> Answer:
+        return self.request("POST", path, body, {"Content-Type": content_type})
+
+    def post_json(self, path: str, body: Any) -> Answer:
+        return self.post(path, json.dumps(body).encode(), "application/json")
+
+    def post_files(self, path: str, files: Mapping[str, bytes]) -> Answer:
+        """POST a form with one file in each field."""
+        content_type, body = form(files)
+        return self.post(path, body, content_type)
+
+    def upload(self, content: bytes, path: str = "/separate") -> Answer:
+        """POST a mixture, as ``curl -F mixture=@track.wav`` does."""
+        return self.post_files(path, {MIXTURE: content})
+
+    def in_flight(self) -> int:
+        """Number of jobs that run or wait."""
+        return int(self.get("/health").json()["in_flight"])
+
+    def disconnect_during_job(self, track: FloatArray, *, seconds: float = 300.0) -> bytes:
+        """Upload `track`, disconnect once the job runs, and return the metrics once no job is left."""
+        content_type, body = form({MIXTURE: wav(track)})
+        with self.connect() as connection:
+            connection.request("POST", "/separate", body, {"Content-Type": content_type})
+            wait_for(lambda: self.in_flight() > 0, seconds)
+        wait_for(lambda: self.in_flight() == 0, seconds)
+        return self.get("/metrics").body
+
+
+@dataclass(frozen=True)
+class RunningService(Client):
+    """A uvicorn process, and requests to it."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def peak_memory(self) -> int:
+        """Largest resident set of the process so far, in bytes (Linux)."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
+
+
+@contextlib.contextmanager
+def running(app: str, environment: Mapping[str, str], *, seconds: float = 600.0) -> Iterator[RunningService]:
+    """Run ``uvicorn <app>`` with `environment` added to the present one, until the block ends.
+
+    Yields once ``/health`` is ready, or says why the service will not become ready.
+
+    Raises
+    ------
+    RuntimeError
+        The process ended, or took longer than `seconds`; the message ends with its log.
+    """
+    with tempfile.TemporaryDirectory() as folder, socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+        reserved.close()
+        log = Path(folder) / "log"
+        command = [sys.executable, "-m", "uvicorn", app, "--host", "127.0.0.1", "--port", str(port)]
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command, env={**os.environ, **environment}, stdout=output, stderr=subprocess.STDOUT
+            )
+        service = RunningService(f"http://127.0.0.1:{port}", process, log)
+        try:
+            _wait_until_started(service, seconds)
+            yield service
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_until_started(service: RunningService, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and service.process.poll() is None:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            answer = service.get("/health")
+            if answer.status == 200 or "still starting" not in answer.json()["detail"]:
+                return
+        time.sleep(0.05)
+    raise RuntimeError(f"the service did not start; its log ends:\n{service.log.read_text()[-4000:]}")
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 600.0) -> None:
+    """Wait until `condition` is true; fail after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"the condition did not become true within {seconds:g} s"
+        time.sleep(0.01)
+
+
+def read_answer(connection: http.client.HTTPConnection) -> Answer:
+    """Read the response on `connection`."""
+    response = connection.getresponse()
+    headers = {name.lower(): value for name, value in response.getheaders()}
+    return Answer(response.status, headers, response.read())
+
+
+def form(files: Mapping[str, bytes]) -> tuple[str, bytes]:
+    """Content type and body of a form with these files."""
+    boundary = secrets.token_hex(16)
+    parts = []
+    for name, content in files.items():
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}"\r\n'
+        parts.append(head.encode() + b"Content-Type: application/octet-stream\r\n\r\n" + content + b"\r\n")
+    return f"multipart/form-data; boundary={boundary}", b"".join([*parts, f"--{boundary}--\r\n".encode()])

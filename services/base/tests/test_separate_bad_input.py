@@ -1,0 +1,188 @@
+"""Requests for a separation that are refused, each with a problem document and without a trace on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mssbench_contract import ServiceUnderTest, encode, music, wav
+from mssbench_contract.server import form, read_answer
+from mssbench_contract.service import MAX_UPLOAD_MIB
+from mssbench_service.audio import FloatArray
+from mssbench_service.musdb import MIXTURE, STEMS
+
+
+def refuse_mixture(service: ServiceUnderTest, content: bytes, status: int, says: str) -> None:
+    """Upload `content` as the mixture, beside true stems where the separator needs them."""
+    files = {**service.files(music(0.5)), MIXTURE: content}
+    service.problem(service.post_files(service.path(), files), status, says)
+
+
+@pytest.mark.parametrize("kind", ["empty", "text", "header only", "truncated WAV", "truncated FLAC"])
+def test_a_file_that_is_not_audio_or_not_complete_is_refused(service: ServiceUnderTest, kind: str) -> None:
+    track = music(1.0)
+    content = {
+        "empty": b"",
+        "text": b"This is not a sound file.\n" * 50,
+        "header only": wav(track[:, :0]),
+        "truncated WAV": wav(track)[:-5000],
+        "truncated FLAC": encode(track, 44100, "FLAC")[:-5000],
+    }[kind]
+    refuse_mixture(service, content, 422, "mixture")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_samples_that_are_not_finite_are_refused(
+    service: ServiceUnderTest, track: FloatArray, value: float
+) -> None:
+    track[1, 777] = value
+    refuse_mixture(service, wav(track), 422, "NaN or infinite")
+
+
+@pytest.mark.parametrize("channels", [3, 6])
+def test_more_than_two_channels_are_refused(service: ServiceUnderTest, channels: int) -> None:
+    refuse_mixture(service, wav(np.repeat(music(1.0)[:1], channels, axis=0)), 422, f"{channels} channels")
+
+
+def test_a_track_over_the_time_limit_is_refused_by_its_header(service: ServiceUnderTest) -> None:
+    silence = np.zeros((1, 62 * 8000), np.float32)  # the limit is 61 s
+    refuse_mixture(service, encode(silence, 8000, "FLAC"), 413, "lasts")
+
+
+def test_an_upload_over_the_size_limit_is_refused_by_its_declared_length(service: ServiceUnderTest) -> None:
+    with service.connect() as connection:
+        connection.putrequest("POST", service.path())
+        connection.putheader("Content-Type", "multipart/form-data; boundary=x")
+        connection.putheader("Content-Length", str(MAX_UPLOAD_MIB * 2**20 + 1))
+        connection.endheaders()
+        service.problem(read_answer(connection), 413, "MiB")
+
+
+def test_an_upload_over_the_size_limit_is_refused_without_a_declared_length(
+    service: ServiceUnderTest,
+) -> None:
+    content_type, body = form({MIXTURE: b"\0" * (MAX_UPLOAD_MIB * 2**20)})
+    pieces = (body[start : start + 2**16] for start in range(0, len(body), 2**16))
+    headers = {"Content-Type": content_type}
+    # The server may close the connection while the rest of the body is being sent.
+    with service.connect() as connection, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        connection.request("POST", service.path(), pieces, headers, encode_chunked=True)
+    assert service.in_flight() == 0  # whether or not the response could be read, no place is taken
+    with service.connect() as connection:
+        connection.putrequest("POST", service.path())
+        connection.putheader("Content-Type", content_type)
+        connection.putheader("Transfer-Encoding", "chunked")
+        connection.endheaders()
+        # Exactly one byte over the limit, so that the server has nothing left to reject.
+        for piece in (body[: MAX_UPLOAD_MIB * 2**20], body[:1]):
+            connection.send(b"%x\r\n%s\r\n" % (len(piece), piece))
+        service.problem(read_answer(connection), 413, "MiB")
+
+
+def test_incomplete_and_wrong_forms_are_refused(service: ServiceUnderTest) -> None:
+    content = wav(music(0.2))
+    path = service.path()
+    for files, status, says in (
+        ({}, (400, 422), ""),
+        ({MIXTURE: content, "strings": content}, 422, "strings"),
+        ({MIXTURE: content, STEMS[0]: content}, 422, "together"),
+        (dict.fromkeys(STEMS, content), 422, "mixture"),
+    ):
+        service.problem(service.post_files(path, files), status, says)
+    content_type, body = form({MIXTURE: content})
+    field = body.replace(b'; filename="mixture"', b"")
+    for sent, sent_type, says in (
+        (body, "multipart/form-data", ""),
+        (body, "multipart/form-data; boundary=another", ""),
+        (body[:-30], content_type, ""),
+        (field, content_type, ""),
+        (content, "audio/wav", "content type"),
+    ):
+        service.problem(service.post(path, sent, sent_type), (400, 422), says)
+
+
+def test_unknown_and_repeated_names_are_refused(service: ServiceUnderTest, track: FloatArray) -> None:
+    service.problem(service.separate(track, separator="no-such-one"), 422, "no-such-one")
+    service.problem(service.separate(track, stem="strings"), 422, "strings")
+    content_type, upload = service.form(track)
+    for query in ("stem=vocals&stem=drums", "separator=x&separator="):
+        service.problem(service.post(f"/separate?{query}", upload, content_type), 422, "several times")
+    body = service.reference_request(track, service.data / "unknown") | {"separator": "no-such-one"}
+    service.problem(service.post_json("/separate", body), 422, "no-such-one")
+    assert not (service.data / "unknown").exists()
+
+
+def test_true_stems_are_required_and_checked_where_a_separator_needs_them(
+    service: ServiceUnderTest, track: FloatArray
+) -> None:
+    assert service.needs_references() == (service.separator == "true-stems")
+    if not service.needs_references():
+        return
+    service.problem(service.post_files(service.path(), {MIXTURE: wav(track)}), 422, "true stems")
+    shorter = service.files(track) | {"bass": wav(track[:, :-1])}
+    service.problem(service.post_files(service.path(), shorter), 422, "bass")
+
+
+@pytest.mark.parametrize("member", ["mixture", "out", "references"])
+@pytest.mark.parametrize("outside", ["/etc/passwd", "../data/x.wav", "a/../../x", "link/x.wav", "", "\0"])
+def test_references_outside_the_data_root_are_refused(
+    service: ServiceUnderTest, track: FloatArray, member: str, outside: str
+) -> None:
+    if member == "references" and not outside:
+        return  # an empty reference means that there are none
+    link = service.data / "link"
+    if not link.is_symlink():
+        link.symlink_to("/")
+    body = service.reference_request(track, service.data / "outside") | {member: outside}
+    service.problem(service.post_json("/separate", body), 422, "")
+    assert not (service.data / "outside").exists()
+
+
+def test_members_of_a_wrong_type_or_value_are_refused(service: ServiceUnderTest, track: FloatArray) -> None:
+    good = service.reference_request(track, service.data / "refused")
+    (service.data / "notes.wav").write_text("not audio")
+    (service.data / "file").write_text("in the way")
+    for change, status, says in (
+        ({"mixture": "no/such.wav"}, 404, "no/such.wav"),
+        ({"mixture": "notes.wav"}, 422, "notes.wav"),
+        ({"mixture": "x" * 5000}, 422, ""),
+        ({"mixture": "\ud800.wav"}, (404, 422), ""),
+        ({"mixture": 5}, (404, 422), ""),
+        ({"mixture": None}, 422, "mixture"),
+        ({"out": None}, 422, "out"),
+        ({"out": "y" * 300}, 422, "y"),
+        ({"out": "file"}, 422, "file"),
+        ({"out": "file/under"}, 422, "file"),
+        ({"reference_gain": "loud"}, 422, "reference_gain"),
+        ({"reference_gain": float("nan")}, 422, "gain"),
+        ({"reference_gain": 0.0}, 422, "gain"),
+    ):
+        service.problem(service.post_json("/separate", {**good, **change}), status, says)
+    for body in (b"{", b"\xff", b"[]", b'"text"', b"null", b"{}"):
+        service.problem(service.post("/separate", body, "application/json"), 422, "")
+    assert not (service.data / "refused").exists()
+
+
+def test_a_folder_that_is_not_a_separation_is_not_replaced(
+    service: ServiceUnderTest, track: FloatArray
+) -> None:
+    body = service.reference_request(track, service.data / "refused")
+    folder = str(Path(body["mixture"]).parent)
+    before = sorted(service.data.rglob("*"))
+    for out in (".", folder):
+        service.problem(service.post_json("/separate", body | {"out": out}), 422, "no separation")
+    assert sorted(service.data.rglob("*")) == before
+
+
+def test_other_paths_and_methods_have_problem_documents(service: ServiceUnderTest) -> None:
+    service.problem(service.get("/nothing"), 404, "")
+    service.problem(service.get("/separate"), 405, "")
+
+
+def test_json_that_is_nested_too_deep_is_refused(service: ServiceUnderTest) -> None:
+    nested = b"[" * 100_000
+    service.problem(service.post("/separate", nested, "application/json"), 422, "JSON")
+    assert json.loads(service.get("/health").body)["status"] == "ready"

@@ -1,0 +1,9 @@
+"""The service; ``uvicorn tiny_separators.app:app``."""
+
+from __future__ import annotations
+
+from mssbench_service.separator_app import create_separator_app
+
+from . import SEPARATORS, __version__
+
+app = create_separator_app("tiny", __version__, SEPARATORS)
