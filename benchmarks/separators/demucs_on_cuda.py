@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from demucs.api import Separator as Library
 from demucs_service.adapter import DemucsSeparator, shifts_from
-from mssbench_service.audio import FloatArray
 from mssbench_contract import music
+from mssbench_service.audio import FloatArray
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "services" / "demucs" / "tests"))

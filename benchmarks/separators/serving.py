@@ -33,8 +33,8 @@ os.environ["DEVICE"] = "cpu"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np  # noqa: E402
-from mssbench_service.audio import FloatArray  # noqa: E402
 from mssbench_contract import RunningService, music, running, wav  # noqa: E402
+from mssbench_service.audio import FloatArray  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 TICK = os.sysconf("SC_CLK_TCK")

@@ -19,9 +19,9 @@ from mssbench.services.http import HttpTransport, addresses_of
 from mssbench.services.registry import Registry, Service
 from mssbench.services.runtime import Runtime
 from mssbench.settings.limits import Limits
+from mssbench_contract import music
 from mssbench_service.errors import Busy, Interrupted, TimedOut, Unavailable, Unreachable
 from mssbench_service.files import DataRoot
-from mssbench_contract import music
 from mssbench_service.wire import SeparateRequest
 
 ADDRESSES = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 from mssbench.tools.upload import separate_by_upload
+from mssbench_contract import RunningService, music, running, wav
 from mssbench_service.errors import (
     BadInput,
     BadOutput,
@@ -27,7 +28,6 @@ from mssbench_service.errors import (
     Unreachable,
 )
 from mssbench_service.musdb import STEMS
-from mssbench_contract import RunningService, music, running, wav
 
 
 @pytest.fixture(scope="module")

@@ -34,8 +34,8 @@ from mssbench.runs.config import RunConfig
 from mssbench.runs.store import Workspace
 from mssbench.server import examples as shown
 from mssbench.services.runtime import make_runtime
-from mssbench_service.problems import MEDIA_TYPE
 from mssbench_contract import running
+from mssbench_service.problems import MEDIA_TYPE
 from schemathesis.checks import CHECKS, load_all_checks
 
 APPLICATIONS = {

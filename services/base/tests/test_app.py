@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 from fastapi import FastAPI, Request
+from mssbench_contract import Answer, RunningService, music, wav
 from mssbench_service import admission, healthcheck
 from mssbench_service import app as service_app
 from mssbench_service.admission import JobQueue, run_job
@@ -42,7 +43,6 @@ from mssbench_service.files import DataRoot
 from mssbench_service.musdb import STEMS
 from mssbench_service.separation import Separator
 from mssbench_service.separator_app import create_separator_app
-from mssbench_contract import Answer, RunningService, music, wav
 
 
 @dataclass(frozen=True)

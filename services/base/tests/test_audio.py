@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
+from mssbench_contract import music
 from mssbench_service.audio import AudioInfo, read, read_header, read_unrounded, write_wav
 from mssbench_service.errors import BadInput, TooLarge
-from mssbench_contract import music
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
+from mssbench_contract import music
 from mssbench_service.audio import FloatArray, read, write_wav
 from mssbench_service.errors import BadInput, BadOutput, TooLarge
 from mssbench_service.files import read_json
@@ -21,7 +22,6 @@ from mssbench_service.separation import (
     describe,
     separate_track,
 )
-from mssbench_contract import music
 from mssbench_service.wire import Expectation
 
 

@@ -17,9 +17,9 @@ from demucs.pretrained import SOURCES
 from demucs_service import SEPARATORS, adapter
 from demucs_service.adapter import DemucsSeparator, shifts_from
 from make_checkpoint import TRANSFORMER, save
+from mssbench_contract import music
 from mssbench_service.errors import BadInput, BenchError, NotReady, OutOfMemory, StepFailed
 from mssbench_service.separation import Separator, separate_track
-from mssbench_contract import music
 from mssbench_service.weights import load, sha256_of
 
 RATE = 44100

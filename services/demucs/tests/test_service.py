@@ -9,8 +9,8 @@ import pytest
 import torch
 from demucs.api import Separator as Library
 from demucs_service.adapter import shifts_from
-from mssbench_service.musdb import STEMS
 from mssbench_contract import RunningService, music, running, wav
+from mssbench_service.musdb import STEMS
 from mssbench_service.weights import sha256_of
 
 

@@ -12,10 +12,10 @@ import numpy as np
 import openunmix
 import pytest
 import torch
+from mssbench_contract import music
 from mssbench_service.errors import BadInput, BenchError, NotReady, OutOfMemory, StepFailed
 from mssbench_service.musdb import STEMS
 from mssbench_service.separation import Separator
-from mssbench_contract import music
 from mssbench_service.weights import load, sha256_of
 from openunmix.predict import separate
 from openunmix_service import SEPARATORS, adapter, windows

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
+from mssbench_contract import RunningService, music, running, wav
 from mssbench_service.audio import FloatArray
 from mssbench_service.musdb import STEMS
-from mssbench_contract import RunningService, music, running, wav
 from mssbench_service.weights import sha256_of
 from openunmix.predict import separate
 

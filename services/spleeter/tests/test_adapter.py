@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from make_checkpoint import make_full
+from mssbench_contract import music
 from mssbench_service.audio import FloatArray
 from mssbench_service.errors import BadInput, BenchError, NotReady, OutOfMemory, StepFailed
 from mssbench_service.separation import Separator
-from mssbench_contract import music
 from mssbench_service.weights import fetch, sha256_of
 from spleeter.separator import Separator as Library
 from spleeter_service import SEPARATORS, adapter

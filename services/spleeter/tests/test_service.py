@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mssbench_contract import RunningService, music, running, wav
 from mssbench_service.audio import FloatArray
 from mssbench_service.musdb import STEMS
-from mssbench_contract import RunningService, music, running, wav
 from mssbench_service.weights import sha256_of
 from spleeter.separator import Separator as Library
 
