@@ -8,7 +8,7 @@ audio       reading and writing sound files
 separation  the separator contract, and running one separator on one track
 environment  settings in the environment
 cancellation  cancellation of work whose client has disconnected
-model_runtime  number of threads, and errors of the library that runs a model
+model          base classes of separators that hold a model
 app         a FastAPI application with health, info, problem documents and size limits
 separator_app  the same with ``POST /separate``
 weights     pinned model weights, fetched and verified

@@ -1,40 +1,48 @@
-"""What a model computes on: ``DEVICE``, one of
+"""The device and the number of threads that a model computes with.
 
-``auto``       the first CUDA device, or the CPU where there is none (default)
+``DEVICE`` is one of
+
+``auto``       the first CUDA device, or the CPU if there is none (default)
 ``cpu``
-``cuda``       the first CUDA device; ``cuda:<n>`` another, counted from 0
-``cuda:free``  the first CUDA device that no other replica of the service on this machine has
+``cuda``       the first CUDA device; ``cuda:<n>`` the device of that index
+``cuda:free``  the first CUDA device that no other replica of the service on this machine holds
 
-Read in a separator's ``setup()``, so that a wrong value shows in ``/health`` rather than as a process that dies as
-often as it is restarted. A CUDA device that was asked for and is not there is an error: a benchmark must never run on
-the CPU unasked.
+``THREADS`` is the number of computing threads (default: the processors that this process may use, within the
+limit of its container).
 
-Replicas that share ``cuda:free`` each hold a lock on a file for their device, under ``runs/.devices`` of the data root
-that they share. It ends with the process, however that ends. The machine is known by its boot id, which containers
-see as well, so that machines may share a file system.
+Both are read in a separator's ``setup()``, so that ``/health`` shows a wrong value; at import, the process would
+exit and restart again and again. A requested CUDA device that is not available is an error: a benchmark must never
+fall back to the CPU silently.
+
+With ``cuda:free``, each replica holds a lock on a file for its device, in ``runs/.devices`` of the shared data root.
+The operating system releases the lock when the process exits. The file's folder is named after the machine's boot id,
+which containers see as well, so that several machines may share a data root.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
-import importlib
+import math
 import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
+from .environment import whole_number
 from .errors import BadInput, NotReady
 
+CGROUP = Path("/sys/fs/cgroup")
 FREE = "cuda:free"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _held: dict[Path, IO[str]] = {}
-"""Locks of this process, by their files. None is given back: the model lies in the device's memory."""
+"""Locks held by this process, by file. They are never released: the model stays in the device's memory."""
 
 
 def requested_device() -> str:
-    """``DEVICE``, checked."""
+    """The value of ``DEVICE``, validated."""
     device = os.environ.get("DEVICE", "").strip().lower() or "auto"
     if not re.fullmatch(r"auto|cpu|cuda(:(\d{1,3}|free))?", device):
         raise BadInput(f"DEVICE={device!r}; expected auto, cpu, cuda, cuda:<n> or {FREE}")
@@ -42,23 +50,28 @@ def requested_device() -> str:
 
 
 def chosen_device(service: str, library: str, count: Callable[[], int]) -> str:
-    """``cpu``, ``cuda`` or ``cuda:<n>``, whichever ``DEVICE`` comes to here.
+    """Choose the device that ``DEVICE`` asks for.
 
     Parameters
     ----------
     service : str
-        Whose replicas share the machine's devices.
+        Name of the service; its replicas share the machine's devices.
     library : str
-        What computes, and its version, for the message.
+        Name and version of the computing library, for the error message.
     count : callable
-        How many CUDA devices the library finds; not asked if the CPU is to be used.
+        Returns the number of CUDA devices that the library finds. Not called if ``DEVICE`` is ``cpu``.
+
+    Returns
+    -------
+    str
+        ``cpu``, ``cuda`` or ``cuda:<n>``.
 
     Raises
     ------
     BadInput
-        ``DEVICE`` is none of the above.
+        ``DEVICE`` has no valid value.
     NotReady
-        The CUDA device is not there, or none is free.
+        The CUDA device is not available, or none is free.
     """
     asked = requested_device()
     found = 0 if asked == "cpu" else count()
@@ -67,20 +80,10 @@ def chosen_device(service: str, library: str, count: Callable[[], int]) -> str:
     at_least = 0 if asked == "cpu" else 1 if asked == FREE else int(asked.partition(":")[2] or 0) + 1
     if found < at_least:
         raise NotReady(f"DEVICE={asked}, but {library} finds {found} CUDA device(s)")
-    return f"cuda:{_hold_a_free_one(service, found)}" if asked == FREE else asked
+    return f"cuda:{_lock_free_device(service, found)}" if asked == FREE else asked
 
 
-def torch_device(service: str) -> str:
-    """:func:`chosen_device` for PyTorch."""
-    torch: Any = importlib.import_module("torch")
-    cuda = torch.cuda
-    count = cuda.device_count
-    return chosen_device(
-        service, f"PyTorch {torch.__version__}", lambda: count() if cuda.is_available() else 0
-    )
-
-
-def _hold_a_free_one(service: str, found: int) -> int:
+def _lock_free_device(service: str, found: int) -> int:
     root = Path(os.environ.get("MSSBENCH_DATA_ROOT") or Path.cwd())
     folder = root / "runs" / ".devices" / BOOT_ID.read_text(encoding="ascii").strip()
     paths = [folder / f"{service}-{index}" for index in range(found)]
@@ -106,3 +109,29 @@ def _lock(path: Path) -> IO[str] | None:
         file.close()
         return None
     return file
+
+
+def thread_count() -> int:
+    """Number of computing threads: ``THREADS``, or :func:`usable_processors`."""
+    return whole_number("THREADS", usable_processors(), 1, 1024)
+
+
+def usable_processors(cgroup: Path = CGROUP) -> int:
+    """Number of processors that this process may use: its affinity, and its container's CPU limit (cgroup v2 or v1).
+
+    Libraries count the processors of the machine. In a container limited to 2 of 64 processors they would start 64
+    threads, which slow each other down.
+    """
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(available, math.ceil(_cpu_limit(cgroup))))
+
+
+def _cpu_limit(cgroup: Path) -> float:
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = (cgroup / "cpu.max").read_text().split()
+        return 2**16 if quota == "max" else int(quota) / int(period)
+    with contextlib.suppress(OSError, ValueError):
+        quota_us = int((cgroup / "cpu" / "cpu.cfs_quota_us").read_text())
+        period_us = int((cgroup / "cpu" / "cpu.cfs_period_us").read_text())
+        return 2**16 if quota_us <= 0 else quota_us / period_us
+    return 2**16

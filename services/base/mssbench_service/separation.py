@@ -21,7 +21,7 @@ import soxr
 
 from . import audio
 from .audio import FloatArray
-from .errors import BadInput, BadOutput, NotFound, NotReady, OutOfMemory
+from .errors import BadInput, BadOutput, NotFound, OutOfMemory
 from .files import atomic_folder, write_json
 from .formats import SEPARATION_FORMAT
 from .musdb import STEMS
@@ -79,20 +79,6 @@ class Separator(ABC):
     def details(self) -> Mapping[str, object]:
         """More for ``GET /info``: weights and their hashes, library versions, segment settings."""
         return {}
-
-
-def checked_sample_rate(model: str, rate: float) -> int:
-    """The sample rate `rate` in Hz, as the file that describes `model` has it, for :attr:`Separator.sample_rate`.
-
-    Raises
-    ------
-    NotReady
-        Nothing can be resampled to it.
-    """
-    low, high = audio.SAMPLE_RATES
-    if not low <= rate <= high:
-        raise NotReady(f"the model {model!r} has a sample rate of {rate:g} Hz; expected {low} to {high} Hz")
-    return int(rate)
 
 
 class ReferenceSeparator(Separator):

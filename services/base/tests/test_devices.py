@@ -1,4 +1,4 @@
-"""Which device a model computes on, and that each replica gets its own."""
+"""Tests of the choice of device and number of threads, and of the lock on a device."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ sys.stdin.read()
         ("cuda:1", 2, "cuda:1"),
     ],
 )
-def test_the_device_that_is_asked_for(
+def test_device_follows_the_environment(
     monkeypatch: pytest.MonkeyPatch, asked: str, found: int, chosen: str
 ) -> None:
     monkeypatch.setenv("DEVICE", asked)
@@ -44,28 +44,26 @@ def test_the_device_that_is_asked_for(
 
 
 @pytest.mark.parametrize(("asked", "found"), [("cuda", 0), ("cuda:1", 1), ("cuda:free", 0)])
-def test_no_other_device_instead_of_one_that_is_not_there(
-    monkeypatch: pytest.MonkeyPatch, asked: str, found: int
-) -> None:
+def test_a_missing_device_is_an_error(monkeypatch: pytest.MonkeyPatch, asked: str, found: int) -> None:
     monkeypatch.setenv("DEVICE", asked)
     with pytest.raises(NotReady, match=rf"DEVICE={asked}, but Library 1 finds {found} CUDA device\(s\)"):
         chosen_device("demucs", "Library 1", lambda: found)
 
 
 @pytest.mark.parametrize("asked", ["gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:free1", "mps", "cpu,cuda"])
-def test_other_devices_are_refused(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+def test_an_invalid_device_is_refused(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
     monkeypatch.setenv("DEVICE", asked)
     with pytest.raises(BadInput, match=f"DEVICE='{asked}'; expected auto, cpu, cuda"):
         chosen_device("demucs", "Library 1", lambda: 8)
 
 
-def test_the_cpu_is_chosen_without_looking_for_other_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cuda_devices_are_not_counted_for_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEVICE", "cpu")
-    assert chosen_device("demucs", "Library 1", lambda: pytest.fail("asked")) == "cpu"
+    assert chosen_device("demucs", "Library 1", lambda: pytest.fail("counted the devices")) == "cpu"
 
 
 class Replica:
-    """A process that asks for a free device, of two, and keeps it until it is killed."""
+    """A process that requests a free device out of two, and holds it until it is killed."""
 
     def __init__(self, root: Path, service: str) -> None:
         self._process = subprocess.Popen(
@@ -83,14 +81,14 @@ class Replica:
         self._process.communicate()
 
 
-def test_each_replica_has_a_device_of_its_own_until_it_dies(tmp_path: Path) -> None:
+def test_each_replica_holds_a_different_device_until_it_exits(tmp_path: Path) -> None:
     replicas = [Replica(tmp_path, "demucs") for _ in range(3)]
     elsewhere = Replica(tmp_path, "openunmix")
     try:
         first, second, third = replicas
         assert (first.got, second.got) == ("cuda:0", "cuda:1")
         assert third.got == "DEVICE=cuda:free, but other replicas of demucs have all 2 CUDA device(s)"
-        assert elsewhere.got == "cuda:0"  # of another service: it may share a device with it
+        assert elsewhere.got == "cuda:0"  # replicas of different services may share a device
         first.kill()
         replicas.append(Replica(tmp_path, "demucs"))
         assert replicas[-1].got == "cuda:0"
@@ -101,7 +99,7 @@ def test_each_replica_has_a_device_of_its_own_until_it_dies(tmp_path: Path) -> N
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where replicas lock devices; this process asks for a free one."""
+    """Data root with the lock files; this process requests a free device."""
     held: dict[Path, IO[str]] = {}
     monkeypatch.setattr(devices, "_held", held)
     monkeypatch.setenv("DEVICE", "cuda:free")
@@ -111,11 +109,46 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         lock.close()
 
 
-def test_a_replica_keeps_its_device_when_it_asks_again(root: Path) -> None:
+def test_a_replica_keeps_its_device_when_setup_runs_again(root: Path) -> None:
     assert [chosen_device("demucs", "Library 1", lambda: 2) for _ in range(3)] == ["cuda:0"] * 3
 
 
-def test_a_free_device_needs_a_place_for_its_lock(root: Path) -> None:
+def test_an_unwritable_lock_folder_is_an_error(root: Path) -> None:
     (root / "runs").write_text("a file")
     with pytest.raises(NotReady, match="needs to lock files in"):
         chosen_device("demucs", "Library 1", lambda: 2)
+
+
+@pytest.mark.parametrize(
+    ("files", "processors", "expected"),
+    [
+        ({}, 8, 8),
+        ({"cpu.max": "max 100000\n"}, 8, 8),
+        ({"cpu.max": "200000 100000\n"}, 8, 2),
+        ({"cpu.max": "150000 100000\n"}, 8, 2),
+        ({"cpu.max": "20000 100000\n"}, 8, 1),
+        ({"cpu.max": "1600000 100000\n"}, 8, 8),
+        ({"cpu.max": "nonsense"}, 8, 8),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8, 8),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8, 3),
+    ],
+)
+def test_the_number_of_threads_respects_the_limit_of_the_container(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: dict[str, str],
+    processors: int,
+    expected: int,
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)))
+    assert devices.usable_processors(tmp_path) == expected
+
+
+def test_threads_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THREADS", "3")
+    assert devices.thread_count() == 3
+    monkeypatch.delenv("THREADS")
+    assert devices.thread_count() == devices.usable_processors()

@@ -1,7 +1,7 @@
 """Demucs as a service of Binaural MSS Bench: the published library, loaded once.
 
-adapter  the model behind the separator contract
-batches  many segments in one forward pass, through the library's own executor seam
+adapter  the model as a separator
+batches  several segments in one forward pass, by an executor for the library
 app      the HTTP service
 """
 
@@ -14,4 +14,4 @@ from .adapter import DemucsSeparator
 __version__ = "0.2.0"
 
 SEPARATORS: Separators = {"demucs": DemucsSeparator}
-"""How to make each separator, by name."""
+"""Constructor of each separator, by name."""

@@ -1,9 +1,9 @@
-"""Many segments in one forward pass.
+"""Several segments in one forward pass.
 
-``demucs.apply.apply_model`` cuts a track into overlapping segments, hands each to an executor
-(``pool.submit(apply_model, model, chunk, …)``) and adds the results up in order, on the mixture's device.
-:class:`BatchPool` is such an executor: it collects the segments and runs as many as fit through the model at
-once. Cutting, padding, weighting, shifting and adding up stay the library's own.
+``demucs.apply.apply_model`` cuts a track into overlapping segments, submits each to an executor
+(``pool.submit(apply_model, model, chunk, …)``) and sums the results in order, on the mixture's device.
+:class:`BatchPool` is such an executor. It collects the segments and runs as many as fit into a batch through the
+model at once. The library still cuts, pads, weights, shifts and sums.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _Call = Callable[[TensorChunk], torch.Tensor]
 
 
 class _Stack(TensorChunk):
-    """Chunks of one length that look like a single chunk with a larger batch."""
+    """Chunks of equal length with the interface of a single chunk with a larger batch."""
 
     def __init__(self, chunks: list[TensorChunk]) -> None:
-        # Not the base class's own: that one cuts out of one tensor, and these come from many places.
+        # Without super().__init__(), which takes one tensor; these chunks are parts of several.
         self.chunks = chunks
         self.length = chunks[0].length
         self.device = chunks[0].device
@@ -44,31 +44,37 @@ class _Segment:
         self.pool = pool
         self.call = call
         self.chunk = chunk
-        self.answer: torch.Tensor | None = None
+        self.output: torch.Tensor | None = None
 
     def result(self) -> torch.Tensor:
-        if self.answer is None:
+        if self.output is None:
             self.pool.run_next_batch()
-        answer, self.answer = self.answer, None  # given away: a long track's segments must not pile up
-        assert answer is not None, "results are asked for in the order of submission, once each"
-        return answer
+        output, self.output = self.output, None  # do not keep the segments of a long track in memory
+        assert output is not None, "the library takes results in the order of submission, each once"
+        return output
 
 
 class BatchPool:
-    """An executor for ``apply_model(pool=…)`` that runs `batch_size` segments at a time."""
+    """An executor for ``apply_model(pool=…)`` that runs `batch_size` segments in one forward pass.
+
+    Parameters
+    ----------
+    batch_size : int
+        Number of segments, 1 or more.
+    """
 
     def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size
         self._waiting: deque[_Segment] = deque()
 
     def submit(self, apply: Callable[..., Any], model: Any, chunk: TensorChunk, **options: Any) -> _Segment:
-        options.pop("callback", None)  # reports one segment's progress, which a batch has not
+        options.pop("callback", None)  # reports the progress of a single segment
         segment = _Segment(self, lambda chunks: apply(model, chunks, **options), chunk)
         self._waiting.append(segment)
         return segment
 
     def run_next_batch(self) -> None:
-        """Run the longest-waiting segments that can go together: the last ones of a track are shorter."""
+        """Run the first waiting segments of equal length; the last segments of a track are shorter."""
         raise_if_cancelled()
         batch = [self._waiting.popleft()]
         while (
@@ -77,10 +83,10 @@ class BatchPool:
             and self._waiting[0].chunk.length == batch[0].chunk.length
         ):
             batch.append(self._waiting.popleft())
-        answers = batch[0].call(_Stack([segment.chunk for segment in batch]))
-        for segment, answer in zip(batch, answers.split(batch[0].chunk.shape[0]), strict=True):
-            segment.answer = answer
+        outputs = batch[0].call(_Stack([segment.chunk for segment in batch]))
+        for segment, output in zip(batch, outputs.split(batch[0].chunk.shape[0]), strict=True):
+            segment.output = output
 
     def shutdown(self, **_: Any) -> None:
-        """The library calls this when a segment has failed; the others are then never asked for."""
+        """Drop the waiting segments. The library calls this after a segment has failed."""
         self._waiting.clear()

@@ -1,7 +1,7 @@
 """Open-Unmix as a service of Binaural MSS Bench: the published library, loaded once.
 
-adapter  the model behind the separator contract
-windows  the library's stages, one after the other, the last two a window at a time
+adapter  the model as a separator
+windows  the library's stages in sequence, the last two on one window at a time
 app      the HTTP service
 """
 
@@ -14,4 +14,4 @@ from .adapter import OpenUnmixSeparator
 __version__ = "0.2.0"
 
 SEPARATORS: Separators = {"openunmix": OpenUnmixSeparator}
-"""How to make each separator, by name."""
+"""Constructor of each separator, by name."""

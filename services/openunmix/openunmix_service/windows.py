@@ -1,10 +1,10 @@
 """The stages of ``openunmix.model.Separator``, with a fraction of the memory.
 
-Its ``forward`` holds the complex spectra of all stems of the whole track, twice: 13 GB for ten minutes. Only
-the networks need the whole track at once, because their LSTMs run over it in both directions. The Wiener
-filter treats windows of ``wiener_win_len`` frames one by one, and a sample of the inverse transform depends
-on the few frames that cover it. So here the library's own modules and functions run in the library's order,
-the filter and the inverse transform on a window at a time.
+The library's ``forward`` holds the complex spectra of all stems of the whole track twice: 13 GB for ten minutes. Only
+the networks need the whole track at once, because their LSTMs run over it in both directions. The Wiener filter
+processes windows of ``wiener_win_len`` frames independently, and a sample of the inverse transform depends on the few
+frames that cover it. So the library's own modules and functions run here in the library's order, the filter and the
+inverse transform on one window at a time.
 
 Conventions: L = FFT length, H = hop, frame k is centred on sample k·H.
 """
@@ -19,7 +19,7 @@ from openunmix.filtering import wiener
 
 
 def separate(separator: Any, mixture: torch.Tensor) -> dict[str, torch.Tensor]:
-    """What ``separator.to_dict(separator(mixture[None]))`` gives, without the batch.
+    """Compute ``separator.to_dict(separator(mixture[None]))``, without the batch dimension.
 
     Parameters
     ----------
@@ -45,8 +45,8 @@ def separate(separator: Any, mixture: torch.Tensor) -> dict[str, torch.Tensor]:
     inverse = _Inverse(separator, mixture.shape[1])
     for start in range(0, frames, separator.wiener_win_len):
         raise_if_cancelled()
-        # Indexed and laid out in memory as the library has it, so that its sums run in the same order: where
-        # its covariances are all but singular, rounding alone would show.
+        # Indexed and laid out in memory as in the library, so that sums are in the same order: where covariances are
+        # nearly singular, rounding alone changes the result.
         window = torch.arange(start, min(frames, start + separator.wiener_win_len), device=spectra.device)
         stems = torch.stack([target[0].permute(2, 0, 1)[window] for target in targets], -1)
         filtered = wiener(
@@ -63,7 +63,7 @@ def separate(separator: Any, mixture: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 class _Inverse:
-    """The separator's inverse transform, fed piece by piece."""
+    """The separator's inverse transform for consecutive blocks of frames."""
 
     def __init__(self, separator: Any, samples: int) -> None:
         self._istft, self._hop, self._samples = separator.istft, separator.stft.n_hop, samples
@@ -73,14 +73,14 @@ class _Inverse:
         self._done = 0
 
     def add(self, spectra: torch.Tensor, *, last: bool) -> tuple[int, torch.Tensor]:
-        """Take the next frames, of shape (stems, channels, bins, frames, 2).
+        """Add the next frames, of shape (stems, channels, bins, frames, 2).
 
         Returns
         -------
         first : int
-            Where in the track the samples belong.
+            Position of the samples in the track.
         samples : tensor, shape (stems, channels, samples)
-            Those that no later frame touches.
+            Samples that no later frame changes.
         """
         if self._kept is not None:
             spectra = torch.cat([self._kept, spectra], 3)
@@ -89,9 +89,9 @@ class _Inverse:
         first, self._done = self._done, self._samples if last else max(self._done, settled)
         if first < self._done:
             waveform = self._istft(spectra.contiguous()[None], length=self._done - start)[0]
-        else:  # too few frames yet
+        else:  # too few frames so far
             waveform = spectra.new_empty(*spectra.shape[:2], first - start)
-        # The next sample to come is not touched by frames that are further back than these.
+        # Earlier frames than these do not cover the next sample.
         keep = min(frames, 2 * self._reach + 1)
         self._kept = spectra[..., frames - keep :, :].clone()
         self._first_frame += frames - keep

@@ -1,7 +1,8 @@
-"""CUDA's libraries from the wheels in ``cuda.lock``, where TensorFlow finds them.
+"""Loads CUDA's libraries from the wheels in ``cuda.lock``, so that TensorFlow finds them.
 
-TensorFlow asks the dynamic loader for them by name, and never asks twice. The loader looks in no Python package, but
-what is loaded already it finds. Where the wheels are not installed, it looks for the machine's own, as ever.
+TensorFlow requests these libraries by name from the dynamic loader, once. The loader does not search Python packages,
+but it finds libraries that the process has loaded already. Without the wheels, TensorFlow uses the libraries of the
+system.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ LIBRARIES = (
     "cusparse/lib/libcusparse.so.11",
     "cudnn/lib/libcudnn.so.8",
 )
-"""What TensorFlow asks for, in the package ``nvidia``. What these need in turn they find beside themselves."""
+"""Libraries that TensorFlow requests, as paths in the package ``nvidia``. They find their own dependencies beside
+themselves."""
 
 
 def load_libraries() -> None:
-    """Load whatever of them is installed. What cannot be loaded is left to TensorFlow, which logs that it lacks it."""
+    """Load the libraries that are installed. TensorFlow logs which of the others it misses."""
     spec = find_spec("nvidia")
     for root in (spec and spec.submodule_search_locations) or ():
         for library in LIBRARIES:

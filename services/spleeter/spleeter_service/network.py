@@ -1,13 +1,13 @@
-"""Spleeter's graph in one session, fed a bounded stretch of the track at a time.
+"""Spleeter's graph in one session, run on bounded sections of the track.
 
-``spleeter.separator.Separator.separate`` builds its graph and reads the checkpoint anew for every track, and
-sends the whole track through at once (about 1 GB for each minute). Here the library's own
-:class:`~spleeter.model.EstimatorSpecBuilder` builds the graph once. The U-Nets look at T frames at a time and
-at nothing beyond them, and the inverse transform adds overlapping frames; so stretches of whole multiples of
-T frames give the same result, added up, as the whole track does.
+``spleeter.separator.Separator.separate`` builds its graph and reads the checkpoint anew for every track, and sends
+the whole track through at once (about 1 GB per minute). Here the library's own
+:class:`~spleeter.model.EstimatorSpecBuilder` builds the graph once. The U-Nets process T frames at a time,
+independently, and the inverse transform adds overlapping frames. So the overlapping results of sections of whole
+multiples of T frames add up to the result of the whole track.
 
-Conventions: L = ``frame_length`` and H = ``frame_step`` samples. The library puts L zeros before the track;
-frame f then starts at sample f·H, and ceil((samples + L)/H) frames cover it.
+Conventions: L = ``frame_length`` and H = ``frame_step`` samples. The library puts L zeros before the track. Frame f
+then starts at sample f·H, and ceil((samples + L)/H) frames cover the track.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ class Network:
     checkpoint : str
         Prefix of the checkpoint's files, as ``tf.train.latest_checkpoint`` gives it.
     batch_size : int
-        Groups of T frames that go through the U-Nets at once.
+        Number of groups of T frames that go through the U-Nets at once.
     session_config : tf.compat.v1.ConfigProto
+        Settings of the TensorFlow session.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Network:
     ) -> None:
         self._length, self._step = int(params["frame_length"]), int(params["frame_step"])
         if self._length % self._step:
-            raise NotReady(f"frame_length {self._length} is no multiple of frame_step {self._step}")
+            raise NotReady(f"frame_length {self._length} is not a multiple of frame_step {self._step}")
         self._frames_at_once = batch_size * int(params["T"])
         with tf.Graph().as_default() as graph:
             self._build(dict(params, MWF=False))
@@ -56,12 +57,12 @@ class Network:
         bins, channels = self._length // 2 + 1, params["n_channels"]
         self._waveform = tf.compat.v1.placeholder(tf.float32, (None, channels))
         self._frames = tf.compat.v1.placeholder(tf.int32, ())
-        # `lead` frames begin in the zeros that the library puts before whatever it is fed. They are dropped:
-        # separate() feeds each stretch with what really comes before it.
+        # `lead` frames start in the zeros that the library puts before its input. They are dropped, because separate()
+        # feeds each section together with the samples that precede it in the track.
         features = {"waveform": self._waveform}
         spectra = EstimatorSpecBuilder(dict(features), params).stft_feature[lead : lead + self._frames]
         builder = EstimatorSpecBuilder({**features, f"{params['mix_name']}_stft": spectra}, params)
-        # The inverse transform cuts L samples off the front; with `lead` silent frames there, only silence.
+        # The inverse transform removes the first L samples: the `lead` silent frames that are put there.
         silence = tf.zeros((lead, bins, channels), tf.complex64)
         samples = (self._frames - 1) * self._step + self._length
         self._stems = {
@@ -70,7 +71,16 @@ class Network:
         }
 
     def separate(self, mixture: FloatArray) -> dict[str, FloatArray]:
-        """Stems of `mixture`; all of shape (samples, channels)."""
+        """Separate one track.
+
+        Parameters
+        ----------
+        mixture : array, shape (samples, channels), float32
+
+        Returns
+        -------
+        dict of str to array, shape (samples, channels), float32
+        """
         samples, channels = mixture.shape
         length, step = self._length, self._step
         frames = math.ceil((samples + length) / step)
@@ -80,8 +90,8 @@ class Network:
         for first in range(0, frames, self._frames_at_once):
             raise_if_cancelled()
             count = min(self._frames_at_once, frames - first)
-            stretch = slice(first * step, (first + count - 1) * step + length)
-            feed = {self._waveform: padded[stretch], self._frames: count}
+            section = slice(first * step, (first + count - 1) * step + length)
+            feed = {self._waveform: padded[section], self._frames: count}
             for stem, estimate in self._session.run(self._stems, feed).items():
-                sums[stem][stretch] += estimate
+                sums[stem][section] += estimate
         return {stem: total[length : length + samples] for stem, total in sums.items()}

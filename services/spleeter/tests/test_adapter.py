@@ -163,7 +163,7 @@ def test_a_checkpoint_of_another_model_is_not_taken(
         (lambda text: text.replace('"mix_name"', '"x"'), "not of this model: KeyError 'mix_name'"),
         (
             lambda text: text.replace('"frame_step": 1024', '"frame_step": 1000'),
-            "no multiple of frame_step 1000",
+            "not a multiple of frame_step 1000",
         ),
         (
             lambda text: text.replace('"frame_step": 1024', '"frame_step": 0'),

@@ -1,0 +1,275 @@
+"""Base classes of separators that hold a model: device, lock, memory, weights and their description.
+
+:class:`ModelSeparator` does what is the same for every model and imports no deep learning library;
+:class:`TorchSeparator` adds what is the same for models on PyTorch. An adapter states its names as class
+attributes and implements :meth:`ModelSeparator.load` and :meth:`ModelSeparator.estimate`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import os
+import re
+import threading
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from . import audio, weights
+from .audio import FloatArray
+from .devices import chosen_device, thread_count
+from .errors import BenchError, NotReady, OutOfMemory, StepFailed
+from .musdb import STEMS
+from .separation import Separator
+
+log = logging.getLogger("mssbench")
+
+# CPU allocators have no exception of their own: PyTorch's raises a RuntimeError with one of these texts.
+_ALLOCATION_FAILED = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """Description of a loaded model, returned by :meth:`ModelSeparator.load`.
+
+    Parameters
+    ----------
+    name : str
+        Name of the model.
+    stems : sequence of str
+        Stems in the model's own order.
+    sample_rate : float
+        Sample rate of the model in Hz.
+    weights : sequence of Path
+        Files that the model was loaded from.
+    settings : mapping of str to object
+        Settings of the adapter, for ``GET /info``.
+    shortest : int
+        Length in samples to which shorter tracks are padded with zeros.
+    warm_up : bool
+        Separate a second of silence before the service is ready: the first run takes longer on some devices, and
+        parts of a model that do not fit together fail here.
+    """
+
+    name: str
+    stems: Sequence[str]
+    sample_rate: float
+    weights: Sequence[Path]
+    settings: Mapping[str, object]
+    shortest: int = 0
+    warm_up: bool = True
+
+
+class ModelSeparator(Separator):
+    """A separator that holds one model in memory and separates one track at a time.
+
+    Long work calls :func:`mssbench_service.cancellation.raise_if_cancelled` between chunks, so that a job whose client
+    has disconnected stops.
+
+    Attributes
+    ----------
+    service : str
+        Name of the service. Replicas of one service share the machine's devices, and its weights are in the
+        folder of this name in the weights folder.
+    library : str
+        Name of the library, for error messages.
+    distributions : tuple of str
+        Installed packages whose versions are part of ``GET /info``.
+    out_of_memory : tuple of exception types
+        Exceptions of the library for failed allocations, besides ``MemoryError``.
+    """
+
+    service: ClassVar[str]
+    library: ClassVar[str]
+    distributions: ClassVar[tuple[str, ...]]
+    out_of_memory: ClassVar[tuple[type[Exception], ...]] = ()
+
+    def __init__(self) -> None:
+        self._device = "not loaded"
+        self._details: dict[str, object] = {}
+        self._shortest = 0
+        self._one_at_a_time = threading.Lock()
+
+    @property
+    def device(self) -> str:
+        return self._device
+
+    def details(self) -> Mapping[str, object]:
+        return self._details
+
+    def setup(self) -> None:
+        """Load the model and warm it up.
+
+        Raises
+        ------
+        BadInput
+            A setting is wrong.
+        NotReady
+            A file is missing or damaged, the model does not estimate the four stems in stereo, or the requested
+            device is not available.
+        """
+        loaded = self.load()
+        sample_rate = self.sample_rate = checked_sample_rate(loaded.name, loaded.sample_rate)
+        self._shortest = loaded.shortest
+        self._details = {
+            "model": loaded.name,
+            "model_stems": list(loaded.stems),
+            "weights": [{"file": path.name, "sha256": weights.sha256_of(path)} for path in loaded.weights],
+            "settings": dict(loaded.settings),
+            "threads": thread_count(),
+            "libraries": {name: version(name) for name in self.distributions},
+        }
+        if loaded.warm_up:
+            self.separate(np.zeros((2, sample_rate), np.float32), sample_rate)
+
+    def separate(self, mixture: FloatArray, sample_rate: int) -> Mapping[str, FloatArray]:
+        samples = mixture.shape[1]
+        missing = max(0, self._shortest - samples)
+        padded = np.pad(mixture, ((0, 0), (0, missing))) if missing else mixture
+        with self._one_at_a_time, self._errors_of_library():
+            estimates = self.estimate(padded)
+        return {stem: np.ascontiguousarray(estimate[:, :samples]) for stem, estimate in estimates.items()}
+
+    @abstractmethod
+    def load(self) -> LoadedModel:
+        """Read the settings, choose the device (:meth:`choose_device`), load the model and keep it."""
+
+    @abstractmethod
+    def estimate(self, mixture: FloatArray) -> Mapping[str, FloatArray]:
+        """Run the model on one track. Never called twice at a time.
+
+        Parameters
+        ----------
+        mixture : array, shape (2, samples), float32
+            At least :attr:`LoadedModel.shortest` samples.
+
+        Returns
+        -------
+        dict of str to array, shape (2, samples), float32
+            In any memory layout.
+        """
+
+    @abstractmethod
+    def framework(self) -> str:
+        """Name and version of the library that finds CUDA devices."""
+
+    @abstractmethod
+    def cuda_devices(self) -> int:
+        """Number of CUDA devices that the library finds. Not called if ``DEVICE`` is ``cpu``."""
+
+    def release_memory(self) -> None:
+        """Return cached memory to the device. Called after an allocation failed."""
+
+    def choose_device(self) -> str:
+        """Choose the device that ``DEVICE`` asks for; see :mod:`mssbench_service.devices`.
+
+        Returns
+        -------
+        str
+            ``cpu``, ``cuda`` or ``cuda:<n>``.
+
+        Raises
+        ------
+        BadInput
+            ``DEVICE`` has no valid value.
+        NotReady
+            The device is not available.
+        """
+        self._device = chosen_device(self.service, self.framework(), self.cuda_devices)
+        return self._device
+
+    @contextlib.contextmanager
+    def _errors_of_library(self) -> Iterator[None]:
+        """Turn exceptions of the library into ``OutOfMemory``, which is retried, or ``StepFailed``."""
+        try:
+            yield
+        except BenchError:
+            raise
+        except Exception as error:
+            allocation = isinstance(error, RuntimeError) and _ALLOCATION_FAILED.search(str(error))
+            if allocation or isinstance(error, (MemoryError, *self.out_of_memory)):
+                self.release_memory()  # a shorter track may fit after one that was too long
+                raise OutOfMemory(
+                    f"{self.library} ran out of memory: {_first_line(error)}", retry_after=30
+                ) from error
+            log.exception("%s failed", self.library)
+            raise StepFailed(
+                f"{self.library} failed: {type(error).__name__}: {_first_line(error)}"
+            ) from error
+
+
+class TorchSeparator(ModelSeparator):
+    """A :class:`ModelSeparator` on PyTorch, which the adapter's own module imports."""
+
+    def framework(self) -> str:
+        return f"PyTorch {_torch().__version__}"
+
+    def cuda_devices(self) -> int:
+        cuda = _torch().cuda
+        return int(cuda.device_count()) if cuda.is_available() else 0
+
+    def choose_device(self) -> str:
+        device = super().choose_device()
+        if device != "cpu":
+            # Otherwise cuDNN may choose another algorithm or order of summation, which changes the last bits.
+            cudnn = _torch().backends.cudnn
+            cudnn.benchmark, cudnn.deterministic = False, True
+        return device
+
+    def separate(self, mixture: FloatArray, sample_rate: int) -> Mapping[str, FloatArray]:
+        _torch().set_num_threads(thread_count())  # OpenMP keeps this setting for each calling thread
+        return super().separate(mixture, sample_rate)
+
+    def release_memory(self) -> None:
+        _torch().cuda.empty_cache()
+
+
+def _torch() -> Any:
+    return importlib.import_module("torch")  # not at the top: this module also runs without PyTorch
+
+
+def requested_model(variable: str, weights_toml: Path) -> str:
+    """The model named by the environment variable `variable`; by default, the one in `weights_toml`."""
+    return os.environ.get(variable, "").strip() or weights.load(weights_toml).default
+
+
+def check_stems(model: str, stems: Sequence[str], channels: int) -> None:
+    """Check that a model estimates the benchmark's four stems in stereo.
+
+    Raises
+    ------
+    NotReady
+        It has other stems or another number of channels.
+    """
+    if sorted(stems) != sorted(STEMS) or channels != 2:
+        raise NotReady(
+            f"the model {model!r} estimates {', '.join(stems)} in {channels} channel(s); "
+            f"the benchmark needs {', '.join(STEMS)} in 2"
+        )
+
+
+def checked_sample_rate(model: str, sample_rate: float) -> int:
+    """The sample rate of `model` in Hz as a whole number.
+
+    Raises
+    ------
+    NotReady
+        It is outside the range that tracks can be resampled to.
+    """
+    low, high = audio.SAMPLE_RATES
+    if not low <= sample_rate <= high:
+        raise NotReady(
+            f"the model {model!r} has a sample rate of {sample_rate:g} Hz; expected {low} to {high} Hz"
+        )
+    return int(sample_rate)
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), "no message")[:300]

@@ -1,0 +1,190 @@
+"""Tests of ModelSeparator with a model that needs no deep learning library."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mssbench_service.audio import FloatArray
+from mssbench_service.errors import BadInput, BenchError, Busy, NotReady, OutOfMemory, StepFailed
+from mssbench_service.model import (
+    LoadedModel,
+    ModelSeparator,
+    check_stems,
+    checked_sample_rate,
+    requested_model,
+)
+from mssbench_service.musdb import STEMS
+
+RATE = 44_100
+SHORTEST = 8
+
+
+class Full(Exception):
+    """Raised by the library of this test for a failed allocation."""
+
+
+class Halves(ModelSeparator):
+    """Returns half of the mixture for each stem."""
+
+    service = "halves"
+    library = "Library"
+    distributions = ("numpy",)
+    out_of_memory = (Full,)
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__()
+        self.weights = weights
+        self.lengths: list[int] = []
+        self.released = 0
+        self.hook: Callable[[], None] = lambda: None
+
+    def load(self) -> LoadedModel:
+        self.choose_device()
+        return LoadedModel(
+            name="half",
+            stems=STEMS,
+            sample_rate=float(RATE),
+            weights=[self.weights],
+            settings={"gain": 0.5},
+            shortest=SHORTEST,
+        )
+
+    def estimate(self, mixture: FloatArray) -> Mapping[str, FloatArray]:
+        self.lengths.append(mixture.shape[1])
+        self.hook()
+        return {stem: (mixture.T * np.float32(0.5)).T for stem in STEMS}
+
+    def framework(self) -> str:
+        return "Library 1"
+
+    def cuda_devices(self) -> int:
+        return 0
+
+    def release_memory(self) -> None:
+        self.released += 1
+
+
+@pytest.fixture
+def separator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Halves:
+    monkeypatch.setenv("THREADS", "3")
+    monkeypatch.setenv("DEVICE", "auto")
+    weights = tmp_path / "half.bin"
+    weights.write_bytes(b"weights")
+    return Halves(weights)
+
+
+def test_info_describes_the_loaded_model(separator: Halves) -> None:
+    assert separator.device == "not loaded"
+    assert separator.details() == {}
+    separator.setup()
+    assert separator.device == "cpu"
+    assert separator.sample_rate == RATE
+    assert separator.details() == {
+        "model": "half",
+        "model_stems": list(STEMS),
+        "weights": [{"file": "half.bin", "sha256": hashlib.sha256(b"weights").hexdigest()}],
+        "settings": {"gain": 0.5},
+        "threads": 3,
+        "libraries": {"numpy": np.__version__},
+    }
+
+
+def test_a_missing_device_is_an_error(separator: Halves, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEVICE", "cuda")
+    with pytest.raises(NotReady, match=r"DEVICE=cuda, but Library 1 finds 0 CUDA device\(s\)"):
+        separator.setup()
+
+
+def test_setup_warms_up_and_short_tracks_are_padded(separator: Halves) -> None:
+    separator.setup()
+    assert separator.lengths == [RATE]
+    for samples in (1, SHORTEST - 1, SHORTEST, 20):
+        track = np.random.default_rng(samples).standard_normal((2, samples)).astype(np.float32)
+        for estimate in separator.separate(track, RATE).values():
+            np.testing.assert_array_equal(estimate, track * np.float32(0.5))
+            assert estimate.flags.c_contiguous
+    assert separator.lengths[1:] == [SHORTEST, SHORTEST, SHORTEST, 20]
+
+
+def test_one_track_is_separated_at_a_time(separator: Halves) -> None:
+    separator.setup()
+    running, most = 0, 0
+
+    def count() -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        time.sleep(0.02)
+        running -= 1
+
+    separator.hook = count
+    track = np.zeros((2, 10), np.float32)
+    threads = [threading.Thread(target=separator.separate, args=(track, RATE)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(separator.lengths) == 5
+    assert most == 1
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "released"),
+    [
+        (Full("full"), OutOfMemory, 1),
+        (MemoryError(), OutOfMemory, 1),
+        (RuntimeError("CUDA out of memory"), OutOfMemory, 1),
+        (RuntimeError("something else\nand more"), StepFailed, 0),
+        (ValueError("out of memory"), StepFailed, 0),
+        (Busy("retry later"), Busy, 0),
+    ],
+)
+def test_errors_of_the_library_become_errors_of_the_benchmark(
+    separator: Halves, raised: Exception, kind: type[BenchError], released: int
+) -> None:
+    def fail() -> None:
+        raise raised
+
+    separator.setup()
+    separator.hook = fail
+    track = np.zeros((2, 10), np.float32)
+    with pytest.raises(kind) as caught:
+        separator.separate(track, RATE)
+    assert "and more" not in str(caught.value)
+    assert separator.released == released
+    separator.hook = lambda: None
+    assert set(separator.separate(track, RATE)) == set(STEMS)  # the next track works
+
+
+def test_only_models_of_four_stereo_stems_are_accepted() -> None:
+    check_stems("m", sorted(STEMS), 2)
+    with pytest.raises(NotReady, match=r"the model 'm' estimates vocals, other in 2 channel\(s\)"):
+        check_stems("m", ["vocals", "other"], 2)
+    with pytest.raises(NotReady, match=r"in 1 channel\(s\); the benchmark needs"):
+        check_stems("m", STEMS, 1)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, 1e9, float("nan")])
+def test_an_impossible_sample_rate_is_refused(rate: float) -> None:
+    with pytest.raises(NotReady, match="the model 'm' has a sample rate of"):
+        checked_sample_rate("m", rate)
+
+
+def test_the_model_is_the_pinned_default_unless_the_environment_names_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pins = tmp_path / "weights.toml"
+    pins.write_text('service = "s"\ndefault = "a"\n[models]\na = []\n[files]\n')
+    for value, expected in (("", "a"), (" ", "a"), (" mine ", "mine")):
+        monkeypatch.setenv("S_MODEL", value)
+        assert requested_model("S_MODEL", pins) == expected
+    pins.write_text("nonsense")
+    monkeypatch.delenv("S_MODEL")
+    with pytest.raises(BadInput):
+        requested_model("S_MODEL", pins)
