@@ -210,7 +210,7 @@ def floor_rows(reference: np.ndarray, estimate: np.ndarray) -> None:
     touched, _, _ = timed(lambda: (reference.astype(np.float64), estimate.astype(np.float64)))
     ours, _, _ = timed(
         lambda: score_track(
-            {"a": reference}, {"a": estimate}, FS, profile="corrected", bsseval=False, workers=1
+            {"a": reference}, {"a": estimate}, FS, metrics="corrected", bsseval=False, workers=1
         )
     )
     floor_line("corrected profile: every sample touched once", touched, ours, length)

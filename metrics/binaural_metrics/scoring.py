@@ -1,96 +1,37 @@
-"""Every stem of one track in, one row per stem out.
+"""Score every stem of a track: one row per stem.
 
 Columns
 -------
-source                  the stem
+``source`` is the stem. The metrics and their order come from the registry (:func:`.registry.columns`); the metrics of
+the corrected set compare with `mixture_gain` × reference, those of the paper set with the reference as it is stored.
 
-Corrected profile, against `mixture_gain` × reference:
+status   ok: every requested value is there; undefined: a metric has no value for this stem; failed: the separator's
+         output could not be scored
+reason   one line that names the columns without a value and why; empty where the status is ok
 
-SSR, SRR                SPAUQ by its equations, dB (:mod:`.spauq`)
-d_itd_us, d_ild_db, d_ic, azimuth_deg, azimuth_error_deg
-                        interaural cues (:mod:`.cues`); the last two where an HRIR set is given
-level_db, SI_SDR        fitted level and scale-invariant SDR, dB (:mod:`.level`)
-SDR, ISR, SIR, SAR      BSS Eval v4, dB (:mod:`.bsseval`)
-bsseval_frames          windows behind those four
-
-Paper profile, the reference as it is stored:
-
-paper_SSR, paper_SRR, paper_cost, paper_shift, paper_scale
-                        SPAUQ as released (:mod:`.spauq`)
-paper_diff_ITD, paper_diff_ILD
-                        \\|ΔITD\\| in µs, \\|ΔILD\\| in dB (:mod:`.interaural`)
-
-Both:
-
-valid_frames, total_frames  frames behind SSR and SRR, and frames there are
-status                  ok: every value asked for is there; undefined: a metric has no value for this stem;
-                        failed: the separator's output could not be scored
-reason                  one line that names the columns, empty when ok
-
-Values are JSON: numbers, nested lists, strings or None; never NaN, never infinite. A stem that fails leaves
-the other rows as they are.
+Values can be written as JSON: numbers, nested lists, strings or None; never NaN, never infinite. A stem that fails
+does not change the other rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .bsseval import METRICS as BSSEVAL
-from .bsseval import bss_eval
-from .cues import HrirSet, check_hrirs, interaural_cues
-from .interaural import paper_cues
-from .level import level
-from .signals import (
-    AGGREGATES,
-    BoolArray,
-    Float64,
-    FloatArray,
-    InputError,
-    active_blocks,
-    aggregate_frames,
-    block_energies,
-    check_pair,
-    check_sample_rate,
-    is_silent_where,
-)
-from .spauq import Equations, Released, check_gain, spauq_both, spauq_equations, spauq_released
+from .cues import HrirSet, check_hrirs
+from .registry import Frames, Metric, Value, check_metric_set, columns
+from .registry import metrics as all_metrics
+from .signals import AGGREGATES, InputError, check_sample_rate
+from .spauq import check_gain
+from .stem import Options, Stem, Track
 from .threads import one_blas_thread
 
-Row = dict[str, object]
+Row = dict[str, Any]
 FrameTable = dict[str, npt.NDArray[Any]]
-
-PROFILES = ("paper", "corrected", "all")
-COLUMNS = (
-    "source",
-    "SSR",
-    "SRR",
-    "d_itd_us",
-    "d_ild_db",
-    "d_ic",
-    "azimuth_deg",
-    "azimuth_error_deg",
-    "level_db",
-    "SI_SDR",
-    *BSSEVAL,
-    "bsseval_frames",
-    "paper_SSR",
-    "paper_SRR",
-    "paper_cost",
-    "paper_shift",
-    "paper_scale",
-    "paper_diff_ITD",
-    "paper_diff_ILD",
-    "valid_frames",
-    "total_frames",
-    "status",
-    "reason",
-)
-_HOP_S = 0.5  # between SPAUQ's frames
 
 
 def score_track(
@@ -98,7 +39,7 @@ def score_track(
     estimates: Mapping[str, npt.ArrayLike],
     sample_rate: int,
     *,
-    profile: str = "all",
+    metrics: str = "all",
     mixture_gain: float = 1.0,
     binaural: bool = True,
     hrir: HrirSet | None = None,
@@ -111,43 +52,43 @@ def score_track(
     Parameters
     ----------
     references : mapping of str to array_like, shape (2, samples)
-        The true stems; their order is the rows' order.
+        The true stems. Their order is the order of the rows.
     estimates : mapping of str to array_like, shape (2, samples)
-        The separator's stems by the same names; others are ignored.
+        The separated stems by the same names; others are ignored.
     sample_rate : int
-        Hz, of all of them.
-    profile : {"all", "corrected", "paper"}
-        Columns of a profile not asked for are None.
+        Sample rate of all signals in Hz.
+    metrics : {"all", "corrected", "paper"}
+        Set of metrics. The columns of other metrics are None.
     mixture_gain : float
         Gain that the mixture was stored with and the references were not; 1 for matched and stereo data.
-        The corrected profile scores against `mixture_gain` × reference.
+        The corrected metrics compare with `mixture_gain` × reference.
     binaural : bool
-        Whether the two channels are ears; without, there is no azimuth.
+        Whether the two channels are the signals of two ears. There are azimuths for binaural tracks only.
     hrir : HrirSet, optional
-        Set that the track was rendered with, for the azimuth.
+        HRIR set that the track was rendered with, for the azimuths.
     bsseval : bool
-        Whether to spend time on SDR, ISR, SIR and SAR (a profile that has them).
+        Whether to compute SDR, ISR, SIR and SAR, which cost most (corrected metrics only).
     aggregate : {"median", "mean"}
-        How the values of frames become the track's.
+        How the value of a stem is computed from the values of its frames.
     workers : int, optional
-        Threads; every core of this process by default.
+        Number of threads; every core of this process by default. It does not change the result.
 
     Returns
     -------
     list of dict
-        One row per reference with the keys :data:`COLUMNS`.
+        One row per reference with the keys :func:`.registry.columns`.
 
     Raises
     ------
     InputError
-        The request itself is wrong: no reference, an unknown profile or aggregation, a sample rate, gain or
-        HRIR set that cannot be. What is wrong with a single stem is in its row.
+        The request itself is wrong: no reference, an unknown metric set or aggregation, an impossible sample rate,
+        gain or HRIR set. An error in a single stem is in its row.
     """
     rows, _ = score_track_with_frames(
         references,
         estimates,
         sample_rate,
-        profile=profile,
+        metrics=metrics,
         mixture_gain=mixture_gain,
         binaural=binaural,
         hrir=hrir,
@@ -164,7 +105,7 @@ def score_track_with_frames(
     estimates: Mapping[str, npt.ArrayLike],
     sample_rate: int,
     *,
-    profile: str = "all",
+    metrics: str = "all",
     mixture_gain: float = 1.0,
     binaural: bool = True,
     hrir: HrirSet | None = None,
@@ -172,69 +113,45 @@ def score_track_with_frames(
     aggregate: str = "median",
     workers: int | None = None,
 ) -> tuple[list[Row], FrameTable]:
-    """:func:`score_track` and the values behind it, frame by frame.
+    """Score every stem of a track as :func:`score_track` does, and return the values of frames as well.
 
     Returns
     -------
     rows : list of dict
     frames : dict of str to ndarray
-        A long table by columns, ready for :func:`.frames.write_frames`: ``source``, ``metric`` (a column of
-        the row), ``start_s`` (s), ``value``, ``weight`` (1 unless the metric weights its frames), ``counted``,
-        ``aggregate`` (how the track's value comes from the counted frames), ``valid_frames`` (that counted)
-        and ``total_frames`` (there were). ``d_itd_us`` alone aggregates each signal before it takes the
-        difference, and has the signed difference of the frame here.
+        A long table by columns: ``source``, ``metric`` (a column of the row), ``start_s`` (in s), ``value``,
+        ``weight`` (1 unless the metric weights its frames), ``counted``, ``aggregate`` (how the value of the stem is
+        computed from the counted frames), ``valid_frames`` (number of counted frames) and ``total_frames``.
+        ``d_itd_us`` alone aggregates each signal before it takes the difference; its frames here are the signed
+        differences.
     """
-    job = _Job(check_sample_rate(sample_rate), profile, check_gain(mixture_gain), aggregate, hrir, workers)
-    if profile not in PROFILES:
-        raise InputError(f"unknown profile {profile!r}; expected one of {', '.join(PROFILES)}")
+    rate, gain = check_sample_rate(sample_rate), check_gain(mixture_gain)
+    chosen = check_metric_set(metrics)
     if aggregate not in AGGREGATES:
         raise InputError(f"unknown aggregation {aggregate!r}; expected one of {', '.join(AGGREGATES)}")
     if not references:
         raise InputError("no reference stem; expected at least one")
-    if not binaural:
-        job = replace(job, hrir=None)
-    if job.hrir is not None:
-        check_hrirs(job.hrir, job.sample_rate)
+    hrir = hrir if binaural else None
+    if hrir is not None:
+        check_hrirs(hrir, rate)
+    sets = frozenset({"corrected", "paper"} if chosen == "all" else {chosen})
+    options = Options(rate, sets, gain, aggregate, hrir, bsseval, workers)
     sheets = {source: _Sheet(source) for source in references}
     for sheet in sheets.values():
         try:
-            _score_stem(sheet, references, estimates, job)
+            _score_stem(sheet, references, estimates, options)
         except InputError as error:
-            sheet.fail(str(error))
-    if bsseval and job.corrected:
-        _score_together(sheets, references, estimates, job)
+            sheet.failure = str(error)
+    # Other stems are interference to the metrics of a whole track. A stem that has failed is not scored.
+    whole = Track(references, {s: estimates[s] for s, sheet in sheets.items() if not sheet.failure}, options)
+    for sheet in sheets.values():
+        if sheet.stem is not None and not sheet.failure:
+            sheet.stem.track = whole
+            try:
+                sheet.compute(whole_track=True)
+            except InputError as error:
+                sheet.failure = str(error)
     return [sheet.row() for sheet in sheets.values()], _frame_table(sheets)
-
-
-@dataclass(frozen=True)
-class _Job:
-    sample_rate: int
-    profile: str
-    gain: float
-    aggregate: str
-    hrir: HrirSet | None
-    workers: int | None
-
-    @property
-    def paper(self) -> bool:
-        return self.profile in ("paper", "all")
-
-    @property
-    def corrected(self) -> bool:
-        return self.profile in ("corrected", "all")
-
-
-@dataclass(frozen=True)
-class _Frames:
-    """The frames behind one value: `total` there are, of which those that may count are listed."""
-
-    metric: str
-    aggregate: str
-    start_s: Float64
-    values: Float64
-    weights: Float64
-    counted: BoolArray
-    total: int
 
 
 @dataclass
@@ -242,173 +159,67 @@ class _Sheet:
     """One row, and the frames behind it, while they are being filled in."""
 
     source: str
+    stem: Stem | None = None
     values: Row = field(default_factory=dict)
     reasons: dict[str, list[str]] = field(default_factory=dict)
     failure: str = ""
-    frames: list[_Frames] = field(default_factory=list)
+    frames: list[tuple[str, Frames]] = field(default_factory=list)
 
-    def set(self, column: str, value: object, reason: str = "") -> None:
-        """None is a value that has a `reason`."""
-        self.values[column] = value
-        if value is None:
-            self.reasons.setdefault(reason, []).append(column)
+    def compute(self, *, whole_track: bool) -> None:
+        """Compute the metrics of the stem's sets: those of the stem alone, or those of the whole track."""
+        assert self.stem is not None
+        for metric in all_metrics():
+            if metric.whole_track == whole_track and _is_wanted(metric, self.stem):
+                self.set(metric.column, metric.compute(self.stem))
 
-    def fail(self, reason: str) -> None:
-        self.failure = reason
-
-    def keep(
-        self,
-        metric: str,
-        aggregate: str,
-        values: Float64,
-        start_s: Float64,
-        weights: Float64 | None = None,
-        counted: BoolArray | None = None,
-        total: int | None = None,
-    ) -> None:
-        """The frames behind a column."""
-        weights = np.ones(len(values)) if weights is None else weights
-        counted = np.ones(len(values), bool) if counted is None else counted
-        total = len(values) if total is None else total
-        self.frames.append(_Frames(metric, aggregate, start_s, values, weights, counted, total))
+    def set(self, column: str, found: Value | None) -> None:
+        if found is None:
+            return
+        self.values[column] = found.value
+        if found.value is None:
+            self.reasons.setdefault(found.reason, []).append(column)
+        if found.frames is not None:
+            self.frames.append((column, found.frames))
 
     def row(self) -> Row:
         lines = [f"{', '.join(columns)}: {reason}" for reason, columns in self.reasons.items()]
         status = "failed" if self.failure else "undefined" if lines else "ok"
         reason = "; ".join(filter(None, [self.failure, *lines]))
         known = {"source": self.source, **self.values, "status": status, "reason": reason}
-        return {column: known.get(column) for column in COLUMNS}
+        return {column: known.get(column) for column in columns()}
 
 
-def _frame_table(sheets: Mapping[str, _Sheet]) -> FrameTable:
-    parts = [(sheet.source, part) for sheet in sheets.values() for part in sheet.frames]
-    columns: dict[str, list[npt.NDArray[Any]]] = {
-        "source": [np.full(len(part.values), source, object) for source, part in parts],
-        "metric": [np.full(len(part.values), part.metric, object) for _, part in parts],
-        "start_s": [part.start_s for _, part in parts],
-        "value": [part.values for _, part in parts],
-        "weight": [part.weights for _, part in parts],
-        "counted": [part.counted for _, part in parts],
-        "aggregate": [np.full(len(part.values), part.aggregate, object) for _, part in parts],
-        "valid_frames": [np.full(len(part.values), part.counted.sum(), np.int64) for _, part in parts],
-        "total_frames": [np.full(len(part.values), part.total, np.int64) for _, part in parts],
-    }
-    return {name: np.concatenate(arrays) if arrays else np.empty(0) for name, arrays in columns.items()}
-
-
-# ------------------------------------------------------------------------------------------- one stem
+def _is_wanted(metric: Metric, stem: Stem) -> bool:
+    return bool(stem.sets & set(metric.sets)) and (not metric.option or getattr(stem.options, metric.option))
 
 
 def _score_stem(
     sheet: _Sheet,
     references: Mapping[str, npt.ArrayLike],
     estimates: Mapping[str, npt.ArrayLike],
-    job: _Job,
+    options: Options,
 ) -> None:
     if sheet.source not in estimates:
         raise InputError(f"the separator gave no stem {sheet.source!r}")
-    ref, est, rate = check_pair(references[sheet.source], estimates[sheet.source], job.sample_rate)
-    active = active_blocks(block_energies(ref, rate))
-    # An estimate of nothing has no image to correct for. The paper's numbers exist all the same.
-    silent = bool(active.any()) and is_silent_where(est, active, rate)
-    if silent:
-        sheet.fail("the estimate is silent wherever the reference is active")
-    _score_spauq(sheet, ref, est, job, corrected=job.corrected and not silent)
-    if job.paper:
-        paper = paper_cues(ref, est, rate)
-        sheet.set("paper_diff_ITD", paper.d_itd_us, paper.itd_reason)
-        sheet.set("paper_diff_ILD", paper.d_ild_db, paper.ild_reason)
-    if job.corrected and not silent:
-        _score_cues(sheet, ref, est, job)
-        found = level(ref, est, rate, reference_gain=job.gain)
-        sheet.set("level_db", found.level_db, found.level_reason)
-        sheet.set("SI_SDR", found.si_sdr_db, found.si_sdr_reason)
+    stem = sheet.stem = Stem(sheet.source, references[sheet.source], estimates[sheet.source], options)
+    if stem.estimate_is_silent():
+        # Such an estimate has no spatial image, so that it has no corrected metrics. The paper's are defined.
+        sheet.failure = "the estimate is silent wherever the reference is active"
+        stem.sets.discard("corrected")
+    sheet.compute(whole_track=False)
 
 
-def _score_spauq(sheet: _Sheet, ref: FloatArray, est: FloatArray, job: _Job, *, corrected: bool) -> None:
-    rate, gain, workers = job.sample_rate, job.gain, job.workers
-    if job.paper and corrected:
-        released, equations = spauq_both(ref, est, rate, reference_gain=gain, workers=workers)
-        _fill_released(sheet, released, job)
-        _fill_equations(sheet, equations, job)
-    elif job.paper:
-        _fill_released(sheet, spauq_released(ref, est, rate, workers=workers), job)
-    elif corrected:
-        _fill_equations(sheet, spauq_equations(ref, est, rate, reference_gain=gain, workers=workers), job)
-
-
-def _fill_released(sheet: _Sheet, found: Released, job: _Job) -> None:
-    start = _starts(len(found.ssr), job)
-    for column, values in (("paper_SSR", found.ssr), ("paper_SRR", found.srr), ("paper_cost", found.cost)):
-        sheet.set(column, aggregate_frames(values, job.aggregate))
-        sheet.keep(column, job.aggregate, values, start)
-    aggregate = np.median if job.aggregate == "median" else np.mean
-    sheet.set("paper_shift", aggregate(found.shift, axis=0).tolist())
-    sheet.set("paper_scale", aggregate(found.scale, axis=0).tolist())
-    # The paper takes every frame; where the corrected profile is asked for, it counts its own instead.
-    sheet.set("valid_frames", len(found.ssr))
-    sheet.set("total_frames", len(found.ssr))
-
-
-def _fill_equations(sheet: _Sheet, found: Equations, job: _Job) -> None:
-    start = _starts(found.total_frames, job)
-    for column, values in (("SSR", found.ssr), ("SRR", found.srr)):
-        value = aggregate_frames(values[found.valid], job.aggregate) if found.valid_frames else None
-        sheet.set(column, value, "reference and estimate are silent in every frame")
-        sheet.keep(column, job.aggregate, values, start, counted=found.valid)
-    sheet.set("valid_frames", found.valid_frames)
-    sheet.set("total_frames", found.total_frames)
-
-
-def _starts(frames: int, job: _Job) -> Float64:
-    return np.arange(frames, dtype=np.float64) * (int(_HOP_S * job.sample_rate) / job.sample_rate)
-
-
-def _score_cues(sheet: _Sheet, ref: FloatArray, est: FloatArray, job: _Job) -> None:
-    cues = interaural_cues(
-        ref, est, job.sample_rate, hrir=job.hrir, aggregate=job.aggregate, workers=job.workers
-    )
-    how = {
-        "d_itd_us": f"difference of the signals' weighted {job.aggregate}s",
-        "d_ild_db": f"weighted {job.aggregate}",
-        "d_ic": job.aggregate,
+def _frame_table(sheets: Mapping[str, _Sheet]) -> FrameTable:
+    parts = [(sheet.source, metric, part) for sheet in sheets.values() for metric, part in sheet.frames]
+    columns: dict[str, list[npt.NDArray[Any]]] = {
+        "source": [np.full(len(part.values), source, object) for source, _, part in parts],
+        "metric": [np.full(len(part.values), metric, object) for _, metric, part in parts],
+        "start_s": [part.start_s for *_, part in parts],
+        "value": [part.values for *_, part in parts],
+        "weight": [part.weights for *_, part in parts],
+        "counted": [part.counted for *_, part in parts],
+        "aggregate": [np.full(len(part.values), part.aggregate, object) for *_, part in parts],
+        "valid_frames": [np.full(len(part.values), part.counted.sum(), np.int64) for *_, part in parts],
+        "total_frames": [np.full(len(part.values), part.total, np.int64) for *_, part in parts],
     }
-    for column, aggregate in how.items():
-        cue = getattr(cues, column)
-        sheet.set(column, cue.value, cue.reason)
-        sheet.keep(column, aggregate, cue.frames, cue.start_s, cue.weights, total=cue.total)
-    if job.hrir is not None:
-        sheet.set("azimuth_deg", cues.azimuth_deg.value, cues.azimuth_deg.reason)
-        sheet.set("azimuth_error_deg", cues.azimuth_error_deg.value, cues.azimuth_error_deg.reason)
-
-
-# ------------------------------------------------------------------------------------ all stems together
-
-
-def _score_together(
-    sheets: Mapping[str, _Sheet],
-    references: Mapping[str, npt.ArrayLike],
-    estimates: Mapping[str, npt.ArrayLike],
-    job: _Job,
-) -> None:
-    """BSS Eval, for which the other stems are what interferes. A stem that has failed is not scored."""
-    scored = {source: estimates[source] for source, sheet in sheets.items() if not sheet.failure}
-    if not scored:
-        return
-    reason = "every window has a silent stem"
-    try:
-        found = bss_eval(references, scored, job.sample_rate, reference_gain=job.gain, workers=job.workers)
-    except InputError as error:
-        found, reason = None, str(error)
-    for stem, (source, sheet) in enumerate(sheets.items()):
-        if source not in scored:
-            continue
-        for ratio, column in enumerate(BSSEVAL):
-            if found is None or not found.valid.any():
-                sheet.set(column, None, reason)
-                continue
-            values = found.values[ratio, stem]
-            sheet.set(column, aggregate_frames(values[found.valid], job.aggregate))
-            start = np.flatnonzero(found.valid).astype(float)
-            sheet.keep(column, job.aggregate, values[found.valid], start, total=len(found.valid))
-        sheet.set("bsseval_frames", 0 if found is None else int(found.valid.sum()))
+    return {name: np.concatenate(arrays) if arrays else np.empty(0) for name, arrays in columns.items()}

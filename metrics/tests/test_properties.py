@@ -30,7 +30,7 @@ def track(seed):
 
 
 def scores(references, estimates, **options):
-    rows = score_track(references, estimates, FS, profile="corrected", **options)
+    rows = score_track(references, estimates, FS, metrics="corrected", **options)
     assert {row["status"] for row in rows} == {"ok"}, rows
     return {row["source"]: {column: row[column] for column in (*LEVELS, *CUES)} for row in rows}
 
@@ -133,5 +133,5 @@ def test_silence_appended_to_everything_carries_no_information(seed, seconds):
 
 def values_of(pair, stem, metric):
     """Of the frames that count."""
-    _, frames = score_track_with_frames(*pair, FS, profile="corrected", bsseval=False)
+    _, frames = score_track_with_frames(*pair, FS, metrics="corrected", bsseval=False)
     return frames["value"][(frames["source"] == stem) & (frames["metric"] == metric) & frames["counted"]]

@@ -10,13 +10,14 @@ from binaural_metrics.bsseval import bss_eval
 from binaural_metrics.cues import Hrirs, interaural_cues
 from binaural_metrics.interaural import paper_cues
 from binaural_metrics.level import level
-from binaural_metrics.scoring import COLUMNS, score_track, score_track_with_frames
+from binaural_metrics.registry import columns
+from binaural_metrics.scoring import score_track, score_track_with_frames
 from binaural_metrics.spauq import spauq_equations, spauq_released
 from golden_signals import pink
 
 FS = 4000
 STEMS = ("vocals", "drums", "bass", "other")
-PAPER = [c for c in COLUMNS if c.startswith("paper_")]
+PAPER = [c for c in columns() if c.startswith("paper_")]
 AZIMUTH = ["azimuth_deg", "azimuth_error_deg"]
 BSSEVAL = ["SDR", "ISR", "SIR", "SAR", "bsseval_frames"]
 CORRECTED = ["SSR", "SRR", "d_itd_us", "d_ild_db", "d_ic", "level_db", "SI_SDR"]
@@ -50,7 +51,7 @@ def test_rows_come_in_the_order_of_the_references_with_every_column():
     references, estimates = track()
     rows = score_track(dict(reversed(references.items())), estimates, FS, bsseval=False)
     assert [row["source"] for row in rows] == list(reversed(STEMS))
-    assert all(tuple(row) == COLUMNS for row in rows)
+    assert all(tuple(row) == columns() for row in rows)
     assert all(row["status"] == "ok" and row["reason"] == "" for row in rows)
 
 
@@ -82,7 +83,7 @@ def test_values_are_those_of_the_metrics():
 def test_a_profile_not_asked_for_is_empty_without_a_reason():
     everything = score(*track())["bass"]
     for profile, absent, present in [("paper", CORRECTED, PAPER), ("corrected", PAPER, CORRECTED)]:
-        row = score(*track(), profile=profile)["bass"]
+        row = score(*track(), metrics=profile)["bass"]
         assert row["status"] == "ok"
         assert row["reason"] == ""
         assert all(row[column] is None for column in absent)
@@ -126,10 +127,10 @@ BROKEN = {
 @pytest.mark.parametrize("kind", BROKEN)
 def test_one_broken_stem_fails_alone(kind, profile):
     references, estimates = track()
-    intact = score(references, estimates, profile=profile)
+    intact = score(references, estimates, metrics=profile)
     breaking, reason = BROKEN[kind]
     estimates["drums"] = breaking(estimates["drums"])
-    rows = score(references, estimates, profile=profile)
+    rows = score(references, estimates, metrics=profile)
     assert rows["drums"]["status"] == "failed"
     assert reason in rows["drums"]["reason"]
     assert all(rows["drums"][column] is None for column in CORRECTED)
@@ -228,7 +229,7 @@ def test_lengths_may_differ():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (dict(profile="best"), "unknown profile 'best'; expected one of paper, corrected, all"),
+        (dict(metrics="best"), "unknown metrics 'best'; expected one of corrected, paper, all"),
         (dict(aggregate="mode"), "unknown aggregation 'mode'; expected one of median, mean"),
         (dict(mixture_gain=0.0), "mixture gain"),
         (dict(sample_rate=-1), "sample rate -1"),

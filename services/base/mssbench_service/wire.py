@@ -126,20 +126,30 @@ class SeparateResult:
 class EvaluateRequest:
     """Score the stems in the folder `estimate` against those in the folder `reference`.
 
-    `mixture_gain` is the rendering's stored gain: the corrected profile compares with gain × reference.
-    `binaural` says whether azimuths mean anything; they need the ``hrir.npz`` that a rendering has beside its
-    stems. `bsseval` switches SDR, ISR, SIR and SAR, which cost most. `aggregate` (``median`` or ``mean``) is
-    how the values of frames become the track's, and `frames`, if given, the Parquet file to keep them in.
+    `metrics` is the set of metrics (``corrected``, ``paper`` or ``all``). `mixture_gain` is the gain that the
+    rendering stores: the corrected metrics compare with gain × reference. `binaural` says whether the channels are
+    two ears; the azimuths need the ``hrir.npz`` that a rendering has beside its stems as well. `bsseval` switches
+    SDR, ISR, SIR and SAR, which cost most. `aggregate` (``median`` or ``mean``) is how the value of a stem is
+    computed from the values of its frames, and `frames`, if given, is the Parquet file to keep those in. `profile`
+    is the name that `metrics` had in version 0.1; a request may use either.
     """
 
     reference: str
     estimate: str
-    profile: str = "all"
+    metrics: str = "all"
     mixture_gain: float = 1.0
     binaural: bool = False
     bsseval: bool = True
     aggregate: str = "median"
     frames: str = ""
+    profile: str = ""
+
+    def __post_init__(self) -> None:
+        if self.profile and self.metrics == "all":
+            self.metrics = self.profile
+        if self.profile and self.profile != self.metrics:
+            raise ValueError(f"metrics {self.metrics!r} and profile {self.profile!r}; expected one of them")
+        self.profile = self.metrics  # for services of version 0.1
 
 
 @dataclass

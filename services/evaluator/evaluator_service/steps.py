@@ -55,7 +55,7 @@ def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | N
             references,
             estimates,
             sample_rate,
-            profile=request.profile,
+            metrics=request.metrics,
             mixture_gain=request.mixture_gain,
             binaural=request.binaural,
             hrir=_hrirs(truth) if request.binaural else None,

@@ -1,0 +1,158 @@
+"""One stem while it is scored, with the analyses that several metrics share. Each analysis is computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from .bsseval import BssEval, bss_eval
+from .cues import Cues, HrirSet, interaural_cues
+from .interaural import PaperCues, paper_cues
+from .level import Level, level
+from .signals import (
+    Float64,
+    FloatArray,
+    InputError,
+    active_blocks,
+    block_energies,
+    check_pair,
+    is_silent_where,
+)
+from .spauq import Equations, Released, spauq_both, spauq_equations, spauq_released
+
+_HOP_S = 0.5  # between SPAUQ's frames
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is computed, and how; the parameters of :func:`~binaural_metrics.scoring.score_track`."""
+
+    sample_rate: int
+    sets: frozenset[str]
+    gain: float
+    aggregate: str
+    hrir: HrirSet | None
+    bsseval: bool
+    workers: int | None
+
+
+class Track:
+    """All stems of a track; `estimates` are those that can be scored."""
+
+    def __init__(
+        self,
+        references: Mapping[str, npt.ArrayLike],
+        estimates: Mapping[str, npt.ArrayLike],
+        options: Options,
+    ) -> None:
+        self.references, self.estimates, self.options = references, estimates, options
+
+    @cached_property
+    def bsseval(self) -> tuple[BssEval | None, str]:
+        """BSS Eval of all stems together, None where it has no value, with the reason for that."""
+        gain, workers = self.options.gain, self.options.workers
+        try:
+            found = bss_eval(
+                self.references,
+                self.estimates,
+                self.options.sample_rate,
+                reference_gain=gain,
+                workers=workers,
+            )
+        except InputError as error:
+            return None, str(error)
+        return found, "every window has a silent stem"
+
+
+class Stem:
+    """One stem: its signals, the options, and the results of the analyses.
+
+    Attributes
+    ----------
+    source : str
+        Name of the stem.
+    reference, estimate : ndarray, shape (2, samples)
+        Checked, of equal length, float32 or float64, channel 0 = left ear.
+    options : Options
+    sets : set of {"corrected", "paper"}
+        Metric sets that are computed for this stem.
+    track : Track or None
+        All stems of the track; only there for metrics of the whole track.
+    """
+
+    def __init__(
+        self, source: str, reference: npt.ArrayLike, estimate: npt.ArrayLike, options: Options
+    ) -> None:
+        self.source, self.options, self.sets = source, options, set(options.sets)
+        self.reference: FloatArray
+        self.estimate: FloatArray
+        self.reference, self.estimate, _ = check_pair(reference, estimate, options.sample_rate)
+        self.track: Track | None = None
+
+    @property
+    def sample_rate(self) -> int:
+        """In Hz."""
+        return self.options.sample_rate
+
+    def estimate_is_silent(self) -> bool:
+        """Whether the estimate is silent wherever the reference is active."""
+        active = active_blocks(block_energies(self.reference, self.sample_rate))
+        return bool(active.any()) and is_silent_where(self.estimate, active, self.sample_rate)
+
+    @cached_property
+    def _spauq(self) -> tuple[Released | None, Equations | None]:
+        pair, rate = (self.reference, self.estimate), self.sample_rate
+        gain, workers = self.options.gain, self.options.workers
+        if self.sets >= {"corrected", "paper"}:
+            return spauq_both(*pair, rate, reference_gain=gain, workers=workers)
+        if "paper" in self.sets:
+            return spauq_released(*pair, rate, workers=workers), None
+        return None, spauq_equations(*pair, rate, reference_gain=gain, workers=workers)
+
+    @property
+    def released(self) -> Released:
+        """SPAUQ as released, without a gain of the reference."""
+        found, _ = self._spauq
+        if found is None:
+            raise LookupError(f"the paper metrics of {self.source!r} are not computed")
+        return found
+
+    @property
+    def equations(self) -> Equations:
+        """SPAUQ by its equations."""
+        _, found = self._spauq
+        if found is None:
+            raise LookupError(f"the corrected metrics of {self.source!r} are not computed")
+        return found
+
+    @cached_property
+    def paper_cues(self) -> PaperCues:
+        """Interaural differences as the paper computes them."""
+        return paper_cues(self.reference, self.estimate, self.sample_rate)
+
+    @cached_property
+    def cues(self) -> Cues:
+        """Interaural cues of the corrected set."""
+        options = self.options
+        return interaural_cues(
+            self.reference,
+            self.estimate,
+            self.sample_rate,
+            hrir=options.hrir,
+            aggregate=options.aggregate,
+            workers=options.workers,
+        )
+
+    @cached_property
+    def level(self) -> Level:
+        """Fitted level and SI-SDR."""
+        return level(self.reference, self.estimate, self.sample_rate, reference_gain=self.options.gain)
+
+    def spauq_starts(self, frames: int) -> Float64:
+        """Start of each SPAUQ frame in s."""
+        hop = int(_HOP_S * self.sample_rate) / self.sample_rate
+        return np.arange(frames, dtype=np.float64) * hop
