@@ -7,39 +7,45 @@ reads and checks its body. Then :func:`run_job` runs the job through the :class:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import ctypes
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-from fastapi import Request
+from fastapi import FastAPI, Request
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from . import cancellation
+from .cancellation import cancellable
 from .errors import BenchError, Busy, ClientDisconnected, NotReady, Starting
-from .metrics import Metrics
 
 T = TypeVar("T")
 
 TRIM_SECONDS = 5.0
-"""Jobs of less share one return of free memory to the system, which costs each some milliseconds."""
+"""Least time between two returns of free memory to the system, each of which takes some milliseconds."""
 
 _trim: Callable[[int], int] | None = None
-with contextlib.suppress(AttributeError, OSError, TypeError):  # it is glibc's
+with suppress(AttributeError, OSError, TypeError):  # only glibc has it
     _trim = ctypes.CDLL(None).malloc_trim
 
 
 class JobQueue:
-    """Runs blocking work in threads of its own, so many at a time, with a bounded queue before it.
+    """Runs blocking jobs in its own threads, a limited number at a time, with a bounded queue.
 
-    One gate per device: what it guards is the memory of that device, not the event loop. A thread that is done
-    takes the next job by itself: it would wait for the event loop, which a flood of requests keeps busy.
+    There is one queue per device, since jobs share the memory of that device. Its threads do not wait for the event
+    loop, which many requests may keep busy: a thread that has finished a job takes the next one itself.
+
+    Parameters
+    ----------
+    concurrency : int
+        Jobs that run at a time.
+    queue : int
+        Jobs that may wait beyond those.
     """
 
     def __init__(self, concurrency: int, queue: int) -> None:
@@ -52,40 +58,40 @@ class JobQueue:
         self.running = 0
 
     def require_place(self, *, wait: bool = True) -> None:
-        """Raise :class:`Busy` if all places are taken; or, without `wait`, if it would not be its turn at once."""
+        """Raise :class:`Busy` if the queue is full; without `wait`, also if a job would have to wait."""
         if self.in_flight >= (self._places if wait else self._concurrency):
             raise Busy(f"{self.in_flight} jobs are running or waiting already", retry_after=2)
 
     async def run(self, work: Callable[[], T], *, wait: bool = True) -> T:
-        """Result of `work`; see :meth:`submit`."""
+        """Return the result of `work`; see :meth:`submit`."""
         return await asyncio.wrap_future(self.submit(work, wait=wait))
 
     def submit(self, work: Callable[[], T], *, wait: bool = True) -> Future[T]:
-        """Have `work` called in a thread once it is its turn.
+        """Queue `work`, to be called in a thread.
 
-        One that is cancelled while it waits gives its place back; one that has begun keeps it to its end.
+        A job that is cancelled while it waits gives its place back. One that has started keeps it to its end.
 
         Raises
         ------
         Busy
-            See :meth:`require_place`.
+            As :meth:`require_place`.
         """
         self.require_place(wait=wait)
         self._count(in_flight=1)
-        job = self._threads.submit(contextvars.copy_context().run, self._counted, work)
+        job = self._threads.submit(contextvars.copy_context().run, self._call, work)
         job.add_done_callback(lambda _: self._count(in_flight=-1))
         return job
 
-    def _counted(self, work: Callable[[], T]) -> T:
+    def _call(self, work: Callable[[], T]) -> T:
         self._count(running=1)
         try:
             return work()
         finally:
-            self._give_memory_back()
+            self._release_memory()
             self._count(running=-1)
 
-    def _give_memory_back(self) -> None:
-        # What is free, that is: the allocator keeps what lies between blocks in use, job by job a little more.
+    def _release_memory(self) -> None:
+        # The allocator keeps free memory between blocks that are in use, a little more after each job.
         if _trim is not None and time.monotonic() - self._trimmed >= TRIM_SECONDS:
             _trim(0)
             self._trimmed = time.monotonic()
@@ -98,24 +104,36 @@ class JobQueue:
 
 @dataclass
 class Readiness:
-    """starting → ready, or failed. `busy` is ready with a job in flight."""
+    """State of the service: ``starting``, ``ready`` or ``failed``, with the error that made it fail."""
 
     state: str = "starting"
     error: BenchError | None = None
 
     def require(self) -> None:
-        """Raise :class:`NotReady` unless ready."""
+        """Raise :class:`NotReady` unless the service is ready."""
         if self.state == "starting":
             raise Starting("the service is still starting")
         if self.error is not None:
             raise NotReady(self.error.detail, retry_after=60)
 
 
-class AdmissionMiddleware:
-    """Refuses at once what :func:`run_job` would refuse now: a full service has no time to take requests apart.
+def _require_admission(app: FastAPI, path: str, headers: Headers) -> bool:
+    """Return whether the job may wait. Raise, and count, if the service is not ready or has no place."""
+    wait = headers.get("prefer") != "wait=0"
+    try:
+        app.state.readiness.require()
+        app.state.job_queue.require_place(wait=wait)
+    except (Busy, NotReady):
+        app.state.metrics.refused(_stage(path))
+        raise
+    return wait
 
-    Nothing is reserved: a slow upload holds no place. The body is still read, and forgotten, since a client that
-    is told of the refusal while it sends sees a broken connection instead.
+
+class AdmissionMiddleware:
+    """Refuses jobs of a service that is full or not ready before their bodies are parsed.
+
+    No place is reserved, so that a slow upload holds none. The body is still read, and discarded: a client that
+    receives the response while it sends reports a broken connection instead.
 
     Parameters
     ----------
@@ -123,29 +141,25 @@ class AdmissionMiddleware:
         Paths whose ``POST`` does a job.
     """
 
-    def __init__(
-        self, app: ASGIApp, jobs: Collection[str], readiness: Readiness, gate: JobQueue, metrics: Metrics
-    ) -> None:
+    def __init__(self, app: ASGIApp, jobs: Collection[str]) -> None:
         self.app = app
-        self._jobs, self._readiness, self._gate, self._metrics = jobs, readiness, gate, metrics
+        self._jobs = jobs
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._jobs:
             try:
-                self._readiness.require()
-                self._gate.require_place(wait=_waits(Headers(scope=scope)))
-            except (Busy, NotReady) as error:
-                self._metrics.refused(_stage(scope["path"]))
+                _require_admission(scope["app"], scope["path"], Headers(scope=scope))
+            except (Busy, NotReady) as refusal:
                 scope["state"]["route"] = scope["path"]
-                said = await _wrong_with_the_rest(receive) or error
-                answer = await scope["app"].exception_handlers[BenchError](Request(scope), said)
-                await answer(scope, receive, send)
+                error = await _discard_body(receive) or refusal
+                respond = await scope["app"].exception_handlers[BenchError](Request(scope), error)
+                await respond(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 
 
-async def _wrong_with_the_rest(receive: Receive) -> BenchError | None:
-    """Read what the client still sends, and what is wrong with that."""
+async def _discard_body(receive: Receive) -> BenchError | None:
+    """Read the rest of the body; return the error that reading it raises, such as one over the size limit."""
     try:
         while (await receive()).get("more_body"):
             pass
@@ -155,51 +169,43 @@ async def _wrong_with_the_rest(receive: Receive) -> BenchError | None:
 
 
 async def run_job(request: Request, work: Callable[[], T]) -> T:
-    """Run `work` through the application's gate, once the service is ready.
+    """Run `work` through the application's job queue.
 
-    ``Prefer: wait=0`` (RFC 7240) asks for an answer now: a service that is at work says that it is busy, and
-    the client looks for another replica.
+    With ``Prefer: wait=0`` (RFC 7240) a service that would make the job wait refuses it instead, so that the client
+    can try another replica. If the client disconnects, a waiting job is removed from the queue, and a running one is
+    cancelled at its next check (:mod:`mssbench_service.cancellation`).
 
-    When the client goes away, work that waits is forgotten at once, and what has begun ends where it asks
-    (:mod:`mssbench_service.cancellation`).
+    Raises
+    ------
+    Starting, NotReady, Busy
+        The service is not ready, or has no place for the job.
+    ClientDisconnected
+        The client has disconnected.
     """
-    gate: JobQueue = request.app.state.job_queue
-    metrics: Metrics = request.app.state.metrics
-    with _refusals_counted(request), cancellation.cancellable() as gone:
-        request.app.state.readiness.require()
-        job = gate.submit(metrics.timed(_stage(request.url.path), work), wait=_waits(request.headers))
-        watching = asyncio.create_task(_give_up_when_gone(request, gone, job))
+    queue: JobQueue = request.app.state.job_queue
+    metrics, stage = request.app.state.metrics, _stage(request.url.path)
+    with cancellable() as cancelled:
+        wait = _require_admission(request.app, request.url.path, request.headers)
+        job = queue.submit(metrics.timed(stage, work), wait=wait)
+        watcher = asyncio.create_task(_cancel_on_disconnect(request, cancelled, job))
         try:
             return await asyncio.wrap_future(job)
         except asyncio.CancelledError:
-            if not gone.is_set():
+            if not cancelled.is_set():
                 raise
-            metrics.abandoned(_stage(request.url.path))
+            metrics.abandoned(stage)
             raise ClientDisconnected("the client has disconnected") from None
         finally:
-            watching.cancel()
+            watcher.cancel()
 
 
-async def _give_up_when_gone(request: Request, gone: threading.Event, job: Future[T]) -> None:
-    # The request's body has been read by now, so that nothing else comes than the client's departure.
+async def _cancel_on_disconnect(request: Request, cancelled: threading.Event, job: Future[T]) -> None:
+    # The request's body has been read by now: the only message that is left is the disconnection.
     while (await request.receive())["type"] != "http.disconnect":
         pass
-    gone.set()
+    cancelled.set()
     job.cancel()
-
-
-@contextlib.contextmanager
-def _refusals_counted(request: Request) -> Iterator[None]:
-    try:
-        yield
-    except (Busy, NotReady):
-        request.app.state.metrics.refused(_stage(request.url.path))
-        raise
 
 
 def _stage(path: str) -> str:
     return path.rpartition("/")[2]
-
-
-def _waits(headers: Headers) -> bool:
-    return headers.get("prefer") != "wait=0"

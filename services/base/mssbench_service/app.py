@@ -1,4 +1,4 @@
-"""A FastAPI application as every service has it: health, info, problem documents, a size limit.
+"""The FastAPI application of every service: health, info, metrics, problem documents, limits.
 
 Settings come from the environment:
 
@@ -11,45 +11,36 @@ Settings come from the environment:
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
 import os
-import signal
-import threading
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import anyio.to_thread
 from fastapi import FastAPI
 from fastapi.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import logs
-from .admission import AdmissionMiddleware, JobQueue, Readiness
+from .admission import AdmissionMiddleware, JobQueue
 from .description import add_docs
 from .environment import DEFAULT_MAX_SECONDS, max_track_seconds, number, whole_number
-from .errors import BadInput, BenchError, TooLarge
+from .errors import BadInput
 from .files import DataRoot
 from .metrics import Metrics
-from .problems import UPLOADS, install_problem_documents, problem_response, problems
+from .middleware import BodyLimit, RequestId
+from .problems import install_problem_documents, problem_response, problems
+from .startup import Startup
 
-log = logging.getLogger("mssbench")
 JOB_PROBLEMS = problems(400, 404, 413, 507)
-"""Descriptions of the errors of a route that does a job, beside those that all routes have."""
-
-SETUP_RETRY_SECONDS = 15.0
-"""Seconds before a service that lacks something looks for it again."""
+"""Descriptions of the errors of a route that does a job, in addition to those of all routes."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Limits of one service; :meth:`from_environment` reads what the module's docstring lists.
+    """Limits of one service; :meth:`from_environment` reads them from the variables in the module's docstring.
 
-    `wrong` is what the environment sets that cannot be used. The service starts all the same and says so in
-    ``/health``: one that ends is started again, to end again.
+    `wrong` is the error of a variable with a wrong value. The service starts nevertheless and reports it in
+    ``/health``: a process that ended would be restarted without end.
     """
 
     data_root: DataRoot = field(default_factory=lambda: DataRoot(Path.cwd()))
@@ -61,6 +52,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls) -> Settings:
+        """Read the settings; see the module's docstring."""
         root = DataRoot(Path(os.environ.get("MSSBENCH_DATA_ROOT") or Path.cwd()))
         try:
             return cls(
@@ -84,82 +76,72 @@ def create_app(
     jobs: Collection[str] = (),
     device: Callable[[], str] = lambda: "cpu",
 ) -> FastAPI:
-    """The application of the service `name`: ``GET /health``, ``/info``, ``/metrics``, and its description, ``/docs``.
+    """Create the application of a service: ``GET /health``, ``/info``, ``/metrics`` and ``/docs``.
 
-    `setup` runs in a thread while the server already answers: ``/health`` is 503 until it returns, and says
-    why if it raised. After an error that may pass (weights that can be fetched meanwhile) it is called again
-    every :data:`SETUP_RETRY_SECONDS` seconds. `jobs` are the paths whose ``POST`` calls :func:`run_job`; while
-    the service is full or not ready, they are refused before their body is parsed.
+    ``app.state`` holds ``readiness``, ``job_queue``, ``settings``, ``metrics`` and ``stopping``, an event that is set
+    when the process receives a signal to end.
 
-    ``app.state`` holds ``readiness``, ``gate``, ``settings``, ``metrics`` and ``stopping``, an event that is set
-    when the process is told to end.
+    Parameters
+    ----------
+    name, version : str
+        Of the service, as ``/info`` reports them.
+    settings : Settings
+    info : callable
+        Returns what ``/info`` reports besides.
+    setup : callable, optional
+        Runs in a thread while the server already answers. ``/health`` is 503 until it returns, and reports the error
+        that it raised (:class:`~mssbench_service.startup.Startup`).
+    jobs : collection of str
+        Paths whose ``POST`` calls :func:`~mssbench_service.admission.run_job`. While the service is full or not ready,
+        they are refused before their body is parsed.
+    device : callable
+        Returns the device that the service computes on, for ``/metrics``.
     """
     logs.configure(name)
-    readiness = Readiness()
-    gate = JobQueue(settings.concurrency, settings.queue)
-    stopping = threading.Event()
-    metrics = Metrics(name, version, gate, lambda: readiness.state == "ready", device)
 
-    def prepare() -> None:
-        said = ""
-        while (error := attempt()) is not None:
-            readiness.error, readiness.state = error, "failed"
-            if error.detail != said:
-                log.warning("%s is not ready: %s", name, error.detail)
-                said = error.detail
-            if not error.retryable or stopping.wait(SETUP_RETRY_SECONDS):
-                return
-        readiness.error, readiness.state = None, "ready"
+    def checked_setup() -> None:
+        if settings.wrong is not None:
+            raise settings.wrong
+        if setup is not None:
+            setup()
 
-    def attempt() -> BenchError | None:
-        try:
-            if settings.wrong is not None:
-                raise settings.wrong
-            if setup is not None:
-                setup()
-        except BenchError as error:
-            return error
-        except Exception as error:  # any library's failure to load must show in /health, not kill the server
-            log.exception("setup of %s failed", name)
-            return BenchError(f"setup failed: {type(error).__name__}: {error}")
-        return None
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        preparing = asyncio.create_task(anyio.to_thread.run_sync(prepare))
-        with _told_to_end(stopping):
-            yield
-        await preparing
-
+    startup = Startup(name, checked_setup)
     app = FastAPI(
         title=f"Binaural MSS Bench: {name}",
         version=version,
-        lifespan=lifespan,
+        lifespan=startup.lifespan,
         responses=problems(422, 500, 503),
         docs_url=None,
         redoc_url=None,
     )
-    app.state.readiness, app.state.job_queue, app.state.settings = readiness, gate, settings
-    app.state.metrics, app.state.stopping = metrics, stopping
+    state, readiness = app.state, startup.readiness
+    state.readiness, state.stopping, state.settings = readiness, startup.stopping, settings
+    state.job_queue = JobQueue(settings.concurrency, settings.queue)
+    state.metrics = Metrics(name, version, state.job_queue, lambda: readiness.state == "ready", device)
     install_problem_documents(app, settings.data_root)
-    # The last added is the outermost: a body that is too large is refused with its request id, too.
-    app.add_middleware(
-        AdmissionMiddleware, jobs=frozenset(jobs), readiness=readiness, gate=gate, metrics=metrics
-    )
+    # The last one added is the outermost: the response to a body that is too large has a request id, too.
+    app.add_middleware(AdmissionMiddleware, jobs=frozenset(jobs))
     app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
     app.add_middleware(RequestId)
     add_docs(app)
+    _add_system_routes(app, lambda: {"service": name, "version": version, **info()})
+    return app
+
+
+def _add_system_routes(app: FastAPI, info: Callable[[], dict[str, Any]]) -> None:
+    state = app.state
 
     @app.get("/health", summary="Ready or not (503)", tags=["system"])
     async def health() -> dict[str, Any]:
         """`status` is `ready`, or `busy` with jobs in flight."""
-        readiness.require()
-        return {"status": "busy" if gate.in_flight else "ready", "in_flight": gate.in_flight}
+        state.readiness.require()
+        in_flight = state.job_queue.in_flight
+        return {"status": "busy" if in_flight else "ready", "in_flight": in_flight}
 
     @app.get("/info", summary="What this service is and runs on", tags=["system"])
     async def describe() -> dict[str, Any]:
         """Its name and version; a separator's weights with their hashes, its device, its libraries."""
-        return {"service": name, "version": version, **info()}
+        return info()
 
     @app.get(
         "/metrics",
@@ -168,103 +150,10 @@ def create_app(
         response_class=Response,
         responses={200: {"description": "Text", "content": {"text/plain": {"schema": {"type": "string"}}}}},
     )
-    def measure() -> Response:
+    def metrics() -> Response:
         """Jobs, their seconds by stage, requests, memory."""
-        content, media_type = metrics.page()
+        content, media_type = state.metrics.page()
         return Response(content, media_type=media_type)
 
-    return app
 
-
-@contextlib.contextmanager
-def _told_to_end(stopping: threading.Event) -> Iterator[None]:
-    """Set `stopping` at the signal already: the server waits for open streams before the lifespan ends."""
-    before: dict[int, Any] = {}
-
-    def told(number: int, frame: Any) -> None:
-        stopping.set()
-        if callable(before[number]):
-            before[number](number, frame)
-
-    if threading.current_thread() is threading.main_thread():
-        for number in (int(signal.SIGTERM), int(signal.SIGINT)):
-            before[number] = signal.signal(number, told)
-    try:
-        yield
-    finally:
-        stopping.set()
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class RequestId:
-    """Gives every request an id (the caller's, if it is a plain word) and returns it as ``X-Request-ID``.
-
-    Log lines say it, and so does whatever the request is about (:mod:`mssbench_service.logs`); the request is
-    counted here, too.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        given = dict(scope["headers"])
-        subject = logs.from_headers(
-            given.get(b"x-request-id", b"").decode("latin-1"), given.get(b"baggage", b"").decode("latin-1")
-        )
-        request_id = subject["request_id"]
-        scope.setdefault("state", {})["request_id"] = request_id
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
-                route = scope["state"].get("route") or getattr(scope.get("route"), "path", "none")
-                scope["app"].state.metrics.request(scope["method"], route, message["status"])
-            await send(message)
-
-        with logs.context(**subject):
-            await self.app(scope, receive, send_with_id)
-
-
-class BodyLimit:
-    """Refuses bodies over `max_bytes` with 413: by their declared length, else while they stream in."""
-
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
-        self.app = app
-        self.max_bytes = max_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self.max_bytes:
-            await problem_response(self._error())(scope, receive, send)
-            return
-        received = 0
-
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self.max_bytes:
-                raise self._error()
-            return message
-
-        await self.app(scope, counted, send)
-
-    def _error(self) -> TooLarge:
-        return TooLarge(f"the request is larger than {self.max_bytes / 1024 / 1024:g} MiB")
-
-
-__all__ = [
-    "JOB_PROBLEMS",
-    "UPLOADS",
-    "Settings",
-    "create_app",
-    "problem_response",
-    "problems",
-]
+__all__ = ["JOB_PROBLEMS", "Settings", "create_app", "problem_response", "problems"]

@@ -2,18 +2,18 @@
 
 ::
 
-    mssbench_jobs_now{state="running|waiting"}        jobs in flight: at work, and before the gate (queue depth)
-    mssbench_jobs_total{stage, outcome}               jobs that ended: done, failed, abandoned (the client had gone),
-                                                      or refused (busy, not ready)
-    mssbench_job_seconds{stage, part="wait|work"}     how long they waited and worked
+    mssbench_jobs_now{state="running|waiting"}        jobs in flight: running, and waiting in the queue
+    mssbench_jobs_total{stage, outcome}               jobs that ended: done, failed, abandoned (the client
+                                                      disconnected), or refused (busy, not ready)
+    mssbench_job_seconds{stage, part="wait|work"}     time that they waited and ran
     mssbench_requests_total{method, route, status}    HTTP requests
     mssbench_service_info{service, version, device}   1
     mssbench_ready                                    1 when ready, else 0
     mssbench_device_memory_bytes{kind}                memory of the GPU, where PyTorch uses one
     process_*                                         the process: resident memory, CPU, open files
 
-`stage` is the last part of the route: ``separate``, ``render``, ``evaluate``. Each application has a registry of
-its own, so that two in one process do not mix.
+`stage` is the last part of the route: ``separate``, ``render``, ``evaluate``. Each application has its own registry,
+so that two in one process do not mix.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from .errors import ClientDisconnected
 
 T = TypeVar("T")
 
-# A probe on a short track takes milliseconds, a large model on a slow CPU half an hour.
+# An oracle on a short track takes milliseconds, a large model on a slow CPU half an hour.
 _SECONDS = (0.01, 0.1, 0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600, 1800, 3600)
 
 
-class Places(Protocol):
-    """What a gate says of itself."""
+class QueueCounts(Protocol):
+    """Number of jobs of a queue."""
 
     @property
     def in_flight(self) -> int: ...
@@ -49,13 +49,18 @@ class Metrics:
     """The metrics of one application; `registry` takes further collectors."""
 
     def __init__(
-        self, service: str, version: str, gate: Places, ready: Callable[[], bool], device: Callable[[], str]
+        self,
+        service: str,
+        version: str,
+        queue: QueueCounts,
+        ready: Callable[[], bool],
+        device: Callable[[], str],
     ) -> None:
         self.registry = CollectorRegistry()
         self._jobs = Counter("mssbench_jobs", "Jobs that ended", ["stage", "outcome"], registry=self.registry)
         self._seconds = Histogram(
             "mssbench_job_seconds",
-            "How long jobs waited and worked",
+            "Time that jobs waited and ran",
             ["stage", "part"],
             buckets=_SECONDS,
             registry=self.registry,
@@ -64,26 +69,27 @@ class Metrics:
             "mssbench_requests", "HTTP requests", ["method", "route", "status"], registry=self.registry
         )
         ProcessCollector(registry=self.registry)
-        self.registry.register(_Now(service, version, gate, ready, device))
+        self.registry.register(_StateCollector(service, version, queue, ready, device))
 
     def request(self, method: str, route: str, status: int) -> None:
+        """Count an HTTP request."""
         self._requests.labels(method, route, str(status)).inc()
 
     def refused(self, stage: str) -> None:
-        """A job that was not begun: the service was busy or not ready."""
+        """Count a job that was not started: the service was busy or not ready."""
         self._jobs.labels(stage, "refused").inc()
 
     def abandoned(self, stage: str) -> None:
-        """A job that was not begun: its client had gone."""
+        """Count a job that was not started: its client disconnected."""
         self._jobs.labels(stage, "abandoned").inc()
 
     def timed(self, stage: str, work: Callable[[], T]) -> Callable[[], T]:
-        """`work`, with the time from now until it is called and the time it takes counted for `stage`."""
-        asked = time.monotonic()
+        """Wrap `work`, so that its time in the queue (from now on), its run time and its outcome are counted."""
+        queued = time.monotonic()
 
         def run() -> T:
-            begun = time.monotonic()
-            self._seconds.labels(stage, "wait").observe(begun - asked)
+            started = time.monotonic()
+            self._seconds.labels(stage, "wait").observe(started - queued)
             outcome = "failed"
             try:
                 result = work()
@@ -93,34 +99,41 @@ class Metrics:
                 outcome = "abandoned"
                 raise
             finally:
-                self._seconds.labels(stage, "work").observe(time.monotonic() - begun)
+                self._seconds.labels(stage, "work").observe(time.monotonic() - started)
                 self._jobs.labels(stage, outcome).inc()
 
         return run
 
     def page(self) -> tuple[bytes, str]:
-        """The metrics now, and their media type."""
+        """The metrics in the text format, and their media type."""
         return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
 
-class _Now(Collector):
-    """What is read when it is asked for."""
+class _StateCollector(Collector):
+    """Reads the state of the service at each scrape."""
 
     def __init__(
-        self, service: str, version: str, gate: Places, ready: Callable[[], bool], device: Callable[[], str]
+        self,
+        service: str,
+        version: str,
+        queue: QueueCounts,
+        ready: Callable[[], bool],
+        device: Callable[[], str],
     ) -> None:
         self._labels = [service, version]
-        self._gate, self._ready, self._device = gate, ready, device
+        self._queue, self._ready, self._device = queue, ready, device
 
     def collect(self) -> Iterator[Metric]:
-        jobs = GaugeMetricFamily("mssbench_jobs_now", "Jobs at work, and before the gate", labels=["state"])
-        running, in_flight = self._gate.running, self._gate.in_flight
+        jobs = GaugeMetricFamily("mssbench_jobs_now", "Jobs that run, and that wait", labels=["state"])
+        running, in_flight = self._queue.running, self._queue.in_flight
         jobs.add_metric(["running"], running)
         jobs.add_metric(["waiting"], in_flight - running)
         yield jobs
         yield GaugeMetricFamily("mssbench_ready", "1 when ready", value=float(self._ready()))
         info = GaugeMetricFamily(
-            "mssbench_service_info", "What this is", labels=["service", "version", "device"]
+            "mssbench_service_info",
+            "Name, version and device of the service",
+            labels=["service", "version", "device"],
         )
         info.add_metric([*self._labels, self._device()], 1)
         yield info
@@ -134,7 +147,7 @@ class _Now(Collector):
 def device_memory() -> dict[str, int]:
     """Bytes that PyTorch has allocated and reserved on the GPU; empty without one.
 
-    Only a service that has loaded PyTorch is asked: this package does not depend on it.
+    PyTorch is used only if the service has loaded it: this package does not depend on it.
     """
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():

@@ -20,10 +20,11 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.types import Message, Receive, Scope, Send
 
 from .admission import run_job
-from .app import JOB_PROBLEMS, UPLOADS, Settings, create_app, problems
+from .app import JOB_PROBLEMS, Settings, create_app, problems
 from .errors import BadInput, NotFound, StorageFull
 from .files import DISK_FULL
 from .musdb import MIXTURE, STEMS
+from .problems import UPLOADS
 from .separation import Separator, Separators, describe, separate_track
 from .wire import SeparateRequest, parse
 

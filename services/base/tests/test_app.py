@@ -22,8 +22,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI, Request
 from mssbench_contract import Answer, RunningService, music, wav
-from mssbench_service import admission, healthcheck
-from mssbench_service import app as service_app
+from mssbench_service import admission, healthcheck, startup
 from mssbench_service.admission import JobQueue, run_job
 from mssbench_service.app import Settings, create_app
 from mssbench_service.audio import FloatArray
@@ -216,7 +215,7 @@ def test_a_setup_that_fails_shows_in_health_and_does_not_end_the_server(
 def test_what_is_missing_may_come_and_what_is_wrong_stays(
     tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_app, "SETUP_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(startup, "SETUP_RETRY_SECONDS", 0.01)
     weights = tmp_path / "weights.th"
     tries = []
 
@@ -249,7 +248,7 @@ def test_what_is_missing_may_come_and_what_is_wrong_stays(
 def test_what_it_lacks_is_logged_once(
     tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(service_app, "SETUP_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(startup, "SETUP_RETRY_SECONDS", 0.01)
     lacking = ["a.th is missing", "a.th is missing", "a.th is missing", "b.th is missing"]
 
     def setup() -> None:
