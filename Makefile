@@ -1,9 +1,12 @@
 # Plain verbs. Everything but the compose ones needs nothing but Python 3.11.
 PYTHON  ?= $(shell command -v python3.11 || command -v python3)
 BIN     := .venv/bin
+# Stamps of .venv: DEMO has what the demo needs, READY what tests and checks need as well.
+DEMO    := .venv/.demo
 READY   := .venv/.ready
-# Installed from the checkout, so that an edit is in effect at once.
+# Installed from the checkout as editable, so that a change takes effect at once.
 PACKAGES := services/base services/base/contract metrics services/synth services/evaluator services/oracle services/template orchestrator
+PROJECTS := $(PACKAGES:=/pyproject.toml) tools/environment
 # What takes longest first, so that no core is left alone with it at the end.
 TESTS    := tests orchestrator/tests $(filter-out orchestrator/tests,$(PACKAGES:=/tests)) --ignore tests/compose
 TYPED    := services/base/mssbench_service metrics/binaural_metrics services/synth/synth_service services/evaluator/evaluator_service \
@@ -14,15 +17,15 @@ TYPED    := services/base/mssbench_service metrics/binaural_metrics services/syn
 help:            ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 16
 
-$(READY): orchestrator/development.lock $(PACKAGES:=/pyproject.toml)
-	@echo "setting up .venv (once) …"
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11) and "needs Python 3.11 or newer")'
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps $(PACKAGES:%=-e ./%)
+$(DEMO): orchestrator/demo.lock $(PROJECTS)
+	@$(PYTHON) tools/environment $< $(filter-out services/base/contract services/template,$(PACKAGES))
 	@touch $@
 
-demo: $(READY)   ## the main job on the demo data; ends with the path of its report
+$(READY): orchestrator/development.lock $(PROJECTS)
+	@$(PYTHON) tools/environment $< $(PACKAGES)
+	@touch $(DEMO) $@
+
+demo: $(DEMO)    ## the main job on the demo data; ends with the path of its report
 	@$(BIN)/mssbench demo
 
 test: $(READY)   ## all tests that need no Docker

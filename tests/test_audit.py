@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LOCKS = {path.parent.name: [path] for path in ROOT.glob("services/*/requirements.lock")}
 LOCKS |= {"spleeter-cuda": [ROOT / "services/spleeter" / name for name in ("requirements.lock", "cuda.lock")]}
 LOCKS |= {"orchestrator": [ROOT / "orchestrator" / "requirements.lock"]}
-LOCKS |= {"development": [ROOT / "orchestrator" / "development.lock"]}
+LOCKS |= {name: [ROOT / "orchestrator" / f"{name}.lock"] for name in ("demo", "development")}
 
 
 def audit(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

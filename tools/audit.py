@@ -40,6 +40,7 @@ def locks() -> dict[str, list[Path]]:
     orchestrator = ROOT / "orchestrator"
     return found | {
         "orchestrator": [orchestrator / "requirements.lock"],
+        "demo": [orchestrator / "demo.lock"],
         "development": [orchestrator / "development.lock"],
     }
 
@@ -161,7 +162,12 @@ def main() -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     for name, paths in chosen.items():
         components = list(python_components(paths))
-        if options.debian and name not in ("development", "template", "spleeter-cuda"):  # no images of theirs
+        if options.debian and name not in (
+            "demo",
+            "development",
+            "template",
+            "spleeter-cuda",
+        ):  # no images of theirs
             components += debian_components(f"mssbench/{name}")
         write(options.out / f"{name}.cdx.json", bill(name, components), len(components))
     if options.debian and not options.images:
