@@ -1,11 +1,11 @@
-"""Separators that are given the true stems: they bracket every model's score, and test the bench itself.
+"""Separators that get the true stems. They bound the scores of models from above and below, and test the bench.
 
 stft    analysis and resynthesis, a block of frames at a time
 ideal   the mixture as every stem, ideal masks, and the oracle multichannel Wiener filter
-probes  estimates that are wrong in one known way, with the scores this must give
+probes  known-answer tests: estimates with one known error, and the scores that it must give
 app     the HTTP service
 
-None has weights; all take every sample rate. The definitions are in the modules' docstrings.
+None of them has weights, and all accept every sample rate. The modules' docstrings define them.
 """
 
 from __future__ import annotations
@@ -30,4 +30,4 @@ SEPARATORS: Separators = {
     "oracle-gain": Gain,
     "oracle-delay": Delay,
 }
-"""How to make each separator, by name; the first is the service's default."""
+"""Constructor of each separator, by name; the first is the service's default."""

@@ -1,31 +1,30 @@
-"""Upper and lower bounds: the mixture as it is, ideal masks, and the oracle multichannel Wiener filter.
+"""Upper and lower bounds: the unprocessed mixture, ideal masks, and the oracle multichannel Wiener filter.
 
 Conventions
 -----------
-x(n, f) is the mixture's and s_j(n, f) stem j's vector of two short-time spectra (:mod:`.stft`), one per ear;
-s_jc is one ear's. Every filter's gains add up to one over the stems, so the estimates add up to the mixture.
-Where all stems are digitally silent there is nothing to decide by, and the four share the mixture equally.
+x(n, f) and s_j(n, f) are vectors of two short-time spectra (:mod:`.stft`), one per ear, of the mixture and of stem j;
+s_jc is the spectrum of one ear. The gains of every filter add up to one over the stems, so the estimates add up to the
+mixture. Where all stems are digitally silent, each estimate is a quarter of the mixture.
 
 Separators
 ----------
-mixture      ŝ_j = x                                       nothing is separated: the floor
-irm          ŝ_jc = x_c · \\|s_jc\\| / Σ_k \\|s_kc\\|          a ratio of magnitudes, for each ear by itself
+mixture      ŝ_j = x                                       nothing is separated: the lower bound
+irm          ŝ_jc = x_c · \\|s_jc\\| / Σ_k \\|s_kc\\|          a ratio of magnitudes, separately for each ear
 irm_shared   ŝ_j = x · ‖s_j‖ / Σ_k ‖s_k‖                  the same mask for both ears
-ibm          ŝ_jc = x_c where \\|s_jc\\| is the largest      all or nothing, for each ear by itself
+ibm          ŝ_jc = x_c where \\|s_jc\\| is the largest      all or nothing, separately for each ear
 ibm_shared   ŝ_j = x where ‖s_j‖ is the largest
 mwf          ŝ_j = v_j R_j (Σ_k v_k R_k)⁻¹ x               v_j(n, f) = ‖s_j‖²/2,
                                                            R_j(f) = Σ_n s_j s_jᴴ / Σ_n v_j(n, f)
 
-These three families are the oracles of the SiSEC 2018 campaign [1]_. The ratio mask is of magnitudes
-(exponent 1), not of powers (exponent 2), because magnitudes of music come closer to adding up [2]_. The
-binary mask gives every bin to one stem, so that it, too, adds up to the mixture. A shared mask multiplies
-both ears by the same number and therefore leaves the *mixture's* interaural level and phase in every bin,
-whatever the stem's were.
+These three families are the oracles of the SiSEC 2018 campaign [1]_. The ratio mask uses magnitudes (exponent 1)
+instead of powers (exponent 2), because the magnitudes of music are closer to being additive [2]_. The binary mask
+assigns every bin to one stem, so that its estimates add up to the mixture, too. A shared mask multiplies both ears by
+the same number. It therefore keeps the interaural level and phase of the *mixture* in every bin, instead of the stem's.
 
-The Wiener filter is that of the local Gaussian model with full-rank spatial covariances [3]_, its parameters
-not estimated but read off the true stems: tr R_j = 2, so that v_j R_j has the true power in every bin, and
-R_j weights frames by their energy, as a source's sound says more about its place than its pauses do. A part
-:data:`DIFFUSE` of R_j is taken as diffuse: a source behind a single pair of filters has a singular R_j.
+The Wiener filter is that of the local Gaussian model with full-rank spatial covariances [3]_. Its parameters are
+computed from the true stems: tr R_j = 2, so that v_j R_j has the true power in every bin, and R_j weights frames by
+their energy, because a pause says nothing about the position of a source. A part :data:`DIFFUSE` of R_j is diffuse,
+because R_j would be singular for a source that was filtered with a single pair of impulse responses.
 
 References
 ----------
@@ -53,10 +52,12 @@ from .stft import BINS, Resynthesis, Spectrum, analyse, blocks
 Gains = npt.NDArray[np.float64]
 
 DIFFUSE = 1e-6
-"""Part of every spatial covariance that is diffuse (−60 dB); bounds what the Wiener filter has to invert."""
+"""Diffuse part of every spatial covariance (−60 dB). It bounds the condition of the matrix to invert."""
 
 
 class Mixture(Separator):
+    """The mixture as the estimate of every stem."""
+
     description = "the mixture as every stem: the floor"
 
     def separate(self, mixture: FloatArray, sample_rate: int) -> Mapping[str, FloatArray]:
@@ -64,7 +65,7 @@ class Mixture(Separator):
 
 
 class _Filter(ReferenceSeparator):
-    """A separator that filters the mixture's spectrum, a block of frames at a time."""
+    """A separator that filters the spectrum of the mixture in blocks of frames."""
 
     def separate_with(
         self, mixture: FloatArray, references: Mapping[str, FloatArray], sample_rate: int
@@ -80,18 +81,18 @@ class _Filter(ReferenceSeparator):
         return {stem: estimate.signal() for stem, estimate in zip(STEMS, estimates, strict=True)}
 
     def prepare(self, references: list[FloatArray]) -> Spectrum | None:
-        """What the filter has to know of the whole track beforehand."""
+        """Parameters of the filter that depend on the whole track."""
         return None
 
     @abstractmethod
     def filter(self, mixture: Spectrum, stems: Spectrum, prepared: Spectrum | None) -> Spectrum:
-        """Estimated spectra of some frames.
+        """Estimate the spectra of consecutive frames.
 
         Parameters
         ----------
         mixture : array, shape (2, frames, BINS)
         stems : array, shape (stems, 2, frames, BINS)
-        prepared : from :meth:`prepare`
+        prepared : result of :meth:`prepare`
 
         Returns
         -------
@@ -105,7 +106,7 @@ class _Mask(_Filter):
     Parameters
     ----------
     shared : bool
-        One mask for both ears, by the length of the vector of both; else each ear by itself.
+        Compute one mask for both ears, from the norm of the vector of both; otherwise one mask per ear.
     """
 
     kind = ""
@@ -126,6 +127,32 @@ class _Mask(_Filter):
 
 
 class RatioMask(_Mask):
+    """Ideal ratio mask of magnitudes.
+
+    Parameters
+    ----------
+    shared : bool
+        One mask for both ears instead of one per ear.
+
+    References
+    ----------
+    .. [1] A. Liutkus and R. Badeau, "Generalized Wiener filtering with fractional power spectrograms," ICASSP, 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> stems = {
+    ...     stem: rng.standard_normal((2, 8000)).astype(np.float32) for stem in ("bass", "drums", "vocals", "other")
+    ... }
+    >>> mixture = sum(stems.values())
+    >>> estimates = RatioMask().separate_with(mixture, stems, 44100)
+    >>> estimates["vocals"].shape
+    (2, 8000)
+    >>> bool(np.allclose(sum(estimates.values()), mixture, atol=1e-5))
+    True
+    """
+
     kind = "ideal ratio mask of magnitudes"
 
     def gains(self, magnitudes: Gains) -> Gains:
@@ -133,6 +160,21 @@ class RatioMask(_Mask):
 
 
 class BinaryMask(_Mask):
+    """Ideal binary mask: each bin goes to the stem with the largest magnitude, and the first one of equal stems.
+
+    Parameters
+    ----------
+    shared : bool
+        One mask for both ears instead of one per ear.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> magnitudes = np.array([3.0, 1.0, 0.0, 2.0]).reshape(4, 1, 1)  # of four stems in one bin
+    >>> BinaryMask().gains(magnitudes).ravel().tolist()
+    [1.0, 0.0, 0.0, 0.0]
+    """
+
     kind = "ideal binary mask"
 
     def gains(self, magnitudes: Gains) -> Gains:
@@ -143,6 +185,29 @@ class BinaryMask(_Mask):
 
 
 class MultichannelWiener(_Filter):
+    """Oracle multichannel Wiener filter with the true power spectra and spatial covariances.
+
+    References
+    ----------
+    .. [1] N. Q. K. Duong, E. Vincent and R. Gribonval, "Under-Determined Reverberant Audio Source Separation Using a
+       Full-Rank Spatial Covariance Model," IEEE Transactions on Audio, Speech, and Language Processing 18(7), 2010.
+
+    Examples
+    --------
+    Two sources that are panned by amplitude can be recovered from two ears:
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> silence = np.zeros((2, 20_000), np.float32)
+    >>> stems = {"bass": silence, "drums": silence, "other": silence, "vocals": silence}
+    >>> for stem, gains in (("vocals", [0.9, 0.4]), ("drums", [0.2, 1.0])):
+    ...     stems[stem] = np.outer(gains, rng.standard_normal(20_000)).astype(np.float32)
+    >>> estimates = MultichannelWiener().separate_with(sum(stems.values()), stems, 44100)
+    >>> error = estimates["vocals"] - stems["vocals"]
+    >>> bool(10 * np.log10(np.sum(error**2) / np.sum(stems["vocals"] ** 2)) < -50)
+    True
+    """
+
     description = "oracle multichannel Wiener filter: true power spectra and spatial covariances"
 
     def prepare(self, references: list[FloatArray]) -> Spectrum:
@@ -167,11 +232,23 @@ class MultichannelWiener(_Filter):
 
 
 def shares(amounts: Gains) -> Gains:
-    """`amounts` ≥ 0 divided by their sum over the first axis; equal shares where all are zero.
+    """Divide by the sum over the first axis; give equal shares where all amounts are zero.
+
+    Parameters
+    ----------
+    amounts : array, shape (stems, ...)
+        Zero or positive.
 
     Returns
     -------
-    array of the same shape, within [0, 1], adding up to one
+    array, shape (stems, ...)
+        Within [0, 1]; adds up to one over the stems.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> shares(np.array([[3.0, 0.0], [1.0, 0.0]])).tolist()
+    [[0.75, 0.5], [0.25, 0.5]]
     """
     total = amounts.sum(axis=0)
     nothing = total == 0.0
@@ -181,7 +258,7 @@ def shares(amounts: Gains) -> Gains:
 
 
 def spatial_covariance(stem: FloatArray) -> Spectrum:
-    """R(f) of one stem: how its power at every frequency is spread over, and correlated between, the ears.
+    """Compute R(f) of one stem: the distribution of its power over the ears, and their correlation, per frequency.
 
     Parameters
     ----------

@@ -2,12 +2,12 @@
 
 Conventions
 -----------
-Window: periodic Hann of 4096 samples, for analysis and again for synthesis; hop 1024. Its squares add up to
-1.5 at every sample, which resynthesis divides by. The signal is surrounded by zeros, so that its first and
-its last sample lie in as many frames as every other: :data:`OVERLAP`. Frame ``f`` begins at sample
-``1024·f − 3072``; a signal of n samples has ``(n − 1)//1024 + 4`` frames, of any n ≥ 1.
+The window is a periodic Hann window of 4096 samples, for analysis and for synthesis, with a hop of 1024 samples. Its
+overlapping squares add up to 1.5 at every sample, by which resynthesis divides. The signal is padded with zeros on both
+sides, so that every sample lies in the same number of frames, :data:`OVERLAP`. Frame ``f`` starts at sample
+``1024·f − 3072``. A signal of n ≥ 1 samples has ``(n − 1)//1024 + 4`` frames.
 
-Arithmetic is in float64. Only a block of frames exists at a time: a spectrogram is never held as a whole.
+Arithmetic is in float64. Only one block of frames is in memory at a time, never a whole spectrogram.
 
 References
 ----------
@@ -31,31 +31,43 @@ HOP = 1024
 OVERLAP = WINDOW // HOP
 BINS = WINDOW // 2 + 1
 BLOCK = 64
-"""Frames that are looked at together. Larger is not faster: the arrays leave the processor's cache."""
+"""Frames per block. Larger blocks are not faster, because they do not fit into the processor's cache."""
 
 _HANN = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
 _SYNTHESIS = _HANN / np.sum(_HANN[::HOP] ** 2)
 
 
 def frame_count(samples: int) -> int:
-    """Frames of a signal of `samples` ≥ 1 samples."""
+    """Number of frames of a signal of `samples` ≥ 1 samples.
+
+    Examples
+    --------
+    >>> frame_count(44_100)
+    47
+    """
     return (samples - 1) // HOP + OVERLAP
 
 
 def blocks(samples: int) -> Iterator[range]:
-    """The frames of a signal of `samples` samples, a block at a time."""
+    """Yield the frames of a signal of `samples` samples in blocks.
+
+    Examples
+    --------
+    >>> list(blocks(100_000))
+    [range(0, 64), range(64, 101)]
+    """
     frames = range(frame_count(samples))
     return (frames[start : start + BLOCK] for start in range(0, len(frames), BLOCK))
 
 
 def analyse(signal: FloatArray, frames: range) -> Spectrum:
-    """Spectra of some consecutive frames of a signal.
+    """Compute the spectra of consecutive frames of a signal.
 
     Parameters
     ----------
     signal : array, shape (channels, samples)
     frames : range
-        From :func:`blocks`.
+        Consecutive frames, as :func:`blocks` yields them.
 
     Returns
     -------
@@ -72,21 +84,31 @@ def analyse(signal: FloatArray, frames: range) -> Spectrum:
 
 
 class Resynthesis:
-    """Turns blocks of spectra, in order, back into a signal.
+    """Inverse transform of consecutive blocks of spectra.
 
     Parameters
     ----------
     channels, samples : int
         Shape of the signal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> signal = np.random.default_rng(0).standard_normal((2, 100_000)).astype(np.float32)
+    >>> resynthesis = Resynthesis(*signal.shape)
+    >>> for frames in blocks(signal.shape[1]):
+    ...     resynthesis.add(analyse(signal, frames))
+    >>> bool(np.allclose(resynthesis.signal(), signal, atol=1e-6))
+    True
     """
 
     def __init__(self, channels: int, samples: int) -> None:
         self._signal: FloatArray = np.empty((channels, samples), np.float32)
-        self._done = -(OVERLAP - 1) * HOP  # samples written; negative while still among the leading zeros
-        self._tail = np.zeros((channels, OVERLAP - 1, HOP))  # overlaps that the next block completes
+        self._done = -(OVERLAP - 1) * HOP  # samples written; negative within the leading zeros
+        self._tail = np.zeros((channels, OVERLAP - 1, HOP))  # sums that the next block completes
 
     def add(self, spectrum: Spectrum) -> None:
-        """The next frames, shape (channels, frames, BINS)."""
+        """Add the spectra of the next frames, of shape (channels, frames, BINS)."""
         channels, frames, _ = spectrum.shape
         pieces = fft.irfft(spectrum, WINDOW, axis=-1) * _SYNTHESIS
         pieces = pieces.reshape(channels, frames, OVERLAP, HOP)
@@ -102,7 +124,13 @@ class Resynthesis:
         self._done += frames * HOP
 
     def signal(self) -> FloatArray:
-        """The whole signal, shape (channels, samples), float32, after the last block."""
+        """Return the whole signal, of shape (channels, samples), float32.
+
+        Raises
+        ------
+        ValueError
+            Not all frames have been added.
+        """
         if self._done < self._signal.shape[1]:
             raise ValueError(f"{self._done} of {self._signal.shape[1]} samples were resynthesised")
         return self._signal
