@@ -1,14 +1,17 @@
-"""Masks and Wiener filter against their definitions written out bin by bin, and what must hold of them."""
+"""Masks and Wiener filter against their definitions, computed bin by bin, and their properties."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from mssbench_service.audio import FloatArray
 from mssbench_service.errors import BadInput
 from mssbench_service.musdb import STEMS
 from mssbench_service.separation import ReferenceSeparator, Separator
@@ -25,28 +28,29 @@ from oracle_service.stft import analyse, blocks
 
 FS = 44_100
 FILTERS = [f"oracle-{kind}" for kind in ("irm", "irm_shared", "ibm", "ibm_shared", "mwf")]
-Stems = Mapping[str, np.ndarray]
+Array = npt.NDArray[Any]
+Stems = Mapping[str, FloatArray]
 
 
-def stems_of(samples: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """Four tinted noises, each with an image of its own: (gain, delay) per ear."""
+def stems_of(samples: int, seed: int = 0) -> dict[str, FloatArray]:
+    """Four coloured noises with different gains and delays at the ears."""
     rng = np.random.default_rng(seed)
     made = {}
-    for stem, (left, right, late, colour) in zip(
+    for stem, (left, right, delay, colour) in zip(
         STEMS, [(1, 0.5, 20, 0.9), (0.8, 0.8, 0, -0.9), (0.3, 1, -25, 0.99), (1, 0.1, 5, 0.0)], strict=True
     ):
         noise = rng.standard_normal(samples + 200)
-        tinted = np.convolve(noise, colour ** np.arange(100))[100 : 100 + samples + 60]
-        ears = [left * tinted[30 : 30 + samples], right * tinted[30 - late : 30 - late + samples]]
+        coloured = np.convolve(noise, colour ** np.arange(100))[100 : 100 + samples + 60]
+        ears = [left * coloured[30 : 30 + samples], right * coloured[30 - delay : 30 - delay + samples]]
         made[stem] = (0.05 * np.stack(ears)).astype(np.float32)
     return made
 
 
-def mixture_of(stems: Stems) -> np.ndarray:
-    return np.sum([stems[stem] for stem in STEMS], axis=0, dtype=np.float32)
+def mixture_of(stems: Stems) -> FloatArray:
+    return np.asarray(np.sum([stems[stem] for stem in STEMS], axis=0, dtype=np.float32))
 
 
-def separated(name: str, mixture: np.ndarray, stems: Stems) -> dict[str, np.ndarray]:
+def separated(name: str, mixture: FloatArray, stems: Stems) -> dict[str, FloatArray]:
     separator = SEPARATORS[name]()
     separator.setup()
     if isinstance(separator, ReferenceSeparator):
@@ -54,14 +58,14 @@ def separated(name: str, mixture: np.ndarray, stems: Stems) -> dict[str, np.ndar
     return dict(separator.separate(mixture, FS))
 
 
-def error_db(estimate: np.ndarray, truth: np.ndarray) -> float:
+def error_db(estimate: FloatArray, truth: FloatArray) -> float:
     return float(10 * np.log10(np.sum((estimate - truth) ** 2) / np.sum(truth**2)))
 
 
-# -- literal versions: shapes (stems, 2), one bin at a time ---
+# --- definitions for one bin at a time; arrays of shape (stems, 2) ----------------------------------------
 
 
-def literal_ratio(s: np.ndarray, shared: bool) -> np.ndarray:
+def literal_ratio(s: Array, shared: bool) -> Array:
     gains = np.empty((4, 2))
     for j in range(4):
         for c in range(2):
@@ -70,7 +74,7 @@ def literal_ratio(s: np.ndarray, shared: bool) -> np.ndarray:
     return gains
 
 
-def literal_binary(s: np.ndarray, shared: bool) -> np.ndarray:
+def literal_binary(s: Array, shared: bool) -> Array:
     gains = np.zeros((4, 2))
     for c in range(2):
         sizes = [np.linalg.norm(s[k]) if shared else abs(s[k, c]) for k in range(4)]
@@ -81,7 +85,7 @@ def literal_binary(s: np.ndarray, shared: bool) -> np.ndarray:
     return gains
 
 
-def literal_wiener(s: np.ndarray, x: np.ndarray, r: np.ndarray) -> np.ndarray:
+def literal_wiener(s: Array, x: Array, r: Array) -> Array:
     v = [np.linalg.norm(s[k]) ** 2 / 2 for k in range(4)]
     if sum(v) == 0:
         return np.stack([x / 4] * 4)
@@ -89,7 +93,7 @@ def literal_wiener(s: np.ndarray, x: np.ndarray, r: np.ndarray) -> np.ndarray:
     return np.stack([v[k] * r[k] @ np.linalg.inv(model) @ x for k in range(4)])
 
 
-def literal_covariance(spectrum: np.ndarray) -> np.ndarray:
+def literal_covariance(spectrum: Array) -> Array:
     """R of one frequency from all frames, shape (2, frames) -> (2, 2)."""
     outer = sum(np.outer(s, s.conj()) for s in spectrum.T)
     power = sum(np.linalg.norm(s) ** 2 / 2 for s in spectrum.T)
@@ -97,15 +101,15 @@ def literal_covariance(spectrum: np.ndarray) -> np.ndarray:
     return (1 - DIFFUSE) * r + DIFFUSE * np.eye(2)
 
 
-def spectra_of(stems: Stems, mixture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def spectra_of(stems: Stems, mixture: Array) -> tuple[Array, Array]:
     (frames,) = blocks(mixture.shape[1])
     return np.stack([analyse(stems[stem], frames) for stem in STEMS]), analyse(mixture, frames)
 
 
 @pytest.fixture(scope="module")
-def short() -> tuple[dict[str, np.ndarray], np.ndarray]:
+def short() -> tuple[dict[str, FloatArray], Array]:
     stems = stems_of(6000)
-    stems["bass"][:, 2000:] = 0  # a digitally silent stretch, long enough for whole frames
+    stems["bass"][:, 2000:] = 0  # digital silence, long enough for whole frames
     for stem in STEMS:
         stems[stem][:, :100] = 0
     return stems, mixture_of(stems)
@@ -113,7 +117,12 @@ def short() -> tuple[dict[str, np.ndarray], np.ndarray]:
 
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize(("kind", "literal"), [(RatioMask, literal_ratio), (BinaryMask, literal_binary)])
-def test_masks_equal_the_definition(short, kind, literal, shared) -> None:
+def test_masks_equal_the_definition(
+    short: tuple[dict[str, FloatArray], FloatArray],
+    kind: Callable[..., RatioMask | BinaryMask],
+    literal: Callable[[Array, bool], Array],
+    shared: bool,
+) -> None:
     s, x = spectra_of(*short)
     found = kind(shared=shared).filter(x, s, None)
     for frame in range(0, s.shape[2], 3):
@@ -122,7 +131,7 @@ def test_masks_equal_the_definition(short, kind, literal, shared) -> None:
             np.testing.assert_allclose(found[:, :, frame, b], expected, rtol=1e-9, atol=1e-15)
 
 
-def test_wiener_filter_equals_the_definition(short) -> None:
+def test_wiener_filter_equals_the_definition(short: tuple[dict[str, FloatArray], FloatArray]) -> None:
     stems, mixture = short
     s, x = spectra_of(stems, mixture)
     wiener = MultichannelWiener()
@@ -143,7 +152,7 @@ def test_wiener_filter_equals_the_definition(short) -> None:
     ),
     shared=st.booleans(),
 )
-def test_masks_lie_within_0_and_1_and_add_up_to_1(magnitudes: np.ndarray, shared: bool) -> None:
+def test_masks_are_within_0_and_1_and_add_up_to_1(magnitudes: Array, shared: bool) -> None:
     for mask in (RatioMask(shared), BinaryMask(shared)):
         gains = mask.gains(magnitudes)
         assert gains.min() >= 0
@@ -151,15 +160,15 @@ def test_masks_lie_within_0_and_1_and_add_up_to_1(magnitudes: np.ndarray, shared
         np.testing.assert_allclose(gains.sum(axis=0), 1, atol=1e-12)
 
 
-def test_a_binary_mask_gives_each_bin_to_one_stem() -> None:
+def test_a_binary_mask_assigns_each_bin_to_one_stem() -> None:
     gains = BinaryMask().gains(np.array([[[3.0]], [[3.0]], [[1.0]], [[0.0]]]))
-    assert gains.ravel().tolist() == [1, 0, 0, 0]  # ties: to the first, never to both
+    assert gains.ravel().tolist() == [1, 0, 0, 0]  # of equal stems, the first
 
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_estimates_add_up_to_the_mixture(name: str) -> None:
     stems = stems_of(70_000)  # more than one block of frames
-    mixture = mixture_of(stems) + np.float32(0.01)  # a mixture need not be the sum of the stems exactly
+    mixture = mixture_of(stems) + np.float32(0.01)  # the mixture is not exactly the sum of the stems
     estimates = separated(name, mixture, stems)
     np.testing.assert_allclose(sum(estimates[stem] for stem in STEMS), mixture, atol=1e-6)
 
@@ -193,7 +202,7 @@ def test_silence_stays_silence(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILTERS)
-def test_a_silent_stem_gets_nothing_while_others_sound(name: str) -> None:
+def test_the_estimate_of_a_silent_stem_is_silent(name: str) -> None:
     stems = stems_of(20_000) | {"drums": np.zeros((2, 20_000), np.float32)}
     estimates = separated(name, mixture_of(stems), stems)
     assert not estimates["drums"].any()
@@ -210,7 +219,7 @@ def test_extreme_levels_are_finite_and_scale(name: str, level: float) -> None:
 
 
 @pytest.mark.parametrize("name", SEPARATORS)
-def test_one_dead_ear_and_hard_panned_stems(name: str) -> None:
+def test_a_silent_ear_and_hard_panned_stems(name: str) -> None:
     stems = stems_of(9000)
     stems["vocals"][1] = 0
     stems["bass"][0] = 0
@@ -224,7 +233,7 @@ def test_one_dead_ear_and_hard_panned_stems(name: str) -> None:
             assert not estimate[1].any()
 
 
-def test_the_mixture_is_every_stem_and_needs_no_reference() -> None:
+def test_the_mixture_is_every_stem_and_needs_no_references() -> None:
     mixture = mixture_of(stems_of(5000))
     separator: Separator = Mixture()
     assert not isinstance(separator, ReferenceSeparator)
@@ -233,7 +242,7 @@ def test_the_mixture_is_every_stem_and_needs_no_reference() -> None:
     assert all((estimate == mixture).all() for estimate in estimates.values())
 
 
-def test_without_the_true_stems_an_ideal_mask_is_refused() -> None:
+def test_an_ideal_mask_without_the_true_stems_is_refused() -> None:
     with pytest.raises(BadInput, match="true stems"):
         RatioMask().separate(np.zeros((2, 10), np.float32), FS)
 
@@ -251,8 +260,8 @@ def test_a_shared_mask_keeps_the_mixtures_interaural_level_and_phase() -> None:
         assert np.abs(own[:, 0] - own[:, 1] * ratio).max() > 0.1
 
 
-def test_two_panned_sources_are_recovered_by_the_wiener_filter_and_not_by_masks() -> None:
-    """Two sources and two ears: amplitude panning can be inverted exactly, whatever the spectra."""
+def test_only_the_wiener_filter_recovers_two_panned_sources() -> None:
+    """With two sources and two ears, amplitude panning can be inverted exactly for any spectra."""
     rng = np.random.default_rng(5)
     source = 0.1 * rng.standard_normal((2, FS))
     images = {"vocals": np.outer([0.9, 0.4], source[0]), "drums": np.outer([0.2, 1.0], source[1])}
@@ -263,7 +272,7 @@ def test_two_panned_sources_are_recovered_by_the_wiener_filter_and_not_by_masks(
         assert error_db(separated("oracle-irm", mixture, stems)[stem], stems[stem]) > -20
 
 
-def test_covariance_of_a_point_source_points_at_it() -> None:
+def test_covariance_of_a_point_source_has_its_direction() -> None:
     noise = np.random.default_rng(6).standard_normal(FS).astype(np.float32)
     covariance = spatial_covariance(np.stack([noise, np.float32(0.5) * noise]))
     np.testing.assert_allclose(np.trace(covariance).real, 2, atol=1e-12)

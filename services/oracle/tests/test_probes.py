@@ -1,4 +1,4 @@
-"""The probes' known scores, measured with the evaluator on signals that put them to the test."""
+"""The known scores of the probes, computed by binaural-metrics on difficult signals."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import math
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from binaural_metrics.scoring import Row, score_track
+from mssbench_service.audio import FloatArray
 from mssbench_service.musdb import STEMS
 from mssbench_service.separation import ReferenceSeparator
 from mssbench_service.wire import SCORE_COLUMNS, Expectation
@@ -18,20 +20,21 @@ FS = 44_100
 SAMPLES = int(3.2 * FS)
 PROBES = {name: make() for name, make in SEPARATORS.items() if make().expected}
 TIME = np.arange(SAMPLES) / FS
+Signal = npt.NDArray[np.float64]
 
 
-def noise(seed: int) -> np.ndarray:
+def noise(seed: int) -> Signal:
     return 0.1 * np.random.default_rng(seed).standard_normal(SAMPLES)
 
 
-def binaural(mono: np.ndarray, late: int, left: float = 1.0, right: float = 0.6) -> np.ndarray:
-    """A source to the left, as simply as can be: the right ear hears it later and softer."""
-    delayed = np.concatenate([np.zeros(late), mono[: len(mono) - late]])
+def binaural(mono: Signal, delay: int, left: float = 1.0, right: float = 0.6) -> FloatArray:
+    """A source on the left: the signal of the right ear is delayed by `delay` samples, and softer."""
+    delayed = np.concatenate([np.zeros(delay), mono[: len(mono) - delay]])
     return np.stack([left * mono, right * delayed]).astype(np.float32)
 
 
-def plucked(low: float) -> np.ndarray:
-    """A bass line: a new tone every 0.4 s, with harmonics."""
+def plucked(low: float) -> Signal:
+    """A bass line: a new note with harmonics every 0.4 s."""
     pitch = low * np.array([1, 4 / 3, 3 / 2, 1, 9 / 8, 1, 4 / 3, 1])
     since = TIME % 0.4
     phase = 2 * np.pi * pitch[(TIME // 0.4).astype(int) % 8] * since
@@ -39,13 +42,13 @@ def plucked(low: float) -> np.ndarray:
     return np.asarray(0.3 * np.exp(-4 * since) * harmonics)
 
 
-def hits() -> np.ndarray:
+def hits() -> Signal:
     since = TIME % 0.5
     return np.asarray(np.exp(-30 * since) * (0.5 * np.sin(2 * np.pi * 55 * since) + 2 * noise(3)))
 
 
-def gated(mono: np.ndarray) -> np.ndarray:
-    """Digital silence from 1.0 s to 2.2 s: two of six frames are silent, others are in part."""
+def gated(mono: Signal) -> Signal:
+    """Set to digital silence from 1.0 s to 2.2 s: two of six frames are silent, others partly."""
     return np.where((TIME >= 1.0) & (TIME < 2.2), 0.0, mono)
 
 
@@ -56,10 +59,12 @@ BINAURAL = {
     "other": binaural(3e-2 * noise(2), 0, 1.0, 1.0),  # at 0° and −50 dB: both ears the same
 }
 STEREO = {
-    "vocals": np.stack([noise(1), noise(1)]).astype(np.float32),  # in the middle
+    "vocals": np.stack([noise(1), noise(1)]).astype(np.float32),  # in the centre
     "bass": np.stack([plucked(41.2), 0.4 * plucked(41.2)]).astype(np.float32),  # panned by amplitude
     "drums": np.stack([hits(), np.zeros(SAMPLES)]).astype(np.float32),  # on one side
-    "other": np.stack([noise(2), -noise(2)]).astype(np.float32),  # polarity: the worst case of a swap
+    "other": np.stack([noise(2), -noise(2)]).astype(
+        np.float32
+    ),  # opposite polarity: the worst case of a swap
 }
 DATA = {"binaural": BINAURAL, "stereo": STEREO}
 
@@ -88,13 +93,13 @@ def test_known_scores_hold(probe: str, condition: str, expected: Expectation) ->
     for row in scores(probe, condition):
         value = row.get(expected.column)
         if value is None:
-            continue  # the metric has no value for such a stem, or is not there yet
+            continue  # the metric has no value for such a stem
         assert isinstance(value, float)
         assert expected.low is None or value >= expected.low, row
         assert expected.high is None or value <= expected.high, row
 
 
-def test_the_expectations_are_not_vacuous() -> None:
+def test_known_scores_have_values() -> None:
     for condition in DATA:
         for row in scores("oracle-identity", condition):
             assert row["SSR"] == row["SRR"] == LIMIT
@@ -103,7 +108,7 @@ def test_the_expectations_are_not_vacuous() -> None:
     assert all(isinstance(row["paper_SSR"], float) for row in scores("oracle-swap", "binaural"))
 
 
-def test_the_paper_profile_sees_neither_a_swap_nor_a_collapse_to_mono_and_the_corrected_one_both() -> None:
+def test_only_the_corrected_metrics_detect_a_swap_and_a_collapse_to_mono() -> None:
     for probe in ("oracle-swap", "oracle-mono"):
         vocals = scores(probe, "binaural")[0]
         identity = scores("oracle-identity", "binaural")[0]
@@ -113,12 +118,12 @@ def test_the_paper_profile_sees_neither_a_swap_nor_a_collapse_to_mono_and_the_co
         assert identity["SSR"] == LIMIT
 
 
-def test_the_bound_of_a_swap_is_reached_by_opposite_polarity() -> None:
+def test_opposite_polarity_reaches_the_lower_bound_of_a_swap() -> None:
     row = scores("oracle-swap", "stereo")[3]
     assert row["SSR"] == pytest.approx(-20 * math.log10(2), abs=1e-6)
 
 
-def test_slow_tones_are_the_worst_case_of_the_delay() -> None:
+def test_low_tones_are_the_worst_case_of_the_delay() -> None:
     probe = PROBES["oracle-delay"]
     assert isinstance(probe, ReferenceSeparator)
     tone = np.stack([0.3 * np.sin(2 * np.pi * 12.3 * TIME)] * 2).astype(np.float32)
@@ -128,8 +133,8 @@ def test_slow_tones_are_the_worst_case_of_the_delay() -> None:
     assert 30 < srr < 45
 
 
-def test_what_the_released_spauq_is_not_asked() -> None:
-    """The two limits that the probes' docstring names; if they fall, the expectations can be widened."""
+def test_the_released_spauq_fails_on_the_excluded_signals() -> None:
+    """The two limits in the docstring of the probes. If this fails, more scores can be expected."""
     mostly_silent = np.where(TIME > 2.8, BINAURAL["vocals"], 0).astype(np.float32)
     soft = binaural(1e-3 * noise(2), 0, 1.0, 1.0)  # 0°, −80 dB
     for stem in (mostly_silent, soft):
@@ -139,7 +144,7 @@ def test_what_the_released_spauq_is_not_asked() -> None:
         assert row["paper_SSR"] < 20
 
 
-def test_probes_do_what_they_say() -> None:
+def test_probes_match_their_definitions() -> None:
     stem = BINAURAL["vocals"]
     made = {}
     for name, probe in PROBES.items():
@@ -164,7 +169,7 @@ def test_mono_does_not_overflow() -> None:
     assert (probe.separate_with(loud, {"bass": loud}, FS)["bass"] == loud).all()
 
 
-def test_every_expectation_says_why_of_which_column() -> None:
+def test_every_expectation_has_a_reason_a_column_and_a_range() -> None:
     for probe in PROBES.values():
         for expected in probe.expected:
             assert expected.why

@@ -1,28 +1,30 @@
-"""The transform against its definition written out, and perfect reconstruction for every length."""
+"""The transform against its definition, and perfect reconstruction for every length."""
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mssbench_service.audio import FloatArray
 from oracle_service import stft
 from oracle_service.stft import BINS, HOP, WINDOW, Resynthesis, analyse, blocks, frame_count
 
 HANN = np.sin(np.pi * np.arange(WINDOW) / WINDOW) ** 2
 
 
-def literal_frame(signal: np.ndarray, frame: int) -> np.ndarray:
-    """Sample by sample: frame f begins at 1024·f − 3072, and outside the signal there is nothing."""
+def literal_frame(signal: FloatArray, frame: int) -> npt.NDArray[np.complex128]:
+    """Sample by sample: frame f starts at 1024·f − 3072, and the signal is zero outside."""
     first = HOP * frame - (WINDOW - HOP)
     windowed = np.zeros(WINDOW)
     for n in range(WINDOW):
         if 0 <= first + n < len(signal):
             windowed[n] = signal[first + n] * HANN[n]
-    return np.fft.rfft(windowed)
+    return np.asarray(np.fft.rfft(windowed))
 
 
-def round_trip(signal: np.ndarray) -> np.ndarray:
+def round_trip(signal: FloatArray) -> FloatArray:
     resynthesis = Resynthesis(*signal.shape)
     for frames in blocks(signal.shape[1]):
         resynthesis.add(analyse(signal, frames))
@@ -65,7 +67,7 @@ def test_reconstruction_is_perfect_up_to_the_edges(samples: int, channels: int) 
     np.testing.assert_allclose(found, signal, atol=1e-6)
 
 
-def test_the_size_of_the_blocks_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_result_does_not_depend_on_the_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
     signal = np.random.default_rng(0).standard_normal((2, 30_000)).astype(np.float32)
     whole = round_trip(signal)
     for size in (1, 2, 3, 7):
@@ -73,13 +75,13 @@ def test_the_size_of_the_blocks_does_not_matter(monkeypatch: pytest.MonkeyPatch)
         np.testing.assert_allclose(round_trip(signal), whole, atol=1e-7)
 
 
-def test_levels_far_from_full_scale_survive() -> None:
+def test_levels_far_from_full_scale_are_reconstructed() -> None:
     for level in (1e-30, 1e6, 1e30):
         signal = (level * np.random.default_rng(1).standard_normal((2, 5000))).astype(np.float32)
         np.testing.assert_allclose(round_trip(signal), signal, atol=1e-6 * level)
 
 
-def test_a_signal_that_is_not_complete_is_refused() -> None:
+def test_an_incomplete_signal_is_an_error() -> None:
     resynthesis = Resynthesis(2, 10_000)
     resynthesis.add(analyse(np.zeros((2, 10_000), np.float32), range(3)))
     with pytest.raises(ValueError, match="of 10000 samples"):

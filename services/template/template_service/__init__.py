@@ -1,19 +1,19 @@
-"""The smallest real separator service: four bands, told apart by frequency and by the middle of the image.
+"""The smallest complete separator service: four stems from four bands and the middle of the stereo image.
 
-Copy the folder ``services/template``, rename the package, and put your model where :class:`Bands` is. The
-comments say what has to be kept; ``docs/adding-a-separator.md`` goes through it step by step.
+Copy the folder ``services/template``, rename the package, and put your model in the place of :class:`Bands`. The
+comments name the rules that a separator must keep; ``docs/adding-a-separator.md`` describes every step.
 
-The separator itself is a baseline without weights, by where instruments usually are: the bass lies low, drums
-are what is brightest, a singer stands in the middle, and other instruments stand beside.
+The separator itself is a baseline without weights, based on the usual place of instruments: the bass is low, drums are
+bright, a singer is in the middle, and other instruments are at the sides.
 
 bass    below 150 Hz
 drums   above 5 kHz
-vocals  (L + R)/2 of the band between, on both sides
-other   (L − R)/2 of the band between, on either side with its sign
+vocals  (L + R)/2 of the band between them, on both sides
+other   (L − R)/2 of the band between them, with opposite signs on the two sides
 """
 
-# SEPARATORS is all that the rest of the bench looks for in the package. Importing it must stay cheap: load
-# what is heavy (a deep learning library, weights) in setup().
+# The bench uses SEPARATORS, at the end, and nothing else of the package. Importing the package must be fast: load
+# heavy parts (a deep learning library, weights) in setup().
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -30,27 +30,44 @@ CROSSOVERS = (150.0, 5000.0)
 """Hz."""
 
 TAPS = 4095
-"""Length of the filters: odd, so that they have no delay but a whole number of samples."""
+"""Length of the filters. It is odd, so that their delay is a whole number of samples."""
 
 
 class Bands(Separator):
-    # One line, for tables and GET /info.
-    description = "four bands: low, high, and the middle and the sides of what is between"
+    """Separates by frequency and by the middle of the stereo image.
 
-    # The only rate your model takes, in Hz; other tracks are resampled to it, and your stems back. None: any.
+    Examples
+    --------
+    >>> import numpy as np
+    >>> bands = Bands()
+    >>> bands.setup()
+    >>> mixture = np.random.default_rng(0).standard_normal((2, 44_100)).astype(np.float32)
+    >>> stems = bands.separate(mixture, 44_100)
+    >>> sorted(stems)
+    ['bass', 'drums', 'other', 'vocals']
+    >>> stems["bass"].shape
+    (2, 44100)
+    >>> bool(np.allclose(sum(stems.values()), mixture, atol=1e-5))
+    True
+    """
+
+    # One line, for tables and GET /info.
+    description = "four bands: low, high, and the middle and the sides of the band between"
+
+    # The only sample rate of your model in Hz. Other tracks are resampled to it, and your stems back. None: any rate.
     sample_rate = 44_100
 
     def setup(self) -> None:
-        # Called once, before the first separate() and while /health says "starting". Load your weights here.
-        # What you raise is shown in /health; a BenchError (errors.py) shows its message as it is.
+        # Called once, before the first separate(), while /health reports "starting". Load your weights here.
+        # /health shows the exception that you raise; of a BenchError (errors.py) it shows only the message.
         self._filters = [signal.firwin(TAPS, edge, fs=self.sample_rate) for edge in CROSSOVERS]
 
     def separate(self, mixture: FloatArray, sample_rate: int) -> Mapping[str, FloatArray]:
-        # Called many times, never twice at once (unless MSSBENCH_CONCURRENCY asks for it). You get float32 of
-        # shape (2, samples), from one sample to many minutes, not clipped to ±1, and give back the same shape
-        # for each of the four names, at the same level. The same input must give the same output: fix your
-        # seeds. Keep memory in bounds: work in chunks. If that takes long, call cancellation.raise_if_cancelled()
-        # before each chunk, which ends the work when the client has disconnected.
+        # Called once per track, for one track at a time (unless MSSBENCH_CONCURRENCY is above 1). The mixture is
+        # float32 of shape (2, samples), from one sample to many minutes, not clipped to ±1. Return the same shape
+        # for each of the four stems, at the same level. The same input must give the same output: fix your seeds.
+        # Limit the memory: process long tracks in chunks. If that takes long, call
+        # cancellation.raise_if_cancelled() before each chunk; it stops the work when the client has disconnected.
         low = self._low_pass(mixture, 0)
         between = self._low_pass(mixture, 1) - low
         middle = between.mean(axis=0, keepdims=True)
@@ -62,18 +79,19 @@ class Bands(Separator):
         }
 
     def details(self) -> Mapping[str, object]:
-        # More for GET /info: weights and their hashes, library versions, segment settings. JSON.
+        # More for GET /info, as JSON: weights and their hashes, versions of libraries, settings.
         return {"crossovers_hz": list(CROSSOVERS), "taps": TAPS}
 
-    # `device` is "cpu" unless you say otherwise.
+    # `device` is "cpu" by default. A model on PyTorch or TensorFlow derives from mssbench_service.model.ModelSeparator,
+    # which chooses the device and reports it.
 
     def _low_pass(self, mixture: FloatArray, crossover: int) -> FloatArray:
-        """Low-passed by a linear-phase filter whose delay is taken out again; same shape."""
+        """Apply a linear-phase low-pass filter and compensate its delay; the shape stays the same."""
         taps: npt.NDArray[np.float32] = self._filters[crossover].astype(np.float32)
-        # Ear by ear: oaconvolve transforms a whole signal at once.
+        # One ear at a time, because oaconvolve transforms the whole signal at once.
         return np.stack([signal.oaconvolve(ear, taps, mode="same").astype(np.float32) for ear in mixture])
 
 
-# Names that the benchmark knows your separators by; the first is the service's default. Each value makes one,
-# without loading anything yet: a class, or a function for one that takes arguments.
+# Names of your separators in the benchmark; the first is the service's default. Each value constructs a separator
+# without loading anything: a class, or a function that calls one with arguments.
 SEPARATORS: Separators = {"template-bands": Bands}

@@ -1,4 +1,4 @@
-"""The template's service; ``uvicorn template_service.app:app``. There is nothing to change but the names."""
+"""The template's service; ``uvicorn template_service.app:app``. Change only the names."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""What only this separator promises. Replace these with what yours does."""
+"""Tests of this separator only. Replace them with the tests of yours."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from mssbench_service.audio import FloatArray
 from mssbench_service.musdb import STEMS
 from template_service import SEPARATORS, Bands
 
@@ -18,7 +19,7 @@ def bands() -> Bands:
     return separator
 
 
-def tone(frequency: float, left: float, right: float) -> np.ndarray:
+def tone(frequency: float, left: float, right: float) -> FloatArray:
     return np.outer([left, right], 0.5 * np.sin(2 * np.pi * frequency * TIME)).astype(np.float32)
 
 
@@ -31,8 +32,8 @@ def tone(frequency: float, left: float, right: float) -> np.ndarray:
         (tone(1000, 1, -1), "other"),
     ],
 )
-def test_each_stem_gets_what_belongs_to_it(bands: Bands, mixture: np.ndarray, stem: str) -> None:
-    inside = slice(5000, -5000)  # away from the filters' edges
+def test_each_stem_is_a_band_of_the_mixture(bands: Bands, mixture: FloatArray, stem: str) -> None:
+    inside = slice(5000, -5000)  # away from the edges of the filters
     for name, estimate in bands.separate(mixture, FS).items():
         expected = mixture if name == stem else np.zeros_like(mixture)
         np.testing.assert_allclose(estimate[:, inside], expected[:, inside], atol=3e-3)
@@ -51,7 +52,7 @@ def test_there_is_no_delay(bands: Bands) -> None:
         assert np.abs(bands.separate(click, FS)[stem][0]).argmax() == 4500
 
 
-def test_what_info_says_of_it() -> None:
+def test_info_lists_the_settings() -> None:
     (name,) = SEPARATORS
     assert name == "template-bands"
     assert SEPARATORS[name]().details() == {"crossovers_hz": [150.0, 5000.0], "taps": 4095}
