@@ -52,6 +52,7 @@ register(
         label="SSR (paper)",
         group="paper",
         role="spatial",
+        paper_table="spauq",
         paper_name="SSR",
     )
 )
@@ -69,6 +70,7 @@ register(
         label="SRR (paper)",
         group="paper",
         role="residual",
+        paper_table="spauq",
         paper_name="SRR",
     )
 )
@@ -80,6 +82,7 @@ register(
         low=0,
         perfect=0,
         sets=("paper",),
+        paper_table="spauq",
         paper_name="cost",
     )
 )
@@ -90,6 +93,7 @@ register(
         "Lags of the released SPAUQ, [reference channel][estimate channel]; negative where the estimate is late.",
         unit="samples",
         sets=("paper",),
+        paper_table="spauq",
         paper_name="shift",
     )
 )
@@ -99,6 +103,7 @@ register(
         _released_matrix("scale"),
         "Gains of the released SPAUQ, [estimate channel][reference channel].",
         sets=("paper",),
+        paper_table="spauq",
         paper_name="scale",
     )
 )
@@ -194,6 +199,7 @@ register(
         group="paper",
         decimals=1,
         role="itd",
+        paper_table="itd_ild",
         paper_name="diff_ITD",
     )
 )
@@ -210,6 +216,7 @@ register(
         label="ΔILD (paper)",
         group="paper",
         role="ild",
+        paper_table="itd_ild",
         paper_name="diff_ILD",
     )
 )

@@ -113,8 +113,8 @@ class Metric:
         Digits after the point in reports.
     role : {"spatial", "residual", "itd", "ild", ""}
         Question of the paper's tables that it answers. Metrics of one role are alternatives.
-    paper_name : str
-        Its column in the result files of the paper; empty if it has none.
+    paper_table, paper_name : str
+        Result file of the paper and the column there; empty if it has none.
     binaural_only : bool
         Whether it means something for binaural tracks only.
     whole_track : bool
@@ -137,6 +137,7 @@ class Metric:
     group_order: int = 0
     decimals: int = 2
     role: str = ""
+    paper_table: str = ""
     paper_name: str = ""
     binaural_only: bool = False
     whole_track: bool = False

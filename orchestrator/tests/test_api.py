@@ -22,7 +22,7 @@ from mssbench.execution.embedded import embedded_redis, embedded_workers
 from mssbench.execution.queue_status import QueueStatus
 from mssbench.runs.config import RunConfig
 from mssbench.runs.records import Cell
-from mssbench.runs.results import RESULT_COLUMNS
+from mssbench.runs.results import result_columns
 from mssbench.runs.status import Failure, RunStatus
 from mssbench.runs.store import Workspace
 from mssbench.server import examples
@@ -423,5 +423,5 @@ def test_examples_are_what_the_service_takes_and_answers(description: dict) -> N
     assert parse(RunStatus, json.loads(data.removeprefix("data: "))).id == examples.RUN_ID
     table = description["paths"]["/runs/{run_id}/results.csv"]["get"]["responses"]["200"]["content"]
     (row,) = csv.DictReader(table["text/csv"]["example"].splitlines())
-    assert set(row) <= set(RESULT_COLUMNS)
+    assert set(row) <= set(result_columns())
     assert row["source"] in STEMS

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mssbench.runs.config import RunConfig
 from mssbench.runs.records import Cell, RunRecord, SeparatorRecord, TrackRecord
-from mssbench.runs.results import RESULT_COLUMNS, result_rows, write_csv
+from mssbench.runs.results import result_columns, result_rows, write_csv
 from mssbench.runs.store import RunStore, Workspace
 from mssbench_service.errors import BadInput, Conflict, NotFound
 from mssbench_service.wire import Expectation
@@ -96,7 +96,7 @@ def test_every_cell_has_four_rows_whatever_became_of_it(store: RunStore, record:
 
 def test_a_table_has_empty_fields_for_what_is_undefined_and_json_for_matrices(tmp_path: Path) -> None:
     row = {"title": "a, b", "SSR": None, "paper_scale": [[1.0, 0.5], [0.0, 1.0]], "extra": 1}
-    write_csv(tmp_path / "x.csv", [row], RESULT_COLUMNS)
+    write_csv(tmp_path / "x.csv", [row], result_columns())
     header, line = (tmp_path / "x.csv").read_text(encoding="utf-8").splitlines()
     assert header.split(",")[:4] == ["condition", "separator", "title", "source"]
     assert '"a, b"' in line

@@ -23,7 +23,7 @@ from mssbench.execution.queues import reconcile
 from mssbench.runs.config import RunConfig
 from mssbench.runs.progress import Progress, progress_of
 from mssbench.runs.records import Cell
-from mssbench.runs.results import RESULT_COLUMNS, result_rows, write_csv
+from mssbench.runs.results import result_columns, result_rows, write_csv
 from mssbench.runs.run import Run
 from mssbench.runs.store import Workspace
 from mssbench.services.http import HttpTransport
@@ -232,7 +232,7 @@ class Queue:
 
 def table(run: Run) -> Path:
     """The run's results as a file."""
-    write_csv(run.store.results_csv, result_rows(run.store, run.record), RESULT_COLUMNS)
+    write_csv(run.store.results_csv, result_rows(run.store, run.record), result_columns())
     return run.store.results_csv
 
 

@@ -30,7 +30,7 @@ from mssbench.report import data as report_data
 from mssbench.report import summary
 from mssbench.runs.config import RunConfig, read_config
 from mssbench.runs.records import Cell
-from mssbench.runs.results import RESULT_COLUMNS, result_rows, write_csv
+from mssbench.runs.results import result_columns, result_rows, write_csv
 from mssbench.runs.status import failures_of, status_of
 from mssbench.runs.store import RunStore
 from mssbench.services.registry import load_registry
@@ -95,7 +95,7 @@ def _everything_of(folder: Path) -> object:
     record = store.load()
     run = steps.Run(store, record, _runtime(folder))
     rows = result_rows(store, record)
-    write_csv(folder / "results.csv", rows, RESULT_COLUMNS)
+    write_csv(folder / "results.csv", rows, result_columns())
     for value in (rows, asdict(status_of(run)), [asdict(one) for one in failures_of(run)]):
         json.dumps(value, allow_nan=False)  # as the API sends it
     loaded = report_data.load(folder)

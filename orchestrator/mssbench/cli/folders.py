@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-from mssbench_service.wire import SCORE_COLUMNS, SCORE_PROFILES
 
-from ..runs.results import write_csv
+from ..runs.results import score_columns, write_csv
 from ..tools.batch import evaluate_folders, failed, synthesise
 from .shared import (
     cli,
     current_runtime,
     hrir_of,
+    metrics_option,
     progress_bar,
     reference_of,
     rendering_options,
@@ -59,7 +59,7 @@ def synth(musdb_dir: Path, out_dir: Path, hrir: str, angles: str, **options: Any
 @click.argument("ref_dir", type=click.Path(path_type=Path))
 @click.argument("est_dir", type=click.Path(path_type=Path))
 @click.option("--csv", "csv_path", type=click.Path(path_type=Path, dir_okay=False), required=True)
-@click.option("--profile", type=click.Choice(SCORE_PROFILES), default="all", show_default=True)
+@metrics_option("--profile")  # its name in version 0.1
 @click.option("--frames", type=click.Path(path_type=Path), help="Folder for the values of frames (Parquet).")
 @scoring_options
 def evaluate(ref_dir: Path, est_dir: Path, csv_path: Path, **options: Any) -> None:
@@ -69,5 +69,5 @@ def evaluate(ref_dir: Path, est_dir: Path, csv_path: Path, **options: Any) -> No
     """
     with progress_bar("evaluate") as show:
         rows = evaluate_folders(ref_dir, est_dir, current_runtime(), show=show, **options)
-    write_csv(csv_path, rows, SCORE_COLUMNS)
+    write_csv(csv_path, rows, score_columns())
     click.echo(f"{len(rows)} rows, {failed(rows)} failed: {csv_path}")

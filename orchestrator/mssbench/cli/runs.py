@@ -12,7 +12,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 from mssbench_service.errors import Conflict
-from mssbench_service.wire import SCORE_PROFILES, parse
+from mssbench_service.wire import parse
 
 from ..execution.control import retry_failed
 from ..execution.launch import (
@@ -40,6 +40,7 @@ from .shared import (
     console,
     current_runtime,
     existing_run,
+    metrics_option,
     names_in,
     reference_of,
     rendering_options,
@@ -64,7 +65,7 @@ def say(text: str, style: str | None = None) -> None:
 )
 @click.option("--conditions", default=",".join(CONDITIONS), show_default=True, metavar="A,B")
 @click.option("--tracks", type=int, help="Only the first N tracks.")
-@click.option("--metrics", type=click.Choice(SCORE_PROFILES), default="all", show_default=True)
+@metrics_option()
 @scoring_options
 @click.option("--like", metavar="RUN", help="Repeat this run, and say what differs.")
 @click.option("--run-id", default="", help="Name of the run; default: from its configuration and files.")
@@ -263,13 +264,13 @@ def retry(run: str, failed: bool, inline: bool, redis_url: str) -> None:
 
 @cli.command()
 @click.argument("run")
-@click.option("--profile", type=click.Choice(SCORE_PROFILES), default="all", show_default=True)
+@metrics_option("--profile")  # its name in version 0.1
 @scoring_options
 @scheduling_options
-def rescore(run: str, profile: str, bsseval: bool, aggregate: str, inline: bool, redis_url: str) -> None:
+def rescore(run: str, metrics: str, bsseval: bool, aggregate: str, inline: bool, redis_url: str) -> None:
     """Score the stored estimates of RUN (its id or its folder) again, without separating anything."""
     job = existing_run(run)
     with job.store.exclusive():
-        count = forget_scores(job, profile, bsseval, aggregate)
+        count = forget_scores(job, metrics, bsseval, aggregate)
     say(f"run {job.store.id}: {count} cells to score again")
     execute(job, inline, redis_url)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from binaural_metrics.registry import METRIC_SETS
 from mssbench_service.download import Progress as ShowBytes
 from mssbench_service.errors import BadInput, printable
 from mssbench_service.wire import RENDER_PROFILES
@@ -96,6 +97,19 @@ def rendering_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (_hrir_option, *_rendering_options):
         command = option(command)
     return command
+
+
+def metrics_option(*names: str) -> Callable[..., Any]:
+    """Option --metrics; `names` are further names that it has."""
+    return click.option(
+        "--metrics",
+        *names,
+        "metrics",
+        type=click.Choice(METRIC_SETS),
+        default="all",
+        show_default=True,
+        help="Set of metrics: see docs/metrics.md.",
+    )
 
 
 _scoring_options = [

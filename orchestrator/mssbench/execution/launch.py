@@ -16,7 +16,7 @@ from ..runs.config import RunConfig
 from ..runs.plan import plan
 from ..runs.progress import Progress, progress_of
 from ..runs.records import SeparatorRecord, TrackRecord
-from ..runs.results import RESULT_COLUMNS, result_rows, write_csv
+from ..runs.results import result_columns, result_rows, write_csv
 from ..runs.run import Run
 from ..runs.status import RunStatus, status_of
 from ..runs.store import RunStore, Workspace
@@ -130,7 +130,7 @@ def finish(run: Run, *, audio: bool = True, cells: Sequence[tuple[str, str, str,
     from ..report import build_report  # loads a plotting library, which only this needs
 
     store = run.store
-    write_csv(store.results_csv, result_rows(store, run.record), RESULT_COLUMNS)
+    write_csv(store.results_csv, result_rows(store, run.record), result_columns())
     build_report(store.folder, audio=audio, cells=cells)
 
 

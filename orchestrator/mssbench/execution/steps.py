@@ -204,7 +204,7 @@ def _evaluate(run: Run, cell: Cell) -> None:
             EvaluateRequest(
                 reference=track.folders[cell.condition],
                 estimate=estimates,
-                profile=config.metrics,
+                metrics=config.metrics,
                 mixture_gain=gain,
                 binaural=cell.condition == "binaural",
                 bsseval=config.bsseval,

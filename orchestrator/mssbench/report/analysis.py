@@ -15,7 +15,7 @@ import numpy as np
 from ..runs.records import Cell, SeparatorRecord
 from . import statistics
 from .data import ALL, STEMS, Counts, RunData
-from .metrics import BY_COLUMN, ITD_LIMIT_US, Metric
+from .metrics import ITD_LIMIT_US, Metric, by_column
 
 SOURCES = (*STEMS, ALL)
 """Rows of the tables: every stem, then the stems together."""
@@ -197,7 +197,7 @@ def checks(data: RunData) -> list[Check]:
     for probe in data.probes:
         for expected in probe.expected:
             for condition in data.conditions:
-                metric = BY_COLUMN.get(expected.column)
+                metric = by_column().get(expected.column)
                 only = expected.condition or (metric.condition if metric else "")
                 if only and only != condition:
                     continue
@@ -284,7 +284,7 @@ def gain_effects(data: RunData) -> list[GainEffect]:
                 statistics.median(cube),
                 statistics.median(corrected),
                 statistics.median(10 ** ((cube - np.array(ceilings)[:, np.newaxis]) / 10)),
-                data.counts(BY_COLUMN["paper_SSR"], condition, separator.name),
+                data.counts(by_column()["paper_SSR"], condition, separator.name),
             )
         )
     return found

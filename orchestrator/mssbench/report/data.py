@@ -20,7 +20,7 @@ from mssbench_service.musdb import STEMS
 from ..runs.records import Cell, RunRecord, SeparatorRecord
 from ..runs.results import Row, result_rows
 from ..runs.store import RunStore
-from .metrics import METRICS, Metric, headline, present
+from .metrics import Metric, headline, present
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -247,4 +247,4 @@ def number(value: object) -> float:
         return math.nan
 
 
-__all__ = ["ALL", "METRICS", "STEMS", "Counts", "RunData", "kind", "load", "number"]
+__all__ = ["ALL", "STEMS", "Counts", "RunData", "kind", "load", "number"]

@@ -12,32 +12,20 @@ from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..runs.results import RESULT_COLUMNS, Row, write_csv
+from ..runs.results import Row, result_columns, write_csv
 from .analysis import SOURCES, ScoreTable
 from .data import RunData
 from .figures import SOURCE_NAMES
-from .metrics import Metric, paper_columns
+from .metrics import Metric, paper_columns, paper_tables
 from .statistics import Estimate
-
-PAPER_SPAUQ = {"SSR": "paper_SSR", "SRR": "paper_SRR", "cost": "paper_cost", "shift": "paper_shift",
-               "scale": "paper_scale"}  # fmt: skip
-PAPER_CUES = {"diff_ITD": "paper_diff_ITD", "diff_ILD": "paper_diff_ILD"}
-"""Column names of the paper's own result files, and ours for them."""
-
-
-def columns(data: RunData) -> list[str]:
-    """Columns of the results: the fixed ones, then metrics that came later."""
-    later = [metric.column for metric in data.metrics if metric.column not in RESULT_COLUMNS]
-    place = RESULT_COLUMNS.index("valid_frames")
-    return [*RESULT_COLUMNS[:place], *later, *RESULT_COLUMNS[place:]]
 
 
 def write_results(data: RunData, folder: Path) -> list[str]:
     """``results.csv``, and ``results.parquet`` where pyarrow is installed; return their names."""
-    write_csv(folder / "results.csv", data.rows, columns(data))
+    write_csv(folder / "results.csv", data.rows, result_columns())
     names = ["results.csv"]
     if find_spec("pyarrow"):
-        _write_parquet(folder / "results.parquet", data.rows, columns(data), data.metrics)
+        _write_parquet(folder / "results.parquet", data.rows, result_columns(), data.metrics)
         names.append("results.parquet")
     return names
 
@@ -81,7 +69,7 @@ def write_paper_files(data: RunData, folder: Path) -> list[str]:
                 and row["status"] in ("ok", "undefined")
             ]
             stem = f"{condition}_{slug(separator.name)}"
-            for suffix, mapping in (("spauq", PAPER_SPAUQ), ("itd_ild", PAPER_CUES)):
+            for suffix, mapping in paper_tables().items():
                 names.append(f"{stem}_{suffix}.csv")
                 with (folder / names[-1]).open("w", newline="", encoding="utf-8") as file:
                     writer = csv.writer(file)

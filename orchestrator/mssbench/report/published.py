@@ -15,7 +15,7 @@ from importlib import resources
 
 from .analysis import ScoreTable
 from .data import ALL, RunData
-from .metrics import METRICS, Metric, paper_columns
+from .metrics import Metric, all_metrics, paper_columns, paper_tables
 from .statistics import Estimate
 
 CITATION = (
@@ -24,13 +24,6 @@ CITATION = (
 )
 TRACKS = 50
 """Tracks behind the published medians (the test split of MUSDB18-HQ)."""
-
-_COLUMNS = {
-    "paper_SSR": "SSR",
-    "paper_SRR": "SRR",
-    "paper_diff_ITD": "diff_ITD",
-    "paper_diff_ILD": "diff_ILD",
-}
 
 
 @dataclass(frozen=True)
@@ -69,9 +62,13 @@ class Pairing:
 def lines() -> list[Published]:
     """Everything published, in the order of the files: by source, then over all sources."""
     found = []
+    shown = {metric.column for metric in metrics()}
+    names = {
+        ours: theirs for table in paper_tables().values() for theirs, ours in table.items() if ours in shown
+    }
     for name in ("namballa2025_median_by_source.csv", "namballa2025_median_overall.csv"):
         for row in _read(name):
-            values = {column: float(row[theirs]) for column, theirs in _COLUMNS.items()}
+            values = {column: float(row[theirs]) for column, theirs in names.items()}
             found.append(Published(row["dataset"].lower(), row["model"], row.get("source") or ALL, values))
     return found
 
@@ -101,7 +98,7 @@ def _own(data: RunData, names: Names) -> str:
 
 def metrics() -> list[Metric]:
     """The paper's four, whether the run has them or not."""
-    return paper_columns(METRICS)
+    return paper_columns(all_metrics())
 
 
 def beside(data: RunData, table: ScoreTable) -> list[Pairing]:

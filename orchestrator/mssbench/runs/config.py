@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from binaural_metrics.registry import METRIC_SETS
 from mssbench_service.errors import BadInput
 from mssbench_service.musdb import SPLITS
-from mssbench_service.wire import RENDER_PROFILES, SCORE_PROFILES
+from mssbench_service.wire import RENDER_PROFILES
 
 AGGREGATES = ("median", "mean")
 CONDITIONS = ("stereo", "binaural")
@@ -72,7 +73,7 @@ class RunConfig:
             require_path(reference)
         _one_of("split", self.split, SPLITS)
         _one_of("profile", self.profile, RENDER_PROFILES)
-        _one_of("metrics", self.metrics, SCORE_PROFILES)
+        _one_of("metrics", self.metrics, METRIC_SETS)
         _one_of("aggregate", self.aggregate, AGGREGATES)
         if not self.conditions:
             raise BadInput(f"no condition asked for; expected some of {', '.join(CONDITIONS)}")

@@ -8,15 +8,24 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from binaural_metrics.registry import columns
 from mssbench_service.files import atomic_file
 from mssbench_service.musdb import STEMS
-from mssbench_service.wire import SCORE_COLUMNS
 
 from .records import Cell, RunRecord
 from .store import RunStore
 
 Row = dict[str, Any]
-RESULT_COLUMNS = ("condition", "separator", *SCORE_COLUMNS)
+
+
+def score_columns() -> tuple[str, ...]:
+    """Columns of a table of scores."""
+    return ("title", *columns())
+
+
+def result_columns() -> tuple[str, ...]:
+    """Columns of the results of a run."""
+    return ("condition", "separator", *score_columns())
 
 
 def result_rows(store: RunStore, record: RunRecord) -> list[Row]:

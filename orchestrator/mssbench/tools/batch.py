@@ -101,7 +101,7 @@ def evaluate_folders(
     estimates: Path,
     runtime: Runtime,
     *,
-    profile: str = "all",
+    metrics: str = "all",
     bsseval: bool = True,
     aggregate: str = "median",
     frames: Path | None = None,
@@ -134,7 +134,7 @@ def evaluate_folders(
 
     def request(title: str) -> EvaluateRequest:
         kept = runtime.root.reference(frames / f"{title}.parquet") if frames else ""
-        return EvaluateRequest("", "", profile=profile, bsseval=bsseval, aggregate=aggregate, frames=kept)
+        return EvaluateRequest("", "", metrics=metrics, bsseval=bsseval, aggregate=aggregate, frames=kept)
 
     def score(title: str) -> list[Row]:
         reference, estimate = references / title, folders[title] or estimates / title

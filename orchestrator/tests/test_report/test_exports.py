@@ -15,7 +15,7 @@ import pytest
 from mssbench.report import build_leaderboard, exports, summary, write_files
 from mssbench.report.analysis import analyse
 from mssbench.report.data import load
-from mssbench.runs.results import RESULT_COLUMNS
+from mssbench.runs.results import result_columns
 from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.files import read_json, write_json
 
@@ -39,7 +39,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 def test_results_csv_has_every_row_and_column(run: Path) -> None:
     found = rows(run / "report" / "results.csv")
     assert len(found) == 2 * 4 * 3 * 4
-    assert set(RESULT_COLUMNS) | {"d_itd_us", "SI_SDR"} <= set(found[0])
+    assert set(result_columns()) | {"d_itd_us", "SI_SDR"} <= set(found[0])
     failed = [row for row in found if row["status"] == "failed"]
     assert len(failed) == 6
     assert all(row["reason"] for row in failed)

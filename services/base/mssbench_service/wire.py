@@ -16,9 +16,6 @@ from .errors import BadInput
 RENDER_PROFILES = ("matched", "paper")
 """How binaural tracks are rendered (see ``docs/protocol.md``)."""
 
-SCORE_PROFILES = ("corrected", "paper", "all")
-"""Which metrics are computed."""
-
 
 @dataclass
 class HrirRequest:
@@ -154,42 +151,10 @@ class EvaluateRequest:
 
 @dataclass
 class EvaluateResult:
-    """One row per stem; keys are :data:`SCORE_COLUMNS` without ``title``."""
+    """One row per stem; the keys are the columns of ``binaural_metrics.registry``."""
 
     rows: list[dict[str, Any]]
     seconds: float
-
-
-SCORE_COLUMNS = (
-    "title",
-    "source",
-    "SSR",
-    "SRR",
-    "d_itd_us",
-    "d_ild_db",
-    "d_ic",
-    "azimuth_deg",
-    "azimuth_error_deg",
-    "level_db",
-    "SI_SDR",
-    "SDR",
-    "ISR",
-    "SIR",
-    "SAR",
-    "bsseval_frames",
-    "paper_SSR",
-    "paper_SRR",
-    "paper_cost",
-    "paper_shift",
-    "paper_scale",
-    "paper_diff_ITD",
-    "paper_diff_ILD",
-    "valid_frames",
-    "total_frames",
-    "status",
-    "reason",
-)
-"""Columns of every table of scores, in order."""
 
 
 @dataclass

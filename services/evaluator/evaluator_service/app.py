@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from binaural_metrics.registry import METRIC_SETS, columns
 from fastapi import FastAPI, Request
 from mssbench_service.admission import run_job
 from mssbench_service.app import JOB_PROBLEMS, Settings, create_app
-from mssbench_service.wire import SCORE_COLUMNS, SCORE_PROFILES, EvaluateRequest, EvaluateResult
+from mssbench_service.wire import EvaluateRequest, EvaluateResult
 
 from . import __version__, steps
 
@@ -20,7 +21,7 @@ def create(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings.from_environment()
 
     def info() -> dict[str, Any]:
-        return {"profiles": list(SCORE_PROFILES), "columns": list(SCORE_COLUMNS)}
+        return {"metrics": list(METRIC_SETS), "columns": ["title", *columns()]}
 
     app = create_app("evaluator", __version__, settings=settings, info=info, jobs=["/evaluate"])
 

@@ -17,11 +17,12 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
+from binaural_metrics.registry import METRIC_SETS
 from fastapi import APIRouter
 from fastapi.responses import Response
 from mssbench_service.errors import BenchError, NotFound
 from mssbench_service.musdb import SPLITS
-from mssbench_service.wire import RENDER_PROFILES, SCORE_PROFILES
+from mssbench_service.wire import RENDER_PROFILES
 
 from ...runs.config import AGGREGATES, CONDITIONS, RunConfig
 from ...runs.records import Cell
@@ -72,7 +73,7 @@ def router(service: Service) -> APIRouter:
             "splits": sorted(SPLITS),
             "conditions": CONDITIONS,
             "profiles": RENDER_PROFILES,
-            "metrics": SCORE_PROFILES,
+            "metrics": METRIC_SETS,
             "aggregates": AGGREGATES,
         }
         return pages.render("runs.html.j2", context)
