@@ -12,17 +12,17 @@ from mssbench.runs.config import RunConfig
 from mssbench.runs.plan import choose_separators, plan
 from mssbench.runs.records import RunRecord
 from mssbench.runs.store import Workspace
+from mssbench.services.health import ServiceHealth
 from mssbench.services.runtime import make_runtime
-from mssbench.services.transport import Availability
 from mssbench_service.errors import BadInput, NotFound, Unavailable
 from mssbench_service.wire import SeparatorInfo
 
 CONFIG = RunConfig(dataset="music", separators=["oracle-irm", "oracle-identity"])
 
 OFFERED = [
-    Availability("alpha", [SeparatorInfo("alpha", "one model")]),
-    Availability("many", [SeparatorInfo("many-a", ""), SeparatorInfo("many-b", "")]),
-    Availability("gone", [], "no weights; run fetch"),
+    ServiceHealth("alpha", separators=[SeparatorInfo("alpha", "one model")]),
+    ServiceHealth("many", separators=[SeparatorInfo("many-a", ""), SeparatorInfo("many-b", "")]),
+    ServiceHealth("gone", state="not ready", reason="no weights; run fetch"),
 ]
 
 

@@ -28,6 +28,7 @@ from mssbench.runs.store import Workspace
 from mssbench.server.auth import Guard
 from mssbench.server.dashboard import _page
 from mssbench.server.dashboard.pages import duration, when
+from mssbench.services.health import survey, survey_separators
 from mssbench.services.http import HttpTransport
 from mssbench.services.registry import Registry, Service
 from mssbench.services.runtime import Runtime
@@ -466,9 +467,9 @@ def test_a_service_that_answers_nonsense_is_an_error_of_the_family(
     service = Service("oracle", "oracle_service", server.url)
     tools = {name: Service(name, f"{name}_service", server.url) for name in ("synth", "evaluator")}
     runtime = Runtime(transport, Registry(tools, {"oracle": service}), DataRoot(Path.cwd()))
-    (offered,) = runtime.availability()
+    (offered,) = survey_separators(runtime)
     assert offered.separators == [] or not offered.reason
-    runtime.versions()
+    survey(runtime)
     for ask in (
         lambda: runtime.describe_hrir(wire.HrirRequest("sphere")),
         lambda: runtime.separate("oracle", wire.SeparateRequest("a", "b")),

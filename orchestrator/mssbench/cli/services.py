@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import click
@@ -13,7 +12,7 @@ from rich.table import Table
 
 from ..execution.queues import connect, queue_names
 from ..execution.workers import serve_queue
-from ..services.health import ServiceHealth, survey_health
+from ..services.health import ServiceHealth, survey
 from ..settings.secrets import secret
 from .shared import cli, current_runtime
 
@@ -52,9 +51,9 @@ def serve(host: str, port: int) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def services(as_json: bool) -> None:
     """What is up: every registered service, its separators, device, model, weights and version."""
-    standings = survey_health(current_runtime())
+    standings = survey(current_runtime())
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(standing) for standing in standings], indent=1))
+        click.echo(json.dumps([standing.to_dict() for standing in standings], indent=1))
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("service", "state", "device", "model", "weights", "version", "where"):

@@ -21,8 +21,8 @@ from mssbench_service.wire import HrirInfo, HrirRequest
 
 from .. import __version__
 from ..datasets.angles import Angles, draw_angles, read_angle_table
+from ..services.health import ServiceHealth, survey_separators
 from ..services.runtime import Runtime
-from ..services.transport import Availability
 from . import provenance
 from .config import RunConfig
 from .fingerprint import digest, fingerprint, state_of_files
@@ -45,7 +45,8 @@ def plan(config: RunConfig, workspace: Workspace, runtime: Runtime, command: str
     """
     config.validate()
     tracks = checked_tracks(runtime.root.existing(config.dataset), config.split, config.tracks)
-    separators = choose_separators(config.separators, runtime.availability())
+    services = survey_separators(runtime, config.separators, tools=True)
+    separators = choose_separators(config.separators, [one for one in services if one.kind == "separator"])
     hrir, angles = None, {}
     if "binaural" in config.conditions:
         hrir = runtime.describe_hrir(HrirRequest(config.hrir, tracks[0].sample_rate))
@@ -72,11 +73,15 @@ def plan(config: RunConfig, workspace: Workspace, runtime: Runtime, command: str
         hrir=hrir,
         commit=provenance.commit(),
         images=provenance.images(),
-        versions={"mssbench": __version__, "python": platform.python_version(), **runtime.versions()},
+        versions={"mssbench": __version__, "python": platform.python_version(), **_versions(services)},
         machine={"system": platform.platform(), "cores": str(len(os.sched_getaffinity(0)))}
         if sys.platform == "linux"
         else {"system": platform.platform(), "cores": str(os.cpu_count())},
     )
+
+
+def _versions(services: Sequence[ServiceHealth]) -> dict[str, str]:
+    return {one.name: one.version or "unknown" for one in services if one.ready}
 
 
 def checked_tracks(dataset: Path, split: str, first: int | None = None) -> list[Track]:
@@ -121,17 +126,17 @@ def _apart(one: float, other: float) -> float:
     return abs((one - other + 180.0) % 360.0 - 180.0)
 
 
-def choose_separators(asked: Sequence[str], available: Sequence[Availability]) -> list[SeparatorRecord]:
+def choose_separators(asked: Sequence[str], available: Sequence[ServiceHealth]) -> list[SeparatorRecord]:
     """The separators that `asked` names, in its order; those that cannot be had are kept, as unavailable.
 
     A service's name stands for all that it offers. Nothing asked means everything registered.
     """
     offered = {
-        info.name: SeparatorRecord(**asdict(info) | {"expected": info.expected}, service=service.service)
+        info.name: SeparatorRecord(**asdict(info) | {"expected": info.expected}, service=service.name)
         for service in available
         for info in service.separators
     }
-    services = {service.service: service for service in available}
+    services = {service.name: service for service in available}
     chosen: dict[str, SeparatorRecord] = {}
     for name in asked or services:
         service = services.get(name) or services.get(name.split("-")[0])
@@ -139,7 +144,7 @@ def choose_separators(asked: Sequence[str], available: Sequence[Availability]) -
             chosen[name] = offered[name]
         elif service and not service.separators:
             chosen[name] = SeparatorRecord(
-                name, "", service=service.service, status="unavailable", reason=service.reason
+                name, "", service=service.name, status="unavailable", reason=service.reason
             )
         elif name in services:
             chosen |= {info.name: offered[info.name] for info in services[name].separators}

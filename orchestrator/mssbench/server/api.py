@@ -32,6 +32,7 @@ from ..runs.config import RunConfig
 from ..runs.results import result_rows
 from ..runs.status import Failure, RunStatus
 from ..runs.store import open_workspace
+from ..services.health import ServiceHealth, survey_separators
 from ..services.runtime import make_runtime
 from ..settings.secrets import secret
 from . import dashboard, examples
@@ -52,6 +53,14 @@ _CHANGES: Any = {"dependencies": [Security(_bearer)]}
 def _shows(example: object, description: str, status: int = 200) -> dict[int | str, dict[str, Any]]:
     content = {"application/json": {"example": example}}
     return {status: {"description": description, "content": content}}
+
+
+def _offer(health: ServiceHealth) -> dict[str, Any]:
+    return {
+        "service": health.name,
+        "separators": [asdict(separator) for separator in health.separators],
+        "reason": health.reason,
+    }
 
 
 def _status(request: Request, run_id: RunId) -> RunStatus:
@@ -82,7 +91,7 @@ def create(settings: Settings | None = None, redis_url: str | None = None) -> Fa
     service = Service(workspace, runtime, redis_url)
 
     def info() -> dict[str, Any]:
-        return {"separators": [asdict(found) for found in runtime.availability()]}
+        return {"separators": [_offer(health) for health in survey_separators(runtime)]}
 
     def setup() -> None:
         connect(redis_url).close()

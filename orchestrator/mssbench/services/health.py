@@ -1,62 +1,146 @@
-"""How the registered services stand, for a person who wonders what is up."""
+"""Health of the registered services: one survey for the command line, the API, the dashboard and the planner."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mssbench_service.errors import BenchError, NotReady, Starting, Unreachable
+from mssbench_service.wire import SeparatorInfo, parse
 
-from .registry import Service
+from .registry import Registry, Service
 from .runtime import Runtime
 
-HERE = "this process"
+log = logging.getLogger("mssbench")
+
+IN_PROCESS = "this process"
+"""`ServiceHealth.where` of a service that runs in this process."""
 
 
 @dataclass(frozen=True)
 class ServiceHealth:
-    """One service now. `state` is ready, starting, not ready, not there or failed; `reason` says why."""
+    """Health of one service at the time of the survey.
+
+    `kind` is tool or separator. `state` is ready, starting, not ready, not there or failed; `reason` says why
+    it is not ready.
+    """
 
     name: str
-    state: str
-    where: str
+    kind: str = "separator"
+    state: str = "ready"
+    where: str = ""
     reason: str = ""
     version: str = ""
     device: str = ""
     model: str = ""
-    separators: list[str] = field(default_factory=list)
+    separators: list[SeparatorInfo] = field(default_factory=list)
     weights: list[Mapping[str, Any]] = field(default_factory=list)
 
+    @property
+    def ready(self) -> bool:
+        return self.state == "ready"
 
-def survey_health(runtime: Runtime) -> list[ServiceHealth]:
-    """How every registered service stands, tools first, in the order of registration."""
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form, with the names of the separators."""
+        form = asdict(self) | {"separators": [separator.name for separator in self.separators]}
+        del form["kind"]
+        return form
+
+
+def survey(runtime: Runtime, services: Iterable[Service] | None = None) -> list[ServiceHealth]:
+    """Request the health of each of `services` once, in parallel.
+
+    A service that does not answer delays the survey by one timeout, however many others there are.
+
+    Parameters
+    ----------
+    runtime : Runtime
+    services : iterable of Service, optional
+        Default: all registered services, tools first.
+
+    Returns
+    -------
+    list of ServiceHealth
+        In the order of `services`.
+    """
+    chosen = _all_services(runtime.registry) if services is None else list(services)
+    if not chosen:
+        return []
+    with ThreadPoolExecutor(max_workers=len(chosen), thread_name_prefix="survey") as pool:
+        return list(pool.map(lambda service: _health(runtime, service), chosen))
+
+
+def survey_separators(
+    runtime: Runtime, names: Sequence[str] = (), *, tools: bool = False
+) -> list[ServiceHealth]:
+    """Survey the separator services that `names` need.
+
+    A name is that of a service, or that of a separator: ``oracle-mixture`` belongs to the service ``oracle``.
+    Only if one of these services does not offer it, or no service has such a name, the others are surveyed too.
+
+    Parameters
+    ----------
+    runtime : Runtime
+    names : sequence of str
+        Separators or services. Empty: all separator services.
+    tools : bool
+        Survey the tools (synth, evaluator) too.
+
+    Returns
+    -------
+    list of ServiceHealth
+        In the order of registration, tools first.
+    """
     registry = runtime.registry
-    services = [*registry.tools.values(), *registry.separators.values()]
-    with ThreadPoolExecutor(max_workers=len(services)) as pool:  # one that hangs must not hold up the others
-        return list(pool.map(lambda service: _look_at(runtime, service), services))
+    separators = list(registry.separators.values())
+    owners = {name: service_of(name, registry) for name in names}
+    needed = [one for one in separators if one in owners.values()] if all(owners.values()) else separators
+    surveyed = survey(runtime, [*(registry.tools.values() if tools else ()), *(needed or separators)])
+    known = {*registry.separators, *(offer.name for health in surveyed for offer in health.separators)}
+    if not known.issuperset(names):
+        names_of_surveyed = {health.name for health in surveyed}
+        surveyed += survey(runtime, [one for one in separators if one.name not in names_of_surveyed])
+    order = [service.name for service in _all_services(registry)]
+    return sorted(surveyed, key=lambda health: order.index(health.name))
 
 
-def _look_at(runtime: Runtime, service: Service) -> ServiceHealth:
-    where = service.url if runtime.is_elsewhere(service) else HERE
+def service_of(name: str, registry: Registry) -> Service | None:
+    """The separator service called `name`, or else the one with the longest name that `name` starts with."""
+    parts = name.split("-")
+    prefixes = ("-".join(parts[:count]) for count in range(len(parts), 0, -1))
+    return next((registry.separators[one] for one in prefixes if one in registry.separators), None)
+
+
+def _all_services(registry: Registry) -> list[Service]:
+    return [*registry.tools.values(), *registry.separators.values()]
+
+
+def _health(runtime: Runtime, service: Service) -> ServiceHealth:
+    kind = "separator" if service in runtime.registry.separators.values() else "tool"
+    where = service.url if runtime.is_elsewhere(service) else IN_PROCESS
     try:
         info = runtime.transport.info(service)
+        separators = parse(list[SeparatorInfo], info.get("separators", []))
     except BenchError as error:
-        return ServiceHealth(service.name, _state(error), where, error.detail)
-    separators = [item for item in info.get("separators", []) if isinstance(item, dict)]
-    first = separators[0] if separators else info
-    details = first.get("details", info)
+        return ServiceHealth(service.name, kind, _state(error), where, error.detail)
+    except Exception as error:  # a package that fails during import must not fail the survey
+        log.exception("service %s", service.name)
+        return ServiceHealth(service.name, kind, "failed", where, f"{type(error).__name__}: {error}")
+    details = separators[0].details if separators else info
+    devices = {one.device for one in separators} if separators else {str(info.get("device", ""))}
     weights = details.get("weights", [])
     return ServiceHealth(
-        name=service.name,
-        state="ready",
+        service.name,
+        kind,
         where=where,
         version=str(info.get("version", "")),
-        device=str(first.get("device", "")),
+        device=", ".join(sorted(devices - {""})),
         model=str(details.get("model", "")),
-        separators=[str(item.get("name", "")) for item in separators],
-        weights=[weight for weight in weights if isinstance(weight, dict)],
+        separators=separators,
+        weights=[one for one in weights if isinstance(one, dict)] if isinstance(weights, list) else [],
     )
 
 

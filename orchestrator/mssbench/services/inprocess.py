@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -26,6 +27,9 @@ from mssbench_service.wire import (
 
 from .registry import Service, url_variable
 from .transport import T
+
+_LOADING = threading.RLock()
+"""Held while a package is imported or a model is set up: a survey does so for all services in parallel."""
 
 
 class InProcessTransport:
@@ -49,7 +53,8 @@ class InProcessTransport:
         info: dict[str, Any] = {"version": getattr(package, "__version__", "unknown")}
         if hasattr(package, "SEPARATORS"):
             # Set up, as a service is before it says that it is ready: missing weights must show now.
-            loaded = {name: _separator(service.module, name) for name in package.SEPARATORS}
+            with _LOADING:
+                loaded = {name: _separator(service.module, name) for name in package.SEPARATORS}
             info["separators"] = [asdict(item) for item in describe(loaded)]
         return info
 
@@ -78,7 +83,8 @@ class InProcessTransport:
 
 def _import(module: str, service: Service) -> Any:
     try:
-        return importlib.import_module(module)
+        with _LOADING:
+            return importlib.import_module(module)
     except ImportError as error:
         raise NotReady(
             f"the package {service.module} of {service.name} is not installed here ({error}); use the composed "
@@ -100,6 +106,3 @@ def _separator(module: str, name: str) -> Separator:
     except Exception as error:  # whatever a library raises where it cannot load something
         raise StepFailed(f"setup of {name} failed: {type(error).__name__}: {error}") from error
     return separator
-
-
-Resolver = Callable[[str, int], Sequence[str]]

@@ -10,11 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mssbench_service.errors import (
-    BadInput,
-    BenchError,
-    NotFound,
-)
+from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.files import DataRoot
 from mssbench_service.wire import (
     EvaluateRequest,
@@ -25,14 +21,12 @@ from mssbench_service.wire import (
     RenderResult,
     SeparateRequest,
     SeparateResult,
-    SeparatorInfo,
-    parse,
 )
 
 from .http import HttpTransport
 from .inprocess import InProcessTransport
 from .registry import Registry, Service, load_registry
-from .transport import Availability, T, Transport
+from .transport import T, Transport
 
 
 class Runtime:
@@ -75,28 +69,6 @@ class Runtime:
     def is_elsewhere(self, service: Service) -> bool:
         """Whether `service` runs in another process, over HTTP."""
         return service.elsewhere or isinstance(self.transport, HttpTransport)
-
-    def availability(self) -> list[Availability]:
-        """What every registered separator service offers, in the order of registration."""
-        found = []
-        for service in self.registry.separators.values():
-            try:
-                offered = self.transport.info(service).get("separators", [])
-                separators = parse(list[SeparatorInfo], offered)
-                found.append(Availability(service.name, separators))
-            except BenchError as error:
-                found.append(Availability(service.name, [], error.detail))
-        return found
-
-    def versions(self) -> dict[str, str]:
-        """Version of each service that answers."""
-        versions = {}
-        for service in (*self.registry.tools.values(), *self.registry.separators.values()):
-            try:
-                versions[service.name] = str(self.transport.info(service).get("version", "unknown"))
-            except BenchError:
-                continue  # availability() is where an absent service is reported
-        return versions
 
 
 class RoutingTransport:

@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
-
-from mssbench_service.wire import (
-    SeparatorInfo,
-)
 
 from .registry import Service
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Availability:
-    """What a separator service offers now; `reason` says why it offers nothing."""
-
-    service: str
-    separators: list[SeparatorInfo]
-    reason: str = ""
 
 
 class Transport(Protocol):

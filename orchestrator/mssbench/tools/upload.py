@@ -29,6 +29,7 @@ from mssbench_service.separation import SEPARATION_FILE, check_output_folder
 from mssbench_service.wire import SeparateRequest
 
 from ..runs.plan import choose_separators
+from ..services.health import survey_separators
 from ..services.runtime import Runtime
 
 Show = Callable[[str, int, "int | None"], None]
@@ -56,7 +57,7 @@ def separate_registered(
     BadInput, Unavailable
         As :func:`separate_by_upload`, or nobody offers `separator`, or whoever does is not available.
     """
-    chosen = choose_separators([separator], runtime.availability())[0]
+    chosen = choose_separators([separator], survey_separators(runtime, [separator]))[0]
     service = runtime.registry.separators[chosen.service]
     if runtime.is_elsewhere(service):
         return separate_by_upload(

@@ -14,7 +14,7 @@ import pytest
 from mssbench.server import dashboard
 from mssbench.server.dashboard.datasets import datasets, hrir_sets
 from mssbench.server.dashboard.pages import duration, number, when
-from mssbench.services.health_cache import Services
+from mssbench.services.health_cache import HealthCache
 from mssbench.services.registry import Registry, Service
 from mssbench_service.errors import Unreachable
 
@@ -93,11 +93,14 @@ def test_a_page_does_not_wait_for_services_that_are_slow() -> None:
     names = ("good", "gone", "broken")
     transport = Slow()
     registry = Registry({"synth": Service("synth", "", "")}, {name: Service(name, "", "") for name in names})
-    services = Services(SimpleNamespace(transport=transport, registry=registry), seconds=1e9)  # type: ignore[arg-type]
-    assert services.now(patience=0.0) is None
-    assert services.now(patience=0.0) is None
+    services = HealthCache(
+        SimpleNamespace(transport=transport, registry=registry, is_elsewhere=lambda service: False),
+        seconds=1e9,
+    )  # type: ignore[arg-type]
+    assert services.latest(wait=0.0) is None
+    assert services.latest(wait=0.0) is None
     transport.let.set()
-    states = services.now(patience=60.0)
+    states = services.latest(wait=60.0)
     assert states is not None
     assert [(one.name, one.kind, one.reason) for one in states] == [
         ("synth", "tool", ""),
@@ -106,7 +109,7 @@ def test_a_page_does_not_wait_for_services_that_are_slow() -> None:
         ("broken", "separator", "OSError: libcudart.so: cannot open shared object file"),
     ]
     assert [one.name for one in states[1].separators] == ["mask"]
-    assert services.now() == states
+    assert services.latest() == states
     assert transport.asked == 4  # however often pages were loaded
 
 

@@ -28,7 +28,7 @@ from ...runs.config import AGGREGATES, CONDITIONS, RunConfig
 from ...runs.records import Cell
 from ...runs.run import Run
 from ...runs.status import RunStatus
-from ...services.health_cache import Services
+from ...services.health_cache import HealthCache
 from ..service import Service
 from .datasets import datasets, hrir_sets
 from .pages import Pages, duration, number
@@ -40,7 +40,7 @@ FAILURES_PER_PAGE = 50
 def router(service: Service) -> APIRouter:
     """The pages over what `service` knows."""
     pages = Pages()
-    services = Services(service.runtime)
+    services = HealthCache(service.runtime)
     root = service.workspace.root
     routes = APIRouter(include_in_schema=False)
 
@@ -69,7 +69,7 @@ def router(service: Service) -> APIRouter:
             "like": like,
             "datasets": offered,
             "hrirs": hrirs,
-            "services": services.now(),
+            "services": services.latest(),
             "splits": sorted(SPLITS),
             "conditions": CONDITIONS,
             "profiles": RENDER_PROFILES,
@@ -87,7 +87,7 @@ def router(service: Service) -> APIRouter:
 
     @routes.get("/ui/system")
     def system() -> Response:
-        context: dict[str, Any] = {"services": services.now(), "queue_status": None, "problem": ""}
+        context: dict[str, Any] = {"services": services.latest(), "queue_status": None, "problem": ""}
         try:
             context["queue_status"] = service.queue_status()
         except BenchError as error:

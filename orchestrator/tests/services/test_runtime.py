@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mssbench.services.health import survey, survey_separators
 from mssbench.services.http import HttpTransport
 from mssbench.services.inprocess import InProcessTransport
 from mssbench.services.registry import Registry, Service, load_registry
@@ -35,7 +36,7 @@ from mssbench_service.errors import (
     Unreachable,
 )
 from mssbench_service.files import DataRoot
-from mssbench_service.wire import EvaluateRequest, HrirRequest, RenderRequest, SeparateRequest
+from mssbench_service.wire import EvaluateRequest, HrirRequest, RenderRequest, SeparateRequest, SeparatorInfo
 
 MODULES = {"synth": "synth_service", "evaluator": "evaluator_service", "oracle": "oracle_service"}
 
@@ -110,7 +111,11 @@ def test_every_step_gives_the_same_over_http_as_in_process(workspace: Path, over
 def test_what_is_offered_is_the_same_over_http_as_in_process(workspace: Path, over_http: Runtime) -> None:
     root = DataRoot(workspace)
     local = Runtime(InProcessTransport(root), over_http.registry, root)
-    assert over_http.availability() == local.availability()
+    assert _offers(over_http) == _offers(local)
+
+
+def _offers(runtime: Runtime) -> list[tuple[str, str, list[SeparatorInfo], str]]:
+    return [(one.name, one.state, one.separators, one.version) for one in survey(runtime)]
 
 
 @pytest.mark.parametrize(
@@ -216,14 +221,14 @@ def test_a_service_that_is_not_there_is_unreachable() -> None:
     runtime = Runtime(transport, Registry({"synth": nowhere}, {"gone": nowhere}), DataRoot(Path.cwd()))
     with pytest.raises(Unreachable, match=r"synth at .* does not answer"):
         runtime.describe_hrir(HrirRequest("sphere"))
-    assert "does not answer" in runtime.availability()[0].reason
+    assert "does not answer" in survey_separators(runtime)[0].reason
     transport.close()
 
 
 def test_a_package_that_is_not_installed_is_unavailable_with_its_reason(tmp_path: Path) -> None:
     absent = Registry({}, {"absent": Service("absent", "no_such_package", "")})
     runtime = Runtime(InProcessTransport(DataRoot(tmp_path)), absent, DataRoot(tmp_path))
-    (found,) = runtime.availability()
+    (found,) = survey(runtime)
     assert found.separators == []
     assert "no_such_package" in found.reason
     assert "MSSBENCH_URL_ABSENT" in found.reason
@@ -239,7 +244,7 @@ def test_a_package_that_cannot_be_loaded_does_not_stop_the_others(
         "oracle": Service("oracle", "oracle_service", ""),
     }
     runtime = Runtime(InProcessTransport(DataRoot(tmp_path)), Registry({}, services), DataRoot(tmp_path))
-    broken, oracle = runtime.availability()
+    broken, oracle = survey(runtime)
     assert "RuntimeError: no such driver" in broken.reason
     assert oracle.separators
 
@@ -268,7 +273,7 @@ def test_a_separator_that_cannot_be_set_up_is_unavailable_before_the_run_begins(
     )
     monkeypatch.syspath_prepend(tmp_path)
     registry = Registry({}, {"hollow": Service("hollow", package, "")})
-    (found,) = Runtime(InProcessTransport(DataRoot(tmp_path)), registry, DataRoot(tmp_path)).availability()
+    (found,) = survey(Runtime(InProcessTransport(DataRoot(tmp_path)), registry, DataRoot(tmp_path)))
     assert found.separators == []
     assert says in found.reason
 
