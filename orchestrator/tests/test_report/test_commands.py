@@ -92,7 +92,7 @@ def test_leaderboard_takes_ids_folders_and_summaries(mssbench: Command, run: Pat
         ('{"schema": 1', "not a readable JSON file"),
         ('{"version": 3}', "has version 3 of summary.json, written by a newer version of this software"),
         ('{"schema": 1}', "run: Field required; statistics: Field required; and 4 more problems"),
-        ("[]", "is no summary.json: expected an object"),
+        ("[]", "is not a summary.json: expected an object"),
     ],
 )
 def test_what_is_no_summary(mssbench: Command, tmp_path: Path, text: str, says: str) -> None:

@@ -1,4 +1,4 @@
-"""Sound files. Arrays are float32, shape (channels, samples), full scale ±1, channel 0 = left."""
+"""Audio files. Arrays are float32, shape (channels, samples), full scale ±1, channel 0 = left."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from .files import atomic_file
 FloatArray = npt.NDArray[np.float32]
 
 SAMPLE_RATES = (1_000, 768_000)
-"""Hz. What claims to lie beyond has a wrong header, by which no length or time would make sense."""
+"""Accepted range in Hz. A file with another rate has a wrong header, and its length in seconds would be wrong."""
 
-_NOT_KNOWN = 1 << 62
-"""libsndfile's number of samples, or more, where the file does not say it."""
+_UNKNOWN_LENGTH = 1 << 62
+"""libsndfile reports this number of samples, or more, if the file does not contain its length."""
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """Header of a sound file: `sample_rate` in Hz, `samples` per channel, `subtype` by libsndfile's name."""
+    """Header of an audio file: `sample_rate` in Hz, `samples` per channel, `subtype` as libsndfile names it."""
 
     sample_rate: int
     channels: int
@@ -34,29 +34,29 @@ class AudioInfo:
 
 
 def read_header(path: Path) -> AudioInfo:
-    """Read a sound file's header.
+    """Read the header of an audio file.
 
     Raises
     ------
     BadInput
-        Not a sound file, one without a single sample or that does not say how many it has, a sample rate outside
-        of :data:`SAMPLE_RATES`, or a header that does not fit what follows (:mod:`mssbench_service.audio_headers`).
+        The file is not audio, has no samples or an unknown length, has a sample rate outside of
+        :data:`SAMPLE_RATES`, or its header does not match the data (:mod:`mssbench_service.audio_headers`).
     """
     try:
-        if not path.is_file():  # opening a named pipe would wait for whoever writes into it
+        if not path.is_file():  # opening a named pipe would block until another process writes
             raise BadInput(
                 f"{path} cannot be read as audio: {'not a file' if path.exists() else 'there is no such file'}"
             )
         info = sf.info(str(path))
-        lie = audio_headers.header_error(path)
+        wrong = audio_headers.header_error(path)
         counted = mp3.samples_in_all_frames(path) if info.subtype == "MPEG_LAYER_III" else None
     except (sf.LibsndfileError, OSError, ValueError, TypeError) as error:
         raise BadInput(f"{path} cannot be read as audio: {_reason(error)}") from None
-    if lie:
-        raise BadInput(f"{path} {lie}")
-    if info.frames >= _NOT_KNOWN:
+    if wrong:
+        raise BadInput(f"{path} {wrong}")
+    if info.frames >= _UNKNOWN_LENGTH:
         raise BadInput(f"{path} does not say how long it is; expected a file that was not written to a pipe")
-    if (counted or 0) > info.frames:  # libsndfile would read no more than it takes the file to hold
+    if (counted or 0) > info.frames:  # libsndfile would not read all of them
         raise BadInput(f"{path} does not say how long it is, and is truncated or of a varying bit rate")
     if info.frames <= 0:
         raise BadInput(f"{path} holds no samples")
@@ -69,16 +69,28 @@ def read_header(path: Path) -> AudioInfo:
 
 
 def read(path: Path, *, max_seconds: float | None = None) -> tuple[FloatArray, int]:
-    """Whole sound file as (channels, samples) float32, and its sample rate in Hz.
+    """Read a whole audio file.
 
-    Integer formats are scaled to ±1; floating-point samples are kept as they are, beyond ±1 too.
+    Integer formats are scaled to ±1. Floating-point samples are not changed, also beyond ±1.
+
+    Parameters
+    ----------
+    path : Path
+    max_seconds : float, optional
+        Longest track that is accepted.
+
+    Returns
+    -------
+    samples : array, shape (channels, samples), float32
+    sample_rate : int
+        Hz.
 
     Raises
     ------
     BadInput
-        Not audio, empty, truncated, or holding NaN or infinite samples.
+        The file is not audio, is empty or truncated, or has samples that are NaN or infinite.
     TooLarge
-        Longer than `max_seconds` by its header (checked before anything is decoded), or than memory can hold.
+        It is longer than `max_seconds` by its header (checked before it is decoded), or does not fit into memory.
     """
     return _read(path, read_header(path), "float32", max_seconds)
 
@@ -88,12 +100,12 @@ def read_unrounded(
 ) -> tuple[npt.NDArray[np.floating[Any]], int]:
     """Read a sound file as :func:`read` does, but a file of 64-bit floats as float64.
 
-    For what compares samples: rounding to float32 moves the ratio of two nearly equal signals.
+    For code that compares samples: rounding to float32 changes the ratio of two nearly equal signals.
 
     Raises
     ------
     BadInput, TooLarge
-        See :func:`read`.
+        As :func:`read`.
     """
     info = read_header(path)
     return _read(path, info, "float64" if info.subtype == "DOUBLE" else "float32", max_seconds)
@@ -136,7 +148,7 @@ def write_wav(path: Path, audio: FloatArray, sample_rate: int, subtype: str = "F
 def clear_peak_timestamp(path: Path) -> None:
     """Make the bytes of a floating-point WAV file depend on its samples alone.
 
-    libsndfile notes the time of writing in its PEAK chunk (bytes 12 to 15 of it).
+    libsndfile stores the time of writing in the PEAK chunk (bytes 12 to 15 of it).
     """
     with path.open("r+b") as file:
         header = file.read(256).partition(b"data")[0]

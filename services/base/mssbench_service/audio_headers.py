@@ -1,13 +1,13 @@
-"""Does the header of a sound file in chunks say the truth about it, and is one in pages whole?
+"""Check of the headers of audio files: truncated files, and headers that do not match the data.
 
-libsndfile takes what there is of a file that was cut off, or whose header claims something else than what follows,
-and says nothing. A benchmark must not: half a track would be scored as a whole one.
+libsndfile reads such files without an error. A benchmark must refuse them: otherwise half a track would be scored as
+a complete one.
 
 References
 ----------
 Microsoft & IBM, "Multimedia programming interface and data specifications 1.0", 1991 (RIFF, WAVE).
 EBU Tech 3306, "RF64: an extended file format for audio", 2018.
-Sonic Foundry, "Wave64 file format" (sizes of 64 bits, which count a chunk's own head).
+Sonic Foundry, "Wave64 file format" (sizes of 64 bits, which include the head of the chunk).
 RFC 3533, "The Ogg encapsulation format version 0", section 6.
 """
 
@@ -19,19 +19,19 @@ from pathlib import Path
 from typing import IO
 
 STREAMED = 0x7FFF0000
-"""A header that claims this many bytes or more was written to a pipe, before the size was known."""
+"""A size of this many bytes or more was written to a pipe, before the real size was known."""
 
 _PLAIN = {1: "integer", 3: "floating-point"}
-"""Format tags whose samples have as many bytes as their bits need (12 bits: two); libsndfile reads others wrongly."""
+"""Format tags whose samples have the smallest number of bytes for their bits; libsndfile reads others wrongly."""
 
 
 def header_error(path: Path) -> str:
-    """What is wrong with a WAV, RF64, W64, AIFF, AU or Ogg file ("is truncated: …"); nothing for any other file.
+    """Return the error of a WAV, RF64, W64, AIFF, AU or Ogg file ("is truncated: …"); empty for any other file.
 
     Raises
     ------
     OSError
-        It cannot be read.
+        The file cannot be read.
     """
     length = path.stat().st_size
     with path.open("rb") as file:
@@ -39,7 +39,7 @@ def header_error(path: Path) -> str:
         kind = head[:4]
         if kind in (b"RIFF", b"FORM"):
             size = int.from_bytes(head[4:8], "little" if kind == b"RIFF" else "big")
-            # A last chunk of odd size may lack the byte that pads it.
+            # The padding byte after a last chunk of odd size may be missing.
             if size < STREAMED and 8 + size - length > 1:
                 return _missing(8 + size - length)
             if kind == b"RIFF" and head[8:12] == b"WAVE":
@@ -70,26 +70,29 @@ def _of_wave(file: IO[bytes], length: int, end: int) -> str:
                 return _missing(start + size - length)
             after = start + size
             if end - after >= 8 and not any(_is_name(file, after + odd) for odd in (0, 1)):
-                return f"has a wrong header: {size} bytes of samples, and what follows them is no part of a WAV file"
+                return f"has a wrong header: {size} bytes of samples, and what follows them is not part of a WAV file"
             break
     return ""
 
 
 def _of_ogg(file: IO[bytes], length: int) -> str:
-    """The first pages begin a stream each, the last one ends the last; another beginning is another piece of music."""
-    at, begun, ended = 0, False, False
+    """Check the pages: the first ones start the streams, the last one ends the last stream.
+
+    A stream that starts later is another piece of music.
+    """
+    at, started, ended = 0, False, False
     while at < length:
         file.seek(at)
         head = file.read(27).ljust(27, b"\0")
         if head[:4] != b"OggS":
             break
-        if head[5] & 2 and begun:
-            return "holds several streams one after the other, of which only the first would be read"
-        begun, ended = not head[5] & 2, bool(head[5] & 4)
+        if head[5] & 2 and started:
+            return "contains several streams one after the other, of which only the first would be read"
+        started, ended = not head[5] & 2, bool(head[5] & 4)
         at += 27 + head[26] + sum(file.read(head[26]))
     if at > length:
         return _missing(at - length)
-    return "" if ended else "is truncated: the page that ends it is missing"
+    return "" if ended else "is truncated: the last page is missing"
 
 
 def _missing(count: int) -> str:
@@ -97,7 +100,7 @@ def _missing(count: int) -> str:
 
 
 def _chunks(file: IO[bytes], end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name, first byte and size of each chunk."""
+    """Name, offset of the first byte, and size of each chunk."""
     at = 12
     while at + 8 <= end:
         file.seek(at)
@@ -109,7 +112,7 @@ def _chunks(file: IO[bytes], end: int) -> Iterator[tuple[bytes, int, int]]:
 def _is_name(file: IO[bytes], at: int) -> bool:
     file.seek(at)
     name = file.read(4)
-    # Zeros are what some programs fill up a file with.
+    # Some programs fill the rest of a file with zeros.
     return not any(name) or all(0x20 <= byte < 0x7F for byte in name)
 
 

@@ -1,8 +1,8 @@
-"""The page ``/docs``: Swagger UI over the service's own description, ``/openapi.json``.
+"""The page ``/docs``: Swagger UI for the service's own description, ``/openapi.json``.
 
-The framework's page loads its scripts from elsewhere, which a laboratory's machine may not reach, and which would
-run in the page that holds a token. Here they are files of the package ``fastapi-offline``, and the page's policy
-lets the browser ask nobody but this service.
+The page of the framework loads its scripts from a public server, which a laboratory's machine may not reach, and whose
+scripts would run in a page that contains a token. Here they are files of the package ``fastapi-offline``, and the
+content security policy of the page allows requests to this service only.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SwaggerUIBundle({
   layout: "BaseLayout",
 });
 """
-# Nothing from elsewhere, nothing inline; the icons are in the style sheet.
+# No other origin and no inline scripts; the icons are in the style sheet.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
@@ -60,7 +60,7 @@ _PAGE = """\
 
 
 def add_docs(app: FastAPI) -> None:
-    """Give `app` the page and its files. All are named relative to the page, so that it works behind a proxy."""
+    """Add the page and its files to `app`. Its links are relative, so that it works behind a proxy."""
     folder = Path(str(resources.files("fastapi_offline"))) / "static"
     page = _PAGE.format(title=html.escape(app.title))
 
@@ -73,7 +73,7 @@ def add_docs(app: FastAPI) -> None:
         if name == "start.js":
             return Response(_SCRIPT, media_type="text/javascript", headers=_HEADERS)
         if name not in _FILES:
-            raise NotFound(f"there is no file {name!r:.200} of the page /docs")
+            raise NotFound(f"the page /docs has no file {name!r:.200}")
         return FileResponse(folder / name, media_type=_FILES[name], headers=_HEADERS)
 
 

@@ -1,6 +1,6 @@
-"""Downloads that survive bad servers: resumed where they broke off, verified, never half there under their name.
+"""Downloads that are resumed after a broken connection and verified.
 
-Standard library only: it also runs while an image is built.
+Standard library only, since they are also used while an image is built.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import Any
 from .errors import BadInput, NotFound, Unreachable
 
 Progress = Callable[[str, int, "int | None"], None]
-"""Called with a file's name, the bytes there so far, and its size if that is known."""
+"""Called with a file's name, the number of bytes received so far, and its size if known."""
 
 LARGEST = 8 * 1024**3
-"""Where a file's size is not known, a server that keeps sending is cut off here."""
+"""Largest download in bytes of a file whose size is not pinned."""
 
 _BLOCK = 1 << 20
 _PLAIN_NUMBER = re.compile(r"[0-9]{1,18}")
-_PATIENCE = 5  # attempts in a row that bring nothing new
+_MAX_FAILURES = 5  # requests in a row without progress
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def sha256_of(path: Path) -> str:
 
 
 def mismatch(remote: RemoteFile, path: Path) -> str:
-    """What is wrong with the file at `path`, or nothing."""
+    """Return how the file at `path` differs from `remote`; empty if it does not."""
     size = path.stat().st_size
     if remote.size is not None and size != remote.size:
         return f"is damaged: it has {size} bytes; expected {remote.size}"
@@ -59,10 +59,10 @@ def mismatch(remote: RemoteFile, path: Path) -> str:
 
 @contextlib.contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Let one process at a time fetch into `folder`; the others wait and then find the work done."""
+    """Lock `folder`, so that one process at a time fetches into it and the others wait."""
     try:
         import fcntl
-    except ImportError:  # Windows: two at once then get a wrong checksum, and one of them an error
+    except ImportError:  # Windows: of two processes at once, one fails with a wrong checksum
         yield
         return
     with (folder / ".lock").open("w") as lock:
@@ -78,34 +78,34 @@ def download(
     pause: float = 1.0,
     largest: int = LARGEST,
 ) -> None:
-    """Bring the whole of `remote` to `part`, verified. What `part` already holds is not fetched again.
+    """Download `remote` into `part` and verify it. Data that `part` already contains are not fetched again.
 
     Parameters
     ----------
     pause
-        Seconds before the first new attempt; doubled after each that brings nothing new.
+        Seconds before the first retry; doubled after each one without progress.
     largest
-        Bytes after which a server is cut off, where `remote` has no size.
+        Most bytes that are accepted if `remote` has no size.
 
     Raises
     ------
     Unreachable
-        No answer, or the answer keeps breaking off. What has been received is kept.
+        The server does not answer, or the connection keeps breaking. Received data are kept.
     NotFound
         The server has no such file.
     BadInput
-        What was received is not what is expected (it is deleted).
+        The received file does not match `remote` (it is deleted).
     """
     report = progress or (lambda *_: None)
     if not remote.sha256:
-        # Nothing could tell whether the rest comes from the same version of the file.
+        # Without a checksum, the rest could come from another version of the file.
         part.unlink(missing_ok=True)
     resumed = part.exists()
     if resumed and remote.sha256 and not mismatch(remote, part):
-        return  # whole already: what was to be done with it then has failed
+        return  # complete: only the step after the download had failed
     _receive(remote, part, report, pause, largest)
     problem = mismatch(remote, part)
-    if problem and resumed:  # what an earlier call left may have been of another version: once more, afresh
+    if problem and resumed:  # data of an earlier call may be of another version: start again
         part.unlink()
         _receive(remote, part, report, pause, largest)
         problem = mismatch(remote, part)
@@ -115,7 +115,7 @@ def download(
 
 
 def _receive(remote: RemoteFile, part: Path, progress: Progress, pause: float, largest: int) -> None:
-    """Bring `part` to its full length, in as many requests as that takes."""
+    """Receive all of `part`, in as many requests as necessary."""
     furthest, failures, validator = 0, 0, ""
     while True:
         reason = ""
@@ -126,19 +126,19 @@ def _receive(remote: RemoteFile, part: Path, progress: Progress, pause: float, l
             reason = "the connection was cut"
         except urllib.error.HTTPError as error:
             error.close()
-            if error.code == 416:  # what is there is longer than the file: it belongs to something else
+            if error.code == 416:  # longer than the file, so of another file
                 part.unlink(missing_ok=True)
             elif error.code != 429 and error.code < 500:
                 raise NotFound(f"{remote.url} answered {error.code} {error.reason}") from None
             reason = f"{error.code} {error.reason}"
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
             reason = str(getattr(error, "reason", "") or error) or type(error).__name__
-        except ValueError as error:  # it redirects to what is no URL
+        except ValueError as error:  # redirected to an invalid URL
             raise Unreachable(f"{remote.url} cannot be fetched: {error}") from None
         there = part.stat().st_size if part.exists() else 0
         failures = 0 if there > furthest else failures + 1
         furthest = max(furthest, there)
-        if failures >= _PATIENCE:
+        if failures >= _MAX_FAILURES:
             raise Unreachable(f"{remote.url} cannot be fetched: {reason} ({there} bytes are kept)")
         time.sleep(pause * 2**failures)
 
@@ -146,7 +146,7 @@ def _receive(remote: RemoteFile, part: Path, progress: Progress, pause: float, l
 def _request(
     remote: RemoteFile, part: Path, progress: Progress, validator: str, largest: int
 ) -> tuple[bool, str]:
-    """One request for what `part` lacks. Returns whether it is whole now, and the file's validator."""
+    """Request the missing rest of `part`. Return whether it is complete now, and the file's validator."""
     start = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "mssbench", "Accept-Encoding": "identity"}
     request = urllib.request.Request(remote.url, headers=headers)
@@ -156,14 +156,14 @@ def _request(
             request.add_header("If-Range", validator)
     with urllib.request.urlopen(request, timeout=60) as response:
         if response.status != 206 or not _continues(response, start):
-            start = 0  # the server ignores ranges, or has another version by now: from the beginning
+            start = 0  # the server ignores ranges, or has another version: start again
         declared = response.headers.get("Content-Length", "")
         total = start + int(declared) if _PLAIN_NUMBER.fullmatch(declared) else None
         limit = remote.size if remote.size is not None else largest
         done = start
         with part.open("r+b" if start else "wb") as file:
             file.seek(start)
-            # `read1`: what a slow server has sent is shown and kept, not waited with until a block is full.
+            # `read1` returns data of a slow server at once, so that they are shown and kept.
             while block := response.read1(_BLOCK):
                 done += len(block)
                 if done > limit:

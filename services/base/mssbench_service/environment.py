@@ -1,4 +1,4 @@
-"""Settings in the environment: numbers within limits, and words out of a list."""
+"""Settings in the environment: numbers within limits, and words from a list."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import os
 from .errors import BadInput
 
 DEFAULT_MAX_SECONDS = 3600.0
-"""Seconds that a track may last unless the environment says otherwise."""
+"""Longest track in seconds, unless ``MSSBENCH_MAX_SECONDS`` is set."""
 
 
 def number(name: str, default: float, low: float, high: float = math.inf) -> float:
-    """The environment variable `name` as a number in [`low`, `high`]; unset or empty is `default`.
+    """Read the environment variable `name` as a number in [`low`, `high`]; `default` if it is unset or empty.
 
     Raises
     ------
     BadInput
-        It is something else; the message names the variable and the range.
+        The value is not such a number; the message names the variable and the range.
     """
     text = os.environ.get(name, "").strip()
     try:
@@ -31,7 +31,7 @@ def number(name: str, default: float, low: float, high: float = math.inf) -> flo
 
 
 def whole_number(name: str, default: int, low: int, high: float = math.inf) -> int:
-    """Like :func:`number`, for counts."""
+    """Like :func:`number`, for whole numbers."""
     value = number(name, default, low, high)
     if value != int(value):
         raise BadInput(f"{name}={value:g} is not a whole number")
@@ -39,7 +39,7 @@ def whole_number(name: str, default: int, low: int, high: float = math.inf) -> i
 
 
 def choice(name: str, default: str, choices: tuple[str, ...]) -> str:
-    """The environment variable `name`, which must be one of `choices`; unset or empty is `default`."""
+    """Read the environment variable `name`, one of `choices`; `default` if it is unset or empty."""
     value = os.environ.get(name, "").strip() or default
     if value not in choices:
         raise BadInput(f"{name}={value!r}; expected one of {', '.join(choices)}")
@@ -47,5 +47,5 @@ def choice(name: str, default: str, choices: tuple[str, ...]) -> str:
 
 
 def max_track_seconds() -> float:
-    """``MSSBENCH_MAX_SECONDS``: what services, runs and the steps of one process accept."""
+    """Read ``MSSBENCH_MAX_SECONDS``, the longest track that services and runs accept, in seconds."""
     return number("MSSBENCH_MAX_SECONDS", DEFAULT_MAX_SECONDS, 0)

@@ -1,26 +1,26 @@
-"""The error family, drawn first because every seam speaks it.
+"""The error family of all services and of the orchestrator.
 
 ::
 
     BenchError                     500
-    ├── BadInput                   422   the caller's data or request is wrong; never retried
+    ├── BadInput                   422   the data or the request is wrong; never retried
     │   └── TooLarge               413
     ├── NotFound                   404   a path, run or name that does not exist
-    ├── Unauthorized               401   the request changes something, and has not the token that this needs
-    ├── Forbidden                  403   another site's page asks for something to be changed
-    ├── Conflict                   409   what is asked for cannot be done to the thing in its present state
+    ├── Unauthorized               401   the request needs a token, which it does not have
+    ├── Forbidden                  403   the request comes from a page of another site
+    ├── Conflict                   409   the present state does not allow the request
     ├── ClientDisconnected         499   the client closed the connection; ends the work, no answer is read
     ├── Unavailable                503   try again later (``retry_after`` seconds)
-    │   ├── NotReady                     its weights or its device are missing
-    │   │   └── Starting                 it is still loading
-    │   ├── Busy                         the bounded queue is full
+    │   ├── NotReady                     the service has no weights or no device
+    │   │   └── Starting                 the service is still loading
+    │   ├── Busy                         the job queue is full
     │   ├── OutOfMemory                  the device ran out of memory
     │   ├── Unreachable                  no answer from the service (raised by a client)
     │   │   └── Interrupted              the connection broke after the request was sent
-    │   ├── TimedOut               504   no answer in the time that the work may take (raised by a client)
-    │   └── StorageFull            507   no room under the data root; nothing half-written is left
+    │   ├── TimedOut               504   no answer within the time limit (raised by a client)
+    │   └── StorageFull            507   no room under the data root; no partial file is left
     └── StepFailed                 500   the step ran and failed; recorded, never retried
-        └── BadOutput                    its result breaks its promise (NaN, wrong length, missing stem)
+        └── BadOutput                    its result is not valid (NaN, wrong length, missing stem)
 
 Services turn an error into an RFC 9457 problem document; clients rebuild the same class from it
 (:func:`from_problem`). Code that runs in-process and code that runs over HTTP therefore catch the same types.
@@ -34,12 +34,19 @@ from typing import Any
 PROBLEM_TYPE = "urn:mssbench:error:"
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_END = 800  # characters of a message that is too long
+_END = 800  # characters that are kept at either end of a message that is too long
 
 
 def printable(text: str) -> str:
-    """`text` with what no terminal and no file should be sent written as its number: control characters, which move
-    cursors and change colours, and half a surrogate pair, which JSON and names of files may hold.
+    """Replace characters that are not safe in a terminal or a file by their numbers.
+
+    These are control characters, which move the cursor and change colours, and single surrogates, which JSON and names
+    of files may contain.
+
+    Examples
+    --------
+    >>> printable("a\\x1b[31mb")
+    'a\\\\x1b[31mb'
     """
     return (
         _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
@@ -49,7 +56,7 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """`text` without line breaks, :func:`printable`, and without the middle of somebody's name of 4 KB."""
+    """`text` in one line, :func:`printable`, and without its middle if it is very long."""
     line = printable(" ".join(text.split()))
     return line if len(line) <= 2 * _END else f"{line[:_END]} … {line[-_END:]}"
 
@@ -60,7 +67,7 @@ class BenchError(Exception):
     Parameters
     ----------
     detail : str
-        One line for a person: what was found, what was expected, which file.
+        One line for the user: what was found, what was expected, which file.
     """
 
     code = "bench-error"
@@ -69,7 +76,7 @@ class BenchError(Exception):
     retryable = False
 
     def __init__(self, detail: str) -> None:
-        # One line, whatever a library's message looked like: it ends in a table, a log line and a terminal.
+        # One line, also if it has a library's message: it is shown in tables, log lines and terminals.
         super().__init__(one_line(detail))
 
     @property
@@ -101,19 +108,19 @@ class TooLarge(BadInput):
 
 class NotFound(BenchError):
     code = "not-found"
-    title = "There is no such thing here"
+    title = "Not found"
     status = 404
 
 
 class Unauthorized(BenchError):
     code = "unauthorized"
-    title = "The request has not the token that this needs"
+    title = "The request needs a token"
     status = 401
 
 
 class Forbidden(BenchError):
     code = "forbidden"
-    title = "This is not allowed from where it was asked"
+    title = "The request comes from another site"
     status = 403
 
 
@@ -170,7 +177,7 @@ class Unreachable(Unavailable):
 
 class Interrupted(Unreachable):
     code = "interrupted"
-    title = "The connection broke while the service was at work"
+    title = "The connection broke during the job"
 
 
 class TimedOut(Unavailable):
@@ -192,7 +199,7 @@ class StepFailed(BenchError):
 
 class BadOutput(StepFailed):
     code = "bad-output"
-    title = "The step's result breaks its promise"
+    title = "The result of the step is not valid"
 
 
 def _family(root: type[BenchError]) -> dict[str, type[BenchError]]:
@@ -203,9 +210,14 @@ def _family(root: type[BenchError]) -> dict[str, type[BenchError]]:
 
 
 def from_problem(problem: dict[str, Any]) -> BenchError:
-    """Rebuild the error a service raised from its problem document.
+    """Rebuild the error that a service raised from its problem document.
 
-    An unknown ``type`` (a proxy's page, another version) becomes the class that its status stands for.
+    The class of an unknown ``type`` (from a proxy, or another version) is chosen by the status.
+
+    Examples
+    --------
+    >>> from_problem({"type": "urn:mssbench:error:busy", "detail": "2 jobs are waiting", "retry_after": 2})
+    Busy('2 jobs are waiting')
     """
     code = str(problem.get("type", "")).removeprefix(PROBLEM_TYPE)
     said = (str(problem.get(member) or "").strip() for member in ("detail", "title"))

@@ -1,4 +1,4 @@
-"""Paths and writing: everything under one data root, and nothing ever half-written."""
+"""References under the data root, and atomic writing of files and folders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .errors import BadInput, NotFound, StepFailed, StorageFull
 
 _TEMPORARY = ".tmp-"
 _LONGEST_PATH = 4096 - 256
-"""Bytes that Linux takes in a path, less room for what lies in a folder."""
+"""Longest path in bytes on Linux, less room for the names of files in a folder."""
 
 
 @dataclass(frozen=True)
@@ -32,28 +32,28 @@ class DataRoot:
     root : Path
         The shared folder.
     trusted : bool
-        True only where the caller is the person at this very machine (steps that run in-process for the
-        command line): absolute paths and symbolic links out of the root are then their own business.
+        True only where the caller is the local user (steps that run in-process for the command line).
+        Absolute paths and symbolic links that lead out of the root are then allowed.
     """
 
     root: Path
     trusted: bool = False
 
     def resolve(self, reference: str) -> Path:
-        """Path of `reference`, which need not exist.
+        """Return the path of `reference`, which need not exist.
 
         Raises
         ------
         BadInput
             The reference is empty, absolute, too long or leads outside the root. The message shows the
-            reference as it was given and nothing of the file system behind it.
+            reference as it was given, and no other path.
         """
         if not reference or "\0" in reference:
             raise BadInput(f"{reference!r} is not a path")
         path = Path(reference)
         try:
             reference.encode()
-        except UnicodeEncodeError:  # half a surrogate pair, or bytes of another encoding
+        except UnicodeEncodeError:  # a single surrogate, or bytes of another encoding
             raise BadInput(f"{reference[:200]!r} is not a path that can be opened: it is not UTF-8") from None
         if self.trusted:
             return self.root / path
@@ -61,11 +61,15 @@ class DataRoot:
             raise BadInput(f"{reference!r} leads outside the data root; expected a path relative to it")
         try:
             resolved = (self.root / path).resolve()
-        except (OSError, RuntimeError, ValueError):  # too long a name, a loop of links, half a surrogate pair
+        except (
+            OSError,
+            RuntimeError,
+            ValueError,
+        ):  # the name is too long, links form a loop, or a single surrogate
             raise BadInput(f"{reference[:200]!r} is not a path that can be opened") from None
         if not resolved.is_relative_to(self.root.resolve()):
             raise BadInput(f"{reference!r} leads outside the data root")
-        # What is to be written is not there yet, so that resolving it has not tried its length.
+        # A path that does not exist yet was not opened, so its length has not been checked.
         if len(os.fsencode(resolved)) > _LONGEST_PATH or any(len(os.fsencode(p)) > 255 for p in path.parts):
             raise BadInput(f"{reference[:200]!r}… is too long for a path")
         return resolved
@@ -82,7 +86,7 @@ class DataRoot:
         return path
 
     def hide_root(self, text: str) -> str:
-        """`text` with paths relative to the root, unless the caller is at this machine: where it lies is private."""
+        """Make the paths in `text` relative to the root, whose location is private; not for a local user."""
         if self.trusted:
             return text
         for root in {str(self.root.resolve()), str(self.root)}:
@@ -90,7 +94,7 @@ class DataRoot:
         return text
 
     def reference(self, path: Path) -> str:
-        """The reference that :meth:`resolve` turns back into `path`.
+        """Return the reference of `path`, the inverse of :meth:`resolve`.
 
         Raises
         ------
@@ -108,23 +112,23 @@ class DataRoot:
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it becomes `path`, on failure it disappears.
+    """Yield a temporary path beside `path`. On success it is renamed to `path`, on failure it is removed.
 
     Raises
     ------
     BadInput
         The folder cannot be written (missing permission, read-only, a file in the way).
     StorageFull
-        There is no room, whatever the library that was writing made of it.
+        The disk is full, also where the library that writes raises another error.
     """
     temporary = _temporary_beside(path)
     try:
-        with _a_full_disk_named(path.parent):
+        with _storage_full_raised(path.parent):
             yield temporary
             if path.is_dir():
                 raise BadInput(f"{path} is a folder; expected a file, or nothing")
-            if path.exists() and not path.is_file():  # a device or a pipe would be gone
-                raise BadInput(f"{path} is no plain file; expected one, or nothing")
+            if path.exists() and not path.is_file():  # it would replace a device or a pipe
+                raise BadInput(f"{path} is not a regular file; expected one, or nothing")
             os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -134,8 +138,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path, *, replace: bool = True) -> Iterator[Path]:
     """Like :func:`atomic_file` for a whole folder: it appears complete or not at all.
 
-    An existing folder at `path` is replaced only once the new one is complete; with ``replace=False`` it
-    stays, and the new one disappears: for work that two may do at once, where the first may be in use already.
+    An existing folder at `path` is replaced once the new one is complete. With ``replace=False`` the existing one is
+    kept and the new one is removed: for work that two processes may do at once, where the first result may already
+    be in use.
 
     Raises
     ------
@@ -144,7 +149,7 @@ def atomic_folder(path: Path, *, replace: bool = True) -> Iterator[Path]:
     """
     temporary = _temporary_beside(path)
     try:
-        with _a_full_disk_named(path.parent):
+        with _storage_full_raised(path.parent):
             temporary.mkdir()
             yield temporary
             _move_folder(temporary, path, replace)
@@ -153,7 +158,7 @@ def atomic_folder(path: Path, *, replace: bool = True) -> Iterator[Path]:
 
 
 def remove_folder(path: Path) -> None:
-    """Make the folder disappear at once, not file by file; nothing happens if there is none."""
+    """Remove a folder in one step, so that it is never seen half empty. It need not exist."""
     away = path.parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
     with contextlib.suppress(FileNotFoundError):
         os.rename(path, away)
@@ -161,25 +166,25 @@ def remove_folder(path: Path) -> None:
 
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-_HARDLY_ANY = 64 * 1024
-"""Bytes."""
+_ALMOST_FULL = 64 * 1024
+"""Bytes; with less free space, an unknown error while writing is taken for a full disk."""
 
 
 @contextlib.contextmanager
-def _a_full_disk_named(folder: Path) -> Iterator[None]:
+def _storage_full_raised(folder: Path) -> Iterator[None]:
     try:
         yield
-    # libsndfile keeps the number of the error to itself, hence a look at the disk.
+    # libsndfile does not report the number of the error, so the free space is checked.
     except (OSError, RuntimeError, AssertionError, StepFailed) as error:
         known = error.errno if isinstance(error, OSError) else None
-        if known in DISK_FULL or (known is None and shutil.disk_usage(folder).free < _HARDLY_ANY):
+        if known in DISK_FULL or (known is None and shutil.disk_usage(folder).free < _ALMOST_FULL):
             raise StorageFull(f"no room left to write in {folder}") from error
         raise
 
 
 def _move_folder(new: Path, path: Path, replace: bool) -> None:
-    # rename() cannot replace a folder that has files in it, and two workers may finish the same work at
-    # once: change places with the old one, or move it away first, and let the last one win.
+    # rename() cannot replace a folder that is not empty, and two workers may finish the same work at once:
+    # exchange the two folders, or move the old one away first. The last worker wins.
     for _ in range(100):
         try:
             os.rename(new, path)
@@ -187,23 +192,24 @@ def _move_folder(new: Path, path: Path, replace: bool) -> None:
         except NotADirectoryError:
             raise BadInput(f"{path} is a file; expected a folder, or nothing") from None
         except OSError as error:
-            # By the error, not by a look at `path`: the other worker may be just moving it away.
+            # The error decides, since another worker may be moving `path` away at this moment.
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-            if not replace or _changed_places(new, path):
+            if not replace or _exchanged(new, path):
                 return
             remove_folder(path)
-    raise BadInput(f"{path} could not be replaced: something else keeps writing it")
+    raise BadInput(f"{path} could not be replaced: another process keeps writing it")
 
 
 _HERE = -100  # AT_FDCWD
 _EXCHANGE = 2  # RENAME_EXCHANGE
 
 
-def _changed_places(one: Path, other: Path) -> bool:
-    """Let two folders change places in one step, so that whoever reads in `other` never finds it missing.
+def _exchanged(one: Path, other: Path) -> bool:
+    """Exchange two folders in one step, so that `other` exists at every moment for its readers.
 
-    False where that cannot be had: by other systems than Linux, on some network file systems, or if one has gone.
+    Return False where this is not possible: on other systems than Linux, on some network file systems, or if one of
+    them does not exist any more.
     """
     rename = getattr(ctypes.CDLL(None), "renameat2", None) if os.name == "posix" else None
     if rename is None:
@@ -213,7 +219,7 @@ def _changed_places(one: Path, other: Path) -> bool:
 
 def _temporary_beside(path: Path) -> Path:
     make_folder(path.parent)
-    # A short name of its own: the final name may already be as long as the file system allows.
+    # A short name, since the final one may already have the greatest length that the file system allows.
     return path.parent / f"{_TEMPORARY}{secrets.token_hex(8)}{path.suffix[:8]}"
 
 
@@ -239,12 +245,13 @@ def make_folder(path: Path) -> Path:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as strict JSON (a NaN is a defect of the caller and raises ValueError)."""
+    """Write `value` as strict JSON; NaN and infinite numbers raise ``ValueError``."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write `text` in UTF-8; the file appears complete or not at all."""
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -255,13 +262,15 @@ def read_json(path: Path) -> Any:
     Raises
     ------
     NotFound, BadInput
-        It is not there, or is not JSON (which knows no NaN and nothing infinite) of text that can be written again;
-        the message names it.
+        It does not exist, or is not JSON (which has no NaN and no infinite numbers) of valid Unicode text; the
+        message names it.
     """
     try:
-        if path.exists() and not path.is_file():  # opening a named pipe would wait for whoever writes into it
+        if (
+            path.exists() and not path.is_file()
+        ):  # opening a named pipe would block until another process writes
             raise BadInput(f"{path} is not a readable JSON file: not a file")
-        # "-sig": some editors begin a UTF-8 file with a byte order mark.
+        # "-sig": some editors write a byte order mark at the start of a UTF-8 file.
         text = path.read_text(encoding="utf-8-sig")
         value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
         if _ESCAPED_SURROGATE.search(text):
@@ -269,18 +278,18 @@ def read_json(path: Path) -> Any:
         return value
     except FileNotFoundError:
         raise NotFound(f"{path} does not exist") from None
-    except (OSError, ValueError, RecursionError) as error:  # not text, not JSON, or nested without end
+    except (OSError, ValueError, RecursionError) as error:  # not text, not JSON, or nested too deep
         raise BadInput(f"{path} is not a readable JSON file: {error}") from None
 
 
-_ESCAPED_SURROGATE = re.compile(r"\\u[dD]")  # of which JSON may have half a pair
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD]")  # JSON may contain a single one of a pair
 
 
 def _check_text(value: Any) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise ValueError("it holds half a surrogate pair, which is no text") from None
+        raise ValueError("it contains a single surrogate, which is not valid text") from None
 
 
 def _no_number(constant: str) -> float:
@@ -290,5 +299,5 @@ def _no_number(constant: str) -> float:
 def _finite(text: str) -> float:
     value = float(text)
     if math.isinf(value):
-        raise ValueError(f"the number {text[:40]} is beyond all that can be computed with")
+        raise ValueError(f"the number {text[:40]} is too large")
     return value

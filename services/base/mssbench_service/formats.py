@@ -1,7 +1,7 @@
-"""Files that outlive the version that wrote them: each says the version of its format, and earlier ones are read.
+"""Versions of file formats, and reading of files that earlier versions of the software wrote.
 
-Version 1 of every format is from before files said so. A format's version is raised when a field comes, goes or
-changes its meaning, and a function is added that makes the earlier version the next one.
+Each file contains the version of its format. Files of version 1 have no such field. The version is raised when a field
+is added, removed or changes its meaning; then a function is added that migrates the previous version to the new one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Migration = Callable[[Fields], Fields]
 
 
 def unchanged(fields: Fields) -> Fields:
-    """The migration to a version that says more, all of which has a default."""
+    """The migration to a version that has more fields, all with defaults."""
     return fields
 
 
@@ -30,9 +30,9 @@ class Format:
     Attributes
     ----------
     name : str
-        Of the file, for messages.
+        Name of the file, for messages.
     migrations : tuple of function
-        The first makes version 2 out of version 1, and so on; the current version is one more than there are.
+        The first one migrates version 1 to version 2, and so on. The current version is their number plus one.
     """
 
     name: str
@@ -43,23 +43,23 @@ class Format:
         return 1 + len(self.migrations)
 
     def stamped(self, fields: Mapping[str, Any]) -> Fields:
-        """`fields` as they are to be written."""
+        """`fields` with the version, as they are written."""
         return {"version": self.version} | dict(fields) | {"version": self.version}
 
     def read(self, path: Path) -> Fields:
-        """The file's fields, as the current version has them.
+        """Read a file and migrate its fields to the current version.
 
         Raises
         ------
         NotFound, BadInput
-            It is not there, no JSON object, or of a version that this one does not know; the message names it.
+            It does not exist, is not a JSON object, or has an unknown version; the message names it.
         """
         return self.current(read_json(path), str(path))
 
     def current(self, found: object, where: str) -> Fields:
-        """What :meth:`read` makes of a file's content; `where` names it in messages."""
+        """Migrate the content of a file to the current version; `where` names the file in messages."""
         if not isinstance(found, dict):
-            raise BadInput(f"{where} is no {self.name}: expected an object")
+            raise BadInput(f"{where} is not a {self.name}: expected an object")
         version = found.get("version", found.get("schema", 1))
         if isinstance(version, bool) or not isinstance(version, int) or version < 1:
             raise BadInput(f"{where} has version {version!r:.40}; expected a number from 1 to {self.version}")
@@ -77,11 +77,11 @@ class Format:
 
 
 SEPARATION_FORMAT = Format("separation.json", (unchanged,))
-"""Beside estimates. 2: `details` of the separator; it says its version."""
+"""Beside estimates. Version 2 adds `details` of the separator, and the version itself."""
 
 
 def _rendering_2(fields: Fields) -> Fields:
-    # The profile "matched" had no need for it, and "paper" divided by it.
+    # The profile "matched" did not store the peak. With "paper", the gain is its inverse.
     gain = fields.get("mixture_gain")
     if "peak" not in fields and isinstance(gain, int | float) and gain > 0:
         fields = fields | {"peak": 1.0 / gain if fields.get("profile") == "paper" else 0.0}
@@ -89,4 +89,4 @@ def _rendering_2(fields: Fields) -> Fields:
 
 
 RENDERING_FORMAT = Format("metadata.json", (_rendering_2,))
-"""Beside rendered tracks. 2: `peak`; it says its version."""
+"""Beside rendered tracks. Version 2 adds `peak`, and the version itself."""

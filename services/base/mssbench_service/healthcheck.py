@@ -1,8 +1,8 @@
-"""A container's health check for a service around a model: ``python3 -m mssbench_service.healthcheck``.
+"""Health check of a container with a service around a model: ``python3 -m mssbench_service.healthcheck``.
 
-A service without its weights is alive: it answers, and says in ``/health`` (503) what is missing and which
-command brings it. Restarting it would not help, and the rest of the system must not wait for it. So this
-check fails only while the service is starting or does not answer. Standard library only.
+It fails only while the service is starting, or if it does not answer. A service that lacks its weights is healthy: its
+``/health`` (503) reports what is missing and which command fetches it. A restart would not help, and the rest of the
+system must not wait for it. Standard library only.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import urllib.request
 from .errors import PROBLEM_TYPE, Starting
 
 _SECONDS = 25.0
-"""A busy machine may take long to answer; Docker waits for 30 s."""
+"""Time limit of the request. A busy machine may answer late; Docker allows 30 s."""
 
 
 def check(url: str) -> str:
-    """What the service at `url` says of itself: ``ready``, or what it lacks.
+    """Return the state of the service at `url`: ``ready``, or what it lacks.
 
     Raises
     ------
     Starting
-        It is still loading, or does not answer like a service of the bench.
+        The service is still loading, or the answer is not that of a service of the bench.
     """
     try:
         with urllib.request.urlopen(f"{url}/health", timeout=_SECONDS):
@@ -49,6 +49,7 @@ def _problem(body: bytes) -> dict[str, object]:
 
 
 def main() -> int:
+    """Print the state; return the exit code."""
     try:
         print(check(sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000"))
     except Starting as error:

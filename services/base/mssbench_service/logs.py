@@ -1,10 +1,9 @@
-"""Log lines as JSON, one a line, each with what it is about: the run, the cell, the request.
+"""Log lines as JSON objects, each with its context: the run, the cell and the request.
 
-What a line is about travels along: :func:`context` binds it for whatever runs inside the block, :func:`headers`
-gives it to the next service (``X-Request-ID``, and W3C ``baggage`` for the rest), and the service's
-application binds it again with :func:`from_headers`.
+:func:`context` sets the context of all lines inside a block. :func:`headers` passes it to the next service
+(``X-Request-ID``, and W3C ``baggage`` for the rest), whose application reads it with :func:`from_headers`.
 
-``MSSBENCH_LOG`` is ``json`` (default) or ``text``, for a person at a terminal: warnings and errors only.
+``MSSBENCH_LOG`` is ``json`` (default) or ``text``, for use in a terminal: warnings and errors only.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ from urllib.parse import quote, unquote
 _FIELDS = ("request_id", "run", "cell")
 _UVICORN = ("uvicorn", "uvicorn.access", "uvicorn.error")
 _QUIET = ("/health", "/metrics")
-"""Asked for every few seconds; a line is written only if the answer was not a success."""
+"""Paths that are requested every few seconds: only errors are logged."""
 
 _context: ContextVar[Mapping[str, str]] = ContextVar("mssbench_log_context", default={})  # noqa: B039
 
 
 @contextlib.contextmanager
 def context(**fields: str) -> Iterator[None]:
-    """Log lines from inside this block say these: ``request_id``, ``run``, ``cell``."""
+    """Add these fields to all log lines of the block: ``request_id``, ``run``, ``cell``."""
     token = _context.set({**_context.get(), **{name: value for name, value in fields.items() if value}})
     try:
         yield
@@ -41,11 +40,12 @@ def context(**fields: str) -> Iterator[None]:
 
 
 def new_request_id() -> str:
+    """A random id."""
     return secrets.token_hex(8)
 
 
 def headers() -> dict[str, str]:
-    """What the current lines are about, for a request to another service."""
+    """Headers that pass the present context to another service."""
     context = _context.get()
     baggage = ",".join(
         f"mssbench-{name}={quote(context[name], safe='')}" for name in ("run", "cell") if name in context
@@ -55,7 +55,7 @@ def headers() -> dict[str, str]:
 
 
 def from_headers(request_id: str, baggage: str) -> dict[str, str]:
-    """What a request is about. An id that is not a plain word is replaced: it goes into logs and headers."""
+    """The context of a request. An id that is not a plain word is replaced, since it is written to logs and headers."""
     plain = re.fullmatch(r"[\w.-]{1,64}", request_id, re.ASCII)
     found = {"request_id": request_id if plain else new_request_id()}
     for member in baggage.split(","):
@@ -66,7 +66,7 @@ def from_headers(request_id: str, baggage: str) -> dict[str, str]:
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object for each record."""
+    """Formats each record as a JSON object."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
-def _worth_a_line(record: logging.LogRecord) -> bool:
+def _is_logged(record: logging.LogRecord) -> bool:
     if not (isinstance(record.args, tuple) and len(record.args) == 5):
         return True
     path, status = str(record.args[2]).partition("?")[0], record.args[4]
@@ -99,7 +99,7 @@ def _worth_a_line(record: logging.LogRecord) -> bool:
 
 
 class _Stderr(logging.StreamHandler):  # type: ignore[type-arg,unused-ignore]
-    """Writes to what is ``sys.stderr`` at the time, which a test runner exchanges."""
+    """Writes to the present ``sys.stderr``, which a test runner replaces."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
@@ -110,9 +110,9 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg,unused-ignore]
 
 
 def configure(service: str) -> None:
-    """Write this process's log to stderr, as ``MSSBENCH_LOG`` says; uvicorn's lines, too.
+    """Write the log of this process, with that of uvicorn, to stderr in the format of ``MSSBENCH_LOG``.
 
-    Handlers that somebody else put on the root logger (a test runner) stay.
+    Other handlers of the root logger, such as those of a test runner, are kept.
     """
     text = os.environ.get("MSSBENCH_LOG") == "text"
     handler = _Stderr()
@@ -130,4 +130,4 @@ def configure(service: str) -> None:
         logger.handlers.clear()
         logger.propagate = True
     access = logging.getLogger("uvicorn.access")
-    access.filters = [_worth_a_line]
+    access.filters = [_is_logged]

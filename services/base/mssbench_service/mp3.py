@@ -1,8 +1,9 @@
-"""How many samples an MP3 file holds, where nothing in it says so.
+"""Number of samples of an MP3 file whose length is not stored in it.
 
-An encoder that can go back notes the length in the first frame (Xing, Info or VBRI), and libsndfile goes by that. One
-that writes a stream, as Demucs' does, cannot. libsndfile then guesses from the size of the first frame, and reads no
-more than it guessed: a whole file looks cut off, or a third of one looks whole. So the frames are counted.
+An encoder that can seek stores the length in the first frame (Xing, Info or VBRI), which libsndfile uses. An encoder
+that writes a stream, such as that of Demucs, cannot. libsndfile then estimates the length from the size of the first
+frame and reads no more than that: a complete file seems truncated, or a third of a file seems complete. So the frames
+are counted here.
 
 References
 ----------
@@ -14,7 +15,7 @@ from __future__ import annotations
 import mmap
 from pathlib import Path
 
-_LENGTH_NOTED = (b"Xing", b"Info", b"VBRI")
+_LENGTH_TAGS = (b"Xing", b"Info", b"VBRI")
 _KBIT = {
     True: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
     False: (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
@@ -26,28 +27,32 @@ _DIVISORS = {3: 1, 2: 2, 0: 4}
 
 
 def samples_in_all_frames(path: Path) -> int | None:
-    """Samples per channel in all frames, the last of which may be cut off; None if the first frame notes the length.
+    """Samples per channel in all frames; None if the first frame stores the length.
+
+    The last frame is counted although it may be truncated.
 
     Raises
     ------
     OSError
-        It cannot be read.
+        The file cannot be read.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         at = _next_frame(content, _after_tags(content))
-        if at is None or any(note in content[at : at + 64] for note in _LENGTH_NOTED):
+        if at is None or any(note in content[at : at + 64] for note in _LENGTH_TAGS):
             return None
         total, sync = 0, content[at : at + 2]
         while at is not None:
             while (frame := _frame(content, at)) is not None:
                 size, samples = frame
                 at, total = at + size, total + samples
-            at = _next_frame(content, at, sync)  # nothing but tags as a rule; else the decoder goes on, too
+            at = _next_frame(
+                content, at, sync
+            )  # usually only tags follow; otherwise the decoder continues, too
         return total
 
 
 def _frame(content: mmap.mmap, at: int) -> tuple[int, int] | None:
-    """Bytes and samples of the frame that begins at byte `at`, if one does."""
+    """Bytes and samples of the frame that starts at byte `at`; None if there is no frame."""
     head = content[at : at + 4]
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:  # in sync, layer III
         return None
@@ -60,7 +65,10 @@ def _frame(content: mmap.mmap, at: int) -> tuple[int, int] | None:
 
 
 def _next_frame(content: mmap.mmap, at: int, sync: bytes = b"\xff") -> int | None:
-    """Where the next frame begins that one of its kind, or the end, follows: anything may look like a single frame."""
+    """Start of the next frame that is followed by a similar frame or by the end.
+
+    A single match is not enough, since other data may contain the pattern of a frame.
+    """
     while (at := content.find(sync, at)) >= 0:
         if (frame := _frame(content, at)) is not None:
             end = at + frame[0]
@@ -73,7 +81,7 @@ def _next_frame(content: mmap.mmap, at: int, sync: bytes = b"\xff") -> int | Non
 
 
 def _after_tags(content: mmap.mmap) -> int:
-    """Where the ID3v2 tags at the beginning end: they may hold pictures, in which anything may look like a frame."""
+    """End of the ID3v2 tags at the start. They may contain pictures, whose data may contain the pattern of a frame."""
     at = 0
     while content[at : at + 3] == b"ID3" and at + 10 <= len(content):
         size = 0

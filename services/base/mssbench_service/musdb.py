@@ -15,7 +15,7 @@ STEMS = ("vocals", "drums", "bass", "other")
 MIXTURE = "mixture"
 SPLITS = ("train", "test")
 HRIR_FILE = "hrir.npz"
-"""Beside rendered stems: the HRIR set they were rendered with (``azimuths``, ``irs``, ``sample_rate``)."""
+"""Beside rendered stems: their HRIR set (``azimuths``, ``irs``, ``sample_rate``)."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Track:
 
 
 def track_folders(dataset: Path, split: str) -> list[Path]:
-    """Track folders of one split, by title. Hidden entries and folders without any track file are ignored.
+    """Track folders of one split, sorted by title. Hidden entries and folders without any track file are ignored.
 
     Raises
     ------
@@ -63,12 +63,12 @@ def track_folders(dataset: Path, split: str) -> list[Path]:
         raise BadInput(f"{dataset} has no readable folder {split!r}; {expected}{_hint(dataset)}") from None
     folders = [entry for entry in entries if _is_track(entry)]
     if not folders:
-        raise BadInput(f"{dataset / split} holds no track; {expected}{_hint(dataset / split)}")
+        raise BadInput(f"{dataset / split} contains no track; {expected}{_hint(dataset / split)}")
     return folders
 
 
 def _hint(folder: Path) -> str:
-    """What the person probably meant, by what is in `folder` instead of the layout."""
+    """A suggestion, depending on what `folder` contains instead of the layout."""
     if any(folder.glob("*.stem.mp4")) or any(folder.glob("*/*.stem.mp4")):
         return "; these are MUSDB18's .stem.mp4 files, which `mssbench data convert` turns into that layout"
     if folder.resolve().name in SPLITS and any(_is_track(entry) for entry in folder.iterdir()):
@@ -87,13 +87,13 @@ def _is_track(folder: Path) -> bool:
 def check_track(
     folder: Path, names: tuple[str, ...] = (MIXTURE, *STEMS), *, max_seconds: float | None = None
 ) -> Track:
-    """Read the headers of a track's files and check that they belong together.
+    """Read the headers of a track's files and check that they have the same rate and length.
 
     Raises
     ------
     BadInput
         A file is missing, not audio, empty, not stereo, or of another rate or length than the first; or the
-        title is not UTF-8, so that no file or table could name it.
+        title is not UTF-8 and so cannot be written to files and tables.
     TooLarge
         The track is longer than `max_seconds`.
     """
@@ -101,9 +101,7 @@ def check_track(
     try:
         folder.name.encode()
     except UnicodeEncodeError:
-        raise BadInput(
-            f"the title {folder.name!r} is not UTF-8; expected a folder renamed to what is"
-        ) from None
+        raise BadInput(f"the title {folder.name!r} is not UTF-8; rename the folder") from None
     for name in names:
         path = folder / f"{name}.wav"
         if not path.is_file():

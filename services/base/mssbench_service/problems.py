@@ -1,4 +1,4 @@
-"""RFC 9457 problem documents: the one format of every error that a service answers."""
+"""RFC 9457 problem documents: the format of all errors that a service returns."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ log = logging.getLogger("mssbench")
 MEDIA_TYPE = "application/problem+json"
 
 UPLOADS = "separate-"
-"""How the names of folders with uploaded files begin, in the system's folder for temporary files."""
+"""Prefix of the folders with uploaded files, in the system's folder for temporary files."""
 
 _SCHEMA = {
     "type": "object",
     "required": ["type", "title", "status"],
     "properties": {
-        "type": {"type": "string", "description": "which error of the family it is, as a URN"},
+        "type": {"type": "string", "description": "the error, as a URN"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "one line for a person"},
-        "retryable": {"type": "boolean", "description": "whether it makes sense to try again"},
+        "detail": {"type": "string", "description": "one line for the user"},
+        "retryable": {"type": "boolean", "description": "whether a retry may succeed"},
         "retry_after": {"type": "integer", "description": "seconds"},
     },
 }
@@ -67,8 +67,11 @@ def _example(status: int) -> dict[str, Any]:
 
 
 def install_problem_documents(app: FastAPI, root: DataRoot) -> None:
-    # Messages name files by their full path, which is right on a terminal; a caller over HTTP sees them
-    # relative to the data root, and uploads by the name of their form field.
+    """Make `app` answer every error with a problem document.
+
+    Messages contain full paths, for use in a terminal. Over HTTP they become relative to the data root, and uploads are
+    named by their form field.
+    """
     uploads = f"{re.escape(tempfile.gettempdir())}/{UPLOADS}[^/]+"
     roots = "|".join(re.escape(str(path)) for path in (root.root.resolve(), root.root))
     inside = re.compile(f"({roots}|{uploads})/")
@@ -81,9 +84,7 @@ def install_problem_documents(app: FastAPI, root: DataRoot) -> None:
         assert isinstance(error, BenchError)
         if error.status >= 500 and not isinstance(error, Unavailable):
             log.error("%s %s: %s", request.method, request.url.path, error.detail)
-        elif isinstance(
-            error, ClientDisconnected
-        ):  # nobody reads the answer, and so the server does not log it
+        elif isinstance(error, ClientDisconnected):  # uvicorn does not log a response that is not sent
             log.info("%s %s: %s", request.method, request.url.path, error.detail)
         return problem_response(error, shown(error.detail))
 
@@ -109,30 +110,30 @@ def install_problem_documents(app: FastAPI, root: DataRoot) -> None:
         log.error("%s %s ran out of memory", request.method, request.url.path, exc_info=error)
         return problem_response(OutOfMemory("there was not enough memory for this", retry_after=30))
 
-    async def gone(request: Request, _: Exception) -> Response:
+    async def disconnected(request: Request, _: Exception) -> Response:
         log.info(
-            "%s %s: the client went away before it had sent everything", request.method, request.url.path
+            "%s %s: the client disconnected before the request was complete", request.method, request.url.path
         )
-        return problem_response(BadInput("the request broke off"))  # which nobody will read
+        return problem_response(BadInput("the request is not complete"))  # it cannot be sent
 
     async def unexpected(request: Request, error: Exception) -> Response:
         request_id = getattr(request.state, "request_id", "")
         log.error("%s %s failed (%s)", request.method, request.url.path, request_id, exc_info=error)
-        # The details stay in the log: they may name paths or hold data that are nobody's business.
+        # The details are only in the log: they may contain paths and private data.
         response = problem_response(BenchError("an unexpected error; the service's log has the details"))
-        response.headers["X-Request-ID"] = request_id  # this answer is made outside of RequestId
+        response.headers["X-Request-ID"] = request_id  # this response does not pass through RequestId
         return response
 
     app.add_exception_handler(BenchError, bench_error)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(MemoryError, out_of_memory)
-    app.add_exception_handler(ClientDisconnect, gone)
+    app.add_exception_handler(ClientDisconnect, disconnected)
     app.add_exception_handler(Exception, unexpected)
 
 
 def problem_response(error: BenchError, detail: str | None = None) -> Response:
-    """RFC 9457 problem document of `error`, with ``Retry-After`` where a retry makes sense."""
+    """RFC 9457 problem document of `error`, with ``Retry-After`` where a retry may succeed."""
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Unavailable) else None
     problem = error.to_problem() | ({"detail": detail} if detail is not None else {})
     return JSONResponse(problem, error.status, headers, MEDIA_TYPE)

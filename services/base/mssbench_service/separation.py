@@ -1,8 +1,8 @@
 """The separator contract, and running one separator on one track.
 
-A separator is an adapter around a model: ``setup()`` once, ``separate(audio, sample_rate)`` many times. It
-knows nothing of HTTP, files or queues. :func:`separate_track` is everything around it that is the same for
-all: reading, mono and sample rates, checking what came out, writing.
+A separator is an adapter around a model: ``setup()`` is called once, ``separate(audio, sample_rate)`` many times. It
+does not depend on HTTP, files or queues. :func:`separate_track` does what is the same for all separators: it reads the
+mixture, converts mono and sample rates, checks the result, and writes the stems.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from .musdb import STEMS
 from .wire import Expectation, SeparateResult, SeparatorInfo, parse
 
 SEPARATION_FILE = "separation.json"
-"""Name of the record beside the estimates; a folder that has it is a finished separation."""
+"""Name of the record beside the estimates; a folder with this file is a finished separation."""
 
-_MAX_GAIN = 1e9  # of references; far above 1/peak of any mixture that is not silent, far from overflow
+_MAX_GAIN = 1e9  # of references: far above 1/peak of any mixture that is not silent, far below overflow
 
 
 class Separator(ABC):
@@ -43,14 +43,14 @@ class Separator(ABC):
     sample_rate : int or None
         The only rate the model takes, in Hz; None if it takes any. Other inputs are resampled to it and back.
     expected : sequence of Expectation
-        Scores known beforehand; only probes have any.
+        Known scores; only separators for known-answer tests have any.
     """
 
     description: str = ""
     sample_rate: int | None = None
     expected: Sequence[Expectation] = ()
 
-    def setup(self) -> None:  # noqa: B027 - having nothing to load is fine
+    def setup(self) -> None:  # noqa: B027 - there may be nothing to load
         """Load weights and warm up. Called once, before the first :meth:`separate`."""
 
     @abstractmethod
@@ -77,29 +77,29 @@ class Separator(ABC):
         return "cpu"
 
     def details(self) -> Mapping[str, object]:
-        """More for ``GET /info``: weights and their hashes, library versions, segment settings."""
+        """Further details for ``GET /info``: weights and their hashes, library versions, settings."""
         return {}
 
 
 class ReferenceSeparator(Separator):
-    """A separator that is defined by the true stems, such as an ideal mask."""
+    """A separator that needs the true stems, such as an ideal mask."""
 
     @abstractmethod
     def separate_with(
         self, mixture: FloatArray, references: Mapping[str, FloatArray], sample_rate: int
     ) -> Mapping[str, FloatArray]:
-        """Like :meth:`separate`, given the true stems (same shape as `mixture`) as well."""
+        """Like :meth:`separate`, with the true stems (each of the shape of `mixture`)."""
 
     def separate(self, mixture: FloatArray, sample_rate: int) -> Mapping[str, FloatArray]:
         raise BadInput("this separator is defined by the true stems; send them along with the mixture")
 
 
 Separators = Mapping[str, Callable[[], Separator]]
-"""What a service module offers as ``SEPARATORS``: how to make each separator, by name."""
+"""``SEPARATORS`` of a service's package: a function that creates each separator, by name."""
 
 
 def describe(separators: Mapping[str, Separator]) -> list[SeparatorInfo]:
-    """What there is to say of separators, by name; of their devices and weights once they are set up."""
+    """Describe separators, by name. Their devices and weights are known once they are set up."""
     return [
         SeparatorInfo(
             name,
@@ -114,14 +114,14 @@ def describe(separators: Mapping[str, Separator]) -> list[SeparatorInfo]:
 
 
 @contextlib.contextmanager
-def _out_of_memory_typed() -> Iterator[None]:
+def _out_of_memory_raised() -> Iterator[None]:
     try:
         yield
     except MemoryError as error:
         raise OutOfMemory("there was not enough memory for the track", retry_after=30) from error
 
 
-@_out_of_memory_typed()
+@_out_of_memory_raised()
 def separate_track(
     separator: Separator,
     name: str,
@@ -134,27 +134,27 @@ def separate_track(
 ) -> SeparateResult:
     """Separate the sound file `mixture` into ``<out>/<stem>.wav`` (float32), complete or not at all.
 
-    `references` are the true stems' files, and `reference_gain` what brings them to the mixture's level.
+    `references` are the files of the true stems, which `reference_gain` brings to the mixture's level.
 
     Raises
     ------
     BadInput
-        `mixture` (or a reference) cannot be read, has more than two channels, a reference differs from it in
-        rate or length, the gain is none, or `out` holds something that is not a separation.
+        `mixture` (or a reference) cannot be read or has more than two channels, a reference has another rate or
+        length, the gain is not positive, or `out` contains other files.
     TooLarge
-        Longer than `max_seconds`.
+        The mixture is longer than `max_seconds`.
     BadOutput
-        The separator's result has a stem missing, a wrong shape, or samples that are NaN or infinite.
+        A stem is missing, has a wrong shape, or has samples that are NaN or infinite.
     StorageFull
         There is no room for the stems.
     OutOfMemory
-        Nor enough memory for the work.
+        There is not enough memory.
     ClientDisconnected
         The client has disconnected, and the separator called
         :func:`mssbench_service.cancellation.raise_if_cancelled`.
     """
     check_output_folder(out)
-    # Where two are asked for the same at once, the one who is first may have readers already.
+    # Of two equal requests at once, the result of the first one may already be in use.
     replace = (out / SEPARATION_FILE).exists()
     if not 0.0 < reference_gain < _MAX_GAIN:
         raise BadInput(f"the reference gain is {reference_gain}; expected a number above 0")
@@ -190,15 +190,15 @@ _BLOCK = 1 << 18  # samples
 
 
 def check_separation(name: str, folder: Path, mixture: Path) -> None:
-    """Check that `folder` holds what :func:`separate_track` promises, whoever wrote it.
+    """Check that `folder` is a complete and valid result of :func:`separate_track`.
 
-    Reads every sample, block by block, so that a damaged estimate never gets as far as a table.
+    Every sample is read, in blocks, so that a damaged estimate is never scored.
 
     Raises
     ------
     BadOutput
-        The record is none; a stem is missing, damaged, not stereo, of another rate or length than `mixture`, or
-        has samples that are NaN or infinite.
+        The record is not valid, or a stem is missing, damaged, not stereo, has another rate or length than
+        `mixture`, or has samples that are NaN or infinite.
     """
     whole = audio.read_header(mixture)
     try:
@@ -226,18 +226,18 @@ def check_separation(name: str, folder: Path, mixture: Path) -> None:
 
 
 def check_output_folder(out: Path) -> None:
-    """Refuse, before any work, to replace what is no separation: a mistyped `out` must not cost a dataset."""
+    """Raise ``BadInput`` if `out` contains anything but a separation: a wrong path must not destroy a dataset."""
     try:
         if out.exists() and not out.is_dir():
             raise BadInput(f"{out} is a file; expected an output folder")
         if out.is_dir() and not (out / SEPARATION_FILE).exists() and any(out.iterdir()):
-            raise BadInput(f"{out} holds something that is no separation; expected a new or an empty folder")
+            raise BadInput(f"{out} contains files that are no separation; expected a new or an empty folder")
         nearest = next(parent for parent in out.absolute().parents if parent.exists())
         if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
             raise BadInput(
                 f"cannot write in {nearest}; expected a folder that can be written, for {out.name}"
             )
-    except OSError as error:  # too long a name, no permission
+    except OSError as error:  # the name is too long, or there is no permission
         raise BadInput(f"{str(out)[:200]} cannot be written: {error.strerror or error}") from None
 
 
@@ -271,7 +271,9 @@ def _separate_at_its_rate(
 
 
 def _read_stereo(path: Path, notes: list[str], max_seconds: float | None) -> tuple[FloatArray, int]:
-    channels = audio.read_header(path).channels  # before decoding: 32 channels of an hour are refused cheaply
+    channels = audio.read_header(
+        path
+    ).channels  # read before the samples, so that many channels are refused at once
     if channels > 2:
         raise BadInput(f"{path.name} has {channels} channels; expected 1 or 2")
     signal, sample_rate = audio.read(path, max_seconds=max_seconds)
@@ -282,14 +284,14 @@ def _read_stereo(path: Path, notes: list[str], max_seconds: float | None) -> tup
 
 
 def _resample(signal: FloatArray, source: int, target: int) -> FloatArray:
-    # A copy, not ascontiguousarray(): that lets the odd strides of a single sample pass, and soxr does not.
+    # A copy, since ascontiguousarray() keeps the unusual strides of a single sample, which soxr refuses.
     frames = np.array(signal.T, order="C")
     resampled = soxr.resample(frames, source, target, quality="VHQ")
     return np.ascontiguousarray(resampled.T, dtype=np.float32)
 
 
 def _fit(signal: FloatArray, samples: int) -> FloatArray:
-    """Trim or zero-pad to `samples`: resampling there and back may differ by a sample."""
+    """Trim or zero-pad to `samples`: resampling forth and back may change the length by a sample."""
     if signal.shape[1] >= samples:
         return signal[:, :samples]
     return np.pad(signal, ((0, 0), (0, samples - signal.shape[1])))

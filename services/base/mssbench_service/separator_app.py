@@ -29,7 +29,7 @@ from .separation import Separator, Separators, describe, separate_track
 from .wire import SeparateRequest, parse
 
 WEIGHTS_FILE = "weights.toml"
-"""What a separator's weights are, see :mod:`mssbench_service.weights`; it lies beside the separator's module."""
+"""Pinned weights (:mod:`mssbench_service.weights`), a file beside the separator's module."""
 
 _BODY = {
     "requestBody": {
@@ -59,7 +59,7 @@ _BODY = {
                         "references": {"type": "string", "description": "folder of true stems (oracle)"},
                         "reference_gain": {
                             "type": "number",
-                            "description": "stems × this = their level in it",
+                            "description": "gain that brings the stems to the mixture's level",
                         },
                     },
                 }
@@ -69,11 +69,11 @@ _BODY = {
 }
 
 _STEMS: dict[str, Any] = {
-    "description": "Of an upload the stems, or the one that was asked for; else what was done",
+    "description": "For an upload the stems, or the requested one; by reference the record",
     "content": {
         "application/zip": {"schema": {"type": "string", "format": "binary"}},
         "audio/wav": {"schema": {"type": "string", "format": "binary"}},
-        "application/json": {"schema": {"type": "object", "description": "as separation.json has it"}},
+        "application/json": {"schema": {"type": "object", "description": "the content of separation.json"}},
     },
 }
 _WEIGHTS: dict[str, Any] = {
@@ -85,7 +85,7 @@ _WEIGHTS: dict[str, Any] = {
 def create_separator_app(
     name: str, version: str, separators: Separators, settings: Settings | None = None
 ) -> FastAPI:
-    """The application of the separator service `name`.
+    """Create the application of a separator service.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def create_separator_app(
     version : str
         Version of the service's own package, which ``GET /info`` reports.
     separators : mapping
-        How to make each separator, by name; the first is the default of ``POST /separate``.
+        Functions that create the separators, by name; the first is the default of ``POST /separate``.
     settings : Settings, optional
         Default: from the environment.
     """
@@ -125,7 +125,7 @@ def create_separator_app(
 
     @app.get(
         "/weights",
-        summary="The weights that it can be given (weights.toml)",
+        summary="The pinned weights (weights.toml)",
         response_class=FileResponse,
         responses={200: _WEIGHTS, **problems(404)},
     )
@@ -152,15 +152,17 @@ def create_separator_app(
         """Multipart upload: the mixture in, a zip of float32 WAV files out (or one stem with ``?stem=``).
         JSON: files under the data root by reference."""
         for name in ("separator", "stem"):
-            if len(request.query_params.getlist(name)) > 1:  # of which only the last would be heeded
-                raise BadInput(f"?{name}= is given several times; expected it once")
+            if len(request.query_params.getlist(name)) > 1:  # only the last one would be used
+                raise BadInput(f"?{name}= is given several times; expected once")
         content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
         if content_type == "application/json":
             try:
                 body = await request.json()
-            except (ValueError, RecursionError):  # no text, no JSON, or nested without end
+            except (ValueError, RecursionError):  # not text, not JSON, or nested too deep
                 raise BadInput("the request body is not JSON") from None
-            return await run_job(request, _by_reference(settings, choose, _asked(body, separator, stem)))
+            return await run_job(
+                request, _by_reference(settings, choose, _reference_request(body, separator, stem))
+            )
         if content_type != "multipart/form-data":
             raise BadInput(f"content type {content_type!r}; expected multipart/form-data or application/json")
         if stem and stem not in STEMS:
@@ -176,19 +178,19 @@ def create_separator_app(
 
 
 def weights_file(separator: Separator) -> Path:
-    """Where `separator`'s package pins its weights, if it has any: ``weights.toml`` beside its module."""
+    """The ``weights.toml`` beside the module of `separator`, which need not exist."""
     return Path(inspect.getfile(type(separator))).with_name(WEIGHTS_FILE)
 
 
-def _asked(body: object, separator: str, stem: str) -> SeparateRequest:
-    """A request by reference. What its URL asks for, as that of an upload may, is heeded or refused, never lost."""
-    asked = parse(SeparateRequest, body)
+def _reference_request(body: object, separator: str, stem: str) -> SeparateRequest:
+    """Parse a request by reference. Parameters of its URL are used or refused, never ignored."""
+    request = parse(SeparateRequest, body)
     if stem:
-        raise BadInput("?stem= is for uploads; expected none, since by reference all stems are written")
-    if separator and asked.separator not in ("", separator):
-        raise BadInput(f"the body asks for the separator {asked.separator!r}, and the URL for {separator!r}")
-    asked.separator = asked.separator or separator
-    return asked
+        raise BadInput("?stem= is for uploads; a request by reference writes all stems")
+    if separator and request.separator not in ("", separator):
+        raise BadInput(f"the body names the separator {request.separator!r}, and the URL {separator!r}")
+    request.separator = request.separator or separator
+    return request
 
 
 def _by_reference(
@@ -220,7 +222,7 @@ def _by_reference(
 
 
 async def _form_of(request: Request) -> FormData:
-    """The form in the request's body; large files in it are on disk."""
+    """Read the form in the request's body. Large files are kept on disk."""
     more = True
 
     async def receive() -> Message:
@@ -230,12 +232,12 @@ async def _form_of(request: Request) -> FormData:
         return message
 
     try:
-        with _full_disk_named():
+        with _storage_full_raised():
             return await Request(request.scope, receive).form(max_files=1 + len(STEMS), max_fields=0)
-    except ValueError as error:  # the parser's own, which an older starlette lets through
+    except ValueError as error:  # of the parser; an older Starlette does not handle it
         raise BadInput(f"the form cannot be read: {error}") from None
     except StorageFull:
-        while more:  # a client that is answered while it sends sees a broken connection instead
+        while more:  # a client that receives a response while it sends reports a broken connection
             await receive()
         raise
 
@@ -247,7 +249,7 @@ def _by_upload(
     if len(uploads) != len(form.multi_items()):
         raise BadInput("the form must hold each file once and nothing but files")
     if len(uploads) == 1 and not uploads.keys() & set(STEMS):
-        uploads = {MIXTURE: next(iter(uploads.values()))}  # a lone file is the mixture, whatever it is called
+        uploads = {MIXTURE: next(iter(uploads.values()))}  # a single file is the mixture under any name
     if MIXTURE not in uploads:
         raise BadInput(f"the form has no file called {MIXTURE!r}")
     unknown = sorted(uploads.keys() - {MIXTURE, *STEMS})
@@ -257,17 +259,17 @@ def _by_upload(
     if references and references != set(STEMS):
         raise BadInput(f"true stems must be sent together: {', '.join(STEMS)}")
 
-    @_full_disk_named()
+    @_storage_full_raised()
     def work() -> Response:
         folder = Path(tempfile.mkdtemp(prefix=UPLOADS))
         try:
             paths = {}
             for part, upload in uploads.items():
-                # Named by the form's own field: the uploaded file name never touches the file system.
+                # Named after the form's field: the name of the uploaded file is never used as a path.
                 paths[part] = folder / part
                 with paths[part].open("wb") as file:
                     shutil.copyfileobj(upload.file, file)
-                upload.file.close()  # there need not be room for it twice
+                upload.file.close()  # frees its copy on the disk
             truth = {part: paths[part] for part in STEMS} if references else None
             out = folder / "out"
             separate_track(separator, label, paths[MIXTURE], out, truth, max_seconds=settings.max_seconds)
@@ -281,7 +283,7 @@ def _by_upload(
 
 
 @contextlib.contextmanager
-def _full_disk_named() -> Iterator[None]:
+def _storage_full_raised() -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -293,9 +295,9 @@ def _full_disk_named() -> Iterator[None]:
 
 
 class _TemporaryFile(FileResponse):
-    """Sends a file and removes the folder it lies in, whatever becomes of the sending.
+    """Sends a file and then removes its folder, also if it could not be sent.
 
-    A background task would not run when the client goes away or asks for a range that cannot be.
+    A background task would not run if the client disconnects, or requests a range that is not available.
     """
 
     def __init__(self, path: Path, *, media_type: str, filename: str, folder: Path) -> None:
@@ -314,9 +316,9 @@ def _pack(folder: Path, out: Path, stem: str) -> tuple[Path, str]:
     if stem:
         return out / f"{stem}.wav", "audio/wav"
     answer = folder / "stems.zip"
-    # Stored: noise-like float samples hardly compress, and the client waits.
+    # Not compressed: it takes long, and float samples become hardly smaller.
     with zipfile.ZipFile(answer, "w", zipfile.ZIP_STORED) as archive:
         for path in sorted(out.iterdir()):
             archive.write(path, path.name)
-            path.unlink()  # nor for the stems
+            path.unlink()  # frees the disk for the next one
     return answer, "application/zip"

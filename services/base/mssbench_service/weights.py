@@ -1,22 +1,22 @@
-"""Pinned model weights: fetched once, verified, and never half-written. Standard library only.
+"""Pinned model weights: fetched once, verified, and written atomically. Standard library only.
 
 Each service has a ``weights.toml``::
 
     service = "demucs"
-    default = "htdemucs_ft"                      # the model that is fetched if none is named
+    default = "htdemucs_ft"                      # the model that is fetched by default
 
-    [models]                                     # files that each model is made of
+    [models]                                     # files of each model
     htdemucs_ft = ["f7e0c4bc-ba3fe64a.th"]
 
     [files."f7e0c4bc-ba3fe64a.th"]
     url = "https://…"
-    sha256 = "ba3fe64a"                          # optional; whole, or the leading part that is published
+    sha256 = "ba3fe64a"                          # optional; complete, or the published leading part
     size = 84141911                              # optional, bytes
-    unpack = "4stems"                            # optional; a tar archive that becomes this folder
+    unpack = "4stems"                            # optional; a tar archive that is unpacked into this folder
 
-Files lie in ``<weights folder>/<service>/``, where the weights folder is ``MSSBENCH_WEIGHTS_DIR`` (or, of several
-as in ``PATH``, the first that has any of the service) or ``~/.cache/mssbench/weights``.
-``python -m mssbench_service.weights fetch path/to/weights.toml`` fills it.
+Files are in ``<weights folder>/<service>/``. The weights folder is ``MSSBENCH_WEIGHTS_DIR``, or
+``~/.cache/mssbench/weights``. The variable may list several folders, like ``PATH``; then the first one that has a
+folder of the service is used. ``python -m mssbench_service.weights fetch path/to/weights.toml`` fills it.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class Weight(RemoteFile):
     unpack: str = ""
 
     @property
-    def kept_as(self) -> str:
-        """What is there once it has been fetched: the file, or the folder it was unpacked to."""
+    def local_name(self) -> str:
+        """Name of the fetched file, or of the folder that it is unpacked into."""
         return self.unpack or self.name
 
 
@@ -63,7 +63,7 @@ class Pins:
     files: Mapping[str, Weight]
 
     def of(self, model: str = "") -> list[Weight]:
-        """The files of `model` (default: the service's default model).
+        """Return the files of `model` (default: the service's default model).
 
         Raises
         ------
@@ -76,7 +76,7 @@ class Pins:
         return [self.files[name] for name in self.models[model]]
 
     def command(self, model: str = "") -> str:
-        """What a person types to fetch `model`."""
+        """The command that fetches `model`."""
         suffix = "" if model in ("", self.default) else f":{model}"
         return f"mssbench weights fetch {self.service}{suffix}"
 
@@ -87,13 +87,13 @@ def load(weights_toml: Path) -> Pins:
     Raises
     ------
     NotFound, BadInput
-        It is not there, or not as the module's docstring says.
+        It does not exist, or does not have the layout in the module's docstring.
     """
     try:
         text = tomllib.loads(weights_toml.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise NotFound(f"{weights_toml} does not exist") from None
-    except (OSError, ValueError, RecursionError) as error:  # not text, not TOML, or nested without end
+    except (OSError, ValueError, RecursionError) as error:  # not text, not TOML, or nested too deep
         raise BadInput(f"{weights_toml} cannot be read: {error}") from None
     try:
         files = {name: Weight(name=name, **entry) for name, entry in text["files"].items()}
@@ -109,13 +109,13 @@ def load(weights_toml: Path) -> Pins:
 
 
 def _check_name(name: str) -> None:
-    """Pins may come from a service over the network: what they name is made a file or a folder."""
+    """Raise ``BadInput`` unless `name` is a plain file name: pins may come from a service over the network."""
     if not re.fullmatch(r"[A-Za-z0-9_][\w.-]{0,199}", name, re.ASCII):
         raise BadInput(f"{name!r:.200} is not a plain file name")
 
 
 def _check(weight: Weight) -> None:
-    for name in (weight.name, weight.kept_as):
+    for name in (weight.name, weight.local_name):
         _check_name(name)
     if not re.fullmatch(r"https?://[^\s/]\S*", weight.url):
         raise BadInput(f"{weight.name} has the URL {weight.url!r}; expected http:// or https://")
@@ -126,7 +126,7 @@ def _check(weight: Weight) -> None:
 
 
 def weights_folder(service: str = "") -> Path:
-    """Where weights lie, or those of `service`: see the module's docstring."""
+    """The weights folder, or that of `service`; see the module's docstring."""
     given = [
         Path(folder) for folder in os.environ.get("MSSBENCH_WEIGHTS_DIR", "").split(os.pathsep) if folder
     ]
@@ -137,7 +137,7 @@ def weights_folder(service: str = "") -> Path:
     return next(filled, given[0]) / service
 
 
-# --- what is there ----------------------------------------------------------------------------------------
+# --- verifying ----------------------------------------------------------------------------------------
 
 
 def verify(weights_toml: Path, dest: Path, models: Sequence[str] = ()) -> dict[str, str]:
@@ -150,7 +150,7 @@ def verify(weights_toml: Path, dest: Path, models: Sequence[str] = ()) -> dict[s
     dest
         The weights folder (the service's files are in a folder of its name below it).
     models
-        Models to look at; default: the service's default model.
+        Models to verify; default: the service's default model.
     """
     pins = load(weights_toml)
     folder = dest / pins.service
@@ -159,7 +159,7 @@ def verify(weights_toml: Path, dest: Path, models: Sequence[str] = ()) -> dict[s
 
 
 def require(weights_toml: Path, dest: Path, model: str = "") -> None:
-    """Raise ``NotReady``, naming the first file that is missing or damaged, and the command that helps."""
+    """Raise ``NotReady`` if a file is missing or damaged; the message names it and the command that fetches it."""
     pins = load(weights_toml)
     for name, problem in verify(weights_toml, dest, (model,)).items():
         raise NotReady(f"{dest / pins.service / name} {problem}; get it with: {pins.command(model)}")
@@ -170,7 +170,7 @@ def _selected(pins: Pins, models: Sequence[str]) -> list[Weight]:
 
 
 def _problem(weight: Weight, folder: Path) -> str:
-    path = folder / weight.kept_as
+    path = folder / weight.local_name
     if weight.unpack:
         return _unpacked_problem(weight, path)
     if not path.is_file():
@@ -193,7 +193,7 @@ def _unpacked_problem(weight: Weight, folder: Path) -> str:
                 return f"is damaged: {name} has changed since it was unpacked"
     except (BenchError, KeyError, TypeError, AttributeError):
         return f"is damaged: it has no readable {UNPACKED_FILE}"
-    except (OSError, ValueError) as error:  # a name that no file can have, a file that cannot be read
+    except (OSError, ValueError) as error:  # not a valid file name, or the file cannot be read
         return f"is damaged: {getattr(error, 'strerror', None) or error}"
     return ""
 
@@ -211,8 +211,8 @@ def fetch(
 ) -> list[Path]:
     """Download what is missing or damaged, verify it, and put it in place.
 
-    A download that was cut off goes on where it stopped, in this call or the next. A file appears under its
-    name only once it is whole and its checksum is right.
+    An interrupted download is resumed, in this call or the next one. A file appears under its name only once it is
+    complete and its checksum is right.
 
     Parameters
     ----------
@@ -221,21 +221,21 @@ def fetch(
     progress
         See :data:`Progress`.
     pause
-        Seconds before the first new attempt; doubled after each that brings nothing new.
+        Seconds before the first retry; doubled after each one without progress.
 
     Returns
     -------
     list of Path
-        Every file or folder of the models, fetched now or before.
+        All files and folders of the models.
 
     Raises
     ------
     Unreachable
-        No answer, or the answer keeps breaking off. What has been received is kept.
+        The server does not answer, or the connection keeps breaking. Received data are kept.
     NotFound
         The server has no such file.
     BadInput
-        What was received is not what is pinned (it is deleted), or `dest` cannot be written.
+        The received file does not match its pin (it is deleted), or `dest` cannot be written.
     """
     pins = load(weights_toml)
     folder = make_folder(dest / pins.service)
@@ -244,7 +244,7 @@ def fetch(
         for weight in _selected(pins, models):
             if _problem(weight, folder):
                 _fetch_one(weight, folder, progress, pause)
-            kept.append(folder / weight.kept_as)
+            kept.append(folder / weight.local_name)
     return kept
 
 
@@ -255,7 +255,7 @@ def _fetch_one(weight: Weight, folder: Path, progress: Progress | None, pause: f
         try:
             _unpack(part, folder / weight.unpack)
         except BadInput:
-            if not weight.sha256:  # a verified archive is as it should be: what is wrong then is the disk
+            if not weight.sha256:  # a verified archive is correct: then the disk has failed
                 part.unlink()
             raise
         part.unlink()
@@ -264,7 +264,7 @@ def _fetch_one(weight: Weight, folder: Path, progress: Progress | None, pause: f
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack a tar archive of plain files into `folder`, which appears complete or not at all."""
+    """Unpack a tar archive of regular files into `folder`, which appears complete or not at all."""
     digest = sha256_of(archive)
     try:
         with atomic_folder(folder) as temporary, tarfile.open(archive) as tar:
@@ -291,17 +291,17 @@ def _unpack(archive: Path, folder: Path) -> None:
 
 
 def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: DataRoot) -> None:
-    """Write one member inside `folder`. Python has filters for this, but those before 3.11.4 lack them."""
+    """Write one member inside `folder`. Python's own filters for this need version 3.11.4."""
     content = tar.extractfile(member) if member.isreg() else None
     if content is None:
-        raise BadInput(f"the archive holds {member.name!r}, which is not a plain file")
+        raise BadInput(f"the archive holds {member.name!r}, which is not a regular file")
     path = folder.resolve(member.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with content, path.open("wb") as file:
         shutil.copyfileobj(content, file)
 
 
-# --- from a Dockerfile or a terminal ----------------------------------------------------------------------
+# --- command line ----------------------------------------------------------------------
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -214,7 +214,7 @@ def test_a_folder_that_is_replaced_is_never_missing(tmp_path: Path) -> None:
     one, other, target = (tmp_path / name for name in ("one", "other", "result"))
     for folder in (one, other):
         folder.mkdir()
-    if not files._changed_places(one, other):
+    if not files._exchanged(one, other):
         pytest.skip("folders cannot change places here")
     missing, ended = [], threading.Event()
 

@@ -98,7 +98,7 @@ def test_what_is_no_dataset_is_named_with_what_was_expected(dataset: Path) -> No
         with pytest.raises(BadInput, match=says):
             track_folders(folder, split)
     (dataset / "train").mkdir()
-    with pytest.raises(BadInput, match="holds no track; expected train/<title>"):
+    with pytest.raises(BadInput, match="contains no track; expected train/<title>"):
         track_folders(dataset, "train")
 
 
