@@ -1,4 +1,4 @@
-# Plain verbs. Everything but the compose ones needs nothing but Python 3.11.
+# All targets except those for containers need only Python 3.11 or newer.
 PYTHON  ?= $(shell command -v python3.11 || command -v python3)
 BIN     := .venv/bin
 # Stamps of .venv: DEMO has what the demo needs, READY what tests and checks need as well.
@@ -6,15 +6,18 @@ DEMO    := .venv/.demo
 READY   := .venv/.ready
 # Installed from the checkout as editable, so that a change takes effect at once.
 PACKAGES := services/base services/base/contract metrics services/synth services/evaluator services/oracle services/template orchestrator
+# Models have environments of their own: services/run-tests.
+MODELS   := services/demucs services/openunmix services/spleeter
+DIST     := dist
 PROJECTS := $(PACKAGES:=/pyproject.toml) tools/environment
-# What takes longest first, so that no core is left alone with it at the end.
+# The longest tests come first, so that both cores are busy until the end.
 TESTS    := tests orchestrator/tests $(filter-out orchestrator/tests,$(PACKAGES:=/tests)) --ignore tests/compose
 TYPED    := services/base/mssbench_service metrics/binaural_metrics services/synth/synth_service services/evaluator/evaluator_service \
             services/oracle/oracle_service services/template/template_service orchestrator/mssbench
 
-.PHONY: help demo test bad-input fuzz test-separators lint format test-compose images up down lock audit clean
+.PHONY: help demo test bad-input fuzz test-separators lint format test-compose images up down wheels check-tag lock audit clean
 
-help:            ## what there is
+help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 16
 
 $(DEMO): orchestrator/demo.lock $(PROJECTS)
@@ -25,34 +28,34 @@ $(READY): orchestrator/development.lock $(PROJECTS)
 	@$(PYTHON) tools/environment $< $(PACKAGES)
 	@touch $(DEMO) $@
 
-demo: $(DEMO)    ## the main job on the demo data; ends with the path of its report
+demo: $(DEMO)    ## benchmark the reference separators on the demo data; prints the path of the report
 	@$(BIN)/mssbench demo
 
-test: $(READY)   ## all tests that need no Docker
+test: $(READY)   ## run all tests that need no Docker
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 fuzz: SEED := $(or $(SEED),$(shell date +%s))
 fuzz: TIMES ?= 20
-fuzz: $(READY)   ## search for bad input at random, TIMES as much as `make test` does; SEED=… repeats a search
+fuzz: $(READY)   ## search for bad input at random, TIMES as long as `make test` does; SEED=… repeats a search
 	@echo "seed $(SEED)"
 	MSSBENCH_FUZZ=$(TIMES) MSSBENCH_FUZZ_SEED=$(SEED) $(BIN)/pytest --hypothesis-seed=$(SEED) $(or $(FUZZ),tests/fuzz)
 
-bad-input: $(READY) ## write the tables of docs/bad-input.md from what is observed
+bad-input: $(READY) ## write the tables of docs/bad-input.md from observed behaviour
 	WRITE_BAD_INPUT=1 $(BIN)/pytest tests/bad_input
 
-test-separators: ## tests of Demucs, Open-Unmix and Spleeter, each in an environment of its own
+test-separators: ## test Demucs, Open-Unmix and Spleeter, each in its own environment
 	PYTHON=$(PYTHON) services/run-tests
 
-lint: $(READY)   ## ruff and mypy
+lint: $(READY)   ## run ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(TYPED)
 
-format: $(READY) ## let ruff write
+format: $(READY) ## format the code with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test-compose: $(READY) ## builds the images and tests the whole system in containers
+test-compose: $(READY) ## build the images and test the whole system in containers
 	$(BIN)/pytest tests/compose
 
 images:          ## build the images
@@ -61,14 +64,24 @@ images:          ## build the images
 up:              ## start the system and wait until it is healthy
 	docker compose up --build --detach --wait
 
-down:            ## stop it; data and runs stay
+down:            ## stop the system; data and runs are kept
 	docker compose down
+
+wheels: $(READY) ## build the wheels and source distributions of all packages into dist/
+	@mkdir -p $(DIST)
+	@for folder in $(PACKAGES) $(MODELS); do \
+	  echo "$$folder"; $(BIN)/python -m build --no-isolation --outdir $(DIST) $$folder >$(DIST)/build.log 2>&1 \
+	    || { cat $(DIST)/build.log; exit 1; }; \
+	done; rm $(DIST)/build.log
+
+check-tag:       ## check that TAG is the version of all packages, such as v0.2.0
+	@$(PYTHON) tools/set-version --tag "$(TAG)"
 
 lock:            ## write the lock files again (needs uv)
 	tools/lock
 
-audit:           ## bills of materials into sbom/, and known vulnerabilities of everything that is locked
+audit:           ## write bills of materials into sbom/, and list known vulnerabilities of all locked packages
 	tools/audit
 
-clean:           ## forget the environments; data and runs stay
+clean:           ## delete the environments; data and runs are kept
 	rm -rf .venv services/*/.venv tools/.venv

@@ -1,4 +1,4 @@
-"""``tools/audit``: what is in every image can be said, and nothing that could not be found out counts as good."""
+"""``tools/audit``: bills of materials of every image; an incomplete audit is not a success."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def bills(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pinned(lock: Path) -> dict[tuple[str, str], set[str]]:
-    """Names and versions in a lock file, with their hashes; read apart from the tool."""
+    """Names and versions in a lock file, with their hashes; parsed independently of the tool."""
     found: dict[tuple[str, str], set[str]] = {}
     for line in lock.read_text().splitlines():
         if match := re.match(r"([A-Za-z0-9._-]+)(?:\[.*\])?==(\S+)", line):
@@ -47,8 +47,8 @@ def pinned(lock: Path) -> dict[tuple[str, str], set[str]]:
 
 
 @pytest.mark.parametrize("name", sorted(LOCKS))
-def test_a_bill_lists_what_the_lock_pins_with_version_and_hashes(bills: Path, name: str) -> None:
-    # That it is valid CycloneDX the tool has checked, or it would have written nothing.
+def test_a_bill_lists_all_locked_packages_with_version_and_hashes(bills: Path, name: str) -> None:
+    # The tool has validated the bill before it wrote it.
     bill = json.loads((bills / f"{name}.cdx.json").read_text())
     assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
     listed = {
@@ -70,15 +70,15 @@ def test_the_same_lock_gives_the_same_bill(bills: Path, tmp_path: Path) -> None:
     assert (tmp_path / "oracle.cdx.json").read_bytes() == (bills / "oracle.cdx.json").read_bytes()
 
 
-def test_a_database_out_of_reach_is_no_clean_bill(tmp_path: Path) -> None:
-    nowhere = "http://127.0.0.1:9"  # nobody listens at the port for discarding
+def test_an_unreachable_database_is_reported(tmp_path: Path) -> None:
+    nowhere = "http://127.0.0.1:9"  # no server listens on the discard port
     done = audit("template", "--out", str(tmp_path), HTTPS_PROXY=nowhere, https_proxy=nowhere, NO_PROXY="")
     assert done.returncode == 2
     assert "NOT audited" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_an_image_that_there_is_not_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_image_is_refused(tmp_path: Path) -> None:
     done = audit("nothing", "--out", str(tmp_path))
     assert done.returncode == 2
-    assert "there is no 'nothing'" in done.stderr
+    assert "unknown image 'nothing'" in done.stderr

@@ -1,8 +1,8 @@
-"""Bills of materials (CycloneDX) of every image, and what is known against what is in them; see ``tools/audit``.
+"""Write bills of materials (CycloneDX) of every image and list known vulnerabilities; see ``tools/audit``.
 
-A bill lists what the image's lock files pin, each with the hashes that pip accepts, of which one is installed
-(PyTorch is pinned by its version alone, since who builds chooses where it comes from; the CUDA libraries that it may
-bring along are not listed). Our own packages are not in it: they are the checkout.
+A bill lists what the image's lock files pin, each package with the hashes that pip accepts. PyTorch is pinned by its
+version only, because the builder of an image chooses its index; the CUDA libraries that PyTorch requires are not
+listed. The packages of this repository are not listed either: they are installed from the checkout.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ LISTED = "${db:Status-Status}\t${Package}\t${Version}\t${Architecture}\n"
 
 
 def locks() -> dict[str, list[Path]]:
-    """What pins the Python packages, for each image and for development."""
+    """Return the lock files of each image, of the demo and of development."""
     found = {}
     for path in sorted(ROOT.glob("services/*/requirements.lock")):
         torch, cuda = path.with_name("torch.txt"), path.with_name("cuda.lock")
         found[path.parent.name] = [path, *([torch] if torch.exists() else [])]
-        if cuda.exists():  # what the same image holds beside the others where it is built for GPUs
+        if cuda.exists():  # the image that is built for GPUs
             found[f"{path.parent.name}-cuda"] = [path, cuda]
     orchestrator = ROOT / "orchestrator"
     return found | {
@@ -68,13 +68,15 @@ def python_components(paths: Iterable[Path]) -> Iterator[Component]:
 
 
 def debian_components(image: str) -> Iterator[Component]:
-    """The Debian packages that are installed in `image`."""
+    """Yield the Debian packages that are installed in `image`."""
     command = ["docker", "run", "--rm", "--network", "none", "--entrypoint", "dpkg-query", image]
     done = subprocess.run(
         [*command, "--show", f"--showformat={LISTED}"], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise SystemExit(f"{image} cannot be asked for its packages: {done.stderr.strip().splitlines()[-1]}")
+        raise SystemExit(
+            f"cannot list the Debian packages of {image}: {done.stderr.strip().splitlines()[-1]}"
+        )
     for line in done.stdout.splitlines():
         status, name, version, architecture = line.split("\t")
         if status == "installed":
@@ -88,7 +90,7 @@ def debian_components(image: str) -> Iterator[Component]:
 
 
 def bill(name: str, components: Iterable[Component]) -> str:
-    """CycloneDX 1.6 as JSON; the same components give the same text."""
+    """Return CycloneDX 1.6 as JSON; the same components give the same text."""
     bom = Bom(components=components)
     bom.metadata.component = Component(
         type=ComponentType.CONTAINER, name=f"mssbench/{name}", bom_ref=f"mssbench/{name}"
@@ -103,12 +105,12 @@ def bill(name: str, components: Iterable[Component]) -> str:
     text = json.dumps(document, indent=1)
     problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
     if problem is not None:
-        raise SystemExit(f"the bill of {name} is not CycloneDX: {problem}")
+        raise SystemExit(f"the bill of materials of {name} is not valid CycloneDX: {problem}")
     return text + "\n"
 
 
 def audit(name: str, paths: Iterable[Path], service: str) -> tuple[list[str], list[str]]:
-    """Lines on what is known against the packages in `paths`, and on those of which nothing could be found out."""
+    """Return the vulnerabilities of the packages in `paths`, and the packages that could not be audited."""
     known, unknown = [], []
     for path in paths:
         done = subprocess.run(
@@ -149,14 +151,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("images", nargs="*", metavar="IMAGE", help="only these (default: all)")
     parser.add_argument("--out", type=Path, default=ROOT / "sbom", help="folder for the bills (sbom)")
-    parser.add_argument("--sbom-only", action="store_true", help="ask nobody what is known against them")
-    parser.add_argument("--debian", action="store_true", help="Debian packages of the images as well")
+    parser.add_argument("--sbom-only", action="store_true", help="do not look for vulnerabilities")
+    parser.add_argument("--debian", action="store_true", help="include the Debian packages of the images")
     parser.add_argument("--vulnerability-service", choices=("pypi", "osv"), default="osv")
     options = parser.parse_args()
     found = locks()
-    unheard_of = sorted(set(options.images) - set(found))
-    if unheard_of:
-        parser.error(f"there is no {unheard_of[0]!r}; known: {', '.join(found)}")
+    unknown_images = sorted(set(options.images) - set(found))
+    if unknown_images:
+        parser.error(f"unknown image {unknown_images[0]!r}; known: {', '.join(found)}")
     chosen = {name: found[name] for name in options.images or found}
 
     options.out.mkdir(parents=True, exist_ok=True)
@@ -167,7 +169,7 @@ def main() -> int:
             "development",
             "template",
             "spleeter-cuda",
-        ):  # no images of theirs
+        ):  # no image
             components += debian_components(f"mssbench/{name}")
         write(options.out / f"{name}.cdx.json", bill(name, components), len(components))
     if options.debian and not options.images:
@@ -179,16 +181,16 @@ def main() -> int:
     known: list[str] = []
     unknown: list[str] = []
     for name, paths in chosen.items():
-        against, unanswered = audit(name, paths, options.vulnerability_service)
-        known += against
-        unknown += unanswered
-        print(f"{name}: {len(against)} known vulnerabilities, {len(unanswered)} without an answer")
+        vulnerabilities, not_audited = audit(name, paths, options.vulnerability_service)
+        known += vulnerabilities
+        unknown += not_audited
+        print(f"{name}: {len(vulnerabilities)} known vulnerabilities, {len(not_audited)} not audited")
     print("\n".join(known))
     if unknown:
         print("\n".join(unknown[:20]), file=sys.stderr)
         print(
-            f"{len(unknown)} packages or files were NOT audited: the database of vulnerabilities was out of "
-            "reach, or does not know them",
+            f"{len(unknown)} packages or files were NOT audited: the vulnerability database could not be "
+            "reached, or does not list them",
             file=sys.stderr,
         )
     return 1 if known else 2 if unknown else 0
