@@ -5,6 +5,7 @@ BIN     := .venv/bin
 DEMO    := .venv/.demo
 READY   := .venv/.ready
 # Installed from the checkout as editable, so that a change takes effect at once.
+PYTEST  := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 PACKAGES := services/base services/base/contract metrics services/synth services/evaluator services/oracle services/template orchestrator
 # Models have environments of their own: services/run-tests.
 MODELS   := services/demucs services/openunmix services/spleeter
@@ -15,7 +16,7 @@ TESTS    := tests orchestrator/tests $(filter-out orchestrator/tests,$(PACKAGES:
 TYPED    := services/base/mssbench_service metrics/binaural_metrics services/synth/synth_service services/evaluator/evaluator_service \
             services/oracle/oracle_service services/template/template_service orchestrator/mssbench
 
-.PHONY: help demo test bad-input fuzz test-separators lint format test-compose images up down wheels check-tag lock audit clean
+.PHONY: help demo test test-long test-all bad-input fuzz test-separators lint format test-compose images up down wheels check-tag lock audit clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 16
@@ -31,17 +32,22 @@ $(READY): orchestrator/development.lock $(PROJECTS)
 demo: $(DEMO)    ## benchmark the reference separators on the demo data; prints the path of the report
 	@$(BIN)/mssbench demo
 
-test: $(READY)   ## run all tests that need no Docker
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(TESTS)
+test: $(READY)   ## run the tests that need no Docker, without the long ones
+	$(PYTEST) -m "not long" $(TESTS)
+
+test-long: $(READY) ## run the long tests, and the random searches with more examples
+	MSSBENCH_FUZZ=1 $(PYTEST) -m "long or search" $(TESTS)
+
+test-all: test test-long ## run all tests that need no Docker
 
 fuzz: SEED := $(or $(SEED),$(shell date +%s))
 fuzz: TIMES ?= 20
-fuzz: $(READY)   ## search for bad input at random, TIMES as long as `make test` does; SEED=… repeats a search
+fuzz: $(READY)   ## search for bad input at random, with TIMES the examples of `make test-long`; SEED=… repeats a search
 	@echo "seed $(SEED)"
 	MSSBENCH_FUZZ=$(TIMES) MSSBENCH_FUZZ_SEED=$(SEED) $(BIN)/pytest --hypothesis-seed=$(SEED) $(or $(FUZZ),tests/fuzz)
 
 bad-input: $(READY) ## write the tables of docs/bad-input.md from observed behaviour
-	WRITE_BAD_INPUT=1 $(BIN)/pytest tests/bad_input
+	WRITE_BAD_INPUT=1 $(BIN)/pytest tests/bad_input -k every_input
 
 test-separators: ## test Demucs, Open-Unmix and Spleeter, each in its own environment
 	PYTHON=$(PYTHON) services/run-tests

@@ -1,7 +1,8 @@
-"""What the fuzz tests share: how many examples, and values that are nearly right.
+"""What the fuzz tests share: the number of examples, and strategies for values that are almost valid.
 
-By default every test makes the same examples each time, so that a failure is a change and no accident. With
-``MSSBENCH_FUZZ=20`` it makes twenty times as many, at random (``make fuzz``, which prints the seed).
+``MSSBENCH_FUZZ`` multiplies the number of examples: 0.1 by default (``make test``), 1 in ``make test-long``. Up to 1 the
+examples are the same each time, so that a failure is due to a change. Above 1 they are random (``make fuzz``, which
+prints the seed).
 """
 
 from __future__ import annotations
@@ -17,16 +18,17 @@ from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase
 from mssbench_service.errors import BenchError
 
-CAMPAIGN = int(os.environ.get("MSSBENCH_FUZZ") or 0)
+FACTOR = float(os.environ.get("MSSBENCH_FUZZ") or 0.1)
+RANDOM = FACTOR > 1
 SEED = int(os.environ.get("MSSBENCH_FUZZ_SEED") or 0)
 
 
 def examples(number: int) -> settings:
-    """Settings for so many examples, or `CAMPAIGN` times as many at random."""
+    """Settings for `number` examples times :data:`FACTOR`."""
     return settings(
-        max_examples=number * max(1, CAMPAIGN),
-        derandomize=not CAMPAIGN,
-        database=DirectoryBasedExampleDatabase(".hypothesis/examples") if CAMPAIGN else None,
+        max_examples=max(1, round(number * FACTOR)),
+        derandomize=not RANDOM,
+        database=DirectoryBasedExampleDatabase(".hypothesis/examples") if RANDOM else None,
         deadline=None,  # a slow machine is not a failure
         suppress_health_check=list(HealthCheck),
         phases=[phase for phase in Phase if phase is not Phase.explain],

@@ -38,6 +38,8 @@ from mssbench_contract import running
 from mssbench_service.problems import MEDIA_TYPE
 from schemathesis.checks import CHECKS, load_all_checks
 
+pytestmark = pytest.mark.search
+
 APPLICATIONS = {
     "orchestrator": "mssbench.server.api",
     "synth": "synth_service.app",

@@ -45,6 +45,8 @@ from mssbench_service.wire import RenderResult, parse
 from synth_service import hrir as hrir_sets
 from synth_service.render import _is_record
 
+pytestmark = pytest.mark.search
+
 CORPUS = Path(__file__).with_name("corpus")
 _SOUND = (CORPUS / "sound/valid.wav").read_bytes()  # a hundred samples
 TITLE = "The Tin Lanterns - Don't Look Down"

@@ -41,6 +41,8 @@ from mssbench_service.wire import parse
 
 # --- what travels as JSON ----------------------------------------------------------------------------------
 
+pytestmark = pytest.mark.search
+
 WIRE: dict[Any, dict[str, Any]] = {
     wire.HrirRequest: {"hrir": "sphere"},
     wire.RenderRequest: {"track": "music/test/A", "out": "out", "hrir": "sphere", "angles": {"vocals": 0.0}},
