@@ -1,8 +1,8 @@
 """What the fuzz tests share: the number of examples, and strategies for values that are almost valid.
 
-``MSSBENCH_FUZZ`` multiplies the number of examples: 0.1 by default (``make test``), 1 in ``make test-long``. Up to 1 the
-examples are the same each time, so that a failure is due to a change. Above 1 they are random (``make fuzz``, which
-prints the seed).
+``MSSBENCH_FUZZ`` multiplies the number of examples: 0.1 by default (``make test``), 1 in ``make test-long``. Up to 1
+the examples are the same each time, so that a failure is due to a change. Above 1 they are random (``make fuzz``,
+which prints the seed).
 """
 
 from __future__ import annotations
