@@ -1,9 +1,9 @@
-"""Tracks and HRIR sets that the tests write for themselves."""
+"""Tracks and HRIR sets that the tests write."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile as sf
+from mssbench_service.errors import BadInput, BenchError
 from mssbench_service.musdb import STEMS
+from synth_service.hrir import load_hrir
+from synth_service.render import render_track
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -21,16 +24,47 @@ AZIMUTHS = tuple(range(0, 360, 30))
 
 
 def head(azimuths: Any = AZIMUTHS, taps: int = 64) -> Float64Array:
-    """A toy head, shape (A, 2, taps): the nearer ear hears up to 10 samples earlier and twice as loud."""
+    """HRIRs of a simple head, shape (A, 2, taps): at the near ear up to 10 samples earlier and twice as loud."""
     irs = np.zeros((len(azimuths), 2, taps))
     for ir, azimuth in zip(irs, azimuths, strict=True):
-        side = np.sin(np.radians(azimuth))
+        side = float(np.sin(np.radians(azimuth)))
         for ear, towards in enumerate((side, -side)):
             ir[ear, 20 - round(5 * towards)] = 2.0 ** (towards / 2)
     return irs
 
 
 Write = Callable[..., Path]
+
+SWAPPED = head()[:, ::-1]
+"""The same head with its ears exchanged."""
+
+SPHERE = load_hrir("sphere")
+
+
+def refused_hrir(spec: str | Path) -> str:
+    """The one line with which an HRIR set is refused."""
+    with pytest.raises(BadInput) as caught:
+        load_hrir(spec)
+    assert "\n" not in caught.value.detail
+    return caught.value.detail
+
+
+def refused_rendering(
+    tmp_path: Path,
+    track: Path,
+    angles: Mapping[str, float] = ANGLES,
+    profile: str = "matched",
+    kind: type[BenchError] = BadInput,
+    **options: Any,
+) -> str:
+    """The one line with which a rendering is refused; nothing remains on the disk."""
+    out = tmp_path / "rendered" / "track"
+    with pytest.raises(kind) as caught:
+        render_track(track, out, SPHERE, angles, profile, **options)
+    assert not out.exists()
+    assert leftovers(tmp_path) == []
+    assert "\n" not in caught.value.detail
+    return caught.value.detail
 
 
 @pytest.fixture
@@ -84,7 +118,7 @@ def write_sofa(tmp_path: Path) -> Write:
         convention: str = "SimpleFreeFieldHRIR",
         **fields: Any,
     ) -> Path:
-        import sofar
+        import sofar  # type: ignore[import-untyped]
 
         path = tmp_path / name
         positions = [[azimuth, 0.0, 1.5] for azimuth in azimuths]

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,12 +24,12 @@ from mssbench_service.musdb import check_track
 from mssbench_service.wire import HrirInfo, HrirRequest, RenderRequest, RenderResult, parse
 from synth_service import steps
 from synth_service.app import create
-from synth_service.hrir import SPHERE, load_hrir
+from synth_service.hrir import SPHERE, HrirSet, load_hrir
 
-from .conftest import ANGLES, head, leftovers
+from .conftest import ANGLES, Write, head, leftovers
 
 
-def request(**changes) -> dict:
+def request(**changes: Any) -> dict[str, Any]:
     return {
         "track": "musdb/Artist - Title",
         "out": "rendered/x",
@@ -40,7 +41,9 @@ def request(**changes) -> dict:
 # In-process
 
 
-def test_render_resolves_references_under_the_data_root(write_track, write_sofa, tmp_path):
+def test_render_resolves_references_under_the_data_root(
+    write_track: Write, write_sofa: Write, tmp_path: Path
+) -> None:
     write_track()
     write_sofa("sets.sofa")
     result = steps.render(DataRoot(tmp_path), RenderRequest(**request(hrir="sets.sofa")))
@@ -48,7 +51,7 @@ def test_render_resolves_references_under_the_data_root(write_track, write_sofa,
     assert check_track(tmp_path / "rendered" / "x").samples == result.samples == 3000 + 64 - 1
 
 
-def test_render_renders_again_what_is_there(write_track, tmp_path):
+def test_render_replaces_an_existing_rendering(write_track: Write, tmp_path: Path) -> None:
     track = write_track()
     steps.render(DataRoot(tmp_path), RenderRequest(**request()))
     before = (tmp_path / "rendered" / "x" / "bass.wav").read_bytes()
@@ -57,17 +60,24 @@ def test_render_renders_again_what_is_there(write_track, tmp_path):
     assert (tmp_path / "rendered" / "x" / "bass.wav").read_bytes() != before
 
 
-def test_describe_hrir_describes_what_it_is_given(write_sadie, tmp_path):
+def test_describe_hrir_describes_the_given_set(write_sadie: Write, tmp_path: Path) -> None:
     write_sadie("sets/D1")
     info = steps.describe_hrir(DataRoot(tmp_path), HrirRequest("sets/D1"))
     assert (info.name, info.taps) == ("D1", 64)
     assert steps.describe_hrir(DataRoot(tmp_path), HrirRequest("sphere")).name == "sphere"
 
 
-def test_a_set_is_loaded_once_and_again_when_it_changes(write_sadie, tmp_path, monkeypatch):
+def test_a_set_is_loaded_once_and_again_when_it_changes(
+    write_sadie: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = write_sadie("sets/D1")
     loads = []
-    monkeypatch.setattr(steps, "load_hrir", lambda path, rate: loads.append(path) or load_hrir(path, rate))
+
+    def counted(path: Path, rate: int) -> HrirSet:
+        loads.append(path)
+        return load_hrir(path, rate)
+
+    monkeypatch.setattr(steps, "load_hrir", counted)
     root = DataRoot(tmp_path)
     first = steps.describe_hrir(root, HrirRequest("sets/D1"))
     assert steps.describe_hrir(root, HrirRequest("sets/D1")) == first
@@ -79,7 +89,9 @@ def test_a_set_is_loaded_once_and_again_when_it_changes(write_sadie, tmp_path, m
     assert len(loads) == 2
 
 
-def test_the_set_at_the_tracks_rate_is_taken_from_a_subjects_folder(write_track, write_sadie, tmp_path):
+def test_the_set_at_the_rate_of_the_track_is_chosen_from_a_subjects_folder(
+    write_track: Write, write_sadie: Write, tmp_path: Path
+) -> None:
     write_track(rate=48000)
     for rate in (44100, 48000):
         write_sadie(f"sets/D1/D1_HRIR_WAV/{rate}", rate=rate)
@@ -95,7 +107,7 @@ def test_the_set_at_the_tracks_rate_is_taken_from_a_subjects_folder(write_track,
 
 
 @pytest.fixture
-def url(tmp_path) -> Iterator[str]:
+def url(tmp_path: Path) -> Iterator[str]:
     """A running service whose data root is `tmp_path`."""
     app = create(Settings(data_root=DataRoot(tmp_path), max_seconds=60.0))
     with socket.socket() as listener:
@@ -137,7 +149,7 @@ def problem(answer: requests.Response, tmp_path: Path) -> BenchError:
     return from_problem(answer.json())
 
 
-def test_render_over_http_is_render_in_process(url, write_track, tmp_path):
+def test_render_over_http_is_render_in_process(url: str, write_track: Write, tmp_path: Path) -> None:
     write_track()
     for profile in ("matched", "paper"):
         answer = post(url, "/render", request(profile=profile))
@@ -148,7 +160,7 @@ def test_render_over_http_is_render_in_process(url, write_track, tmp_path):
             assert path.read_bytes() == (tmp_path / "rendered" / "x" / path.name).read_bytes()
 
 
-def test_hrir_over_http_is_describe_hrir_in_process(url, write_sofa, tmp_path):
+def test_hrir_over_http_is_describe_hrir_in_process(url: str, write_sofa: Write, tmp_path: Path) -> None:
     write_sofa("own.sofa")
     for reference in ("sphere", "own.sofa"):
         answer = post(url, "/describe_hrir", {"hrir": reference})
@@ -156,7 +168,7 @@ def test_hrir_over_http_is_describe_hrir_in_process(url, write_sofa, tmp_path):
         assert parse(HrirInfo, answer.json()) == in_process
 
 
-def test_info_names_the_builtin_set(url):
+def test_info_names_the_builtin_set(url: str) -> None:
     info = requests.get(f"{url}/info", timeout=10).json()
     assert info["service"] == "synth"
     assert info["builtin_hrir"] == asdict(steps.describe_hrir(DataRoot(Path()), HrirRequest(SPHERE)))
@@ -164,14 +176,14 @@ def test_info_names_the_builtin_set(url):
 
 
 @pytest.mark.parametrize("title", ["Don't & [Stop]", "Où va l'été - 東京"])
-def test_titles_of_any_letters_travel(url, write_track, title):
+def test_titles_with_any_letters_are_supported(url: str, write_track: Write, title: str) -> None:
     write_track(title)
     answer = post(url, "/render", request(track=f"musdb/{title}", out=f"rendered/{title}"))
     assert answer.json()["title"] == title
 
 
 @pytest.mark.parametrize(
-    ("changes", "kind", "complaint"),
+    ("changes", "kind", "message"),
     [
         ({"track": "musdb/Nobody"}, NotFound, "'musdb/Nobody' does not exist"),
         ({"hrir": "nowhere.sofa"}, NotFound, "'nowhere.sofa' does not exist"),
@@ -191,7 +203,14 @@ def test_titles_of_any_letters_travel(url, write_track, title):
         ({"track": "musdb/Long"}, TooLarge, "musdb/Long lasts 61 s; at most 60 s are accepted"),
     ],
 )
-def test_bad_requests_are_answered_with_one_line(url, write_track, tmp_path, changes, kind, complaint):
+def test_bad_requests_are_answered_with_one_line(
+    url: str,
+    write_track: Write,
+    tmp_path: Path,
+    changes: dict[str, Any],
+    kind: type[BenchError],
+    message: str,
+) -> None:
     write_track()
     (write_track("Broken") / "bass.wav").write_text("this is a text")
     write_track("Long", samples=61_000, rate=1000)
@@ -208,27 +227,29 @@ def test_bad_requests_are_answered_with_one_line(url, write_track, tmp_path, cha
     error = problem(answer, tmp_path)
     assert type(error) is kind
     assert answer.status_code == kind.status
-    assert complaint in error.detail
+    assert message in error.detail
     assert not (tmp_path / "rendered").exists()
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "complaint"),
+    ("path", "body", "message"),
     [("/render", {"track": "x"}, "out"), ("/describe_hrir", {}, "hrir"), ("/describe_hrir", [1], "")],
 )
-def test_incomplete_requests_name_the_field(url, tmp_path, path, body, complaint):
+def test_incomplete_requests_name_the_field(
+    url: str, tmp_path: Path, path: str, body: Any, message: str
+) -> None:
     error = problem(post(url, path, body), tmp_path)
     assert type(error) is BadInput
-    assert complaint in error.detail
+    assert message in error.detail
 
 
-def test_an_absent_hrir_is_404(url, tmp_path):
+def test_an_absent_hrir_is_404(url: str, tmp_path: Path) -> None:
     answer = post(url, "/describe_hrir", {"hrir": "nowhere"})
     assert answer.status_code == 404
     assert type(problem(answer, tmp_path)) is NotFound
 
 
-def test_the_app_that_the_server_imports_exists():
+def test_the_module_has_the_application_for_the_server() -> None:
     from synth_service.app import app
 
     assert {"/render", "/describe_hrir", "/health", "/info"} <= set(app.openapi()["paths"])
