@@ -1,4 +1,23 @@
-"""Metrics of music source separation that say whether a stem kept its spatial image."""
+"""Metrics of music source separation that say whether a stem kept its spatial image.
+
+Score arrays with :func:`score`, folders of sound files with :func:`score_folder`, or call single metrics such as
+:func:`ssr` and :func:`itd_difference`. :func:`metrics` lists every metric with unit, direction and range.
+
+Signals are floating point with full scale ±1 and have two channels, left first. Arguments that cannot be used raise
+``ValueError``. Importing the package changes nothing in the process. BLAS is limited to one thread while a metric is
+computed, so that the same signals give the same bits everywhere (:mod:`binaural_metrics.threads`).
+
+Examples
+--------
+>>> import numpy as np
+>>> import binaural_metrics as bm
+>>> reference = 0.1 * np.random.default_rng(0).standard_normal((2, 88200))
+>>> scores = bm.score(reference, 0.9 * reference, 44100)
+>>> round(scores["SSR"], 1), scores["status"]
+(20.0, 'ok')
+>>> [metric.column for metric in bm.metrics() if metric.better == "lower"]
+['paper_diff_ITD', 'paper_diff_ILD', 'd_itd_us', 'd_ild_db', 'd_ic', 'azimuth_error_deg']
+"""
 
 from __future__ import annotations
 
@@ -8,10 +27,63 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
+    from .api import score as score
+    from .bsseval import bss_eval as bss_eval
     from .cues import Hrirs as Hrirs
+    from .cues import interaural_cues as interaural_cues
+    from .folder import load_hrirs as load_hrirs
+    from .folder import score_folder as score_folder
+    from .functions import azimuth_error as azimuth_error
+    from .functions import ic_difference as ic_difference
+    from .functions import ild_difference as ild_difference
+    from .functions import itd_difference as itd_difference
+    from .functions import level_difference as level_difference
+    from .functions import paper_ild_difference as paper_ild_difference
+    from .functions import paper_itd_difference as paper_itd_difference
+    from .functions import paper_srr as paper_srr
+    from .functions import paper_ssr as paper_ssr
+    from .functions import si_sdr as si_sdr
+    from .functions import srr as srr
+    from .functions import ssr as ssr
+    from .interaural import paper_cues as paper_cues
+    from .registry import Metric as Metric
+    from .registry import metrics as metrics
+    from .registry import register as register
+    from .results import FolderScores as FolderScores
+    from .results import Scores as Scores
     from .signals import InputError as InputError
+    from .spauq import spauq_equations as spauq_equations
+    from .spauq import spauq_released as spauq_released
 
-_EXPORTS = {"Hrirs": "cues", "InputError": "signals"}
+_EXPORTS = {
+    "score": "api",
+    "Scores": "results",
+    "FolderScores": "results",
+    "score_folder": "folder",
+    "load_hrirs": "folder",
+    "Hrirs": "cues",
+    "ssr": "functions",
+    "srr": "functions",
+    "itd_difference": "functions",
+    "ild_difference": "functions",
+    "ic_difference": "functions",
+    "azimuth_error": "functions",
+    "level_difference": "functions",
+    "si_sdr": "functions",
+    "paper_ssr": "functions",
+    "paper_srr": "functions",
+    "paper_itd_difference": "functions",
+    "paper_ild_difference": "functions",
+    "bss_eval": "bsseval",
+    "spauq_equations": "spauq",
+    "spauq_released": "spauq",
+    "interaural_cues": "cues",
+    "paper_cues": "interaural",
+    "Metric": "registry",
+    "metrics": "registry",
+    "register": "registry",
+    "InputError": "signals",
+}
 """Public name -> module. A module is imported when one of its names is used first, so that the import is quick."""
 
 __all__ = ["__version__", *_EXPORTS]

@@ -398,6 +398,7 @@ for _ratio, (_column, _meaning) in enumerate(
             label=_column,
             group="standard",
             whole_track=True,
+            several_stems=_column in ("SIR", "SAR"),
             option="bsseval",
         )
     )

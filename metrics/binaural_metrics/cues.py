@@ -207,6 +207,10 @@ def interaural_cues(
 
 def check_hrirs(hrir: HrirSet, sample_rate: int) -> None:
     """Raise InputError unless `hrir` can be used at `sample_rate`."""
+    if not all(hasattr(hrir, name) for name in ("azimuths", "irs", "sample_rate")):
+        raise InputError(
+            f"{type(hrir).__name__} is no HRIR set; expected azimuths, irs and sample_rate (Hrirs)"
+        )
     azimuths, irs = np.asarray(hrir.azimuths), np.asarray(hrir.irs)
     if hrir.sample_rate != sample_rate:
         raise InputError(f"the HRIR set is at {hrir.sample_rate} Hz; expected the track's {sample_rate} Hz")

@@ -119,6 +119,9 @@ class Metric:
         Whether it means something for binaural tracks only.
     whole_track : bool
         Whether it needs all stems of the track.
+    several_stems : bool
+        Whether it says something about several stems only. :func:`binaural_metrics.score` leaves it out for a single
+        one.
     option : str
         Option of :func:`~binaural_metrics.scoring.score_track` that has to be true, "bsseval" for example.
     """
@@ -141,6 +144,7 @@ class Metric:
     paper_name: str = ""
     binaural_only: bool = False
     whole_track: bool = False
+    several_stems: bool = False
     option: str = ""
 
     @property

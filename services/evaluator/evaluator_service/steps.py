@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from binaural_metrics import Hrirs, InputError
+from binaural_metrics import Hrirs, InputError, load_hrirs
 from binaural_metrics.scoring import Row, score_track_with_frames
 from mssbench_service import audio
 from mssbench_service.errors import BadInput
@@ -81,21 +79,15 @@ def _thread_count() -> int | None:
     return int(text) or None
 
 
-_NO_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, MemoryError)
-"""What reading a damaged zip archive raises."""
-
-
 def _hrirs(folder: Path) -> Hrirs | None:
-    """The set that the folder's stems were rendered with, where the rendering kept it."""
+    """The HRIR set that the stems of `folder` were rendered with; None if the rendering did not keep it."""
     path = folder / HRIR_FILE
     if not path.exists():
         return None
     try:
-        # Opened here: NumPy leaves a file open that turns out to be damaged.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return Hrirs(stored["azimuths"], stored["irs"], int(stored["sample_rate"]))
-    except (*_NO_ARCHIVE, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise BadInput(f"{path} is not a stored HRIR set: {error}") from None
+        return load_hrirs(path)
+    except InputError as error:
+        raise BadInput(str(error)) from None
 
 
 def _estimates(

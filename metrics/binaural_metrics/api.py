@@ -1,0 +1,129 @@
+"""Score separated stems held in arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from numbers import Real
+
+from .cues import HrirSet
+from .registry import KEY_COLUMNS, check_metric_set, columns
+from .registry import metrics as all_metrics
+from .results import Scores, scores_of
+from .scoring import score_track_with_frames
+from .shapes import Signals, check_pairs
+from .signals import InputError
+
+
+def score(
+    reference: Signals,
+    estimate: Signals,
+    sample_rate: int,
+    metrics: str = "corrected",
+    hrir: HrirSet | None = None,
+    *,
+    axis: int | None = None,
+    mixture_gain: float = 1.0,
+    bsseval: bool = True,
+    aggregate: str = "median",
+    workers: int | None = None,
+) -> Scores:
+    """Score one separated stem, or all stems of a track.
+
+    Parameters
+    ----------
+    reference : array_like or mapping of str to array_like
+        The true stem, or stems. One stem has the shape (2, samples) or (samples, 2), left channel first; several are
+        a mapping of names to stems, or an array of shape (stems, 2, samples) or (stems, samples, 2). Floating point,
+        full scale ±1.
+    estimate : array_like or mapping of str to array_like
+        The separated stem or stems: the same names or order, and the same length.
+    sample_rate : int
+        Sample rate in Hz.
+    metrics : {"corrected", "paper", "all"}
+        Set of metrics. The corrected metrics follow their published equations; the paper's reproduce the numbers of
+        [1]_. See :func:`binaural_metrics.metrics` for what each measures.
+    hrir : HrirSet, optional
+        Head-related impulse responses that the stems were rendered with, for example :class:`Hrirs`. Needed for the
+        azimuth of the corrected metrics, which is left out otherwise.
+    axis : int, optional
+        Axis of the channels. By default it is the only axis of length two.
+    mixture_gain : float
+        Gain of the separated mixture over the sum of the references, where the mixture was stored with one. The
+        corrected metrics compare with `mixture_gain` × reference.
+    bsseval : bool
+        Whether to compute SDR, ISR, SIR and SAR, which cost most. SIR and SAR concern the other stems of the track;
+        they are left out where only one stem is given.
+    aggregate : {"median", "mean"}
+        How the score of a stem is computed from the values of its frames.
+    workers : int, optional
+        Number of threads; every core by default. It does not change the result.
+
+    Returns
+    -------
+    Scores
+
+    Raises
+    ------
+    ValueError
+        An argument that cannot be used: an ambiguous shape, not two channels, NaN, signals of different lengths or
+        shorter than one second, an impossible sample rate.
+
+    References
+    ----------
+    .. [1] R. Namballa, A. Roginska and M. Fuentes, "Do Music Source Separation Models Preserve Spatial
+       Information in Binaural Audio?," International Society for Music Information Retrieval Conference
+       (ISMIR), 2025. arXiv:2507.00155.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import binaural_metrics as bm
+    >>> reference = 0.1 * np.random.default_rng(0).standard_normal((2, 88200))
+    >>> scores = bm.score(reference, 0.5 * reference, 44100)
+    >>> round(scores["SSR"], 2), round(scores["level_db"], 2), round(scores["d_ild_db"], 2)
+    (6.02, -6.02, 0.0)
+
+    Several stems, samples first as soundfile reads them:
+
+    >>> stems = {"vocals": reference.T, "bass": np.roll(reference, 1000).T}
+    >>> scores = bm.score(stems, stems, 44100, metrics="paper")
+    >>> scores["paper_SSR"]
+    {'vocals': 80.0, 'bass': 80.0}
+    """
+    true, found, rate = check_pairs(reference, estimate, sample_rate, axis)
+    _check_options(mixture_gain, workers)
+    check_metric_set(metrics)
+    rows, frames = score_track_with_frames(
+        true,
+        found,
+        rate,
+        metrics=metrics,
+        mixture_gain=mixture_gain,
+        hrir=hrir,
+        bsseval=bsseval,
+        aggregate=aggregate,
+        workers=workers,
+    )
+    single = not isinstance(reference, Mapping) and list(true) == ["stem"]
+    computed = computed_columns(metrics, stems=len(true), azimuth=hrir is not None, bsseval=bsseval)
+    return scores_of(rows, frames, computed, single=single)
+
+
+def computed_columns(metric_set: str, *, stems: int, azimuth: bool, bsseval: bool) -> tuple[str, ...]:
+    """Columns of the metrics that are computed, in order, with ``status`` and ``reason``."""
+    left_out = {
+        metric.column
+        for metric in all_metrics()
+        if (metric.binaural_only and not azimuth)
+        or (metric.option == "bsseval" and not bsseval)
+        or (metric.several_stems and stems < 2)
+    }
+    return tuple(c for c in columns(metric_set) if c not in left_out and c not in KEY_COLUMNS)
+
+
+def _check_options(mixture_gain: object, workers: object) -> None:
+    if not isinstance(mixture_gain, Real) or not math.isfinite(mixture_gain):
+        raise InputError(f"mixture gain {mixture_gain!r}; expected a number")
+    if workers is not None and (not isinstance(workers, int) or workers < 1):
+        raise InputError(f"workers {workers!r}; expected a number of threads, or None for every core")

@@ -1,0 +1,182 @@
+"""Score sound files. Needs soundfile: ``pip install 'binaural-metrics[files]'``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .api import computed_columns
+from .cues import Hrirs
+from .registry import check_metric_set
+from .results import FolderScores, Scores, scores_of
+from .scoring import score_track_with_frames
+from .signals import FloatArray, InputError
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+"""Formats of estimates, in the order in which they are looked for."""
+
+
+def score_folder(
+    reference_dir: str | Path,
+    estimate_dir: str | Path,
+    metrics: str = "corrected",
+    *,
+    bsseval: bool = True,
+    aggregate: str = "median",
+    workers: int | None = None,
+) -> FolderScores:
+    """Score ``<estimate_dir>/<title>/<stem>`` against ``<reference_dir>/<title>/<stem>.wav`` for every title.
+
+    Each ``.wav`` file of a title is a stem, apart from ``mixture.wav``. In a folder that ``mssbench synth`` rendered,
+    the gain of the mixture comes from ``metadata.json``, and the HRIR set for the azimuth from ``hrir.npz``.
+
+    Parameters
+    ----------
+    reference_dir, estimate_dir : str or Path
+        Folders of the true and of the separated stems. Estimates may be WAV, FLAC, OGG or MP3. An estimate and its
+        reference are compared over the length of the shorter one.
+    metrics, bsseval, aggregate, workers
+        As of :func:`binaural_metrics.score`.
+
+    Returns
+    -------
+    FolderScores
+        An estimate that is missing or cannot be read has the status "failed" with the reason.
+
+    Raises
+    ------
+    ValueError
+        A folder does not exist, there is no reference, or a reference cannot be read.
+    ImportError
+        soundfile is not installed.
+    """
+    check_metric_set(metrics)
+    truth, found = Path(reference_dir), Path(estimate_dir)
+    for folder in (truth, found):
+        if not folder.is_dir():
+            raise InputError(f"{folder} is not a folder; expected <title>/<stem>.wav in it")
+    titles = [folder for folder in sorted(truth.iterdir()) if folder.is_dir() and _stems(folder)]
+    if not titles:
+        raise InputError(f"{truth} holds no <title>/<stem>.wav")
+    if not any((found / title.name).is_dir() for title in titles):
+        raise InputError(f"{found} has no folder of the name {titles[0].name!r} or of another title")
+    options = {"metrics": metrics, "bsseval": bsseval, "aggregate": aggregate, "workers": workers}
+    return FolderScores({title.name: _score_title(title, found / title.name, options) for title in titles})
+
+
+def _score_title(truth: Path, found: Path, options: dict[str, Any]) -> Scores:
+    references = {stem: read(truth / f"{stem}.wav") for stem in _stems(truth)}
+    rates = {rate for _, rate in references.values()}
+    if len(rates) > 1:
+        raise InputError(
+            f"{truth} holds stems at {' and '.join(map(str, sorted(rates)))} Hz; expected one rate"
+        )
+    (rate,) = rates
+    estimates, problems = {}, {}
+    for stem in references:
+        try:
+            estimates[stem] = _estimate(found, stem, rate)
+        except InputError as error:
+            problems[stem] = str(error)
+    metadata = _metadata(truth)
+    hrir = load_hrirs(truth / "hrir.npz") if "angles" in metadata and (truth / "hrir.npz").exists() else None
+    rows, frames = score_track_with_frames(
+        {stem: signal for stem, (signal, _) in references.items()},
+        estimates,
+        rate,
+        mixture_gain=metadata.get("mixture_gain", 1.0),
+        hrir=hrir,
+        **options,
+    )
+    rows = [row | {"reason": problems.get(row["source"], row["reason"])} for row in rows]
+    columns = computed_columns(
+        options["metrics"], stems=len(references), azimuth=hrir is not None, bsseval=options["bsseval"]
+    )
+    return scores_of(rows, frames, columns)
+
+
+def _stems(folder: Path) -> list[str]:
+    return sorted(path.stem for path in folder.glob("*.wav") if path.stem != "mixture")
+
+
+def _estimate(folder: Path, stem: str, rate: int) -> FloatArray:
+    candidates = [folder / f"{stem}{suffix}" for suffix in SUFFIXES]
+    path = next((path for path in candidates if path.exists()), None)
+    if path is None:
+        raise InputError(f"{candidates[0]} is missing")
+    signal, own_rate = read(path)
+    if own_rate != rate:
+        raise InputError(f"{path} is at {own_rate} Hz; expected {rate} Hz as the reference")
+    return signal
+
+
+def _metadata(folder: Path) -> dict[str, Any]:
+    path = folder / "metadata.json"
+    if not path.exists():
+        return {}
+    try:
+        metadata = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON: {error}") from None
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("mixture_gain", 1.0), (int, float)):
+        raise InputError(
+            f"{path} does not describe a rendering; expected the file that mssbench synth writes"
+        )
+    return metadata
+
+
+def read(path: Path) -> tuple[FloatArray, int]:
+    """Read a sound file: shape (channels, samples), float64 for files of 64-bit floats, else float32; and the rate.
+
+    Raises
+    ------
+    ValueError
+        The file cannot be read as audio.
+    ImportError
+        soundfile is not installed.
+    """
+    try:
+        import soundfile
+    except ImportError as error:
+        raise ImportError(
+            "reading sound files needs soundfile: pip install 'binaural-metrics[files]'"
+        ) from error
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            dtype = "float64" if file.subtype == "DOUBLE" else "float32"
+            signal = file.read(dtype=dtype, always_2d=True)
+            return np.ascontiguousarray(signal.T), file.samplerate
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise InputError(f"{path} cannot be read as audio: {error}") from None
+
+
+def load_hrirs(path: str | Path) -> Hrirs:
+    """Load the HRIR set that a rendering keeps in ``hrir.npz``.
+
+    Parameters
+    ----------
+    path : str or Path
+        NumPy archive with ``azimuths`` in degrees, shape (A,); ``irs``, shape (A, 2, taps); ``sample_rate`` in Hz.
+
+    Returns
+    -------
+    Hrirs
+
+    Raises
+    ------
+    ValueError
+        It is not such an archive.
+    """
+    import zipfile
+    import zlib
+
+    damaged = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, MemoryError)
+    try:
+        # Opened here: NumPy does not close a file that turns out to be damaged.
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return Hrirs(stored["azimuths"], stored["irs"], int(stored["sample_rate"]))
+    except (*damaged, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is not a stored HRIR set: {error}") from None

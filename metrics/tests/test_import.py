@@ -1,0 +1,91 @@
+"""Importing the package changes nothing in the process, and computing leaves nothing changed behind."""
+
+import json
+import subprocess
+import sys
+import threading
+
+import binaural_metrics as bm
+import numpy as np
+import pytest
+from binaural_metrics.threads import one_blas_thread
+from threadpoolctl import threadpool_info
+
+STATE = """
+import json, logging, os, sys, threading, warnings
+import numpy, scipy.linalg, scipy.signal  # SciPy itself adds filters of warnings
+from threadpoolctl import threadpool_info
+
+def state():
+    root = logging.getLogger()
+    return [threadpool_info(), logging.root.manager.disable, root.level, [repr(h) for h in root.handlers],
+            [repr(f) for f in warnings.filters], dict(os.environ), threading.active_count(), numpy.geterr()]
+
+before = state()
+import binaural_metrics
+{use}
+assert state() == before, (before, state())
+print(json.dumps(sorted(sys.modules)))
+"""
+USE = """
+x = numpy.random.default_rng(0).standard_normal((2, 8000))
+binaural_metrics.score({"a": x, "b": x[::-1]}, {"a": x, "b": x}, 8000, metrics="all")
+"""
+FORBIDDEN = {
+    "fastapi",
+    "museval",
+    "pandas",
+    "mssbench_service",
+    "pyarrow",
+    "soundfile",
+    "pydantic",
+    "matplotlib",
+}
+
+
+def imported(use):
+    """Modules after the import of the package and `use`; the state of the process has to be unchanged."""
+    done = subprocess.run(
+        [sys.executable, "-c", STATE.replace("{use}", use)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout))
+
+
+def test_importing_changes_nothing_in_the_process():
+    assert not imported("") & FORBIDDEN
+
+
+def test_scoring_leaves_no_limit_behind_and_imports_no_heavy_package():
+    assert not imported(USE) & FORBIDDEN
+
+
+def blas_threads():
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+
+def test_a_computation_that_ends_does_not_lift_the_limit_of_another():
+    before = blas_threads()
+    inside, ended = threading.Event(), threading.Event()
+
+    def first():
+        with one_blas_thread:
+            inside.set()
+            ended.wait(300)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    inside.wait(300)
+    with one_blas_thread:
+        pass
+    assert set(blas_threads()) == {1}
+    ended.set()
+    thread.join()
+    assert blas_threads() == before
+
+
+def test_an_error_restores_the_number_of_threads():
+    before = blas_threads()
+    with pytest.raises(ValueError, match="silent"):
+        bm.bss_eval({"a": np.zeros((2, 8000))}, {"a": np.zeros((2, 8000))}, 8000)
+    assert blas_threads() == before
