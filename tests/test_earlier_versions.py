@@ -183,13 +183,13 @@ def test_what_a_newer_version_wrote_is_refused_in_one_line(
 
 def test_the_service_refuses_a_newer_run_too(tmp_path: Path) -> None:
     import httpx
-    from mssbench.server.api import create
+    from mssbench.server.app import create_app
     from mssbench_service.app import Settings
     from mssbench_service.files import DataRoot
 
     store = bring("1-at-last", tmp_path)
     store.record_path.write_text(json.dumps(read_json(store.record_path) | {"version": 99}))
-    app = create(Settings(data_root=DataRoot(tmp_path)), "redis://127.0.0.1:1/0")
+    app = create_app(Settings(data_root=DataRoot(tmp_path)), "redis://127.0.0.1:1/0")
 
     async def ask() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://it") as client:

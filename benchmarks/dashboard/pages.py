@@ -24,7 +24,7 @@ from fastapi import FastAPI
 from large_runs import write_run
 from mssbench.runs.store import Workspace
 from mssbench.server import dashboard
-from mssbench.server.service import Service
+from mssbench.server.run_service import RunService
 from mssbench.services.runtime import make_runtime
 
 SIZES = {100: (10, 5), 1_000: (100, 5), 10_000: (1_000, 5)}
@@ -39,7 +39,7 @@ def serving(root: Path) -> Iterator[httpx.Client]:
     app = FastAPI()
     runtime = make_runtime(root, "inprocess", trusted=False)
     # Nothing here is queued, so there is no Redis to ask.
-    app.include_router(dashboard.router(Service(Workspace(root), runtime, "redis://127.0.0.1:9/0")))
+    app.include_router(dashboard.router(RunService(Workspace(root), runtime, "redis://127.0.0.1:9/0")))
     # Said to be TCP, it does without the delays of Nagle's algorithm, as uvicorn's own sockets do.
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))

@@ -21,7 +21,7 @@ SERVICES = {
     "oracle": "oracle_service.app:app",
     "synth": "synth_service.app:app",
     "evaluator": "evaluator_service.app:app",
-    "orchestrator": "mssbench.server.api:app",
+    "orchestrator": "mssbench.server.app:app",
 }
 
 

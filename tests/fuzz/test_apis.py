@@ -41,7 +41,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 pytestmark = pytest.mark.search
 
 APPLICATIONS = {
-    "orchestrator": "mssbench.server.api",
+    "orchestrator": "mssbench.server.app",
     "synth": "synth_service.app",
     "evaluator": "evaluator_service.app",
     "oracle": "oracle_service.app",

@@ -25,9 +25,9 @@ from hypothesis import strategies as st
 from mssbench.datasets.unpack import unzip
 from mssbench.runs.config import RunConfig
 from mssbench.runs.store import Workspace
-from mssbench.server.auth import Guard
 from mssbench.server.dashboard import _page
 from mssbench.server.dashboard.pages import duration, when
+from mssbench.server.middleware import AuthMiddleware
 from mssbench.services.health import survey, survey_separators
 from mssbench.services.http import HttpTransport
 from mssbench.services.registry import Registry, Service
@@ -217,7 +217,7 @@ def test_a_guard_never_lets_a_stranger_in(headers: list[tuple[bytes, bytes]]) ->
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "path": "/runs", "headers": headers}
-    asyncio.run(Guard(application, token="secret")(scope, None, send))  # type: ignore[arg-type]
+    asyncio.run(AuthMiddleware(application, token="secret")(scope, None, send))  # type: ignore[arg-type]
     assert sent[0]["status"] in (401, 403)
 
 

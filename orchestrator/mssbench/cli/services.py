@@ -44,7 +44,7 @@ def serve(host: str, port: int) -> None:
     import uvicorn
 
     # The application itself says how log lines look.
-    uvicorn.run("mssbench.server.api:app", host=host, port=port, log_level="info", log_config=None)
+    uvicorn.run("mssbench.server.app:app", host=host, port=port, log_level="info", log_config=None)
 
 
 @cli.command()

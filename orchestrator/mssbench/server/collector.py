@@ -1,11 +1,11 @@
-"""What the orchestrator adds to its metrics: queues, workers and runs.
+"""Prometheus metrics of the orchestrator: queues, workers and runs.
 
 ::
 
-    mssbench_queue_jobs{queue, state}      jobs that are queued (the depth), started, scheduled, failed
-    mssbench_queue_workers{queue, state}   workers, by what they do
-    mssbench_cells{state}                  cells of the runs that are followed: open, separated, done, failed
-    mssbench_runs_followed                 runs that the supervisor follows
+    mssbench_queue_jobs{queue, state}      queued, started, scheduled and failed jobs
+    mssbench_queue_workers{queue, state}   workers by state
+    mssbench_cells{state}                  cells of the supervised runs: open, separated, done, failed
+    mssbench_runs_followed                 runs that a supervisor follows
     mssbench_redis_up                      1 if Redis answers
 """
 
@@ -18,17 +18,17 @@ from mssbench_service.errors import BenchError
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from .service import Service
+from .run_service import RunService
 
 
 class RunCollector(Collector):
-    """Reads them when they are asked for."""
+    """Reads the values at each scrape."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: RunService) -> None:
         self._service = service
 
     def describe(self) -> list[Metric]:
-        return []  # nothing is asked of Redis before somebody wants to know
+        return []  # registering the collector must not call Redis
 
     def collect(self) -> Iterator[Metric]:
         try:
@@ -52,20 +52,20 @@ class RunCollector(Collector):
 
     def _runs(self) -> Iterator[Metric]:
         states = dict.fromkeys(("open", "separated", "done", "failed"), 0)
-        followed = 0
-        for run_id in self._service.followed():
+        supervised = 0
+        for run_id in self._service.supervised_ids():
             try:
                 progress = self._service.status(run_id).progress
             except BenchError:
-                continue  # a damaged run is in the log already
-            followed += 1
+                continue  # the supervisor has logged a damaged run
+            supervised += 1
             states["done"] += progress.ended - progress.failed
             states["failed"] += progress.failed
             waiting = max(0, progress.separated - progress.ended)
             states["separated"] += waiting
             states["open"] += progress.cells - progress.ended - waiting
-        cells = GaugeMetricFamily("mssbench_cells", "Cells of runs that are followed", labels=["state"])
+        cells = GaugeMetricFamily("mssbench_cells", "Cells of supervised runs", labels=["state"])
         for state, count in states.items():
             cells.add_metric([state], count)
         yield cells
-        yield GaugeMetricFamily("mssbench_runs_followed", "Runs that are followed", value=followed)
+        yield GaugeMetricFamily("mssbench_runs_followed", "Supervised runs", value=supervised)

@@ -1,4 +1,4 @@
-"""What the API's description shows as examples: real objects of the types that it answers with."""
+"""Examples in the OpenAPI document: real objects of the response types."""
 
 from __future__ import annotations
 

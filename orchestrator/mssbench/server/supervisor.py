@@ -1,4 +1,4 @@
-"""Follows the runs that the orchestrator service was asked for, to their end and across its restarts."""
+"""Supervision of the runs that the orchestrator service has started, until they end and across restarts."""
 
 from __future__ import annotations
 
@@ -24,101 +24,110 @@ log = logging.getLogger("mssbench")
 
 
 class Supervisor:
-    """One thread for all runs: puts back what got lost, and ends complete ones with tables and a report.
+    """One thread for all runs: enqueues lost jobs again, and writes tables and report of complete runs.
 
-    A run that is followed is held (:meth:`RunStore.exclusive`), so that no launcher runs it at the same time, and no
-    other service that works on the same data root; what such a service leaves, because it ends, is taken up here.
+    The supervisor holds the lock of each run that it follows (:meth:`RunStore.exclusive`), so that no launcher
+    and no other service on the same data root runs it at the same time. When such a service ends, the
+    supervisor takes over its runs.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    runtime : Runtime
+    redis_url : str
+    seconds : float
+        Pause between two rounds over all runs.
     """
 
     def __init__(self, workspace: Workspace, runtime: Runtime, redis_url: str, seconds: float = 1.0) -> None:
         self.workspace, self.runtime, self.redis_url, self.seconds = workspace, runtime, redis_url, seconds
         self._stop = threading.Event()
-        self._held: dict[str, contextlib.ExitStack] = {}
+        self._locks: dict[str, contextlib.ExitStack] = {}
         self._connection: Redis | None = None
         self._thread = threading.Thread(target=self._follow, name="supervisor", daemon=True)
 
     @property
     def connection(self) -> Redis:
-        """The connection to Redis; it connects again by itself.
+        """The connection to Redis; it reconnects by itself.
 
         Raises
         ------
         Unreachable
-            Redis did not answer the first time.
+            Redis did not answer at the first connection.
         """
         if self._connection is None:
             self._connection = connect(self.redis_url)
         return self._connection
 
     def start(self, stopping: threading.Event) -> None:
-        """Begin; until `stopping` is set."""
+        """Start the thread. It runs until `stopping` is set."""
         self._stop = stopping
         self._thread.start()
 
     def join(self, seconds: float = 5.0) -> None:
-        """Wait until it has let go of its runs, once it was told to stop."""
+        """Wait until the thread has released all runs; call it after `stopping` is set."""
         if self._thread.is_alive():
             self._thread.join(seconds)
 
     def launch(self, run: Run) -> None:
-        """From now on, follow `run`."""
+        """Follow `run` from now on."""
         run.store.launch()
         reconcile(run, self.connection)
 
     def release(self, store: RunStore) -> None:
-        """Follow it no longer."""
+        """Stop following a run."""
         store.leave()
-        self._let_go(store.id)
+        self._unlock(store.id)
 
-    def _hold(self, store: RunStore) -> None:
-        held = contextlib.ExitStack()
-        held.enter_context(store.exclusive())
-        self._held[store.id] = held
+    def _lock(self, store: RunStore) -> None:
+        lock = contextlib.ExitStack()
+        lock.enter_context(store.exclusive())
+        self._locks[store.id] = lock
 
-    def _let_go(self, run_id: str) -> None:
-        if held := self._held.pop(run_id, None):
-            held.close()
+    def _unlock(self, run_id: str) -> None:
+        if lock := self._locks.pop(run_id, None):
+            lock.close()
 
     def _follow(self) -> None:
         reconciled, pause = 0.0, self.seconds
         while not self._stop.wait(pause):
-            begun = time.monotonic()
-            again = begun - reconciled > 5 * self.seconds
+            started = time.monotonic()
+            again = started - reconciled > 5 * self.seconds
             for run_id in self._launched():
                 try:
                     self._advance(self.workspace.run(run_id), again)
                 except Conflict:
-                    continue  # somebody else goes on with it; whatever that leaves is done here
+                    continue  # another process runs it; retried in the next round
                 except (BenchError, RedisError, OSError) as error:
                     log.warning("run %s: %s", run_id, error)
-                except Exception:  # one damaged run must not stop the others
+                except Exception:  # a damaged run must not stop the other runs
                     log.exception("run %s", run_id)
-            reconciled = begun if again else reconciled
-            # However many cells there are to look at, most of the time is left to the requests; but a report
-            # that took minutes is no reason to leave the other runs alone for four times as long.
-            pause = min(max(self.seconds, 4 * (time.monotonic() - begun)), 10 * self.seconds)
+            reconciled = started if again else reconciled
+            # Leave most of the time to requests, however many cells there are. The upper bound is for rounds
+            # in which a report took minutes.
+            pause = min(max(self.seconds, 4 * (time.monotonic() - started)), 10 * self.seconds)
 
-        for run_id in list(self._held):  # or another service would have to wait until they seem dead
-            self._let_go(run_id)
+        for run_id in list(self._locks):  # otherwise another service would wait until the locks expire
+            self._unlock(run_id)
 
     def _launched(self) -> list[str]:
-        """Ids of the runs to supervise."""
-        return sorted({*self.workspace.launched_ids(), *self._held})
+        """Return the ids of the runs to follow."""
+        return sorted({*self.workspace.launched_ids(), *self._locks})
 
     def _advance(self, store: RunStore, again: bool) -> None:
-        fresh = store.id not in self._held
+        fresh = store.id not in self._locks
         if fresh:
-            self._hold(store)
+            self._lock(store)
         try:
             run = open_run(store, self.runtime)
             if fresh:
                 forget_unreadable(run)
         except BenchError as error:
             if fresh or isinstance(error, NotFound):
-                self._let_go(store.id)
+                self._unlock(store.id)
             raise
         if not store.launched.exists():  # ended or cancelled elsewhere
-            self._let_go(store.id)
+            self._unlock(store.id)
         elif store.cancelled:
             self.release(store)
         elif progress_of(run).complete:
@@ -132,6 +141,6 @@ class Supervisor:
         try:
             finish(run)
             store.problem.unlink(missing_ok=True)
-        except Exception as error:  # trying for ever would not mend it: say so, `mssbench report` tries again
+        except Exception as error:  # a retry would fail again; `mssbench report` retries on request
             log.exception("run %s: no report", store.id)
             write_text(store.problem, f"{type(error).__name__}: {error}")

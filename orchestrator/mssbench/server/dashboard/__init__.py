@@ -29,7 +29,7 @@ from ...runs.records import Cell
 from ...runs.run import Run
 from ...runs.status import RunStatus
 from ...services.health_cache import HealthCache
-from ..service import Service
+from ..run_service import RunService
 from .datasets import datasets, hrir_sets
 from .pages import Pages, duration, number
 
@@ -37,7 +37,7 @@ RUNS_PER_PAGE = 20
 FAILURES_PER_PAGE = 50
 
 
-def router(service: Service) -> APIRouter:
+def router(service: RunService) -> APIRouter:
     """The pages over what `service` knows."""
     pages = Pages()
     services = HealthCache(service.runtime)
@@ -118,7 +118,7 @@ def _page(asked: str, count: int, size: int) -> tuple[int, int]:
     return min(max(wanted, 1), last), last
 
 
-def _line(service: Service, run_id: str) -> dict[str, Any] | None:
+def _line(service: RunService, run_id: str) -> dict[str, Any] | None:
     """A run among the others. One that is damaged says so, and does not cost the rest."""
     try:
         record, status = service.run(run_id).record, service.status(run_id)

@@ -26,7 +26,7 @@ from mssbench.runs.results import result_columns
 from mssbench.runs.status import Failure, RunStatus
 from mssbench.runs.store import Workspace
 from mssbench.server import examples
-from mssbench.server.api import create
+from mssbench.server.app import create_app
 from mssbench_service.app import Settings
 from mssbench_service.files import DataRoot
 from mssbench_service.musdb import STEMS
@@ -76,7 +76,7 @@ def in_this_process(app: FastAPI) -> Iterator[httpx.Client]:
 @pytest.fixture
 def api(workspace: Path, redis_url: str) -> Iterator[httpx.Client]:
     """The service, ready, without workers."""
-    with in_this_process(create(settings_of(workspace), redis_url)) as client:
+    with in_this_process(create_app(settings_of(workspace), redis_url)) as client:
         ready(client)
         yield client
 
@@ -305,7 +305,7 @@ def test_what_is_not_there_or_not_allowed_is_a_problem_document(api: httpx.Clien
 
 
 def test_without_redis_the_service_says_so(workspace: Path) -> None:
-    with in_this_process(create(settings_of(workspace), "redis://127.0.0.1:1/0")) as client:
+    with in_this_process(create_app(settings_of(workspace), "redis://127.0.0.1:1/0")) as client:
         assert "Redis" in str(problem_of(client.get("/queues"), 503)["detail"])
         assert problem_of(client.post("/runs", json=RUN), 503)["retryable"]
         assert "mssbench_redis_up 0.0" in client.get("/metrics").text.splitlines()
@@ -318,7 +318,7 @@ def test_whatever_changes_something_needs_the_token(
     file.write_text("s3cret-ü\n", encoding="utf-8")
     monkeypatch.setenv("MSSBENCH_TOKEN_FILE", str(file))
     right = {"Authorization": "Bearer s3cret-ü".encode()}
-    with in_this_process(create(settings_of(workspace), redis_url)) as client:
+    with in_this_process(create_app(settings_of(workspace), redis_url)) as client:
         ready(client)
         for headers in (
             {},
@@ -349,7 +349,7 @@ def test_a_token_file_without_a_token_is_no_open_door(
         (workspace / "token").write_text(content)
     monkeypatch.setenv("MSSBENCH_TOKEN_FILE", str(workspace / "token"))
     with pytest.raises(BadInput, match="MSSBENCH_TOKEN_FILE"):
-        create(settings_of(workspace), "redis://127.0.0.1:1/0")
+        create_app(settings_of(workspace), "redis://127.0.0.1:1/0")
 
 
 def test_pages_of_other_sites_change_nothing(api: httpx.Client) -> None:
@@ -363,7 +363,7 @@ def test_pages_of_other_sites_change_nothing(api: httpx.Client) -> None:
 
 @pytest.fixture(scope="module")
 def description(tmp_path_factory: pytest.TempPathFactory) -> dict:
-    found: dict = create(settings_of(tmp_path_factory.mktemp("root")), "redis://127.0.0.1:1/0").openapi()
+    found: dict = create_app(settings_of(tmp_path_factory.mktemp("root")), "redis://127.0.0.1:1/0").openapi()
     return found
 
 

@@ -1,4 +1,4 @@
-"""Around all routes. Who may change something: the optional bearer token, and no page of another site. And HEAD."""
+"""Middleware around all routes: authorization of requests that change something, and HEAD requests."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def token_from_environment() -> str:
-    """The token in ``MSSBENCH_TOKEN``, or in the file that ``MSSBENCH_TOKEN_FILE`` names; empty: none is needed.
+    """Return the token in ``MSSBENCH_TOKEN`` or in the file named by ``MSSBENCH_TOKEN_FILE``; empty: no token.
 
     Raises
     ------
     BadInput
-        The file cannot be read or is empty, or both are given: better no service than one without its lock.
+        The file cannot be read or is empty, or both variables are set. The service must not start
+        unprotected by mistake.
     """
     return secret("MSSBENCH_TOKEN")
 
 
-class Guard:
-    """Refuses requests that change something: without the token (401), or from another site's page (403).
+class AuthMiddleware:
+    """Refuse requests that change something if the token is missing (401) or another site sends them (403).
 
-    Around all routes rather than on each, so that no route can be forgotten. A browser sends ``Origin`` with
-    such requests; without this check any page that somebody opens could start runs on their machine.
+    This is a middleware rather than a dependency of each route, so that no route can be forgotten. Browsers
+    send ``Origin`` with such requests. Without this check, any web page could start runs on the machine of
+    the person who opens it.
     """
 
     def __init__(self, app: ASGIApp, token: str = "") -> None:
@@ -38,8 +40,7 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] not in SAFE_METHODS:
-            headers = dict(scope["headers"])
-            error = self._refusal(headers)
+            error = self._refusal(dict(scope["headers"]))
             if error is not None:
                 response = problem_response(error)
                 if error.status == 401:
@@ -51,11 +52,11 @@ class Guard:
     def _refusal(self, headers: dict[bytes, bytes]) -> BenchError | None:
         origin = headers.get(b"origin", b"").decode("latin-1")
         if origin and _host_of(origin) != headers.get(b"host", b"").decode("latin-1"):
-            return Forbidden(f"a page of {origin} asked for this; only pages of this service may")
+            return Forbidden(f"requests from pages of {origin} are refused; use a page of this service")
         scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-        # In constant time: how far a guess was right must not show.
-        right = hmac.compare_digest(given.strip(), self._token) and scheme.lower() == b"bearer"
-        if self._token and not right:
+        # In constant time, so that the duration does not show how much of a guess was right.
+        valid = hmac.compare_digest(given.strip(), self._token) and scheme.lower() == b"bearer"
+        if self._token and not valid:
             return Unauthorized("expected the header 'Authorization: Bearer TOKEN' with this service's token")
         return None
 
@@ -63,12 +64,12 @@ class Guard:
 def _host_of(origin: str) -> str:
     try:
         return urlsplit(origin).netloc
-    except ValueError:  # no URL, such as "http://["
+    except ValueError:  # not a URL, such as "http://["
         return ""
 
 
-class AnswersHead:
-    """HEAD is GET of which the head alone is sent: link checkers and whoever watches whether a page is up ask so."""
+class HeadMiddleware:
+    """Answer HEAD as GET without the body. Link checkers and monitoring tools send HEAD."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -81,6 +82,7 @@ class AnswersHead:
         async def send_head(message: Message) -> None:
             if message["type"] == "http.response.start":
                 await send(message)
-                await send({"type": "http.response.body"})  # now: events of a run might go on for hours
+                # End the response now: the body of an event stream could last for hours.
+                await send({"type": "http.response.body"})
 
         await self.app({**scope, "method": "GET"}, receive, send_head)

@@ -1,4 +1,4 @@
-"""What the orchestrator service can do, apart from how it is asked: behind the API and the dashboard."""
+"""Operations of the orchestrator service, independent of HTTP: used by the API and the dashboard."""
 
 from __future__ import annotations
 
@@ -24,8 +24,11 @@ from .supervisor import Supervisor
 log = logging.getLogger("mssbench")
 
 
-class Service:
-    """Every method raises the errors of :mod:`mssbench_service.errors`, ``NotFound`` for an unknown run."""
+class RunService:
+    """Runs on one data root: start, status, control, queues.
+
+    All methods raise the errors of :mod:`mssbench_service.errors`; ``NotFound`` for an unknown run.
+    """
 
     def __init__(self, workspace: Workspace, runtime: Runtime, redis_url: str) -> None:
         self.workspace, self.runtime = workspace, runtime
@@ -34,7 +37,7 @@ class Service:
         self._ended: dict[str, tuple[object, RunStatus]] = {}
 
     def run(self, run_id: str) -> Run:
-        """Read the run's record, from a cache where the file has not changed."""
+        """Read the run's record, from a cache if the file has not changed."""
         store = self.workspace.run(run_id)
         written = store.record_path.stat().st_mtime_ns if store.exists() else 0
         known = self._records.get(run_id)
@@ -44,8 +47,9 @@ class Service:
         return Run(store, known[1], self.runtime)
 
     def status(self, run_id: str) -> RunStatus:
+        """Return the status of a run, from a cache if the run was complete and has not changed."""
         run = self.run(run_id)
-        # Nobody can change a complete run without taking it up, or writing its report again.
+        # Each change of a complete run changes one of these.
         report = run.store.report.stat().st_mtime_ns if run.store.report.exists() else 0
         moving = run.store.held or run.store.launched.exists()
         key = (self._records[run_id][0], run.store.taken_up, report, moving, run.store.problem.exists())
@@ -58,7 +62,10 @@ class Service:
         return status
 
     def statuses(self, limit: int, offset: int) -> tuple[list[RunStatus], int]:
-        """Of `limit` runs, newest first, and how many runs there are. A damaged run is left out, and logged."""
+        """Return one page of statuses, newest run first, and the number of all runs.
+
+        A damaged run is logged and left out.
+        """
         ids = self.run_ids()
         found = []
         for run_id in ids[offset : offset + limit]:
@@ -69,20 +76,20 @@ class Service:
         return found, len(ids)
 
     def run_ids(self) -> list[str]:
-        """All runs, newest first."""
+        """Return the ids of all runs, newest first."""
         return self.workspace.run_ids()
 
-    def followed(self) -> list[str]:
-        """Names of the runs that supervisors follow."""
+    def supervised_ids(self) -> list[str]:
+        """Return the ids of the runs that a supervisor follows."""
         return self.workspace.launched_ids()
 
     def start(self, config: RunConfig) -> RunStatus:
-        """Start a run, or go on with it."""
+        """Start or continue a run."""
         run = prepare(config, self.workspace, self.runtime, command=f"POST /runs {asdict(config)}")
         return self._launch(run)
 
     def resume(self, run_id: str) -> RunStatus:
-        """Go on with a run that was cancelled, or that nobody follows; one that runs is left alone."""
+        """Resume a run that was cancelled or interrupted. Do nothing if it is running."""
         run = self.run(run_id)
         if self.status(run_id).state == "running":
             return self.status(run_id)
@@ -90,7 +97,13 @@ class Service:
         return self._launch(run)
 
     def retry(self, run_id: str) -> RunStatus:
-        """Try the failed cells again."""
+        """Retry the failed cells.
+
+        Raises
+        ------
+        Conflict
+            The run has no failed cells.
+        """
         run = self.run(run_id)
         if retry_failed(run) == 0:
             raise Conflict(f"run {run_id} has no failed cells")
@@ -98,6 +111,7 @@ class Service:
         return self._launch(run)
 
     def cancel(self, run_id: str) -> RunStatus:
+        """Cancel a run and remove its waiting jobs."""
         run = self.run(run_id)
         with self._queue():
             cancel(run, self.supervisor.connection)
@@ -105,6 +119,7 @@ class Service:
         return self.status(run_id)
 
     def delete(self, run_id: str) -> None:
+        """Delete a run with its files and waiting jobs."""
         run = self.run(run_id)
         with self._queue():
             delete(run, self.supervisor.connection)
@@ -112,9 +127,11 @@ class Service:
         self._ended.pop(run_id, None)
 
     def failures(self, run_id: str) -> list[Failure]:
+        """Return the failed cells of a run with their reasons."""
         return failures_of(self.run(run_id))
 
     def queue_status(self) -> QueueStatus:
+        """Return the state of the queues and workers."""
         with self._queue():
             return queue_status(self.supervisor.connection)
 

@@ -1,0 +1,94 @@
+"""The orchestrator service: start runs, follow them, get their results and reports.
+
+Its runs go through RQ on the Redis at ``MSSBENCH_REDIS_URL``. A supervisor thread follows each run that was
+started here, enqueues lost jobs again, and writes the tables and the report at the end. After a restart it
+continues all incomplete runs. With ``MSSBENCH_TOKEN`` (or ``MSSBENCH_TOKEN_FILE``), requests that change
+something need this token. Publish only this service: the other services trust every client.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+import anyio.to_thread
+from fastapi import FastAPI
+from mssbench_service import app as base
+from mssbench_service.app import Settings
+from mssbench_service.files import DataRoot
+from starlette.middleware import Middleware
+
+from .. import __version__
+from ..execution.queues import connect
+from ..runs.store import open_workspace
+from ..services.health import ServiceHealth, survey_separators
+from ..services.runtime import make_runtime
+from ..settings.secrets import secret
+from . import dashboard
+from .collector import RunCollector
+from .middleware import AuthMiddleware, HeadMiddleware, token_from_environment
+from .routes import queues, results, runs
+from .run_service import RunService
+
+
+def create_app(settings: Settings | None = None, redis_url: str | None = None) -> FastAPI:
+    """Build the application.
+
+    Parameters
+    ----------
+    settings : Settings, optional
+        Default: from the environment.
+    redis_url : str, optional
+        Default: ``MSSBENCH_REDIS_URL``, else the Redis on this machine.
+    """
+    workspace = open_workspace(settings.data_root.root if settings else None)
+    settings = replace(settings or Settings.from_environment(), data_root=DataRoot(workspace.root))
+    redis_url = redis_url or secret("MSSBENCH_REDIS_URL") or "redis://localhost:6379/0"
+    # Requests come over the network: references are resolved strictly, whatever the transport.
+    runtime = make_runtime(workspace.root, trusted=False)
+    service = RunService(workspace, runtime, redis_url)
+
+    def info() -> dict[str, Any]:
+        return {"separators": [_offer(health) for health in survey_separators(runtime)]}
+
+    def setup() -> None:
+        connect(redis_url).close()
+        service.supervisor.start(app.state.stopping)
+
+    app = base.create_app("orchestrator", __version__, settings=settings, info=info, setup=setup)
+    app.router.lifespan_context = _with_shutdown(app.router.lifespan_context, service.supervisor.join)
+    app.state.service = service
+    app.state.metrics.registry.register(RunCollector(service))
+    # Innermost, so that a refused request has its request id too.
+    app.user_middleware.append(Middleware(AuthMiddleware, token=token_from_environment()))
+    app.user_middleware.append(Middleware(HeadMiddleware))
+    for router in (runs.router, results.router, queues.router, dashboard.router(service)):
+        app.include_router(router)
+    return app
+
+
+def _offer(health: ServiceHealth) -> dict[str, Any]:
+    return {
+        "service": health.name,
+        "separators": [asdict(separator) for separator in health.separators],
+        "reason": health.reason,
+    }
+
+
+def _with_shutdown(
+    lifespan: Callable[[FastAPI], Any], shutdown: Callable[[], None]
+) -> Callable[[FastAPI], Any]:
+    """Extend `lifespan` by a call of `shutdown` at its end."""
+
+    @contextlib.asynccontextmanager
+    async def extended(app: FastAPI) -> AsyncIterator[Any]:
+        async with lifespan(app) as state:
+            yield state
+        await anyio.to_thread.run_sync(shutdown)
+
+    return extended
+
+
+app = create_app()

@@ -1,0 +1,149 @@
+"""Runs: start, list, follow, cancel, resume, retry, delete."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from typing import Annotated
+
+import anyio
+import anyio.to_thread
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from mssbench_service.errors import NotFound
+from mssbench_service.problems import problems
+
+from ...runs.config import RunConfig
+from ...runs.status import RunStatus
+from .. import examples
+from .common import TOKEN, RunId, RunServiceDependency, json_response, require_ready
+
+EVENT_SECONDS = 1.0
+"""Seconds between two readings of the status of a run whose events a client follows."""
+
+router = APIRouter(tags=["runs"])
+
+
+@router.post(
+    "/runs",
+    status_code=202,
+    summary="Start or continue a run",
+    responses=json_response(examples.STATUS, "The run was started", 202) | problems(400, 401, 403, 404, 413),
+    dependencies=[TOKEN, Depends(require_ready)],
+)
+def start(
+    config: Annotated[RunConfig, Body(openapi_examples=examples.CONFIGS)], service: RunServiceDependency
+) -> RunStatus:
+    """The same configuration with the same files is the same run."""
+    return service.start(config)
+
+
+@router.get(
+    "/runs",
+    summary="List all runs, newest first",
+    responses={
+        200: {
+            "description": "One page of runs",
+            "content": {"application/json": {"example": [examples.STATUS]}},
+            "headers": {"X-Total-Count": {"description": "Number of runs", "schema": {"type": "integer"}}},
+        }
+    },
+)
+def runs(
+    response: Response,
+    service: RunServiceDependency,
+    limit: Annotated[int, Query(ge=1, le=500, description="Number of runs per page")] = 50,
+    offset: Annotated[int, Query(ge=0, description="Number of runs to skip")] = 0,
+) -> list[RunStatus]:
+    """`X-Total-Count` holds the number of all runs."""
+    page, total = service.statuses(limit, offset)
+    response.headers["X-Total-Count"] = str(total)
+    return page
+
+
+@router.get(
+    "/runs/{run_id}",
+    summary="Get the status of a run",
+    responses=json_response(examples.STATUS, "Status of the run") | problems(404),
+)
+def status(run_id: RunId, service: RunServiceDependency) -> RunStatus:
+    """`state` is `running`, `cancelled`, `complete`, or `incomplete` if no process runs it."""
+    return service.status(run_id)
+
+
+@router.get(
+    "/runs/{run_id}/events",
+    summary="Follow a run (server-sent events)",
+    response_class=EventSourceResponse,
+    responses={
+        200: {"description": "Events", "content": {"text/event-stream": {"example": examples.EVENTS}}},
+        **problems(404),
+    },
+)
+async def events(
+    request: Request, first: Annotated[RunStatus, Depends(status)], service: RunServiceDependency
+) -> AsyncIterator[ServerSentEvent]:
+    """Send `progress` with the status at each change, then `end` with the last status, and close."""
+    now = first
+    yield ServerSentEvent(event="progress", data=asdict(now))
+    while now.state == "running" and not request.app.state.stopping.is_set():
+        await anyio.sleep(EVENT_SECONDS)
+        before = now
+        try:
+            now = await anyio.to_thread.run_sync(service.status, first.id)
+        except NotFound:  # the run was deleted
+            return
+        if now != before:
+            yield ServerSentEvent(event="progress", data=asdict(now))
+    if now.state != "running":
+        yield ServerSentEvent(event="end", data=asdict(now))
+
+
+@router.post(
+    "/runs/{run_id}/cancel",
+    status_code=202,
+    summary="Cancel a run",
+    responses=json_response(examples.STATUS | {"state": "cancelled"}, "The run is cancelled", 202)
+    | problems(401, 403, 404, 409),
+    dependencies=[TOKEN],
+)
+def cancel(run_id: RunId, service: RunServiceDependency) -> RunStatus:
+    """No further step starts. Steps that are running finish; all other cells stay pending."""
+    return service.cancel(run_id)
+
+
+@router.post(
+    "/runs/{run_id}/resume",
+    status_code=202,
+    summary="Resume a run that was cancelled or interrupted",
+    responses=json_response(examples.STATUS, "The run is running", 202) | problems(401, 403, 404),
+    dependencies=[TOKEN],
+)
+def resume(run_id: RunId, service: RunServiceDependency) -> RunStatus:
+    """Does nothing if the run is running."""
+    return service.resume(run_id)
+
+
+@router.post(
+    "/runs/{run_id}/retry",
+    status_code=202,
+    summary="Retry the failed cells of a run",
+    responses=json_response(examples.STATUS, "The failed cells are pending again", 202)
+    | problems(401, 403, 404, 409),
+    dependencies=[TOKEN],
+)
+def retry(run_id: RunId, service: RunServiceDependency) -> RunStatus:
+    """Finished steps are not repeated: existing estimates are used again."""
+    return service.retry(run_id)
+
+
+@router.delete(
+    "/runs/{run_id}",
+    status_code=204,
+    summary="Delete a run with all its files",
+    responses=problems(401, 403, 404, 409),
+    dependencies=[TOKEN],
+)
+def delete(run_id: RunId, service: RunServiceDependency) -> None:
+    """A run that is running is refused. Rendered tracks stay, because other runs may use them."""
+    service.delete(run_id)
