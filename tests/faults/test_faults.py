@@ -259,7 +259,7 @@ def misbehaved(services: Services, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.mark.parametrize(
     ("separator", "code", "says", "tries"),
     [
-        ("hang", "timed-out", "gave no answer within", 2),
+        ("hang", "timed-out", "did not answer within", 2),
         ("html", "bad-output", "is not JSON", 1),
         ("lies", "bad-output", "the stems are not there", 1),
         ("nan", "bad-output", "drums with samples that are NaN or infinite", 1),

@@ -9,8 +9,8 @@ import click
 from mssbench_service import weights as store
 from mssbench_service.errors import BadInput, NotFound
 
-from ..services.pins import pins_of
 from ..services.registry import Service, load_registry
+from ..services.weights import pinned_weights
 from .shared import byte_bars, cli
 
 
@@ -82,7 +82,7 @@ def _chosen(names: tuple[str, ...], model: str) -> Iterator[tuple[Path, list[str
             raise BadInput("--model needs the name of the one service that it is of")
         next(iter(asked.values())).append(model)
     for service, models in asked.items():
-        with pins_of(separators[service]) as pins:
+        with pinned_weights(separators[service]) as pins:
             yield pins, models
     if not names:
         yield from ((pins, []) for pins in _all(list(separators.values())))
@@ -91,7 +91,7 @@ def _chosen(names: tuple[str, ...], model: str) -> Iterator[tuple[Path, list[str
 def _all(services: list[Service]) -> Iterator[Path]:
     for service in services:
         try:
-            with pins_of(service) as pins:
+            with pinned_weights(service) as pins:
                 yield pins
         except NotFound:
             continue  # a separator without weights

@@ -120,7 +120,7 @@ def _all_services(registry: Registry) -> list[Service]:
 
 def _health(runtime: Runtime, service: Service) -> ServiceHealth:
     kind = "separator" if service in runtime.registry.separators.values() else "tool"
-    where = service.url if runtime.is_elsewhere(service) else IN_PROCESS
+    where = service.url if runtime.is_remote(service) else IN_PROCESS
     try:
         info = runtime.transport.info(service)
         separators = parse(list[SeparatorInfo], info.get("separators", []))

@@ -1,4 +1,4 @@
-"""Calls to services over HTTP, with their replicas."""
+"""Call services and their replicas over HTTP."""
 
 from __future__ import annotations
 
@@ -22,48 +22,44 @@ from mssbench_service.errors import (
     Unreachable,
     from_problem,
 )
-from mssbench_service.wire import (
-    parse,
-)
+from mssbench_service.wire import parse
 
 from ..settings.limits import Limits
 from .registry import Service
 from .transport import T
 
-"""The addresses behind a host name and port; each is a replica of the service."""
-
 
 def addresses_of(host: str, port: int) -> list[str]:
-    """What the name stands for now: replicas come and go.
+    """Resolve a host name to its current addresses, one per replica.
 
     Raises
     ------
     Unreachable
-        It stands for nothing.
+        The name has no address.
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise Unreachable(f"{host} has no address: {error}") from None
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    return list(dict.fromkeys(str(entry[4][0]) for entry in entries))
 
 
 Resolver = Callable[[str, int], Sequence[str]]
-"""The addresses behind a host name and port; each is a replica of the service."""
+"""Returns the addresses of a host name and port, one per replica of the service."""
 
-ASK_SECONDS = 5.0
-"""What connecting may take, and an answer that needs no work."""
+CONNECT_SECONDS = 5.0
+"""Time limit for connecting, and for answers that need no computation."""
 
-LONGEST_ANSWER = 16 * 1024 * 1024
-"""Bytes. Answers are a few kilobytes, for audio never travels in them; one without end must not fill the memory."""
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+"""Answers hold no audio and have a few kilobytes. The limit keeps an endless answer from filling the memory."""
 
-NOW_OR_NEVER = {"Prefer": "wait=0"}
-"""RFC 7240: a replica that would have to queue the request says that it is busy instead."""
+NO_WAIT = {"Prefer": "wait=0"}
+"""RFC 7240: a replica that would have to queue the request answers that it is busy."""
 
 
 @dataclass(frozen=True)
 class _Replica:
-    """One of the processes that are a service: `url` has its address, `host` is what the service is called."""
+    """One process of a service. `url` holds its address, `host` the host name of the service."""
 
     name: str
     url: httpx.URL
@@ -71,17 +67,18 @@ class _Replica:
 
 
 class HttpTransport:
-    """POSTs requests as JSON and rebuilds the service's errors from its problem documents.
+    """POSTs requests as JSON, and raises the service's errors again from its problem documents.
 
-    A service may have replicas: as many as its host name has addresses. Each call asks them in an order of its
-    own, first for one that is idle, then for one with a place in its queue. One that is busy, not ready or out
-    of reach is passed over at once; only if none takes the request is it for the caller to wait.
+    A service has one replica per address of its host name. Each call tries the replicas in random order: first
+    for an idle one, then for one with a free place in its queue. A replica that is busy, not ready or
+    unreachable is skipped. If no replica takes the request, the call raises, and the caller may retry later.
 
     Parameters
     ----------
-    limits : Limits
-        How long a step may take; default: the environment's.
+    limits : Limits, optional
+        Time limits of the steps. Default: from the environment.
     resolve : Resolver
+        Returns the addresses of a host name.
     """
 
     def __init__(self, limits: Limits | None = None, resolve: Resolver = addresses_of) -> None:
@@ -99,15 +96,15 @@ class HttpTransport:
         replicas = self._replicas(service)
         attempts: list[tuple[_Replica, dict[str, str]]] = [(replica, {}) for replica in replicas]
         if len(replicas) > 1:
-            attempts[:0] = [(replica, NOW_OR_NEVER) for replica in replicas]
+            attempts[:0] = [(replica, NO_WAIT) for replica in replicas]
         refusals: dict[_Replica, Unavailable] = {}
         for replica, headers in attempts:
             if not isinstance(refusals.get(replica, Busy("")), Busy):
-                continue  # it has said that it could not, idle or not
+                continue  # it is not ready or unreachable
             try:
                 answer = self._request(replica, "POST", f"/{step}", timeout, json=body, headers=headers)
             except (TimedOut, Interrupted):
-                raise  # the work may have been begun: whether to begin it again is not for this to say
+                raise  # the step may have started: the caller decides whether to repeat it
             except Unavailable as refusal:
                 refusals[replica] = refusal
                 continue
@@ -115,22 +112,22 @@ class HttpTransport:
                 return parse(result, answer)
             except BadInput as error:
                 raise BadOutput(
-                    f"{service.name} gave an answer that is not a {step} result: {error}"
+                    f"{service.name} sent an answer that is not a {step} result: {error}"
                 ) from None
-        # Busy is the better news: a replica is there, and will be free.
+        # Busy comes first: that replica will be free later.
         raise min(refusals.values(), key=lambda refusal: not isinstance(refusal, Busy))
 
     def info(self, service: Service) -> dict[str, Any]:
         refusals = []
         for replica in self._replicas(service):
             try:
-                self._request(replica, "GET", "/health", ASK_SECONDS)
-                answer = self._request(replica, "GET", "/info", ASK_SECONDS)
+                self._request(replica, "GET", "/health", CONNECT_SECONDS)
+                answer = self._request(replica, "GET", "/info", CONNECT_SECONDS)
             except Unavailable as refusal:
                 refusals.append(refusal)
                 continue
             if not isinstance(answer, dict):
-                raise BadOutput(f"{service.name} gave an answer that is not its info")
+                raise BadOutput(f"{service.name} sent an answer that is not its info")
             return answer
         raise refusals[0]
 
@@ -138,7 +135,7 @@ class HttpTransport:
         try:
             url = httpx.URL(service.url)
         except httpx.InvalidURL as error:
-            raise Unreachable(f"{service.name} cannot be at {service.url}: {error}") from None
+            raise Unreachable(f"{service.name} has the invalid URL {service.url}: {error}") from None
         addresses = self._resolve(url.host, url.port or (443 if url.scheme == "https" else 80))
         replicas = [
             _Replica(service.name, url.copy_with(host=address), url.netloc.decode()) for address in addresses
@@ -148,7 +145,7 @@ class HttpTransport:
 
     def _request(self, replica: _Replica, method: str, path: str, timeout: float, **options: Any) -> Any:
         options["headers"] = {"Host": replica.host, **logs.headers(), **options.get("headers", {})}
-        limits = httpx.Timeout(timeout, connect=ASK_SECONDS)
+        limits = httpx.Timeout(timeout, connect=CONNECT_SECONDS)
         where = f"{replica.name} at {replica.url}"
         try:
             with self._client.stream(
@@ -160,19 +157,19 @@ class HttpTransport:
             ) as response:
                 body = _read(response, replica.name, timeout)
         except (httpx.ReadTimeout, httpx.WriteTimeout):
-            raise TimedOut(f"{where} gave no answer within {timeout:g} s") from None
+            raise TimedOut(f"{where} did not answer within {timeout:g} s") from None
         except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError) as error:
-            raise Interrupted(f"{where} broke off: {error or type(error).__name__}") from None
+            raise Interrupted(f"{where} closed the connection: {error or type(error).__name__}") from None
         except httpx.DecodingError as error:
-            raise BadOutput(f"{replica.name} gave an answer that cannot be unpacked: {error}") from None
+            raise BadOutput(f"{replica.name} sent an answer that cannot be decompressed: {error}") from None
         except (httpx.RequestError, httpx.InvalidURL) as error:
             raise Unreachable(f"{where} does not answer: {error or type(error).__name__}") from None
         try:
             answer = json.loads(body)
-        except (ValueError, RecursionError):  # no text, no JSON, or nested without end
+        except (ValueError, RecursionError):  # not text, not JSON, or nested too deeply
             if response.is_success:
-                raise BadOutput(f"{replica.name} gave an answer that is not JSON") from None
-            answer = {"detail": f"{where} answered {response.status_code} without saying why"}
+                raise BadOutput(f"{replica.name} sent an answer that is not JSON") from None
+            answer = {"detail": f"{where} answered {response.status_code} without a reason"}
         if response.is_success:
             return answer
         problem = answer if isinstance(answer, dict) else {}
@@ -180,12 +177,12 @@ class HttpTransport:
 
 
 def _read(response: httpx.Response, name: str, seconds: float) -> bytes:
-    """The whole body, which has to be short, and here soon: the client's own limits are for each part of it."""
+    """Read the body within the limits of size and time. The timeouts of httpx apply to each part only."""
     body, deadline = bytearray(), time.monotonic() + seconds
     for part in response.iter_bytes():
         body += part
-        if len(body) > LONGEST_ANSWER:
-            raise BadOutput(f"{name} gave an answer of more than {LONGEST_ANSWER // 2**20} MiB")
+        if len(body) > MAX_ANSWER_BYTES:
+            raise BadOutput(f"{name} sent an answer of more than {MAX_ANSWER_BYTES // 2**20} MiB")
         if time.monotonic() > deadline:
-            raise TimedOut(f"{name} had begun its answer, and not ended it after {seconds:g} s")
+            raise TimedOut(f"{name} did not finish its answer within {seconds:g} s")
     return bytes(body)

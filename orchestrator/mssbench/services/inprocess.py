@@ -1,4 +1,4 @@
-"""Calls to services in this process: the service's package is imported and its functions are called."""
+"""Call services in this process: import the package of the service and call its functions."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class InProcessTransport:
         package = _import(service.module, service)
         info: dict[str, Any] = {"version": getattr(package, "__version__", "unknown")}
         if hasattr(package, "SEPARATORS"):
-            # Set up, as a service is before it says that it is ready: missing weights must show now.
+            # Set up as a service does before it is ready, so that missing weights are reported now.
             with _LOADING:
                 loaded = {name: _separator(service.module, name) for name in package.SEPARATORS}
             info["separators"] = [asdict(item) for item in describe(loaded)]
@@ -87,22 +87,22 @@ def _import(module: str, service: Service) -> Any:
             return importlib.import_module(module)
     except ImportError as error:
         raise NotReady(
-            f"the package {service.module} of {service.name} is not installed here ({error}); use the composed "
-            f"system (docker compose up --build --detach --wait), or start the service in an environment of its "
-            f"own and say where it answers in {url_variable(service.name)}"
+            f"the package {service.module} of {service.name} is not installed ({error}); use the composed system "
+            f"(docker compose up --build --detach --wait), or start the service in its own environment and set "
+            f"its URL in {url_variable(service.name)}"
         ) from None
-    except Exception as error:  # one broken package must not stop the others
+    except Exception as error:  # a broken package must not stop the others
         raise StepFailed(f"the package {module} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
 @functools.cache
 def _separator(module: str, name: str) -> Separator:
-    """One instance per process, set up once."""
+    """Return the instance of this process; it is set up once."""
     separator: Separator = importlib.import_module(module).SEPARATORS[name]()
     try:
         separator.setup()
     except BenchError:
         raise
-    except Exception as error:  # whatever a library raises where it cannot load something
+    except Exception as error:  # libraries raise various errors when they cannot load a file
         raise StepFailed(f"setup of {name} failed: {type(error).__name__}: {error}") from error
     return separator

@@ -1,4 +1,4 @@
-"""Which services there are: one line each in ``services.toml``. No other code names a separator."""
+"""Registry of the services: one line each in ``services.toml``. No code names a separator."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from mssbench_service.errors import BadInput
 
 @dataclass(frozen=True)
 class Service:
-    """One registered service: its name, its Python package and where it answers over HTTP.
+    """A registered service: its name, its Python package and its URL.
 
-    `elsewhere` is set where its URL was given by ``MSSBENCH_URL_<NAME>``: then it runs there, even if the other
-    services run in this process.
+    `remote` is set if ``MSSBENCH_URL_<NAME>`` gives the URL. The service is then called over HTTP, even if the
+    other services run in this process.
     """
 
     name: str
     module: str
     url: str
-    elsewhere: bool = False
+    remote: bool = False
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class Registry:
 
 
 def load_registry(path: Path | None = None) -> Registry:
-    """Read the registration file (default: ``MSSBENCH_SERVICES``, else the one in this package).
+    """Read the registration file (default: ``MSSBENCH_SERVICES``, else the file in this package).
 
     Raises
     ------
     BadInput
-        The file cannot be read, or an entry has no module or url.
+        The file cannot be read, or an entry lacks its module or URL.
     """
     path = path or Path(os.environ.get("MSSBENCH_SERVICES") or Path(__file__).with_name("services.toml"))
     try:
@@ -50,7 +50,7 @@ def load_registry(path: Path | None = None) -> Registry:
 
 
 def url_variable(name: str) -> str:
-    """The environment variable that says where the service `name` answers."""
+    """Return the environment variable that sets the URL of the service `name`."""
     return f"MSSBENCH_URL_{re.sub(r'[^A-Z0-9]', '_', name.upper())}"
 
 

@@ -1,7 +1,7 @@
-"""Where a step runs: in this process, or in a service over HTTP. Everything else is the same.
+"""Run steps in this process or in services over HTTP.
 
-:class:`Runtime` is what the rest of the orchestrator sees. It speaks through a :class:`Transport`, of which
-there are two, as httpx has for its clients.
+The rest of the orchestrator uses :class:`Runtime`. It calls services through a :class:`Transport`: one for this
+process, one for HTTP, and one that chooses between them.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from .transport import T, Transport
 
 
 class Runtime:
-    """The steps, wherever they run.
+    """The steps of a run, independent of the transport.
 
     Parameters
     ----------
     transport : Transport
     registry : Registry
     root : DataRoot
-        Resolves the references in requests; trusted when the steps run in this process.
+        Resolves the references in requests.
     """
 
     def __init__(self, transport: Transport, registry: Registry, root: DataRoot) -> None:
@@ -66,39 +66,49 @@ class Runtime:
             raise NotFound(f"no service {service!r} is registered here (services.toml)")
         return self.transport.call(separator, "separate", request, SeparateResult, seconds)
 
-    def is_elsewhere(self, service: Service) -> bool:
-        """Whether `service` runs in another process, over HTTP."""
-        return service.elsewhere or isinstance(self.transport, HttpTransport)
+    def is_remote(self, service: Service) -> bool:
+        """Return whether `service` is called over HTTP."""
+        return service.remote or isinstance(self.transport, HttpTransport)
 
 
 class RoutingTransport:
-    """In this process, but for the services whose URL was given."""
+    """Calls services over HTTP if their URL was given, all others in this process."""
 
-    def __init__(self, here: Transport, elsewhere: Transport) -> None:
-        self._here, self._elsewhere = here, elsewhere
+    def __init__(self, local: Transport, remote: Transport) -> None:
+        self._local, self._remote = local, remote
 
     def call(
         self, service: Service, step: str, request: Any, result: type[T], seconds: float | None = None
     ) -> T:
-        return self._of(service).call(service, step, request, result, seconds)
+        return self._transport_of(service).call(service, step, request, result, seconds)
 
     def info(self, service: Service) -> dict[str, Any]:
-        return self._of(service).info(service)
+        return self._transport_of(service).info(service)
 
     def close(self) -> None:
-        self._here.close()
-        self._elsewhere.close()
+        self._local.close()
+        self._remote.close()
 
-    def _of(self, service: Service) -> Transport:
-        return self._elsewhere if service.elsewhere else self._here
+    def _transport_of(self, service: Service) -> Transport:
+        return self._remote if service.remote else self._local
 
 
 def make_runtime(root: Path, transport: str | None = None, *, trusted: bool = True) -> Runtime:
-    """The runtime over the data root `root`.
+    """Return the runtime on the data root `root`.
 
-    `transport` is ``inprocess`` or ``http``; default: the environment's ``MSSBENCH_TRANSPORT``, else
-    ``inprocess``. `trusted` (in-process only): requests come from the person at this machine, and may refer
-    to files outside the root.
+    Parameters
+    ----------
+    root : Path
+        Data root.
+    transport : str, optional
+        ``inprocess`` or ``http``. Default: ``MSSBENCH_TRANSPORT``, else ``inprocess``.
+    trusted : bool
+        Requests come from the user of this machine and may refer to files outside the root (in-process only).
+
+    Raises
+    ------
+    BadInput
+        The transport is unknown, or the registration file cannot be read.
     """
     transport = transport or os.environ.get("MSSBENCH_TRANSPORT") or "inprocess"
     registry = load_registry()

@@ -1,4 +1,4 @@
-"""How a call reaches a service: the interface that the transports implement."""
+"""Interface of the transports: how a call reaches a service."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ T = TypeVar("T")
 
 
 class Transport(Protocol):
-    """How one call reaches a service."""
+    """Calls services, in this process or over HTTP."""
 
     def call(
         self, service: Service, step: str, request: Any, result: type[T], seconds: float | None = None
     ) -> T:
-        """Run `step` of `service`, over a track of so many `seconds` (None: not known).
+        """Run `step` of `service` on a track of `seconds` (None: unknown).
 
-        Raises the error family of :mod:`mssbench_service.errors`.
+        Raises the errors of :mod:`mssbench_service.errors`.
         """
 
     def info(self, service: Service) -> dict[str, Any]:
-        """What ``GET /info`` says, at least ``separators`` for a separator. Raises if it is not ready."""
+        """Return the answer of ``GET /info``. Raises if the service is not ready."""
 
     def close(self) -> None:
-        """Give back the connections that it holds."""
+        """Close all connections."""

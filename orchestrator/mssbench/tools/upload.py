@@ -59,7 +59,7 @@ def separate_registered(
     """
     chosen = choose_separators([separator], survey_separators(runtime, [separator]))[0]
     service = runtime.registry.separators[chosen.service]
-    if runtime.is_elsewhere(service):
+    if runtime.is_remote(service):
         return separate_by_upload(
             service.url, chosen.name, track, out, references, show=show, patience=patience
         )

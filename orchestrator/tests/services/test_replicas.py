@@ -96,7 +96,7 @@ def separate(runtime: Runtime, number: int) -> None:
 
 
 def patiently(runtime: Runtime, number: int) -> None:
-    """As a worker does it: a replica that broke off is not the end."""
+    """As a worker does it: try again when a replica closes the connection."""
     for _ in range(60):
         try:
             return separate(runtime, number)
@@ -171,10 +171,10 @@ def answering(listener: socket.socket, answer: bytes | None) -> None:
 @pytest.mark.parametrize(
     ("answer", "kind", "says"),
     [
-        (None, TimedOut, "gave no answer within 0.5 s"),
-        (b"", Interrupted, "broke off"),
-        (b"220 smtp.example ESMTP\r\n", Interrupted, "broke off"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{", Interrupted, "broke off"),
+        (None, TimedOut, "did not answer within 0.5 s"),
+        (b"", Interrupted, "closed the connection"),
+        (b"220 smtp.example ESMTP\r\n", Interrupted, "closed the connection"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{", Interrupted, "closed the connection"),
     ],
     ids=["silence", "hangs up", "speaks another language", "half an answer"],
 )

@@ -193,8 +193,8 @@ def test_garbage_and_problems_from_a_service_become_errors_of_the_family(
 @pytest.mark.parametrize(
     ("part", "pause", "kind", "says"),
     [
-        (b"[" * 2**20, 0.0, BadOutput, "synth gave an answer of more than 16 MiB"),
-        (b" ", 0.1, TimedOut, "synth had begun its answer, and not ended it after 1 s"),
+        (b"[" * 2**20, 0.0, BadOutput, "synth sent an answer of more than 16 MiB"),
+        (b" ", 0.1, TimedOut, "synth did not finish its answer within 1 s"),
     ],
     ids=["too much", "too slow"],
 )
@@ -210,7 +210,7 @@ def test_an_answer_without_end_ends_here(
 def test_an_answer_without_a_reason_says_its_status(status: int) -> None:
     with (
         server_that_answers(status, b"<html>") as runtime,
-        pytest.raises(BenchError, match=f"synth at .* answered {status} without saying why"),
+        pytest.raises(BenchError, match=f"synth at .* answered {status} without a reason"),
     ):
         runtime.describe_hrir(HrirRequest("sphere"))
 

@@ -94,7 +94,7 @@ def test_a_page_does_not_wait_for_services_that_are_slow() -> None:
     transport = Slow()
     registry = Registry({"synth": Service("synth", "", "")}, {name: Service(name, "", "") for name in names})
     services = HealthCache(
-        SimpleNamespace(transport=transport, registry=registry, is_elsewhere=lambda service: False),
+        SimpleNamespace(transport=transport, registry=registry, is_remote=lambda service: False),
         seconds=1e9,
     )  # type: ignore[arg-type]
     assert services.latest(wait=0.0) is None

@@ -1,4 +1,4 @@
-"""Where a service's weights are pinned (``weights.toml``), found without importing its model's library."""
+"""Find the pinned weights of a service (``weights.toml``) without importing the library of its model."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from .registry import Service
 
 FILE = "weights.toml"
 
-_CHECKOUT = Path(__file__).parents[3] / "services"
-_SECONDS = 5.0
+_CHECKOUT_SERVICES = Path(__file__).parents[3] / "services"
+_TIMEOUT_SECONDS = 5.0
 
 
 @contextlib.contextmanager
-def pins_of(service: Service) -> Iterator[Path]:
-    """The ``weights.toml`` of `service`.
+def pinned_weights(service: Service) -> Iterator[Path]:
+    """Yield the path of the ``weights.toml`` of `service`.
 
-    It is read where its package is installed, else in the checkout that this package runs from, else from the
-    running service (``GET /weights``): so it is always the one that the service itself goes by.
+    The file comes from the installed package, else from the checkout that contains this package, else from the
+    running service (``GET /weights``). It is always the file that the service itself uses.
 
     Raises
     ------
     NotFound
-        The service pins no weights.
+        The service has no pinned weights.
     Unreachable
-        It is neither here nor running.
+        The package is not installed, and the service does not answer.
     BadInput
-        The running service answers something else.
+        The answer of the service is not a list of weights.
     """
     for folder in _folders(service):
         if folder.is_dir():
@@ -44,26 +44,26 @@ def pins_of(service: Service) -> Iterator[Path]:
             return
     with tempfile.TemporaryDirectory(prefix="mssbench-") as temporary:
         path = Path(temporary) / FILE
-        path.write_bytes(_ask(service))
+        path.write_bytes(_download(service))
         try:
             load(path)
-        except BenchError as error:  # which would name where it lies for the moment
+        except BenchError as error:  # name the URL, not the temporary file
             raise type(error)(error.detail.replace(str(path), f"{service.url}/weights")) from None
         yield path
 
 
 def _folders(service: Service) -> list[Path]:
-    installed = importlib.util.find_spec(service.module)  # finds a package without running any of it
-    here = [Path(folder) for folder in (installed and installed.submodule_search_locations) or ()]
-    return [*here, _CHECKOUT / service.name / service.module]
+    installed = importlib.util.find_spec(service.module)  # does not import the package
+    folders = [Path(folder) for folder in (installed and installed.submodule_search_locations) or ()]
+    return [*folders, _CHECKOUT_SERVICES / service.name / service.module]
 
 
-def _ask(service: Service) -> bytes:
+def _download(service: Service) -> bytes:
     try:
-        answer = httpx.get(f"{service.url}/weights", timeout=_SECONDS)
+        answer = httpx.get(f"{service.url}/weights", timeout=_TIMEOUT_SECONDS)
     except (httpx.TransportError, httpx.InvalidURL) as error:
         raise Unreachable(
-            f"the pinned weights of {service.name} are not here, and its service at {service.url} "
+            f"the package of {service.name} is not installed, and its service at {service.url} "
             f"does not answer: {error or type(error).__name__}"
         ) from None
     if answer.status_code == 404:
