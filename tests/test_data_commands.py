@@ -259,13 +259,13 @@ TABLE = json.dumps({split: {"A": dict.fromkeys(STEMS, 10)} for split in ("train"
 def test_data_fetch_shows_the_licence_and_fetches_once_it_is_accepted(mssbench, workspace, url) -> None:
     fetch = ["data", "fetch", "angles", "--url", url, "--sha256", hashlib.sha256(TABLE).hexdigest()]
     done = mssbench(*fetch)
-    assert "fetched once you accept its licence: --accept-licence" in refused(done)
+    assert "to fetch angles, accept its licence with --accept-licence" in refused(done)
     assert "arXiv:2507.00155" in done.stderr
     assert not (workspace / "data").exists()
     done = mssbench(*fetch, "--accept-licence")
     assert (done.returncode, done.stdout) == (0, "data/angles.json\n"), done.stderr
     assert (workspace / "data/angles.json").read_bytes() == TABLE
-    assert mssbench(*fetch, "--accept-licence").stdout == "data/angles.json was there already\n"
+    assert mssbench(*fetch, "--accept-licence").stdout == "data/angles.json exists already\n"
 
 
 def test_data_fetch_takes_nothing_but_what_is_pinned(mssbench, workspace, url) -> None:

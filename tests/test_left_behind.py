@@ -15,11 +15,11 @@ from mssbench.tools.batch import synthesise
 AT_WORK = """
 import time
 from pathlib import Path
-from mssbench.cli.folders import ended_in_order
+from mssbench.cli.folders import clean_exit_on_sigterm
 from mssbench.execution.gc import swept
 from mssbench_service.files import atomic_folder
 
-with ended_in_order(), swept(Path(".")), atomic_folder(Path("track")) as folder:
+with clean_exit_on_sigterm(), swept(Path(".")), atomic_folder(Path("track")) as folder:
     (folder / "half.wav").write_bytes(b"RIFF")
     print("writing", flush=True)
     time.sleep(600)

@@ -61,8 +61,8 @@ def test_a_run_from_a_file_is_repeated_compared_and_tidied_up_after(
     again = mssbench("run", "--like", "one", "--inline")
     done(again)
     lines = [line.strip() for line in again.stderr.splitlines()]
-    assert lines[lines.index("it repeats one; what differs:") + 1] == "commit: abc -> def"
-    assert "0 values are not those of one" in again.stderr
+    assert lines[lines.index("repeats one; differences:") + 1] == "commit: abc -> def"
+    assert "0 values differ from one" in again.stderr
     assert record(workspace, "one-2")["config"] == first["config"]
     assert done(mssbench("diff", "one", "one-2")) == "0 values differ\n"
 
@@ -131,7 +131,7 @@ def test_a_run_is_cancelled_from_another_process_and_resumed(mssbench, workspace
             running.kill()
             running.wait()
     assert running.returncode == 130, said
-    assert "mssbench resume mine goes on with it" in said
+    assert "continue it with: mssbench resume mine" in said
     assert done(mssbench("status", "mine")).startswith("mine: cancelled, 0/4 cells ended")
     done(mssbench("resume", "mine", "--inline"))
     assert done(mssbench("status", "mine", "--follow")).startswith(
@@ -150,7 +150,7 @@ def test_a_run_is_cancelled_from_another_process_and_resumed(mssbench, workspace
     assert said.splitlines()[-1].endswith(": evaluate failed (step-failed): a defect")
     retried = mssbench("retry", "mine", "--failed", "--inline")
     done(retried)
-    assert "1 cells to try again" in retried.stderr
+    assert "1 cells to retry" in retried.stderr
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert mssbench("retry", "mine", "--failed").returncode == 2
 

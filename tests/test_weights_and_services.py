@@ -160,7 +160,7 @@ def test_weights_come_over_a_connection_that_keeps_breaking(mssbench, installed,
     assert files.requests == 3
     verified = mssbench("weights", "verify", "scaled")
     assert verified.returncode == 0
-    assert verified.stdout == "scaled small: all 1 files are there and intact\n"
+    assert verified.stdout == "scaled small: all 1 files are intact\n"
     assert mssbench("weights", "fetch").returncode == 0, "all: those that are there, and oracle has none"
     assert files.requests == 3, "what is there is not fetched again"
 
@@ -207,7 +207,7 @@ def test_damage_on_disk_is_found(mssbench, installed, weights) -> None:
     path = weights / "scaled" / "model.bin"
     path.write_bytes(b"?" + CONTENT[1:])
     done = mssbench("weights", "verify", "scaled")
-    assert refused(done) == "mssbench: 1 of the files are missing or damaged"
+    assert refused(done) == "mssbench: 1 files are missing or damaged"
     assert f"{path} is damaged" in done.stdout
     assert mssbench("weights", "fetch", "scaled").returncode == 0
     assert path.read_bytes() == CONTENT
@@ -219,7 +219,7 @@ def test_damage_on_disk_is_found(mssbench, installed, weights) -> None:
         (["weights", "fetch", "nonsense"], "unknown service 'nonsense'; registered: oracle, scaled"),
         (["weights", "fetch", "scaled:huge"], "scaled has no pinned model 'huge'; pinned: small, large"),
         (["weights", "fetch", "oracle"], "oracle pins no weights"),
-        (["weights", "fetch", "--model", "large"], "--model needs the name of the one service"),
+        (["weights", "fetch", "--model", "large"], "--model needs the name of exactly one service"),
         (["weights", "fetch", "scaled", "--dest", "file/weights"], "file"),
         (["separate", "nothing.wav", "--separator", "oracle-mixture"], "nothing.wav is not a file"),
         (["separate", "text.wav", "--separator", "oracle-mixture"], "text.wav cannot be read as audio"),

@@ -43,7 +43,7 @@ def test_the_demo_confirms_what_is_known(monkeypatch, capsys) -> None:
     assert command(monkeypatch, "demo", "--inline") == 0
     captured = capsys.readouterr()
     assert captured.out.splitlines()[-1].startswith("report: ")
-    assert "known scores of the probes confirmed" in captured.err
+    assert "scores of the known-answer tests confirmed" in captured.err
 
 
 @pytest.mark.usefixtures("short_demo")

@@ -1,17 +1,18 @@
-"""The command line. Bad input is one line on stderr and exit code 2; a defect of ours is exit code 1.
+"""The command line. Bad input gives one line on stderr and exit code 2; a defect gives exit code 1.
 
-shared      the command group, and what commands have in common: options, progress bars, references
-data        datasets: demo, fetch, check, convert
-folders     synth and evaluate: whole folders, outside any run
+shared      command group, options, progress bars and references that commands share
+data        data demo, fetch, check, convert
+folders     synth, evaluate: whole folders without a run
 hrir        hrir info
 runs        run, demo, resume, retry, rescore
 control     status, list, cancel, delete, diff, gc
-reports     report
-services    worker, serve, services: the parts of a running system
-separate    one track, outside any run
-weights     weights fetch and weights verify
+progress    live progress of a run
+reports     report, leaderboard
+services    worker, serve, services
+separate    separate: one track without a run
+weights     weights fetch, weights verify
 
-A new command goes into the module of its kind; a new module is imported here.
+New commands go into the module of their topic. New modules are imported here.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ __all__ = [
 
 
 def main() -> None:
-    """Entry point: turns every failure into one line and an exit code."""
+    """Run the command line. Each failure gives one line and an exit code."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     try:
         cli(standalone_mode=False)
@@ -54,14 +55,14 @@ def main() -> None:
     except click.ClickException as error:
         _fail(error.format_message(), 2)
     except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; the same command continues where it stopped", 130)
+        _fail("interrupted; run the same command again to continue", 130)
     except OSError as error:
         named = f"{error.filename}: " if error.filename else ""
         _fail(f"{named}{error.strerror or error}", 2)
-    except Exception as error:  # a defect: one line all the same, the traceback on request
+    except Exception as error:  # a defect: one line too, with a traceback on request
         if os.environ.get("MSSBENCH_DEBUG"):
             raise
-        _fail(f"{type(error).__name__}: {error} (a defect; MSSBENCH_DEBUG=1 shows where)", 1)
+        _fail(f"{type(error).__name__}: {error} (a defect; set MSSBENCH_DEBUG=1 for the traceback)", 1)
 
 
 def _fail(message: str, code: int) -> None:

@@ -1,4 +1,4 @@
-"""Commands that look at runs from outside, and end or tidy them."""
+"""Commands that show, cancel, compare and delete runs."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from ..runs.run import Run
 from ..runs.status import RunStatus, failures_of, status_of
 from ..runs.store import open_workspace
 from .progress import pace, run_bars
-from .runs import say
-from .shared import cli, current_runtime, existing_run, redis_option, tell
+from .shared import cli, current_runtime, existing_run, print_message, print_result, redis_option
 
 _SHOWN_FAILURES = 20
 
@@ -30,16 +29,16 @@ _SHOWN_FAILURES = 20
 @cli.command()
 @click.argument("run", required=False)
 @click.option(
-    "--follow", is_flag=True, help="Show live progress until the run ends (default: the newest run)."
+    "--follow", is_flag=True, help="Show live progress until the run ends. Default RUN: the newest run."
 )
 def status(run: str | None, follow: bool) -> None:
-    """How far RUN (its id or its folder) is; default: all runs."""
+    """Show the status of RUN (its id or its folder). Default: all runs."""
     if follow and run is None:
         run = next(iter(open_workspace().run_ids()), None)
     with _all_runs() if run is None else contextlib.nullcontext([existing_run(run)]) as jobs:
         for job in jobs:
             now = _follow(job) if follow else status_of(job)
-            tell(_line(now))
+            print_result(_line(now))
             if run is not None:
                 _shares(now)
                 _failures(job)
@@ -47,18 +46,18 @@ def status(run: str | None, follow: bool) -> None:
 
 @contextlib.contextmanager
 def _all_runs() -> Iterator[list[Run]]:
-    """All runs, newest first. One that is damaged does not cost the others, and is complained of at the end."""
+    """Yield all runs, newest first. Damaged runs are skipped and reported at the end."""
     workspace, runtime = open_workspace(), current_runtime()
     found, damaged = [], []
     for name in workspace.run_ids():
         try:
             found.append(open_run(workspace.run(name), runtime))
         except NotFound:
-            continue  # deleted this very moment
+            continue  # deleted in the meantime
         except BadInput as error:
             damaged.append(error.detail)
     if not found and not damaged:
-        tell(f"no runs in {workspace.runs}")
+        print_result(f"no runs in {workspace.runs}")
     yield found
     if damaged:
         raise BadInput("; ".join(damaged))
@@ -67,12 +66,12 @@ def _all_runs() -> Iterator[list[Run]]:
 def _follow(job: Run) -> RunStatus:
     with run_bars() as show:
         while True:
-            begun = time.monotonic()
+            started = time.monotonic()
             now = status_of(job)
             show(now)
             if now.state != "running":
                 return now
-            time.sleep(max(LOOK_SECONDS, 10 * (time.monotonic() - begun)))
+            time.sleep(max(LOOK_SECONDS, 10 * (time.monotonic() - started)))
 
 
 def _line(now: RunStatus) -> str:
@@ -87,32 +86,34 @@ def _line(now: RunStatus) -> str:
 
 def _shares(now: RunStatus) -> None:
     for share in now.by_separator:
-        tell(
+        print_result(
             f"  {share.condition:<10} {share.separator:<24} {share.ended}/{share.cells} ended, "
             f"{share.failed} failed"
         )
     for separator in now.separators:
         if separator["status"] == "unavailable":
-            tell(f"  {separator['name']} is unavailable: {separator['reason']}")
+            print_result(f"  {separator['name']} is unavailable: {separator['reason']}")
 
 
 def _failures(job: Run) -> None:
     failures = failures_of(job)
     for failed in failures[:_SHOWN_FAILURES]:
         where = "/".join((failed.condition, failed.separator, failed.title))
-        tell(f"  {where}: {failed.step} failed ({failed.code}): {failed.detail}")
+        print_result(f"  {where}: {failed.step} failed ({failed.code}): {failed.detail}")
     if len(failures) > _SHOWN_FAILURES:
-        tell(f"  and {len(failures) - _SHOWN_FAILURES} more failed; the report lists them all")
+        print_result(f"  and {len(failures) - _SHOWN_FAILURES} more failed; the report lists them all")
 
 
 @cli.command("list")
 def list_runs() -> None:
-    """All runs, newest first."""
+    """List all runs, newest first."""
     with _all_runs() as jobs:
-        rows = [("RUN", "STATE", "ENDED", "FAILED", "BEGUN", "DATASET"), *map(_row, jobs)]
+        rows = [("RUN", "STATE", "ENDED", "FAILED", "STARTED", "DATASET"), *map(_row, jobs)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         for row in rows if jobs else ():
-            tell("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+            print_result(
+                "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+            )
 
 
 def _row(job: Run) -> tuple[str, ...]:
@@ -132,25 +133,29 @@ def _row(job: Run) -> tuple[str, ...]:
 @click.argument("run")
 @redis_option
 def cancel(run: str, redis_url: str) -> None:
-    """Begin no further step of RUN, whoever runs it; cells that have not ended stay pending.
+    """Cancel RUN (its id or its folder), in whichever process it runs.
 
-    With the URL of the Redis that its jobs wait in, they are taken out at once; without it, whoever follows
-    the run does so, and workers leave alone what they find.
+    No further step starts. Steps that are running finish; all other cells stay pending. With --redis, waiting
+    jobs are removed at once; otherwise the process that follows the run removes them.
     """
     job = existing_run(run)
     withdrawn = cancel_run(job, connect(redis_url) if redis_url else None)
-    say(f"{withdrawn} waiting jobs withdrawn" if redis_url else "whoever runs it stops")
-    tell(f"run {job.store.id} is cancelled; mssbench resume {job.store.id} goes on with it")
+    if redis_url:
+        print_message(f"{withdrawn} waiting jobs removed")
+    print_result(f"run {job.store.id} is cancelled; continue it with: mssbench resume {job.store.id}")
 
 
 @cli.command()
 @click.argument("run")
 @redis_option
 def delete(run: str, redis_url: str) -> None:
-    """Remove RUN with all that came out of it. Its rendered tracks stay, for other runs may use them."""
+    """Delete RUN (its id or its folder) with its results.
+
+    Rendered tracks stay, because other runs may use them. A run that is running is refused.
+    """
     job = existing_run(run)
     delete_run(job, connect(redis_url) if redis_url else None)
-    say(f"run {job.store.id} is removed")
+    print_message(f"run {job.store.id} is deleted")
 
 
 @cli.command()
@@ -161,41 +166,52 @@ def delete(run: str, redis_url: str) -> None:
     type=click.FloatRange(min=0),
     default=0.0,
     show_default=True,
-    help="Numbers this close are equal.",
+    help="Largest difference between equal numbers.",
 )
-@click.option("--limit", type=click.IntRange(min=0), default=50, show_default=True, help="Changes to show.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=50,
+    show_default=True,
+    help="Number of differences to show.",
+)
 def diff(before: str, after: str, tolerance: float, limit: int) -> None:
-    """Which values of two runs' results differ. Exit code 1 if any does.
+    """Compare the results of two runs. The exit code is 1 if any value differs.
 
-    What was different about the runs themselves goes to stderr.
+    Differences between the runs' configurations, files and versions go to stderr.
     """
     first, second = existing_run(before), existing_run(after)
     for line in differences(first.record, second.record):
-        say(line)
+        print_message(line)
     found = changes(
         result_rows(first.store, first.record), result_rows(second.store, second.record), tolerance
     )
     for change in found[:limit]:
-        tell(str(change))
+        print_result(str(change))
     if len(found) > limit:
-        tell(f"and {len(found) - limit} more")
-    tell(f"{len(found)} values differ")
+        print_result(f"and {len(found) - limit} more")
+    print_result(f"{len(found)} values differ")
     if found:
         sys.exit(1)
 
 
 @cli.command()
-@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
-@click.option("--estimates", is_flag=True, help="Also the estimates of complete runs; their scores stay.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
+@click.option(
+    "--estimates", is_flag=True, help="Also remove the estimates of complete runs. Their scores stay."
+)
 def gc(dry_run: bool, estimates: bool) -> None:
-    """Remove what no run needs: renderings without a run, leftovers of killed processes and deleted runs."""
+    """Remove files that no run needs.
+
+    These are renderings without a run, and files that killed processes and deleted runs have left behind.
+    """
     found = find_removable(open_workspace(), current_runtime(), estimates)
-    for litter in found:
-        tell(f"{_size(litter.size):>10}  {litter.reference}  ({litter.reason})")
+    for item in found:
+        print_result(f"{_size(item.size):>10}  {item.reference}  ({item.reason})")
         if not dry_run:
-            litter.remove()
+            item.remove()
     verb = "would be removed" if dry_run else "removed"
-    tell(f"{_size(sum(litter.size for litter in found))} in {len(found)} places {verb}")
+    print_result(f"{_size(sum(item.size for item in found))} in {len(found)} places {verb}")
 
 
 def _size(size: int) -> str:

@@ -1,4 +1,4 @@
-"""Datasets."""
+"""Commands for datasets."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ DEMO_DATASET = Path("data/demo")
 
 @cli.group()
 def data() -> None:
-    """Datasets."""
+    """Get, check and convert datasets."""
 
 
 @data.command("demo")
 @click.argument("out", type=click.Path(path_type=Path), default=DEMO_DATASET)
 def data_demo(out: Path) -> None:
-    """Write the offline demo dataset (procedural music, MUSDB18-HQ layout) into OUT."""
+    """Write the demo dataset (synthetic music in the MUSDB18-HQ layout) into OUT."""
     from ..datasets.demo import write_demo
 
     for folder in write_demo(out):
@@ -39,18 +39,16 @@ def data_demo(out: Path) -> None:
 @data.command("fetch")
 @click.argument("name")
 @click.argument("out", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--accept-licence", is_flag=True, help="You have read the licence that is shown, and accept it."
-)
-@click.option("--url", help="A mirror to fetch from. What comes must be the same.")
-@click.option("--sha256", help="The archive's SHA-256, where none is pinned or you use another version.")
+@click.option("--accept-licence", is_flag=True, help="Accept the licence that is shown.")
+@click.option("--url", help="Fetch from this mirror. The content must be the same.")
+@click.option("--sha256", help="SHA-256 of the archive, if none is pinned or you use another version.")
 def data_fetch(
     name: str, out: Path | None, accept_licence: bool, url: str | None, sha256: str | None
 ) -> None:
     """Download and verify NAME into OUT (default: data/NAME).
 
     NAME is musdb18hq, sadie-d1 (HRIRs as SOFA files), sadie-d1-wav (as WAV files) or angles (the azimuths of the
-    paper). Cut off, the same command goes on where it stopped.
+    paper). After an interruption, run the same command again to continue.
     """
     from ..datasets import fetch
     from ..datasets.pins import load_pins
@@ -69,9 +67,9 @@ def data_fetch(
         source = replace(source, url=url)
     console.print(source.title, source.licence.strip(), "", sep="\n", markup=False, highlight=False)
     if not accept_licence:
-        raise BadInput(f"{name} is fetched once you accept its licence: --accept-licence")
+        raise BadInput(f"to fetch {name}, accept its licence with --accept-licence")
     if not source.sha256:
-        console.print("No digest of this archive is known: its content is checked instead.", markup=False)
+        console.print("No checksum of this archive is known. Its content is checked instead.", markup=False)
     out = out or Path("data") / source.kept_as
     checks: dict[str, fetch.Accept] = {
         "musdb18hq": fetch.accept_musdb18hq,
@@ -80,18 +78,18 @@ def data_fetch(
     }
     with byte_bars() as show:
         fetched = fetch.fetch(source, out, checks[source.content], progress=show)
-    click.echo(out if fetched else f"{out} was there already")
+    click.echo(out if fetched else f"{out} exists already")
 
 
 def _accept_hrir(folder: Path) -> None:
-    """Raise BadInput unless the folder holds HRIRs; the set at 44.1 kHz is loaded to see."""
+    """Raise BadInput unless the folder holds an HRIR set. Loads the set at 44.1 kHz."""
     sofa = sorted(folder.glob("**/*_44K_*.sofa")) or sorted(folder.glob("**/*.sofa"))
     chosen = sofa[0] if sofa else folder
     runtime = current_runtime()
     try:
         info = runtime.describe_hrir(HrirRequest(reference_of(runtime, str(chosen))))
     except Unavailable as error:
-        console.print(f"Not looked at: {error.detail}", markup=False)
+        console.print(f"Not checked: {error.detail}", markup=False)
         return
     measured = f"at {info.side:g}° the left ear is {info.itd_90_us:.0f} µs earlier and {info.ild_90_db:.1f} dB louder"
     console.print(f"{chosen.relative_to(folder)}: {measured}", markup=False)
@@ -99,12 +97,12 @@ def _accept_hrir(folder: Path) -> None:
 
 @data.command("check")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--split", type=click.Choice(["train", "test"]), help="Default: those that there are.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, on stdout.")
+@click.option("--split", type=click.Choice(["train", "test"]), help="Default: all splits in FOLDER.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def data_check(folder: Path, split: str | None, as_json: bool) -> None:
-    """Read every sample of the dataset in FOLDER, and say what is wrong with it. MUSDB18's .stem.mp4 files will do.
+    """Check every sample of the dataset in FOLDER (MUSDB18-HQ layout, or MUSDB18's .stem.mp4 files).
 
-    The exit code is 2 if a track cannot be used, else 0: notes are worth knowing and no more.
+    The exit code is 2 if a track cannot be used, else 0. Notes do not change it.
     """
     from ..datasets.check import check_dataset
 
@@ -143,7 +141,7 @@ def _print_report(report: DatasetReport) -> None:
         (f"{track.split}/{track.title}", "note", text) for track in report.tracks for text in track.notes
     ]
     lines += [("", "note", text) for text in report.notes]
-    for where, kind, text in lines:  # not wrapped: a line is a finding, also to grep
+    for where, kind, text in lines:  # not wrapped: one line per finding, for grep
         click.echo(printable(f"{kind}: {where + ': ' if where else ''}{text}"))
     seconds = sum(track.seconds or 0.0 for track in report.tracks)
     noted = sum(track.status == "note" for track in report.tracks)
@@ -169,10 +167,10 @@ def _row(track: TrackReport) -> list[str]:
 @click.argument("stem_mp4_dir", type=click.Path(path_type=Path))
 @click.argument("out_dir", type=click.Path(path_type=Path))
 def data_convert(stem_mp4_dir: Path, out_dir: Path) -> None:
-    """Decode MUSDB18's {train,test}/<title>.stem.mp4 files to the MUSDB18-HQ layout in OUT_DIR.
+    """Convert MUSDB18's {train,test}/<title>.stem.mp4 files to the MUSDB18-HQ layout in OUT_DIR.
 
-    About twice as large as MUSDB18-HQ: 32-bit floating point, since decoded music exceeds full scale. Cut off,
-    the same command goes on with the next track.
+    The files are 32-bit floating point, because decoded music exceeds full scale. They need about twice the
+    space of MUSDB18-HQ. After an interruption, run the same command again to continue.
     """
     from ..datasets.stems import convert_dataset
 

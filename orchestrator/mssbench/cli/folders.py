@@ -1,4 +1,4 @@
-"""Commands over whole folders, outside any run."""
+"""Commands for whole folders, without a run."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from .shared import (
 
 
 @contextlib.contextmanager
-def ended_in_order() -> Iterator[None]:
-    """Told to end (SIGTERM) within this block, the process takes what is half written along, as after Ctrl-C."""
+def clean_exit_on_sigterm() -> Iterator[None]:
+    """Within this block, exit on SIGTERM as on Ctrl-C, so that unfinished files are removed."""
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         yield
@@ -40,9 +40,9 @@ def ended_in_order() -> Iterator[None]:
 @click.argument("out_dir", type=click.Path(path_type=Path))
 @rendering_options
 def synth(musdb_dir: Path, out_dir: Path, hrir: str, angles: str, **options: Any) -> None:
-    """Render the tracks of MUSDB_DIR binaurally into OUT_DIR/<split>/<title>/."""
+    """Render the tracks of MUSDB_DIR binaurally to OUT_DIR/<split>/<title>/."""
     runtime = current_runtime()
-    with ended_in_order(), progress_bar("render") as show:
+    with clean_exit_on_sigterm(), progress_bar("render") as show:
         count = synthesise(
             musdb_dir,
             out_dir,
@@ -58,14 +58,20 @@ def synth(musdb_dir: Path, out_dir: Path, hrir: str, angles: str, **options: Any
 @cli.command()
 @click.argument("ref_dir", type=click.Path(path_type=Path))
 @click.argument("est_dir", type=click.Path(path_type=Path))
-@click.option("--csv", "csv_path", type=click.Path(path_type=Path, dir_okay=False), required=True)
+@click.option(
+    "--csv",
+    "csv_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="Table to write.",
+)
 @metrics_option("--profile")  # its name in version 0.1
-@click.option("--frames", type=click.Path(path_type=Path), help="Folder for the values of frames (Parquet).")
+@click.option("--frames", type=click.Path(path_type=Path), help="Folder for the values per frame (Parquet).")
 @scoring_options
 def evaluate(ref_dir: Path, est_dir: Path, csv_path: Path, **options: Any) -> None:
     """Score EST_DIR/<title>/<stem>.wav against REF_DIR/<title>/<stem>.wav.
 
-    EST_DIR may also be what Demucs, Open-Unmix or Spleeter wrote.
+    EST_DIR may also have the layout of Demucs, Open-Unmix or Spleeter.
     """
     with progress_bar("evaluate") as show:
         rows = evaluate_folders(ref_dir, est_dir, current_runtime(), show=show, **options)

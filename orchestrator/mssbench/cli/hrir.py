@@ -1,4 +1,4 @@
-"""HRIR sets."""
+"""Commands for HRIR sets."""
 
 from __future__ import annotations
 
@@ -13,23 +13,28 @@ from .shared import cli, current_runtime, hrir_of
 
 @cli.group()
 def hrir() -> None:
-    """HRIR sets."""
+    """Inspect HRIR sets."""
 
 
 @hrir.command("info")
 @click.argument("hrir_set", metavar="SADIE_DIR|FILE.sofa|sphere")
 @click.option(
-    "--rate", default=44100, show_default=True, help="Of a folder with sets at several rates, this, Hz."
+    "--rate",
+    default=44100,
+    show_default=True,
+    help="Sample rate in Hz, if a folder has sets at several rates.",
 )
 @click.option(
-    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw it into OUT.png or OUT.svg."
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the plot to this file (.png or .svg).",
 )
 def hrir_info(hrir_set: str, rate: int, plot: Path | None) -> None:
-    """Check an HRIR set and say what it is, with a polar plot of what both ears hear."""
+    """Check an HRIR set and show its properties, with a polar plot of the level at both ears."""
     from ..datasets import polar
 
     if plot is not None and plot.suffix not in polar.FORMATS:
-        raise BadInput(f"{plot} is no picture that can be drawn; expected {' or '.join(polar.FORMATS)}")
+        raise BadInput(f"{plot} is not a supported image file; expected {' or '.join(polar.FORMATS)}")
     runtime = current_runtime()
     info = runtime.describe_hrir(HrirRequest(hrir_of(runtime, hrir_set), sample_rate=rate, curves=True))
     lines = {

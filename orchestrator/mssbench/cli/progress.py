@@ -1,4 +1,4 @@
-"""Live progress of a run in the terminal: stages, separators, speed and the time that is left."""
+"""Live progress of a run in the terminal: stages, separators, throughput and remaining time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .shared import console
 
 @contextmanager
 def run_bars() -> Iterator[Callable[[RunStatus], None]]:
-    """Yields what shows a run's status: a bar for each stage, and one for each of several separators."""
+    """Yield a function that shows a status: one bar per stage, and one per separator if there are several."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=40),
@@ -33,7 +33,7 @@ def run_bars() -> Iterator[Callable[[RunStatus], None]]:
             now = status.progress
             if now.to_render:
                 bar("render", now.rendered, now.to_render)
-            # A cell that failed before it was separated has passed that stage, too.
+            # A cell that failed before separation counts as separated too.
             bar("separate", max(now.separated, now.ended), now.cells)
             bar("evaluate", now.ended, now.cells, pace(status))
             for name, ended, cells, failed in by_separator(status):
@@ -43,7 +43,7 @@ def run_bars() -> Iterator[Callable[[RunStatus], None]]:
 
 
 def by_separator(status: RunStatus) -> list[tuple[str, int, int, int]]:
-    """Name, ended, cells and failed of each separator over all conditions; nothing if there is only one."""
+    """Return name, ended, cells and failed per separator over all conditions; empty for a single separator."""
     names = dict.fromkeys(share.separator for share in status.by_separator)
     if len(names) < 2:
         return []
@@ -62,7 +62,7 @@ def by_separator(status: RunStatus) -> list[tuple[str, int, int, int]]:
 
 
 def pace(status: RunStatus) -> str:
-    """``12 cells/min, about 3 min left``; empty where nothing is known."""
+    """Format as ``12 cells/min, about 3 min left``; empty if the throughput is unknown."""
     if status.throughput is None:
         return ""
     speed = f"{status.throughput:.3g} cells/min"

@@ -1,4 +1,4 @@
-"""Commands that turn runs into something to read."""
+"""Commands that write reports."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from .shared import cli, existing_run
 
 @cli.command()
 @click.argument("run")
-@click.option("--audio/--no-audio", default=True, help="Whether the report carries audio excerpts.")
+@click.option("--audio/--no-audio", default=True, help="Include audio excerpts in the report.")
 @click.option(
     "--listen",
-    "asked",
+    "players",
     multiple=True,
     metavar="CONDITION/SEPARATOR/TITLE/STEM",
-    help="Add a player for this stem, before those that are chosen; may be given again.",
+    help="Add a player for this stem before the others. Can be given several times.",
 )
-def report(run: str, audio: bool, asked: tuple[str, ...]) -> None:
-    """Write the tables and the report of RUN (its id or its folder) again, from what is there now."""
-    if asked and not audio:
-        raise click.UsageError("--listen adds audio, and --no-audio leaves it out")
-    cells = [_cell(text) for text in asked]
+def report(run: str, audio: bool, players: tuple[str, ...]) -> None:
+    """Write the tables and the report of RUN (its id or its folder) again."""
+    if players and not audio:
+        raise click.UsageError("--listen and --no-audio exclude each other")
+    cells = [_cell(text) for text in players]
     job = existing_run(run)
     finish(job, audio=audio, cells=cells)
     conclude(job)
@@ -36,20 +36,24 @@ def report(run: str, audio: bool, asked: tuple[str, ...]) -> None:
 def _cell(text: str) -> tuple[str, str, str, str]:
     parts = text.split("/")
     if len(parts) != 4:
-        raise BadInput(f"{text!r} is no stem of a run; expected condition/separator/title/stem")
+        raise BadInput(f"{text!r} is not a stem of a run; expected condition/separator/title/stem")
     return parts[0], parts[1], parts[2], parts[3]
 
 
 @cli.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN|SUMMARY.json...")
 @click.option(
-    "-o", "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the site."
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder for the site.",
 )
 def leaderboard(runs: tuple[str, ...], out: Path) -> None:
-    """Put runs side by side in one static site: an index, a page per separator, the methodology.
+    """Write a static site that compares runs: an index, a page per separator, the methodology.
 
-    A run is given by its id, its folder, or the summary.json of its report, which is all that others need to
-    send. Any static host can serve OUT.
+    Give a run by its id, its folder, or the summary.json of its report. The summary.json is all that others need
+    to send. Any static web server can serve OUT.
     """
     from ..report import build_leaderboard
 
@@ -58,7 +62,7 @@ def leaderboard(runs: tuple[str, ...], out: Path) -> None:
 
 
 def _source(run: str) -> Path:
-    """A run's folder or a summary; what is no path is the id of a run."""
+    """Return the path of a run's folder or summary; a name that is not a path is the id of a run."""
     path = Path(run)
     if path.exists():
         return path

@@ -1,4 +1,4 @@
-"""Commands that start, follow and change runs."""
+"""Commands that start and continue runs."""
 
 from __future__ import annotations
 
@@ -42,16 +42,12 @@ from .shared import (
     existing_run,
     metrics_option,
     names_in,
+    print_message,
     reference_of,
     rendering_options,
     scheduling_options,
     scoring_options,
 )
-
-
-def say(text: str, style: str | None = None) -> None:
-    """A line on stderr, as it is."""
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 @cli.command()
@@ -60,16 +56,16 @@ def say(text: str, style: str | None = None) -> None:
 )
 @click.option("--dataset", default="", help="Folder in the MUSDB18-HQ layout.")
 @rendering_options
+@click.option("--separators", default="", metavar="A,B", help="Separators or services. Default: all.")
 @click.option(
-    "--separators", default="", metavar="A,B", help="Separators or services; default: all there are."
+    "--conditions", default=",".join(CONDITIONS), show_default=True, metavar="A,B", help="Conditions."
 )
-@click.option("--conditions", default=",".join(CONDITIONS), show_default=True, metavar="A,B")
 @click.option("--tracks", type=int, help="Only the first N tracks.")
 @metrics_option()
 @scoring_options
-@click.option("--like", metavar="RUN", help="Repeat this run, and say what differs.")
-@click.option("--run-id", default="", help="Name of the run; default: from its configuration and files.")
-@click.option("--retry-failed", is_flag=True, help="Try the cells again that ended with an error.")
+@click.option("--like", metavar="RUN", help="Repeat this run, and show what differs.")
+@click.option("--run-id", default="", help="Name of the run. Default: made from its configuration and files.")
+@click.option("--retry-failed", is_flag=True, help="Retry the cells that failed.")
 @scheduling_options
 @click.pass_context
 def run(
@@ -83,10 +79,10 @@ def run(
     redis_url: str,
     **_: Any,
 ) -> None:
-    """Run a benchmark: render, separate, evaluate, report. The same command continues a stopped run.
+    """Run a benchmark: render, separate, evaluate, report.
 
-    CONFIG.toml holds settings by the names of these options (docs/run.toml is an example, and says them all);
-    options given here come before it.
+    The same command continues an interrupted run. CONFIG.toml holds settings with the names of these options;
+    docs/run.toml is a complete example. Options on the command line override it.
     """
     if config and like:
         raise click.UsageError("CONFIG.toml and --like exclude each other")
@@ -107,7 +103,7 @@ def run(
 
 
 def _given(context: click.Context) -> dict[str, Any]:
-    """The settings among the options that were really given, as :class:`RunConfig` has them."""
+    """Return the settings that were given on the command line, in the form of :class:`RunConfig`."""
     names = {setting.name for setting in fields(RunConfig)}
     given = {
         name: value
@@ -121,7 +117,7 @@ def _given(context: click.Context) -> dict[str, Any]:
 
 
 def _references(settings: dict[str, Any], runtime: Runtime) -> dict[str, Any]:
-    """`settings` with its paths as the services know them."""
+    """Return `settings` with its paths as references under the data root."""
     found = dict(settings)
     for name in ("dataset", "angles", "hrir"):
         if isinstance(value := found.get(name), str) and value not in ("", "sphere"):
@@ -130,18 +126,18 @@ def _references(settings: dict[str, Any], runtime: Runtime) -> dict[str, Any]:
 
 
 @cli.command()
-@click.option("--inline", is_flag=True, help="In this process: no Redis, no workers.")
+@click.option("--inline", is_flag=True, help="Run in this process, without Redis and workers.")
 def demo(inline: bool) -> None:
-    """Write the demo dataset, benchmark every oracle separator and probe on it, and report.
+    """Run a benchmark of all oracle separators on the demo dataset.
 
-    Fails if a probe does not score what is known beforehand.
+    The exit code is 1 if a known-answer test does not have its expected scores.
     """
     from ..datasets.demo import write_demo
 
     runtime = current_runtime()
     dataset = open_workspace().root / DEMO_DATASET
     write_demo(dataset)
-    # BSS Eval is left out for speed: that of the other metrics is what the demo is about.
+    # Without BSS Eval, because it takes most of the time and the demo is about the other metrics.
     config = RunConfig(dataset=runtime.root.reference(dataset), separators=["oracle"], bsseval=False)
     job = _prepared(config, runtime, "")
     _work(job, inline, "")
@@ -151,7 +147,7 @@ def demo(inline: bool) -> None:
         conclude(job)
         click.echo(f"mssbench: {error}", err=True)
         sys.exit(1)
-    console.print(f"self-check: {confirmed} known scores of the probes confirmed", highlight=False)
+    console.print(f"self-check: {confirmed} scores of the known-answer tests confirmed", highlight=False)
     conclude(job)
 
 
@@ -166,32 +162,34 @@ def start_run(
 
 
 def _prepared(config: RunConfig, runtime: Runtime, run_id: str) -> Run:
-    command = without_password(shlex.join(["mssbench", *sys.argv[1:]]))  # --redis may have one; this is shown
+    command = without_password(
+        shlex.join(["mssbench", *sys.argv[1:]])
+    )  # the URL of --redis may hold one, and reports show the command
     job = prepare(config, open_workspace(), runtime, command, run_id)
     for separator in job.record.separators:
         if separator.status == "unavailable":
-            say(f"{separator.name} is unavailable: {separator.reason}", style="yellow")
-    say(f"run {job.store.id}: {len(job.record.cells())} cells")
+            print_message(f"{separator.name} is unavailable: {separator.reason}", style="yellow")
+    print_message(f"run {job.store.id}: {len(job.record.cells())} cells")
     return job
 
 
 def repeat_run(model: Run, config: RunConfig, run_id: str, inline: bool, redis_url: str) -> None:
-    """Run what `model` was again, under another name; say what differs about it, and what came out otherwise."""
+    """Repeat `model` under another name. Show what differs in the runs and in their results."""
     job = _prepared(config, model.runtime, run_id or _name_of_repeat(model))
     found = differences(model.record, job.record)
-    say(f"it repeats {model.store.id}; " + ("what differs:" if found else "nothing differs"))
+    print_message(f"repeats {model.store.id}; " + ("differences:" if found else "no differences"))
     for line in found:
-        say(f"  {line}")
+        print_message(f"  {line}")
     execute(job, inline, redis_url)
     changed = changes(result_rows(model.store, model.record), result_rows(job.store, job.record))
-    say(
-        f"{len(changed)} values are not those of {model.store.id}"
-        + (f"; mssbench diff {model.store.id} {job.store.id} shows them" if changed else "")
+    print_message(
+        f"{len(changed)} values differ from {model.store.id}"
+        + (f"; show them with: mssbench diff {model.store.id} {job.store.id}" if changed else "")
     )
 
 
 def _name_of_repeat(model: Run) -> str:
-    """The next free name; that of a repeat which was stopped, so that the same command continues it."""
+    """Return the next free name, or that of an incomplete repetition, which the same command continues."""
     for number in itertools.count(2):
         name = f"{model.store.id[:58]}-{number}"
         store = open_workspace().run(name)
@@ -201,7 +199,7 @@ def _name_of_repeat(model: Run) -> str:
 
 
 def execute(job: Run, inline: bool, redis_url: str) -> None:
-    """Do what is left of the run, and say where its report is."""
+    """Run the open steps of `job`, and print the path of its report."""
     _work(job, inline, redis_url)
     conclude(job)
 
@@ -216,7 +214,7 @@ def _work(job: Run, inline: bool, redis_url: str) -> None:
             else:
                 execute_embedded(job, show)
     except Cancelled:
-        say(f"run {job.store.id} was cancelled; mssbench resume {job.store.id} goes on with it")
+        print_message(f"run {job.store.id} was cancelled; continue it with: mssbench resume {job.store.id}")
         sys.exit(130)
 
 
@@ -237,7 +235,7 @@ def _shown(path: Path) -> Path:
 @click.argument("run")
 @scheduling_options
 def resume(run: str, inline: bool, redis_url: str) -> None:
-    """Go on with RUN (its id or its folder), however it was stopped: killed, crashed or cancelled."""
+    """Resume RUN (its id or its folder) after it was cancelled or interrupted."""
     job = existing_run(run)
     job.store.go_on()
     execute(job, inline, redis_url)
@@ -245,19 +243,17 @@ def resume(run: str, inline: bool, redis_url: str) -> None:
 
 @cli.command()
 @click.argument("run")
-@click.option(
-    "--failed", is_flag=True, default=True, help="The cells that ended with an error (the default)."
-)
+@click.option("--failed", is_flag=True, default=True, help="Retry the cells that failed (the default).")
 @scheduling_options
 def retry(run: str, failed: bool, inline: bool, redis_url: str) -> None:
-    """Try the failed cells of RUN again, from where their files allow: what was separated stays."""
+    """Retry the failed cells of RUN (its id or its folder). Existing estimates are used again."""
     job = existing_run(run)
     if not (count := retry_failed(job)):
         raise Conflict(f"run {job.store.id} has no failed cells")
-    say(f"run {job.store.id}: {count} cells to try again")
+    print_message(f"run {job.store.id}: {count} cells to retry")
     job.store.go_on()
     if job.store.held:
-        say("another process runs it, and goes on with them")
+        print_message("another process is running it and retries them")
         return
     execute(job, inline, redis_url)
 
@@ -268,9 +264,9 @@ def retry(run: str, failed: bool, inline: bool, redis_url: str) -> None:
 @scoring_options
 @scheduling_options
 def rescore(run: str, metrics: str, bsseval: bool, aggregate: str, inline: bool, redis_url: str) -> None:
-    """Score the stored estimates of RUN (its id or its folder) again, without separating anything."""
+    """Score the estimates of RUN (its id or its folder) again, without separating them again."""
     job = existing_run(run)
     with job.store.exclusive():
         count = forget_scores(job, metrics, bsseval, aggregate)
-    say(f"run {job.store.id}: {count} cells to score again")
+    print_message(f"run {job.store.id}: {count} cells to score again")
     execute(job, inline, redis_url)

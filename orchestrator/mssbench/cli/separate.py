@@ -1,4 +1,4 @@
-"""One track, outside any run."""
+"""Separate one track without a run."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from .shared import cli, console, current_runtime
 
 @cli.command()
 @click.argument("track", type=click.Path(path_type=Path))
-@click.option("--separator", required=True, metavar="NAME", help="The separator.")
-@click.option("--url", default="", help="Where the service answers (default: where it is registered).")
+@click.option("--separator", required=True, metavar="NAME", help="Separator to use.")
+@click.option("--url", default="", help="URL of the service. Default: as registered.")
 @click.option(
     "-o",
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder for the stems (default: separated/NAME/TRACK).",
+    help="Folder for the stems. Default: separated/NAME/TRACK.",
 )
 @click.option(
     "--references",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Folder with the true stems, which some separators of oracle need.",
+    help="Folder with the reference stems, which some oracle separators need.",
 )
 @click.option(
     "--patience",
     type=click.FloatRange(min=0),
     default=600.0,
     show_default=True,
-    help="Seconds to wait for a service that is busy or starting.",
+    help="Time to wait for a service that is busy or starting, in seconds.",
 )
 def separate(
     track: Path, separator: str, url: str, out: Path | None, references: Path | None, patience: float
 ) -> None:
-    """Separate the sound file TRACK into its stems."""
+    """Separate the audio file TRACK into its stems."""
     out = out or Path("separated") / separator / track.stem
     with _bars() as show:
         if url:
@@ -58,7 +58,7 @@ def separate(
 
 @contextmanager
 def _bars() -> Iterator[Callable[[str, int, int | None], None]]:
-    """A bar for each stage; one that cannot say how far it is pulses."""
+    """Yield a function that shows one bar per stage. The bar of a stage of unknown length pulses."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=40),
@@ -71,7 +71,7 @@ def _bars() -> Iterator[Callable[[str, int, int | None], None]]:
         def show(what: str, done: int, total: int | None) -> None:
             stage = what.partition(":")[0]
             if stage not in stages:
-                for earlier in stages.values():  # is over now
+                for earlier in stages.values():  # it has finished
                     bars.stop_task(earlier)
                     if bars.tasks[earlier].total is None:
                         bars.update(earlier, total=1, completed=1)

@@ -1,4 +1,4 @@
-"""Commands that are the parts of a running system."""
+"""Commands of a running system: workers, API, health of the services."""
 
 from __future__ import annotations
 
@@ -25,61 +25,59 @@ from .shared import cli, current_runtime
     required=True,
     default=lambda: secret("MSSBENCH_REDIS_URL") or None,
     metavar="URL",
-    help="Default: MSSBENCH_REDIS_URL.",
+    help="Redis of the queue. Default: MSSBENCH_REDIS_URL.",
 )
 def worker(queue: str | None, redis_url: str) -> None:
-    """Be a worker on QUEUE (render, evaluate, separate-<service>) until stopped."""
+    """Start a worker on QUEUE (render, evaluate, separate-<service>)."""
     connection = connect(redis_url)
     if queue is None:
-        raise BadInput(f"no queue named; expected one of {', '.join(queue_names())}")
+        raise BadInput(f"no queue given; expected one of {', '.join(queue_names())}")
     logs.configure(f"worker-{queue}")
     serve_queue(queue, connection)
 
 
 @cli.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8080, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8080, show_default=True, help="Port to listen on.")
 def serve(host: str, port: int) -> None:
-    """Serve the orchestrator's API."""
+    """Start the API and the dashboard."""
     import uvicorn
 
-    # The application itself says how log lines look.
+    # The application configures its own logging.
     uvicorn.run("mssbench.server.app:app", host=host, port=port, log_level="info", log_config=None)
 
 
 @cli.command()
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def services(as_json: bool) -> None:
-    """What is up: every registered service, its separators, device, model, weights and version."""
-    standings = survey(current_runtime())
+    """Show the health, device, model, weights and version of all registered services."""
+    surveyed = survey(current_runtime())
     if as_json:
-        click.echo(json.dumps([standing.to_dict() for standing in standings], indent=1))
+        click.echo(json.dumps([health.to_dict() for health in surveyed], indent=1))
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("service", "state", "device", "model", "weights", "version", "where"):
         table.add_column(column, overflow="fold")
-    for standing in standings:
-        table.add_row(*_cells(standing))
-    # On a terminal as wide as that is; in a file or a pipe nothing is folded.
+    for health in surveyed:
+        table.add_row(*_cells(health))
+    # Lines are folded on a terminal only, not in a file or a pipe.
     output = Console(markup=False, highlight=False, emoji=False)
     if not output.is_terminal:
         output.width = 500
     output.print(table)
-    for standing in standings:
-        if standing.reason:
-            output.print(f"{standing.name}: {standing.reason}", soft_wrap=True)
+    for health in surveyed:
+        if health.reason:
+            output.print(f"{health.name}: {health.reason}", soft_wrap=True)
 
 
-def _cells(standing: ServiceHealth) -> list[str]:
-    weights = [
-        f"{weight.get('file', '?')} {str(weight.get('sha256', ''))[:8]}" for weight in standing.weights
-    ]
+def _cells(health: ServiceHealth) -> list[str]:
+    weights = [f"{weight.get('file', '?')} {str(weight.get('sha256', ''))[:8]}" for weight in health.weights]
     return [
-        standing.name,
-        standing.state,
-        standing.device,
-        standing.model,
+        health.name,
+        health.state,
+        health.device,
+        health.model,
         "\n".join(weights),
-        standing.version,
-        standing.where,
+        health.version,
+        health.where,
     ]

@@ -1,4 +1,4 @@
-"""What commands have in common: the group they belong to, options, progress bars, references."""
+"""Shared by all commands: the command group, options, progress bars, references."""
 
 from __future__ import annotations
 
@@ -37,9 +37,14 @@ from ..settings.secrets import secret
 console = Console(stderr=True)
 
 
-def tell(line: str) -> None:
-    """Write `line` to stdout; the titles and paths in it may be anybody's, and move no cursor."""
+def print_result(line: str) -> None:
+    """Write `line` to stdout without control characters, which titles and paths may contain."""
     click.echo(printable(line))
+
+
+def print_message(text: str, style: str | None = None) -> None:
+    """Write `text` to stderr as it is."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -53,7 +58,7 @@ def current_runtime() -> Runtime:
 
 
 def reference_of(runtime: Runtime, value: str) -> str:
-    """A path given on the command line (relative to the working directory), as the services know it."""
+    """Return the reference of a path that is relative to the working directory."""
     require_path(value)
     return runtime.root.reference(Path(value))
 
@@ -63,7 +68,7 @@ def hrir_of(runtime: Runtime, value: str) -> str:
 
 
 def existing_run(run: str) -> Run:
-    """A run by its id or by the path of its folder."""
+    """Open a run by its id or the path of its folder."""
     workspace = open_workspace()
     store = workspace.run(Path(run).name)
     if Path(run).name != run and Path(run).absolute() != store.folder.absolute():
@@ -79,8 +84,10 @@ _hrir_option = click.option(
     "--hrir", default="sphere", show_default=True, metavar="SADIE_DIR|FILE.sofa|sphere", help="HRIR set."
 )
 _rendering_options = [
-    click.option("--angles", default="", metavar="FILE.json", help="Table of azimuths; else they are drawn."),
-    click.option("--seed", default=0, show_default=True, help="Of the drawn azimuths."),
+    click.option(
+        "--angles", default="", metavar="FILE.json", help="Table of azimuths. Default: drawn at random."
+    ),
+    click.option("--seed", default=0, show_default=True, help="Seed of the drawn azimuths."),
     click.option(
         "--profile",
         type=click.Choice(RENDER_PROFILES),
@@ -88,8 +95,16 @@ _rendering_options = [
         show_default=True,
         help="How the binaural tracks are rendered.",
     ),
-    click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True),
-    click.option("--resample-hrir", is_flag=True, help="Resample the HRIR set to the tracks' rate."),
+    click.option(
+        "--split",
+        type=click.Choice(["test", "train"]),
+        default="test",
+        show_default=True,
+        help="Split of the dataset.",
+    ),
+    click.option(
+        "--resample-hrir", is_flag=True, help="Resample the HRIR set to the sample rate of the tracks."
+    ),
 ]
 
 
@@ -113,13 +128,17 @@ def metrics_option(*names: str) -> Callable[..., Any]:
 
 
 _scoring_options = [
-    click.option("--bsseval/--no-bsseval", default=True, help="SDR, ISR, SIR and SAR, which cost most."),
+    click.option(
+        "--bsseval/--no-bsseval",
+        default=True,
+        help="Compute SDR, ISR, SIR and SAR, which take most of the time.",
+    ),
     click.option(
         "--aggregate",
         type=click.Choice(AGGREGATES),
         default="median",
         show_default=True,
-        help="How the values of frames become the track's.",
+        help="How the values of the frames are combined into one per track.",
     ),
 ]
 
@@ -135,10 +154,10 @@ redis_option = click.option(
     "redis_url",
     default=lambda: secret("MSSBENCH_REDIS_URL"),
     metavar="URL",
-    help="Use this Redis and its workers; default: that of MSSBENCH_REDIS_URL, if any.",
+    help="Use this Redis and its workers. Default: MSSBENCH_REDIS_URL, if set.",
 )
 _scheduling_options = [
-    click.option("--inline", is_flag=True, help="In this process: no Redis, no workers."),
+    click.option("--inline", is_flag=True, help="Run in this process, without Redis and workers."),
     redis_option,
 ]
 
@@ -168,7 +187,7 @@ def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def byte_bars() -> Iterator[ShowBytes]:
-    """A bar of bytes for every download that it is told about."""
+    """Yield a function that shows one bar per download."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=40),

@@ -1,4 +1,4 @@
-"""Model weights: fetched and verified in the weights folder that the services read."""
+"""Commands for model weights, in the weights folder that the services read."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from .shared import byte_bars, cli
 
 @cli.group()
 def weights() -> None:
-    """Weights of the models, pinned by each service."""
+    """Fetch and verify the weights of the models."""
 
 
 _names = click.argument("names", nargs=-1, metavar="[SERVICE[:MODEL]]...")
-_model = click.option("--model", default="", help="The model, where one service is named.")
+_model = click.option("--model", default="", help="Model of the service, if one service is given.")
 _dest = click.option(
     "--dest",
     type=click.Path(path_type=Path),
-    help="Weights folder (default: MSSBENCH_WEIGHTS_DIR, else ~/.cache/mssbench/weights).",
+    help="Weights folder. Default: MSSBENCH_WEIGHTS_DIR, else ~/.cache/mssbench/weights.",
 )
 
 
@@ -33,9 +33,9 @@ _dest = click.option(
 @_model
 @_dest
 def fetch(names: tuple[str, ...], model: str, dest: Path | None) -> None:
-    """Download and verify the weights of the SERVICEs named, or of all.
+    """Download and verify the weights of the given SERVICEs. Default: all.
 
-    What is there and intact is not fetched again; an interrupted download goes on where it stopped.
+    Intact files are not downloaded again. An interrupted download is resumed.
     """
     kept: list[Path] = []
     with byte_bars() as show:
@@ -50,7 +50,7 @@ def fetch(names: tuple[str, ...], model: str, dest: Path | None) -> None:
 @_model
 @_dest
 def verify(names: tuple[str, ...], model: str, dest: Path | None) -> None:
-    """Check the weights of the SERVICEs named, or of all, against their pinned sizes and checksums."""
+    """Check the weights of the given SERVICEs against their pinned sizes and checksums. Default: all."""
     wrong = 0
     for path, models in _chosen(names, model):
         pins = store.load(path)
@@ -61,27 +61,27 @@ def verify(names: tuple[str, ...], model: str, dest: Path | None) -> None:
             for name, problem in problems.items():
                 click.echo(f"{folder / pins.service / name} {problem}; get it with: {pins.command(one)}")
             if not problems:
-                click.echo(f"{pins.service} {one}: all {len(pins.of(one))} files are there and intact")
+                click.echo(f"{pins.service} {one}: all {len(pins.of(one))} files are intact")
     if wrong:
-        raise BadInput(f"{wrong} of the files are missing or damaged")
+        raise BadInput(f"{wrong} files are missing or damaged")
 
 
 def _chosen(names: tuple[str, ...], model: str) -> Iterator[tuple[Path, list[str]]]:
-    """Each chosen service's pins and the models asked for (none: its default)."""
+    """Yield the pins of each chosen service and its requested models (empty: the default)."""
     separators = load_registry().separators
-    asked: dict[str, list[str]] = {}
+    requested: dict[str, list[str]] = {}
     for name in names:
         service, _, of_service = name.partition(":")
         if service not in separators:
             raise NotFound(f"unknown service {service!r}; registered: {', '.join(separators)}")
-        asked.setdefault(service, [])
+        requested.setdefault(service, [])
         if of_service:
-            asked[service].append(of_service)
+            requested[service].append(of_service)
     if model:
-        if len(asked) != 1:
-            raise BadInput("--model needs the name of the one service that it is of")
-        next(iter(asked.values())).append(model)
-    for service, models in asked.items():
+        if len(requested) != 1:
+            raise BadInput("--model needs the name of exactly one service")
+        next(iter(requested.values())).append(model)
+    for service, models in requested.items():
         with pinned_weights(separators[service]) as pins:
             yield pins, models
     if not names:
