@@ -32,7 +32,10 @@ _SHOWN_FAILURES = 20
     "--follow", is_flag=True, help="Show live progress until the run ends. Default RUN: the newest run."
 )
 def status(run: str | None, follow: bool) -> None:
-    """Show the status of RUN (its id or its folder). Default: all runs."""
+    """Show the status of runs.
+
+    RUN is the id or the folder of one run. Default: all runs.
+    """
     if follow and run is None:
         run = next(iter(open_workspace().run_ids()), None)
     with _all_runs() if run is None else contextlib.nullcontext([existing_run(run)]) as jobs:
@@ -133,10 +136,11 @@ def _row(job: Run) -> tuple[str, ...]:
 @click.argument("run")
 @redis_option
 def cancel(run: str, redis_url: str) -> None:
-    """Cancel RUN (its id or its folder), in whichever process it runs.
+    """Cancel a run, in whichever process it runs.
 
-    No further step starts. Steps that are running finish; all other cells stay pending. With --redis, waiting
-    jobs are removed at once; otherwise the process that follows the run removes them.
+    RUN is its id or its folder. No further step starts. Steps that are running finish; all other cells stay
+    pending. With --redis, waiting jobs are removed at once; otherwise the process that follows the run
+    removes them.
     """
     job = existing_run(run)
     withdrawn = cancel_run(job, connect(redis_url) if redis_url else None)
@@ -149,9 +153,10 @@ def cancel(run: str, redis_url: str) -> None:
 @click.argument("run")
 @redis_option
 def delete(run: str, redis_url: str) -> None:
-    """Delete RUN (its id or its folder) with its results.
+    """Delete a run with its results.
 
-    Rendered tracks stay, because other runs may use them. A run that is running is refused.
+    RUN is its id or its folder. Rendered tracks stay, because other runs may use them. A run that is running
+    is refused.
     """
     job = existing_run(run)
     delete_run(job, connect(redis_url) if redis_url else None)
@@ -176,9 +181,10 @@ def delete(run: str, redis_url: str) -> None:
     help="Number of differences to show.",
 )
 def diff(before: str, after: str, tolerance: float, limit: int) -> None:
-    """Compare the results of two runs. The exit code is 1 if any value differs.
+    """Compare the results of two runs.
 
-    Differences between the runs' configurations, files and versions go to stderr.
+    The exit code is 1 if any value differs. Differences between the runs' configurations, files and versions
+    go to stderr.
     """
     first, second = existing_run(before), existing_run(after)
     for line in differences(first.record, second.record):

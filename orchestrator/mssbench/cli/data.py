@@ -29,7 +29,10 @@ def data() -> None:
 @data.command("demo")
 @click.argument("out", type=click.Path(path_type=Path), default=DEMO_DATASET)
 def data_demo(out: Path) -> None:
-    """Write the demo dataset (synthetic music in the MUSDB18-HQ layout) into OUT."""
+    """Write the demo dataset.
+
+    OUT gets synthetic music in the MUSDB18-HQ layout.
+    """
     from ..datasets.demo import write_demo
 
     for folder in write_demo(out):
@@ -45,10 +48,11 @@ def data_demo(out: Path) -> None:
 def data_fetch(
     name: str, out: Path | None, accept_licence: bool, url: str | None, sha256: str | None
 ) -> None:
-    """Download and verify NAME into OUT (default: data/NAME).
+    """Download and verify a dataset.
 
-    NAME is musdb18hq, sadie-d1 (HRIRs as SOFA files), sadie-d1-wav (as WAV files) or angles (the azimuths of the
-    paper). After an interruption, run the same command again to continue.
+    OUT is data/NAME by default. NAME is musdb18hq, sadie-d1 (HRIRs as SOFA files), sadie-d1-wav (as WAV
+    files) or angles (the azimuths of the paper). After an interruption, run the same command again to
+    continue.
     """
     from ..datasets import fetch
     from ..datasets.pins import load_pins
@@ -100,9 +104,10 @@ def _accept_hrir(folder: Path) -> None:
 @click.option("--split", type=click.Choice(["train", "test"]), help="Default: all splits in FOLDER.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def data_check(folder: Path, split: str | None, as_json: bool) -> None:
-    """Check every sample of the dataset in FOLDER (MUSDB18-HQ layout, or MUSDB18's .stem.mp4 files).
+    """Check every sample of a dataset.
 
-    The exit code is 2 if a track cannot be used, else 0. Notes do not change it.
+    FOLDER is in the MUSDB18-HQ layout or holds MUSDB18's .stem.mp4 files. The exit code is 2 if a track
+    cannot be used, else 0. Notes do not change it.
     """
     from ..datasets.check import check_dataset
 
@@ -167,10 +172,11 @@ def _row(track: TrackReport) -> list[str]:
 @click.argument("stem_mp4_dir", type=click.Path(path_type=Path))
 @click.argument("out_dir", type=click.Path(path_type=Path))
 def data_convert(stem_mp4_dir: Path, out_dir: Path) -> None:
-    """Convert MUSDB18's {train,test}/<title>.stem.mp4 files to the MUSDB18-HQ layout in OUT_DIR.
+    """Convert MUSDB18's .stem.mp4 files to the MUSDB18-HQ layout.
 
-    The files are 32-bit floating point, because decoded music exceeds full scale. They need about twice the
-    space of MUSDB18-HQ. After an interruption, run the same command again to continue.
+    STEM_MP4_DIR holds {train,test}/<title>.stem.mp4. The files in OUT_DIR are 32-bit floating point, because
+    decoded music exceeds full scale. They need about twice the space of MUSDB18-HQ. After an interruption,
+    run the same command again to continue.
     """
     from ..datasets.stems import convert_dataset
 

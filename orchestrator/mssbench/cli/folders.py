@@ -40,7 +40,10 @@ def clean_exit_on_sigterm() -> Iterator[None]:
 @click.argument("out_dir", type=click.Path(path_type=Path))
 @rendering_options
 def synth(musdb_dir: Path, out_dir: Path, hrir: str, angles: str, **options: Any) -> None:
-    """Render the tracks of MUSDB_DIR binaurally to OUT_DIR/<split>/<title>/."""
+    """Render the tracks of a dataset binaurally.
+
+    The tracks of MUSDB_DIR are rendered to OUT_DIR/<split>/<title>/.
+    """
     runtime = current_runtime()
     with clean_exit_on_sigterm(), progress_bar("render") as show:
         count = synthesise(
@@ -69,9 +72,10 @@ def synth(musdb_dir: Path, out_dir: Path, hrir: str, angles: str, **options: Any
 @click.option("--frames", type=click.Path(path_type=Path), help="Folder for the values per frame (Parquet).")
 @scoring_options
 def evaluate(ref_dir: Path, est_dir: Path, csv_path: Path, **options: Any) -> None:
-    """Score EST_DIR/<title>/<stem>.wav against REF_DIR/<title>/<stem>.wav.
+    """Score the estimates in a folder.
 
-    EST_DIR may also have the layout of Demucs, Open-Unmix or Spleeter.
+    EST_DIR/<title>/<stem>.wav is compared with REF_DIR/<title>/<stem>.wav. EST_DIR may also have the layout
+    of Demucs, Open-Unmix or Spleeter.
     """
     with progress_bar("evaluate") as show:
         rows = evaluate_folders(ref_dir, est_dir, current_runtime(), show=show, **options)

@@ -30,7 +30,10 @@ def hrir() -> None:
     help="Write the plot to this file (.png or .svg).",
 )
 def hrir_info(hrir_set: str, rate: int, plot: Path | None) -> None:
-    """Check an HRIR set and show its properties, with a polar plot of the level at both ears."""
+    """Check an HRIR set and show its properties.
+
+    Without --plot, a polar plot of the level at both ears is printed.
+    """
     from ..datasets import polar
 
     if plot is not None and plot.suffix not in polar.FORMATS:

@@ -24,7 +24,10 @@ from .shared import cli, existing_run
     help="Add a player for this stem before the others. Can be given several times.",
 )
 def report(run: str, audio: bool, players: tuple[str, ...]) -> None:
-    """Write the tables and the report of RUN (its id or its folder) again."""
+    """Write the tables and the report of a run again.
+
+    RUN is its id or its folder.
+    """
     if players and not audio:
         raise click.UsageError("--listen and --no-audio exclude each other")
     cells = [_cell(text) for text in players]
@@ -50,10 +53,11 @@ def _cell(text: str) -> tuple[str, str, str, str]:
     help="Folder for the site.",
 )
 def leaderboard(runs: tuple[str, ...], out: Path) -> None:
-    """Write a static site that compares runs: an index, a page per separator, the methodology.
+    """Write a static site that compares runs.
 
-    Give a run by its id, its folder, or the summary.json of its report. The summary.json is all that others need
-    to send. Any static web server can serve OUT.
+    The site has an index, a page per separator and the methodology. Give a run by its id, its folder, or the
+    summary.json of its report. The summary.json is all that others need to send. Any static web server can
+    serve OUT.
     """
     from ..report import build_leaderboard
 

@@ -235,7 +235,10 @@ def _shown(path: Path) -> Path:
 @click.argument("run")
 @scheduling_options
 def resume(run: str, inline: bool, redis_url: str) -> None:
-    """Resume RUN (its id or its folder) after it was cancelled or interrupted."""
+    """Resume a run that was cancelled or interrupted.
+
+    RUN is its id or its folder.
+    """
     job = existing_run(run)
     job.store.go_on()
     execute(job, inline, redis_url)
@@ -246,7 +249,10 @@ def resume(run: str, inline: bool, redis_url: str) -> None:
 @click.option("--failed", is_flag=True, default=True, help="Retry the cells that failed (the default).")
 @scheduling_options
 def retry(run: str, failed: bool, inline: bool, redis_url: str) -> None:
-    """Retry the failed cells of RUN (its id or its folder). Existing estimates are used again."""
+    """Retry the failed cells of a run.
+
+    RUN is its id or its folder. Existing estimates are used again.
+    """
     job = existing_run(run)
     if not (count := retry_failed(job)):
         raise Conflict(f"run {job.store.id} has no failed cells")
@@ -264,7 +270,10 @@ def retry(run: str, failed: bool, inline: bool, redis_url: str) -> None:
 @scoring_options
 @scheduling_options
 def rescore(run: str, metrics: str, bsseval: bool, aggregate: str, inline: bool, redis_url: str) -> None:
-    """Score the estimates of RUN (its id or its folder) again, without separating them again."""
+    """Score the estimates of a run again.
+
+    RUN is its id or its folder. Nothing is separated again.
+    """
     job = existing_run(run)
     with job.store.exclusive():
         count = forget_scores(job, metrics, bsseval, aggregate)

@@ -28,7 +28,10 @@ from .shared import cli, current_runtime
     help="Redis of the queue. Default: MSSBENCH_REDIS_URL.",
 )
 def worker(queue: str | None, redis_url: str) -> None:
-    """Start a worker on QUEUE (render, evaluate, separate-<service>)."""
+    """Start a worker on a queue.
+
+    QUEUE is render, evaluate or separate-<service>.
+    """
     connection = connect(redis_url)
     if queue is None:
         raise BadInput(f"no queue given; expected one of {', '.join(queue_names())}")
@@ -50,7 +53,10 @@ def serve(host: str, port: int) -> None:
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def services(as_json: bool) -> None:
-    """Show the health, device, model, weights and version of all registered services."""
+    """Show the health of all registered services.
+
+    Shows their state, device, model, weights, version and address.
+    """
     surveyed = survey(current_runtime())
     if as_json:
         click.echo(json.dumps([health.to_dict() for health in surveyed], indent=1))

@@ -33,9 +33,10 @@ _dest = click.option(
 @_model
 @_dest
 def fetch(names: tuple[str, ...], model: str, dest: Path | None) -> None:
-    """Download and verify the weights of the given SERVICEs. Default: all.
+    """Download and verify the weights of models.
 
-    Intact files are not downloaded again. An interrupted download is resumed.
+    Default: the default models of all services. Intact files are not downloaded again. An interrupted
+    download is resumed.
     """
     kept: list[Path] = []
     with byte_bars() as show:
@@ -50,7 +51,10 @@ def fetch(names: tuple[str, ...], model: str, dest: Path | None) -> None:
 @_model
 @_dest
 def verify(names: tuple[str, ...], model: str, dest: Path | None) -> None:
-    """Check the weights of the given SERVICEs against their pinned sizes and checksums. Default: all."""
+    """Check weights against their pinned sizes and checksums.
+
+    Default: the default models of all services.
+    """
     wrong = 0
     for path, models in _chosen(names, model):
         pins = store.load(path)
