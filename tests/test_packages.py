@@ -38,6 +38,7 @@ def settings(folder: Path) -> dict[str, Any]:
 
 def package(folder: Path) -> Path:
     """The folder that is imported."""
+    name: str
     (name,) = settings(folder)["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     return folder / name
 
