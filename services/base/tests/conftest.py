@@ -1,12 +1,19 @@
-"""Running services: one around tiny separators in a process of its own, and applications in a thread."""
+"""Running services: one around tiny separators in a process of its own, applications
+in a thread, and a server of weights.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import http.server
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -17,6 +24,7 @@ from mssbench_service.app import Settings, create_app
 from mssbench_service.audio import FloatArray
 from mssbench_service.errors import BadInput, BenchError, from_problem
 from mssbench_service.files import DataRoot
+from mssbench_service.weights import fetch
 
 TINY = "tiny_separators.app:app"
 PATH = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])}
@@ -75,7 +83,7 @@ def serve() -> Iterator[Serve]:
         yield start
 
 
-def app_of(tmp_path: Path, setup: Callable[[], None] | None = None, **settings: int) -> FastAPI:
+def app_of(tmp_path: Path, setup: Callable[[], None] | None = None, **settings: Any) -> FastAPI:
     """A service with routes that fail in different ways."""
     chosen = Settings(data_root=DataRoot(tmp_path), max_upload_bytes=LIMIT, **settings)
     app = create_app("trial", "1.2.3", settings=chosen, info=lambda: {"device": "cpu"}, setup=setup)
@@ -109,3 +117,95 @@ def problem_of(answer: Answer, status: int) -> BenchError:
     assert answer.headers["x-request-id"]
     assert answer.json()["status"] == status
     return from_problem(answer.json())
+
+
+CONTENT = bytes(range(256)) * 1000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@dataclass
+class Server:
+    """Serves `content`; the other attributes make it fail in different ways."""
+
+    content: bytes = CONTENT
+    cut_after: int | None = None  # bytes of the body before the connection breaks
+    cuts: int = 10**9  # how often it breaks
+    ranges: bool = True
+    etag: str = '"one"'
+    length_error: int = 0  # added to the declared length
+    declares_length: bool = True
+    wrong_range: bool = False
+    statuses: list[int] = field(default_factory=list)  # errors before the first good response
+    requests: list[dict[str, str]] = field(default_factory=list)
+    sent: int = 0
+    url: str = ""
+
+    def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+        self.requests.append({name.lower(): value for name, value in handler.headers.items()})
+        if self.statuses:
+            handler.send_error(self.statuses.pop(0))
+            return
+        requested = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
+        matches = handler.headers.get("If-Range", self.etag) == self.etag
+        start = int(requested[1]) if requested and self.ranges and matches else 0
+        if start > len(self.content):
+            handler.send_error(416)
+            return
+        body = self.content[start:]
+        handler.send_response(206 if start else 200)
+        if start:
+            claimed = 0 if self.wrong_range else start
+            end = len(self.content) - 1
+            handler.send_header("Content-Range", f"bytes {claimed}-{end}/{len(self.content)}")
+        if self.declares_length:
+            handler.send_header("Content-Length", str(len(body) + self.length_error))
+        if self.etag:
+            handler.send_header("ETag", self.etag)
+        handler.end_headers()
+        if self.cut_after is not None and self.cuts > 0 and len(body) > self.cut_after:
+            self.cuts -= 1
+            body = body[: self.cut_after]
+        self.sent += len(body)
+        handler.wfile.write(body)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server of one file of weights."""
+    served = Server()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            served.answer(self)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        served.url = f"http://127.0.0.1:{listening.server_address[1]}/model.th"
+        yield served
+        listening.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def pins(server: Server, tmp_path: Path) -> Callable[..., Path]:
+    """Write a weights.toml for the server's file."""
+
+    def write(sha256: str = SHA256[:8], size: int | None = None, unpack: str = "") -> Path:
+        lines = ['service = "demo"', 'default = "small"', "[models]", 'small = ["model.th"]']
+        lines += ['[files."model.th"]', f'url = "{server.url}"', f'sha256 = "{sha256}"']
+        lines += [f"size = {size}"] if size is not None else []
+        lines += [f'unpack = "{unpack}"'] if unpack else []
+        path = tmp_path / "weights.toml"
+        path.write_text("\n".join(lines))
+        return path
+
+    return write
+
+
+def fetch_quickly(path: Path, dest: Path, **options: object) -> list[Path]:
+    """Fetch with short pauses before retries."""
+    return fetch(path, dest, pause=0.001, **options)  # type: ignore[arg-type]

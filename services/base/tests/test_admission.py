@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import select
 import threading
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ def test_the_queue_limits_jobs_that_run_and_that_wait() -> None:
             assert finish.wait(20)
             return number
 
-        jobs = [asyncio.create_task(queue.run(lambda number=number: work(number))) for number in range(3)]
+        jobs = [asyncio.create_task(queue.run(functools.partial(work, number))) for number in range(3)]
         while len(running) < 2:
             await asyncio.sleep(0.001)
         await asyncio.sleep(0.05)

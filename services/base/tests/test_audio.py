@@ -263,7 +263,7 @@ def test_only_read_unrounded_keeps_64_bit_floats(tmp_path: Path) -> None:
     for subtype in ("DOUBLE", "FLOAT", "PCM_16", "PCM_32"):
         sf.write(tmp_path / f"{subtype}.wav", samples * 0.1, 8000, subtype=subtype)
     found, rate = read_unrounded(tmp_path / "DOUBLE.wav")
-    assert (found.dtype, rate) == (np.float64, 8000)
+    assert (found.dtype, rate) == (np.dtype(np.float64), 8000)
     np.testing.assert_array_equal(found, 0.1 * samples.T)
     assert read(tmp_path / "DOUBLE.wav")[0].dtype == np.float32
     for subtype in ("FLOAT", "PCM_16", "PCM_32"):

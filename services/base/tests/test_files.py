@@ -6,7 +6,9 @@ import errno
 import json
 import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,8 @@ from mssbench_service.files import (
 )
 
 OUTSIDE = ["/etc/passwd", "..", "../x", "a/../../x", "a/..", "//x", "\0", "a\0b", "", "\ud800"]
+
+Writer = Callable[[Path], AbstractContextManager[Path]]
 
 
 @pytest.fixture
@@ -140,7 +144,7 @@ def test_names_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", [atomic_file, atomic_folder])
-def test_a_file_in_the_way_of_the_folder(tmp_path: Path, way) -> None:
+def test_a_file_in_the_way_of_the_folder(tmp_path: Path, way: Writer) -> None:
     (tmp_path / "file").write_text("in the way")
     for target in (tmp_path / "file" / "x", tmp_path / "file" / "deep" / "x"):
         with pytest.raises(BadInput, match="file"), way(target):
@@ -298,7 +302,7 @@ def test_a_folder_is_removed_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 @pytest.mark.parametrize("way", [atomic_file, atomic_folder])
-def test_a_full_disk_has_a_name_and_leaves_nothing(tmp_path: Path, way, number: int) -> None:
+def test_a_full_disk_has_a_name_and_leaves_nothing(tmp_path: Path, way: Writer, number: int) -> None:
     def fill() -> None:
         with way(tmp_path / "x.wav") as temporary:
             if way is atomic_file:

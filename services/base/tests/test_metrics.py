@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request
@@ -30,7 +31,7 @@ class Found:
         return float(value)
 
 
-def app_of(tmp_path: Path, **settings: int) -> FastAPI:
+def app_of(tmp_path: Path, **settings: Any) -> FastAPI:
     app = create_app("trial", "1.2.3", settings=Settings(DataRoot(tmp_path), **settings), info=dict)
     app.state.readiness.state = "ready"
     return app

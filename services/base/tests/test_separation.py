@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,7 +128,9 @@ def test_levels_beyond_full_scale_are_kept(tmp_path: Path) -> None:
         ({"other": np.full((2, 13_230), np.nan, np.float32)}, "other with samples that are NaN or infinite"),
     ],
 )
-def test_a_result_that_breaks_its_promise(tmp_path: Path, track: Path, broken, says: str) -> None:
+def test_a_result_that_breaks_its_promise(
+    tmp_path: Path, track: Path, broken: dict[str, Any], says: str
+) -> None:
     with pytest.raises(BadOutput, match=says):
         separate_track(Shares(**broken), "s", track, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["mixture.wav"]
@@ -217,7 +220,9 @@ def rewrite(path: Path, **changed: object) -> None:
         (lambda out: (out / SEPARATION_FILE).unlink(), "cannot be read"),
     ],
 )
-def test_a_separation_is_checked_whoever_wrote_it(tmp_path: Path, track: Path, damage, says: str) -> None:
+def test_every_separation_is_checked(
+    tmp_path: Path, track: Path, damage: Callable[[Path], object], says: str
+) -> None:
     out = tmp_path / "out"
     separate_track(Shares(), "s", track, out)
     check_separation("s", out, track)
