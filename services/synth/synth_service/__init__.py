@@ -1,11 +1,11 @@
-"""Binaural rendering: a stereo track's stems, each at an azimuth of its own, through one HRIR set.
+"""Binaural rendering: the stems of a stereo track, each at its own azimuth, with one HRIR set.
 
 sphere  the built-in HRIR set: the head as a rigid sphere
-sadie   reading a SADIE II folder
-sofa    reading a SOFA file
-hrir    an HRIR set, whichever of the three it comes from, with what is checked of all
-render  one track folder in, one rendered folder out
-steps   the same as plain functions of requests; they know neither HTTP nor queues
+sadie   reading of a SADIE II folder
+sofa    reading of a SOFA file
+hrir    an HRIR set from any of the three sources, checked
+render  rendering of one track folder
+steps   plain functions of requests, independent of HTTP and queues
 app     the same over HTTP
 """
 

@@ -18,7 +18,7 @@ from .hrir import SPHERE, load_hrir
 
 
 def create(settings: Settings | None = None) -> FastAPI:
-    """The application. `settings` default to the environment's."""
+    """Create the application. By default, `settings` come from the environment."""
     settings = settings or Settings.from_environment()
     root = settings.data_root
 

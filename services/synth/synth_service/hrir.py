@@ -1,4 +1,4 @@
-"""An HRIR set on the horizontal plane, from wherever it comes, and what is checked of all of them.
+"""An HRIR set on the horizontal plane from any source, and the checks of all sets.
 
 Azimuths are degrees counter-clockwise: 0 = front, 90 = left ear, 270 = right ear, as in SADIE II and SOFA.
 """
@@ -24,19 +24,19 @@ SPHERE = "sphere"
 """Name of the built-in set."""
 
 AZIMUTH_TOLERANCE = 0.5
-"""A stored HRIR this near to the azimuth asked for is that azimuth's, degrees."""
+"""Largest difference in degrees between a requested azimuth and that of the stored HRIR."""
 
 ITD_BAND = 1500.0
 """Interaural time differences are measured below this frequency, Hz: above it the phase is ambiguous."""
 
 MAX_ITD = 1000
-"""Largest interaural time difference looked for, µs."""
+"""Largest interaural time difference that is measured, in µs."""
 
 SIDE = 90.0
-"""Where the left ear is nearest, degrees. What is measured nearest to it shows which ear is which."""
+"""Azimuth of the left ear, degrees. The HRIR nearest to it shows which channel is the left ear."""
 
 SIDE_TOLERANCE = 30.0
-"""Nearest enough; sets without 90° itself exist."""
+"""Largest distance of that HRIR from 90°, degrees: some sets have none at 90°."""
 
 _RESAMPLING_ROOM = 64  # samples at either end
 
@@ -56,9 +56,9 @@ class HrirSet:
     irs : array, shape (A, 2, K)
         Left and right ear.
     sha256 : str
-        Of the content as it was stored (rate, azimuths and responses), not of the file around it.
+        Hash of the stored content (rate, azimuths and responses), which does not depend on the file format.
     resampled_from : int or None
-        The stored sample rate, in Hz, where this is not it.
+        The stored sample rate in Hz, if the set was resampled.
     """
 
     name: str
@@ -69,12 +69,12 @@ class HrirSet:
     resampled_from: int | None = None
 
     def at(self, azimuth: float) -> Float64Array:
-        """HRIR at `azimuth` degrees (any turn of the circle), shape (2, K).
+        """Return the HRIR at `azimuth` degrees (modulo 360), shape (2, K).
 
         Raises
         ------
         BadInput
-            None within 0.5°; the message names the set, the azimuth and the nearest there is.
+            There is none within 0.5°; the message names the set, the azimuth and the nearest one.
         """
         if not math.isfinite(azimuth):
             raise BadInput(f"{azimuth} is not an azimuth in degrees")
@@ -85,20 +85,20 @@ class HrirSet:
         return np.asarray(self.irs[nearest])
 
     def nearest(self, azimuth: float) -> tuple[int, float]:
-        """Index of the HRIR nearest to `azimuth` degrees, and how far away it is."""
+        """Index of the HRIR nearest to `azimuth` degrees, and its distance in degrees."""
         apart = np.abs((self.azimuths - azimuth + 180.0) % 360.0 - 180.0)
         index = int(np.argmin(apart))
         return index, float(apart[index])
 
     def at_rate(self, sample_rate: int, *, resample: bool = False) -> HrirSet:
-        """This set at `sample_rate` Hz. A resampled one is later by 64 of its stored samples, and longer.
+        """Return this set at `sample_rate` Hz. Resampling delays it by 64 of its stored samples and makes it longer.
 
         Raises
         ------
         BadInput
-            It is at another rate, and `resample` does not allow to change that.
+            It is at another rate, and `resample` is false.
         TooLarge
-            It would become more than :data:`synth_service.measured.LARGEST` numbers.
+            It would have more than :data:`synth_service.measured.LARGEST` numbers.
         """
         if sample_rate == self.sample_rate:
             return self
@@ -109,8 +109,8 @@ class HrirSet:
             )
         if self.irs.size * sample_rate / self.sample_rate > LARGEST:
             raise TooLarge(f"{self.name} would hold more than {LARGEST} numbers at {sample_rate} Hz")
-        # Room for the ringing of the resampler: what it would cut off, the spectrum would miss. The delay is
-        # common to all responses, which is why it may be there.
+        # Room for the ringing of the resampler, since truncating it would change the spectrum. The delay is allowed
+        # because it is the same for all responses.
         padded = np.pad(self.irs, ((0, 0), (0, 0), (_RESAMPLING_ROOM, _RESAMPLING_ROOM)))
         flat = padded.reshape(-1, padded.shape[2])
         resampled = soxr.resample(np.ascontiguousarray(flat.T), self.sample_rate, sample_rate, quality="VHQ")
@@ -124,13 +124,19 @@ class HrirSet:
 def load_hrir(spec: str | Path, sample_rate: int = 44100) -> HrirSet:
     """Load ``sphere``, a SADIE II folder or a SOFA file.
 
-    Of a folder with sets at several rates, the one at `sample_rate` Hz is taken; its name says which it was.
+    From a folder with sets at several rates, the one at `sample_rate` Hz is chosen; its name says which one.
 
     Raises
     ------
     BadInput
-        There is no such file, it cannot be read, or its content is not a set of HRIRs: a value that is NaN
-        or infinite, a silent ear, two different responses at one azimuth, or the ears the wrong way round.
+        There is no such file, it cannot be read, or the set is not valid: a value is NaN or infinite, an ear is
+        silent, two different responses have one azimuth, or the ears are exchanged.
+
+    Examples
+    --------
+    >>> hrir = load_hrir("sphere")
+    >>> hrir.sample_rate, hrir.irs.shape
+    (44100, (72, 2, 256))
     """
     if spec == SPHERE:
         return _sphere()
@@ -149,7 +155,7 @@ def _sphere() -> HrirSet:
 
 
 def describe(hrir: HrirSet, *, curves: bool = False) -> HrirInfo:
-    """What the set is, and how far apart the ears are at the side or, with `curves`, at every azimuth."""
+    """Describe the set, with its interaural differences at the side or, with `curves`, at every azimuth."""
     side, _ = hrir.nearest(SIDE)
     itd, ild = interaural(hrir.irs[side], hrir.sample_rate)
     info = HrirInfo(
@@ -171,7 +177,7 @@ def describe(hrir: HrirSet, *, curves: bool = False) -> HrirInfo:
 
 
 def interaural(ir: Float64Array, sample_rate: int) -> tuple[float, float]:
-    """How much earlier (µs) and louder (dB) the left ear is.
+    """Measure the interaural time and level difference, positive if the left ear is earlier and louder.
 
     Parameters
     ----------
@@ -182,18 +188,18 @@ def interaural(ir: Float64Array, sample_rate: int) -> tuple[float, float]:
     Returns
     -------
     itd : float
-        Lag of the maximum of the cross-correlation below 1.5 kHz, within ±1 ms, to 1 µs.
+        µs. Lag of the maximum of the cross-correlation below 1.5 kHz, within ±1 ms, to 1 µs.
     ild : float
-        Ratio of the energies.
+        dB. Ratio of the energies.
     """
-    # Imported here: it takes half a second, which a rendering never needs.
+    # Imported here, since the import takes half a second and rendering does not need it.
     from scipy.signal import czt
 
     length = scipy.fft.next_fast_len(max(4096, 2 * ir.shape[1]), real=True)
     frequencies = np.fft.rfftfreq(length, 1 / sample_rate)
     left, right = scipy.fft.rfft(ir, length)[:, frequencies <= ITD_BAND]
     lags = np.arange(-MAX_ITD, MAX_ITD + 1)
-    # The few bins of the band, evaluated at whole microseconds, instead of an inverse transform to samples.
+    # The bins of the band are evaluated at whole microseconds, which an inverse transform to samples cannot do.
     step = 2j * np.pi * 1e-6 * frequencies[1]
     correlation = czt(right * np.conj(left), lags.size, np.exp(step), np.exp(MAX_ITD * step)).real
     energy = np.sum(ir**2, axis=1)

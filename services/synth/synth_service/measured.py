@@ -1,4 +1,4 @@
-"""What a reader of HRIR files hands over."""
+"""HRIRs as a reader of files returns them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ import numpy.typing as npt
 Float64Array = npt.NDArray[np.float64]
 
 LONGEST = 10.0
-"""Seconds that an impulse response may last; more than any room needs. A file that claims more is none."""
-
+"""Longest impulse response in seconds, more than any room needs."""
 
 LARGEST = 1 << 25
-"""Numbers that a set may hold, a quarter of a gigabyte of them; several times what whole spheres at 96 kHz do."""
+"""Largest set in numbers (256 MiB); full spheres at 96 kHz have several times fewer."""
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """HRIRs of the horizontal plane as they were found: unsorted, unchecked.
+    """HRIRs of the horizontal plane, neither sorted nor checked.
 
     Attributes
     ----------

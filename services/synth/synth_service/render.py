@@ -1,14 +1,14 @@
 """Rendering one track: every stem to mono, then through the HRIR at its azimuth.
 
-Two profiles, the same mixture but for its number format:
+There are two profiles. Their mixtures differ only in the sample format:
 
 matched  one gain g = 1/peak(sum) on the mixture and on the stems, float32: stems and mixture stay consistent.
 paper    stems unscaled and the mixture divided by its peak, all 16 bit, as in Namballa, Roginska & Fuentes,
          "Do music source separation models preserve spatial information in binaural audio?", ISMIR 2025
          (arXiv 2507.00155). Stem samples beyond ±1 clip, as libsndfile does it.
 
-Tracks of any length pass through in blocks, twice: the gain hangs on the peak of the whole mixture, and doing
-the work again, about half a second per minute of music, beats keeping gigabytes of float64.
+Tracks are processed in blocks, twice: the gain depends on the peak of the whole mixture. The second pass takes about
+half a second per minute of music, and avoids keeping gigabytes of float64 in memory.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _FILES = {*(f"{name}.wav" for name in (MIXTURE, *STEMS)), HRIR_FILE, METADATA}
 
 SUBTYPES = {"matched": "FLOAT", "paper": "PCM_16"}
 
-_FFT_LENGTH = 2**14  # samples: long against most HRIRs, and small enough for a processor's cache
+_FFT_LENGTH = 2**14  # samples: much longer than most HRIRs, and small enough for the cache of a processor
 
 
 def render_track(
@@ -60,13 +60,13 @@ def render_track(
         Folder with ``<stem>.wav`` for every stem, stereo. Its mixture is not read: the rendered mixture is
         the sum of the rendered stems.
     out
-        Appears complete or not at all; a rendering that is there already is replaced.
+        Output folder, which appears complete or not at all. An earlier rendering is replaced.
     hrir
-        Of K taps: n samples become n + K − 1.
+        HRIR set of K taps: n samples become n + K − 1.
     angles
         Azimuth per stem, degrees counter-clockwise; exactly the four stems.
     profile
-        See the module.
+        ``matched`` or ``paper``; see the module's docstring.
     resample_hrir
         Whether a set at another sample rate may be resampled to the track's.
     max_seconds
@@ -75,19 +75,19 @@ def render_track(
     Returns
     -------
     RenderResult
-        ``mixture_gain`` is what brings the *written* stems to their level in the written mixture: 1 for
-        matched, 1/peak for paper. ``clipped_samples`` counts, per file, samples beyond ±1 in both channels
-        that 16 bit could not hold.
+        ``mixture_gain`` brings the *written* stems to their level in the written mixture: 1 for matched, 1/peak
+        for paper. ``clipped_samples`` is the number of samples beyond ±1 that 16 bit cannot represent, per file and
+        over both channels.
 
     Raises
     ------
     BadInput
         The track or the angles are not as above, the set has no HRIR at an angle or is at another rate, or
-        `out` cannot be written or holds something else.
+        `out` cannot be written or contains other files.
     TooLarge
         The track is longer than `max_seconds`.
     StepFailed
-        Writing failed half-way (a full disk).
+        Writing failed (for example on a full disk).
     """
     if profile not in RENDER_PROFILES:
         raise BadInput(f"unknown profile {profile!r}; expected one of {', '.join(RENDER_PROFILES)}")
@@ -99,10 +99,10 @@ def render_track(
     hrir = hrir.at_rate(checked.sample_rate, resample=resample_hrir)
     rendering = _Rendering(track, {stem: hrir.at(azimuths[stem]) for stem in STEMS})
     peak = rendering.peak()
-    # Silence, and what is so near to it that its reciprocal overflows, stays as it is.
+    # Silence, and peaks whose reciprocal overflows, are not scaled.
     gain = 1.0 / peak if peak > np.finfo(np.float64).tiny else 1.0
     gains = dict.fromkeys(STEMS, gain if profile == "matched" else 1.0) | {MIXTURE: gain}
-    # Where several need the track at once, the one who is first may have readers already.
+    # If several processes render the track at once, the first result may already be in use.
     with atomic_folder(out, replace=(out / METADATA).exists()) as folder:
         clipped = rendering.write(folder, gains, checked.sample_rate, SUBTYPES[profile])
         result = RenderResult(
@@ -118,7 +118,7 @@ def render_track(
             hrir_resampled_from=hrir.resampled_from,
             clipped_samples=clipped,
         )
-        # Whoever looks for azimuths in the estimates needs the set, and may not have it.
+        # The evaluation of azimuths needs the set, and may not have access to the original.
         np.savez_compressed(
             folder / HRIR_FILE,
             azimuths=hrir.azimuths,
@@ -130,13 +130,13 @@ def render_track(
 
 
 class _Rendering:
-    """The binaural stems and their sum as a stream that can be started again."""
+    """The binaural stems and their sum, as a stream that can be read several times."""
 
     def __init__(self, track: Path, irs: Mapping[str, Float64Array]) -> None:
         self._stems = {stem: (track / f"{stem}.wav", irs[stem]) for stem in STEMS}
 
     def blocks(self) -> Iterator[dict[str, Float64Array]]:
-        """All five signals, block by block, each of shape (2, n). Every pass gives the same bits."""
+        """Yield blocks of all five signals, each of shape (2, n). Every pass gives the same bits."""
         streams = [_convolved(path, ir) for path, ir in self._stems.values()]
         for blocks in zip(*streams, strict=True):
             yield dict(zip(STEMS, blocks, strict=True)) | {MIXTURE: sum(blocks, np.zeros(()))}
@@ -148,7 +148,7 @@ class _Rendering:
     def write(
         self, folder: Path, gains: Mapping[str, float], sample_rate: int, subtype: str
     ) -> dict[str, int]:
-        """Write every signal times its gain; the number of samples per file that were clipped."""
+        """Write every signal times its gain; return the number of clipped samples per file."""
         clipped = dict.fromkeys((MIXTURE, *STEMS), 0)
         try:
             with contextlib.ExitStack() as stack:
@@ -215,7 +215,7 @@ def _check_angles(angles: Mapping[str, float]) -> dict[str, float]:
 
 
 def _check_out(track: Path, out: Path) -> None:
-    """Refuse to replace what is not a rendering: a mistyped `out` must not cost anyone a dataset."""
+    """Raise ``BadInput`` if `out` contains anything but a rendering: a wrong path must not destroy a dataset."""
     if track.resolve().is_relative_to(out.resolve()):
         raise BadInput(f"the output folder holds the track {track} itself; expected another folder")
     if out.exists() and not out.is_dir():

@@ -1,4 +1,4 @@
-"""Reading the horizontal plane of a SADIE II folder: ``azi_<deg>,0_ele_<deg>,0.wav``, two channels each.
+"""Reading of the horizontal plane of a SADIE II folder: ``azi_<deg>,0_ele_<deg>,0.wav``, two channels each.
 
 Azimuths are counter-clockwise, 0 = front; channel 0 is the left ear.
 
@@ -22,21 +22,21 @@ from .measured import LARGEST, LONGEST, Measured
 
 # The comma is the decimal sign: azi_112,5_ele_0,0.wav.
 _NAME = re.compile(r"azi_(-?\d+(?:[,.]\d+)?)_ele_(-?\d+(?:[,.]\d+)?)\.wav", re.IGNORECASE)
-_DEEPEST = 3  # folders below the one that is given: D1/D1_HRIR_WAV/44K_16bit is two
+_DEEPEST = 3  # levels of subfolders: D1/D1_HRIR_WAV/44K_16bit has two
 _EXPECTED = "expected files like azi_90,0_ele_0,0.wav"
 
 
 def find_set(folder: Path, sample_rate: int) -> Path:
-    """The folder with the files: `folder`, or the one below it that is at `sample_rate` Hz.
+    """Return the folder with the files: `folder`, or the subfolder at `sample_rate` Hz.
 
-    So a subject's folder will do, as the database has it (``D1/D1_HRIR_WAV/{44K_16bit,48K_24bit,96K_24bit}``).
-    Its room responses (``D1_BRIR_WAV``) are passed over. If no set is at that rate, the one at the highest is
-    taken, which whoever wants another rate has to resample.
+    So a subject's folder of the database may be given (``D1/D1_HRIR_WAV/{44K_16bit,48K_24bit,96K_24bit}``). Its room
+    responses (``D1_BRIR_WAV``) are ignored. If no set is at that rate, the one at the highest rate is chosen, which can
+    be resampled.
 
     Raises
     ------
     BadInput
-        There is none, or several are at the rate; the message names them.
+        There is none, or several have the rate; the message names them.
     """
     if _files(folder):
         return folder
@@ -57,7 +57,7 @@ def find_set(folder: Path, sample_rate: int) -> Path:
 
 
 def name_below(folder: Path, chosen: Path) -> str:
-    """What to call the set that :func:`find_set` found below `folder`."""
+    """Name of the set that :func:`find_set` found in `folder`."""
     return f"{folder.name}/{chosen.relative_to(folder).as_posix()}" if chosen != folder else folder.name
 
 
@@ -86,10 +86,10 @@ def read_folder(folder: Path) -> Measured:
     Raises
     ------
     BadInput
-        What :func:`horizontal_files` refuses; a file that is not audio, not two channels, or of another rate
-        or length than the others. The message names the file.
+        As :func:`horizontal_files`; or a file is not audio, does not have two channels, or has another rate or
+        length than the others. The message names the file.
     TooLarge
-        The set holds more than :data:`synth_service.measured.LARGEST` numbers.
+        The set has more than :data:`synth_service.measured.LARGEST` numbers.
     """
     files = horizontal_files(folder)
     irs = []
@@ -124,7 +124,7 @@ def _sets_below(folder: Path, levels: int) -> Iterator[Path]:
 def _files(folder: Path) -> list[tuple[Path, float]]:
     found = []
     for path in _entries(folder):
-        # Matching the whole name also passes over hidden files such as "._azi_0,0_ele_0,0.wav".
+        # Matching the whole name also ignores hidden files such as "._azi_0,0_ele_0,0.wav".
         match = _NAME.fullmatch(path.name)
         if match and _degrees(match[2]) == 0.0 and path.is_file():
             found.append((path, _degrees(match[1])))

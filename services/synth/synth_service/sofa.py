@@ -1,8 +1,8 @@
-"""Reading the horizontal plane of a SOFA file of the convention SimpleFreeFieldHRIR.
+"""Reading of the horizontal plane of a SOFA file of the convention SimpleFreeFieldHRIR.
 
-A SOFA file is a netCDF-4 file, which is an HDF5 file, and such a file can do more than hold numbers: it may say that
-they lie in another file, anywhere on the machine, or claim terabytes of them in a kilobyte. So the few fields that
-make a set are looked at before any of their numbers is read, and nothing else in the file is read at all.
+A SOFA file is a netCDF-4 file, and so an HDF5 file. A malicious one can refer to any other file of the machine, or
+claim terabytes of numbers in a kilobyte. So the few fields of a set are checked before any of their numbers is read,
+and nothing else in the file is read.
 
 References
 ----------
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 CONVENTION = "SimpleFreeFieldHRIR"
 
 ELEVATION_TOLERANCE = 0.5
-"""Sources this near to the horizontal plane belong to it, degrees."""
+"""Largest elevation in degrees of a source on the horizontal plane."""
 
 RADIUS_TOLERANCE = 0.05
-"""Of several source distances the farthest counts (the far field is what a renderer assumes), and with it
-those within this fraction of it (the same distance, measured imprecisely)."""
+"""The sources at the greatest distance are used, since a renderer assumes the far field. Distances that differ by less
+than this fraction are one distance."""
 
 MAX_DELAY = 1.0
-"""Longest ``Data.Delay`` that is believed, seconds."""
+"""Longest accepted ``Data.Delay``, seconds."""
 
 MOST_CHUNKS = 1 << 16
-"""Pieces that a field may be stored in, which is several for each measurement of the largest sets. Each takes time
-and memory, even one that was never written."""
+"""Largest number of chunks of a field, several for each measurement of the largest sets. Each takes time and memory,
+also if it was never written."""
 
 LONGEST_TEXT = 1000
-"""Bytes of an attribute: the name of a convention, of a kind of coordinates."""
+"""Longest attribute in bytes: the name of a convention, or of a kind of coordinates."""
 
-_NEVER_WRITTEN = 1e30  # what netCDF fills with what nobody wrote is beyond, and no pressure or position is
+_NEVER_WRITTEN = 1e30  # netCDF's fill value of unwritten numbers is larger, and no pressure or position is
 _FARTHEST = 1e6  # metres or degrees
 _SINC_HALF = 16  # samples on either side of a fractional delay's interpolating sinc
 
@@ -51,19 +51,19 @@ _SINC_HALF = 16  # samples on either side of a fractional delay's interpolating 
 def read_file(path: Path) -> Measured:
     """Read the set.
 
-    Source directions count relative to the listener's position and view. The left ear is the receiver with
-    the larger y; where they have the same (the positions were never filled in) it is the first, as is the
-    custom, and the check of the orientation that follows on every set tells whether that was right.
+    Source directions are relative to the listener's position and view. The left ear is the receiver with the larger y.
+    If both are equal (the positions were not written), it is the first one, as usual; the check of the orientation of
+    every set then shows whether that is right.
 
     Raises
     ------
     BadInput
-        Not a SOFA file, another convention, not two receivers, no source on the horizontal plane, or a
-        field that cannot be understood or lies in another file. The message names the file.
+        The file is not a SOFA file, has another convention, not two receivers or no source on the horizontal plane,
+        or a field is not valid or is stored in another file. The message names the file.
     TooLarge
-        It holds more than :data:`synth_service.measured.LARGEST` numbers.
+        It has more than :data:`synth_service.measured.LARGEST` numbers.
     """
-    # Imported here: it takes a while, which most uses of this package never need.
+    # Imported here, since the import is slow and most uses of this package do not need it.
     import h5py
 
     try:
@@ -71,7 +71,7 @@ def read_file(path: Path) -> Measured:
             return _measured(_Fields(file, path), path)
     except BenchError:
         raise
-    except Exception as error:  # whatever HDF5 and h5py make of a file that is something else
+    except Exception as error:  # HDF5 and h5py raise many kinds of errors for other files
         reason = str(error).replace(str(path), "the file") or type(error).__name__
         raise BadInput(f"{path} cannot be read as a SOFA file: {reason}") from None
 
@@ -106,7 +106,7 @@ def _measured(fields: _Fields, path: Path) -> Measured:
 
 
 def _sample_rate(fields: _Fields, path: Path) -> int:
-    rates = np.unique(fields.numbers("Data.SamplingRate"))  # some files give it once for every measurement
+    rates = np.unique(fields.numbers("Data.SamplingRate"))  # some files have one for each measurement
     lowest, highest = SAMPLE_RATES
     if rates.size != 1 or not lowest <= rates[0] <= highest or rates[0] != np.round(rates[0]):
         found = ", ".join(f"{value:g}" for value in rates[:3])
@@ -115,19 +115,19 @@ def _sample_rate(fields: _Fields, path: Path) -> int:
 
 
 def delayed(irs: Float64Array, delays: Float64Array) -> Float64Array:
-    """Impulse responses with their delays put in.
+    """Apply delays to impulse responses.
 
     Parameters
     ----------
     irs : array, shape (A, 2, K)
     delays : array, shape (A, 2)
-        Samples, zero or more. Fractions are interpolated with a windowed sinc, which needs room: if there
-        are any, all responses come 16 samples later, which they share and which therefore means nothing.
+        Samples, zero or more. Fractions are interpolated with a windowed sinc, which needs room: if there are any,
+        all responses are delayed by 16 more samples, which does not change their differences.
 
     Returns
     -------
     array, shape (A, 2, K + extra)
-        The same object where there is no delay.
+        The same object if there are no delays.
     """
     if not delays.any():
         return irs
@@ -149,7 +149,7 @@ def delayed(irs: Float64Array, delays: Float64Array) -> Float64Array:
 
 
 class _Fields:
-    """The fields of an open file, each looked at before it is read."""
+    """The fields of an open file. Each is checked before it is read."""
 
     def __init__(self, file: h5py.File, path: Path) -> None:
         self._file, self._path = file, path
@@ -159,7 +159,7 @@ class _Fields:
         return name in self._file
 
     def numbers(self, name: str, default: Float64Array | None = None) -> Float64Array:
-        """The field's values; those that were never written are NaN, which no check passes."""
+        """The field's values; unwritten ones are NaN, which every check refuses."""
         if name not in self and default is not None:
             return default
         stored = self._stored(name)
@@ -171,7 +171,7 @@ class _Fields:
         return values
 
     def text(self, name: str, of: str = "") -> str:
-        """The attribute `name` of the file or of the field `of`, in one line; nothing where there is none."""
+        """The attribute `name` of the file or of the field `of`, in one line; empty if there is none."""
         import h5py
 
         holder = self._stored(of) if of else self._file
@@ -179,7 +179,7 @@ class _Fields:
             return ""
         if h5py.h5a.open(holder.id, name.encode()).get_storage_size() > LONGEST_TEXT:
             raise BadInput(f"{self._path} has an attribute {name} of more than {LONGEST_TEXT} bytes")
-        value = np.ravel(holder.attrs[name])[:1]  # some programs write a list of one text
+        value = np.ravel(holder.attrs[name])[:1]  # some programs write a list of one string
         text = value[0] if value.size else ""
         text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
         return " ".join(text.split())[:100]
@@ -190,7 +190,7 @@ class _Fields:
         link = self._file.get(name, getlink=True)
         if link is None:
             raise BadInput(f"{self._path} has no {name}; a {CONVENTION} file needs it")
-        # A link of another kind leads to another file, or to another name in this one, which no SOFA file needs.
+        # Other kinds of links refer to another file, or to another name in this one. No SOFA file needs them.
         stored = self._file[name] if isinstance(link, h5py.HardLink) else None
         if stored is not None and not isinstance(stored, h5py.Dataset):
             raise BadInput(f"{self._path} has a {name} that is not numeric")
@@ -199,10 +199,10 @@ class _Fields:
         return stored
 
     def _check_size(self, name: str, stored: h5py.Dataset) -> None:
-        """A file of compressed zeros, or of none, is small whatever it becomes."""
+        """Raise ``TooLarge`` for a field that a small file claims, for example with compressed zeros."""
         chunk = stored.chunks or ()
         pieces = math.prod(math.ceil(n / each) for n, each in zip(stored.shape, chunk, strict=False))
-        claimed = max(math.prod(stored.shape), math.prod(chunk))  # a chunk may be larger than what is in it
+        claimed = max(math.prod(stored.shape), math.prod(chunk))  # a chunk may be larger than its field
         if claimed > self._room:
             raise TooLarge(
                 f"{self._path} holds {claimed} numbers in {name}; at most {LARGEST} are accepted in all"
@@ -247,7 +247,7 @@ def _ears(fields: _Fields, path: Path) -> list[int]:
 def _positions(
     fields: _Fields, name: str, path: Path, default: tuple[float, ...] | None = None
 ) -> Float64Array:
-    """Cartesian positions, shape (N, 3), whichever coordinates the file has."""
+    """Cartesian positions, shape (N, 3), from cartesian or spherical coordinates."""
     if default is not None and name not in fields:
         return np.array([default])
     values = fields.numbers(name)

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from scipy.special import eval_legendre, spherical_jn, spherical_yn
 
 RADIUS = 0.0875
-"""Of the head, m."""
+"""Radius of the head, m."""
 
 SPEED_OF_SOUND = 343.0
 """m/s."""
@@ -35,7 +35,7 @@ SAMPLE_RATE = 44100
 
 TAPS = 256
 STEP = 5
-"""Between azimuths, degrees."""
+"""Difference between neighbouring azimuths, degrees."""
 
 EARS = (90.0, 270.0)
 """Azimuth of the left and the right ear, degrees."""
@@ -44,7 +44,7 @@ _DELAY = 48  # samples: room before the first arrival (−a/c, 11 samples) for t
 _EXTRA_TERMS = 25  # of the series, beyond 1.3μ
 _FADE = 16  # samples at either end
 _ROLL_OFF = 20000.0  # Hz: from here to the Nyquist frequency the response fades out
-_FFT_LENGTH = 4096  # so long that what is cut off after TAPS has died away, rather than wrapped around
+_FFT_LENGTH = 4096  # so long that the response has decayed after TAPS and does not wrap around
 
 ComplexArray = npt.NDArray[np.complex128]
 Float64Array = npt.NDArray[np.float64]
@@ -68,7 +68,7 @@ def response(frequencies: npt.ArrayLike, incidence: npt.ArrayLike) -> ComplexArr
     mu = 2 * np.pi * np.asarray(frequencies, dtype=np.float64) * RADIUS / SPEED_OF_SOUND
     cosine = np.cos(np.radians(np.asarray(incidence, dtype=np.float64)))
     total = np.zeros((cosine.size, mu.size), dtype=np.complex128)
-    # Every frequency has its own number of terms. More are not better: h′_m grows beyond all floats.
+    # Every frequency has its own number of terms. With more terms, h′_m overflows.
     orders = np.ceil(1.3 * mu + _EXTRA_TERMS)
     for m in range(int(orders.max(initial=0)) + 1):
         active = (mu > 0) & (orders >= m)
@@ -84,7 +84,7 @@ def response(frequencies: npt.ArrayLike, incidence: npt.ArrayLike) -> ComplexArr
 
 @functools.cache
 def impulse_responses() -> tuple[Float64Array, Float64Array]:
-    """The whole set.
+    """Compute the whole set.
 
     Returns
     -------
@@ -94,13 +94,13 @@ def impulse_responses() -> tuple[Float64Array, Float64Array]:
         Left and right ear at :data:`SAMPLE_RATE`, causal by a common delay.
     """
     azimuths = np.arange(0.0, 360.0, STEP)
-    # The response depends on the angle of incidence alone: 37 responses make 144.
+    # The response depends only on the angle of incidence: 37 responses give all 144.
     incidence = np.arange(0.0, 180.0 + STEP, STEP)
     frequencies = np.arange(_FFT_LENGTH // 2 + 1) * (SAMPLE_RATE / _FFT_LENGTH)
     spectra = response(frequencies, incidence)
     spectra *= np.exp(-2j * np.pi * frequencies * _DELAY / SAMPLE_RATE) * _low_pass(frequencies)
     by_incidence = np.fft.irfft(spectra, _FFT_LENGTH)[:, :TAPS] * _fades()
-    # To 24 bit, as a measured set is stored: its hash then does not hang on the last bit of a libm's sine.
+    # Rounded to 24 bit, as a measured set is stored, so that the hash does not depend on the last bit of a sine.
     by_incidence = np.round(by_incidence * 2.0**23) / 2.0**23
     irs = np.empty((azimuths.size, 2, TAPS))
     for ear, position in enumerate(EARS):
@@ -111,7 +111,7 @@ def impulse_responses() -> tuple[Float64Array, Float64Array]:
 
 
 def _low_pass(frequencies: npt.NDArray[np.floating]) -> Float64Array:
-    # A brick wall at the Nyquist frequency would ring along all taps, and before the first arrival.
+    # A rectangular filter at the Nyquist frequency would ring over all taps, and before the first arrival.
     nyquist = SAMPLE_RATE / 2
     position = np.clip((frequencies - _ROLL_OFF) / (nyquist - _ROLL_OFF), 0.0, 1.0)
     return np.asarray(np.cos(position * math.pi / 2) ** 2)

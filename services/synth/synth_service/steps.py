@@ -15,7 +15,7 @@ from .render import render_track
 
 
 def render(root: DataRoot, request: RenderRequest, *, max_seconds: float | None = None) -> RenderResult:
-    """Render one track (:func:`synth_service.render.render_track`), whether or not it was before.
+    """Render one track (:func:`synth_service.render.render_track`), also if it has been rendered before.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def render(root: DataRoot, request: RenderRequest, *, max_seconds: float | None 
 
 
 def describe_hrir(root: DataRoot, request: HrirRequest) -> HrirInfo:
-    """Load and check an HRIR set, and say what it is.
+    """Load, check and describe an HRIR set.
 
     Raises
     ------
@@ -56,12 +56,12 @@ def _hrir(root: DataRoot, reference: str, sample_rate: int) -> HrirSet:
 
 @functools.lru_cache(maxsize=4)
 def _load(path: Path, sample_rate: int, state: tuple[tuple[str, int, int], ...]) -> HrirSet:
-    # `state` is part of the key alone: a set that has changed on disk is loaded again.
+    # `state` is only part of the cache's key: a set that has changed on disk is loaded again.
     return load_hrir(path, sample_rate)
 
 
 def _state(path: Path, sample_rate: int) -> tuple[tuple[str, int, int], ...]:
-    """Names, times and sizes of a file, or of the files that make a folder's set."""
+    """Names, times and sizes of a file, or of the files of a folder's set."""
     files = [path] if path.is_file() else sadie.horizontal_files(sadie.find_set(path, sample_rate)).values()
     stats = [(str(file), file.stat()) for file in files]
     return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
