@@ -1,7 +1,6 @@
-"""Everything hostile that somebody may send or name: how to make it, by the name it has in the tables.
+"""Bad inputs by the names that they have in the tables, and how to make them.
 
-Sound files are made out of a good signal, so that the same kind of damage can be done to music and to impulse
-responses alike.
+Sound files are made from a valid signal, so that music and impulse responses can be damaged in the same way.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _float, _pcm, _flac = coded("FLOAT"), coded("PCM_16"), coded("PCM_16", "FLAC")
 
 
 def _one(value: float) -> Make:
-    """One sample of the right channel has this value."""
+    """A file in which one sample of the right channel has this value."""
 
     def make(signal: Signal, rate: int) -> bytes:
         damaged = signal.copy()
@@ -49,8 +48,8 @@ def _one(value: float) -> Make:
     return make
 
 
-def _sizes(data: int, riff: Callable[[int], int] = lambda honest: honest) -> Make:
-    """A WAV file whose header gives its data chunk that size, and its whole what `riff` makes of the honest one."""
+def _sizes(data: int, riff: Callable[[int], int] = lambda size: size) -> Make:
+    """A WAV file with this size in the header of its data chunk, and a RIFF size computed from the true one."""
 
     def make(signal: Signal, rate: int) -> bytes:
         file = bytearray(_pcm(signal, rate))
@@ -63,7 +62,7 @@ def _sizes(data: int, riff: Callable[[int], int] = lambda honest: honest) -> Mak
 
 
 def _format(**changes: int) -> Make:
-    """A WAV file whose ``fmt`` chunk says something else of itself."""
+    """A WAV file with these fields of its ``fmt`` chunk changed."""
 
     def make(signal: Signal, rate: int) -> bytes:
         file = bytearray(_pcm(signal, rate))
@@ -77,7 +76,7 @@ def _format(**changes: int) -> Make:
 
 
 def _flac_of(samples: int) -> Make:
-    """A FLAC file that claims so many samples; 0 says that their number is not known."""
+    """A FLAC file whose header claims `samples` samples. 0 means that the number is not known."""
 
     def make(signal: Signal, rate: int) -> bytes:
         file = bytearray(_flac(signal, rate))
@@ -89,7 +88,7 @@ def _flac_of(samples: int) -> Make:
 
 
 def flac_bomb(hours: float, rate: int = 44100) -> bytes:
-    """Stereo silence as FLAC: frames of 65535 samples in 15 bytes or so, which become half a megabyte each."""
+    """Stereo silence as FLAC: each frame of about 15 bytes decodes to 65535 samples, half a megabyte."""
     block, frames = 65535, int(hours * 3600 * rate / 65535)
     sixteen_bit_stereo = 1 << 41 | 15 << 36
     stream_info = struct.pack(">HH", block, block) + bytes(6)
@@ -175,11 +174,11 @@ def write_sound(name: str, path: Path, signal: Signal, rate: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(SOUNDS[name](signal, rate))
     if name == "3 hours of WAV":
-        os.truncate(path, 44 + _LONG)  # a hole: it takes no room
+        os.truncate(path, 44 + _LONG)  # sparse: it takes no space on disk
 
 
 def music(samples: int, seed: int = 0) -> Signal:
-    """Noise that both ears hear, and not the same."""
+    """Noise of shape (samples, 2) that differs between the channels."""
     noise = np.random.default_rng(seed).standard_normal((samples, 2))
     return np.asarray(0.1 * noise @ [[1.0, 0.4], [0.3, 0.8]])
 
@@ -187,11 +186,11 @@ def music(samples: int, seed: int = 0) -> Signal:
 # ---------------------------------------------------------------------------------------------------------- names
 
 FOLDER = "{folder}"
-"""Stands for the cell's own folder, as a reference."""
+"""Placeholder for the folder of the cell, as a reference."""
 
 OUTSIDE = "{outside}"
-"""Stands for a folder beside the data root. Nothing of the machine's own is ever named: a door that is broken may
-write wherever it is led."""
+"""Placeholder for a folder beside the data root. Real paths of the machine are never used, because a faulty entry point
+may write to them."""
 
 NAMES: dict[str, object] = {
     "a right-to-left name": FOLDER + "/שלום עולם ‮txt.exe",
@@ -223,7 +222,7 @@ COMMAND_NAMES = [
     for name, value in NAMES.items()
     if isinstance(value, str) and "\0" not in value and name != "the root itself"
 ]
-"""What a shell can pass; no program can be given a null byte. For commands there is no root to leave."""
+"""Names that a shell can pass: arguments cannot contain a null byte. Commands have no root that a name could leave."""
 
 # ------------------------------------------------------------------------------------------------------- requests
 
@@ -271,12 +270,12 @@ def _info(name: str, **attributes: int) -> zipfile.ZipInfo:
 
 
 def _stems(content: bytes) -> dict[str, bytes]:
-    """Members as the answer of a separator has them."""
+    """The members of a response of a separator."""
     return {f"{stem}.wav": content for stem in ("vocals", "drums", "bass", "other")}
 
 
 def _claiming(size: int) -> bytes:
-    """What it unpacks to is another size than the archive says."""
+    """An archive with a member whose size differs from its header."""
     file = bytearray(_zip(_stems(b"x" * 1000)))
     local, central = file.index(b"PK\x03\x04"), file.index(b"PK\x01\x02")
     for at in (local + 22, central + 24):
@@ -303,11 +302,11 @@ def _damaged() -> bytes:
 
 
 BOMB = 3 * 2**30
-"""Bytes that the bomb unpacks to: more than the data set that it is sent for has, or the stems of a track."""
+"""Unpacked size in bytes: larger than the dataset or the stems that it is sent for."""
 
 
 def zip_bomb() -> bytes:
-    """Four members of zeros that claim their size honestly (the checksums, which are looked at last, are wrong)."""
+    """Four members of zeros with correct sizes in their headers. The checksums, which are verified last, are wrong."""
     each = BOMB // 4
     packer = zlib.compressobj(1, zlib.DEFLATED, -15)
     block = packer.compress(bytes(1 << 24)) + packer.flush(zlib.Z_FULL_FLUSH)
@@ -324,7 +323,7 @@ def zip_bomb() -> bytes:
 
 ARCHIVES: dict[str, Callable[[], bytes]] = {
     "zero bytes": lambda: b"",
-    "text": lambda: b"This is no archive.\n" * 50,
+    "text": lambda: b"This is not an archive.\n" * 50,
     "an empty archive": lambda: _zip({}),
     "a truncated archive": lambda: _zip(_stems(b"x" * 1000))[:-30],
     "ZIP bomb (3 GiB in 13 MB)": zip_bomb,

@@ -1,5 +1,6 @@
-"""SOFA files, from good ones of several laboratories' habits to those that mean harm. A SOFA file is an HDF5 file,
-which may claim any size, and may say that its numbers lie in another file.
+"""SOFA files: valid ones in the conventions of several laboratories, damaged ones and malicious ones.
+
+A SOFA file is an HDF5 file. It can claim any size, and it can refer to values in another file.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy.typing as npt
 Numbers = npt.NDArray[np.float64]
 Change = Callable[[h5py.File], None]
 Make = Callable[[Path, int, dict[int, Numbers]], None]
-"""Writes a file out of the rate and the responses (taps, 2) by azimuth of a good set."""
+"""Writes a file from the sample rate and the responses (taps, 2) by azimuth of a valid set."""
 
 _UP = np.array([0.0, 1.0, 0.0])
 _POSITIONS = {"SourcePosition": "spherical", "ListenerPosition": "cartesian", "ListenerView": "cartesian"}
@@ -37,7 +38,7 @@ def _write(path: Path, rate: int, responses: dict[int, Numbers]) -> None:
 
 
 def _changed(*changes: Change) -> Make:
-    """A good file, then changed."""
+    """A valid file with these changes."""
 
     def make(path: Path, rate: int, responses: dict[int, Numbers]) -> None:
         _write(path, rate, responses)
@@ -49,7 +50,7 @@ def _changed(*changes: Change) -> Make:
 
 
 def _values(name: str, edit: Callable[[Numbers], npt.ArrayLike]) -> Change:
-    """The field becomes what `edit` makes of its values; its attributes stay."""
+    """Replace the values of the field by `edit` of them. The attributes are kept."""
 
     def change(file: h5py.File) -> None:
         values, attributes = file[name][()], dict(file[name].attrs)
@@ -73,7 +74,7 @@ def _one(name: str, value: float) -> Make:
 
 
 def _instead(name: str, put: Callable[[h5py.File, Numbers], object]) -> Make:
-    """In the place of the field there is what `put` makes; it is given what the values were."""
+    """Replace the field by what `put` creates from its values."""
 
     def change(file: h5py.File) -> None:
         values = file[name][()]
@@ -84,7 +85,7 @@ def _instead(name: str, put: Callable[[h5py.File, Numbers], object]) -> Make:
 
 
 def _claiming(shape: tuple[int, ...], chunks: tuple[int, ...]) -> Make:
-    """So many responses, of which none was ever written."""
+    """A dataset of this shape without stored values."""
 
     def put(file: h5py.File, _: Numbers) -> None:
         file.create_dataset("Data.IR", shape, "f8", chunks=chunks, maxshape=(None,) * 3, compression="gzip")
@@ -93,7 +94,7 @@ def _claiming(shape: tuple[int, ...], chunks: tuple[int, ...]) -> Make:
 
 
 def _beside(path: Path, values: Numbers) -> Path:
-    """A file that the set has no business with, with the very numbers that it would need."""
+    """Write files outside of the set that contain valid values for it."""
     values.astype("<f8").tofile(path.with_name("secret.bin"))
     with h5py.File(path.with_name("secret.h5"), "w") as file:
         file["x"] = values
@@ -149,7 +150,7 @@ def _as_cartesian(file: h5py.File) -> None:
 
 
 def _with_elevations(file: h5py.File) -> None:
-    """Noise at every elevation but the horizontal plane's."""
+    """Add responses at other elevations, with wrong delays."""
     for name, edit in {
         "Data.IR": lambda irs: np.concatenate([np.roll(irs, 3, axis=0), irs]),
         "SourcePosition": lambda at: np.concatenate([at + _UP * 30, at]),
@@ -181,7 +182,7 @@ SOFAS: dict[str, Make] = {
     ),
     "nothing at elevation 0°": _sources(lambda at: at + _UP * 10),
     "zero bytes": lambda path, *_: path.touch(),
-    "text": lambda path, *_: path.write_text("This is no SOFA file.\n" * 50),
+    "text": lambda path, *_: path.write_text("This is not a SOFA file.\n" * 50),
     "random bytes": lambda path, *_: path.write_bytes(np.random.default_rng(2).bytes(5000)),
     "an HDF5 file of nothing": lambda path, *_: h5py.File(path, "w").close(),
     "cut in its head": _cut(0.05),

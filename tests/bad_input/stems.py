@@ -1,4 +1,4 @@
-"""MUSDB18's coded tracks (``.stem.mp4``: five AAC streams in one file), whole, damaged and meant to harm."""
+"""Coded tracks of MUSDB18 (``.stem.mp4``: five AAC streams in one file): valid, damaged and malicious ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def coded(
     rates: Sequence[int] = (44100,) * 5,
     codec: str = "aac",
 ) -> bytes:
-    """Streams of noise, so many samples each."""
+    """A file of noise streams with these lengths in samples."""
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         streams = [container.add_stream(codec, rate=rate, layout=layout) for _, rate in zip(lengths, rates)]  # noqa: B905
@@ -35,7 +35,7 @@ def coded(
 
 
 def _patched(box: bytes, at: int, value: int) -> Make:
-    """The 32 bits that lie `at` bytes behind the name of each such box say something else."""
+    """Replace the 32 bits that are `at` bytes after the name of each such box."""
 
     def make() -> bytes:
         file = bytearray(coded())
@@ -69,7 +69,7 @@ STEM_FILES: dict[str, Make] = {
     "mono streams": lambda: coded(layout="mono"),
     "streams of several rates": lambda: coded(rates=(44100, 48000, 44100, 44100, 44100)),
     "zero bytes": lambda: b"",
-    "text": lambda: b"This is no stem file.\n" * 50,
+    "text": lambda: b"This is not a stem file.\n" * 50,
     "random bytes": lambda: np.random.default_rng(3).bytes(5000),
     "a WAV file": _wav,
     "cut in half": lambda: coded()[: len(coded()) // 2],

@@ -1,6 +1,6 @@
-"""Every hostile input through every door: refused with a problem document or one line, or right.
+"""Every bad input at every entry point is refused with a problem document or one line, or gives a correct result.
 
-What is observed must be what ``docs/bad-input.md`` says; ``make bad-input`` writes that page anew.
+The observed outcomes must equal those in ``docs/bad-input.md``, which ``make bad-input`` writes.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-import documented
 import pytest
-from documented import Table
-from doors import Commands, Server, serving
-from matrix import MATRICES, Matrix, Place
+import tables_page
+from cells import Matrix, Sandbox
+from entry_points import Commands, Server, serving
+from matrix import MATRICES
 from mssbench.execution.embedded import embedded_redis
+from tables_page import Table
 
 SERVICES = {
     "oracle": "oracle_service.app:app",
@@ -39,38 +40,38 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, S
 
 
 @pytest.fixture
-def places(
+def sandboxes(
     servers: Mapping[str, Server],
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> Callable[[], Place]:
-    """Makes a place for each cell."""
+) -> Callable[[], Sandbox]:
+    """A factory of sandboxes, one for each cell."""
     for name in ("MSSBENCH_DATA_ROOT", "MSSBENCH_REDIS_URL", "MSSBENCH_TRANSPORT", "MSSBENCH_SERVICES"):
         monkeypatch.delenv(name, raising=False)
     command = Commands(capfd, monkeypatch, tmp_path)
-    return lambda: Place(servers, command, Path(tempfile.mkdtemp(prefix="here-", dir=tmp_path)))
+    return lambda: Sandbox(servers, command, Path(tempfile.mkdtemp(prefix="here-", dir=tmp_path)))
 
 
 @pytest.fixture(scope="module")
 def tables() -> Iterator[dict[str, Table]]:
-    """The page's tables; or, where it is to be written, new ones that become it."""
-    if not documented.WRITES:
-        yield documented.read()
+    """The tables of the page. With ``WRITE_BAD_INPUT`` set, new tables, which are written to the page."""
+    if not tables_page.UPDATE:
+        yield tables_page.read()
         return
-    old = documented.read()
+    old = tables_page.read()
     new = {}
     for matrix in MATRICES:
-        columns = [*matrix.doors, documented.SAID]
+        columns = [*matrix.entry_points, tables_page.MESSAGE]
         known = old.get(matrix.title)
-        new[matrix.title] = Table(matrix.title, matrix.corner, columns)
-        if known is not None and known.doors == columns:  # what is not run now stays as it is
+        new[matrix.title] = Table(matrix.title, matrix.row_heading, columns)
+        if known is not None and known.entry_points == columns:  # rows that are not run stay as they are
             new[matrix.title].rows |= {row: known.rows[row] for row in matrix.rows if row in known.rows}
     yield new
     for matrix in MATRICES:
         table = new[matrix.title]
         table.rows = {row: table.rows[row] for row in matrix.rows if row in table.rows}
-    documented.write(new, {matrix.title: matrix.introduction for matrix in MATRICES})
+    tables_page.write(new, {matrix.title: matrix.introduction for matrix in MATRICES})
 
 
 @pytest.mark.parametrize(
@@ -78,13 +79,15 @@ def tables() -> Iterator[dict[str, Table]]:
     [(m, row) for m in MATRICES for row in m.rows],
     ids=lambda value: value if isinstance(value, str) else value.title,
 )
-def test_each_input_through_one_door(
-    matrix: Matrix, row: str, places: Callable[[], Place], tables: dict[str, Table]
+def test_each_input_at_one_entry_point(
+    matrix: Matrix, row: str, sandboxes: Callable[[], Sandbox], tables: dict[str, Table]
 ) -> None:
-    """The doors take turns, so that each input and each door is covered."""
-    names = list(matrix.doors)
-    door = names[matrix.rows.index(row) % len(names)]
-    assert matrix.doors[door](places(), row).code == tables[matrix.title].cell(row, door)
+    """The entry points alternate, so that each input and each entry point is covered."""
+    names = list(matrix.entry_points)
+    entry_point = names[matrix.rows.index(row) % len(names)]
+    assert matrix.entry_points[entry_point](sandboxes(), row).code == tables[matrix.title].cell(
+        row, entry_point
+    )
 
 
 @pytest.mark.long
@@ -93,22 +96,22 @@ def test_each_input_through_one_door(
     [(m, row) for m in MATRICES for row in m.rows],
     ids=lambda value: value if isinstance(value, str) else value.title,
 )
-def test_every_input_through_every_door(
-    matrix: Matrix, row: str, places: Callable[[], Place], tables: dict[str, Table]
+def test_every_input_at_every_entry_point(
+    matrix: Matrix, row: str, sandboxes: Callable[[], Sandbox], tables: dict[str, Table]
 ) -> None:
-    outcomes = [door(places(), row) for door in matrix.doors.values()]
-    said = next((outcome.said for outcome in outcomes if outcome.said), "")
-    cells = [*(outcome.code for outcome in outcomes), documented.shown(said)]
-    if documented.WRITES:
+    outcomes = [entry_point(sandboxes(), row) for entry_point in matrix.entry_points.values()]
+    message = next((outcome.message for outcome in outcomes if outcome.message), "")
+    cells = [*(outcome.code for outcome in outcomes), tables_page.shown(message)]
+    if tables_page.UPDATE:
         tables[matrix.title].rows[row] = cells
     assert tables[matrix.title].rows[row] == cells
 
 
 def test_the_page_has_every_row_and_no_other() -> None:
-    tables = documented.read()
+    tables = tables_page.read()
     assert {title: list(table.rows) for title, table in tables.items()} == {
         matrix.title: matrix.rows for matrix in MATRICES
     }
-    assert {title: table.doors for title, table in tables.items()} == {
-        matrix.title: [*matrix.doors, documented.SAID] for matrix in MATRICES
+    assert {title: table.entry_points for title, table in tables.items()} == {
+        matrix.title: [*matrix.entry_points, tables_page.MESSAGE] for matrix in MATRICES
     }

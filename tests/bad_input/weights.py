@@ -1,4 +1,4 @@
-"""What `mssbench weights` is told to fetch by a service, and what then comes: pins, and archives of tar."""
+"""Inputs of ``mssbench weights``: pinned weights that a service lists, and tar archives that a server returns."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ small = ["{name}"]
 [files."{name}"]
 url = {url}
 """
-URL = "http://stands-for-the-server"
-"""In pins and in what is said: the address of the server that the files come from."""
+URL = "http://placeholder"
+"""Placeholder in pins and messages for the URL of the server of the files."""
 
 
 def pins(
@@ -40,22 +40,22 @@ PINNED: dict[str, bytes] = {
     "a URL without a host": pins(url='"http://"'),
     "a URL with a line feed": pins(url=f'"{URL}/a\\nb"'),
     "a checksum of another file": pins(more=f'sha256 = "{"0" * 64}"\n'),
-    "a checksum that is none": pins(more='sha256 = "../x"\n'),
+    "an invalid checksum": pins(more='sha256 = "../x"\n'),
     "a size that is text": pins(more='size = "5"\n'),
     "a negative size": pins(more="size = -5\n"),
     "another size": pins(more="size = 3\n"),
     "to be unpacked to ../y": pins(more='unpack = "../y"\n'),
-    "to be unpacked, and no archive": pins(more='unpack = "model"\n'),
-    "a member nobody knows": pins(more="colour = 1\n"),
+    "to be unpacked, but not an archive": pins(more='unpack = "model"\n'),
+    "an unknown member": pins(more="colour = 1\n"),
     "no TOML": b"<html>not found</html>",
     "zero bytes": b"",
     "not UTF-8": b'service = "\xff"\n',
-    "nested without end": b"a = " + b"[" * 5000,
+    "nested 5000 levels deep": b"a = " + b"[" * 5000,
     "models that are a number": b'service = "x"\ndefault = "a"\nmodels = 5\nfiles = 5\n',
 }
 
 CONTENT = b"weights"
-"""Of the one file."""
+"""Content of the one file."""
 
 Change = Callable[[tarfile.TarInfo], None]
 
@@ -97,7 +97,7 @@ def _claiming(size: int) -> bytes:
 
 
 def _sparse() -> bytes:
-    """A file of one byte that claims a hole of a terabyte before it, in the words of GNU tar."""
+    """A sparse file in the format of GNU tar: a hole of one terabyte, then one byte."""
 
     def change(member: tarfile.TarInfo) -> None:
         member.pax_headers = {
@@ -114,7 +114,7 @@ def _sparse() -> bytes:
 TARS: dict[str, Callable[[], bytes]] = {
     "an archive": _tar,
     "zero bytes": lambda: b"",
-    "text": lambda: b"This is no archive.\n" * 50,
+    "text": lambda: b"This is not an archive.\n" * 50,
     "an empty archive": lambda: bytes(10240),
     "cut in half": lambda: _tar(("model/y", bytes(range(256)) * 40))[:200],
     "a damaged archive": lambda: _tar(("model/y", bytes(range(256)) * 40))[:100] + bytes(300),
@@ -129,5 +129,5 @@ TARS: dict[str, Callable[[], bytes]] = {
     "a hole of a terabyte": _sparse,
     "the same member twice": lambda: _tar(("model/y", b"1"), ("model/y", b"2")),
     "a member that is also a folder": lambda: _tar(("model/checkpoint/y", b"y")),
-    "a record of its own": lambda: _tar((".unpacked.json", b"{}")),
+    "a member called .unpacked.json": lambda: _tar((".unpacked.json", b"{}")),
 }

@@ -1,5 +1,6 @@
-"""Every way in: the endpoints of real servers, and the commands. Each turns one input into an :class:`Outcome`,
-and checks what must hold whatever the input was.
+"""Entry points: the endpoints of real servers, and the commands.
+
+Each one turns an input into an :class:`Outcome` and checks what must hold for every input.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ import soundfile as sf
 from mssbench_contract import RunningService, running
 
 PRIVATE = (str(Path(__file__).parents[2]), str(Path.home()) + "/", sys.prefix, tempfile.gettempdir() + "/")
-"""What no answer may name: where the code, the environment, the user and the data lie."""
+"""Paths that no response may contain: those of the code, the environment, the user and the data."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How it ended: an HTTP status or an exit code, perhaps with a word more; and what was said of a refusal."""
+    """An HTTP status or an exit code, with a remark where needed, and the message of a refusal."""
 
     code: str
-    said: str = ""
+    message: str = ""
 
 
 # ------------------------------------------------------------------------------------------------------- services
@@ -42,7 +43,7 @@ class Outcome:
 
 @dataclass
 class Server:
-    """A service under test, with folders that are its own."""
+    """A service under test, with its own data root and temporary folder."""
 
     running: RunningService
     client: httpx.Client
@@ -50,8 +51,8 @@ class Server:
     temporary: Path
 
     @contextlib.contextmanager
-    def keeping_its_promises(self, folder: Path) -> Iterator[None]:
-        """After the block, whatever was asked: idle, alive, nothing in the log, no file outside of `folder`."""
+    def checked(self, folder: Path) -> Iterator[None]:
+        """Check after the block: alive, idle, no error in the log, no new file outside of `folder`."""
         logged = self.running.log.stat().st_size
         before = self._files(folder)
         yield
@@ -72,7 +73,7 @@ class Server:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    for where, folders, files in os.walk(folder):  # unlike rglob, it bears what vanishes meanwhile
+    for where, folders, files in os.walk(folder):  # unlike rglob, it ignores files that are deleted meanwhile
         yield from (Path(where, name) for name in folders + files)
 
 
@@ -80,7 +81,7 @@ def _unfinished(folder: Path) -> list[str]:
     return [str(path) for path in _below(folder) if path.name.startswith((".tmp-", "separate-"))]
 
 
-def wait_until(condition: Callable[[], bool], what: str = "waited in vain", seconds: float = 120.0) -> None:
+def wait_until(condition: Callable[[], bool], what: str = "timed out", seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, what
@@ -89,7 +90,7 @@ def wait_until(condition: Callable[[], bool], what: str = "waited in vain", seco
 
 @contextlib.contextmanager
 def serving(app: str, root: Path, **environment: str) -> Iterator[Server]:
-    """The service `app` of one place and a queue of two, over the data root ``<root>/data``."""
+    """Serve `app` with one worker and a queue of two requests. The data root is ``<root>/data``."""
     data, temporary = root / "data", root / "tmp"
     data.mkdir(parents=True)
     temporary.mkdir()
@@ -104,14 +105,14 @@ def serving(app: str, root: Path, **environment: str) -> Iterator[Server]:
     }
     with running(app, settings) as process, httpx.Client(base_url=process.url, timeout=60) as client:
         wait_until(lambda: client.get("/health").is_success)
-        # In the folders' own words: what a library leaves there once is no concern of a request.
+        # Files that a library creates once, at the first request, are not counted.
         yield Server(process, client, data, temporary)
 
 
 def answered(response: httpx.Response, *private: Path | str, given: Path | str = "\0") -> Outcome:
-    """What an HTTP answer comes to, after what must hold of all of them.
+    """The outcome of an HTTP response, after the checks that hold for all responses.
 
-    It may repeat what it was `given`, but names nothing `private` of itself.
+    A response may repeat the `given` path. It must not contain any other `private` path.
     """
     for name in (*PRIVATE, *map(str, private)):
         text = response.text[:100_000].replace(str(given), "")
@@ -120,7 +121,7 @@ def answered(response: httpx.Response, *private: Path | str, given: Path | str =
         _check_content(response)
         return Outcome(str(response.status_code))
     assert response.status_code in range(400, 500) or response.status_code in (503, 507), response.text[:1000]
-    if response.headers["content-type"].startswith("text/html"):  # the dashboard's pages are for people
+    if response.headers["content-type"].startswith("text/html"):  # a page of the dashboard
         return Outcome(str(response.status_code))
     assert response.headers["content-type"] == "application/problem+json", response.text[:1000]
     assert response.headers["x-request-id"]
@@ -128,16 +129,16 @@ def answered(response: httpx.Response, *private: Path | str, given: Path | str =
     assert problem["status"] == response.status_code
     assert problem["type"]
     assert problem["title"]
-    said = problem["detail"]
-    assert said, problem
-    assert "\n" not in said
-    assert "Traceback" not in said
-    assert len(said) < 2000, said[:3000]
-    return Outcome(str(response.status_code), said)
+    message = problem["detail"]
+    assert message, problem
+    assert "\n" not in message
+    assert "Traceback" not in message
+    assert len(message) < 2000, message[:3000]
+    return Outcome(str(response.status_code), message)
 
 
 def _no_number(name: str) -> float:
-    raise AssertionError(f"{name} in an answer")
+    raise AssertionError(f"{name} in a response")
 
 
 def _check_content(response: httpx.Response) -> None:
@@ -156,7 +157,7 @@ def _check_content(response: httpx.Response) -> None:
 
 
 class Commands:
-    """``mssbench`` in this process, in a folder of its own: what it prints, and the code it ends with."""
+    """Runs ``mssbench`` in this process and in its own folder. Checks the output and the exit code."""
 
     def __init__(
         self, capture: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, temporary: Path
@@ -188,20 +189,20 @@ class Commands:
         assert "Traceback" not in output.err + output.out
         assert not os.listdir(temporary)
         assert not _unfinished(folder)
-        printed = output.out.replace("NaN or infinite", "")  # what is said of such samples
+        printed = output.out.replace("NaN or infinite", "")  # part of a valid message
         assert not re.search(r"\bnan\b|\binf\b", printed, re.IGNORECASE), printed
         if code == 0:
             return Outcome("0")
-        said = [line for line in output.err.splitlines() if line.startswith("mssbench: ")]
-        assert len(said) == 1, output.err
-        assert output.err.splitlines()[-1] == said[0], output.err
-        assert "a defect" not in said[0], said[0]
-        assert len(said[0]) < 2000, said[0][:3000]
-        return Outcome(str(code), said[0].removeprefix("mssbench: ").replace(f"{folder}/", ""))
+        message = [line for line in output.err.splitlines() if line.startswith("mssbench: ")]
+        assert len(message) == 1, output.err
+        assert output.err.splitlines()[-1] == message[0], output.err
+        assert "a defect" not in message[0], message[0]
+        assert len(message[0]) < 2000, message[0][:3000]
+        return Outcome(str(code), message[0].removeprefix("mssbench: ").replace(f"{folder}/", ""))
 
 
 def check_numbers(path: Path) -> None:
-    """No value of a CSV file is NaN or infinite."""
+    """Check that no value of a CSV file is NaN or infinite."""
     for cell in re.split(r"[,\n]", path.read_text(encoding="utf-8")):
         with contextlib.suppress(ValueError):
             assert math.isfinite(float(cell)), path.read_text()
