@@ -11,10 +11,13 @@ PACKAGES := services/base services/base/contract metrics services/synth services
 MODELS   := services/demucs services/openunmix services/spleeter
 DIST     := dist
 PROJECTS := $(PACKAGES:=/pyproject.toml) tools/environment
+# Packages whose docstrings have examples that are run as tests.
+DOCTESTS := services/oracle/oracle_service services/template/template_service
 # The longest tests come first, so that both cores are busy until the end.
 TESTS    := tests orchestrator/tests $(filter-out orchestrator/tests,$(PACKAGES:=/tests)) --ignore tests/compose
 TYPED    := services/base/mssbench_service metrics/binaural_metrics services/synth/synth_service services/evaluator/evaluator_service \
             services/oracle/oracle_service services/template/template_service orchestrator/mssbench
+TYPED_TESTS := services/oracle/tests services/template/tests
 
 .PHONY: help demo test test-long test-all bad-input fuzz test-separators lint format test-compose images up down wheels check-tag lock audit clean
 
@@ -33,6 +36,7 @@ demo: $(DEMO)    ## benchmark the reference separators on the demo data; prints 
 	@$(BIN)/mssbench demo
 
 test: $(READY)   ## run the tests that need no Docker, without the long ones
+	$(BIN)/pytest --doctest-modules $(DOCTESTS)
 	$(PYTEST) -m "not long" $(TESTS)
 
 test-long: $(READY) ## run the long tests, and the random searches with more examples
@@ -56,6 +60,7 @@ lint: $(READY)   ## run ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(TYPED)
+	$(BIN)/mypy --explicit-package-bases $(TYPED_TESTS)
 
 format: $(READY) ## format the code with ruff
 	$(BIN)/ruff check --fix .

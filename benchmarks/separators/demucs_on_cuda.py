@@ -1,11 +1,11 @@
-"""HT Demucs FT on a GPU: segments in batches, against the library one by one. Needs a CUDA device.
+"""HT Demucs FT on a GPU: the service with segments in batches, compared with the library. Needs a CUDA device.
 
     services/demucs/.venv/bin/python benchmarks/separators/demucs_on_cuda.py
 
-A bag of four models as large as the released ones, with random weights. Both sides have the model on the device
-and the track in memory; the first go of each is not counted, and the least of --repeats is. Batches must not
-change the result (largest difference of a sample); autocast must stay near it (SDR over all stems). ``--device cpu
---small`` takes the tests' model and no GPU, to see that it works.
+The model is a bag of four models as large as the released ones, with random weights. Library and service hold the
+model on the device and the track in memory. The time is the minimum of --repeats runs, after one run that is not
+counted. Batches must not change the result (largest difference of a sample), and autocast must stay close to it (SDR
+over all stems). ``--device cpu --small`` runs the small model of the tests without a GPU.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Stems = Mapping[str, FloatArray]
 
 
 def timed(separate: Callable[[], Stems], repeats: int) -> tuple[float, Stems]:
-    """Least time on the clock, and the result; results are on the CPU, so nothing is left running."""
+    """Minimum wall time, and the result. The result is on the CPU, so that no work on the device is pending."""
     stems = separate()
     least = np.inf
     for _ in range(repeats):
@@ -44,9 +44,10 @@ def timed(separate: Callable[[], Stems], repeats: int) -> tuple[float, Stems]:
     return least, stems
 
 
-def by_the_library(
+def time_library(
     repository: Path, model: str, device: str, track: FloatArray, repeats: int
 ) -> tuple[float, Stems]:
+    """Wall time and stems of the library."""
     library = Library(model, repo=repository, device=device)
     library.model.to(device)
 
@@ -58,7 +59,10 @@ def by_the_library(
     return timed(separate, repeats)
 
 
-def ours(weights: Path, model: str, device: str, batch_size: int, precision: str) -> DemucsSeparator:
+def make_separator(
+    weights: Path, model: str, device: str, batch_size: int, precision: str
+) -> DemucsSeparator:
+    """The separator of the service, ready to run."""
     settings = {
         "MSSBENCH_WEIGHTS_DIR": str(weights),
         "DEMUCS_MODEL": model,
@@ -80,7 +84,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 4, 8, 16])
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--small", action="store_true", help="the tests' small model")
+    parser.add_argument("--small", action="store_true", help="use the small model of the tests")
     options = parser.parse_args()
     device, model = options.device, "tinyft0" if options.small else "full_ft"
     on_gpu = device != "cpu"
@@ -88,8 +92,8 @@ def main() -> None:
         print("skipped: no CUDA device")
         return
 
-    def used() -> str:
-        """Most memory of the device that was held since the last time, GiB."""
+    def peak_memory() -> str:
+        """Peak memory on the device since the last call."""
         if not on_gpu:
             return "-"
         most = torch.cuda.max_memory_allocated(device) / 2**30
@@ -103,12 +107,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder)
         repository = (make_checkpoint if options.small else make_full)(weights)
-        bare, expected = by_the_library(repository, model, device, track, options.repeats)
-        print(f"{'library':<28}{bare:>8.2f} s{1.0:>10.2f} x{'':>12}{'':>10}{used():>12}", flush=True)
+        bare, expected = time_library(repository, model, device, track, options.repeats)
+        print(f"{'library':<28}{bare:>8.2f} s{1.0:>10.2f} x{'':>12}{'':>10}{peak_memory():>12}", flush=True)
         runs = [(size, "float32") for size in options.batch_sizes]
         runs += [(options.batch_sizes[-1], precision) for precision in ("bfloat16", "float16")]
         for batch_size, precision in runs:
-            separator = ours(weights, model, device, batch_size, precision)
+            separator = make_separator(weights, model, device, batch_size, precision)
             least, stems = timed(
                 lambda separator=separator: dict(separator.separate(track, RATE)), options.repeats
             )
@@ -119,7 +123,7 @@ def main() -> None:
             sdr = 10 * np.log10(energy / max(noise, 1e-30))
             name = f"service, {precision} by {batch_size}"
             print(
-                f"{name:<28}{least:>8.2f} s{bare / least:>10.2f} x{worst:>12.1e}{sdr:>7.1f} dB{used():>12}",
+                f"{name:<28}{least:>8.2f} s{bare / least:>10.2f} x{worst:>12.1e}{sdr:>7.1f} dB{peak_memory():>12}",
                 flush=True,
             )
 

@@ -1,19 +1,19 @@
-"""What a service costs over the bare library, and what memory it holds. One table of ratios for each service.
+"""Overhead of a service over its library, and the memory that it holds. One table of ratios per service.
 
     services/demucs/.venv/bin/python    benchmarks/separators/serving.py demucs
     services/openunmix/.venv/bin/python benchmarks/separators/serving.py openunmix
     services/spleeter/.venv/bin/python  benchmarks/separators/serving.py spleeter
 
-(``services/run-tests`` makes these environments.) Models are as large as the released ones, with random weights,
-since neither time nor memory depends on the values; --small takes the tests' models for a glance, beside which
-reading and writing files weighs more. Both sides compute with one thread and take turns.
+(``services/run-tests --prepare`` creates these environments.) Models are as large as the released ones, with random
+weights, because time and memory do not depend on the values. --small uses the small models of the tests, for which
+reading and writing files takes a larger share of the time. Library and service compute with one thread, alternately.
 
-overhead   one track (--seconds 60): processor time of the service's whole process for a request, over that of the
-           library's own call on an array in memory, less one. Processor time, because a busy machine distorts it
-           less; clock times are beside it. Least of --repeats each.
-clips      Spleeter: --clips 10 s clips, one after the other, both sides warm. The library builds its graph and
-           reads its checkpoint for every clip.
-memory     largest resident set of a fresh service after ten tracks over that after one.
+overhead   one track (--seconds 60): processor time of the service's process for a request, divided by that of the
+           library's call on an array in memory, minus one. Other processes affect processor time less than wall time,
+           which is also printed. Minimum of --repeats runs each.
+clips      Spleeter only: --clips clips of 10 s in sequence, after a first run. The library builds its graph and reads
+           its checkpoint for every clip.
+memory     largest resident set of a new service after ten tracks, divided by that after one track.
 """
 
 from __future__ import annotations
@@ -100,21 +100,22 @@ SERVICES = {"demucs": demucs, "openunmix": openunmix, "spleeter": spleeter}
 
 
 def processor_time(service: RunningService) -> float:
+    """User and system time of the service's process in seconds."""
     fields = Path(f"/proc/{service.process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
-class Best:
-    """The least processor time and clock time of several goes."""
+class Fastest:
+    """Minimum processor time and wall time of several runs."""
 
     def __init__(self) -> None:
-        self.processor = self.clock = np.inf
+        self.processor = self.wall = np.inf
 
-    def go(self, work: Callable[[], Any], processor: Callable[[], float]) -> Any:
-        clock, busy = time.perf_counter(), processor()
+    def run(self, work: Callable[[], Any], processor: Callable[[], float]) -> Any:
+        started, busy = time.perf_counter(), processor()
         result = work()
         self.processor = min(self.processor, processor() - busy)
-        self.clock = min(self.clock, time.perf_counter() - clock)
+        self.wall = min(self.wall, time.perf_counter() - started)
         return result
 
 
@@ -124,8 +125,8 @@ def upload(service: RunningService, track: bytes) -> dict[str, FloatArray]:
     return answer.stems()
 
 
-def largest_difference(ours: dict[str, FloatArray], theirs: dict[str, FloatArray]) -> float:
-    return max(float(np.abs(ours[stem] - theirs[stem]).max()) for stem in theirs)
+def largest_difference(stems: dict[str, FloatArray], expected: dict[str, FloatArray]) -> float:
+    return max(float(np.abs(stems[stem] - expected[stem]).max()) for stem in expected)
 
 
 def row(name: str, *values: str) -> None:
@@ -137,15 +138,15 @@ def overhead(service: RunningService, library: Library, data: Path, seconds: flo
     content = wav(track)
     (data / "track.wav").write_bytes(content)
     request = {"mixture": "track.wav", "out": "out"}
-    bare, uploaded, referenced = Best(), Best(), Best()
+    library_time, uploaded, referenced = Fastest(), Fastest(), Fastest()
     for _ in range(repeats):
-        expected = bare.go(lambda: library(track), time.process_time)
-        stems = uploaded.go(lambda: service.upload(content), lambda: processor_time(service)).stems()
-        referenced.go(lambda: service.post_json("/separate", request), lambda: processor_time(service))
-    row(f"library, {seconds:g} s", f"{bare.processor:.2f} s", f"{bare.clock:.2f} s", "")
+        expected = library_time.run(lambda: library(track), time.process_time)
+        stems = uploaded.run(lambda: service.upload(content), lambda: processor_time(service)).stems()
+        referenced.run(lambda: service.post_json("/separate", request), lambda: processor_time(service))
+    row(f"library, {seconds:g} s", f"{library_time.processor:.2f} s", f"{library_time.wall:.2f} s", "")
     for name, best in (("by upload", uploaded), ("by reference", referenced)):
-        share = f"{100 * (best.processor / bare.processor - 1):+.1f} %"
-        row(f"service, {name}", f"{best.processor:.2f} s", f"{best.clock:.2f} s", share)
+        share = f"{100 * (best.processor / library_time.processor - 1):+.1f} %"
+        row(f"service, {name}", f"{best.processor:.2f} s", f"{best.wall:.2f} s", share)
     row("largest difference of a sample", "", "", f"{largest_difference(stems, expected):.1e}")
 
 
@@ -154,16 +155,18 @@ def clips(service: RunningService, library: Library, count: int) -> None:
     contents = [wav(track) for track in tracks]
     library(tracks[0])
     upload(service, contents[0])
-    bare, served = Best(), Best()
-    expected = bare.go(lambda: [library(track) for track in tracks], time.process_time)
-    stems = served.go(
+    library_time, served = Fastest(), Fastest()
+    expected = library_time.run(lambda: [library(track) for track in tracks], time.process_time)
+    stems = served.run(
         lambda: [upload(service, content) for content in contents], lambda: processor_time(service)
     )
-    row(f"library, {count} clips of 10 s", f"{bare.processor:.2f} s", f"{bare.clock:.2f} s", "")
-    row("service, by upload", f"{served.processor:.2f} s", f"{served.clock:.2f} s", "")
-    ratios = bare.processor / served.processor, bare.clock / served.clock
+    row(
+        f"library, {count} clips of 10 s", f"{library_time.processor:.2f} s", f"{library_time.wall:.2f} s", ""
+    )
+    row("service, by upload", f"{served.processor:.2f} s", f"{served.wall:.2f} s", "")
+    ratios = library_time.processor / served.processor, library_time.wall / served.wall
     row("throughput", *(f"{ratio:.2f} x" for ratio in ratios), "")
-    worst = max(largest_difference(ours, theirs) for ours, theirs in zip(stems, expected, strict=True))
+    worst = max(largest_difference(*pair) for pair in zip(stems, expected, strict=True))
     row("largest difference of a sample", "", "", f"{worst:.1e}")
 
 
@@ -187,7 +190,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("service", choices=SERVICES)
-    parser.add_argument("--small", action="store_true", help="the tests' small models")
+    parser.add_argument("--small", action="store_true", help="use the small models of the tests")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--clips", type=int, default=8)
@@ -206,10 +209,10 @@ def main() -> None:
         if options.only in (None, "overhead", "clips"):
             with running(app, environment) as service:
                 if options.only != "clips":
-                    row(f"overhead of {options.service}", "processor", "clock", "over library")
+                    row(f"overhead of {options.service}", "processor", "wall", "over library")
                     overhead(service, library, data, options.seconds, options.repeats)
                 if options.service == "spleeter" and options.only != "overhead":
-                    row("\nclips", "processor", "clock", "")
+                    row("\nclips", "processor", "wall", "")
                     clips(service, library, options.clips)
         if options.only in (None, "memory"):
             row("\nmemory", "one track", "ten tracks", "")

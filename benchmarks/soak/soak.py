@@ -1,4 +1,4 @@
-"""A service for a long day: thousands of small separations, then five times as many as it can do. One table each.
+"""Endurance and overload of a service: thousands of small separations, then five times its capacity. One table each.
 
     .venv/bin/python                    benchmarks/soak/soak.py oracle --length 10
     .venv/bin/python                    benchmarks/soak/soak.py template
@@ -6,19 +6,19 @@
     services/openunmix/.venv/bin/python benchmarks/soak/soak.py openunmix
     services/spleeter/.venv/bin/python  benchmarks/soak/soak.py spleeter
 
-(``services/run-tests --prepare`` makes the last three environments.) The real service in a process of its own; models
-are the tests' small ones, with random weights. Linux: it reads ``/proc``.
+(``services/run-tests --prepare`` creates the last three environments.) The real service runs in its own process, with
+the small models of the tests. Linux only, because it reads ``/proc``.
 
-soak      --requests (2,000) separations of --length (2 s) each, by upload and by reference in turn, from two clients,
-          so that one always waits. Memory, open files, threads and temporary files are looked at 80 times; the first
-          quarter is left out as warming up, and the last is compared with the second. Nothing is to grow.
-overload  requests come at five times the rate at which the soak was served, for --overload seconds (60). What has no
-          place is to be refused with 503 and Retry-After; the rest is to be served at 90 % of the soak's rate. A
-          refusal costs about a millisecond, so that separations have to take some 50 of them: the oracle passes
-          2 s of audio on in 25, which five times as many requests bring down to two thirds.
+soak      --requests (2,000) separations of --length (2 s) each, alternately by upload and by reference, from two
+          clients, so that one request is always waiting. Memory, open files, threads and temporary files are sampled
+          80 times. The first quarter is warm-up; the last quarter is compared with the second. Nothing may grow.
+overload  requests are sent at five times the throughput of the soak, for --overload seconds (60). Requests that do not
+          fit into the queue must be refused with 503 and Retry-After; the others must be served at 90 % of the soak's
+          throughput. A refusal takes about a millisecond, so a separation must take at least 50 ms: the oracle
+          separates 2 s of audio in 25 ms, and under overload its throughput falls to two thirds.
 
-Ends with 1 if memory grew by more than 2 %, anything else at all, if a request got another answer than 200 (or 503
-with Retry-After in the overload), or if less was served than it should be.
+The exit code is 1 if memory grew by more than 2 % or anything else by any amount, if a request got another response
+than 200 (or 503 with Retry-After under overload), or if the throughput under overload was too low.
 """
 
 from __future__ import annotations
@@ -51,37 +51,37 @@ SMALL = {
     "openunmix": {"OPENUNMIX_MODEL": "tiny"},
     "spleeter": {"SPLEETER_MODEL": "tiny.json"},
 }
-LOOKS = 80
+SAMPLES = 80
 CLIENTS = 2
-TIMES = 5
-FLOOR = 0.9
-PATIENCE = 64  # clients that may wait for an answer at once in the overload
+OVERLOAD_FACTOR = 5
+MIN_THROUGHPUT = 0.9  # under overload, relative to the soak
+OVERLOAD_CLIENTS = 64
 
 
-def look(service: RunningService, *folders: Path) -> dict[str, float]:
-    """What the process holds now."""
+def resources(service: RunningService, *folders: Path) -> dict[str, float]:
+    """Resources that the process holds now."""
     process = Path(f"/proc/{service.process.pid}")
     status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines() if ":" in line)
     return {
         "memory, MiB": int(status["VmRSS"].split()[0]) / 1024,
         "open files": len(list((process / "fd").iterdir())),
         "threads": int(status["Threads"]),
-        # `walk`, since a request that has been answered may still be tidying up.
+        # os.walk ignores files that disappear meanwhile: a finished request may still be removing some.
         "temporary files": sum(len(d) + len(f) for folder in folders for _, d, f in os.walk(folder)),
     }
 
 
-def between_requests(service: RunningService, *folders: Path) -> dict[str, float]:
-    """The least of a few looks, so that a request on its way does not count."""
-    looks = []
+def idle_resources(service: RunningService, *folders: Path) -> dict[str, float]:
+    """Minimum of a few samples, so that a request in progress does not count."""
+    samples = []
     for _ in range(5):
-        looks.append(look(service, *folders))
+        samples.append(resources(service, *folders))
         time.sleep(0.02)
-    return {name: min(one[name] for one in looks) for name in looks[0]}
+    return {name: min(sample[name] for sample in samples) for name in samples[0]}
 
 
 class Requests:
-    """The same small track, by upload and by reference in turn."""
+    """Requests with the same small track, alternately by upload and by reference."""
 
     def __init__(self, service: RunningService, data: Path, separator: str, length: float) -> None:
         self.service, self.separator = service, separator
@@ -102,43 +102,91 @@ class Requests:
 
 
 def soak(
-    request: Callable[[], Answer], requests: int, see: Callable[[], dict[str, float]]
+    request: Callable[[], Answer], requests: int, sample: Callable[[], dict[str, float]]
 ) -> tuple[list[float], list[dict[str, float]], float, Counter[int]]:
-    """Latencies (s), looks, answers per second without the time of looking, and statuses."""
+    """Latencies (s), samples of resources, responses per second without the time of sampling, and statuses."""
     latencies: list[float] = []
-    looks: list[dict[str, float]] = []
+    samples: list[dict[str, float]] = []
     statuses: Counter[int] = Counter()
     busy = 0.0
 
     def one(_: int) -> None:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         statuses[request().status] += 1
-        latencies.append(time.perf_counter() - begun)
+        latencies.append(time.perf_counter() - started)
 
     with ThreadPoolExecutor(CLIENTS) as clients:
-        for batch in np.array_split(np.arange(requests), min(LOOKS, requests)):
-            begun = time.perf_counter()
+        for batch in np.array_split(np.arange(requests), min(SAMPLES, requests)):
+            started = time.perf_counter()
             list(clients.map(one, batch))
-            busy += time.perf_counter() - begun
-            looks.append(see())
-    return latencies, looks, requests / busy, statuses
+            busy += time.perf_counter() - started
+            samples.append(sample())
+    return latencies, samples, requests / busy, statuses
 
 
 def overload(request: Callable[[], Answer], rate: float, seconds: float) -> tuple[Counter[str], float]:
-    """Answers by kind, and how many were served in a second, of `rate` requests in a second."""
-    kinds: Counter[str] = Counter()
-    begun = time.perf_counter()
+    """Number of responses by status, and successful responses per second, for `rate` requests per second."""
+    by_status: Counter[str] = Counter()
+    started = time.perf_counter()
 
     def one(number: int) -> None:
-        time.sleep(max(0.0, begun + number / rate - time.perf_counter()))
+        time.sleep(max(0.0, started + number / rate - time.perf_counter()))
         answer = request()
-        told = "retry-after" in {name.lower() for name in answer.headers}
-        if time.perf_counter() - begun <= seconds:
-            kinds[f"{answer.status}{' with Retry-After' if told else ''}"] += 1
+        has_retry_after = "retry-after" in {name.lower() for name in answer.headers}
+        if time.perf_counter() - started <= seconds:
+            by_status[f"{answer.status}{' with Retry-After' if has_retry_after else ''}"] += 1
 
-    with ThreadPoolExecutor(PATIENCE) as clients:
+    with ThreadPoolExecutor(OVERLOAD_CLIENTS) as clients:
         list(clients.map(one, range(int(rate * seconds))))
-    return kinds, kinds["200"] / seconds
+    return by_status, by_status["200"] / seconds
+
+
+def report_soak(
+    request: Requests, requests: int, sample: Callable[[], dict[str, float]]
+) -> tuple[float, list[str]]:
+    """Run the soak and print its table; return responses per second, and failures."""
+    failures = []
+    latencies, samples, rate, statuses = soak(request, requests, sample)
+    quarter = len(samples) // 4
+    print(f"{'':<18}{'2nd quarter':>12}{'last':>12}{'ratio':>9}{'per 1,000':>12}")
+    for name in samples[0]:
+        values = np.array([one[name] for one in samples])
+        early, late = np.median(values[quarter : 2 * quarter]), np.median(values[-quarter:])
+        after = np.arange(quarter, len(values)) * requests / len(values)
+        slope = 1000 * np.polyfit(after, values[quarter:], 1)[0]
+        ratio = late / early if early else (1.0 if not late else np.inf)
+        print(f"{name:<18}{early:>12.1f}{late:>12.1f}{ratio:>9.3f}{slope:>+12.2f}")
+        if ratio > (1.02 if name.startswith("memory") else 1.0):
+            failures.append(f"{name} grew")
+    p50, p99 = (1000 * np.percentile(latencies, q) for q in (50, 99))
+    print(f"\n{rate:.1f} a second; latency p50 {p50:.0f} ms, p99 {p99:.0f} ms ({CLIENTS} clients)")
+    if statuses != {200: requests}:
+        failures.append(f"responses were {dict(statuses)}")
+    return rate, failures
+
+
+def report_overload(request: Requests, rate: float, seconds: float) -> list[str]:
+    """Run the overload relative to the soak's `rate` and print its result; return failures."""
+    failures = []
+    by_status, served = overload(request, OVERLOAD_FACTOR * rate, seconds)
+    total = sum(by_status.values())
+    shares = ", ".join(f"{name}: {100 * count / total:.1f} %" for name, count in by_status.most_common())
+    print(f"\noverload: {total} responses to {OVERLOAD_FACTOR} x {rate:.1f} a second for {seconds:g} s")
+    print(f"{shares}; served {served:.1f} a second, {served / rate:.2f} of the soak's throughput")
+    if by_status.keys() - {"200", "503 with Retry-After"} or not by_status["503 with Retry-After"]:
+        failures.append("some requests got neither 200 nor 503 with Retry-After")
+    if served < MIN_THROUGHPUT * rate:
+        failures.append(f"the throughput under overload was below {100 * MIN_THROUGHPUT:g} %")
+    return failures
+
+
+def make_small_model(service: str, weights: Path) -> None:
+    """Write the small model of the service's tests, if it has one."""
+    if SMALL[service]:
+        sys.path.insert(0, str(ROOT / "services" / service / "tests"))
+        from make_checkpoint import make_checkpoint
+
+        make_checkpoint(weights)
 
 
 def main() -> int:
@@ -147,21 +195,16 @@ def main() -> int:
     )
     parser.add_argument("service", choices=SMALL)
     parser.add_argument("--requests", type=int, default=2000)
-    parser.add_argument("--length", type=float, default=2.0, help="of the track, in seconds")
-    parser.add_argument("--overload", type=float, default=60.0, help="seconds")
+    parser.add_argument("--length", type=float, default=2.0, help="length of the track in seconds")
+    parser.add_argument("--overload", type=float, default=60.0, help="length of the overload in seconds")
     options = parser.parse_args()
     if options.requests < 8:
-        parser.error("--requests is to be 8 or more: quarters of them are compared")
-    faults = []
+        parser.error("--requests must be 8 or more, because quarters are compared")
     with tempfile.TemporaryDirectory() as folder:
         weights, data, temporary = (Path(folder) / name for name in ("weights", "data", "tmp"))
         for path in (weights, data, temporary):
             path.mkdir()
-        if SMALL[options.service]:
-            sys.path.insert(0, str(ROOT / "services" / options.service / "tests"))
-            from make_checkpoint import make_checkpoint
-
-            make_checkpoint(weights)
+        make_small_model(options.service, weights)
         environment = SMALL[options.service] | {
             "MSSBENCH_WEIGHTS_DIR": str(weights),
             "MSSBENCH_DATA_ROOT": str(data),
@@ -170,42 +213,18 @@ def main() -> int:
         with running(f"{options.service}_service.app:app", environment) as service:
             separator = "oracle-mixture" if options.service == "oracle" else ""
             request = Requests(service, data, separator, options.length)
-            latencies, looks, rate, statuses = soak(
-                request, options.requests, lambda: between_requests(service, temporary)
-            )
-            quarter = len(looks) // 4
             print(f"{options.service}: {options.requests} separations of {options.length:g} s\n")
-            print(f"{'':<18}{'2nd quarter':>12}{'last':>12}{'ratio':>9}{'per 1,000':>12}")
-            for name in looks[0]:
-                values = np.array([one[name] for one in looks])
-                early, late = np.median(values[quarter : 2 * quarter]), np.median(values[-quarter:])
-                after = np.arange(quarter, len(values)) * options.requests / len(values)
-                slope = 1000 * np.polyfit(after, values[quarter:], 1)[0]
-                ratio = late / early if early else (1.0 if not late else np.inf)
-                print(f"{name:<18}{early:>12.1f}{late:>12.1f}{ratio:>9.3f}{slope:>+12.2f}")
-                if ratio > (1.02 if name.startswith("memory") else 1.0):
-                    faults.append(f"{name} grew")
-            p50, p99 = (1000 * np.percentile(latencies, q) for q in (50, 99))
-            print(f"\n{rate:.1f} a second; latency p50 {p50:.0f} ms, p99 {p99:.0f} ms ({CLIENTS} clients)")
-            if statuses != {200: options.requests}:
-                faults.append(f"answers were {dict(statuses)}")
-
-            kinds, served = overload(request, TIMES * rate, options.overload)
-            total = sum(kinds.values())
-            shares = ", ".join(f"{name}: {100 * count / total:.1f} %" for name, count in kinds.most_common())
-            print(f"\noverload: {total} answers to {TIMES} x {rate:.1f} a second for {options.overload:g} s")
-            print(f"{shares}; served {served:.1f} a second, {served / rate:.2f} of the soak's")
-            if kinds.keys() - {"200", "503 with Retry-After"} or not kinds["503 with Retry-After"]:
-                faults.append("some were neither served nor told when to come back")
-            if served < FLOOR * rate:
-                faults.append(f"less than {100 * FLOOR:g} % was served under overload")
-            left = between_requests(service, temporary)["temporary files"]
-            litter = [path.name for path in data.rglob(".tmp-*")]
-            print(f"afterwards: {left:.0f} temporary files, {len(litter)} unfinished folders")
-            if left or litter:
-                faults.append("files were left behind")
-    print("\n" + ("; ".join(faults) if faults else "flat, and shed as it should be"))
-    return 1 if faults else 0
+            rate, failures = report_soak(
+                request, options.requests, lambda: idle_resources(service, temporary)
+            )
+            failures += report_overload(request, rate, options.overload)
+            left = idle_resources(service, temporary)["temporary files"]
+            unfinished = [path.name for path in data.rglob(".tmp-*")]
+            print(f"afterwards: {left:.0f} temporary files, {len(unfinished)} unfinished folders")
+            if left or unfinished:
+                failures.append("temporary files remain")
+    print("\n" + ("; ".join(failures) if failures else "no growth; overload was refused as expected"))
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

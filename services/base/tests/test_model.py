@@ -140,6 +140,7 @@ def test_one_track_is_separated_at_a_time(separator: Halves) -> None:
         (Full("full"), OutOfMemory, 1),
         (MemoryError(), OutOfMemory, 1),
         (RuntimeError("CUDA out of memory"), OutOfMemory, 1),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"), OutOfMemory, 1),
         (RuntimeError("something else\nand more"), StepFailed, 0),
         (ValueError("out of memory"), StepFailed, 0),
         (Busy("retry later"), Busy, 0),

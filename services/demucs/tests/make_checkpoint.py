@@ -1,12 +1,13 @@
 """Write a small Demucs repository with random weights: ``python make_checkpoint.py WEIGHTS_DIR``.
 
-The released format: a bag ``<name>.yaml`` and checkpoints ``<signature>-<checksum>.th`` that the library
-loads with its own code. It goes into the folder ``demucs`` below WEIGHTS_DIR.
+In the released format: a bag ``<name>.yaml`` and checkpoints ``<signature>-<checksum>.th``, in the folder ``demucs``
+of WEIGHTS_DIR.
 
 ``tiny_ft`` is a bag like ``htdemucs_ft``, one HT Demucs for each stem; ``tiny_hybrid`` is one Hybrid Demucs,
-like ``hdemucs_mmi``; ``tiny_six`` estimates six stems, which the service has to refuse.
+like ``hdemucs_mmi``; ``tiny_six`` estimates six stems, which the service refuses.
 
-With ``--full``, for benchmarks: ``full``, as large as ``htdemucs``, and ``full_ft``, as large as ``htdemucs_ft``.
+``--full`` writes models for benchmarks: ``full``, as large as ``htdemucs``, and ``full_ft``, as large as
+``htdemucs_ft``.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ TRANSFORMER = {
     "segment": 2,
 }
 FULL = {"bottom_channels": 512, "dconv_mode": 3, "segment": Fraction(39, 5)}
-"""As the released HT Demucs models: 42 million parameters, segments of 7.8 s."""
+"""Options of the released HT Demucs models: 42 million parameters, segments of 7.8 s."""
 
 HYBRID = {"channels": 4, "nfft": 4096, "depth": 6, "segment": 4}
 
@@ -79,7 +80,7 @@ def save(folder: Path, signature: str, kind: Any, options: dict[str, Any], *, se
     model = kind(**options)
     package = {"klass": kind, "args": (), "kwargs": options, "state": get_state(model, None)}
     for old in folder.glob(f"{signature}-*.th"):
-        old.unlink()  # two files of one signature are an error to the library
+        old.unlink()  # the library refuses two files with one signature
     save_with_checksum(package, folder / f"{signature}.th")
 
 

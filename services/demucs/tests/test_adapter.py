@@ -1,4 +1,4 @@
-"""The adapter in this process: batches, settings, damaged files, failures."""
+"""The adapter in this process: batches, settings, damaged files, errors of the library."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def by_the_library(weights: Path, model: str, track: np.ndarray, **options: Any)
         ("tinyft2", {}),
     ],
 )
-def test_batches_change_nothing(
+def test_the_batch_size_does_not_change_the_result(
     settings: pytest.MonkeyPatch, weights: Path, model: str, options: dict[str, Any]
 ) -> None:
     track = music(5.2, seed=3)
@@ -82,7 +82,7 @@ def test_a_batch_is_one_forward_pass(settings: pytest.MonkeyPatch) -> None:
     assert len(batched) <= len(one_by_one) // 4 + 2
 
 
-def test_the_seed_decides_the_shifts_and_nothing_else_does(settings: pytest.MonkeyPatch) -> None:
+def test_only_the_seed_determines_the_shifts(settings: pytest.MonkeyPatch) -> None:
     track = music(3.0)
     settings.setenv("DEMUCS_MODEL", "tinyft3")
     separator = ready()
@@ -92,12 +92,12 @@ def test_the_seed_decides_the_shifts_and_nothing_else_does(settings: pytest.Monk
     random.seed(2)
     np.testing.assert_array_equal(separator.separate(track, RATE)["vocals"], first)
     random.seed(1)
-    assert random.getstate() == state  # the process's own generator was left alone
+    assert random.getstate() == state  # the global generator is unchanged
     settings.setenv("DEMUCS_SEED", "5")
     assert np.abs(ready().separate(track, RATE)["vocals"] - first).max() > 1e-6
 
 
-def test_autocast_stays_close(settings: pytest.MonkeyPatch) -> None:
+def test_autocast_is_close_to_float32(settings: pytest.MonkeyPatch) -> None:
     track = music(4.0)
     exact = ready().separate(track, RATE)
     settings.setenv("DEMUCS_PRECISION", "bfloat16")
@@ -110,7 +110,7 @@ def test_autocast_stays_close(settings: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("samples", [1, 2, 1000])
 @pytest.mark.parametrize("shifts", ["0", "1"])
 @pytest.mark.parametrize("model", ["tinyft1", "tiny_hybrid"])
-def test_a_few_samples_are_enough(
+def test_a_few_samples_can_be_separated(
     settings: pytest.MonkeyPatch, samples: int, shifts: str, model: str
 ) -> None:
     settings.setenv("DEMUCS_SHIFTS", shifts)
@@ -120,10 +120,10 @@ def test_a_few_samples_are_enough(
         assert np.isfinite(estimate).all()
 
 
-def test_a_release_is_the_librarys_own_bag_of_the_files_that_are_pinned(
+def test_a_released_model_is_the_bag_of_the_library_with_the_pinned_files(
     settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path
 ) -> None:
-    """Small models under the released signatures, and so with other checksums and other pins."""
+    """Small models with the released signatures, and therefore with other checksums and pins."""
     folder = tmp_path / "demucs"
     folder.mkdir()
     signatures = [name.partition("-")[0] for name in load(adapter.WEIGHTS).models["htdemucs_ft"]]
@@ -145,12 +145,14 @@ def test_a_release_is_the_librarys_own_bag_of_the_files_that_are_pinned(
     assert separator.details()["model"] == "htdemucs_ft"
     assert [entry["file"] for entry in separator.details()["weights"]] == pins
     track = music(1.0)
-    expected = by_the_library(weights, "tiny_ft", track)  # the bags have the same weights, too
+    expected = by_the_library(weights, "tiny_ft", track)  # its bag has the same weights
     for stem, estimate in separator.separate(track, RATE).items():
         np.testing.assert_allclose(estimate, expected[stem], rtol=0, atol=1e-6)
 
 
-def test_a_damaged_checkpoint_is_named(settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path) -> None:
+def test_the_error_names_a_damaged_checkpoint(
+    settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path
+) -> None:
     shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
     damaged = next((tmp_path / "demucs").glob("tinyft2-*.th"))
     content = bytearray(damaged.read_bytes())
@@ -161,7 +163,9 @@ def test_a_damaged_checkpoint_is_named(settings: pytest.MonkeyPatch, weights: Pa
         ready()
 
 
-def test_a_damaged_release_is_named_with_the_command(settings: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_error_for_a_damaged_release_gives_the_command_that_fetches_it(
+    settings: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "demucs").mkdir()
     (tmp_path / "demucs" / "955717e8-8726e21a.th").write_bytes(b"not what was published")
     settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
@@ -190,7 +194,7 @@ def test_a_damaged_release_is_named_with_the_command(settings: pytest.MonkeyPatc
         ({"mine-e3b0c442.th": ""}, "'mine' cannot be loaded from .*: EOFError"),
     ],
 )
-def test_what_is_no_model_is_named(
+def test_the_error_names_a_file_that_is_not_a_model(
     settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path, files: dict[str, str], message: str
 ) -> None:
     shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
@@ -213,7 +217,7 @@ def test_what_is_no_model_is_named(
         ("weights: [[x, 1, 1, 1]]", "bag 'mine' cannot be used: ValueError"),
     ],
 )
-def test_a_bag_by_which_nothing_could_be_separated_is_refused(
+def test_a_bag_with_unusable_segments_or_weights_is_refused(
     settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path, bag: str, message: str
 ) -> None:
     shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
@@ -224,7 +228,7 @@ def test_a_bag_by_which_nothing_could_be_separated_is_refused(
         ready()
 
 
-def test_a_checkpoint_of_something_else_is_named(
+def test_the_error_names_a_checkpoint_of_another_kind(
     settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
@@ -249,7 +253,7 @@ def test_a_model_of_another_rate_keeps_the_tracks_rate(settings: pytest.MonkeyPa
     assert sf.info(str(tmp_path / "stems" / "vocals.wav")).frames == 48510
 
 
-def test_a_pickle_that_nobody_vouches_for_is_not_loaded(
+def test_an_unverified_checkpoint_is_refused(
     settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "demucs").mkdir()
@@ -277,7 +281,7 @@ def test_a_pickle_that_nobody_vouches_for_is_not_loaded(
         ("THREADS", "0", BadInput, "THREADS"),
     ],
 )
-def test_a_wrong_setting_is_named(
+def test_a_wrong_setting_is_refused(
     settings: pytest.MonkeyPatch, name: str, value: str, kind: type[BenchError], message: str
 ) -> None:
     settings.setenv(name, value)
@@ -288,13 +292,11 @@ def test_a_wrong_setting_is_named(
 @pytest.mark.parametrize(
     ("raised", "kind"),
     [
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"), OutOfMemory),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"), OutOfMemory),
-        (MemoryError(), OutOfMemory),
+        (torch.OutOfMemoryError("Tried to allocate 20 GiB"), OutOfMemory),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied\nsecond line"), StepFailed),
     ],
 )
-def test_failures_join_the_family(
+def test_errors_of_the_library_become_errors_of_the_benchmark(
     settings: pytest.MonkeyPatch, raised: Exception, kind: type[BenchError]
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -306,4 +308,4 @@ def test_failures_join_the_family(
         separator.separate(music(0.5), RATE)
     assert "second line" not in caught.value.detail
     settings.undo()
-    assert np.isfinite(separator.separate(music(0.5), RATE)["bass"]).all()  # and the next track works
+    assert np.isfinite(separator.separate(music(0.5), RATE)["bass"]).all()  # the next track works

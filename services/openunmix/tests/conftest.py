@@ -1,42 +1,14 @@
-"""A small Open-Unmix model for all tests, and services that use it."""
+"""The small Open-Unmix model of all tests, and services that use it."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from mssbench_contract import RunningService, running
-
-sys.path.insert(0, str(Path(__file__).parent))
 from make_checkpoint import make_checkpoint
+from mssbench_contract.model import SmallModel, environment, service, settings, weights
+
+__all__ = ["environment", "service", "settings", "weights"]
 
 
 @pytest.fixture(scope="session")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A weights folder that holds the small model."""
-    folder = tmp_path_factory.mktemp("weights")
-    make_checkpoint(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def environment(weights: Path) -> dict[str, str]:
-    """What a service with the small model needs."""
-    return {"MSSBENCH_WEIGHTS_DIR": str(weights), "OPENUNMIX_MODEL": "tiny", "DEVICE": "cpu"}
-
-
-@pytest.fixture(scope="session")
-def service(environment: dict[str, str]) -> Iterator[RunningService]:
-    """The real service with the small model."""
-    with running("openunmix_service.app:app", environment) as started:
-        yield started
-
-
-@pytest.fixture
-def settings(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """The environment of a separator in this process; set more with ``settings.setenv``."""
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    return monkeypatch
+def small_model() -> SmallModel:
+    return SmallModel("openunmix", {"OPENUNMIX_MODEL": "tiny"}, make_checkpoint)

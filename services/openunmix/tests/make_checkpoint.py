@@ -1,8 +1,8 @@
 """Write a small Open-Unmix model with random weights: ``python make_checkpoint.py WEIGHTS_DIR``.
 
-The library's own format: a folder with ``separator.json`` and, for each stem, ``<stem>.json`` and
-``<stem>.pth``. ``tiny`` goes into the folder ``openunmix`` below WEIGHTS_DIR; with
-``--full``, for benchmarks, ``full``, which is as large as ``umxhq``.
+In the library's format: a folder with ``separator.json`` and, for each stem, ``<stem>.json`` and ``<stem>.pth``. The
+model ``tiny`` is written to the folder ``openunmix`` of WEIGHTS_DIR. ``--full`` writes ``full`` for benchmarks, which
+is as large as ``umxhq``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _make(folder: Path, hidden_size: int) -> Path:
         torch.manual_seed(number)
         model = OpenUnmix(NFFT // 2 + 1, nb_channels=2, hidden_size=hidden_size, max_bin=max_bin)
         with torch.no_grad():
-            # Masks that go up and down with the music and differ between the stems, instead of being all 1.
+            # Masks that follow the music and differ between the stems; the initial values would give masks of 1.
             model.output_mean.uniform_(-0.2, 0.6)
             model.output_scale.uniform_(0.2, 1.0)
         torch.save(model.state_dict(), folder / f"{stem}.pth")

@@ -1,51 +1,27 @@
-"""A small Spleeter checkpoint for all tests, and services that use it."""
+"""The small Spleeter model of all tests, and services that use it."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mssbench_contract import RunningService, running
+from make_checkpoint import make_checkpoint
+from mssbench_contract.model import SmallModel, environment, service, settings, weights
 from spleeter.separator import Separator as Library
 
-sys.path.insert(0, str(Path(__file__).parent))
-from make_checkpoint import make_checkpoint
+__all__ = ["environment", "service", "settings", "weights"]
 
 
 @pytest.fixture(scope="session")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A weights folder that holds the small models."""
-    folder = tmp_path_factory.mktemp("weights")
-    make_checkpoint(folder)
-    return folder
+def small_model() -> SmallModel:
+    return SmallModel("spleeter", {"SPLEETER_MODEL": "tiny.json"}, make_checkpoint)
 
 
 @pytest.fixture(scope="session")
 def library(weights: Path) -> Library:
     """The library itself, with the small model."""
     separator = Library(str(weights / "spleeter" / "tiny.json"), multiprocess=False)
-    separator._params["model_dir"] = str(weights / "spleeter" / "tiny")  # else below the working directory
+    separator._params["model_dir"] = str(
+        weights / "spleeter" / "tiny"
+    )  # otherwise below the working directory
     return separator
-
-
-@pytest.fixture(scope="session")
-def environment(weights: Path) -> dict[str, str]:
-    """What a service with the small model needs."""
-    return {"MSSBENCH_WEIGHTS_DIR": str(weights), "SPLEETER_MODEL": "tiny.json", "DEVICE": "cpu"}
-
-
-@pytest.fixture(scope="session")
-def service(environment: dict[str, str]) -> Iterator[RunningService]:
-    """The real service with the small model."""
-    with running("spleeter_service.app:app", environment) as started:
-        yield started
-
-
-@pytest.fixture
-def settings(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """The environment of a separator in this process; set more with ``settings.setenv``."""
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    return monkeypatch

@@ -1,9 +1,9 @@
 """Write a small Spleeter checkpoint with random weights: ``python make_checkpoint.py WEIGHTS_DIR``.
 
-The released format: a TensorFlow checkpoint in a model folder, and a configuration that the library reads
-with its own code. They go into the folder ``spleeter`` below WEIGHTS_DIR: ``tiny.json`` with the checkpoint
-in ``tiny/``, and ``tiny_two.json``, for two stems, which the service has to refuse. With ``--full``, for
-benchmarks: ``full.json`` and ``full/``, which are as large as ``spleeter:4stems``.
+In the released format: a TensorFlow checkpoint in a model folder, and a configuration of the library. They are written
+to the folder ``spleeter`` of WEIGHTS_DIR: ``tiny.json`` with the checkpoint in ``tiny/``, and ``tiny_two.json`` for two
+stems, which the service refuses. ``--full`` writes ``full.json`` and ``full/`` for benchmarks, which are as large as
+``spleeter:4stems``.
 """
 
 from __future__ import annotations
@@ -50,19 +50,19 @@ def _make(folder: Path, name: str, params: dict[str, Any]) -> Path:
         EstimatorSpecBuilder(features, params).build_predict_model()
         random = np.random.default_rng(0)
         variables = tf.compat.v1.global_variables()
-        step = tf.compat.v1.train.create_global_step()  # part of every checkpoint that was trained
+        step = tf.compat.v1.train.create_global_step()  # part of every checkpoint of a training
         feed = {step.initializer.inputs[1]: np.int64(0)}
         for variable in variables:
-            # Gains and variances around 1, everything else around 0: masks that differ between the stems.
+            # Gains and variances near 1, everything else near 0, which gives masks that differ between the stems.
             around = 1.0 if variable.op.name.endswith(("gamma", "moving_variance")) else 0.0
             shape = variable.shape.as_list()
-            # Kernels as they are initialised for training, or activations would grow from layer to layer until
-            # the masks jump at the rounding of a float.
+            # Kernels with their spread at the start of training. Larger activations would grow from layer to layer,
+            # until rounding errors changed the masks.
             spread = math.sqrt(6 / (math.prod(shape[:-2]) * sum(shape[-2:]))) if len(shape) == 4 else 0.2
             value = around + random.uniform(-spread, spread, shape)
             feed[variable.initializer.inputs[1]] = value.astype(np.float32)
         session.run([variable.initializer for variable in (step, *variables)], feed)
-        # Relative, as in the releases: the folder may be copied or mounted somewhere else.
+        # Relative paths, as in the releases: the folder may be copied or mounted elsewhere.
         saver = tf.compat.v1.train.Saver(save_relative_paths=True)
         saver.save(session, str(folder / name / "model"))
     return folder

@@ -1,4 +1,4 @@
-"""The adapter in this process: stretches of a track, settings, damaged files, failures."""
+"""The adapter in this process: sections of a track, settings, damaged files, errors of the library."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def ready() -> Separator:
 
 @pytest.fixture(scope="module")
 def by_the_library(library: Library) -> list[tuple[FloatArray, dict[str, FloatArray]]]:
-    """Tracks, and what the library makes of them."""
+    """Tracks and the stems that the library computes from them."""
     lengths = (1, 2 * GROUP - 4095, 4 * GROUP + 777)  # among them: one frame more than two groups
     tracks = [music(samples / RATE, seed=samples) for samples in lengths]
     return [(track, library.separate(track.T)) for track in tracks]
 
 
 @pytest.mark.parametrize("batch_size", ["1", "3"])
-def test_stretches_change_nothing(
+def test_sections_do_not_change_the_result(
     settings: pytest.MonkeyPatch,
     by_the_library: list[tuple[FloatArray, dict[str, FloatArray]]],
     batch_size: str,
@@ -58,7 +58,7 @@ def test_stretches_change_nothing(
             np.testing.assert_allclose(estimate, expected[stem].T, rtol=0, atol=1e-5)
 
 
-def test_it_never_takes_more_than_a_stretch_at_once(settings: pytest.MonkeyPatch) -> None:
+def test_only_one_section_is_processed_at_a_time(settings: pytest.MonkeyPatch) -> None:
     settings.setenv("SPLEETER_BATCH_SIZE", "2")
     separator = ready()
     session = tf.compat.v1.Session
@@ -74,8 +74,10 @@ def test_it_never_takes_more_than_a_stretch_at_once(settings: pytest.MonkeyPatch
     assert max(largest) <= 2 * GROUP + 4096
 
 
-def test_a_release_is_fetched_unpacked_and_loaded(settings: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An archive like the released one, as large, but with other numbers, and so with another pin."""
+def test_a_released_model_is_fetched_unpacked_and_loaded(
+    settings: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An archive with the files and the size of the released one, but with other values and therefore another pin."""
     made = make_full(tmp_path / "made") / "full"
     served = tmp_path / "served"
     served.mkdir()
@@ -107,7 +109,7 @@ def test_a_release_is_fetched_unpacked_and_loaded(settings: pytest.MonkeyPatch, 
 
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[str]:
-    """The files of `folder` over HTTP."""
+    """Serve the files of `folder` over HTTP."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
@@ -120,7 +122,9 @@ def serving(folder: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def test_a_damaged_checkpoint_is_named(settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path) -> None:
+def test_the_error_names_a_damaged_checkpoint(
+    settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path
+) -> None:
     shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
     damaged = tmp_path / "spleeter" / "tiny" / "model.data-00000-of-00001"
     content = bytearray(damaged.read_bytes())
@@ -137,7 +141,7 @@ def test_a_damaged_checkpoint_is_named(settings: pytest.MonkeyPatch, weights: Pa
         ready()
 
 
-def test_a_checkpoint_of_another_model_is_not_taken(
+def test_a_checkpoint_of_another_model_is_refused(
     settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
@@ -177,7 +181,7 @@ def test_a_checkpoint_of_another_model_is_not_taken(
         (lambda text: text.replace('"tiny"', '"tiny/.."'), "checkpoint is missing, or names no checkpoint"),
     ],
 )
-def test_a_configuration_that_is_none_is_named(
+def test_an_invalid_configuration_is_refused(
     settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path, change: Callable[[str], str], message: str
 ) -> None:
     shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
@@ -201,7 +205,7 @@ def test_a_configuration_that_is_none_is_named(
         ("THREADS", "-1", BadInput, "THREADS"),
     ],
 )
-def test_a_wrong_setting_is_named(
+def test_a_wrong_setting_is_refused(
     settings: pytest.MonkeyPatch, name: str, value: str, kind: type[BenchError], message: str
 ) -> None:
     settings.setenv(name, value)
@@ -213,11 +217,10 @@ def test_a_wrong_setting_is_named(
     ("raised", "kind"),
     [
         (tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor\nwith shape"), OutOfMemory),
-        (MemoryError(), OutOfMemory),
         (tf.errors.InvalidArgumentError(None, None, "shapes do not match\nsecond line"), StepFailed),
     ],
 )
-def test_failures_join_the_family(
+def test_errors_of_the_library_become_errors_of_the_benchmark(
     settings: pytest.MonkeyPatch, raised: Exception, kind: type[BenchError]
 ) -> None:
     def fail(*_: object) -> None:
@@ -229,4 +232,4 @@ def test_failures_join_the_family(
         separator.separate(music(0.5), RATE)
     assert "second line" not in caught.value.detail
     settings.undo()
-    assert np.isfinite(separator.separate(music(0.5), RATE)["bass"]).all()  # and the next track works
+    assert np.isfinite(separator.separate(music(0.5), RATE)["bass"]).all()  # the next track works

@@ -1,4 +1,4 @@
-"""TensorFlow finds CUDA's libraries where ``cuda.lock`` puts them, and it is said when it does not."""
+"""TensorFlow finds CUDA's libraries in the wheels of ``cuda.lock``; missing libraries are reported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from spleeter_service.check_cuda import LIBRARIES as ASKED_FOR
+from spleeter_service.check_cuda import LIBRARIES as REQUESTED
 from spleeter_service.cuda import LIBRARIES
 
 without_wheels = pytest.mark.skipif(find_spec("nvidia") is not None, reason="the wheels are installed")
@@ -18,7 +18,7 @@ with_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C
 
 
 def check(*search: Path) -> subprocess.CompletedProcess[str]:
-    """The check, in a process that has asked for no library yet, with packages in `search` as well."""
+    """Run the check in a new process, with the folders `search` added to the path of packages."""
     return subprocess.run(
         [sys.executable, "-m", "spleeter_service.check_cuda"],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, search)), "TF_CPP_MIN_LOG_LEVEL": "2"},
@@ -30,7 +30,7 @@ def check(*search: Path) -> subprocess.CompletedProcess[str]:
 
 
 def wheels(root: Path, cuda: int = 11080, cudnn: int = 8600) -> Path:
-    """Folders as the wheels make them, with libraries that say their versions and have nothing else."""
+    """Write the folders of the wheels, with libraries that only report their versions."""
     for library in (root / "nvidia" / name for name in LIBRARIES):
         library.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(
@@ -44,22 +44,22 @@ def wheels(root: Path, cuda: int = 11080, cudnn: int = 8600) -> Path:
 
 
 @without_wheels
-def test_without_the_wheels_every_library_is_missed_by_name() -> None:
+def test_without_the_wheels_every_library_is_reported_missing() -> None:
     done = check()
     assert done.returncode == 1
-    assert done.stderr.splitlines() == [f"TensorFlow does not find {name}" for name in ASKED_FOR]
+    assert done.stderr.splitlines() == [f"TensorFlow does not find {name}" for name in REQUESTED]
 
 
 @without_wheels
 @with_compiler
-def test_tensorflows_own_loader_finds_what_lies_where_the_wheels_put_it(tmp_path: Path) -> None:
+def test_the_loader_of_tensorflow_finds_the_libraries_in_the_wheels(tmp_path: Path) -> None:
     done = check(wheels(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @without_wheels
 @with_compiler
-def test_one_that_is_missing_and_one_that_is_damaged_are_named_and_stop_nothing(tmp_path: Path) -> None:
+def test_missing_and_damaged_libraries_are_reported(tmp_path: Path) -> None:
     nvidia = wheels(tmp_path) / "nvidia"
     (nvidia / "cufft/lib/libcufft.so.10").unlink()
     (nvidia / "cusparse/lib/libcusparse.so.11").write_bytes(b"no library")
@@ -73,7 +73,7 @@ def test_one_that_is_missing_and_one_that_is_damaged_are_named_and_stop_nothing(
 
 @without_wheels
 @with_compiler
-def test_other_versions_than_tensorflow_was_built_for_are_named(tmp_path: Path) -> None:
+def test_wrong_versions_are_reported(tmp_path: Path) -> None:
     done = check(wheels(tmp_path, cuda=11070, cudnn=8500))
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
