@@ -59,7 +59,8 @@ def follow(checkout: Path, commands: str) -> str:
     # That the whole contract holds is shown of the template itself; here, that it is run and found.
     environment |= {
         "INSTALLED": str(checkout / "installed"),
-        "PYTEST_ADDOPTS": "-k 'health or info or four_stems or same_file or beyond_full_scale or add_up' -p no:cacheprovider",
+        "PYTEST_ADDOPTS": "-p no:cacheprovider "
+        "-k 'health or info or four_stems or same_file or beyond_full_scale or add_up'",
     }
     commands = f"trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{commands.replace('8765', port)}"
     return pages.follow(commands, checkout, environment, seconds=1500)
