@@ -54,9 +54,7 @@ register(
         role="spatial",
         paper_table="spauq",
         paper_name="SSR",
-    )
-)
-register(
+    ),
     Metric(
         "paper_SRR",
         _released("srr"),
@@ -72,9 +70,7 @@ register(
         role="residual",
         paper_table="spauq",
         paper_name="SRR",
-    )
-)
-register(
+    ),
     Metric(
         "paper_cost",
         _released("cost"),
@@ -84,9 +80,7 @@ register(
         sets=("paper",),
         paper_table="spauq",
         paper_name="cost",
-    )
-)
-register(
+    ),
     Metric(
         "paper_shift",
         _released_matrix("shift"),
@@ -95,9 +89,7 @@ register(
         sets=("paper",),
         paper_table="spauq",
         paper_name="shift",
-    )
-)
-register(
+    ),
     Metric(
         "paper_scale",
         _released_matrix("scale"),
@@ -105,7 +97,7 @@ register(
         sets=("paper",),
         paper_table="spauq",
         paper_name="scale",
-    )
+    ),
 )
 
 # ---------------------------------------------------------------------------------- SPAUQ, by its equations
@@ -145,9 +137,7 @@ register(
         perfect=80,
         label="SSR",
         role="spatial",
-    )
-)
-register(
+    ),
     Metric(
         "SRR",
         _equations("srr"),
@@ -160,16 +150,14 @@ register(
         perfect=80,
         label="SRR",
         role="residual",
-    )
-)
-register(
+    ),
     Metric(
         "valid_frames",
         _valid_frames,
         "Frames behind `SSR` and `SRR`. The others are silent in both signals.",
         low=0,
         sets=_BOTH,
-    )
+    ),
 )
 register(Metric("total_frames", _total_frames, "All frames of `SSR` and `SRR`.", low=0, sets=_BOTH))
 
@@ -201,9 +189,7 @@ register(
         role="itd",
         paper_table="itd_ild",
         paper_name="diff_ITD",
-    )
-)
-register(
+    ),
     Metric(
         "paper_diff_ILD",
         _paper_ild,
@@ -218,7 +204,7 @@ register(
         role="ild",
         paper_table="itd_ild",
         paper_name="diff_ILD",
-    )
+    ),
 )
 
 # --------------------------------------------------------------------------------- interaural cues, corrected
@@ -259,9 +245,7 @@ register(
         label="ΔITD",
         decimals=1,
         role="itd",
-    )
-)
-register(
+    ),
     Metric(
         "d_ild_db",
         _cue("d_ild_db", "weighted {}"),
@@ -273,9 +257,7 @@ register(
         perfect=0,
         label="ΔILD",
         role="ild",
-    )
-)
-register(
+    ),
     Metric(
         "d_ic",
         _cue("d_ic", "{}"),
@@ -286,9 +268,7 @@ register(
         perfect=0,
         label="ΔIC",
         decimals=3,
-    )
-)
-register(
+    ),
     Metric(
         "azimuth_deg",
         _azimuth("azimuth_deg"),
@@ -297,9 +277,7 @@ register(
         low=0,
         high=360,
         binaural_only=True,
-    )
-)
-register(
+    ),
     Metric(
         "azimuth_error_deg",
         _azimuth("azimuth_error_deg"),
@@ -312,7 +290,7 @@ register(
         label="Azimuth error",
         decimals=1,
         binaural_only=True,
-    )
+    ),
 )
 
 # ------------------------------------------------------------------------------------------------- level
@@ -334,9 +312,7 @@ register(
         unit="dB",
         perfect=0,
         label="Level",
-    )
-)
-register(
+    ),
     Metric(
         "SI_SDR",
         _si_sdr,
@@ -349,7 +325,7 @@ register(
         label="SI-SDR",
         group="standard",
         group_order=1,
-    )
+    ),
 )
 
 # ---------------------------------------------------------------------------------------------- BSS Eval

@@ -1,8 +1,8 @@
-"""Interaural time and level difference as the paper computes them (paper profile).
+"""Interaural time and level difference as the paper computes them.
 
 Kept to reproduce published tables. The time difference quantises to one sample, takes the modulus of the
 correlation and therefore does not see polarity, and its whitening gives every frequency the same vote, noise
-included: for bass it is unreliable. :mod:`binaural_metrics.cues` has the companions that say what they mean.
+included: for bass it is unreliable. :mod:`binaural_metrics.cues` has the corrected companions.
 
 Conventions
 -----------

@@ -157,31 +157,26 @@ class Metric:
 _METRICS: dict[str, Metric] = {}
 
 
-def register(metric: Metric) -> Metric:
-    """Add a metric: from now on it is scored, and is in every table and report.
+def register(*metrics: Metric) -> None:
+    """Add metrics: from now on they are scored, and are in every table and report.
 
     Parameters
     ----------
-    metric : Metric
-
-    Returns
-    -------
-    Metric
-        The same.
+    *metrics : Metric
 
     Raises
     ------
     ValueError
         The column name is taken, or the metric is in no set.
     """
-    if metric.column in (*_METRICS, *KEY_COLUMNS, *STATUS_COLUMNS, "title"):
-        raise ValueError(f"there is already a column {metric.column!r}; expected another name")
-    if not metric.sets or not set(metric.sets) <= {"corrected", "paper"}:
-        raise ValueError(
-            f"metric sets {metric.sets!r} of {metric.column!r}; expected corrected, paper or both"
-        )
-    _METRICS[metric.column] = metric
-    return metric
+    for metric in metrics:
+        if metric.column in (*_METRICS, *KEY_COLUMNS, *STATUS_COLUMNS, "title"):
+            raise ValueError(f"there is already a column {metric.column!r}; expected another name")
+        if not metric.sets or not set(metric.sets) <= {"corrected", "paper"}:
+            raise ValueError(
+                f"metric sets {metric.sets!r} of {metric.column!r}; expected corrected, paper or both"
+            )
+        _METRICS[metric.column] = metric
 
 
 @contextmanager

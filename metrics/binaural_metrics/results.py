@@ -52,11 +52,15 @@ class Scores:
 
     def to_pandas(self) -> pd.DataFrame:
         """Scores as a data frame with one row per stem. Needs pandas."""
-        return _pandas().DataFrame([{"source": stem, **row} for stem, row in self.stems.items()])
+        frame: pd.DataFrame = _pandas().DataFrame(
+            [{"source": stem, **row} for stem, row in self.stems.items()]
+        )
+        return frame
 
     def frames_to_pandas(self) -> pd.DataFrame:
         """Values of frames as a data frame. Needs pandas."""
-        return _pandas().DataFrame(self.frames)
+        frame: pd.DataFrame = _pandas().DataFrame(self.frames)
+        return frame
 
 
 @dataclass(frozen=True)
@@ -86,12 +90,14 @@ class FolderScores:
             for title, scores in self.tracks.items()
             for stem, row in scores.stems.items()
         ]
-        return _pandas().DataFrame(rows)
+        frame: pd.DataFrame = _pandas().DataFrame(rows)
+        return frame
 
     def frames_to_pandas(self) -> pd.DataFrame:
         """Values of frames as a data frame with the column ``title``. Needs pandas."""
         parts = [scores.frames_to_pandas().assign(title=title) for title, scores in self.tracks.items()]
-        return _pandas().concat(parts, ignore_index=True)
+        frame: pd.DataFrame = _pandas().concat(parts, ignore_index=True)
+        return frame
 
 
 def scores_of(

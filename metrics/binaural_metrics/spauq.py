@@ -39,25 +39,19 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
 
-from .signals import SILENCE, BoolArray, Float64, InputError, check_pair, db, inner, load
+from .correlation import Correlation
+from .inner_products import Span, silent_channels_of
+from .signals import BoolArray, Float64, InputError, check_pair, db, load
 from .threads import one_blas_thread, threaded
 
 IntArray = npt.NDArray[np.int64]
-
-_EPS = float(np.finfo(np.float64).eps)
-# Rounding of a correlation, relative to the product of the two norms: in float64, and through float32 FFTs
-# (100 and 20 times what is seen on noise, tones and impulses).
-_ROUNDING = 64 * _EPS
-_ROUNDING_32 = 4e-6
 
 
 @dataclass(frozen=True)
@@ -184,7 +178,7 @@ def spauq_released(
 
     def frame(bounds: tuple[int, int]) -> _ReleasedFrame:
         r, e = load(ref, *bounds), load(est, *bounds)
-        return _released_frame(r, e, _Correlation.of(r, e, lag))
+        return _released_frame(r, e, Correlation.of(r, e, lag))
 
     return _gather_released(threaded(frame, grid, workers))
 
@@ -232,7 +226,7 @@ def spauq_equations(
     def frame(bounds: tuple[int, int]) -> _EquationsFrame:
         context, e = gain * load(ref, bounds[0] - lag, bounds[1] + lag), load(est, *bounds)
         r = context[:, lag : context.shape[1] - lag]
-        return _equations_frame(context, e, _Correlation.of(r, e, lag))
+        return _equations_frame(context, e, Correlation.of(r, e, lag))
 
     return _gather_equations(threaded(frame, grid, workers))
 
@@ -259,7 +253,7 @@ def spauq_both(
         context, e = load(ref, bounds[0] - lag, bounds[1] + lag), load(est, *bounds)
         r = context[:, lag : context.shape[1] - lag]
         # One correlation serves both: a gain of the reference moves no maximum.
-        correlation = _Correlation.of(r, e, max(wide, lag))
+        correlation = Correlation.of(r, e, max(wide, lag))
         released = _released_frame(r, e, correlation.within(wide))
         if gain != 1.0:
             context *= gain  # and with it r, a view of it
@@ -326,227 +320,21 @@ def check_gain(gain: float) -> float:
     return float(gain)
 
 
-# ------------------------------------------------------------------------------------------------ lags
-
-
-@dataclass(frozen=True)
-class _Correlation:
-    """Cross-correlation of every reference channel with every estimate channel of one frame.
-
-    A search in single precision, made exact: float32 transforms single out the few lags that can be the
-    maximum, and those are computed again as float64 inner products. It halves the largest cost of a frame.
-
-    Attributes
-    ----------
-    r, e : ndarray, shape (2, samples)
-    energies, silent : pair of lists
-        Of the reference's channels and of the estimate's.
-    reach : int
-        Largest lag.
-    values : ndarray of float32, shape (2, 2, 2·reach + 1)
-        ``values[i, j, reach + k]`` = Σ_n R_i[n] · E_j[n + k] over the product of both norms; k counts how
-        late the estimate is.
-    """
-
-    r: Float64
-    e: Float64
-    energies: tuple[list[float], list[float]]
-    silent: tuple[list[bool], list[bool]]
-    reach: int
-    values: npt.NDArray[np.float32]
-
-    @classmethod
-    def of(cls, r: Float64, e: Float64, reach: int) -> _Correlation:
-        energies = [inner(x, x) for x in r], [inner(x, x) for x in e]
-        silent = _silence(r, energies[0]), _silence(e, energies[1])
-        return cls(r, e, energies, silent, reach, _correlate(r, e, reach, energies))
-
-    def within(self, reach: int) -> _Correlation:
-        """The same for fewer lags."""
-        first, last = self.reach - reach, self.reach + reach + 1
-        return replace(self, reach=reach, values=self.values[..., first:last])
-
-    def after_gain(self, gain: float) -> _Correlation:
-        """The same lags once `r` has been multiplied in place; only what is silent may be other channels."""
-        energies = [gain * gain * energy for energy in self.energies[0]]
-        silent = _silence(self.r, energies)
-        return replace(self, energies=(energies, self.energies[1]), silent=(silent, self.silent[1]))
-
-    def first_maximum(self, i: int, j: int, turn: Callable[[int], Any]) -> int:
-        """Lag of the largest modulus, of equal ones the first in turn; 0 where either channel is silent."""
-        if self.silent[0][i] or self.silent[1][j]:
-            return 0
-        modulus = np.abs(self.values[i, j])
-        found = np.flatnonzero(modulus >= modulus.max() - 2 * _ROUNDING_32) - self.reach
-        candidates = sorted((int(lag) for lag in found), key=turn)
-        if len(candidates) == 1:
-            return candidates[0]
-        exact = np.abs([self._exact(i, j, lag) for lag in candidates])
-        rounding = _ROUNDING * math.sqrt(self.energies[0][i] * self.energies[1][j])
-        ties = exact >= exact.max() - rounding
-        return candidates[int(np.argmax(ties))]
-
-    def _exact(self, i: int, j: int, lag: int) -> float:
-        samples = self.r.shape[1]
-        early, late = max(0, -lag), max(0, lag)
-        return inner(self.r[i, early : samples - late], self.e[j, late : samples - early])
-
-
-def _correlate(
-    r: Float64, e: Float64, reach: int, energies: tuple[list[float], list[float]]
-) -> npt.NDArray[np.float32]:
-    """Σ_n r_i[n]·e_j[n + k] for |k| ≤ `reach`, over the product of the norms, shape (2, 2, 2·reach + 1).
-
-    Sections of r against the piece of e that they can meet, multiplied and added up as spectra, so that
-    each pair of channels costs a single inverse transform and short lags need only short transforms.
-    """
-    samples = r.shape[1]
-    size, section = _section(samples, reach)
-    count = -(-samples // section)
-    whole = np.zeros((2, count * section), np.float32)
-    padded = np.zeros((2, count * section + 2 * reach), np.float32)
-    for c in range(2):
-        to_r, to_e = (1.0 / math.sqrt(side[c]) if side[c] > 0.0 else 0.0 for side in energies)
-        np.multiply(r[c], to_r, out=whole[c, :samples], casting="same_kind")
-        np.multiply(e[c], to_e, out=padded[c, reach : reach + samples], casting="same_kind")
-    pieces = np.lib.stride_tricks.sliding_window_view(padded, section + 2 * reach, axis=1)[:, ::section]
-    spectra_r = fft.rfft(whole.reshape(2, count, section), size)
-    spectra_e = fft.rfft(pieces, size)
-    np.conj(spectra_r, out=spectra_r)
-    cross = np.empty((2, 2, size // 2 + 1), np.complex64)
-    for i in range(2):
-        for j in range(2):
-            np.sum(spectra_r[i] * spectra_e[j], axis=0, out=cross[i, j])
-    # A section at 0 meets its piece at `reach`: lag k sits at reach + k, 0 ≤ reach + k ≤ 2·reach < size.
-    return np.asarray(fft.irfft(cross, size)[..., : 2 * reach + 1])
-
-
-@lru_cache(maxsize=64)
-def _section(samples: int, reach: int) -> tuple[int, int]:
-    """FFT size and section length of the least work."""
-
-    def plan(sections: int) -> tuple[float, int, int]:
-        length = -(-samples // sections)
-        size = int(fft.next_fast_len(length + 2 * reach, real=True))
-        return (sections + 1) * size * math.log2(size), size, size - 2 * reach
-
-    most = max(1, samples // max(4 * reach, 256))
-    _, size, length = min(plan(sections) for sections in range(1, most + 1))
-    return size, min(length, samples)
-
-
-# ------------------------------------------------------------------------------------------ inner products
-
-
-def _silence(channels: Iterable[Float64], energies: Iterable[float]) -> list[bool]:
-    """Which of the channels, whose energies are known, have a standard deviation below the threshold."""
-    return [_is_silent(x, energy) for x, energy in zip(channels, energies, strict=True)]
-
-
-def _is_silent(x: Float64, energy: float) -> bool:
-    power, mean = energy / len(x), inner(x, _ones(len(x))) / len(x)
-    # The variance by sums is good to a few eps·power; only where that could matter, ask the definition.
-    if power - mean * mean > 1e-12 * (1.0 + power):
-        return False
-    return bool(np.std(x) < SILENCE)
-
-
-@lru_cache(maxsize=64)
-def _ones(samples: int) -> Float64:
-    return np.ones(samples)
-
-
-# Quadratic forms are written out where less than this share of their parts is left: the others then hold to
-# 1e-8 dB. Two columns count as parallel where less than this share of the second is not in the first.
-_CANCELLED = 1e-7
-_DEPENDENT = 1e-6
-
-
-class _Span:
-    """Energies of a·u + b·v + c·x or a·u + b·v + c·y of four vectors, from their inner products.
-
-    Where a combination nearly cancels, the quadratic form would lose digits and it is written out instead.
-    Plain numbers in plain lists: for ten of them an array's overhead is more than the arithmetic.
-    """
-
-    def __init__(
-        self, u: Float64, v: Float64, x: Float64, y: Float64, energies: tuple[float, float] | None = None
-    ) -> None:
-        """`energies` are those of x and y, where they are known."""
-        self.vectors = u, v, x, y
-        ends = energies or (inner(x, x), inner(y, y))
-        self.diagonal = [inner(u, u), inner(v, v), *ends]
-        self.uv = inner(u, v)
-        self.of_u, self.of_v = [inner(u, x), inner(u, y)], [inner(v, x), inner(v, y)]
-
-    def energy(self, a: float, b: float, c: float = 0.0, target: int = 0) -> float:
-        """‖a·u + b·v + c·x‖², or with y for `target` 1."""
-        uu, vv, end = self.diagonal[0], self.diagonal[1], self.diagonal[2 + target]
-        parts = a * a * uu + b * b * vv + c * c * end
-        crossed = a * b * self.uv + c * (a * self.of_u[target] + b * self.of_v[target])
-        energy = parts + 2.0 * crossed
-        if energy > _CANCELLED * parts:
-            return energy
-        u, v, ends = self.vectors[0], self.vectors[1], self.vectors[2:]
-        combined = a * u + b * v
-        if c:
-            combined += c * ends[target]
-        return inner(combined, combined)
-
-    @property
-    def dependent(self) -> bool:
-        """Whether u and v are so nearly parallel that their inner products have lost digits."""
-        product = self.diagonal[0] * self.diagonal[1]
-        return product - self.uv * self.uv <= _DEPENDENT * product
-
-    def least_squares(self, heard: list[int]) -> Float64:
-        """Minimum-norm gains of u and v, or of the one that is heard, closest to x: ``numpy.linalg.lstsq``'s."""
-        to_x = self.of_u[0], self.of_v[0]
-        if len(heard) == 1:
-            (k,) = heard
-            return np.array([to_x[k] / self.diagonal[k]])
-        if self.dependent:
-            return _least_squares(*self.vectors[:3])
-        uu, vv, uv = self.diagonal[0], self.diagonal[1], self.uv
-        determinant = uu * vv - uv * uv
-        gains = (vv * to_x[0] - uv * to_x[1]) / determinant, (uu * to_x[1] - uv * to_x[0]) / determinant
-        return np.array(gains)
-
-
-def _least_squares(first: Float64, second: Float64, target: Float64) -> Float64:
-    """Minimum-norm least-squares gains of two columns that are nearly the same signal.
-
-    The columns are reduced to their triangular factor, whose singular values are those of the columns, so
-    that the decomposition itself is of a 2 by 2 matrix. Two rounds of Gram-Schmidt keep the digits that the
-    normal equations lose.
-    """
-    r11 = math.sqrt(inner(first, first))
-    q1 = first / r11
-    rest, r12 = second, 0.0
-    for _ in range(2):
-        part = inner(q1, rest)
-        rest, r12 = rest - part * q1, r12 + part
-    r22 = math.sqrt(inner(rest, rest))
-    across = inner(rest, target) / r22 if r22 > 0.0 else 0.0
-    triangle, image = np.array([[r11, r12], [0.0, r22]]), np.array([inner(q1, target), across])
-    return np.asarray(np.linalg.lstsq(triangle, image, rcond=_EPS * len(target))[0])
-
-
 # --------------------------------------------------------------------------------------------- released
 
 _ReleasedFrame = tuple[float, float, float, list[list[int]], Float64]
 
 
-def _released_frame(r: Float64, e: Float64, correlation: _Correlation) -> _ReleasedFrame:
+def _released_frame(r: Float64, e: Float64, correlation: Correlation) -> _ReleasedFrame:
     # SciPy's correlate(R_i, E_j) counts lags the other way round: its first lag is the estimate's latest.
     shift = [[-correlation.first_maximum(i, j, operator.neg) for j in range(2)] for i in range(2)]
     low, high = min(map(min, shift)), max(map(max, shift))
     first = max(-low, 0)
     last = r.shape[1] - (max(high, 0) if low != 0 else 0)
     r, e = r[:, first:last], e[:, first:last]
-    span = _Span(r[0], r[1], e[0], e[1])
+    span = Span(r[0], r[1], e[0], e[1])
 
-    silent = _silence(span.vectors, span.diagonal)
+    silent = silent_channels_of(span.vectors, span.diagonal)
     scale = np.zeros((2, 2))
     heard = [c for c in range(2) if not (silent[c] or silent[2 + c])]
     if heard:
@@ -579,7 +367,7 @@ def _gather_released(frames: list[_ReleasedFrame]) -> Released:
 _EquationsFrame = tuple[float, float, list[list[int]], Float64, bool]
 
 
-def _equations_frame(context: Float64, e: Float64, correlation: _Correlation) -> _EquationsFrame:
+def _equations_frame(context: Float64, e: Float64, correlation: Correlation) -> _EquationsFrame:
     """`context` is the frame's reference with ``correlation.reach`` more samples at either end."""
     reach, r, samples = correlation.reach, correlation.r, e.shape[1]
     delays = [[correlation.first_maximum(d, c, _equations_turn) for d in range(2)] for c in range(2)]
@@ -588,8 +376,8 @@ def _equations_frame(context: Float64, e: Float64, correlation: _Correlation) ->
     for c in range(2):
         delayed = [context[d, reach - delays[c][d] : reach - delays[c][d] + samples] for d in range(2)]
         energies = correlation.energies[1][c], correlation.energies[0][c]
-        span = _Span(delayed[0], delayed[1], e[c], r[c], energies)
-        silent = _silence(delayed, span.diagonal[:2])
+        span = Span(delayed[0], delayed[1], e[c], r[c], energies)
+        silent = silent_channels_of(delayed, span.diagonal[:2])
         heard = [d for d in range(2) if not silent[d]]
         if heard and not correlation.silent[1][c]:
             gains[c, heard] = span.least_squares(heard)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import pytest
 from mssbench_service.errors import BadInput
 from mssbench_service.wire import (
+    EvaluateRequest,
     Expectation,
     RenderRequest,
     SeparateRequest,
@@ -72,3 +73,20 @@ def test_what_is_wrong_is_named_in_one_line(value: object, says: list[str]) -> N
 def test_nested_fields_are_named_by_their_path() -> None:
     with pytest.raises(BadInput, match=r"angles\.bass"):
         parse(RenderRequest, {"track": "t", "out": "o", "hrir": "h", "angles": {"bass": "left"}})
+
+
+def test_metrics_may_be_called_profile_as_in_version_0_1() -> None:
+    folders = {"reference": "a", "estimate": "b"}
+    for fields, metrics in (
+        ({}, "all"),
+        ({"profile": "paper"}, "paper"),
+        ({"metrics": "corrected"}, "corrected"),
+        ({"metrics": "paper", "profile": "paper"}, "paper"),
+    ):
+        request = parse(EvaluateRequest, folders | fields)
+        assert (request.metrics, request.profile) == (
+            metrics,
+            metrics,
+        )  # services of version 0.1 read `profile`
+    with pytest.raises(BadInput, match="expected one of them"):
+        parse(EvaluateRequest, folders | {"metrics": "paper", "profile": "corrected"})
