@@ -13,16 +13,16 @@ KEY = ("condition", "separator", "title", "source")
 
 
 def read_table(path: Path) -> dict[tuple[str, ...], dict[str, str]]:
-    """Rows by key; a key that comes twice is an error."""
+    """Read rows by key. A duplicate key is an error."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     table = {tuple(row[name] for name in KEY): row for row in rows}
-    assert len(table) == len(rows), "a row is there twice"
+    assert len(table) == len(rows), "duplicate row"
     return table
 
 
 def assert_equal_tables(one: Path, other: Path, tolerance: float = 1e-9) -> None:
-    """Same rows, same words, and numbers within `tolerance`."""
+    """Check for the same rows, equal text, and numbers within `tolerance`."""
     left, right = read_table(one), read_table(other)
     assert left.keys() == right.keys()
     for key, row in left.items():

@@ -1,4 +1,4 @@
-"""The composed system under a name, a port and volumes of its own, for the tests in ``tests/compose``."""
+"""The composed system with its own project name, port and volumes, for the tests in ``tests/compose``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROJECT = "mssbench-test"
 
 
 class System:
-    """The composed system of `checkout`; `environment` is what its compose file reads."""
+    """The composed system of `checkout`. Its compose file reads `environment`."""
 
     def __init__(self, port: int, checkout: Path = ROOT, project: str = PROJECT) -> None:
         self.url = f"http://127.0.0.1:{port}"
@@ -51,7 +51,7 @@ class System:
         urllib.request.urlopen(urllib.request.Request(self.url + path, method="DELETE"), timeout=60).close()
 
     def scale(self, **replicas: int) -> dict[str, list[str]]:
-        """So many of each service; the ids of their containers."""
+        """Scale services to these numbers of replicas. Return the ids of their containers."""
         options = [f"--scale={name}={count}" for name, count in replicas.items()]
         self.compose("up", "--detach", "--wait", "--no-recreate", *options, *replicas)
         return {name: self.compose("ps", "--quiet", name).split() for name in replicas}
@@ -77,7 +77,7 @@ class System:
 
 
 def docker(*arguments: str, check: bool = True) -> str:
-    """What the command says, on stdout and stderr."""
+    """Run ``docker`` and return its stdout and stderr."""
     done = subprocess.run(
         ["docker", *arguments],
         stdout=subprocess.PIPE,
@@ -93,7 +93,7 @@ def docker(*arguments: str, check: bool = True) -> str:
 def wait_until(condition: Callable[[], object], what: str, seconds: float = 600) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        assert time.monotonic() < deadline, f"timed out before {what}"
         time.sleep(0.2)
 
 

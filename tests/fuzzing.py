@@ -68,7 +68,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 
 @st.composite
 def json_near(draw: st.DrawFn, value: Any) -> Any:
-    """`value`, parsed JSON, with one to three of its parts removed, added or replaced by something else."""
+    """Parsed JSON like `value`, with one to three parts removed, added or replaced."""
     value = json.loads(json.dumps(value))
     for _ in range(draw(st.integers(1, 3))):
         value = _edited(draw, value)
@@ -99,10 +99,10 @@ def _edited(draw: st.DrawFn, value: Any) -> Any:
 
 @st.composite
 def bytes_near(draw: st.DrawFn, seed: bytes) -> bytes:
-    """`seed` with one to four of its stretches overwritten, removed, repeated, or cut off."""
+    """`seed` with one to four pieces overwritten, removed, repeated, inserted or cut off."""
     content = bytearray(seed)
     for _ in range(draw(st.integers(1, 4))):
-        # Headers are where formats are decided, and they come first.
+        # Prefer the first bytes, because headers are at the start.
         at = draw(st.integers(0, min(len(content), 128)) | st.integers(0, len(content)))
         length = draw(st.integers(1, 16))
         match draw(st.sampled_from(["byte", "number", "remove", "repeat", "cut", "insert"])):
@@ -126,7 +126,7 @@ def bytes_near(draw: st.DrawFn, seed: bytes) -> bytes:
 
 @st.composite
 def text_near(draw: st.DrawFn, seed: str) -> bytes:
-    """`seed`, a text of lines, with words of it exchanged, lines moved about, and then perhaps its bytes changed."""
+    """The text `seed` with words replaced, and in some examples with bytes changed."""
     words = re.findall(r"\w+|\s+|[^\w\s]", seed)
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(words) - 1))
@@ -142,12 +142,12 @@ def text_near(draw: st.DrawFn, seed: str) -> bytes:
 
 @st.composite
 def json_bytes_near(draw: st.DrawFn, seed: bytes) -> bytes:
-    """A JSON file like `seed`: mostly JSON still, of another shape."""
+    """A JSON file like `seed`: usually valid JSON with another structure."""
     if draw(st.integers(0, 4)) == 0:
         return draw(bytes_near(seed))
     return json.dumps(draw(json_near(json.loads(seed)))).encode()
 
 
-def is_for_people(error: BenchError) -> bool:
-    """Whether its message is a line that says something and can be printed."""
+def is_one_line(error: BenchError) -> bool:
+    """Whether the message of `error` is one printable line."""
     return bool(error.detail) and "\n" not in error.detail and bool(error.detail.encode())

@@ -1,7 +1,7 @@
-"""docs/adding-a-separator.md, followed to the letter in a copy of the checkout: its own commands, its own code.
+"""The commands and the code of docs/adding-a-separator.md work in a copy of the checkout.
 
-Only two things stand in for what they are: ``.venv/bin`` holds this environment's commands, and instead of
-installing a package, which asks a package index for the build tool, its folder is put on the path.
+Two things differ from the page: ``.venv/bin`` runs the commands of this environment, and packages are put on the path
+instead of being installed, because installation needs a package index.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def checkout(tmp_path: Path) -> Path:
     (commands / "pip").write_text(PIP)
     for command in commands.iterdir():
         command.chmod(0o755)
-    # The copy of the orchestrator comes first: it is the one whose registration the page changes.
+    # The copy of the orchestrator comes first, because the page changes its registration.
     (tmp_path / "installed").write_text(f"{tmp_path}/orchestrator:{tmp_path}/services/base")
     return tmp_path
 
@@ -56,7 +56,7 @@ def follow(checkout: Path, commands: str) -> str:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MSSBENCH_")}
-    # That the whole contract holds is shown of the template itself; here, that it is run and found.
+    # The template's own tests run the whole contract. This one checks that the copy runs it.
     environment |= {
         "INSTALLED": str(checkout / "installed"),
         "PYTEST_ADDOPTS": "-p no:cacheprovider "
@@ -66,7 +66,7 @@ def follow(checkout: Path, commands: str) -> str:
     return pages.follow(commands, checkout, environment, seconds=1500)
 
 
-def test_the_page_leads_from_a_copy_to_a_scored_row(checkout: Path) -> None:
+def test_the_steps_of_the_page_give_a_scored_row(checkout: Path) -> None:
     (adapter,) = PAGE.blocks("python")
     rename, test, register, score, elsewhere = PAGE.blocks("sh")
     follow(checkout, rename)
@@ -80,9 +80,9 @@ def test_the_page_leads_from_a_copy_to_a_scored_row(checkout: Path) -> None:
     assert passed is not None
     assert int(passed[1]) == 6
     follow(checkout, register)
-    said = follow(checkout, score)
-    assert re.search(r"^midside +ready +cpu +mid/side", said, re.MULTILINE)
-    assert said.splitlines()[-1] == "report: runs/midside/report/index.html"
+    output = follow(checkout, score)
+    assert re.search(r"^midside +ready +cpu +mid/side", output, re.MULTILINE)
+    assert output.splitlines()[-1] == "report: runs/midside/report/index.html"
     rows = read_table(checkout / "runs/midside/results.csv")
     mine = [row for row in rows.values() if row["separator"] == "midside"]
     assert len(mine) == 8
@@ -96,7 +96,7 @@ def test_the_page_leads_from_a_copy_to_a_scored_row(checkout: Path) -> None:
     assert again == {key: row for key, row in rows.items() if row["separator"] == "midside"}
 
 
-def test_its_block_fits_into_the_compose_file() -> None:
+def test_the_compose_block_of_the_page_is_valid() -> None:
     yaml = pytest.importorskip("yaml")
     (block,) = PAGE.blocks("yaml")
     text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")

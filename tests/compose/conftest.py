@@ -1,4 +1,4 @@
-"""One composed system for all tests here: building and starting it takes longest."""
+"""One composed system for all tests here, because building and starting it takes long."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from composed import System
 
 @pytest.fixture(scope="session")
 def system() -> Iterator[System]:
-    """Started without any weights, with the demo data in it."""
+    """A running system with the demo data and without weights."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -1,6 +1,6 @@
-"""docs/adding-a-separator.md into the composed system: its folder, registration and compose block, to a scored row.
+"""The steps of docs/adding-a-separator.md give a scored row in the composed system.
 
-The copy's images have names of their own, so that the other tests' orchestrator knows nothing of its separator.
+The images of the copy have their own names, so that the orchestrator of the other tests does not contain its separator.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ NEEDED = [
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of what the images are built from, up to and with the page's compose block."""
+    """A copy of the sources of the images, with the changes of the page up to its compose block."""
     ignored = shutil.ignore_patterns(".venv", "__pycache__", "*.egg-info", ".*_cache", "tests")
-    for folder in ("services", "orchestrator"):
+    for folder in ("services", "metrics", "orchestrator"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
     shutil.copytree(ROOT / "services/template/tests", tmp_path / "services/template/tests")
     for file in ("docker-compose.yml", ".dockerignore"):
@@ -66,8 +66,8 @@ def adding(checkout: Path) -> Iterator[System]:
 
 
 def test_a_new_separator_is_scored_in_the_composed_system(adding: System) -> None:
-    said = adding.compose("exec", "-T", "orchestrator", "mssbench", "services", "--json")
-    (midside,) = [standing for standing in json.loads(said) if standing["name"] == "midside"]
+    output = adding.compose("exec", "-T", "orchestrator", "mssbench", "services", "--json")
+    (midside,) = [service for service in json.loads(output) if service["name"] == "midside"]
     assert midside["state"] == "ready"
 
     adding.compose("exec", "-T", "orchestrator", "mssbench", "data", "demo", "data/demo")

@@ -1,7 +1,7 @@
-"""The whole system in containers: build, start, run over the demo data through the published API, compare.
+"""The whole system in containers: build, start, run the demo data through the published API, compare the results.
 
-Needs a Docker engine with Compose v2 (`make test-compose`). Uses a project name, a port and volumes of its
-own, and removes them.
+Needs a Docker engine with Compose v2 (`make test-compose`). Uses its own project name, port and volumes, and removes
+them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SEPARATORS = ["oracle-mixture", "oracle-irm", "oracle-mwf", "oracle-identity", "
 
 @pytest.fixture(scope="module")
 def finished(system: System) -> str:
-    """A run over the demo data, launched through the published API; its id."""
+    """The id of a complete run over the demo data, which was started through the published API."""
     started = system.post("/runs", {"dataset": "data/demo", "separators": SEPARATORS, "bsseval": False})
     status = system.wait_until_complete(started["id"])
     assert status["progress"]["failed"] == 0
@@ -51,10 +51,10 @@ def test_only_the_orchestrator_is_published_and_only_on_loopback(system: System)
     assert published == {("orchestrator", "127.0.0.1")}
 
 
-def test_the_results_are_those_of_the_same_run_in_one_process(
+def test_the_results_equal_those_of_the_same_run_in_one_process(
     system: System, finished: str, tmp_path: Path
 ) -> None:
-    theirs = system.download(f"/runs/{finished}/results.csv", tmp_path / "theirs.csv")
+    composed = system.download(f"/runs/{finished}/results.csv", tmp_path / "composed.csv")
     for arguments in (
         ["data", "demo", "data/demo"],
         [
@@ -66,13 +66,13 @@ def test_the_results_are_those_of_the_same_run_in_one_process(
             "--inline",
             "--no-bsseval",
             "--run-id",
-            "ours",
+            "inline",
         ],
     ):
         subprocess.run([sys.executable, "-m", "mssbench", *arguments], cwd=tmp_path, check=True, timeout=1800)
-    ours = tmp_path / "runs/ours/results.csv"
-    assert len(read_table(ours)) == 2 * len(SEPARATORS) * 4 * 4
-    assert_equal_tables(ours, theirs, tolerance=1e-9)
+    inline = tmp_path / "runs/inline/results.csv"
+    assert len(read_table(inline)) == 2 * len(SEPARATORS) * 4 * 4
+    assert_equal_tables(inline, composed, tolerance=1e-9)
 
 
 def test_the_report_is_served(system: System, finished: str) -> None:
@@ -106,7 +106,7 @@ for process in pathlib.Path("/proc").glob("[1-9]*"):
 """
 
 
-def test_on_gpus_each_replica_of_a_model_takes_a_device_of_its_own_and_nothing_else_changes() -> None:
+def test_the_gpu_file_gives_each_replica_of_a_model_its_own_device_and_changes_nothing_else() -> None:
     def services(*files: str) -> dict[str, Any]:
         options = [option for file in files for option in ("--file", file)]
         found: dict[str, Any] = json.loads(System(0).compose(*options, "config", "--format", "json"))
@@ -130,8 +130,8 @@ def test_on_gpus_each_replica_of_a_model_takes_a_device_of_its_own_and_nothing_e
         assert with_gpus[name] == without[name]
 
 
-def asked_by_a_worker(replica: str) -> bool:
-    """Whether a connection to the service in this container is open that is not from the container itself."""
+def has_request_of_a_worker(replica: str) -> bool:
+    """Whether a connection from outside the container to its service is open."""
     rows = [row.split() for row in docker("exec", replica, "cat", "/proc/net/tcp").splitlines()[1:]]
     established, service, itself = "01", "1F40", "0100007F"  # 8000, 127.0.0.1
     return any(
@@ -140,7 +140,7 @@ def asked_by_a_worker(replica: str) -> bool:
     )
 
 
-def test_replicas_share_the_work_and_one_that_is_killed_costs_nothing(
+def test_replicas_share_the_work_and_a_killed_replica_loses_nothing(
     system: System, finished: str, tmp_path: Path
 ) -> None:
     undisturbed = system.download(f"/runs/{finished}/results.csv", tmp_path / "undisturbed.csv")
@@ -151,9 +151,9 @@ def test_replicas_share_the_work_and_one_that_is_killed_costs_nothing(
     assert started["id"] == finished
     assert started["progress"]["ended"] == 0
     victim = replicas[0]
-    wait_until(lambda: asked_by_a_worker(victim), "a worker asks it")
+    wait_until(lambda: has_request_of_a_worker(victim), "a worker sends a request")
     docker("exec", victim, "python3", "-c", FREEZE)
-    wait_until(lambda: asked_by_a_worker(victim), "a worker waits for its answer")
+    wait_until(lambda: has_request_of_a_worker(victim), "a worker waits for the response")
     docker("kill", victim)  # SIGKILL
     docker("start", victim)
     status = system.wait_until_complete(finished)
@@ -162,7 +162,7 @@ def test_replicas_share_the_work_and_one_that_is_killed_costs_nothing(
         undisturbed, system.download(f"/runs/{finished}/results.csv", tmp_path / "killed.csv")
     )
     for replica in replicas:
-        assert '"POST /separate HTTP/1.1\\" 200' in docker("logs", replica), "it was given nothing to do"
+        assert '"POST /separate HTTP/1.1\\" 200' in docker("logs", replica), "the replica received no request"
     system.scale(oracle=1, **{"worker-oracle": 1})
 
 
@@ -188,7 +188,7 @@ def test_bad_requests_are_problem_documents(system: System, body: object, status
 
 
 def test_one_track_can_be_posted_to_a_separator_started_alone(system: System, tmp_path: Path) -> None:
-    """README's single-track example: the service by itself, one upload, a zip of stems."""
+    """The single-track example of the README: one service, one upload, a zip file of stems."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

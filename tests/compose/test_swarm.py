@@ -1,4 +1,4 @@
-"""The composed system as a stack in a swarm of one machine, by the commands of docs/operations.md."""
+"""The composed system as a stack in a swarm of one machine, with the commands of docs/operations.md."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from composed import ROOT, System, docker, wait_for, wait_until
 from pages import Page, follow
 
 STACK = "mssbench-test-swarm"
-# All but the models, which have no weights here.
+# Without the models, which have no weights here.
 NEEDED = "redis orchestrator synth evaluator oracle worker-render worker-evaluate worker-oracle"
 
 prepare, deploy, use, scale, end = Page("operations.md").blocks("sh", under="Swarm")
 
 
 class Stack(System):
-    """The stack under a name, a port and volumes of its own, of the images that the other tests built."""
+    """The stack with its own name, port and volumes, from the images that the other tests built."""
 
     def __init__(self, folder: Path, port: int) -> None:
         super().__init__(port, project=STACK)
         self._folder = folder
 
     def follow(self, commands: str) -> str:
-        """Run commands of the page, with these names and this port instead of theirs."""
+        """Run commands of the page with the names and the port of this stack."""
         commands = commands.replace("swarm init", "swarm init --advertise-addr 127.0.0.1")
         commands = commands.replace("docker compose build\n", "")
         commands = commands.replace("--format json", f"--format json {NEEDED}")
@@ -39,28 +39,26 @@ class Stack(System):
         return follow(commands, ROOT, self.environment, seconds=900)
 
     def running(self) -> dict[str, str]:
-        """Of each service, how many replicas are healthy, of how many: ``1/1``."""
-        said = docker("service", "ls", "--format", "{{.Name}} {{.Replicas}}")
-        return dict(line.removeprefix(f"{STACK}_").split(" ")[:2] for line in said.splitlines())
+        """Healthy replicas and all replicas of each service, such as ``1/1``."""
+        output = docker("service", "ls", "--format", "{{.Name}} {{.Replicas}}")
+        return dict(line.removeprefix(f"{STACK}_").split(" ")[:2] for line in output.splitlines())
 
     def all_run(self) -> bool:
         return all(len(set(count.split("/"))) == 1 for count in self.running().values())
 
     def seen_by_workers(self, service: str) -> int:
-        """Addresses that the service's name stands for in the stack."""
+        """The number of addresses of the service's name in the stack."""
         label = f"label=com.docker.swarm.service.name={STACK}_worker-{service}"
         (worker, *_) = docker("ps", "--quiet", "--filter", label).split() or ["none"]
-        code = (
-            f"from mssbench.services.runtime import addresses_of; print(len(addresses_of('{service}', 8000)))"
-        )
-        said = docker("exec", worker, "python3", "-c", code, check=False).strip()
-        return int(said) if said.isdigit() else 0
+        code = f"from mssbench.services.http import addresses_of; print(len(addresses_of('{service}', 8000)))"
+        output = docker("exec", worker, "python3", "-c", code, check=False).strip()
+        return int(output) if output.isdigit() else 0
 
 
 @pytest.fixture
 def stack(system: System, tmp_path: Path) -> Iterator[Stack]:
     if docker("info", "--format", "{{.Swarm.LocalNodeState}}").strip() != "inactive":
-        pytest.skip("this machine is in a swarm, which is left alone")
+        pytest.skip("this machine is in a swarm already")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         stack = Stack(tmp_path, probe.getsockname()[1])
@@ -78,16 +76,16 @@ def stack(system: System, tmp_path: Path) -> Iterator[Stack]:
             docker("volume", "rm", "--force", *volumes, check=False)
 
 
-def test_a_stack_runs_benchmarks_and_grows_and_goes(stack: Stack) -> None:
+def test_a_stack_runs_a_benchmark_and_is_scaled_and_removed(stack: Stack) -> None:
     wait_for(f"{stack.url}/health")
     wait_until(stack.all_run, f"all services run: {stack.running()}")
     with pytest.raises(urllib.error.HTTPError) as refused:
         stack.post("/runs", {"dataset": "data/demo"})
     with refused.value as answer:
-        assert answer.code == 401, "what changes something needs the token"
+        assert answer.code == 401, "changes need the token"
 
-    said = stack.follow(use)
-    run = json.loads(said[said.index("{") :])["id"]
+    output = stack.follow(use)
+    run = json.loads(output[output.index("{") :])["id"]
     assert stack.wait_until_complete(run)["progress"]["failed"] == 0
     assert len(stack.get(f"/runs/{run}/results")) == 2 * 4
 
@@ -95,4 +93,4 @@ def test_a_stack_runs_benchmarks_and_grows_and_goes(stack: Stack) -> None:
     wait_until(lambda: stack.seen_by_workers("oracle") == 3, "workers see each of three replicas")
 
     stack.follow(end)
-    wait_until(lambda: not docker("ps", "--quiet", "--filter", f"name={STACK}"), "nothing of it is left")
+    wait_until(lambda: not docker("ps", "--quiet", "--filter", f"name={STACK}"), "all containers are removed")

@@ -1,7 +1,7 @@
-"""Every service's API as its own description has it, and requests that are nearly right, against running services.
+"""The API of every running service conforms to its OpenAPI description, and almost valid requests are handled.
 
-The three model services are the same application as the oracle and the template
-(``mssbench_service.separator_app``), so that these stand for them.
+The three model services use the same application as the oracle and the template (``mssbench_service.separator_app``)
+and are not tested separately.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ APPLICATIONS = {
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory, _demo_tracks: Path) -> Path:
-    """A data root with two tracks and a complete run that is called as in the API's examples."""
+    """A data root with two tracks and a complete run with the id of the API's examples."""
     root = tmp_path_factory.mktemp("root")
     shutil.copytree(_demo_tracks, root / "music")
     config = RunConfig(
@@ -70,12 +70,12 @@ def root(tmp_path_factory: pytest.TempPathFactory, _demo_tracks: Path) -> Path:
     return root
 
 
-Where = Callable[[str], str]
+UrlOf = Callable[[str], str]
 
 
 @pytest.fixture(scope="module")
-def where(root: Path) -> Iterator[Where]:
-    """Where a service answers, which is started when it is first asked for."""
+def url_of(root: Path) -> Iterator[UrlOf]:
+    """Maps a service's name to its URL. The service is started on first use."""
     with contextlib.ExitStack() as started:
         yield functools.cache(lambda name: started.enter_context(_serve(name, root)))
 
@@ -112,11 +112,11 @@ def _serve(name: str, root: Path) -> Iterator[str]:
 
 
 def _log(root: Path) -> Path:
-    """What the orchestrator writes, which says what an unexpected error was."""
+    """The log of the orchestrator, for messages of failed tests."""
     return root.with_name(f"{root.name}.log")
 
 
-def _last_words(root: Path) -> str:
+def _end_of_log(root: Path) -> str:
     log = _log(root)
     return log.read_text("utf-8", "replace")[-5000:] if log.exists() else ""
 
@@ -131,11 +131,11 @@ def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
     raise AssertionError("the orchestrator did not become ready")
 
 
-# --- what holds of every answer ----------------------------------------------------------------------------
+# --- checks of every response ------------------------------------------------------------------------------
 
 
 def check_answer(status: int, content_type: str, body: bytes, root: Path) -> None:
-    """An error is a problem document, nothing tells of the machine, and JSON is JSON."""
+    """Check that an error is a problem document, that no path of the machine is shown, and that JSON is valid."""
     text = body.decode("utf-8", "replace")
     assert "Traceback (most recent call last)" not in text
     places = (
@@ -159,7 +159,7 @@ def check_answer(status: int, content_type: str, body: bytes, root: Path) -> Non
         json.loads(body, parse_constant=lambda constant: pytest.fail(f"{constant} is not JSON"))
 
 
-# --- as they are described ---------------------------------------------------------------------------------
+# --- conformance to OpenAPI --------------------------------------------------------------------------------
 
 load_all_checks()
 CONFORMING = [
@@ -176,7 +176,7 @@ CONFORMING = [
 
 
 def described(name: str) -> Any:
-    """Every operation of the service's description, as test cases."""
+    """Test cases for every operation in the description of the service."""
     schema = schemathesis.openapi.from_dict(importlib.import_module(APPLICATIONS[name]).app.openapi())
     schema.config.update(base_url="http://127.0.0.1")
     schema.config.seed = SEED
@@ -186,47 +186,47 @@ def described(name: str) -> Any:
 def conforms(case: Any, url: str, root: Path) -> None:
     answer = case.call_and_validate(base_url=url, checks=CONFORMING, timeout=600)
     check_answer(answer.status_code, answer.headers.get("content-type", [""])[0], answer.content, root)
-    if case.method == "DELETE" and answer.status_code == 204:  # what comes next is to find it again
+    if case.method == "DELETE" and answer.status_code == 204:  # restored for the next case
         shutil.copytree(root.with_name(f"{root.name}-run"), root / "runs" / shown.RUN_ID, dirs_exist_ok=True)
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)
-def test_a_service_gives_out_its_description(name: str, where: Where) -> None:
-    given_out = httpx.get(f"{where(name)}/openapi.json", timeout=60).json()
-    assert given_out == importlib.import_module(APPLICATIONS[name]).app.openapi()
+def test_a_service_returns_its_description(name: str, url_of: UrlOf) -> None:
+    returned = httpx.get(f"{url_of(name)}/openapi.json", timeout=60).json()
+    assert returned == importlib.import_module(APPLICATIONS[name]).app.openapi()
 
 
 @described("orchestrator")
 @examples(10)
-def test_the_orchestrator_is_as_it_is_described(case: Any, where: Where, root: Path) -> None:
-    conforms(case, where("orchestrator"), root)
+def test_the_orchestrator_conforms_to_its_description(case: Any, url_of: UrlOf, root: Path) -> None:
+    conforms(case, url_of("orchestrator"), root)
 
 
 @described("synth")
 @examples(10)
-def test_the_synth_is_as_it_is_described(case: Any, where: Where, root: Path) -> None:
-    conforms(case, where("synth"), root)
+def test_the_synth_conforms_to_its_description(case: Any, url_of: UrlOf, root: Path) -> None:
+    conforms(case, url_of("synth"), root)
 
 
 @described("evaluator")
 @examples(10)
-def test_the_evaluator_is_as_it_is_described(case: Any, where: Where, root: Path) -> None:
-    conforms(case, where("evaluator"), root)
+def test_the_evaluator_conforms_to_its_description(case: Any, url_of: UrlOf, root: Path) -> None:
+    conforms(case, url_of("evaluator"), root)
 
 
 @described("oracle")
 @examples(10)
-def test_the_oracle_is_as_it_is_described(case: Any, where: Where, root: Path) -> None:
-    conforms(case, where("oracle"), root)
+def test_the_oracle_conforms_to_its_description(case: Any, url_of: UrlOf, root: Path) -> None:
+    conforms(case, url_of("oracle"), root)
 
 
 @described("template")
 @examples(10)
-def test_the_template_is_as_it_is_described(case: Any, where: Where, root: Path) -> None:
-    conforms(case, where("template"), root)
+def test_the_template_conforms_to_its_description(case: Any, url_of: UrlOf, root: Path) -> None:
+    conforms(case, url_of("template"), root)
 
 
-# --- nearly right ------------------------------------------------------------------------------------------
+# --- almost valid -----------------------------------------------------------------------------------------
 
 TRACK = "music/test/The Tin Lanterns - Don't Look Down"
 REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
@@ -261,15 +261,15 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
 
 
 @pytest.mark.parametrize(("name", "path"), REQUESTS, ids="".join)
-def test_a_request_that_is_nearly_right_is_done_or_refused(
-    name: str, path: str, where: Where, root: Path
+def test_an_almost_valid_request_is_accepted_or_refused(
+    name: str, path: str, url_of: UrlOf, root: Path
 ) -> None:
-    with httpx.Client(base_url=where(name), timeout=600) as client:
+    with httpx.Client(base_url=url_of(name), timeout=600) as client:
 
         def send(body: bytes) -> int:
             answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
             check_answer(answer.status_code, answer.headers.get("content-type", ""), answer.content, root)
-            assert answer.status_code < 500, answer.text + _last_words(root)
+            assert answer.status_code < 500, answer.text + _end_of_log(root)
             return answer.status_code
 
         assert send(json.dumps(REQUESTS[name, path]).encode()) in (200, 202)
@@ -303,11 +303,11 @@ VALUE = st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=20)
 
 
 @pytest.mark.parametrize("name", ["orchestrator", "oracle"])
-def test_any_header_and_any_path_is_answered(name: str, where: Where, root: Path) -> None:
+def test_any_header_and_any_path_gets_a_response(name: str, url_of: UrlOf, root: Path) -> None:
     known = ["health", "info", "weights", "runs", shown.RUN_ID, "events", "results", "results.csv", "report"]
     parts = st.sampled_from([*known, "ui", "index.html", "..", "%2e%2e", "%00", "%ff", "", "*"]) | TEXT
 
-    with httpx.Client(base_url=where(name), timeout=600) as client:
+    with httpx.Client(base_url=url_of(name), timeout=600) as client:
 
         @examples(60)
         @given(
@@ -320,7 +320,7 @@ def test_any_header_and_any_path_is_answered(name: str, where: Where, root: Path
                 part.encode("utf-8", "surrogatepass").decode("utf-8", "replace") for part in parts
             )
             if method == "DELETE" and shown.RUN_ID in path:
-                return  # the run of the examples stays
+                return  # the other tests need this run
             try:
                 url = client.base_url.join("/" + path.replace("//", "/").lstrip("/"))
             except (httpx.InvalidURL, ValueError):

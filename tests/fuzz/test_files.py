@@ -1,7 +1,7 @@
-"""Every reader of a file, given files that are nearly right: a value, or one of the project's own errors.
+"""Every file reader returns a value or raises one of the project's errors on almost valid files.
 
-What was found is kept in ``corpus/<format>/`` and read again by each run of the tests; the valid files there are
-where the search begins.
+``corpus/<format>/`` holds files that were found by the search and are read in each test run. The search starts from the
+valid files there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from binaural_metrics.cues import check_hrirs
 from evaluator_service import steps as evaluation
-from fuzzing import bytes_near, examples, is_for_people, json_bytes_near, text_near
+from fuzzing import bytes_near, examples, is_one_line, json_bytes_near, text_near
 from hypothesis import given
 from hypothesis import strategies as st
 from mssbench.datasets.angles import read_angle_table
@@ -58,7 +58,7 @@ Near = Callable[[bytes], st.SearchStrategy[bytes]]
 
 @dataclass(frozen=True)
 class Format:
-    """A file called `name` below a folder that `read` then reads, the folder given."""
+    """A file format: `read` takes a folder and reads the file `name` below it."""
 
     name: str
     read: Read
@@ -66,7 +66,7 @@ class Format:
     number: int
 
 
-_runtime = cache(make_runtime)  # one costs as much as ten examples
+_runtime = cache(make_runtime)  # takes as long as ten examples
 
 
 def _run_config(folder: Path) -> object:
@@ -88,18 +88,18 @@ def _run(folder: Path) -> object:
     record = store.load()
     store.save(record)
     assert store.load() == record
-    return _everything_of(folder)
+    return _read_run_directory(folder)
 
 
-def _everything_of(folder: Path) -> object:
-    """Whatever reads a run directory."""
+def _read_run_directory(folder: Path) -> object:
+    """Call everything that reads a run directory."""
     store = RunStore(folder)
     record = store.load()
     run = steps.Run(store, record, _runtime(folder))
     rows = result_rows(store, record)
     write_csv(folder / "results.csv", rows, result_columns())
     for value in (rows, asdict(status_of(run)), [asdict(one) for one in failures_of(run)]):
-        json.dumps(value, allow_nan=False)  # as the API sends it
+        json.dumps(value, allow_nan=False)  # as the API does
     loaded = report_data.load(folder)
     for separator in loaded.separators:
         loaded.devices(separator.name), loaded.weights(separator.name)
@@ -110,7 +110,7 @@ def _everything_of(folder: Path) -> object:
 
 def _outcome(folder: Path) -> object:
     (folder / "run.json").write_bytes((CORPUS / "run-json/valid.json").read_bytes())
-    return _everything_of(folder)
+    return _read_run_directory(folder)
 
 
 def _separation(folder: Path) -> object:
@@ -155,7 +155,7 @@ def _fetched(folder: Path) -> object:
 
 def _problem(folder: Path) -> object:
     problem = read_json(folder / "problem.json")
-    error = from_problem(problem if isinstance(problem, dict) else {})  # as every client does
+    error = from_problem(problem if isinstance(problem, dict) else {})  # as a client does
     assert isinstance(error, BenchError)
     again = from_problem(error.to_problem())
     assert (type(again), again.detail) == (type(error), error.detail)
@@ -221,7 +221,7 @@ FORMATS = {
 
 
 def _read(kind: Format, folder: Path, content: bytes) -> object:
-    """What is made of the file, or the error of the family."""
+    """Write `content`, read it, and return the value or the error."""
     path = folder / kind.name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
@@ -229,17 +229,17 @@ def _read(kind: Format, folder: Path, content: bytes) -> object:
         return kind.read(folder)
     except BenchError as error:
         refusal = error
-    assert is_for_people(refusal)
+    assert is_one_line(refusal)
     return refusal
 
 
-def _kept(name: str) -> list[Path]:
+def _corpus(name: str) -> list[Path]:
     folder = CORPUS / name
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 @pytest.mark.parametrize(
-    "path", [path for name in FORMATS for path in _kept(name)], ids=lambda path: "/".join(path.parts[-2:])
+    "path", [path for name in FORMATS for path in _corpus(name)], ids=lambda path: "/".join(path.parts[-2:])
 )
 def test_the_corpus_is_read_or_refused(path: Path, tmp_path: Path) -> None:
     _read(FORMATS[path.parent.name], tmp_path, path.read_bytes())
@@ -247,7 +247,7 @@ def test_the_corpus_is_read_or_refused(path: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_valid_file_is_read(name: str, tmp_path: Path) -> None:
-    """Else the search would begin at files that are refused at their first byte."""
+    """Otherwise the search would start from files that are refused at their first byte."""
     for seed in _seeds(name):
         found = _read(FORMATS[name], tmp_path, seed)
         if name != "fetched-json":
@@ -255,13 +255,11 @@ def test_a_valid_file_is_read(name: str, tmp_path: Path) -> None:
 
 
 def _seeds(name: str) -> list[bytes]:
-    return [path.read_bytes() for path in _kept(name) if path.name.startswith("valid")]
+    return [path.read_bytes() for path in _corpus(name) if path.name.startswith("valid")]
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_file_that_is_nearly_right_is_read_or_refused(
-    name: str, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_an_almost_valid_file_is_read_or_refused(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     kind, folder = FORMATS[name], tmp_path_factory.mktemp(name)
     contents = st.sampled_from(_seeds(name)).flatmap(kind.near)
 
@@ -273,6 +271,6 @@ def test_a_file_that_is_nearly_right_is_read_or_refused(
     try:
         search()
     except Exception as error:
-        # The last that was tried is the smallest that fails.
-        error.add_note(f"the file is {folder / kind.name}; once it is mended, keep it in {CORPUS / name}")
+        # Hypothesis tries the smallest failing file last.
+        error.add_note(f"the file is {folder / kind.name}; after the repair, add it to {CORPUS / name}")
         raise

@@ -1,4 +1,4 @@
-"""Paths, names, headers, archives and what other programs answer: whatever comes in from elsewhere as a value."""
+"""Values from outside: paths, names, headers, archives and responses of other programs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from mssbench_service.files import DataRoot
 from mssbench_service.healthcheck import check
 from mssbench_service.wire import parse
 
-# --- what travels as JSON ----------------------------------------------------------------------------------
+# --- JSON ----------------------------------------------------------------------------------------------
 
 pytestmark = pytest.mark.search
 
@@ -59,7 +59,7 @@ WIRE: dict[Any, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("kind", WIRE, ids=lambda kind: kind.__name__)
-def test_what_travels_is_read_or_refused(kind: Any) -> None:
+def test_a_wire_type_is_parsed_or_refused(kind: Any) -> None:
     whole = WIRE[kind] | {
         one.name: one.default
         for one in fields(kind)
@@ -89,7 +89,7 @@ def test_what_travels_is_read_or_refused(kind: Any) -> None:
 )
 @example({"type": "urn:mssbench:error:busy", "retry_after": 10**400})
 @example({"status": True, "detail": {"a": "b"}})
-def test_a_problem_document_becomes_an_error_of_the_family(problem: dict[str, Any]) -> None:
+def test_a_problem_document_becomes_a_bench_error(problem: dict[str, Any]) -> None:
     error = from_problem(problem)
     again = from_problem(error.to_problem())
     assert (type(again), again.detail) == (type(error), error.detail)
@@ -108,7 +108,7 @@ PARTS = (
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data root with links in it: out of it, to itself, and to elsewhere inside."""
+    """A data root with links that lead outside, to themselves and to another folder inside."""
     folder = tmp_path_factory.mktemp("paths")
     root = folder / "root"
     (root / "in").mkdir(parents=True)
@@ -127,7 +127,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @example("inside/../../secret")
 @example("loop")
 @example("\udcff")
-def test_a_reference_leads_inside_the_root_or_nowhere(root: Path, reference: str) -> None:
+def test_a_reference_resolves_inside_the_root_or_is_refused(root: Path, reference: str) -> None:
     data_root = DataRoot(root)
     try:
         path = data_root.resolve(reference)
@@ -145,7 +145,7 @@ def test_a_reference_leads_inside_the_root_or_nowhere(root: Path, reference: str
 @given(run_id=TEXT | st.from_regex(re.compile(r"[A-Za-z0-9_-]{1,66}\n?", re.ASCII), fullmatch=True))
 @example("a\n")
 @example("é")
-def test_a_run_id_is_a_plain_name_or_refused(run_id: str) -> None:
+def test_a_run_id_is_a_plain_name_or_is_refused(run_id: str) -> None:
     runs = Path("/root/runs")
     try:
         folder = Workspace(Path("/root")).run(run_id).folder
@@ -158,7 +158,7 @@ def test_a_run_id_is_a_plain_name_or_refused(run_id: str) -> None:
 
 @examples(100)
 @given(dataset=TEXT, fingerprint=TEXT)
-def test_every_run_has_a_name_that_is_an_id(dataset: str, fingerprint: str) -> None:
+def test_every_run_gets_a_valid_id(dataset: str, fingerprint: str) -> None:
     name = RunConfig(dataset).run_id(fingerprint)
     assert Workspace(Path("/root")).run(name).id == name
 
@@ -190,7 +190,7 @@ def test_headers_never_fail_and_never_split_a_line(request_id: str, baggage: str
 
 @examples(100)
 @given(run=st.text(max_size=60), cell=st.text(max_size=60))
-def test_what_a_line_is_about_arrives_at_the_next_service(run: str, cell: str) -> None:
+def test_log_context_is_passed_to_the_next_service(run: str, cell: str) -> None:
     with logs.context(request_id="one", run=run, cell=cell):
         sent = logs.headers()
     expected = {"request_id": "one"} | {
@@ -207,7 +207,7 @@ NAMES = st.sampled_from([b"origin", b"host", b"authorization", b"content-type"])
 @example([(b"origin", b"http://["), (b"host", b"[")])
 @example([(b"origin", b"null")])
 @example([(b"authorization", b"Bearer \xff")])
-def test_a_guard_never_lets_a_stranger_in(headers: list[tuple[bytes, bytes]]) -> None:
+def test_access_without_the_token_is_denied(headers: list[tuple[bytes, bytes]]) -> None:
     sent: list[dict[str, Any]] = []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -224,7 +224,7 @@ def test_a_guard_never_lets_a_stranger_in(headers: list[tuple[bytes, bytes]]) ->
 @examples(150)
 @given(asked=TEXT | st.integers().map(str), count=st.integers(0, 10**6))
 @example("²", 5)
-def test_a_page_that_is_asked_for_is_one_that_there_is(asked: str, count: int) -> None:
+def test_a_requested_page_number_is_limited_to_existing_pages(asked: str, count: int) -> None:
     page, last = _page(asked, count, 20)
     assert 1 <= page <= last
 
@@ -293,11 +293,13 @@ MEMBERS = st.lists(
 PLAIN = [("train/a/x.wav", b"abc" * 9, 0), ("train/b/", b"", 0o40000), ("c", b"", 0o100644)]
 
 
-def _everything(folder: Path) -> set[str]:
+def _paths_below(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if "inner" not in path.parts}
 
 
-def _sealed(tmp_path_factory: pytest.TempPathFactory, content: bytes, name: str) -> tuple[Path, Path]:
+def _archive_in_folder(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, name: str
+) -> tuple[Path, Path]:
     outer = tmp_path_factory.mktemp("archive")
     (outer / "inner/folder").mkdir(parents=True)
     (outer / name).write_bytes(content)
@@ -310,10 +312,10 @@ def _sealed(tmp_path_factory: pytest.TempPathFactory, content: bytes, name: str)
 @example(_zip([("link", b"../../outside", 0o120777)]))
 @example(_zip([("a", b"x", 0), ("a/b", b"x", 0)]))
 def test_a_zip_archive_stays_in_its_folder(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
-    outer, folder = _sealed(tmp_path_factory, content, "set.zip")
+    outer, folder = _archive_in_folder(tmp_path_factory, content, "set.zip")
     with contextlib.suppress(BenchError):
         unzip(outer / "set.zip", folder, largest=1000)
-    assert _everything(outer) == {"set.zip"}
+    assert _paths_below(outer) == {"set.zip"}
     assert [entry.name for entry in (outer / "inner").iterdir()] == ["folder"]
     unpacked = [path for path in folder.rglob("*")]
     assert not any(path.is_symlink() for path in unpacked)
@@ -326,24 +328,24 @@ def test_a_zip_archive_stays_in_its_folder(tmp_path_factory: pytest.TempPathFact
 @example(_tar([("a", b"", 0o120000)]))
 @example(_tar([("a", b"x", 0), ("a/b", b"x", 0)]))
 def test_a_tar_archive_stays_in_its_folder(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
-    outer, folder = _sealed(tmp_path_factory, content, "weights.tar.gz")
+    outer, folder = _archive_in_folder(tmp_path_factory, content, "weights.tar.gz")
     with contextlib.suppress(BenchError):
         weights._unpack(outer / "weights.tar.gz", folder / "weights")
-    assert _everything(outer) == {"weights.tar.gz"}
+    assert _paths_below(outer) == {"weights.tar.gz"}
     assert [entry.name for entry in (outer / "inner").iterdir()] == ["folder"]
     assert not any(path.is_symlink() for path in folder.rglob("*"))
-    # It is there as a whole, or not at all.
+    # It is unpacked completely, or not at all.
     assert [entry.name for entry in folder.iterdir()] in ([], ["weights"])
 
 
-# --- other programs' answers -------------------------------------------------------------------------------
+# --- responses of other programs -------------------------------------------------------------------------------
 
 CONTENT = bytes(range(256)) * 4
 
 
 @dataclass
-class Answering:
-    """A server that answers everything with `status`, `headers` and `body`."""
+class FixedServer:
+    """A server that answers every request with `status`, `headers` and `body`."""
 
     url: str = ""
     status: int = 200
@@ -355,8 +357,8 @@ class Answering:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Answering]:
-    answering = Answering()
+def server() -> Iterator[FixedServer]:
+    answering = FixedServer()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -421,9 +423,9 @@ ANSWER_HEADERS = st.lists(
 @example(206, [("Content-Range", "bytes " + "1" * 5000 + "-/9")], 5, 5)
 @example(302, [("Location", "http://[")], 0, 0)
 @example(302, [("Location", "file:///etc/passwd")], 0, 0)
-def test_a_download_is_right_or_refused(
+def test_a_download_is_correct_or_refused(
     tmp_path_factory: pytest.TempPathFactory,
-    server: Answering,
+    server: FixedServer,
     status: int,
     headers: Any,
     there: int,
@@ -462,8 +464,8 @@ BODIES = st.binary(max_size=40) | JSON.map(lambda value: json.dumps(value).encod
 @example(200, [("Content-Encoding", "gzip")], b"not gzip")
 @example(200, [], b'{"separators": 5}')
 @example(200, [], b"\xff")
-def test_a_service_that_answers_nonsense_is_an_error_of_the_family(
-    server: Answering, transport: HttpTransport, status: int, headers: Any, body: bytes
+def test_an_invalid_response_of_a_service_becomes_a_bench_error(
+    server: FixedServer, transport: HttpTransport, status: int, headers: Any, body: bytes
 ) -> None:
     server.says(status, [*headers, ("Content-Length", str(len(body)))] if status != 204 else headers, body)
     service = Service("oracle", "oracle_service", server.url)
