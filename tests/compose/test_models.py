@@ -1,6 +1,6 @@
-"""The models in the composed system: without weights they say what they lack; with weights they are benchmarked.
+"""The models in the composed system: without weights they report what is missing, with weights they are benchmarked.
 
-The weights are small random ones, made by each service's own image with its own library.
+The weights are small random ones. The image of each service makes them with its own library.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def test_without_weights_the_others_are_benchmarked(system: System) -> None:
         assert "is missing" in model["reason"]
 
 
-def test_what_a_container_may_do_and_take_is_limited(system: System) -> None:
+def test_containers_have_limited_privileges_and_memory(system: System) -> None:
     for container in system.containers():
         (inspected,) = json.loads(docker("inspect", container["ID"]))
         host = inspected["HostConfig"]
@@ -48,8 +48,8 @@ def test_what_a_container_may_do_and_take_is_limited(system: System) -> None:
 
 
 @pytest.fixture(scope="module")
-def equipped(system: System) -> System:
-    """The system with small weights in its volume, and the models that are made of them."""
+def with_weights(system: System) -> System:
+    """The system with small weights in its volume, and models that use them."""
     for name, model in MODELS.items():
         tests = f"{ROOT}/services/{name}/tests:/tests:ro"
         docker(
@@ -57,41 +57,41 @@ def equipped(system: System) -> System:
             f"mssbench/{name}", "python3", "/tests/make_checkpoint.py", "/made",
         )  # fmt: skip
         system.environment[f"{name.upper()}_MODEL"] = model
-    # One thread each: three models that spin on the same few cores hold each other up.
+    # One thread each, because three models with many threads slow each other down on few cores.
     system.environment["THREADS"] = "1"
     system.compose("up", "--detach", "--wait")
     return system
 
 
-def standings(system: System) -> dict[str, dict[str, Any]]:
-    said = json.loads(system.compose("exec", "-T", "orchestrator", "mssbench", "services", "--json"))
-    return {standing["name"]: standing for standing in said}
+def service_states(system: System) -> dict[str, dict[str, Any]]:
+    output = json.loads(system.compose("exec", "-T", "orchestrator", "mssbench", "services", "--json"))
+    return {service["name"]: service for service in output}
 
 
-def test_services_lists_all_as_ready_with_their_weights(equipped: System) -> None:
-    found = standings(equipped)
-    assert {standing["state"] for standing in found.values()} == {"ready"}, found
+def test_services_lists_all_as_ready_with_their_weights(with_weights: System) -> None:
+    found = service_states(with_weights)
+    assert {service["state"] for service in found.values()} == {"ready"}, found
     for name, model in MODELS.items():
         assert found[name]["model"] == model
         assert found[name]["device"] == "cpu"
         assert found[name]["where"] == f"http://{name}:8000"
         for weight in found[name]["weights"]:
             inside = f"$(find /weights/{name} -name '{weight['file']}' | head -n 1)"
-            digest = equipped.compose("exec", "-T", name, "sh", "-c", f'sha256sum "{inside}"').split()[0]
+            digest = with_weights.compose("exec", "-T", name, "sh", "-c", f'sha256sum "{inside}"').split()[0]
             assert weight["sha256"] == digest
 
 
-def test_a_benchmark_through_all_four_separators(equipped: System, tmp_path: Path) -> None:
+def test_a_benchmark_through_all_four_separators(with_weights: System, tmp_path: Path) -> None:
     body = {
         "dataset": "data/demo",
         "separators": ["oracle-irm", *MODELS],
         "tracks": 2,
         "bsseval": False,
     }
-    status = equipped.wait_until_complete(equipped.post("/runs", body)["id"])
+    status = with_weights.wait_until_complete(with_weights.post("/runs", body)["id"])
     assert status["progress"]["failed"] == 0
     assert status["problem"] == ""
-    table = read_table(equipped.download(f"/runs/{status['id']}/results.csv", tmp_path / "results.csv"))
+    table = read_table(with_weights.download(f"/runs/{status['id']}/results.csv", tmp_path / "results.csv"))
     assert len(table) == 2 * 4 * 2 * 4
     for (_, separator, _, _), row in table.items():
         assert row["status"] in ("ok", "undefined"), (separator, row["reason"])
@@ -99,9 +99,9 @@ def test_a_benchmark_through_all_four_separators(equipped: System, tmp_path: Pat
         any(row["SSR"] for key, row in table.items() if key[1] == separator)
         for separator in body["separators"]
     )
-    equipped.compose("cp", f"orchestrator:/bench/runs/{status['id']}", str(tmp_path / "run"))
+    with_weights.compose("cp", f"orchestrator:/bench/runs/{status['id']}", str(tmp_path / "run"))
     record = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
-    found = standings(equipped)
+    found = service_states(with_weights)
     for separator in record["separators"][1:]:
         name = separator["name"]
         assert separator["status"] == "available"
@@ -118,10 +118,10 @@ def test_a_benchmark_through_all_four_separators(equipped: System, tmp_path: Pat
             assert result["details"]["weights"] == separator["details"]["weights"]
 
 
-def test_one_track_from_the_command_line(equipped: System) -> None:
+def test_one_track_from_the_command_line(with_weights: System) -> None:
     command = 'mssbench separate "$(ls -d data/demo/test/*/ | head -n 1)mixture.wav" --separator spleeter -o /tmp/stems'
-    said = equipped.compose("exec", "-T", "orchestrator", "sh", "-c", command)
-    assert [Path(line).name for line in said.splitlines()] == [
+    output = with_weights.compose("exec", "-T", "orchestrator", "sh", "-c", command)
+    assert [Path(line).name for line in output.splitlines()] == [
         "bass.wav",
         "drums.wav",
         "other.wav",
@@ -130,7 +130,7 @@ def test_one_track_from_the_command_line(equipped: System) -> None:
 
 
 @pytest.mark.parametrize("name", list(MODELS))
-def test_with_weights_in_place_no_network_is_needed(equipped: System, name: str) -> None:
+def test_with_weights_in_place_no_network_is_needed(with_weights: System, name: str) -> None:
     container = f"{PROJECT}-{name}-offline"
     docker("rm", "--force", container, check=False)
     docker(
@@ -140,14 +140,14 @@ def test_with_weights_in_place_no_network_is_needed(equipped: System, name: str)
     )  # fmt: skip
     try:
         deadline = time.monotonic() + 600
-        while "still" in (said := ask(container)) and time.monotonic() < deadline:
+        while "still" in (output := health_of(container)) and time.monotonic() < deadline:
             time.sleep(1)
-        assert said == "ready"
+        assert output == "ready"
     finally:
         docker("rm", "--force", container)
 
 
-def ask(container: str) -> str:
+def health_of(container: str) -> str:
     """What the service says of itself; one that does not answer yet is still starting."""
-    said = docker("exec", container, "python3", "-m", "mssbench_service.healthcheck", check=False).strip()
-    return "still silent" if "does not answer" in said else said
+    output = docker("exec", container, "python3", "-m", "mssbench_service.healthcheck", check=False).strip()
+    return "still silent" if "does not answer" in output else output
