@@ -150,7 +150,7 @@ def corrected_row(reference: np.ndarray, estimate: np.ndarray) -> None:
     def same(found: Any, expected: Any) -> None:
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
-    compare("corrected profile without BSS Eval", yardstick, ours, same)
+    compare("corrected metrics without BSS Eval", yardstick, ours, same)
 
 
 def museval_row(length: float) -> None:
@@ -213,7 +213,7 @@ def floor_rows(reference: np.ndarray, estimate: np.ndarray) -> None:
             {"a": reference}, {"a": estimate}, FS, metrics="corrected", bsseval=False, workers=1
         )
     )
-    floor_line("corrected profile: every sample touched once", touched, ours, length)
+    floor_line("corrected metrics: every sample touched once", touched, ours, length)
 
 
 def floor_line(name: str, floor: float, ours: float, length: float) -> None:
@@ -227,7 +227,7 @@ def linear_rows(minutes: list[float]) -> None:
             lambda r=reference, e=estimate: score_track({"a": r}, {"a": e}, FS, bsseval=False, workers=1), 2
         )
         line(
-            f"all profiles without BSS Eval, {length:g} min",
+            f"both sets without BSS Eval, {length:g} min",
             "",
             seconds(spent),
             f"{60 * length / spent:.0f} s/s",

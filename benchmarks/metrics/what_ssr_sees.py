@@ -74,7 +74,7 @@ def main() -> None:
     scaled = {name: gain * x for name, x in references.items()}
     show("perfect stems of the stored mixture", references, scaled, gain)
     print(
-        f"{'':<44}-20 log10 |g - 1| = {-20 * np.log10(abs(gain - 1)):.2f} dB is all that the paper profile says"
+        f"{'':<44}-20 log10 |g - 1| = {-20 * np.log10(abs(gain - 1)):.2f} dB is all that the paper metrics say"
     )
     for other in (1.333, 0.8):
         show(f"perfect stems, g = {other}", references, {n: other * x for n, x in references.items()}, other)
