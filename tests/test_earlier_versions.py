@@ -60,11 +60,11 @@ def bring(version: str, root: Path, name: str = "written") -> RunStore:
     shutil.copytree(EARLIER / "music", root / "music", dirs_exist_ok=True)
     shutil.copytree(EARLIER / version / "runs" / "written", root / "runs" / name)
     store = Workspace(root).run(name)
-    record = read_json(store.record_path)
+    record = read_json(store.layout.record)
     for track in record["tracks"]:
         if track.get("files"):  # a checkout has the files of then, and not their times
             track["files"] = state_of_files(root / track["source"])
-    write_json(store.record_path, record)
+    write_json(store.layout.record, record)
     return store
 
 
@@ -79,7 +79,7 @@ def test_a_run_of_an_earlier_version_goes_on_to_its_end(
 ) -> None:
     store = bring(version, tmp_path)
     before = scores(store)
-    kept = (store.cell_folder(SCORED) / "result.json").read_bytes()
+    kept = (store.layout.cell(SCORED) / "result.json").read_bytes()
     assert [row["status"] for key, row in before.items() if key[:2] == ("binaural", "oracle-identity")] == (
         ["pending"] * 4
     )
@@ -91,11 +91,11 @@ def test_a_run_of_an_earlier_version_goes_on_to_its_end(
     failed = {key for key, row in after.items() if row["status"] != "ok"}
     tried_again = command == "retry"
     assert {key[:2] for key in failed} == (set() if tried_again else {("binaural", "oracle-mixture")})
-    assert (store.cell_folder(SCORED) / "result.json").read_bytes() == kept
-    assert read_json(store.cell_folder(OPEN) / "result.json")["version"] == formats.RESULT.version
-    summary = read_summary(store.report.parent / "summary.json")
+    assert (store.layout.cell(SCORED) / "result.json").read_bytes() == kept
+    assert read_json(store.layout.cell(OPEN) / "result.json")["version"] == formats.RESULT.version
+    summary = read_summary(store.layout.report.parent / "summary.json")
     assert (summary.version, summary.run.id) == (formats.SUMMARY.version, "written")
-    assert ("the evaluator did not answer" in store.report.read_text(encoding="utf-8")) != tried_again
+    assert ("the evaluator did not answer" in store.layout.report.read_text(encoding="utf-8")) != tried_again
 
     bring(version, tmp_path, "as-it-was")
     _, out, _ = mssbench("diff", "as-it-was", "written")
@@ -108,13 +108,13 @@ def test_estimates_of_an_earlier_version_are_scored_again(tmp_path: Path, mssben
     before = scores(store)
     code, _, err = mssbench("rescore", "written", "--profile", "paper", "--no-bsseval", "--inline")
     assert code == 0, err
-    again = read_json(store.cell_folder(SCORED) / "result.json")
+    again = read_json(store.layout.cell(SCORED) / "result.json")
     assert again["version"] == formats.RESULT.version
     for row in again["rows"]:
         had = before[("stereo", "oracle-mixture", TITLE, row["source"])]
         assert row["paper_SSR"] == pytest.approx(had["paper_SSR"], abs=1e-6)
     assert store.load().config.metrics == "paper"
-    assert read_json(store.record_path)["version"] == formats.RUN.version
+    assert read_json(store.layout.record)["version"] == formats.RUN.version
 
 
 @pytest.mark.parametrize(
@@ -162,9 +162,9 @@ def test_a_rendering_from_before_peaks_were_kept_is_one(tmp_path: Path) -> None:
 # -- what is newer -------------------------------------------------------------------------------------------
 
 FILES = {
-    "run.json": lambda store: store.record_path,
-    "result.json": lambda store: store.cell_folder(SCORED) / "result.json",
-    "error.json": lambda store: store.cell_folder(FAILED) / "error.json",
+    "run.json": lambda store: store.layout.record,
+    "result.json": lambda store: store.layout.cell(SCORED) / "result.json",
+    "error.json": lambda store: store.layout.cell(FAILED) / "error.json",
 }
 
 
@@ -188,7 +188,7 @@ def test_the_service_refuses_a_newer_run_too(tmp_path: Path) -> None:
     from mssbench_service.files import DataRoot
 
     store = bring("1-at-last", tmp_path)
-    store.record_path.write_text(json.dumps(read_json(store.record_path) | {"version": 99}))
+    store.layout.record.write_text(json.dumps(read_json(store.layout.record) | {"version": 99}))
     app = create_app(Settings(data_root=DataRoot(tmp_path)), "redis://127.0.0.1:1/0")
 
     async def ask() -> httpx.Response:

@@ -8,18 +8,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from mssbench.execution.gc import swept
 from mssbench.services.runtime import make_runtime
 from mssbench.tools.batch import synthesise
+from mssbench.tools.output_folder import output_folder
 
 AT_WORK = """
 import time
 from pathlib import Path
 from mssbench.cli.folders import clean_exit_on_sigterm
-from mssbench.execution.gc import swept
+from mssbench.tools.output_folder import output_folder
 from mssbench_service.files import atomic_folder
 
-with clean_exit_on_sigterm(), swept(Path(".")), atomic_folder(Path("track")) as folder:
+with clean_exit_on_sigterm(), output_folder(Path(".")), atomic_folder(Path("track")) as folder:
     (folder / "half.wav").write_bytes(b"RIFF")
     print("writing", flush=True)
     time.sleep(600)
@@ -66,9 +66,9 @@ def test_what_a_killed_synth_left_is_gone_after_the_next(workspace: Path) -> Non
 def test_what_another_process_is_writing_stays(tmp_path: Path) -> None:
     process = at_work(tmp_path)
     try:
-        with swept(tmp_path):
+        with output_folder(tmp_path):
             assert names(tmp_path) == {".tmp-"}
     finally:
         end(process, signal.SIGTERM)
-    with swept(tmp_path), swept(tmp_path):  # two of us at once are no trouble either
+    with output_folder(tmp_path), output_folder(tmp_path):  # two of us at once are no trouble either
         assert names(tmp_path) == set()

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from mssbench.execution import queues
 from mssbench.execution.embedded import embedded_redis
-from mssbench.execution.launch import prepare
+from mssbench.execution.prepare import prepare
 from mssbench.execution.queue_status import queue_status
 from mssbench.execution.workers import BenchWorker
 from mssbench.runs.config import RunConfig
@@ -147,13 +147,13 @@ class Trap:
 
 
 def a_pickle(queue: Queue, trap: Path) -> Job:
-    job = queue.enqueue("mssbench.execution.queues.work", "mine", {})
+    job = queue.enqueue("mssbench.execution.work.work", "mine", {})
     queue.connection.hset(job.key, "data", pickle.dumps(Trap(trap)))
     return job
 
 
 def a_pickle_beside_it(queue: Queue, trap: Path) -> Job:
-    job = queue.enqueue("mssbench.execution.queues.work", "mine", {})
+    job = queue.enqueue("mssbench.execution.work.work", "mine", {})
     queue.connection.hset(job.key, mapping=dict.fromkeys(("meta", "result"), pickle.dumps(Trap(trap))))
     return job
 
@@ -174,9 +174,7 @@ def a_callback(queue: Queue, trap: Path) -> Job:
         f"import os\nos.mkdir({str(trap)!r})\ndef f(*_): pass\n", encoding="utf-8"
     )
     callback = Callback("trap_module.f")
-    return queue.enqueue(
-        "mssbench.execution.queues.work", "mine", {}, on_failure=callback, on_success=callback
-    )
+    return queue.enqueue("mssbench.execution.work.work", "mine", {}, on_failure=callback, on_success=callback)
 
 
 STRANGERS = (a_pickle, a_pickle_beside_it, another_function, a_method, a_callback)
@@ -217,7 +215,7 @@ def test_what_we_put_in_redis_is_json(run: Run, connection: Redis) -> None:
     task = next(task for task in run.open_tasks() if isinstance(task, Task))
     job = Job.fetch(queues.job_id("mine", task), connection, serializer=JSONSerializer)
     function, instance, arguments, keywords = JSONSerializer.loads(job.data)
-    assert (function, instance, arguments) == ("mssbench.execution.queues.work", None, [])
+    assert (function, instance, arguments) == ("mssbench.execution.work.work", None, [])
     assert keywords["run_id"] == "mine"
 
 

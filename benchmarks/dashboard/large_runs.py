@@ -65,10 +65,10 @@ def write_run(
 
 
 def _end(store: RunStore, cell: Cell, failed: bool) -> None:
-    _touch(store.estimates(cell) / "separation.json")
+    _touch(store.layout.estimates(cell) / "separation.json")
     error = {"step": "separate", "code": "bad-output", "detail": REASON}
     outcome = asdict(cell) | (error if failed else {"rows": []})
-    path = store.cell_folder(cell) / ("error.json" if failed else "result.json")
+    path = store.layout.cell(cell) / ("error.json" if failed else "result.json")
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(outcome), encoding="utf-8")
 

@@ -178,8 +178,8 @@ def overhead(run: Run, jobs: int) -> None:
         held = int(connection.info("memory")["used_memory"]) - empty
         seconds, growth = [], []
         for queue, done in (
-            ("separate-sleeping", [run.store.estimates(cell) / "separation.json" for cell in cells]),
-            ("evaluate", [run.store.cell_folder(cell) / "result.json" for cell in cells]),
+            ("separate-sleeping", [run.store.layout.estimates(cell) / "separation.json" for cell in cells]),
+            ("evaluate", [run.store.layout.cell(cell) / "result.json" for cell in cells]),
         ):
             workers = Workers(url, root, {queue: 1})
             # In the order of the queue. Not looked at often, which would take a core of its own.

@@ -10,7 +10,7 @@ from mssbench import cli
 from mssbench.datasets import demo
 from mssbench.execution import launch
 from mssbench.execution.inline import run_inline
-from mssbench.execution.launch import prepare
+from mssbench.execution.prepare import prepare
 from mssbench.report.known_answers import SelfCheckFailed, self_check
 from mssbench.runs.config import RunConfig
 from mssbench.runs.records import Cell
@@ -70,7 +70,7 @@ def run(workspace):
 
 def change(run, **values) -> None:
     cell = Cell("stereo", "oracle-swap", run.record.tracks[0].title)
-    path = run.store.cell_folder(cell) / "result.json"
+    path = run.store.layout.cell(cell) / "result.json"
     result = read_json(path)
     for row in result["rows"]:
         row.update(values)

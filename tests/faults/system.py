@@ -18,7 +18,7 @@ from pathlib import Path
 
 import httpx
 from mssbench.execution.embedded import die_with_parent
-from mssbench.execution.launch import prepare
+from mssbench.execution.prepare import prepare
 from mssbench.execution.queues import reconcile
 from mssbench.runs.config import RunConfig
 from mssbench.runs.progress import Progress, progress_of
@@ -161,7 +161,7 @@ class Services:
     def asked_to_separate(self, run: Run, cell: Cell) -> int:
         """How often so far."""
         log = self._unruly.with_name(f"{self._unruly.name}.asked")
-        out = self.runtime.root.reference(run.store.estimates(cell))
+        out = self.runtime.root.reference(run.store.layout.estimates(cell))
         return log.read_text().splitlines().count(out) if log.exists() else 0
 
     def prepare(self, name: str, separators: Sequence[str], **options: object) -> Run:
@@ -232,8 +232,8 @@ class Queue:
 
 def table(run: Run) -> Path:
     """The run's results as a file."""
-    write_csv(run.store.results_csv, result_rows(run.store, run.record), result_columns())
-    return run.store.results_csv
+    write_csv(run.store.layout.results_csv, result_rows(run.store, run.record), result_columns())
+    return run.store.layout.results_csv
 
 
 @contextlib.contextmanager

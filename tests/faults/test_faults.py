@@ -16,11 +16,10 @@ import pytest
 import soundfile as sf
 from comparing import assert_equal_tables, read_table
 from mssbench.execution.inline import run_inline
-from mssbench.execution.launch import open_run
-from mssbench.execution.queues import at_work, job_id
+from mssbench.execution.queues import count_running, job_id
 from mssbench.runs.progress import progress_of
 from mssbench.runs.records import Cell
-from mssbench.runs.run import Run, Task
+from mssbench.runs.run import Run, Task, open_run
 from mssbench.runs.store import Workspace
 from system import PATIENCE, Processes, Queue, Services, free_port, kill, small_disk, table, wait_until
 
@@ -171,11 +170,11 @@ def test_orchestrator_killed_and_started_again(
         wait_until(lambda: separating(run, queue), "a separation is under way")
         kill(first)
         services.misbehaving()
-        wait_until(lambda: at_work(run, queue.connection) == 0, "the workers went on without it")
+        wait_until(lambda: count_running(run, queue.connection) == 0, "the workers went on without it")
         processes.start("api", command, MSSBENCH_REDIS_URL=queue.url)
         wait_until(ready, "the orchestrator is ready again")
         wait_until(lambda: client.get(f"/runs/{run_id}").json()["state"] == "complete", "the run is complete")
-        assert_equal_tables(undisturbed, run.store.results_csv)
+        assert_equal_tables(undisturbed, run.store.layout.results_csv)
     finally:
         services.misbehaving()
         client.close()
@@ -193,7 +192,7 @@ def test_disk_full_under_the_data_root(services: Services, queue: Queue, undistu
         with ballast.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(folder).free - 3 * 2**20)
         queue.start_workers()
-        queue.follow(run, until=lambda _: "is put off: no room" in queue.processes.log("separate-unruly"))
+        queue.follow(run, until=lambda _: "is postponed: no room" in queue.processes.log("separate-unruly"))
         assert not list(folder.rglob("error.json")), "a full disk is no property of a cell"
         ballast.unlink()
         queue.follow(run)
@@ -261,7 +260,7 @@ def misbehaved(services: Services, tmp_path_factory: pytest.TempPathFactory) -> 
     [
         ("hang", "timed-out", "did not answer within", 2),
         ("html", "bad-output", "is not JSON", 1),
-        ("lies", "bad-output", "the stems are not there", 1),
+        ("lies", "bad-output", "the stems are missing", 1),
         ("nan", "bad-output", "drums with samples that are NaN or infinite", 1),
         ("short", "bad-output", "drums with 2 channel(s) of", 1),
         ("missing", "bad-output", "gave no drums", 1),
@@ -274,14 +273,14 @@ def test_separator_that_misbehaves(
     run, _ = misbehaved
     for track in run.record.tracks:
         cell = Cell("stereo", separator, track.title)
-        error = json.loads((run.store.cell_folder(cell) / "error.json").read_text())
+        error = json.loads((run.store.layout.cell(cell) / "error.json").read_text())
         assert (error["step"], error["code"], error["tries"]) == ("separate", code, tries)
         assert says in error["detail"]
         assert error["host"]
         assert error["worker"]
         assert error["when"]
         assert run.store.succeeded(Cell("stereo", "calm", track.title)), "another separator's cell suffered"
-        assert not run.store.estimates(cell).exists()
+        assert not run.store.layout.estimates(cell).exists()
 
 
 def test_separators_that_were_mended_are_tried_again(
@@ -292,7 +291,7 @@ def test_separators_that_were_mended_are_tried_again(
     run_inline(expected, lambda: None)
     for cell in run.record.cells():
         if run.store.failed(cell):
-            run.store.forget_outcome(cell)
+            run.store.clear_outcome(cell)
     queue.follow(run)
     assert progress_of(run).failed == 0
     assert_equal_tables(table(expected), table(run))

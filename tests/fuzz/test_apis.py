@@ -29,7 +29,8 @@ from fuzzing import SEED, TEXT, examples, json_near
 from hypothesis import given
 from hypothesis import strategies as st
 from mssbench.execution.embedded import embedded_redis
-from mssbench.execution.launch import execute_inline, prepare
+from mssbench.execution.launch import execute_inline
+from mssbench.execution.prepare import prepare
 from mssbench.runs.config import RunConfig
 from mssbench.runs.store import Workspace
 from mssbench.server import examples as shown

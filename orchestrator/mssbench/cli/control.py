@@ -13,11 +13,11 @@ from mssbench_service.errors import BadInput, NotFound
 from ..execution.control import cancel as cancel_run
 from ..execution.control import delete as delete_run
 from ..execution.gc import find_removable
-from ..execution.launch import LOOK_SECONDS, open_run
+from ..execution.launch import POLL_SECONDS
 from ..execution.queues import connect
 from ..runs.compare import changes, differences
 from ..runs.results import result_rows
-from ..runs.run import Run
+from ..runs.run import Run, open_run
 from ..runs.status import RunStatus, failures_of, status_of
 from ..runs.store import open_workspace
 from .progress import pace, run_bars
@@ -74,7 +74,7 @@ def _follow(job: Run) -> RunStatus:
             show(now)
             if now.state != "running":
                 return now
-            time.sleep(max(LOOK_SECONDS, 10 * (time.monotonic() - started)))
+            time.sleep(max(POLL_SECONDS, 10 * (time.monotonic() - started)))
 
 
 def _line(now: RunStatus) -> str:

@@ -15,21 +15,14 @@ from mssbench_service.errors import Conflict
 from mssbench_service.wire import parse
 
 from ..execution.control import retry_failed
-from ..execution.launch import (
-    Cancelled,
-    execute_embedded,
-    execute_inline,
-    execute_queued,
-    forget_scores,
-    open_run,
-    prepare,
-)
+from ..execution.launch import Cancelled, execute_embedded, execute_inline, execute_queued
+from ..execution.prepare import clear_scores, prepare
 from ..report.known_answers import SelfCheckFailed, self_check
 from ..runs.compare import changes, differences
 from ..runs.config import CONDITIONS, RunConfig, read_config
 from ..runs.progress import progress_of
 from ..runs.results import result_rows
-from ..runs.run import Run
+from ..runs.run import Run, open_run
 from ..runs.store import open_workspace
 from ..services.runtime import Runtime
 from ..settings.secrets import without_password
@@ -224,7 +217,7 @@ def conclude(job: Run) -> None:
         console.print(
             f"{progress.failed} of {progress.cells} cells failed; the report lists them", style="red"
         )
-    click.echo(f"report: {_shown(job.store.report)}")
+    click.echo(f"report: {_shown(job.store.layout.report)}")
 
 
 def _shown(path: Path) -> Path:
@@ -240,7 +233,7 @@ def resume(run: str, inline: bool, redis_url: str) -> None:
     RUN is its id or its folder.
     """
     job = existing_run(run)
-    job.store.go_on()
+    job.store.markers.clear_cancelled()
     execute(job, inline, redis_url)
 
 
@@ -257,8 +250,8 @@ def retry(run: str, failed: bool, inline: bool, redis_url: str) -> None:
     if not (count := retry_failed(job)):
         raise Conflict(f"run {job.store.id} has no failed cells")
     print_message(f"run {job.store.id}: {count} cells to retry")
-    job.store.go_on()
-    if job.store.held:
+    job.store.markers.clear_cancelled()
+    if job.store.lock.is_held:
         print_message("another process is running it and retries them")
         return
     execute(job, inline, redis_url)
@@ -275,7 +268,7 @@ def rescore(run: str, metrics: str, bsseval: bool, aggregate: str, inline: bool,
     RUN is its id or its folder. Nothing is separated again.
     """
     job = existing_run(run)
-    with job.store.exclusive():
-        count = forget_scores(job, metrics, bsseval, aggregate)
+    with job.store.lock.hold():
+        count = clear_scores(job, metrics, bsseval, aggregate)
     print_message(f"run {job.store.id}: {count} cells to score again")
     execute(job, inline, redis_url)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..execution.queues import connect, queue_names
-from ..execution.workers import serve_queue
+from ..execution.workers import run_worker
 from ..services.health import ServiceHealth, survey
 from ..settings.secrets import secret
 from .shared import cli, current_runtime
@@ -36,7 +36,7 @@ def worker(queue: str | None, redis_url: str) -> None:
     if queue is None:
         raise BadInput(f"no queue given; expected one of {', '.join(queue_names())}")
     logs.configure(f"worker-{queue}")
-    serve_queue(queue, connection)
+    run_worker(queue, connection)
 
 
 @cli.command()

@@ -26,9 +26,8 @@ from rich.progress import (
 )
 
 from .. import __version__
-from ..execution.launch import open_run
 from ..runs.config import AGGREGATES, require_path
-from ..runs.run import Run
+from ..runs.run import Run, open_run
 from ..runs.store import open_workspace
 from ..services.runtime import Runtime, make_runtime
 from ..settings.secrets import secret

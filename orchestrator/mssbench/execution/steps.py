@@ -1,8 +1,8 @@
-"""One piece of a run's work each: render a track, separate a cell, evaluate a cell.
+"""The steps of a run: render a track, separate a cell, evaluate a cell.
 
-A step reads and writes the run directory, asks the runtime for the work, and ends: it knows neither HTTP nor
-queues. All are safe to repeat: what is done already is not done again. A failure ends the cells it concerns
-with an ``error.json``; :class:`Unavailable` alone is tried again, after growing pauses.
+A step calls the runtime and writes to the run directory. It depends neither on HTTP nor on queues. Steps are
+idempotent: a completed step is not repeated. An error ends the cells of the step with an ``error.json``, except
+:class:`Unavailable`, which is retried after growing pauses.
 """
 
 from __future__ import annotations
@@ -38,27 +38,28 @@ from mssbench_service.wire import (
 
 from ..runs.fingerprint import state_of_files
 from ..runs.formats import RENDERING_FORMAT, SEPARATION_FORMAT
+from ..runs.layout import RENDERING_FILE
 from ..runs.records import Cell, TrackRecord
-from ..runs.run import METADATA, Run, Task
+from ..runs.run import Run, Task
 from ..settings.limits import Limits
 
 log = logging.getLogger("mssbench")
 
 
 def perform(run: Run, task: Task, earlier: Sequence[str] = ()) -> None:
-    """Do `task`, unless it is done already. `earlier` tells of the tries before this one.
+    """Run `task` once, unless it is completed. `earlier` is the log of earlier attempts.
 
     Raises
     ------
     Unavailable
-        It cannot be done now; nothing was recorded.
+        The service is unavailable. The task stays open.
     """
     about = "/".join(part for part in (task.condition, task.separator, task.title) if part)
     with logs.context(request_id=logs.new_request_id(), run=run.store.id, cell=about):
-        begun = time.monotonic()
-        log.info("%s begins", task.step)
+        started = time.monotonic()
+        log.info("%s starts", task.step)
         _perform(run, task, earlier)
-        log.info("%s ended after %.1f s", task.step, time.monotonic() - begun)
+        log.info("%s ended after %.1f s", task.step, time.monotonic() - started)
 
 
 def _perform(run: Run, task: Task, earlier: Sequence[str]) -> None:
@@ -76,7 +77,7 @@ def _perform(run: Run, task: Task, earlier: Sequence[str]) -> None:
         raise
     except BenchError as error:
         record_failure(run, task, error, len(earlier) + 1, "\n".join(earlier))
-    except Exception as error:  # a defect of ours or of a library: it must cost its own cells only
+    except Exception as error:  # a defect in the bench or a library must not affect other cells
         log.exception("%s failed", task)
         trace = "\n".join([*earlier, traceback.format_exc()])
         record_failure(run, task, StepFailed(f"{type(error).__name__}: {error}"), len(earlier) + 1, trace)
@@ -88,7 +89,7 @@ def record_failure(run: Run, task: Task, error: BenchError, tries: int = 1, trac
     Raises
     ------
     StorageFull
-        There is no room to say so.
+        There is no space for the ``error.json``.
     """
     for cell in run.cells_of(task):
         run.store.save_error(cell, task.step, error.code, error.detail, tries=tries, trace=trace)
@@ -111,22 +112,22 @@ def _render(run: Run, title: str) -> None:
             ),
             track.seconds,
         )
-        if not (run.runtime.root.resolve(out) / METADATA).exists():
-            raise BadOutput(f"the rendering of {title!r} was reported done, but is not there")
+        if not (run.runtime.root.resolve(out) / RENDERING_FILE).exists():
+            raise BadOutput(f"the rendering of {title!r} was reported as complete, but its files are missing")
         if run.record.hrir is not None and rendered.hrir_sha256 != run.record.hrir.sha256:
             remove_folder(run.runtime.root.resolve(out))
             raise BadInput(
-                f"the HRIR set {config.hrir} is not what it was when the run began; put that back and retry, or "
-                "begin a run with what is there now"
+                f"the HRIR set {config.hrir} has changed since the run was planned; restore it and retry, or start "
+                "a new run with the present set"
             )
 
 
 @contextlib.contextmanager
 def _as_planned(run: Run, track: TrackRecord, reads: str, out: str = "") -> Iterator[None]:
-    """:func:`require_planned_files` around what `reads` the track's own folder.
+    """Call :func:`require_planned_files` before and after a step that `reads` the track's source folder.
 
-    What others were made into would be scored as the track, and a rendering of them be taken for it by every run to
-    come. They may change while they are read: then `out`, which was made meanwhile, goes.
+    Otherwise the result of changed files would be scored as the track, and later runs would reuse their rendering. If
+    the files change during the step, its output folder `out` is removed.
     """
     if reads != track.source:
         yield
@@ -142,30 +143,30 @@ def _as_planned(run: Run, track: TrackRecord, reads: str, out: str = "") -> Iter
 
 
 def require_planned_files(run: Run, track: TrackRecord) -> None:
-    """Raise :class:`BadInput` where the track's files are not those that the run was planned over."""
+    """Raise :class:`BadInput` if the track's files have changed since the run was planned."""
     try:
         found = state_of_files(run.runtime.root.resolve(track.source))
     except OSError:
-        return  # whoever reads them says what is missing
-    if track.files not in ("", found):  # records of early versions say nothing of the files
+        return  # the step that reads them reports what is missing
+    if track.files not in ("", found):  # records of early versions have no fingerprint
         raise BadInput(
-            f"the files of {track.source} are not what they were when the run began (sizes or times differ); "
-            "put those back and retry, or begin a run over what is there now (retry takes a track as it is where "
-            "nothing of it has been scored)"
+            f"the files of {track.source} have changed since the run was planned (sizes or times differ); restore "
+            "them and retry, or start a new run with the present files (retry accepts the present files of a track "
+            "that has no scores yet)"
         )
 
 
 def _mixture_gain(run: Run, cell: Cell) -> float:
-    """What brings the track's reference stems to the level that they have in its mixture."""
+    """Gain that brings the track's reference stems to their level in its mixture."""
     if cell.condition != "binaural":
         return 1.0
     folder = run.runtime.root.resolve(run.record.track(cell.title).folders["binaural"])
-    return parse(RenderResult, RENDERING_FORMAT.read(folder / METADATA)).mixture_gain
+    return parse(RenderResult, RENDERING_FORMAT.read(folder / RENDERING_FILE)).mixture_gain
 
 
 def _separate(run: Run, cell: Cell) -> None:
-    out = run.runtime.root.reference(run.store.estimates(cell))
-    if run.store.past_separation(cell):
+    out = run.runtime.root.reference(run.store.layout.estimates(cell))
+    if not run.needs_separation(cell):
         return
     track, separator = run.record.track(cell.title), run.record.separator(cell.separator)
     folder = track.folders[cell.condition]
@@ -185,31 +186,32 @@ def _separate(run: Run, cell: Cell) -> None:
         made = run.runtime.root.resolve(out)
         try:
             if not (made / SEPARATION_FILE).exists():
-                raise BadOutput(f"{cell.separator} reported {cell.title!r} done, but the stems are not there")
+                raise BadOutput(
+                    f"{cell.separator} reported {cell.title!r} as complete, but the stems are missing"
+                )
             check_separation(cell.separator, made, run.runtime.root.resolve(mixture))
         except BadOutput:
-            remove_folder(made)  # or no later try could mend it
+            remove_folder(made)  # otherwise a retry would find them and keep them
             raise
 
 
 def _evaluate(run: Run, cell: Cell) -> None:
-    root = run.runtime.root
+    root, layout = run.runtime.root, run.store.layout
     if run.store.ended(cell):
         return
     track, config = run.record.track(cell.title), run.record.config
-    estimates, frames = (root.reference(path) for path in (run.store.estimates(cell), run.store.frames(cell)))
     gain = _mixture_gain(run, cell)
     with _as_planned(run, track, track.folders[cell.condition]):
         evaluation = run.runtime.evaluate(
             EvaluateRequest(
                 reference=track.folders[cell.condition],
-                estimate=estimates,
+                estimate=root.reference(layout.estimates(cell)),
                 metrics=config.metrics,
                 mixture_gain=gain,
                 binaural=cell.condition == "binaural",
                 bsseval=config.bsseval,
                 aggregate=config.aggregate,
-                frames=frames,
+                frames=root.reference(layout.frames(cell)),
             ),
             track.seconds,
         )
@@ -217,10 +219,10 @@ def _evaluate(run: Run, cell: Cell) -> None:
     if sources != list(STEMS):
         raise BadOutput(f"the evaluator scored {sources}; expected {list(STEMS)}")
     if any(row.get("status") == "failed" for row in evaluation.rows):
-        # A stem may fail for what it holds, such as silence. That it cannot be read any more is no score of it.
+        # A stem may fail because of its content, such as silence. A file that cannot be read is an error instead.
         mixture = root.resolve(f"{track.folders[cell.condition]}/{MIXTURE}.wav")
-        check_separation(cell.separator, run.store.estimates(cell), mixture)
-    separation = parse(SeparateResult, SEPARATION_FORMAT.read(run.store.estimates(cell) / SEPARATION_FILE))
+        check_separation(cell.separator, layout.estimates(cell), mixture)
+    separation = parse(SeparateResult, SEPARATION_FORMAT.read(layout.estimates(cell) / SEPARATION_FILE))
     run.store.save_result(
         cell,
         {
@@ -235,31 +237,31 @@ def _evaluate(run: Run, cell: Cell) -> None:
     )
 
 
-def perform_patiently(
+def perform_with_retries(
     run: Run,
     task: Task,
     pauses: Sequence[float] | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """:func:`perform`, tried again after each pause while the service is unavailable; then the task fails.
+    """Run `task`, with a retry after each pause while the service is unavailable. After the last one, the task fails.
 
-    A service that has no free place does what it can: the last pause is repeated for as long as a step may take,
-    in which a place becomes free.
+    If all places of a service are taken, the last pause is repeated for up to the time limit of a step, within which
+    a place becomes free.
 
     Parameters
     ----------
     pauses : sequence of float, optional
-        Seconds, growing; default: those of :class:`Limits`. A service that names a later time is given it,
-        though no more than the longest pause.
+        Seconds, growing; default: those of :class:`Limits`. A longer ``Retry-After`` of the service is used instead,
+        up to the longest pause.
 
     Raises
     ------
     StorageFull
-        The disk is still full, and nothing was recorded. The task stays open.
+        The disk is still full. The task stays open.
     """
     limits = Limits.from_environment()
     pauses = limits.pauses if pauses is None else pauses
-    longest, for_a_place = max(pauses, default=0.0), limits.of_step(run.record.track(task.title).seconds)
+    longest, longest_busy = max(pauses, default=0.0), limits.of_step(run.record.track(task.title).seconds)
     left, waited = iter(pauses), 0.0
     earlier: list[str] = []
     timeouts = 0
@@ -269,7 +271,7 @@ def perform_patiently(
         except Unavailable as error:
             timeouts += isinstance(error, TimedOut)
             pause = next(left, None)
-            if pause is None and isinstance(error, Busy) and waited < for_a_place:
+            if pause is None and isinstance(error, Busy) and waited < longest_busy:
                 pause = max(longest, 1.0)
             if pause is None and isinstance(error, StorageFull):
                 raise
@@ -278,6 +280,6 @@ def perform_patiently(
                 return
             pause = max(pause, min(error.retry_after, longest))
             waited += pause
-            earlier.append(f"try {len(earlier) + 1}: {error.code}: {error.detail}; again in {pause:g} s")
+            earlier.append(f"attempt {len(earlier) + 1}: {error.code}: {error.detail}; retry in {pause:g} s")
             log.warning("%s %s: %s", task.step, task.title, earlier[-1])
             sleep(pause)

@@ -1,7 +1,7 @@
 """Health check of a worker container: ``python3 -m mssbench.execution.worker_health``.
 
-A worker that was given ``MSSBENCH_ALIVE`` touches that file whenever Redis has heard that it lives. So a worker
-is alive that did so lately: one that hangs, has died, or has been without Redis for minutes is not.
+A worker touches the file that ``MSSBENCH_ALIVE`` names after each heartbeat that Redis accepted. The check reads the
+age of that file. A worker that hangs, has ended, or has had no Redis for minutes is unhealthy.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from mssbench_service.errors import NotReady
 
 from ..settings.limits import Limits
 
-_LENIENCE = 60.0
-"""Seconds more than a worker may be silent before it counts as dead: a busy machine is no reason to restart it."""
+_TOLERANCE = 60.0
+"""Seconds beyond the limits, so that a worker on a busy machine is not restarted."""
 
 
-def say_so() -> None:
-    """This process's worker lives."""
+def report_alive() -> None:
+    """Touch the file of this process's worker."""
     if path := os.environ.get("MSSBENCH_ALIVE"):
         Path(path).touch()
 
 
 def check() -> None:
-    """Whether this container's worker lives.
+    """Check the age of the file.
 
     Raises
     ------
     NotReady
-        It does not, or ``MSSBENCH_ALIVE`` does not say where to look.
+        It is too old or missing, or ``MSSBENCH_ALIVE`` is not set.
     """
     path = os.environ.get("MSSBENCH_ALIVE", "")
     try:
         silence = time.time() - os.stat(path).st_mtime
     except OSError:
-        raise NotReady(f"no worker has said in {path!r} (MSSBENCH_ALIVE) that it lives") from None
+        raise NotReady(f"no worker has written {path!r} (MSSBENCH_ALIVE)") from None
     limits = Limits.from_environment()
-    if silence > limits.heartbeat_seconds + limits.silence_seconds + _LENIENCE:
-        raise NotReady(f"the worker has been silent for {silence:.0f} s")
+    if silence > limits.heartbeat_seconds + limits.silence_seconds + _TOLERANCE:
+        raise NotReady(f"the worker has sent no heartbeat for {silence:.0f} s")
 
 
 def main() -> int:

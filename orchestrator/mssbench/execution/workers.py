@@ -1,11 +1,11 @@
-"""Workers: RQ's, and what a benchmark of many hours needs beyond it.
+"""RQ workers, adapted to benchmarks of many hours.
 
-A worker forks a process for each job, so what it loads beforehand costs no job anything, and no job can take
-it along when it dies. Beyond RQ's own worker, this one
+A worker forks a process for each job. Modules that the worker has loaded cost no time in a job, and a job that crashes
+does not end the worker. In addition to RQ's worker, this one
 
-- survives a Redis that restarts, while it works and while it waits;
-- takes its job's process along when it is killed, so that nothing is done twice at once;
-- when it is told to stop (SIGTERM), finishes its job or, after :attr:`Limits.stop_seconds`, hands it back.
+- survives restarts of Redis, both while it waits and while it runs a job;
+- kills its job's process when it is killed itself, so that no step runs twice at once;
+- on SIGTERM, completes its job, or returns it to its queue after :attr:`Limits.stop_seconds`.
 """
 
 from __future__ import annotations
@@ -33,21 +33,22 @@ from rq.serializers import JSONSerializer
 
 from ..services.registry import load_registry
 from ..settings.limits import Limits
-from . import worker_health as alive
+from . import worker_health
 from .embedded import die_with_parent
 from .jobs import StepJob
-from .queues import load_run, open_queue, queue_names
+from .queues import open_queue, queue_names
+from .work import load_run
 
 log = logging.getLogger("mssbench")
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
-"""Seconds between looks for a Redis that is away."""
+"""Seconds between attempts to reach Redis."""
 
 
 class BenchWorker(Worker):
     """One worker on one queue; see the module's docstring."""
 
-    max_connection_wait_time = LONGEST_PAUSE  # RQ would wait a minute
+    max_connection_wait_time = LONGEST_PAUSE  # RQ's default is a minute
 
     def __init__(self, queue: Queue, limits: Limits) -> None:
         super().__init__(
@@ -55,16 +56,16 @@ class BenchWorker(Worker):
             connection=queue.connection,
             serializer=JSONSerializer,
             job_class=StepJob,
-            # Whole seconds, as RQ's timers are.
+            # RQ's timers take whole seconds.
             job_monitoring_interval=max(1, round(limits.heartbeat_seconds)),
-            # Idle, it says that it lives 15 seconds before this is over.
+            # An idle worker sends a heartbeat 15 seconds before this time is over.
             worker_ttl=max(16, round(limits.silence_seconds)),
         )
         self._limits = limits
-        self._handing_back = False
+        self._returning_job = False
 
     @property
-    def told_to_stop(self) -> bool:
+    def stop_requested(self) -> bool:
         return self._shutdown_requested_date is not None
 
     # -- heartbeats ------------------------------------------------------------------------------------------
@@ -74,12 +75,12 @@ class BenchWorker(Worker):
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
         super().heartbeat(timeout, pipeline)
-        if pipeline is None:  # else nobody has heard it yet
-            self._be_known()
-            alive.say_so()
+        if pipeline is None:  # otherwise it has not been sent yet
+            self._register_again()
+            worker_health.report_alive()
 
-    def _be_known(self) -> None:
-        """Register again with a Redis that lost its data: jobs would be taken all the same, but by nobody one sees."""
+    def _register_again(self) -> None:
+        """Register with a Redis that has lost its data. Without this, the worker runs jobs but is not listed."""
         if self.birth_date is None or self.connection.sismember(self.redis_workers_keys, self.key):
             return
         with self.connection.pipeline() as pipeline:
@@ -88,13 +89,13 @@ class BenchWorker(Worker):
             pipeline.execute()
 
     def maintain_heartbeats(self, job: Job, execution: Execution) -> None:
-        # The job does not need Redis before its end. If that is away for long, the job counts as lost there,
-        # and what it did is found in the run directory.
+        # A job needs Redis only at its end. If Redis is unreachable for long, the job counts as lost there, and its
+        # outcome is found in the run directory.
         try:
             super().maintain_heartbeats(job, execution)
-            alive.say_so()
+            worker_health.report_alive()
         except RedisError as error:
-            log.warning("Redis is away while %s is done: %s", job.description, error)
+            log.warning("Redis is unreachable during %s: %s", job.description, error)
 
     def set_shutdown_requested_date(self) -> None:
         with contextlib.suppress(RedisError):
@@ -103,8 +104,8 @@ class BenchWorker(Worker):
     # -- the process of a job --------------------------------------------------------------------------------
 
     def fork_work_horse(self, job: Job, queue: Queue) -> None:
-        # Read here, the run's record is there for this job and the next, which are forked from this process.
-        with contextlib.suppress(Exception):  # whatever is wrong, the job itself says it better
+        # Loads the run's record in this process, from which the processes of this job and the next are forked.
+        with contextlib.suppress(Exception):  # the job reports the error
             load_run(str(job.kwargs["run_id"]))
         super().fork_work_horse(job, queue)
 
@@ -112,36 +113,36 @@ class BenchWorker(Worker):
         super().setup_work_horse_signals()  # type: ignore[no-untyped-call]
         die_with_parent()
 
-    # -- being told to stop ----------------------------------------------------------------------------------
+    # -- stopping --------------------------------------------------------------------------------------------
 
     def handle_warm_shutdown_request(self) -> None:
         super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
-        timer = threading.Timer(self._limits.stop_seconds, self._take_the_job_back)
+        timer = threading.Timer(self._limits.stop_seconds, self._interrupt_job)
         timer.daemon = True
         timer.start()
 
-    def _take_the_job_back(self) -> None:
+    def _interrupt_job(self) -> None:
         if horse := self.horse_pid:
-            self._handing_back = True
+            self._returning_job = True
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(horse, signal.SIGKILL)
 
     def handle_job_failure(self, job: Job, queue: Queue, *arguments: Any, **options: Any) -> None:
-        if not self._handing_back:
+        if not self._returning_job:
             super().handle_job_failure(job, queue, *arguments, **options)
             return
-        # It goes to the front of its queue, and its death does not count: see `queues.reconcile`.
+        # The job goes to the front of its queue, and this death is not counted: see `queues.reconcile`.
         with self.connection.pipeline() as pipeline:
             self.cleanup_execution(job, pipeline, options.get("execution"))
             queue.intermediate_queue.remove(job.id)
             job.set_status(JobStatus.QUEUED, pipeline=pipeline)
             queue.push_job_id(job.id, pipeline=pipeline, at_front=True)
             pipeline.execute()
-        log.warning("handed back: %s", job.description)
+        log.warning("returned to its queue: %s", job.description)
 
 
-def serve_queue(name: str, connection: Redis) -> None:
-    """Be a worker on the queue `name` until told to stop (SIGTERM), however often Redis goes away meanwhile.
+def run_worker(name: str, connection: Redis) -> None:
+    """Run a worker on the queue `name` until SIGTERM. Restarts of Redis are survived.
 
     Raises
     ------
@@ -151,23 +152,23 @@ def serve_queue(name: str, connection: Redis) -> None:
     if name not in queue_names():
         raise BadInput(f"unknown queue {name!r}; expected one of {', '.join(queue_names())}")
     _preload(name)
-    # What is there now stays: a job's process that looks for garbage in it would copy all of it for that.
+    # Objects that exist now are excluded from garbage collection, which would copy their memory pages in each fork.
     gc.collect()
     gc.freeze()
     limits = Limits.from_environment()
     pause = SHORTEST_PAUSE
     while True:
-        worker, begun = None, time.monotonic()
+        worker, started = None, time.monotonic()
         try:
             worker = BenchWorker(open_queue(name, connection), limits)
             worker.work(logging_level="WARNING")
         except RedisError as error:
-            log.warning("worker of %s: Redis is away: %s", name, error)
-        if worker is not None and worker.told_to_stop:
+            log.warning("worker of %s: Redis is unreachable: %s", name, error)
+        if worker is not None and worker.stop_requested:
             return
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        # One that answers and refuses all else, such as a replica, is given time as well.
-        lasted = time.monotonic() - begun > LONGEST_PAUSE
+        # A Redis that answers but refuses commands, such as a replica, is retried with growing pauses too.
+        lasted = time.monotonic() - started > LONGEST_PAUSE
         pause = SHORTEST_PAUSE if lasted else min(2 * pause, LONGEST_PAUSE)
         time.sleep(pause)
         _wait_for(connection)
@@ -185,7 +186,7 @@ def _wait_for(connection: Redis) -> None:
 
 
 def _preload(queue: str) -> None:
-    """Have here what the jobs of `queue` need before the worker forks, or every job would pay for it."""
+    """Import what the jobs of `queue` need before the worker forks. Otherwise every job would import it."""
     for kind in (RenderResult, SeparateResult, EvaluateResult):
         validator(kind)
     if (os.environ.get("MSSBENCH_TRANSPORT") or "inprocess") != "inprocess":
@@ -197,7 +198,4 @@ def _preload(queue: str) -> None:
         try:
             importlib.import_module(module)
         except ImportError:
-            continue  # reported as unavailable where the run is planned
-
-
-__all__ = ["BenchWorker", "serve_queue"]
+            continue  # reported as unavailable when the run is planned

@@ -143,7 +143,7 @@ class _Writer:
         signals = {
             "Mixture": _read(folder / f"{MIXTURE}.wav", start, length),
             "Reference": _read(folder / f"{stem}.wav", start, length),
-            "Estimate": _read(self.data.store.estimates(cell) / f"{stem}.wav", start, length),
+            "Estimate": _read(self.data.store.layout.estimates(cell) / f"{stem}.wav", start, length),
         }
         # As scored: the reference at the mixture's level.
         gain = self.data.mixture_gain(cell) or 1.0

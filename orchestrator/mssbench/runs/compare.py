@@ -1,4 +1,4 @@
-"""Two runs beside each other: what was different about them, and which numbers changed."""
+"""Compares two runs: their settings, inputs and versions, and their scores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KEY = ("condition", "separator", "title", "source")
 
 @dataclass(frozen=True)
 class Change:
-    """One value of a row that is not the same; an empty `column` says that only one run has the row."""
+    """One value that differs. An empty `column` means that only one run has the row."""
 
     condition: str
     separator: str
@@ -37,14 +37,14 @@ def _shown(value: object) -> str:
 
 
 def changes(before: Iterable[Row], after: Iterable[Row], tolerance: float = 0.0) -> list[Change]:
-    """Every value that differs between two tables of results, in the first one's order.
+    """Find the values that differ between two tables of results, in the order of the first one.
 
     Parameters
     ----------
     before, after
         Rows of :func:`mssbench.runs.results.result_rows`.
     tolerance : float
-        Numbers this close are the same: absolutely, or relatively to the larger one.
+        Largest difference of two equal numbers: absolute, or relative to the larger one.
     """
     first, second = _by_key(before), _by_key(after)
     found = []
@@ -71,7 +71,7 @@ def _same(one: object, other: object, tolerance: float) -> bool:
         return math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance)  # type: ignore[arg-type]
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(_same(a, b, tolerance) for a, b in zip(one, other, strict=True))
-    # An empty text and no value are the same empty field of the table.
+    # An empty string and None are both an empty field in the CSV file.
     return (one if one is not None else "") == (other if other is not None else "")
 
 
@@ -80,7 +80,7 @@ def _is_number(value: object) -> bool:
 
 
 def differences(before: RunRecord, after: RunRecord) -> list[str]:
-    """What is not the same about two runs: settings, code, files, HRIR set, separators, machine; one line each."""
+    """Find differences in settings, code, files, HRIR set, separators and machine; one line each."""
     lines = [
         *_pairs("setting", asdict(before.config), asdict(after.config)),
         *_pairs("version of", before.versions, after.versions),
@@ -90,12 +90,12 @@ def differences(before: RunRecord, after: RunRecord) -> list[str]:
         *_pairs("machine:", before.machine, after.machine),
     ]
     tracks = [{track.title: track for track in record.tracks} for record in (before, after)]
-    lines += _pairs("track", *({title: "there" for title in found} for found in tracks))
+    lines += _pairs("track", *(dict.fromkeys(found, "present") for found in tracks))
     for title in tracks[0].keys() & tracks[1].keys():
         one, other = tracks[0][title], tracks[1][title]
         lines += _pairs(f"{title}:", _track(one), _track(other))
     separators = [{found.name: asdict(found) for found in record.separators} for record in (before, after)]
-    lines += _pairs("separator", *({name: "there" for name in found} for found in separators))
+    lines += _pairs("separator", *(dict.fromkeys(found, "present") for found in separators))
     for name in separators[0].keys() & separators[1].keys():
         lines += _pairs(f"{name}:", separators[0][name], separators[1][name])
     return lines

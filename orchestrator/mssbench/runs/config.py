@@ -1,4 +1,4 @@
-"""What a run is asked to do."""
+"""Configuration of a run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONDITIONS = ("stereo", "binaural")
 
 @dataclass
 class RunConfig:
-    """A run's configuration; two runs with the same one, over the same files, are the same run.
+    """Configuration of a run. The same configuration over the same files is the same run.
 
     Attributes
     ----------
@@ -33,24 +33,24 @@ class RunConfig:
     hrir : str
         ``sphere``, or a reference to a SADIE II folder or a SOFA file.
     angles : str
-        Reference to an angle table; empty to draw the angles with `seed`.
+        Reference to an angle table. Empty: angles are drawn with `seed`.
     seed : int
     profile : str
         How the binaural condition is rendered: ``matched`` or ``paper``.
     resample_hrir : bool
         Resample the HRIR set where its rate differs from a track's (otherwise that is an error).
     separators : list of str
-        Names of separators, or of services (all that they offer); empty for everything registered.
+        Names of separators, or of services (all their separators). Empty: all registered services.
     conditions : list of str
-        Out of ``stereo`` and ``binaural``.
+        ``stereo``, ``binaural`` or both.
     tracks : int or None
-        Only the first so many tracks, by title.
+        Number of tracks, the first by title. None: all.
     metrics : str
         ``corrected``, ``paper`` or ``all``.
     bsseval : bool
-        Whether to compute SDR, ISR, SIR and SAR as well, which cost most of the evaluation.
+        Whether to compute SDR, ISR, SIR and SAR too, which take most of the time.
     aggregate : str
-        How the values of frames become a track's: ``median`` or ``mean``.
+        How frame values are aggregated to one value for a track: ``median`` or ``mean``.
     """
 
     dataset: str
@@ -68,7 +68,7 @@ class RunConfig:
     aggregate: str = "median"
 
     def validate(self) -> None:
-        """Raise :class:`BadInput` where a value is not one of those that exist."""
+        """Raise :class:`BadInput` if a value is not allowed."""
         for reference in (self.dataset, self.hrir, self.angles):
             require_path(reference)
         _one_of("split", self.split, SPLITS)
@@ -76,23 +76,23 @@ class RunConfig:
         _one_of("metrics", self.metrics, METRIC_SETS)
         _one_of("aggregate", self.aggregate, AGGREGATES)
         if not self.conditions:
-            raise BadInput(f"no condition asked for; expected some of {', '.join(CONDITIONS)}")
+            raise BadInput(f"no condition given; expected some of {', '.join(CONDITIONS)}")
         for condition in self.conditions:
             _one_of("condition", condition, CONDITIONS)
         for name, values in (("condition", self.conditions), ("separator", self.separators)):
             twice = [value for value in values if values.count(value) > 1]
             if twice:
-                raise BadInput(f"the {name} {twice[0]!r} is asked for twice")
+                raise BadInput(f"the {name} {twice[0]!r} is given twice")
         if self.tracks is not None and self.tracks < 1:
             raise BadInput(f"tracks is {self.tracks}; expected 1 or more")
         if self.seed < 0:
             raise BadInput(f"seed is {self.seed}; expected 0 or more")
 
     def run_id(self, fingerprint: str) -> str:
-        """Name of the run over files with this `fingerprint`: the data's name and a hash of everything.
+        """Name of the run over files with this `fingerprint`: the dataset's name and a hash.
 
-        The same command over the same files gives the same name, which is how an interrupted run is
-        continued by starting it again.
+        The same configuration over the same files gives the same name. An interrupted run is therefore resumed by
+        starting it again.
         """
         everything = json.dumps([asdict(self), fingerprint], sort_keys=True)
         digest = hashlib.sha256(everything.encode()).hexdigest()[:10]
@@ -101,17 +101,19 @@ class RunConfig:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The settings in a TOML file, by the names of :class:`RunConfig`; not all need be there.
+    """Read settings of :class:`RunConfig` from a TOML file. Any of them may be left out.
 
-    Paths in it are relative to the file's folder; URLs are left as they are.
+    Paths in it are relative to the folder of the file. URLs are returned unchanged.
 
     Raises
     ------
     BadInput
-        It cannot be read, is not TOML, or has a setting that does not exist.
+        The file cannot be read, is not TOML, or has an unknown setting.
     """
     try:
-        if path.exists() and not path.is_file():  # opening a named pipe would wait for whoever writes into it
+        if (
+            path.exists() and not path.is_file()
+        ):  # opening a named pipe would block until another process writes to it
             raise BadInput(f"{path} is not a file")
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -132,7 +134,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def require_path(value: str) -> None:
-    """Raise :class:`BadInput` where `value` is a URL."""
+    """Raise :class:`BadInput` if `value` is a URL."""
     if "://" in value:
         raise BadInput(f"{value} is a URL; copy it with mssbench pull, then give the path of the copy")
 

@@ -1,16 +1,16 @@
-"""The formats of what a run leaves behind, and how what earlier versions left is read. All there are:
+"""The versioned files of a run, and the migrations from earlier versions.
 
 =================  ========================================================  =======
-``run.json``       :data:`RUN`: what was asked, what was found               store.py
-``result.json``    :data:`RESULT`: a cell that was scored                    store.py
+``run.json``       :data:`RUN`: configuration, tracks, separators, versions  store.py
+``result.json``    :data:`RESULT`: scores of a cell                          store.py
 ``error.json``     :data:`ERROR`: a cell that failed                         store.py
 ``summary.json``   :data:`SUMMARY`: a report's numbers                       report/summary.py
 ``separation.json``  :data:`SEPARATION_FORMAT`: beside estimates                    the separators
 ``metadata.json``  :data:`RENDERING_FORMAT`: beside rendered tracks                 the synthesis
 =================  ========================================================  =======
 
-A file is brought up to date when it is read, and stays as it is on disk until it is written again. A newer version
-than is known is refused. ``tests/data/earlier`` has runs as earlier versions wrote them.
+Migrations are applied when a file is read; the file on disk does not change until it is written again. A version that
+is newer than this software is refused. ``tests/data/earlier`` has runs that earlier versions wrote.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from mssbench_service.formats import RENDERING_FORMAT, SEPARATION_FORMAT, Fields, Format, unchanged
 
 _CONFIG_OF_1 = {"metrics": "all", "bsseval": True, "aggregate": "median"}
-"""What runs did before they were asked: settings that came while the version was 1."""
+"""Values of the settings that were added during version 1."""
 
 
 def _run_2(fields: Fields) -> Fields:
@@ -29,15 +29,15 @@ def _run_2(fields: Fields) -> Fields:
 
 
 def _error_2(fields: Fields) -> Fields:
-    late: dict[str, Any] = {"code": "", "when": "", "tries": 1, "host": "", "worker": "", "log": ""}
-    return late | fields
+    added: dict[str, Any] = {"code": "", "when": "", "tries": 1, "host": "", "worker": "", "log": ""}
+    return added | fields
 
 
 RUN = Format("run.json", (_run_2,))
-"""2: `version` instead of `schema`; every setting is there."""
+"""2: `version` instead of `schema`; all settings are written."""
 
 RESULT = Format("result.json", (unchanged,))
-"""2: `details` of the separator, `audio_seconds`; more columns in rows, which a reader takes as undefined."""
+"""2: `details` of the separator, `audio_seconds`, more columns in rows. A column that is missing is undefined."""
 
 ERROR = Format("error.json", (_error_2,))
 """2: `when`, `tries`, `host`, `worker`, `log`."""

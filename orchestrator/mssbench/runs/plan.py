@@ -188,7 +188,7 @@ def _track_record(
     return TrackRecord(track.title, track.samples, track.sample_rate, source, folders, angles, files)
 
 
-def planned_again(
+def plan_track_again(
     track: TrackRecord, record: RunRecord, workspace: Workspace, runtime: Runtime
 ) -> TrackRecord:
     """What `track` of the run would be if its files as they are now had been there when the run was planned.

@@ -1,4 +1,4 @@
-"""How far a run is and how fast: read from its directory, in one pass, by whoever wants to know."""
+"""Progress and speed of a run, counted from its directory in one pass."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from pathlib import Path
 
 from mssbench_service.separation import SEPARATION_FILE
 
+from .formats import ERROR, RESULT
 from .records import Cell
 from .run import Run
 
 RECENT_CELLS = 50
-"""The throughput is that of the last so many cells: recent, and yet not the luck of one."""
+"""Number of latest cells that the throughput is computed from: enough to average single slow cells."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: cells by state, and tracks rendered. `separated` counts cells past that step."""
+    """Counts of cells by state, and of rendered tracks. `separated` includes cells that ended with an error."""
 
     cells: int
     separated: int
@@ -35,7 +36,7 @@ class Progress:
 
 @dataclass
 class Share:
-    """The cells of one separator under one condition, by state."""
+    """Counts of the cells of one separator under one condition."""
 
     separator: str
     condition: str
@@ -47,7 +48,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Survey:
-    """What the run directory says now. `ended_at` are the times (seconds, Unix) of the outcomes."""
+    """State of all cells. `ended_at` are the times of their outcomes (seconds, Unix)."""
 
     progress: Progress
     by_separator: list[Share]
@@ -55,7 +56,7 @@ class Survey:
 
 
 def survey(run: Run) -> Survey:
-    """Look at every cell of `run` once."""
+    """Read the state of every cell of `run`."""
     parts = []
     ended_at: list[float] = []
     titles = [track.title for track in run.record.tracks]
@@ -77,20 +78,20 @@ def survey(run: Run) -> Survey:
 
 def _share(run: Run, separator: str, condition: str, titles: list[str], ended_at: list[float]) -> Share:
     share = Share(separator, condition, cells=len(titles))
-    # There may be ten thousand cells, looked at every second: folders that are not there are not asked, and
-    # paths are put together as text.
+    # This runs every second, for up to ten thousand cells: files of folders that do not exist are not checked,
+    # and paths are built as text.
     cells, estimates = (
         (str(folder), _names(folder))
         for folder in (
-            run.store.cell_folder(Cell(condition, separator, "")),
-            run.store.estimates(Cell(condition, separator, "")),
+            run.store.layout.cell(Cell(condition, separator, "")),
+            run.store.layout.estimates(Cell(condition, separator, "")),
         )
     )
     for title in titles:
         succeeded = failed = None
         if title in cells[1]:
-            succeeded = _time_of(f"{cells[0]}/{title}/result.json")
-            failed = _time_of(f"{cells[0]}/{title}/error.json") if succeeded is None else None
+            succeeded = _time_of(f"{cells[0]}/{title}/{RESULT.name}")
+            failed = _time_of(f"{cells[0]}/{title}/{ERROR.name}") if succeeded is None else None
         ended = succeeded or failed
         share.ended += ended is not None
         share.failed += failed is not None
@@ -117,26 +118,26 @@ def _time_of(path: str) -> float | None:
 
 
 def progress_of(run: Run) -> Progress:
-    """The progress alone."""
+    """The counts of :func:`survey`."""
     return survey(run).progress
 
 
 def throughput(ended_at: Sequence[float], since: float, now: float | None = None) -> float | None:
-    """Cells per minute over the recent past.
+    """Cells per minute over the latest cells.
 
     Parameters
     ----------
     ended_at : sequence of float
-        When cells ended, in seconds; in any order.
+        When cells ended, in seconds, in any order.
     since : float
-        When the run was last taken up: a pause before that says nothing about its speed.
+        When execution of the run last started. Earlier cells are left out, so that a pause does not count.
     now : float, optional
-        Default: the time.
+        Default: the current time.
 
     Returns
     -------
     float or None
-        None where no cell has ended since.
+        None if no cell has ended since.
     """
     now = time.time() if now is None else now
     latest = sorted(moment for moment in ended_at if moment >= since)[-RECENT_CELLS - 1 :]
@@ -148,7 +149,7 @@ def throughput(ended_at: Sequence[float], since: float, now: float | None = None
 
 
 def seconds_left(progress: Progress, cells_per_minute: float | None) -> float | None:
-    """How long the rest takes at this speed; None where that is unknown."""
+    """Time for the remaining cells at this throughput; None if that is unknown."""
     if not cells_per_minute:
         return None
     return 60.0 * (progress.cells - progress.ended) / cells_per_minute

@@ -1,4 +1,4 @@
-"""Which code made a run: the git commit and the images, as far as they can be known."""
+"""Which code a run used: the git commit and the container images, where known."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from mssbench_service.errors import BadInput
 
 
 def commit() -> str:
-    """Commit of the checkout that this code runs from, with ``+changes`` where files differ from it.
+    """Commit of the checkout that this code runs from, with ``+changes`` if files differ from it.
 
-    An image has no checkout; ``MSSBENCH_COMMIT`` says there what it was built from. Empty if unknown.
+    A container image has no checkout and sets ``MSSBENCH_COMMIT``. Empty if unknown.
     """
     if given := os.environ.get("MSSBENCH_COMMIT"):
         return given
     here = Path(__file__).parent
     head = _git(here, "rev-parse", "HEAD")
-    # An installed copy may lie inside of somebody's own repository, whose commit says nothing about it.
+    # An installed copy may be inside another repository, whose commit is not that of this code.
     if head is None or not _git(here, "ls-files", Path(__file__).name):
         return ""
     return head + ("+changes" if _git(here, "status", "--porcelain", "--untracked-files=no") else "")
@@ -40,7 +40,7 @@ def images() -> dict[str, str]:
     Raises
     ------
     BadInput
-        The variable is not such a list.
+        The variable has another form.
     """
     found = {}
     for part in filter(None, os.environ.get("MSSBENCH_IMAGES", "").split(",")):

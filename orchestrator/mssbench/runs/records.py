@@ -1,4 +1,4 @@
-"""``run.json``: what was asked, what was found, and which versions were used."""
+"""The content of ``run.json``: configuration, tracks, separators and versions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Cell:
 class TrackRecord:
     """A track of a run. `folders` holds, per condition, the reference of the folder with its audio.
 
-    `files` tells one state of its source from another: a hash of sizes and times.
+    `files` is a fingerprint of its source files, from their sizes and times.
     """
 
     title: str
@@ -43,7 +43,7 @@ class TrackRecord:
 
 @dataclass
 class SeparatorRecord(SeparatorInfo):
-    """A separator of a run. One that is `unavailable` has no cells, and `reason` says why."""
+    """A separator of a run. An unavailable one (`status`) has no cells, and `reason` says why."""
 
     service: str = ""
     status: str = "available"
@@ -52,7 +52,7 @@ class SeparatorRecord(SeparatorInfo):
 
 @dataclass
 class RunRecord:
-    """``run.json``: everything that makes the run what it is. `commit` and `images` say which code it was."""
+    """The content of ``run.json``. `commit` and `images` identify the code."""
 
     id: str
     created: str
@@ -68,7 +68,7 @@ class RunRecord:
     images: dict[str, str] = field(default_factory=dict)
 
     def cells(self) -> list[Cell]:
-        """All cells, track by track, so that an unfinished run has whole tracks to show."""
+        """All cells, track by track, so that a partial run has complete tracks."""
         return [cell for track in self.tracks for cell in self.cells_of(track.title)]
 
     def cells_of(self, title: str) -> list[Cell]:

@@ -1,4 +1,4 @@
-"""The tables of a run: one row per condition, separator, title and source; nothing is left out."""
+"""Result table of a run: one row for each condition, separator, title and source."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def result_columns() -> tuple[str, ...]:
 
 
 def result_rows(store: RunStore, record: RunRecord) -> list[Row]:
-    """Four rows for every cell of the run: scores, the reason of its failure, or ``pending``."""
+    """Four rows for every cell of the run: scores, or ``failed`` with the reason, or ``pending``."""
     return [row for cell in record.cells() for row in _rows_of(store, cell)]
 
 
@@ -45,7 +45,7 @@ def _rows_of(store: RunStore, cell: Cell) -> list[Row]:
 
 
 def write_csv(path: Path, rows: Iterable[Row], columns: Sequence[str]) -> None:
-    """Write `rows` as CSV: an undefined value is an empty field, a matrix is JSON."""
+    """Write `rows` as CSV. An undefined value is an empty field, a matrix is JSON."""
     with atomic_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()

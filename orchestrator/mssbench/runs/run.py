@@ -1,4 +1,4 @@
-"""A run with its state on disk, and the tasks that are left to do."""
+"""A run with its state on disk, and its open tasks."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ..services.runtime import Runtime
+from .layout import RENDERING_FILE
 from .records import Cell, RunRecord
 from .store import RunStore
-
-STEPS = ("render", "separate", "evaluate")
-METADATA = "metadata.json"
 
 
 @dataclass(frozen=True)
 class Task:
-    """One step to be done: of a cell, or (render) of a track for all its binaural cells."""
+    """One step of a cell (``separate``, ``evaluate``), or of a track for all its binaural cells (``render``)."""
 
     step: str
     title: str
@@ -31,7 +29,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Run:
-    """A run at work: its directory, its record and where its steps run."""
+    """A run: its directory, its record and the runtime of its steps."""
 
     store: RunStore
     record: RunRecord
@@ -45,13 +43,17 @@ class Run:
 
     def rendered(self, title: str) -> bool:
         folder = self.record.track(title).folders["binaural"]
-        # Not resolved, which costs more than the question: a thousand tracks are asked for at a time.
-        return os.path.exists(os.path.join(self.runtime.root.root, folder, METADATA))
+        # Not resolved: that costs more than the check, which is done for a thousand tracks at a time.
+        return os.path.exists(os.path.join(self.runtime.root.root, folder, RENDERING_FILE))
+
+    def needs_separation(self, cell: Cell) -> bool:
+        """False if the cell was separated, or ended without."""
+        return not (self.store.separated(cell) or self.store.ended(cell))
 
     def next_task(self, cell: Cell, rendered: Callable[[str], bool] | None = None) -> Task | None:
-        """What brings `cell` forward, going by what is on disk; None if it has ended.
+        """The next task of `cell`, from the files on disk; None if it has ended.
 
-        `rendered` (default: look) says whether a track is rendered, for whoever asks about many cells.
+        `rendered` says whether a track is rendered; a caller with many cells passes a cached function.
         """
         if self.store.ended(cell):
             return None
@@ -61,7 +63,7 @@ class Run:
         return Task(step, cell.title, cell.condition, cell.separator)
 
     def open_tasks(self) -> Iterator[Task]:
-        """Everything that can be done now, each once."""
+        """All tasks that can start now, each once."""
         seen = set()
         rendered = functools.cache(self.rendered)
         for cell in self.record.cells():
@@ -71,7 +73,12 @@ class Run:
                 yield task
 
     def unlocked_by(self, task: Task) -> list[Task]:
-        """What can be done once `task` is done."""
+        """The tasks that can start once `task` is done."""
         rendered = functools.cache(self.rendered)
         followers = {self.next_task(cell, rendered): None for cell in self.cells_of(task)}
         return [follower for follower in followers if follower is not None and follower != task]
+
+
+def open_run(store: RunStore, runtime: Runtime) -> Run:
+    """An existing run. Raises like :meth:`RunStore.load`."""
+    return Run(store, store.load(), runtime)

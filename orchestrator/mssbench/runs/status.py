@@ -1,4 +1,4 @@
-"""How a run stands, in one object: what the API answers and the command line shows."""
+"""Status of a run in one object, as the API returns it and the command line prints it."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ State = Literal["running", "cancelled", "complete", "incomplete"]
 
 @dataclass(frozen=True)
 class RunStatus:
-    """How a run stands.
+    """Status of a run.
 
     Attributes
     ----------
     id : str
     state : str
-        ``running``: somebody goes on with it. ``complete``: every cell has ended, and `links` has the table and
-        the report. ``cancelled``: it waits until it is resumed. ``incomplete``: nobody follows it.
+        ``running``: a process executes it. ``complete``: every cell has ended, and `links` has the table and the
+        report. ``cancelled``: no step starts until it is resumed. ``incomplete``: cells are open, and no process
+        executes it.
     created : str
         ISO 8601.
     progress : Progress
     by_separator : list of Share
         The same counts for each separator and condition.
     throughput : float or None
-        Cells per minute over the recent past; None unless it is running and something has ended.
+        Cells per minute over the latest cells; None unless the run is running and a cell has ended.
     seconds_left : float or None
         At this throughput.
     separators : list
-        What ``run.json`` says of each, those that were unavailable included.
+        The separators in ``run.json``, with those that were unavailable.
     links : dict
         Paths of the run, its table and its report.
     problem : str
-        What went wrong with the run as a whole, such as a report that could not be written.
+        An error of the run as a whole, such as a report that could not be written.
     """
 
     id: str
@@ -52,7 +53,7 @@ class RunStatus:
 
 @dataclass(frozen=True)
 class Failure:
-    """A cell that ended with an error: in which `step`, which kind (`code`), why, and what was logged."""
+    """A cell that ended with an error: the failed `step`, the error's `code` and `detail`, and its log."""
 
     condition: str
     separator: str
@@ -64,19 +65,20 @@ class Failure:
 
 
 def status_of(run: Run) -> RunStatus:
-    """Read from the run directory how `run` stands."""
+    """Read the status of `run` from its directory."""
     store = run.store
-    # Before the cells: a run that ends while they are looked at is running, not incomplete.
+    # Read before the cells: a run that ends during the survey is reported as running, not as incomplete.
     state = _state_of_unfinished(run)
     found = survey(run)
     if found.progress.complete and state != "running":
         state = "complete"
-    speed = throughput(found.ended_at, store.taken_up) if state == "running" else None
+    speed = throughput(found.ended_at, store.lock.last_held) if state == "running" else None
     links = {"self": f"/runs/{store.id}"}
-    for path in (store.results_csv, store.report):
+    for path in (store.layout.results_csv, store.layout.report):
         if state == "complete" and path.exists():
             name = path.relative_to(store.folder).as_posix()
             links[name] = f"/runs/{store.id}/{name}"
+    problem = store.layout.problem
     return RunStatus(
         id=store.id,
         state=state,
@@ -87,20 +89,20 @@ def status_of(run: Run) -> RunStatus:
         seconds_left=seconds_left(found.progress, speed),
         separators=[asdict(separator) for separator in run.record.separators],
         links=links,
-        problem=store.problem.read_text(encoding="utf-8") if store.problem.exists() else "",
+        problem=problem.read_text(encoding="utf-8") if problem.exists() else "",
     )
 
 
 def _state_of_unfinished(run: Run) -> State:
-    if run.store.cancelled:
+    if run.store.markers.cancelled:
         return "cancelled"
-    if run.store.launched.exists() or run.store.held:
+    if run.store.markers.supervised or run.store.lock.is_held:
         return "running"
     return "incomplete"
 
 
 def failures_of(run: Run) -> list[Failure]:
-    """All cells that ended with an error, in the run's order."""
+    """All cells that ended with an error, in the order of the run."""
     return [
         Failure(
             cell.condition,

@@ -11,7 +11,7 @@ from mssbench_service.errors import Conflict, Unavailable
 from redis.exceptions import RedisError
 
 from ..execution.control import cancel, delete, retry_failed
-from ..execution.launch import prepare
+from ..execution.prepare import prepare
 from ..execution.queue_status import QueueStatus, queue_status
 from ..runs.config import RunConfig
 from ..runs.records import RunRecord
@@ -39,7 +39,7 @@ class RunService:
     def run(self, run_id: str) -> Run:
         """Read the run's record, from a cache if the file has not changed."""
         store = self.workspace.run(run_id)
-        written = store.record_path.stat().st_mtime_ns if store.exists() else 0
+        written = store.layout.record.stat().st_mtime_ns if store.exists() else 0
         known = self._records.get(run_id)
         # Parsing the record of a large run costs more than counting its cells.
         if known is None or known[0] != written:
@@ -50,9 +50,9 @@ class RunService:
         """Return the status of a run, from a cache if the run was complete and has not changed."""
         run = self.run(run_id)
         # Each change of a complete run changes one of these.
-        report = run.store.report.stat().st_mtime_ns if run.store.report.exists() else 0
-        moving = run.store.held or run.store.launched.exists()
-        key = (self._records[run_id][0], run.store.taken_up, report, moving, run.store.problem.exists())
+        report = run.store.layout.report.stat().st_mtime_ns if run.store.layout.report.exists() else 0
+        moving = run.store.lock.is_held or run.store.markers.supervised
+        key = (self._records[run_id][0], run.store.lock.last_held, report, moving, run.store.layout.problem.exists())
         known = self._ended.get(run_id)
         if known is not None and known[0] == key:
             return known[1]
@@ -81,7 +81,7 @@ class RunService:
 
     def supervised_ids(self) -> list[str]:
         """Return the ids of the runs that a supervisor follows."""
-        return self.workspace.launched_ids()
+        return self.workspace.supervised_ids()
 
     def start(self, config: RunConfig) -> RunStatus:
         """Start or continue a run."""
@@ -93,7 +93,7 @@ class RunService:
         run = self.run(run_id)
         if self.status(run_id).state == "running":
             return self.status(run_id)
-        run.store.go_on()
+        run.store.markers.clear_cancelled()
         return self._launch(run)
 
     def retry(self, run_id: str) -> RunStatus:
@@ -107,7 +107,7 @@ class RunService:
         run = self.run(run_id)
         if retry_failed(run) == 0:
             raise Conflict(f"run {run_id} has no failed cells")
-        run.store.go_on()
+        run.store.markers.clear_cancelled()
         return self._launch(run)
 
     def cancel(self, run_id: str) -> RunStatus:

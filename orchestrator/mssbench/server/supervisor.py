@@ -12,11 +12,11 @@ from mssbench_service.files import write_text
 from redis import Redis
 from redis.exceptions import RedisError
 
-from ..execution.control import forget_unreadable
-from ..execution.launch import finish, open_run
+from ..execution.control import clear_unreadable
+from ..execution.launch import finish
 from ..execution.queues import connect, reconcile
 from ..runs.progress import progress_of
-from ..runs.run import Run
+from ..runs.run import Run, open_run
 from ..runs.store import RunStore, Workspace
 from ..services.runtime import Runtime
 
@@ -26,7 +26,7 @@ log = logging.getLogger("mssbench")
 class Supervisor:
     """One thread for all runs: enqueues lost jobs again, and writes tables and report of complete runs.
 
-    The supervisor holds the lock of each run that it follows (:meth:`RunStore.exclusive`), so that no launcher
+    The supervisor holds the lock of each run that it follows (:meth:`RunLock.hold`), so that no launcher
     and no other service on the same data root runs it at the same time. When such a service ends, the
     supervisor takes over its runs.
 
@@ -71,17 +71,17 @@ class Supervisor:
 
     def launch(self, run: Run) -> None:
         """Follow `run` from now on."""
-        run.store.launch()
+        run.store.markers.set_supervised()
         reconcile(run, self.connection)
 
     def release(self, store: RunStore) -> None:
         """Stop following a run."""
-        store.leave()
+        store.markers.clear_supervised()
         self._unlock(store.id)
 
     def _lock(self, store: RunStore) -> None:
         lock = contextlib.ExitStack()
-        lock.enter_context(store.exclusive())
+        lock.enter_context(store.lock.hold())
         self._locks[store.id] = lock
 
     def _unlock(self, run_id: str) -> None:
@@ -112,7 +112,7 @@ class Supervisor:
 
     def _launched(self) -> list[str]:
         """Return the ids of the runs to follow."""
-        return sorted({*self.workspace.launched_ids(), *self._locks})
+        return sorted({*self.workspace.supervised_ids(), *self._locks})
 
     def _advance(self, store: RunStore, again: bool) -> None:
         fresh = store.id not in self._locks
@@ -121,14 +121,14 @@ class Supervisor:
         try:
             run = open_run(store, self.runtime)
             if fresh:
-                forget_unreadable(run)
+                clear_unreadable(run)
         except BenchError as error:
             if fresh or isinstance(error, NotFound):
                 self._unlock(store.id)
             raise
-        if not store.launched.exists():  # ended or cancelled elsewhere
+        if not store.markers.supervised:  # ended or cancelled elsewhere
             self._unlock(store.id)
-        elif store.cancelled:
+        elif store.markers.cancelled:
             self.release(store)
         elif progress_of(run).complete:
             self._finish(run)
@@ -140,7 +140,7 @@ class Supervisor:
         store = run.store
         try:
             finish(run)
-            store.problem.unlink(missing_ok=True)
+            store.layout.problem.unlink(missing_ok=True)
         except Exception as error:  # a retry would fail again; `mssbench report` retries on request
             log.exception("run %s: no report", store.id)
-            write_text(store.problem, f"{type(error).__name__}: {error}")
+            write_text(store.layout.problem, f"{type(error).__name__}: {error}")

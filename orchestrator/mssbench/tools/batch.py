@@ -14,11 +14,11 @@ from mssbench_service.files import make_folder, read_json
 from mssbench_service.musdb import STEMS, Track
 from mssbench_service.wire import EvaluateRequest, HrirRequest, RenderRequest, parse
 
-from ..execution.gc import swept
 from ..runs.formats import RENDERING_FORMAT
+from ..runs.layout import RENDERING_FILE
 from ..runs.plan import check_angles, check_rates, checked_tracks, choose_angles
-from ..runs.run import METADATA
 from ..services.runtime import Runtime
+from .output_folder import output_folder
 
 Row = dict[str, Any]
 Show = Callable[[int, int], None]
@@ -54,7 +54,7 @@ def synthesise(
     placed = choose_angles(split, angles, seed, tracks, runtime)
     check_angles(info, placed)
     make_folder(out / split)
-    with swept(out / split):
+    with output_folder(out / split):
         for number, track in enumerate(tracks, start=1):
             target = out / split / track.title
             resampled = info.sample_rate != track.sample_rate
@@ -66,7 +66,7 @@ def synthesise(
             }
             if not resampled:
                 expected["samples"] = track.samples + info.taps - 1
-            if _changed(track, target / METADATA) or not _holds(target / METADATA, expected):
+            if _changed(track, target / RENDERING_FILE) or not _holds(target / RENDERING_FILE, expected):
                 runtime.render(
                     RenderRequest(
                         track=runtime.root.reference(track.folder),
@@ -182,7 +182,9 @@ def _score(reference: Path, estimate: Path, runtime: Runtime, request: EvaluateR
     try:
         if not estimate.is_dir():
             raise BadInput(f"{estimate} is missing")
-        metadata = RENDERING_FORMAT.read(reference / METADATA) if (reference / METADATA).exists() else {}
+        metadata = (
+            RENDERING_FORMAT.read(reference / RENDERING_FILE) if (reference / RENDERING_FILE).exists() else {}
+        )
         request.reference = runtime.root.reference(reference)
         request.estimate = runtime.root.reference(estimate)
         request.mixture_gain = metadata.get("mixture_gain", 1.0)

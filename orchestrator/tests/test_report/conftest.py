@@ -140,7 +140,7 @@ def write_run(
             },
         )
         if audio and index < 2:
-            _write_audio(store.estimates(cell), STEMS, rng)
+            _write_audio(store.layout.estimates(cell), STEMS, rng)
     return store.folder
 
 

@@ -59,7 +59,7 @@ def test_excerpts_are_what_was_scored(run: Path, tmp_path: Path) -> None:
     start = int(np.argmax(energy)) * rate // 2
     true = true[start : start + 6 * rate]
     own, _ = soundfile.read(
-        data.store.estimates(choice.cell) / f"{choice.stem}.wav", start=start, frames=6 * rate
+        data.store.layout.estimates(choice.cell) / f"{choice.stem}.wav", start=start, frames=6 * rate
     )
     # The reference at the mixture's level, and one common gain for all three.
     scale = float(np.sum(reference * true) / np.sum(true * true)) / 1.3

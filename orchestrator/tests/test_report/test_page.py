@@ -345,7 +345,7 @@ def test_failed_probe_does_not_pass(make_run: MakeRun) -> None:
     run = make_run(tracks=2)
     store = RunStore(run)
     cell = Cell("binaural", "identity", load(run).titles[1])
-    (store.cell_folder(cell) / "result.json").unlink()
+    (store.layout.cell(cell) / "result.json").unlink()
     store.save_error(cell, "separate", "step-failed", "gone")
     checks = analyse(load(run)).checks
     assert [c.passed for c in checks] == [True, False, False]

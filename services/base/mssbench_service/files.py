@@ -18,7 +18,8 @@ from typing import Any
 
 from .errors import BadInput, NotFound, StepFailed, StorageFull
 
-_TEMPORARY = ".tmp-"
+TEMPORARY = ".tmp-"
+"""Prefix of the names of files and folders that are being written."""
 _LONGEST_PATH = 4096 - 256
 """Longest path in bytes on Linux, less room for the names of files in a folder."""
 
@@ -159,7 +160,7 @@ def atomic_folder(path: Path, *, replace: bool = True) -> Iterator[Path]:
 
 def remove_folder(path: Path) -> None:
     """Remove a folder in one step, so that it is never seen half empty. It need not exist."""
-    away = path.parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
+    away = path.parent / f"{TEMPORARY}{secrets.token_hex(8)}"
     with contextlib.suppress(FileNotFoundError):
         os.rename(path, away)
     shutil.rmtree(away, ignore_errors=True)
@@ -220,7 +221,7 @@ def _exchanged(one: Path, other: Path) -> bool:
 def _temporary_beside(path: Path) -> Path:
     make_folder(path.parent)
     # A short name, since the final one may already have the greatest length that the file system allows.
-    return path.parent / f"{_TEMPORARY}{secrets.token_hex(8)}{path.suffix[:8]}"
+    return path.parent / f"{TEMPORARY}{secrets.token_hex(8)}{path.suffix[:8]}"
 
 
 def make_folder(path: Path) -> Path:

@@ -180,7 +180,7 @@ def _failures(run: Run, status: RunStatus, asked: str) -> dict[str, Any]:
     page, last = _page(asked, total, FAILURES_PER_PAGE)
     # Paths as text: there may be ten thousand cells to look at for the failed ones among them.
     suspects = {
-        (one.separator, one.condition): str(run.store.cell_folder(Cell(one.condition, one.separator, "")))
+        (one.separator, one.condition): str(run.store.layout.cell(Cell(one.condition, one.separator, "")))
         for one in status.by_separator
         if one.failed
     }

@@ -43,7 +43,7 @@ def results(run_id: RunId, service: RunServiceDependency) -> list[dict[str, Any]
 )
 def results_csv(run_id: RunId, service: RunServiceDependency) -> Response:
     """The rows of `results` as CSV."""
-    path = service.run(run_id).store.results_csv
+    path = service.run(run_id).store.layout.results_csv
     if not path.exists():
         raise NotFound(f"run {run_id} has no results yet")
     return FileResponse(path, media_type="text/csv", filename=f"{run_id}.csv")
@@ -72,7 +72,7 @@ def report(
     run_id: RunId, path: Annotated[str, Path(examples=["index.html"])], service: RunServiceDependency
 ) -> FileResponse:
     """`index.html`, and the files that it links to."""
-    folder = service.run(run_id).store.report.parent
+    folder = service.run(run_id).store.layout.report.parent
     inside = DataRoot(folder).resolve(path or "index.html").relative_to(folder.resolve())
     file = folder / inside
     if not file.is_file():

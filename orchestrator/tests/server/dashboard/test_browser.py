@@ -273,7 +273,7 @@ def test_what_the_service_refuses_is_said_beside_the_form(browser: Any, system: 
         page.get_by_role("checkbox", name="stereo").uncheck()
         watched.expect_refusal(422)
         page.get_by_role("button", name="Launch").click()
-        page.get_by_text("no condition asked for").wait_for()
+        page.get_by_text("no condition given").wait_for()
         assert page.url == f"{system.url}/"
 
 

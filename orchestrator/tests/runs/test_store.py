@@ -58,7 +58,7 @@ def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"schema": 99}', '{"schema": 1}'])
 def test_a_damaged_or_newer_record_is_refused_in_one_line(store: RunStore, text: str) -> None:
-    store.record_path.write_text(text)
+    store.layout.record.write_text(text)
     with pytest.raises(BadInput) as caught:
         store.load()
     assert "\n" not in caught.value.detail
@@ -106,12 +106,12 @@ def test_a_table_has_empty_fields_for_what_is_undefined_and_json_for_matrices(tm
 
 def test_only_one_process_holds_a_run(store: RunStore) -> None:
     with (
-        store.exclusive(),
+        store.lock.hold(),
         pytest.raises(Conflict, match="is being run by another process"),
-        store.exclusive(),
+        store.lock.hold(),
     ):
         pass
-    with store.exclusive():
+    with store.lock.hold():
         pass
 
 
@@ -121,7 +121,7 @@ def test_runs_are_listed_newest_first_and_strays_are_not_runs(tmp_path: Path, re
     workspace = Workspace(tmp_path)
     for number, name in enumerate(("first", "second")):
         workspace.run(name).save(record)
-        os.utime(workspace.run(name).record_path, (number, number))
+        os.utime(workspace.run(name).layout.record, (number, number))
     (tmp_path / "runs/stray").mkdir()
     (tmp_path / "runs/file").write_text("")
     assert workspace.run_ids() == ["second", "first"]

@@ -94,7 +94,7 @@ def test_stereo_alone_needs_no_hrir(workspace: Path) -> None:
         ({"angles": "nowhere.json"}, "'nowhere.json' does not exist"),
         ({"separators": ["oracle-irn"]}, "unknown separator 'oracle-irn'; did you mean 'oracle-irm'?"),
         ({"separators": ["zzz"]}, "unknown separator 'zzz'; known: "),
-        ({"separators": ["oracle-irm", "oracle-irm"]}, "'oracle-irm' is asked for twice"),
+        ({"separators": ["oracle-irm", "oracle-irm"]}, "'oracle-irm' is given twice"),
         ({"conditions": []}, "no condition"),
         ({"conditions": ["mono"]}, "unknown condition 'mono'"),
         ({"profile": "best"}, "unknown profile 'best'"),

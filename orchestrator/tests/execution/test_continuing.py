@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mssbench.execution.launch import prepare
+from mssbench.execution.prepare import prepare
 from mssbench.runs.config import RunConfig
 from mssbench.runs.run import Run
 from mssbench.runs.store import RunStore, Workspace
@@ -68,14 +68,14 @@ def test_other_weights_are_another_run(workspace: Path) -> None:
     before = stored(begin(workspace, demucs=FIRST))
     other = copy.deepcopy(FIRST)
     other[0]["sha256"] = "b" * 64
-    with pytest.raises(BadInput, match="run mine was begun with other weights of demucs"):
+    with pytest.raises(BadInput, match="run mine was created with other weights of demucs"):
         begin(workspace, demucs=other)
     assert stored(begin(workspace, demucs=FIRST)) == before
 
 
 def test_a_record_that_says_nothing_of_the_files_is_continued_and_then_says_it(workspace: Path) -> None:
     run = begin(workspace)
-    path = run.store.record_path
+    path = run.store.layout.record
     with_hash = path.read_text(encoding="utf-8")
     (track,) = run.record.tracks
     path.write_text(with_hash.replace(track.files, ""), encoding="utf-8")

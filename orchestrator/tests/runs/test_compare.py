@@ -79,7 +79,7 @@ def test_whatever_differs_about_two_runs_is_named(workspace: Path) -> None:
         "-> abc",
         f"{title}: files: {record.tracks[0].files} -> changed",
         "oracle-irm: details: {} -> {'weights': 'sha256:2'}",
-        "separator oracle-mixture: there -> (nothing)",
+        "separator oracle-mixture: present -> (nothing)",
         f"HRIR set: sha256: {record.hrir.sha256 if record.hrir else ''} -> 0000",
     ):
         assert part in said

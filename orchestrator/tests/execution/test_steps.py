@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from mssbench.execution.inline import run_inline
-from mssbench.execution.launch import prepare, progress_of
-from mssbench.execution.steps import perform, perform_patiently
+from mssbench.execution.prepare import prepare
+from mssbench.execution.steps import perform, perform_with_retries
 from mssbench.runs.config import RunConfig
+from mssbench.runs.progress import progress_of
 from mssbench.runs.run import Run, Task
 from mssbench.runs.store import LOG_CHARACTERS, Workspace
 from mssbench.services.runtime import Runtime, make_runtime
@@ -97,7 +98,7 @@ def test_a_failed_step_ends_its_own_cell_alone(make_run, step) -> None:
 def test_an_error_that_nobody_foresaw_is_recorded_like_any_other(make_run) -> None:
     run, _ = make_run(separate=[Busy("full"), ZeroDivisionError("1/0")])
     task = next(task for task in run.open_tasks() if task.step == "separate")
-    perform_patiently(run, task, pauses=[1.0], sleep=lambda seconds: None)
+    perform_with_retries(run, task, pauses=[1.0], sleep=lambda seconds: None)
     error = run.store.outcome(task.cell)
     assert (error["step"], error["code"], error["detail"], error["tries"]) == (
         "separate",
@@ -105,7 +106,7 @@ def test_an_error_that_nobody_foresaw_is_recorded_like_any_other(make_run) -> No
         "ZeroDivisionError: 1/0",
         2,
     )
-    assert "try 1: busy: full" in error["log"]
+    assert "attempt 1: busy: full" in error["log"]
     assert "raise answer" in error["log"], "the traceback is not there"
     assert error["host"]
     assert datetime.datetime.fromisoformat(error["when"]).tzinfo
@@ -121,7 +122,7 @@ def test_a_log_without_end_is_kept_in_bounds(make_run) -> None:
 def test_a_service_that_gives_no_answer_in_time_is_asked_twice_and_no_more(make_run) -> None:
     run, transport = make_run(separate=[TimedOut("nothing in 9 s")] * 6)
     task = next(task for task in run.open_tasks() if task.step == "separate")
-    perform_patiently(run, task, sleep=lambda seconds: None)
+    perform_with_retries(run, task, sleep=lambda seconds: None)
     error = run.store.outcome(task.cell)
     assert (error["code"], error["tries"], transport.calls.count("separate")) == ("timed-out", 2, 2)
 
@@ -130,9 +131,9 @@ def test_a_full_disk_is_waited_for_and_never_an_outcome(make_run) -> None:
     run, _ = make_run(separate=[StorageFull("no room")] * 4)
     task = next(task for task in run.open_tasks() if task.step == "separate")
     with pytest.raises(StorageFull):
-        perform_patiently(run, task, pauses=(0.0, 0.0), sleep=lambda seconds: None)
+        perform_with_retries(run, task, pauses=(0.0, 0.0), sleep=lambda seconds: None)
     assert not run.store.ended(task.cell)
-    perform_patiently(run, task, pauses=(0.0, 0.0), sleep=lambda seconds: None)
+    perform_with_retries(run, task, pauses=(0.0, 0.0), sleep=lambda seconds: None)
     assert run.store.separated(task.cell)
 
 
@@ -140,18 +141,18 @@ def test_estimates_that_break_their_promise_are_taken_away_so_that_a_retry_can_m
     run, transport = make_run()
     task = next(task for task in run.open_tasks() if task.step == "separate")
     perform(run, task)
-    shutil.move(run.store.estimates(task.cell), run.store.folder / "bad")
+    shutil.move(run.store.layout.estimates(task.cell), run.store.folder / "bad")
     (run.store.folder / "bad/drums.wav").write_bytes(b"RIFF")
 
     def leave_bad_estimates() -> None:
-        shutil.copytree(run.store.folder / "bad", run.store.estimates(task.cell))
+        shutil.copytree(run.store.folder / "bad", run.store.layout.estimates(task.cell))
 
     transport.faults["separate"] = [leave_bad_estimates]
     perform(run, task)
     error = run.store.outcome(task.cell)
     assert (error["step"], error["code"]) == ("separate", "bad-output")
     assert "drums" in error["detail"]
-    run.store.forget_outcome(task.cell)
+    run.store.clear_outcome(task.cell)
     perform(run, task)
     assert run.store.separated(task.cell)
     assert not run.store.ended(task.cell)
@@ -173,7 +174,7 @@ def test_a_busy_service_is_asked_again_after_growing_pauses(make_run) -> None:
     run, transport = make_run(separate=[Busy("full"), Busy("full"), Busy("full")])
     task = next(task for task in run.open_tasks() if task.step == "separate")
     slept: list[float] = []
-    perform_patiently(run, task, sleep=slept.append)
+    perform_with_retries(run, task, sleep=slept.append)
     assert slept == sorted(slept)
     assert len(slept) == 3
     assert transport.calls.count("separate") == 4
@@ -183,7 +184,7 @@ def test_a_busy_service_is_asked_again_after_growing_pauses(make_run) -> None:
 def test_a_service_that_stays_away_ends_the_cell_with_its_reason(make_run) -> None:
     run, _ = make_run(separate=[Unreachable("gone")] * 3)
     task = next(task for task in run.open_tasks() if task.step == "separate")
-    perform_patiently(run, task, pauses=(0.0, 0.0), sleep=lambda seconds: None)
+    perform_with_retries(run, task, pauses=(0.0, 0.0), sleep=lambda seconds: None)
     assert run.store.outcome(task.cell)["code"] == "unreachable"
 
 
@@ -198,7 +199,7 @@ def test_a_busy_service_is_given_the_time_that_a_step_may_take(
         run, _ = make_run(separate=[Busy("full")] * times)
         task = next(task for task in run.open_tasks() if task.step == "separate")
         slept: list[float] = []
-        perform_patiently(run, task, pauses=(10.0, 60.0), sleep=slept.append)
+        perform_with_retries(run, task, pauses=(10.0, 60.0), sleep=slept.append)
         assert run.store.separated(task.cell) is ends
         assert sum(slept) <= 600 + 60
         assert sum(slept) < Limits.from_environment().of_job(0.0)
@@ -209,7 +210,7 @@ def test_a_busy_service_is_given_the_time_that_a_step_may_take(
 def test_bad_input_is_never_asked_again(make_run) -> None:
     run, transport = make_run(separate=[BadInput("five channels")])
     task = next(task for task in run.open_tasks() if task.step == "separate")
-    perform_patiently(run, task, sleep=lambda seconds: pytest.fail("waited"))
+    perform_with_retries(run, task, sleep=lambda seconds: pytest.fail("waited"))
     assert transport.calls.count("separate") == 1
 
 
@@ -251,7 +252,7 @@ def test_a_track_that_is_not_what_it_was_is_not_taken_for_it(make_run, step, con
     for cell in run.cells_of(task):
         error = run.store.outcome(cell)
         assert (error["step"], error["code"]) == (step, "bad-input")
-        assert "not what they were when the run began" in error["detail"]
+        assert "have changed since the run was planned" in error["detail"]
     assert not run.rendered(title)
     assert run.store.separated(task.cell) is (step == "evaluate")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from mssbench.execution.gc import find_removable
-from mssbench.execution.launch import prepare
+from mssbench.execution.prepare import prepare
 from mssbench.runs.config import RunConfig
 from mssbench.runs.progress import RECENT_CELLS, Progress, seconds_left, survey, throughput
 from mssbench.runs.run import Run
@@ -29,7 +29,7 @@ def test_cells_are_counted_by_separator_and_condition(run: Run) -> None:
     run.store.save_error(second, "separate", "bad-output", "no")
     # A result that came after all stands over the error of an earlier try.
     run.store.save_error(third, "evaluate", "step-failed", "no")
-    (run.store.cell_folder(third) / "result.json").write_text("{}")
+    (run.store.layout.cell(third) / "result.json").write_text("{}")
     found = survey(run)
     assert (found.progress.cells, found.progress.ended, found.progress.failed) == (8, 3, 1)
     assert found.progress.separated == 2
@@ -44,7 +44,7 @@ def test_cells_are_counted_by_separator_and_condition(run: Run) -> None:
 
 def test_the_state_says_who_goes_on_with_a_run(run: Run) -> None:
     assert status_of(run).state == "incomplete"
-    with run.store.exclusive():
+    with run.store.lock.hold():
         assert status_of(run).state == "running"
         assert status_of(run).throughput is None
         for cell in run.record.cells():
@@ -53,8 +53,8 @@ def test_the_state_says_who_goes_on_with_a_run(run: Run) -> None:
         assert status_of(run).state == "running"
         assert (status_of(run).throughput or 0) > 0
     assert status_of(run).state == "complete"
-    run.store.forget_outcome(run.record.cells()[0])
-    run.store.cancel_marker.touch()
+    run.store.clear_outcome(run.record.cells()[0])
+    run.store.layout.cancelled.touch()
     assert status_of(run).state == "cancelled"
 
 
@@ -81,7 +81,7 @@ def test_nothing_is_litter_while_a_run_cannot_be_read(run: Run, workspace: Path)
     other.mkdir(parents=True)
     found = find_removable(Workspace(workspace), run.runtime)
     assert [litter.reference for litter in found] == ["data/rendered/0000/other"]
-    run.store.record_path.write_text("{")
+    run.store.layout.record.write_text("{")
     with pytest.raises(Conflict, match=r"run\.json"):
         find_removable(Workspace(workspace), run.runtime)
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 from mssbench.execution import launch, queues
-from mssbench.execution.embedded import Server, embedded_redis, embedded_server
+from mssbench.execution.embedded import RedisServer, embedded_redis, embedded_server
 from mssbench.execution.inline import run_inline
-from mssbench.execution.launch import prepare, progress_of
+from mssbench.execution.prepare import prepare
 from mssbench.execution.queue_status import queue_status
 from mssbench.execution.queues import (
     MAX_DEATHS,
@@ -28,12 +28,13 @@ from mssbench.execution.queues import (
     queue_of,
     queues_of,
     reconcile,
-    withdraw,
-    work,
+    remove_jobs,
 )
 from mssbench.execution.steps import perform
-from mssbench.execution.workers import BenchWorker, serve_queue
+from mssbench.execution.work import work
+from mssbench.execution.workers import BenchWorker, run_worker
 from mssbench.runs.config import RunConfig
+from mssbench.runs.progress import progress_of
 from mssbench.runs.run import Run, Task
 from mssbench.runs.status import RunStatus
 from mssbench.runs.store import Workspace
@@ -126,7 +127,7 @@ def test_a_run_whose_service_is_not_registered_any_more_waits_for_it(
     assert (states["separate-oracle"].depth, states["separate-oracle"].workers) == (4, 0)
     # Here there will be no worker for it.
     for execute in (launch.execute_embedded, launch.execute_inline):
-        with pytest.raises(NotFound, match="has tracks left for oracle, not registered any more"):
+        with pytest.raises(NotFound, match="has tracks left for oracle, which is no longer registered"):
             execute(run, lambda status: None)
     assert not progress_of(run).failed
 
@@ -204,7 +205,7 @@ def test_what_is_no_job_is_replaced_by_one(run: Run, connection: Redis, field: s
     assert taken in queued(connection, "render")
     assert Job.fetch(taken, connection, serializer=JSONSerializer).kwargs["run_id"] == "mine"
     connection.hset(f"rq:job:{taken}", field, "nonsense {")
-    withdraw(run, connection)
+    remove_jobs(run, connection)
     assert queued(connection, "separate-oracle") == []
 
 
@@ -215,9 +216,9 @@ def test_two_that_withdraw_a_run_at_once_do_not_stumble_over_each_other(
     reconcile(run, connection)
     jobs = [Job.fetch(name, connection, serializer=JSONSerializer) for name in queued(connection, "render")]
     assert jobs
-    withdraw(run, connection)
+    remove_jobs(run, connection)
     monkeypatch.setattr(queues, "_jobs_in", lambda *args: jobs)
-    withdraw(run, connection)
+    remove_jobs(run, connection)
     assert queued(connection, "render") == []
     assert not [job for job in jobs if connection.exists(job.key)]
 
@@ -253,12 +254,12 @@ def test_a_redis_that_takes_nothing_is_waited_for_and_not_in_silence(
         if len(looks) == 4:
             connection.config_set("maxmemory", "0")
         if queued(connection, "render"):
-            run.store.cancel()
+            run.store.markers.set_cancelled()
 
     monkeypatch.setattr(launch, "RECONCILE_SECONDS", 0.0)
     with pytest.raises(launch.Cancelled):
         launch._follow(run, connection, show)
-    assert caplog.text.count("run mine waits, as Redis refuses what it is told") == 1
+    assert caplog.text.count("run mine waits, because Redis refuses a command") == 1
 
 
 def test_a_worker_of_a_redis_that_takes_nothing_does_not_ask_without_pause(
@@ -274,13 +275,13 @@ def test_a_worker_of_a_redis_that_takes_nothing_does_not_ask_without_pause(
 
     monkeypatch.setattr("mssbench.execution.workers.time.sleep", sleep)
     with pytest.raises(InterruptedError):
-        serve_queue("render", connection)
+        run_worker("render", connection)
     assert slept == [1.0, 2.0, 4.0]
 
 
 def test_a_job_of_a_run_that_was_removed_does_nothing(run: Run) -> None:
     task = next(run.open_tasks())
-    run.store.record_path.unlink()
+    run.store.layout.record.unlink()
     work("mine", vars(task))
 
 
@@ -308,11 +309,11 @@ def test_workers_carry_every_cell_to_its_end_by_themselves(run: Run, url: str, c
 
 def test_an_embedded_redis_that_is_killed_is_started_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody else would: its workers would wait for it, and the launcher for them."""
-    servers: list[Server] = []
+    servers: list[RedisServer] = []
     killed: list[int] = []
 
     @contextlib.contextmanager
-    def watched() -> Iterator[Server]:
+    def watched() -> Iterator[RedisServer]:
         with embedded_server() as server:
             servers.append(server)
             yield server
@@ -332,9 +333,9 @@ def test_an_embedded_redis_that_is_killed_is_started_again(run: Run, monkeypatch
 
 def test_a_run_that_is_removed_by_hand_ends_its_launcher(run: Run, connection: Redis) -> None:
     def show(status: RunStatus) -> None:
-        run.store.record_path.unlink(missing_ok=True)
+        run.store.layout.record.unlink(missing_ok=True)
 
-    with pytest.raises(NotFound, match="run mine is gone"):
+    with pytest.raises(NotFound, match="run mine no longer exists"):
         launch._follow(run, connection, show)
 
 
@@ -394,7 +395,7 @@ def test_a_redis_that_lost_its_data_hears_of_its_workers_again(connection: Redis
 
 def test_an_unknown_queue_and_an_absent_redis_are_refused(connection: Redis) -> None:
     with pytest.raises(BadInput, match="unknown queue 'nothing'"):
-        serve_queue("nothing", connection)
+        run_worker("nothing", connection)
     with pytest.raises(Unreachable, match="does not answer"):
         connect("redis://127.0.0.1:1/0")
     for url in ("nonsense", "redis://host/0?unknown=1"):

@@ -1,0 +1,92 @@
+"""Creates runs, continues runs that exist, and reopens the cells of a run for new scores."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+from mssbench_service.errors import BadInput
+
+from ..runs.config import RunConfig
+from ..runs.plan import plan
+from ..runs.records import SeparatorRecord, TrackRecord
+from ..runs.run import Run
+from ..runs.store import Workspace
+from ..services.runtime import Runtime
+from .steps import require_planned_files
+
+
+def prepare(
+    config: RunConfig, workspace: Workspace, runtime: Runtime, command: str = "", run_id: str = ""
+) -> Run:
+    """Plan a run and write its ``run.json``. A run that exists is continued.
+
+    Raises
+    ------
+    BadInput
+        A value in `config` cannot be used, `run_id` is the name of a different run, or the weights of a separator
+        have changed since the run was created.
+    """
+    record = plan(config, workspace, runtime, command)
+    record.id = run_id or record.id
+    store = workspace.run(record.id)
+    if store.exists():
+        before = store.load()
+        if asdict(before.config) != asdict(record.config) or not _same(before.tracks, record.tracks):
+            raise BadInput(
+                f"run {record.id} exists with another configuration or other files; choose another id"
+            )
+        record.created, record.command = before.created, before.command
+        record.separators = _continued(record.id, before.separators, record.separators)
+    store.save(record)
+    store.markers.clear_cancelled()
+    return Run(store, record, runtime)
+
+
+def _same(before: list[TrackRecord], now: list[TrackRecord]) -> bool:
+    """Whether these are the same tracks. Records of early versions have no fingerprint of the files."""
+    return len(before) == len(now) and all(
+        old == (new if old.files else replace(new, files="")) for old, new in zip(before, now, strict=True)
+    )
+
+
+def _continued(
+    run_id: str, before: list[SeparatorRecord], now: list[SeparatorRecord]
+) -> list[SeparatorRecord]:
+    """Separators of a continued run: its earlier ones, even if they are unavailable now, and new ones."""
+    kept = {record.name: record for record in before if record.status == "available"}
+    for record in now:
+        weights = kept[record.name].details.get("weights") if record.name in kept else None
+        if weights and record.status == "available" and record.details.get("weights") != weights:
+            raise BadInput(
+                f"run {run_id} was created with other weights of {record.name} than it has now; choose another id"
+            )
+    services = {record.service for record in kept.values()}
+    new = [
+        record
+        for record in now
+        if record.name not in kept and (record.status == "available" or record.service not in services)
+    ]
+    return [*kept.values(), *new]
+
+
+def clear_scores(run: Run, metrics: str, bsseval: bool, aggregate: str) -> int:
+    """Change the metrics of `run` and reopen its separated cells. Return their number.
+
+    A cell whose separation failed keeps its error.
+
+    Raises
+    ------
+    BadInput
+        The files of a track have changed. All scores are kept.
+    """
+    config = run.record.config
+    config.metrics, config.bsseval, config.aggregate = metrics, bsseval, aggregate
+    config.validate()
+    cells = [cell for cell in run.record.cells() if run.store.separated(cell)]
+    for title in dict.fromkeys(cell.title for cell in cells if cell.condition == "stereo"):
+        require_planned_files(run, run.record.track(title))
+    for cell in cells:
+        run.store.clear_outcome(cell)
+    # Written last: if the process is killed before, all cells are scored again with the old metrics, never with both.
+    run.store.save(run.record)
+    return len(cells)
