@@ -115,7 +115,7 @@ def test_a_run_whose_service_is_not_registered_any_more_waits_for_it(
     run: Run, connection: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its queue is not among those of the registry, and yet nothing may be put there twice."""
-    registered = files("mssbench").joinpath("services.toml").read_text(encoding="utf-8")
+    registered = files("mssbench.services").joinpath("services.toml").read_text(encoding="utf-8")
     without = tmp_path / "services.toml"
     without.write_text(re.sub("(?m)^oracle .*", "", registered), encoding="utf-8")
     monkeypatch.setenv("MSSBENCH_SERVICES", str(without))

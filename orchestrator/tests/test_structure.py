@@ -1,0 +1,34 @@
+"""Structure of the package: imports only downwards, without cycles; short modules; small classes."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import mssbench
+import pytest
+from importlinter.cli import lint_imports
+
+PROJECT = Path(__file__).parents[1]
+MODULES = sorted(Path(mssbench.__file__).parent.rglob("*.py"))
+
+
+def test_imports_point_downwards_and_have_no_cycle(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The contracts are in ``pyproject.toml``. Imports inside functions are checked too."""
+    monkeypatch.chdir(PROJECT)
+    assert lint_imports(config_filename="pyproject.toml", no_cache=True) == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_no_module_is_longer_than_400_lines_and_no_class_has_more_than_15_public_methods(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ClassDef):
+            functions = [
+                item for item in node.body if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)
+            ]
+            public = [function.name for function in functions if not function.name.startswith("_")]
+            assert len(public) <= 15, f"{node.name}: {', '.join(public)}"
