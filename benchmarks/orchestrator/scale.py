@@ -33,7 +33,7 @@ sys.path.insert(0, str(HERE))
 
 import numpy as np  # noqa: E402
 from mssbench.execution.embedded import Workers, embedded_redis  # noqa: E402
-from mssbench.execution.launch import prepare  # noqa: E402
+from mssbench.execution.prepare import prepare  # noqa: E402
 from mssbench.execution.queues import connect, reconcile  # noqa: E402
 from mssbench.runs.config import RunConfig  # noqa: E402
 from mssbench.runs.run import Run  # noqa: E402

@@ -52,7 +52,13 @@ class RunService:
         # Each change of a complete run changes one of these.
         report = run.store.layout.report.stat().st_mtime_ns if run.store.layout.report.exists() else 0
         moving = run.store.lock.is_held or run.store.markers.supervised
-        key = (self._records[run_id][0], run.store.lock.last_held, report, moving, run.store.layout.problem.exists())
+        key = (
+            self._records[run_id][0],
+            run.store.lock.last_held,
+            report,
+            moving,
+            run.store.layout.problem.exists(),
+        )
         known = self._ended.get(run_id)
         if known is not None and known[0] == key:
             return known[1]
