@@ -17,7 +17,6 @@ from mssbench_service.wire import parse
 from ..execution.control import retry_failed
 from ..execution.launch import Cancelled, execute_embedded, execute_inline, execute_queued
 from ..execution.prepare import clear_scores, prepare
-from ..report.known_answers import SelfCheckFailed, self_check
 from ..runs.compare import changes, differences
 from ..runs.config import CONDITIONS, RunConfig, read_config
 from ..runs.progress import progress_of
@@ -126,6 +125,7 @@ def demo(inline: bool) -> None:
     The exit code is 1 if a known-answer test does not have its expected scores.
     """
     from ..datasets.demo import write_demo
+    from ..report.known_answers import SelfCheckFailed, self_check  # imports a plotting library
 
     runtime = current_runtime()
     dataset = open_workspace().root / DEMO_DATASET
