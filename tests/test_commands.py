@@ -55,7 +55,7 @@ def test_synth_renders_a_split_with_its_metadata(mssbench, workspace) -> None:
         assert sf.info(folder / "mixture.wav").frames == sf.info(track / "mixture.wav").frames + 255
 
 
-def test_synth_takes_the_angles_of_a_table_for_odd_titles(mssbench, workspace) -> None:
+def test_synth_reads_angles_of_unusual_titles_from_a_table(mssbench, workspace) -> None:
     angles = {"vocals": 300, "bass": 10, "drums": 80, "other": 70}
     angle_table = {"test": {track.name: angles for track in tracks(workspace)}, "train": {}}
     (workspace / "angles.json").write_text(json.dumps(angle_table), encoding="utf-8")
@@ -76,7 +76,7 @@ def test_synth_ignores_hidden_and_stray_folders(mssbench, workspace) -> None:
     assert len(list((workspace / "out/test").iterdir())) == 2
 
 
-def test_synth_again_keeps_what_is_there_and_renders_what_changed(mssbench, workspace) -> None:
+def test_synth_keeps_existing_tracks_and_renders_changed_ones(mssbench, workspace) -> None:
     assert mssbench("synth", "music", "out").returncode == 0
     before = {p: p.stat().st_mtime_ns for p in workspace.glob("out/test/*/*.wav")}
     assert mssbench("synth", "music", "out").returncode == 0
@@ -85,7 +85,7 @@ def test_synth_again_keeps_what_is_there_and_renders_what_changed(mssbench, work
     assert all(p.stat().st_mtime_ns != time for p, time in before.items())
 
 
-def test_evaluate_scores_anybodys_folders(mssbench, workspace) -> None:
+def test_evaluate_scores_folders_of_estimates(mssbench, workspace) -> None:
     references = workspace / "music/test"
     for track in tracks(workspace):
         for stem in ("vocals", "drums", "bass", "other"):
@@ -130,7 +130,7 @@ def test_the_gain_of_a_paper_rendering_is_taken_from_its_metadata(mssbench, work
         assert float(row["paper_SSR"]) == pytest.approx(-20 * np.log10(abs(gain - 1)), abs=0.01)
 
 
-def test_evaluate_counts_missing_and_broken_estimates_as_failed_rows(mssbench, workspace) -> None:
+def test_missing_and_broken_estimates_are_failed_rows(mssbench, workspace) -> None:
     shutil.copytree(workspace / "music/test", workspace / "estimates")
     first, second = (workspace / "estimates" / track.name for track in tracks(workspace))
     (first / "bass.wav").unlink()
@@ -223,21 +223,21 @@ def test_a_damaged_track_is_named_and_nothing_is_written(mssbench, workspace, co
     ],
     ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else "",
 )
-def test_a_request_that_cannot_be_met_is_one_line(mssbench, workspace, arguments, says) -> None:
+def test_bad_requests_give_one_line(mssbench, workspace, arguments, says) -> None:
     (workspace / "file").write_text("in the way")
     (workspace / "empty").mkdir()
     assert says in refused(mssbench(*arguments))
     assert not list(workspace.rglob(".tmp-*"))
 
 
-def test_another_run_cannot_take_a_runs_name(mssbench, workspace) -> None:
+def test_a_run_id_of_another_run_is_refused(mssbench, workspace) -> None:
     assert mssbench("run", "--dataset", "music", *IRM, "--run-id", "mine").returncode == 0
     line = refused(mssbench("run", "--dataset", "music", *IRM, "--run-id", "mine", "--seed", "7"))
     assert "run mine exists with another configuration" in line
 
 
 @pytest.mark.parametrize("layout", ["{title}", "htdemucs/{title}", "{title}_umxhq"])
-def test_estimates_are_found_as_demucs_open_unmix_and_spleeter_lay_them_out(
+def test_estimates_in_the_layouts_of_demucs_open_unmix_and_spleeter_are_found(
     mssbench, workspace, layout
 ) -> None:
     for track in tracks(workspace):

@@ -44,7 +44,7 @@ OURS = sorted(
 # -- the page of the API -------------------------------------------------------------------------------------
 
 
-def test_the_page_that_describes_the_api_asks_nobody_but_its_service() -> None:
+def test_the_api_page_loads_nothing_from_other_hosts() -> None:
     """In a browser, with everything open that can be opened, and one request tried."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -85,7 +85,7 @@ def test_only_the_orchestrator_has_a_port_and_that_on_loopback() -> None:
     assert [port.split(":")[0] for port in published["orchestrator"]] == ["127.0.0.1"]
 
 
-def test_redis_is_in_the_composed_systems_own_network_alone() -> None:
+def test_redis_is_only_on_the_network_of_the_composed_system() -> None:
     redis = SERVICES["redis"]
     assert redis.keys().isdisjoint({"ports", "expose", "network_mode", "networks", "links"})
     # Without `networks`, everything is in the one that compose makes for this project.
@@ -94,7 +94,7 @@ def test_redis_is_in_the_composed_systems_own_network_alone() -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_container_can_do_little(name: str) -> None:
+def test_containers_have_few_privileges(name: str) -> None:
     service = SERVICES[name]
     assert service["cap_drop"] == ["ALL"]
     assert service["read_only"] is True
@@ -109,14 +109,14 @@ def test_a_container_can_do_little(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.name)
-def test_what_is_laid_over_takes_nothing_back(path: Path) -> None:
+def test_overlays_do_not_weaken_the_containers(path: Path) -> None:
     for name, service in yaml.safe_load(path.read_text())["services"].items():
         forbidden = {"ports", "privileged", "cap_add", "cap_drop", "read_only", "security_opt", "user"}
         assert service.keys().isdisjoint(forbidden | {"network_mode", "pid", "ipc"}), name
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("services/**/Dockerfile")), ids=lambda p: p.parent.name)
-def test_an_image_starts_as_somebody_who_is_not_root(path: Path) -> None:
+def test_images_do_not_start_as_root(path: Path) -> None:
     *_, last = path.read_text().split("\nFROM ")
     assert re.findall(r"^USER (\S+)$", last, re.MULTILINE)[-1] == "bench"
 
@@ -181,7 +181,7 @@ STRANGERS = (a_pickle, a_pickle_beside_it, another_function, a_method, a_callbac
 
 
 @pytest.mark.parametrize("stranger", STRANGERS, ids=lambda kind: kind.__name__)
-def test_what_a_stranger_puts_in_redis_runs_nothing(
+def test_foreign_jobs_in_redis_are_not_executed(
     stranger: Any, run: Run, connection: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
@@ -200,7 +200,7 @@ def test_what_a_stranger_puts_in_redis_runs_nothing(
     assert run.store.separated(run.record.cells()[0])
 
 
-def test_the_trap_would_have_been_sprung(connection: Redis, tmp_path: Path) -> None:
+def test_the_foreign_jobs_would_work_in_plain_rq(connection: Redis, tmp_path: Path) -> None:
     trap = tmp_path / "sprung"
     job = another_function(Queue("separate-oracle", connection=connection, serializer=JSONSerializer), trap)
     job.perform()
@@ -210,7 +210,7 @@ def test_the_trap_would_have_been_sprung(connection: Redis, tmp_path: Path) -> N
     assert trap.exists()
 
 
-def test_what_we_put_in_redis_is_json(run: Run, connection: Redis) -> None:
+def test_jobs_in_redis_are_json(run: Run, connection: Redis) -> None:
     queues.reconcile(run, connection)
     task = next(task for task in run.open_tasks() if isinstance(task, Task))
     job = Job.fetch(queues.job_id("mine", task), connection, serializer=JSONSerializer)
@@ -239,7 +239,7 @@ def calls(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield ast.unparse(node.func), keywords
 
 
-def test_our_code_reads_nothing_that_can_run_code() -> None:
+def test_the_code_calls_no_function_that_executes_its_input() -> None:
     assert len(OURS) > 80
     seen = set()
     for path in OURS:
@@ -260,12 +260,12 @@ NAMED = sorted(set(re.findall(r"`([\w./]+\.py)::(?:\w+::)?(test_\w+)`", PAGE)))
 
 
 @pytest.mark.parametrize(("path", "name"), NAMED, ids=[name for _, name in NAMED])
-def test_a_test_that_the_page_names_exists(path: str, name: str) -> None:
+def test_tests_named_in_the_threat_model_exist(path: str, name: str) -> None:
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     assert name in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
-def test_every_line_of_the_threat_model_names_a_test() -> None:
+def test_each_row_of_the_threat_model_names_a_test() -> None:
     rows = [line for line in PAGE.splitlines() if line.startswith("| ") and not line.startswith("| Threat")]
     assert len(rows) >= 15
     for row in rows:

@@ -151,7 +151,7 @@ def refused(done) -> str:
     return lines[0]
 
 
-def test_weights_come_over_a_connection_that_keeps_breaking(mssbench, installed, weights, files) -> None:
+def test_weights_are_downloaded_over_a_connection_that_breaks(mssbench, installed, weights, files) -> None:
     files.cut_after = 400_000
     done = mssbench("weights", "fetch", "scaled")
     assert done.returncode == 0, done.stderr
@@ -165,7 +165,7 @@ def test_weights_come_over_a_connection_that_keeps_breaking(mssbench, installed,
     assert files.requests == 3, "what is there is not fetched again"
 
 
-def test_another_model_by_name_or_by_option(mssbench, installed, weights, files) -> None:
+def test_another_model_is_chosen_by_name_or_option(mssbench, installed, weights, files) -> None:
     assert "more.bin is missing" in mssbench("weights", "verify", "scaled:large").stdout
     for arguments in (["scaled:large"], ["scaled", "--model", "large"]):
         done = mssbench("weights", "fetch", *arguments, "--dest", "elsewhere")
@@ -190,7 +190,7 @@ def damaged(files: FileServer) -> str:
 
 
 @pytest.mark.parametrize("misbehave", [too_long, lying_about_its_length, damaged], ids=lambda f: f.__name__)
-def test_what_is_not_what_was_pinned_is_refused_and_not_kept(
+def test_a_file_with_another_checksum_is_refused_and_removed(
     mssbench, installed, weights, files, misbehave
 ) -> None:
     says = misbehave(files)
@@ -202,7 +202,7 @@ def test_what_is_not_what_was_pinned_is_refused_and_not_kept(
     )
 
 
-def test_damage_on_disk_is_found(mssbench, installed, weights) -> None:
+def test_a_damaged_file_is_found(mssbench, installed, weights) -> None:
     assert mssbench("weights", "fetch", "scaled").returncode == 0
     path = weights / "scaled" / "model.bin"
     path.write_bytes(b"?" + CONTENT[1:])
@@ -230,7 +230,7 @@ def test_damage_on_disk_is_found(mssbench, installed, weights) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_request_that_cannot_be_met_is_one_line(mssbench, installed, workspace, arguments, says) -> None:
+def test_bad_requests_give_one_line(mssbench, installed, workspace, arguments, says) -> None:
     (workspace / "file").write_text("in the way")
     (workspace / "text.wav").write_text("this is no sound")
     before = sorted(workspace.rglob("*"))
@@ -238,7 +238,7 @@ def test_a_request_that_cannot_be_met_is_one_line(mssbench, installed, workspace
     assert [path for path in sorted(workspace.rglob("*")) if "weights" not in path.parts] == before
 
 
-def test_one_track_in_this_process(mssbench, workspace) -> None:
+def test_one_track_is_separated_in_this_process(mssbench, workspace) -> None:
     track = next(workspace.glob("music/test/*"))
     done = mssbench("separate", str(track / "mixture.wav"), "--separator", "oracle-mixture")
     assert done.returncode == 0, done.stderr
@@ -249,7 +249,7 @@ def test_one_track_in_this_process(mssbench, workspace) -> None:
     assert (workspace / "irm" / "separation.json").is_file()
 
 
-def test_the_command_that_a_service_names_makes_it_ready_without_a_restart(
+def test_the_fetch_command_makes_a_service_ready_without_a_restart(
     mssbench, workspace, packages, weights, monkeypatch
 ) -> None:
     """The package is the service's alone: the command line asks the service for its pins."""

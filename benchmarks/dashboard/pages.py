@@ -39,7 +39,7 @@ def serving(root: Path) -> Iterator[httpx.Client]:
     app = FastAPI()
     runtime = make_runtime(root, "inprocess", trusted=False)
     # Nothing here is queued, so there is no Redis to ask.
-    app.include_router(dashboard.router(RunService(Workspace(root), runtime, "redis://127.0.0.1:9/0")))
+    app.include_router(dashboard.create_router(RunService(Workspace(root), runtime, "redis://127.0.0.1:9/0")))
     # Said to be TCP, it does without the delays of Nagle's algorithm, as uvicorn's own sockets do.
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))

@@ -24,9 +24,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from mssbench.datasets.unpack import unzip
 from mssbench.runs.config import RunConfig
+from mssbench.runs.status import format_duration
 from mssbench.runs.store import Workspace
-from mssbench.server.dashboard import _page
-from mssbench.server.dashboard.pages import duration, when
+from mssbench.server.dashboard.pages import utc_time
+from mssbench.server.dashboard.views import page_number
 from mssbench.server.middleware import AuthMiddleware
 from mssbench.services.health import survey, survey_separators
 from mssbench.services.http import HttpTransport
@@ -225,7 +226,7 @@ def test_access_without_the_token_is_denied(headers: list[tuple[bytes, bytes]]) 
 @given(asked=TEXT | st.integers().map(str), count=st.integers(0, 10**6))
 @example("²", 5)
 def test_a_requested_page_number_is_limited_to_existing_pages(asked: str, count: int) -> None:
-    page, last = _page(asked, count, 20)
+    page, last = page_number(asked, count, 20)
     assert 1 <= page <= last
 
 
@@ -238,13 +239,13 @@ def test_a_requested_page_number_is_limited_to_existing_pages(asked: str, count:
 @example("0001-01-01")
 @example("9999-12-31T23:59:59-14:00")
 def test_any_time_of_a_record_can_be_shown(created: str) -> None:
-    assert isinstance(when(created), str)
+    assert isinstance(utc_time(created), str)
 
 
 @examples(100)
 @given(seconds=st.floats(0, 1e9))
 def test_any_duration_can_be_shown(seconds: float) -> None:
-    assert re.fullmatch(r"\d+ (s|min|h \d+ min|d \d+ h)", duration(seconds))
+    assert re.fullmatch(r"\d+ (s|min|h \d+ min|d \d+ h)", format_duration(seconds))
 
 
 # --- archives ----------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from ..runs.status import RunStatus
+from ..runs.status import RunStatus, format_duration
 from .shared import console
 
 
@@ -66,12 +66,8 @@ def pace(status: RunStatus) -> str:
     if status.throughput is None:
         return ""
     speed = f"{status.throughput:.3g} cells/min"
-    return speed if status.seconds_left is None else f"{speed}, about {duration(status.seconds_left)} left"
-
-
-def duration(seconds: float) -> str:
-    """``40 s``, ``12 min``, ``3 h 5 min``."""
-    minutes = round(seconds / 60)
-    if seconds < 59.5:
-        return f"{round(seconds)} s"
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    return (
+        speed
+        if status.seconds_left is None
+        else f"{speed}, about {format_duration(status.seconds_left)} left"
+    )

@@ -114,3 +114,16 @@ def failures_of(run: Run) -> list[Failure]:
         if run.store.failed(cell) and not run.store.succeeded(cell)
         for error in [run.store.outcome(cell) or {}]
     ]
+
+
+def format_duration(seconds: float) -> str:
+    """Format as ``40 s``, ``12 min``, ``3 h 5 min`` or ``2 d 4 h``."""
+    minutes = round(seconds / 60)
+    hours = minutes // 60
+    if seconds < 59.5:
+        return f"{max(1, round(seconds))} s"
+    if hours < 1:
+        return f"{minutes} min"
+    if hours < 24:
+        return f"{hours} h {minutes % 60} min"
+    return f"{hours // 24} d {hours % 24} h"

@@ -64,7 +64,7 @@ def create_app(settings: Settings | None = None, redis_url: str | None = None) -
     # Innermost, so that a refused request has its request id too.
     app.user_middleware.append(Middleware(AuthMiddleware, token=token_from_environment()))
     app.user_middleware.append(Middleware(HeadMiddleware))
-    for router in (runs.router, results.router, queues.router, dashboard.router(service)):
+    for router in (runs.router, results.router, queues.router, dashboard.create_router(service)):
         app.include_router(router)
     return app
 

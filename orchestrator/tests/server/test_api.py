@@ -1,4 +1,4 @@
-"""The orchestrator service, as a client sees it. Real workers and servers where it matters."""
+"""The API of the orchestrator, called by a client. Some tests use real workers and server processes."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def settings_of(workspace: Path) -> Settings:
 
 @contextmanager
 def in_this_process(app: FastAPI) -> Iterator[httpx.Client]:
-    """A client of `app`, which a thread of this process serves."""
+    """Serve `app` in a thread, and yield a client."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", ws="none"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -75,7 +75,7 @@ def in_this_process(app: FastAPI) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def api(workspace: Path, redis_url: str) -> Iterator[httpx.Client]:
-    """The service, ready, without workers."""
+    """A client of the service, which is ready and has no workers."""
     with in_this_process(create_app(settings_of(workspace), redis_url)) as client:
         ready(client)
         yield client
@@ -96,7 +96,7 @@ def ready(client: httpx.Client) -> None:
 def served(
     workspace: Path, redis_url: str, log: Path
 ) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
-    """The service as a process of its own, as after its start or restart."""
+    """Run the service in its own process, as after a start or restart."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -156,7 +156,7 @@ def test_a_run_is_started_followed_and_read(workspace: Path, redis_url: str, tmp
             assert "schema" not in answer.text
         assert client.delete(f"/runs/{run_id}").status_code == 204
         assert not (workspace / "runs" / run_id).exists()
-        # Somebody who follows a run does not keep the service from ending.
+        # A client that follows a run does not delay the shutdown of the service.
         run_id = client.post("/runs", json=RUN).json()["id"]
         follower = events_of(client, run_id)
         assert next(follower)[1].state == "running"
@@ -169,9 +169,7 @@ def test_a_run_is_started_followed_and_read(workspace: Path, redis_url: str, tmp
     assert {line["service"] for line in lines} == {"orchestrator"}
 
 
-def test_a_restarted_orchestrator_ends_the_runs_that_it_had_begun(
-    workspace: Path, redis_url: str, tmp_path: Path
-) -> None:
+def test_a_restarted_orchestrator_finishes_its_runs(workspace: Path, redis_url: str, tmp_path: Path) -> None:
     with served(workspace, redis_url, tmp_path / "first") as (client, process):
         run_id = client.post("/runs", json=RUN).json()["id"]
         process.kill()
@@ -206,7 +204,7 @@ def test_a_cancelled_run_leaves_the_queues_and_can_be_resumed(api: httpx.Client)
     assert api.get("/runs").json() == []
 
 
-def test_failed_cells_are_shown_and_tried_again(api: httpx.Client, workspace: Path) -> None:
+def test_failed_cells_are_listed_and_can_be_retried(api: httpx.Client, workspace: Path) -> None:
     started = api.post("/runs", json=RUN | {"conditions": ["stereo"]}).json()
     run, store = f"/runs/{started['id']}", Workspace(workspace).run(started["id"])
     assert api.get(f"{run}/failures").json() == []
@@ -231,7 +229,7 @@ def test_runs_are_paged_newest_first(api: httpx.Client) -> None:
     assert [run["id"] for run in api.get("/runs?limit=2&offset=2").json()] == [names[0]]
 
 
-def test_metrics_tell_of_queues_and_runs(api: httpx.Client) -> None:
+def test_metrics_report_queues_and_runs(api: httpx.Client) -> None:
     api.post("/runs", json=RUN)
     lines = api.get("/metrics").text.splitlines()
     assert 'mssbench_queue_jobs{queue="separate-oracle",state="queued"} 1.0' in lines
@@ -270,7 +268,7 @@ def test_a_bad_request_is_a_problem_document(api: httpx.Client) -> None:
 
 
 def test_head_is_get_without_the_body(api: httpx.Client) -> None:
-    """Also of the events of a run that goes on, which have no end yet: the connection is free for the next."""
+    """This includes the event stream of a running run: its connection can be used again."""
     run = api.post("/runs", json=RUN).json()["id"]
     for path in ("/", "/health", "/runs", f"/runs/{run}", f"/runs/{run}/events", "/runs/nothing", "/nowhere"):
         head = api.head(path)
@@ -281,7 +279,7 @@ def test_head_is_get_without_the_body(api: httpx.Client) -> None:
     assert api.get(f"/runs/{run}").json()["state"] == "running"
 
 
-def test_what_is_not_there_or_not_allowed_is_a_problem_document(api: httpx.Client) -> None:
+def test_unknown_runs_paths_and_methods_are_problem_documents(api: httpx.Client) -> None:
     for method, path, status in [
         ("GET", "/runs/nothing", 404),
         ("GET", "/runs/nothing/events", 404),
@@ -304,14 +302,14 @@ def test_what_is_not_there_or_not_allowed_is_a_problem_document(api: httpx.Clien
         problem_of(api.request(method, path), status)
 
 
-def test_without_redis_the_service_says_so(workspace: Path) -> None:
+def test_a_missing_redis_is_reported(workspace: Path) -> None:
     with in_this_process(create_app(settings_of(workspace), "redis://127.0.0.1:1/0")) as client:
         assert "Redis" in str(problem_of(client.get("/queues"), 503)["detail"])
         assert problem_of(client.post("/runs", json=RUN), 503)["retryable"]
         assert "mssbench_redis_up 0.0" in client.get("/metrics").text.splitlines()
 
 
-def test_whatever_changes_something_needs_the_token(
+def test_requests_that_change_something_need_the_token(
     workspace: Path, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "token"
@@ -340,7 +338,7 @@ def test_whatever_changes_something_needs_the_token(
 
 
 @pytest.mark.parametrize("content", [None, "", " \n"])
-def test_a_token_file_without_a_token_is_no_open_door(
+def test_the_service_does_not_start_with_an_empty_token_file(
     workspace: Path, content: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mssbench_service.errors import BadInput
@@ -352,13 +350,13 @@ def test_a_token_file_without_a_token_is_no_open_door(
         create_app(settings_of(workspace), "redis://127.0.0.1:1/0")
 
 
-def test_pages_of_other_sites_change_nothing(api: httpx.Client) -> None:
+def test_requests_from_other_sites_are_refused(api: httpx.Client) -> None:
     assert problem_of(api.post("/runs", json=RUN, headers={"Origin": "https://elsewhere.example"}), 403)
     assert problem_of(api.post("/runs", json=RUN, headers={"Origin": "null"}), 403)
     assert api.post("/runs", json=RUN, headers={"Origin": str(api.base_url)}).status_code == 202
 
 
-# -- the description -----------------------------------------------------------------------------------------
+# -- OpenAPI document ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -409,7 +407,7 @@ EXAMPLES: dict[tuple[str, str], Callable[[object], object]] = {
 }
 
 
-def test_examples_are_what_the_service_takes_and_answers(description: dict) -> None:
+def test_examples_are_valid_requests_and_responses(description: dict) -> None:
     for (method, path), check in EXAMPLES.items():
         responses = description["paths"][path][method]["responses"]
         (success,) = [value for status, value in responses.items() if status < "3"]

@@ -1,4 +1,4 @@
-"""A service may have replicas, behind one name: the tracks are spread over them, and they may come and go."""
+"""Tracks are spread over the replicas of a service, which may start and stop at any time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TRACKS = 12
 
 
 class Replicas:
-    """Servers of the template's separator, one on each address, all on one port."""
+    """Servers of the template's separator: one per address, all on the same port."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.port = root, _free_port()
@@ -61,7 +61,7 @@ class Replicas:
         return self.root / f"{address}.log"
 
     def served(self, address: str) -> int:
-        """Tracks that the replica has separated."""
+        """Return the number of tracks that the replica has separated."""
         lines = self.log(address).read_text().splitlines()
         return sum("POST /separate" in line and " 200" in line for line in lines)
 
@@ -84,7 +84,7 @@ def replicas(tmp_path: Path) -> Iterator[Replicas]:
 
 @contextlib.contextmanager
 def client(replicas: Replicas, addresses: list[str], limits: Limits | None = None) -> Iterator[Runtime]:
-    """A client for which the service's name stands for `addresses` (the list may change)."""
+    """Yield a runtime that resolves the service's name to `addresses`. The list may change."""
     transport = HttpTransport(limits or Limits(), resolve=lambda host, port: list(addresses))
     service = Service("template", "template_service", f"http://separator.example:{replicas.port}")
     yield Runtime(transport, Registry({}, {"template": service}), DataRoot(replicas.root))
@@ -95,17 +95,17 @@ def separate(runtime: Runtime, number: int) -> None:
     runtime.separate("template", SeparateRequest("mixture.wav", f"out/{number}"), 20.0)
 
 
-def patiently(runtime: Runtime, number: int) -> None:
-    """As a worker does it: try again when a replica closes the connection."""
+def separate_with_retries(runtime: Runtime, number: int) -> None:
+    """Retry as a worker does when a replica closes the connection."""
     for _ in range(60):
         try:
             return separate(runtime, number)
         except Unavailable:
             time.sleep(0.5)
-    raise AssertionError("nobody took it")
+    raise AssertionError("no replica took the track")
 
 
-def test_tracks_are_spread_evenly_and_a_killed_replica_costs_none(replicas: Replicas) -> None:
+def test_tracks_are_spread_over_replicas_and_survive_a_killed_one(replicas: Replicas) -> None:
     addresses = list(ADDRESSES)
     for address in addresses:
         replicas.start(address)
@@ -116,8 +116,8 @@ def test_tracks_are_spread_evenly_and_a_killed_replica_costs_none(replicas: Repl
         assert sum(shares) == TRACKS
         assert min(shares) >= 2, shares
 
-        # In the middle of the second dozen one is killed; its name keeps standing for it for a while.
-        rest = [workers.submit(patiently, runtime, TRACKS + number) for number in range(TRACKS)]
+        # Kill one replica during the second half. Its address stays resolvable for a short time.
+        rest = [workers.submit(separate_with_retries, runtime, TRACKS + number) for number in range(TRACKS)]
         rest[0].result()
         replicas.kill(ADDRESSES[0])
         time.sleep(0.2)
@@ -127,24 +127,24 @@ def test_tracks_are_spread_evenly_and_a_killed_replica_costs_none(replicas: Repl
     done = sorted(replicas.root.glob("out/*/separation.json"), key=lambda path: int(path.parent.name))
     assert len(done) == 2 * TRACKS
     contents = {path.with_name("drums.wav").read_bytes() for path in done}
-    assert len(contents) == 1, "replicas differ"
+    assert len(contents) == 1, "replicas give different results"
 
 
-def test_a_replica_that_came_later_takes_its_share(replicas: Replicas) -> None:
+def test_a_replica_that_starts_later_gets_tracks(replicas: Replicas) -> None:
     addresses = ADDRESSES[:1]
     replicas.start(addresses[0])
     replicas.wait()
     with client(replicas, addresses) as runtime, ThreadPoolExecutor(2) as workers:
         separate(runtime, 0)
         replicas.start(ADDRESSES[1])
-        addresses.append(ADDRESSES[1])  # before it is ready, or even listens
+        addresses.append(ADDRESSES[1])  # before it listens
         separate(runtime, 1)
         replicas.wait()
         list(workers.map(lambda number: separate(runtime, number), range(2, 8)))
     assert replicas.served(ADDRESSES[1]) >= 1
 
 
-def test_the_caller_waits_only_where_every_replica_is_busy(replicas: Replicas) -> None:
+def test_a_call_raises_busy_only_if_all_replicas_are_busy(replicas: Replicas) -> None:
     addresses = ADDRESSES[:2]
     for address in addresses:
         replicas.start(address, MSSBENCH_QUEUE="0")
@@ -153,12 +153,14 @@ def test_the_caller_waits_only_where_every_replica_is_busy(replicas: Replicas) -
         futures = [workers.submit(separate, runtime, number) for number in range(8)]
         errors = [future.exception() for future in futures]
     assert [type(error) for error in errors if error is not None] == [Busy] * sum(map(bool, errors))
-    assert any(errors), "eight at once found a place on two replicas without a queue"
-    assert all(replicas.served(address) for address in addresses), "one was idle while others were refused"
+    assert any(errors), "two replicas without a queue accepted eight tracks at once"
+    assert all(replicas.served(address) for address in addresses), (
+        "a replica was idle while tracks were refused"
+    )
 
 
 def answering(listener: socket.socket, answer: bytes | None) -> None:
-    """Accept, read, and answer (or not)."""
+    """Accept a connection, read the request, and send `answer`; None: no answer."""
     connection, _ = listener.accept()
     with connection:
         connection.recv(65536)
@@ -176,12 +178,12 @@ def answering(listener: socket.socket, answer: bytes | None) -> None:
         (b"220 smtp.example ESMTP\r\n", Interrupted, "closed the connection"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{", Interrupted, "closed the connection"),
     ],
-    ids=["silence", "hangs up", "speaks another language", "half an answer"],
+    ids=["no answer", "closed", "another protocol", "incomplete answer"],
 )
-def test_a_replica_that_may_have_begun_is_not_passed_over(
+def test_a_step_that_may_have_started_is_not_sent_to_another_replica(
     tmp_path: Path, answer: bytes | None, kind: type[Exception], says: str
 ) -> None:
-    """Or a track that kills its separator would kill every replica in one go."""
+    """Otherwise a track that crashes its separator would crash all replicas one after the other."""
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as server:
         server.submit(answering, listener, answer)
         service = Service("one", "one", f"http://name.example:{listener.getsockname()[1]}")
@@ -192,7 +194,7 @@ def test_a_replica_that_may_have_begun_is_not_passed_over(
         transport.close()
 
 
-def test_a_name_that_stands_for_nothing_is_unreachable() -> None:
+def test_a_host_name_without_an_address_is_unreachable() -> None:
     with pytest.raises(Unreachable, match=r"nowhere\.invalid has no address"):
         addresses_of("nowhere.invalid", 80)
     assert "127.0.0.1" in addresses_of("localhost", 80)

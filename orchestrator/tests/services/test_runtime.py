@@ -1,4 +1,4 @@
-"""A step is the same in this process and in a service: same results, same errors, over a real server."""
+"""Steps give the same results and errors in this process and over HTTP, with real servers."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def over_http(workspace: Path) -> Iterator[Runtime]:
-    """All three services as real servers over the workspace."""
+    """A runtime whose three services run as real servers on the workspace."""
     with contextlib.ExitStack() as stack:
         urls = {}
         for name, module in MODULES.items():
@@ -86,7 +86,7 @@ def in_process(root: Path) -> Runtime:
     return Runtime(InProcessTransport(DataRoot(root)), load_registry(), DataRoot(root))
 
 
-def test_every_step_gives_the_same_over_http_as_in_process(workspace: Path, over_http: Runtime) -> None:
+def test_steps_give_the_same_results_over_http_and_in_process(workspace: Path, over_http: Runtime) -> None:
     local = in_process(workspace)
     track = f"music/test/{sorted(p.name for p in (workspace / 'music/test').iterdir())[0]}"
     angles = {"vocals": 30.0, "drums": 90.0, "bass": 270.0, "other": 0.0}
@@ -108,7 +108,7 @@ def test_every_step_gives_the_same_over_http_as_in_process(workspace: Path, over
     assert results["local"][:2] == results["http"][:2]
 
 
-def test_what_is_offered_is_the_same_over_http_as_in_process(workspace: Path, over_http: Runtime) -> None:
+def test_a_survey_gives_the_same_over_http_and_in_process(workspace: Path, over_http: Runtime) -> None:
     root = DataRoot(workspace)
     local = Runtime(InProcessTransport(root), over_http.registry, root)
     assert _offers(over_http) == _offers(local)
@@ -126,19 +126,19 @@ def _offers(runtime: Runtime) -> list[tuple[str, str, list[SeparatorInfo], str]]
         (HrirRequest("music"), BadInput, "music"),
     ],
 )
-def test_an_error_is_the_same_class_and_words_over_http(
+def test_errors_have_the_same_class_and_message_over_http(
     workspace: Path, over_http: Runtime, request_: HrirRequest, kind: type[BenchError], says: str
 ) -> None:
     for runtime in (in_process(workspace), over_http):
         with pytest.raises(kind) as caught:
             runtime.describe_hrir(request_)
         assert says in caught.value.detail
-    assert str(workspace) not in caught.value.detail, "a path of the server leaked"
+    assert str(workspace) not in caught.value.detail, "the message contains a path of the server"
 
 
 @contextlib.contextmanager
 def server_that_answers(status: int, *parts: bytes, for_ever: float | None = None) -> Iterator[Runtime]:
-    """It sends `parts`, or (`for_ever`) sends them again and again with so many seconds between."""
+    """Serve `parts` as the answer; with `for_ever`, endlessly and with this pause in seconds."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -149,7 +149,7 @@ def server_that_answers(status: int, *parts: bytes, for_ever: float | None = Non
             for part in parts if for_ever is None else itertools.cycle(parts):
                 try:
                     self.wfile.write(part)
-                except OSError:  # the client has heard enough
+                except OSError:  # the client has closed the connection
                     return
                 time.sleep(for_ever or 0.0)
 
@@ -182,7 +182,7 @@ def server_that_answers(status: int, *parts: bytes, for_ever: float | None = Non
         (503, json.dumps(Busy("later", retry_after=7).to_problem()).encode(), Busy),
     ],
 )
-def test_garbage_and_problems_from_a_service_become_errors_of_the_family(
+def test_invalid_answers_and_problem_documents_raise_errors(
     status: int, body: bytes, kind: type[BenchError]
 ) -> None:
     with server_that_answers(status, body) as runtime, pytest.raises(kind) as caught:
@@ -198,16 +198,14 @@ def test_garbage_and_problems_from_a_service_become_errors_of_the_family(
     ],
     ids=["too much", "too slow"],
 )
-def test_an_answer_without_end_ends_here(
-    part: bytes, pause: float, kind: type[BenchError], says: str
-) -> None:
-    """Or it would fill a worker's memory, or keep it for as long as the job may take with all its tries."""
+def test_an_endless_answer_is_cut_off(part: bytes, pause: float, kind: type[BenchError], says: str) -> None:
+    """An endless answer must not fill the memory of a worker or block it."""
     with server_that_answers(200, part, for_ever=pause) as runtime, pytest.raises(kind, match=says):
         runtime.describe_hrir(HrirRequest("sphere"))
 
 
 @pytest.mark.parametrize("status", [307, 500, 503])
-def test_an_answer_without_a_reason_says_its_status(status: int) -> None:
+def test_an_error_without_a_reason_reports_its_status(status: int) -> None:
     with (
         server_that_answers(status, b"<html>") as runtime,
         pytest.raises(BenchError, match=f"synth at .* answered {status} without a reason"),
@@ -215,7 +213,7 @@ def test_an_answer_without_a_reason_says_its_status(status: int) -> None:
         runtime.describe_hrir(HrirRequest("sphere"))
 
 
-def test_a_service_that_is_not_there_is_unreachable() -> None:
+def test_a_stopped_service_is_unreachable() -> None:
     nowhere = Service("synth", "synth_service", f"http://127.0.0.1:{free_port()}")
     transport = HttpTransport(Limits(step_seconds=5.0))
     runtime = Runtime(transport, Registry({"synth": nowhere}, {"gone": nowhere}), DataRoot(Path.cwd()))
@@ -225,7 +223,7 @@ def test_a_service_that_is_not_there_is_unreachable() -> None:
     transport.close()
 
 
-def test_a_package_that_is_not_installed_is_unavailable_with_its_reason(tmp_path: Path) -> None:
+def test_a_missing_package_is_reported_with_a_remedy(tmp_path: Path) -> None:
     absent = Registry({}, {"absent": Service("absent", "no_such_package", "")})
     runtime = Runtime(InProcessTransport(DataRoot(tmp_path)), absent, DataRoot(tmp_path))
     (found,) = survey(runtime)
@@ -234,7 +232,7 @@ def test_a_package_that_is_not_installed_is_unavailable_with_its_reason(tmp_path
     assert "MSSBENCH_URL_ABSENT" in found.reason
 
 
-def test_a_package_that_cannot_be_loaded_does_not_stop_the_others(
+def test_a_broken_package_does_not_affect_other_services(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "broken_for_a_test.py").write_text("raise RuntimeError('no such driver')")
@@ -259,7 +257,7 @@ def test_a_package_that_cannot_be_loaded_does_not_stop_the_others(
         ("raise OSError('no such device')", "setup of hollow failed: OSError: no such device"),
     ],
 )
-def test_a_separator_that_cannot_be_set_up_is_unavailable_before_the_run_begins(
+def test_a_separator_whose_setup_fails_is_unavailable_before_the_run_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setup: str, says: str
 ) -> None:
     package = f"hollow_{abs(hash(says))}"
@@ -278,7 +276,7 @@ def test_a_separator_that_cannot_be_set_up_is_unavailable_before_the_run_begins(
     assert says in found.reason
 
 
-def test_a_service_whose_url_is_given_runs_there_and_the_others_here(
+def test_a_service_with_a_url_is_called_over_http_and_others_in_process(
     over_http: Runtime, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MSSBENCH_URL_ORACLE", over_http.registry.separators["oracle"].url)
@@ -288,7 +286,7 @@ def test_a_service_whose_url_is_given_runs_there_and_the_others_here(
         reference = track.relative_to(workspace).as_posix()
         runtime.separate("oracle", SeparateRequest(f"{reference}/mixture.wav", "out", "oracle-mixture"))
         assert (workspace / "out/vocals.wav").exists()
-        with pytest.raises(BadInput, match="outside the data root"):  # as a service says it
+        with pytest.raises(BadInput, match="outside the data root"):  # the error of the service
             runtime.separate("oracle", SeparateRequest("/etc/hosts", "out2", "oracle-mixture"))
 
 
@@ -300,6 +298,6 @@ def test_an_unknown_transport_and_a_broken_registration_are_refused(tmp_path: Pa
         load_registry(tmp_path / "services.toml")
 
 
-def test_a_services_url_can_be_set_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_sets_the_url_of_a_service(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MSSBENCH_URL_ORACLE", "http://elsewhere:1/")
     assert load_registry().separators["oracle"].url == "http://elsewhere:1"

@@ -1,4 +1,4 @@
-"""Templates of the dashboard, and how values are written in them."""
+"""Templates, assets and formats of the dashboard."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import jinja2
 from fastapi.responses import HTMLResponse, Response
 from mssbench_service.errors import NotFound
 
-# Nothing from elsewhere, nothing inline: a title with markup in it could do nothing even if it were not escaped.
+# No external and no inline content: markup in a title has no effect even if it were not escaped.
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -25,7 +25,7 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 
-# The report's style sheet is the house's: palette, type and tables are said there, once.
+# The dashboard uses the report's style sheet for palette, type and tables.
 _ASSETS = {
     "report.css": ("report/assets/report.css", "text/css"),
     "dashboard.css": ("server/dashboard/assets/dashboard.css", "text/css"),
@@ -36,7 +36,7 @@ _ASSETS = {
 
 @dataclass(frozen=True)
 class Asset:
-    """A file that pages load. Its version is in its URL, so that a browser may keep it for ever."""
+    """A file that pages load. Its URL holds its version, so that browsers can cache it permanently."""
 
     content: bytes
     media_type: str
@@ -51,7 +51,7 @@ class Asset:
 
 
 class Pages:
-    """Renders pages and hands out the files that they load."""
+    """Renders pages and serves the files that they load."""
 
     def __init__(self) -> None:
         package = resources.files("mssbench")
@@ -66,7 +66,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.globals |= {"asset": self._asset_url}
-        self._templates.filters |= {"duration": duration, "when": when, "plural": plural, "number": number}
+        self._templates.filters |= {"time": utc_time, "plural": plural, "number": number}
 
     def _asset_url(self, name: str) -> str:
         return f"/ui/assets/{name}?v={self._assets[name].version}"
@@ -80,35 +80,20 @@ class Pages:
         return HTMLResponse(self._templates.get_template(template).render(context), status, _HEADERS)
 
 
-def duration(seconds: float | None) -> str:
-    """``40 s``, ``12 min``, ``3 h 5 min``, ``2 d 4 h``."""
-    if seconds is None:
-        return "–"
-    minutes = round(seconds / 60)
-    hours = minutes // 60
-    if seconds < 59.5:
-        return f"{max(1, round(seconds))} s"
-    if hours < 1:
-        return f"{minutes} min"
-    if hours < 24:
-        return f"{hours} h {minutes % 60} min"
-    return f"{hours // 24} d {hours % 24} h"
-
-
-def when(created: str) -> str:
-    """A time of :attr:`RunRecord.created` for people: ``2026-05-01 14:38 UTC``."""
+def utc_time(created: str) -> str:
+    """Format :attr:`RunRecord.created` as ``2026-05-01 14:38 UTC``."""
     try:
         moment = datetime.datetime.fromisoformat(created).astimezone(datetime.UTC)
-    except (ValueError, OverflowError):  # not a time, or none that UTC has
+    except (ValueError, OverflowError):  # not a time, or outside the range of UTC
         return created
     return moment.strftime("%Y-%m-%d %H:%M UTC")
 
 
 def plural(count: int, noun: str) -> str:
-    """``1 cell``, ``12,000 cells``."""
+    """Format as ``1 cell`` or ``12,000 cells``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def number(value: float, digits: int = 2) -> str:
-    """So many significant digits, never in powers of ten."""
+    """Format with `digits` significant digits, without exponent."""
     return f"{float(f'{value:.{digits}g}'):,.10f}".rstrip("0").rstrip(".")

@@ -1,4 +1,4 @@
-"""A whole orchestrator to look at: the real service, a real Redis, real workers, two short tracks."""
+"""A running orchestrator: the real service, a real Redis, real workers, two short tracks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import soundfile as sf
 from mssbench.execution.embedded import embedded_redis, embedded_workers
 
 TITLE = "<img src=x onerror=alert(1)> & <b>bold"
-"""A track's title that would do something if it were not escaped."""
+"""Title of a track, with markup that would take effect if it were not escaped."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,15 @@ class System:
     def state(self, run_id: str) -> str:
         return str(httpx.get(f"{self.url}/runs/{run_id}", timeout=60).json()["state"])
 
-    def spoil(self, title: str, stem: str = "vocals") -> None:
-        """Put a NaN into a track that was fine; :meth:`mend` puts the file back."""
+    def damage(self, title: str, stem: str = "vocals") -> None:
+        """Put a NaN into a stem; :meth:`repair` restores the file."""
         path = self.root / "data" / "music" / "test" / title / f"{stem}.wav"
         shutil.copy2(path, self.root / "kept.wav")
         audio, rate = sf.read(path)
         audio[1000] = np.nan
         sf.write(path, audio, rate, subtype="FLOAT")
 
-    def mend(self, title: str, stem: str = "vocals") -> None:
+    def repair(self, title: str, stem: str = "vocals") -> None:
         path = self.root / "data" / "music" / "test" / title / f"{stem}.wav"
         os.replace(self.root / "kept.wav", path)
 
@@ -85,7 +85,7 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> 
 
 
 def make_root(folder: Path, tracks: Path) -> Path:
-    """A data root with the dataset ``data/music``, one of whose titles has markup in it."""
+    """A data root with the dataset ``data/music``. One title holds markup."""
     dataset = folder / "data" / "music"
     shutil.copytree(tracks, dataset, copy_function=shutil.copy2)
     last = sorted((dataset / "test").iterdir())[-1]
@@ -107,7 +107,7 @@ def system(tmp_path_factory: pytest.TempPathFactory, _demo_tracks: Path) -> Iter
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory, _demo_tracks: Path) -> Iterator[System]:
-    """An orchestrator that wants a token for what changes something; nobody works for it."""
+    """An orchestrator with a token and without workers."""
     root = make_root(tmp_path_factory.mktemp("guarded"), _demo_tracks)
     with embedded_redis() as redis_url, serving(root, redis_url, MSSBENCH_TOKEN="sesame") as system:
         yield system

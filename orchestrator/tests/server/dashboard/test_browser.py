@@ -1,4 +1,4 @@
-"""The dashboard in headless Chromium, with everything behind it real: launch, watch, read, retry, cancel."""
+"""The dashboard in headless Chromium with a real orchestrator: launch, follow, read, retry, cancel."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ api = pytest.importorskip("playwright.sync_api", reason="playwright is not insta
 if CHROMIUM is None:
     pytest.skip("no chromium on this machine", allow_module_level=True)
 
-PLACES = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
+SCREENS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 SECONDS = 1000
 LONG = 300 * SECONDS  # a slow machine is not a failure
 """Milliseconds, as Playwright counts."""
@@ -39,7 +39,7 @@ def browser() -> Iterator[Any]:
 
 
 class Watched:
-    """A page of a service, and whatever it complained of or asked for elsewhere."""
+    """A page of a service. Records console messages and requests, and checks them at the end."""
 
     def __init__(self, browser: Any, system: Any, width: int = 1280, scheme: str = "light") -> None:
         self.system = system
@@ -48,38 +48,38 @@ class Watched:
         )
         self.context.set_default_timeout(LONG)
         self.page = self.context.new_page()
-        self.complaints: list[str] = []
+        self.messages: list[str] = []
         self.requests: list[str] = []
         self.expected: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.complaints.append(dialog.message), dialog.dismiss()))
+        self.page.on("console", lambda message: self.messages.append(message.text))
+        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.messages.append(dialog.message), dialog.dismiss()))
         self.page.on("request", lambda request: self.requests.append(request.url))
 
     def __enter__(self) -> Watched:
         return self
 
     def expect_refusal(self, status: int) -> None:
-        """Chromium itself writes into the console that a request was answered with an error."""
+        """Allow the console message that Chromium writes for a failed request."""
         self.expected.append(f"the server responded with a status of {status} ")
 
     def __exit__(self, kind: object, *_: object) -> None:
         self.context.close()
         if kind is not None:
-            return  # what went wrong first is what to show
-        unexpected = [text for text in self.complaints if not any(part in text for part in self.expected)]
+            return  # show the first failure
+        unexpected = [text for text in self.messages if not any(part in text for part in self.expected)]
         assert unexpected == []
-        inside = (self.system.url, "data:")  # a report carries its audio in itself
+        inside = (self.system.url, "data:")  # reports embed their audio
         assert [url for url in self.requests if not url.startswith(inside)] == []
 
 
 def separator(page: Any, name: str) -> Any:
-    """Its box in the form. A label may say more than the name: that it is a probe."""
+    """The checkbox of a separator. Its label may hold more than the name."""
     return page.locator(f"input[name=separators][value='{name}']")
 
 
 def open_form(page: Any) -> None:
-    """The page of runs, once the services have said what they offer."""
+    """Open the page of runs and wait until the separators are listed."""
     page.goto("/")
     separator(page, "oracle-identity").wait_for()
 
@@ -96,35 +96,35 @@ def fill_form(page: Any, *separators: str, tracks: int | None = None, binaural: 
 
 
 def launch(page: Any, *separators: str, **options: Any) -> str:
-    """The id of a run that the form started."""
+    """Start a run with the form, and return its id."""
     fill_form(page, *separators, **options)
     page.get_by_role("button", name="Launch").click()
-    return landed(page)
+    return run_id_of_page(page)
 
 
-def landed(page: Any) -> str:
+def run_id_of_page(page: Any) -> str:
     page.wait_for_url(re.compile(r"/ui/runs/[\w-]+$"))
     return str(page.url.rsplit("/", 1)[1])
 
 
 def give_token(page: Any) -> None:
-    """With the keyboard: the dialog has the focus."""
+    """Type the token into the dialog, which has the focus."""
     page.get_by_role("dialog", name="Access token").wait_for()
     page.keyboard.type("sesame")
     page.keyboard.press("Enter")
 
 
 def state(page: Any, name: str) -> None:
-    """Wait until the page says so by itself: it is not loaded again."""
+    """Wait until the page shows the state, without loading it again."""
     page.locator(f"h1 .state.{name}").wait_for()
 
 
 @dataclass(frozen=True)
 class Launched:
-    """A run that was launched from the page, and what the page had said of it when it was complete."""
+    """A run that was launched from the page, and the announcement when it was complete."""
 
     id: str
-    loaded_again: bool
+    reloaded: bool
     said: str
 
 
@@ -136,7 +136,7 @@ def launched(browser: Any, system: Any) -> Launched:
         page.get_by_text("Rendering and scoring").click()
         page.get_by_label("Seed").fill("7")
         page.get_by_role("button", name="Launch").click()
-        run_id = landed(page)
+        run_id = run_id_of_page(page)
         page.evaluate("window.sameDocument = true")
         state(page, "complete")
         page.locator("#said:not(:empty)").wait_for(state="attached")
@@ -144,9 +144,9 @@ def launched(browser: Any, system: Any) -> Launched:
         return Launched(run_id, not page.evaluate("window.sameDocument === true"), said)
 
 
-def test_a_run_is_launched_watched_and_read(browser: Any, system: Any, launched: Launched) -> None:
-    assert not launched.loaded_again
-    # What a screen reader was told, in a region that says its changes by itself.
+def test_a_run_is_launched_followed_and_read(browser: Any, system: Any, launched: Launched) -> None:
+    assert not launched.reloaded
+    # The announcement for screen readers.
     assert launched.said == "Run complete: 4 of 4 cells ended."
     with Watched(browser, system) as watched:
         page = watched.page
@@ -177,15 +177,15 @@ def test_a_run_is_launched_watched_and_read(browser: Any, system: Any, launched:
         assert page.locator("h1").is_visible()
 
 
-def test_progress_is_shown_while_a_run_goes_on(browser: Any, guarded: Any) -> None:
-    # Nobody works for this orchestrator: the test itself ends the cells, one at a time, as workers do.
+def test_progress_is_shown_while_a_run_is_running(browser: Any, guarded: Any) -> None:
+    # This orchestrator has no workers: the test ends the cells one at a time, as workers do.
     with Watched(browser, guarded) as watched:
         page = watched.page
         watched.expect_refusal(401)
         fill_form(page, "oracle-swap")
         page.get_by_role("button", name="Launch").click()
         give_token(page)
-        run_id = landed(page)
+        run_id = run_id_of_page(page)
         bar = page.get_by_role("progressbar", name="oracle-swap, stereo: evaluated")
         assert bar.get_attribute("value") == "0"
         titles = sorted(path.name for path in (guarded.root / "data/music/test").iterdir())
@@ -200,15 +200,15 @@ def test_progress_is_shown_while_a_run_goes_on(browser: Any, guarded: Any) -> No
         assert "<i>it</i> broke" in page.locator("#failures").inner_text()
         page.get_by_role("button", name="Cancel").click()
         state(page, "cancelled")
-        assert page.locator("#said").text_content() == "Cancelled."
+        assert page.locator("#said").text_content() == "Run cancelled."
         page.get_by_role("button", name="Resume").click()
         state(page, "running")
         page.get_by_role("button", name="Cancel").click()
         state(page, "cancelled")
 
 
-def test_a_failure_has_its_reason_and_can_be_tried_again(browser: Any, system: Any) -> None:
-    system.spoil(system.marked)
+def test_a_failure_shows_its_reason_and_can_be_retried(browser: Any, system: Any) -> None:
+    system.damage(system.marked)
     with Watched(browser, system) as watched:
         page = watched.page
         run_id = launch(page, "oracle-identity")
@@ -216,19 +216,19 @@ def test_a_failure_has_its_reason_and_can_be_tried_again(browser: Any, system: A
         retry = page.get_by_role("button", name="Retry 1 failed cell")
         row = page.locator(".failures tbody tr")
         assert row.count() == 1
-        assert system.marked in row.inner_text()  # as text, letter by letter
+        assert system.marked in row.inner_text()  # as text, not as markup
         assert "oracle-identity, stereo" in row.inner_text()
         assert "NaN" in row.inner_text() or "finite" in row.inner_text()
         assert page.locator("main img, main b").count() == 0
-        # Complete is not the same as done well.
+        # A complete run with failed cells does not show the green tick.
         assert page.locator("h1 .state").inner_text().split() == ["!", "complete"]
         assert page.locator("progress.full").count() == 0
-        system.mend(system.marked)
+        system.repair(system.marked)
         retry.focus()
         page.keyboard.press("Enter")
         page.get_by_text("None.", exact=True).wait_for()
         state(page, "complete")
-        # What had the focus is gone: the focus stays where it was, and does not fall back to the top.
+        # The focused button is gone: the focus moves to the section, not to the top of the page.
         assert page.evaluate("document.activeElement.id") == "failures"
         assert page.locator(".stages .figures dd").first.text_content() == "0"
         assert page.locator("h1 .state").inner_text().split() == ["✓", "complete"]
@@ -236,19 +236,19 @@ def test_a_failure_has_its_reason_and_can_be_tried_again(browser: Any, system: A
     assert system.state(run_id) == "complete"
 
 
-def test_a_run_is_deleted_only_when_that_is_said_twice(browser: Any, guarded: Any) -> None:
+def test_deleting_a_run_needs_confirmation(browser: Any, guarded: Any) -> None:
     with Watched(browser, guarded) as watched:
         page = watched.page
         watched.expect_refusal(401)
         fill_form(page, "oracle-mixture")
         page.get_by_role("button", name="Launch").click()
         give_token(page)
-        run_id = landed(page)
-        assert page.get_by_role("button", name="Delete …").count() == 0  # not while it runs
+        run_id = run_id_of_page(page)
+        assert page.get_by_role("button", name="Delete …").count() == 0  # not while the run is running
         page.get_by_role("button", name="Cancel").click()
         state(page, "cancelled")
         page.get_by_role("button", name="Delete …").click()
-        page.get_by_role("button", name="Keep it").click()
+        page.get_by_role("button", name="Keep").click()
         page.get_by_role("dialog").wait_for(state="hidden")
         assert (guarded.root / "runs" / run_id / "run.json").exists()
         page.get_by_role("button", name="Delete …").click()
@@ -258,7 +258,7 @@ def test_a_run_is_deleted_only_when_that_is_said_twice(browser: Any, guarded: An
         assert run_id not in page.locator("#runs").inner_text()
 
 
-def test_what_the_service_refuses_is_said_beside_the_form(browser: Any, system: Any) -> None:
+def test_an_error_of_the_service_is_shown_next_to_the_form(browser: Any, system: Any) -> None:
     with Watched(browser, system) as watched:
         page = watched.page
         fill_form(page, "oracle-identity")
@@ -277,7 +277,7 @@ def test_what_the_service_refuses_is_said_beside_the_form(browser: Any, system: 
         assert page.url == f"{system.url}/"
 
 
-def test_the_token_is_asked_for_and_kept_for_the_tab(browser: Any, guarded: Any) -> None:
+def test_the_token_is_requested_and_kept_for_the_tab(browser: Any, guarded: Any) -> None:
     with Watched(browser, guarded) as watched:
         page = watched.page
         watched.expect_refusal(401)
@@ -287,21 +287,21 @@ def test_the_token_is_asked_for_and_kept_for_the_tab(browser: Any, guarded: Any)
         dialog.wait_for()
         assert page.evaluate("document.activeElement.id") == "token-value"
         page.keyboard.press("Escape")
-        page.get_by_role("alert").wait_for()  # nothing was started, and the page says why
+        page.get_by_role("alert").wait_for()  # nothing was started, and the page shows the reason
         page.get_by_role("button", name="Launch").click()
         page.locator("#token-value").fill("wrong")
-        page.get_by_role("button", name="Use it").click()
+        page.get_by_role("button", name="Use this token").click()
         page.get_by_text("That token was not accepted.").wait_for()
         page.locator("#token-value").fill("sesame")
-        page.get_by_role("button", name="Use it").click()
-        landed(page)
-        page.get_by_role("button", name="Cancel").click()  # not asked for again
+        page.get_by_role("button", name="Use this token").click()
+        run_id_of_page(page)
+        page.get_by_role("button", name="Cancel").click()  # the token is not requested again
         state(page, "cancelled")
         assert page.evaluate("[sessionStorage.length, localStorage.length]") == [1, 0]
         assert "sesame" not in page.content()
 
 
-def test_a_run_is_launched_by_keyboard_alone(browser: Any, guarded: Any) -> None:
+def test_a_run_can_be_launched_with_the_keyboard(browser: Any, guarded: Any) -> None:
     with Watched(browser, guarded) as watched:
         page = watched.page
         watched.expect_refusal(401)
@@ -313,15 +313,15 @@ def test_a_run_is_launched_by_keyboard_alone(browser: Any, guarded: Any) -> None
                 page.keyboard.press("Tab")
                 if page.evaluate(focused) == wanted:
                     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-                    assert outline != "none", f"nothing shows that {wanted} has the focus"
+                    assert outline != "none", f"the focus on {wanted} is not visible"
                     return
-            raise AssertionError(f"{wanted} cannot be reached")
+            raise AssertionError(f"{wanted} cannot be reached with the keyboard")
 
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
         page.keyboard.press("Enter")
         assert page.evaluate("document.activeElement.id") == "main"
-        tab_to("dataset=data/music")  # the only one that there is
+        tab_to("dataset=data/music")  # the only dataset
         tab_to("tracks=")
         page.keyboard.type("1")
         tab_to("conditions=binaural")
@@ -332,11 +332,11 @@ def test_a_run_is_launched_by_keyboard_alone(browser: Any, guarded: Any) -> None
         page.keyboard.press("Space")
         page.keyboard.press("Enter")
         give_token(page)
-        landed(page)
+        run_id_of_page(page)
         tab_to("cancel")
         page.keyboard.press("Enter")
         state(page, "cancelled")
-        # Resume has taken the place of Cancel, and the focus with it or the head of the page.
+        # Resume has replaced Cancel; it or its section has the focus.
         assert page.evaluate("document.activeElement.closest('#head') !== null")
         assert page.locator(".separators tbody th").all_inner_texts() == ["oracle-gain stereo"]
 
@@ -352,7 +352,7 @@ def test_a_run_can_be_repeated_with_other_settings(browser: Any, system: Any, la
         assert not page.get_by_role("checkbox", name="BSS Eval").is_checked()
 
 
-def test_what_cannot_be_had_is_shown_with_its_reason(browser: Any, system: Any) -> None:
+def test_unavailable_separators_show_their_reason(browser: Any, system: Any) -> None:
     with Watched(browser, system) as watched:
         page = watched.page
         open_form(page)
@@ -369,7 +369,9 @@ def test_what_cannot_be_had_is_shown_with_its_reason(browser: Any, system: Any) 
         assert page.locator(".workers tbody tr").count() >= 3
 
 
-def test_a_service_that_is_gone_is_said_to_be(browser: Any, system: Any, launched: Launched) -> None:
+def test_an_unreachable_service_is_reported_on_the_page(
+    browser: Any, system: Any, launched: Launched
+) -> None:
     with Watched(browser, system) as watched:
         page = watched.page
         page.goto(f"/ui/runs/{launched.id}")
@@ -380,8 +382,8 @@ def test_a_service_that_is_gone_is_said_to_be(browser: Any, system: Any, launche
         page.get_by_text("The service does not answer").wait_for(state="hidden")
 
 
-@pytest.mark.parametrize(("width", "scheme"), PLACES)
-def test_quiet_legible_and_no_wider_than_the_screen(
+@pytest.mark.parametrize(("width", "scheme"), SCREENS)
+def test_pages_are_readable_and_fit_the_screen(
     browser: Any, system: Any, launched: Launched, width: int, scheme: str
 ) -> None:
     nameless = """() => [...document.querySelectorAll('button, a, input, select, summary, progress')].filter((e) =>
@@ -405,7 +407,7 @@ def test_quiet_legible_and_no_wider_than_the_screen(
 OUTSIDE = """() => { const edge = document.querySelector("main").getBoundingClientRect().right + 1;
   return [...document.querySelectorAll("main table, main p, main dl, main progress")]
     .filter((e) => !e.closest(".scroll, .sr") && e.getBoundingClientRect().right > edge).map((e) => e.className); }"""
-"""What stands out of the column, which a screen's own edge may not show yet."""
+"""Elements that are wider than the column, even if they still fit the screen."""
 
 POOR_CONTRAST = """() => {
   const parse = (text) => text.match(/[\\d.]+/g).map(Number);
@@ -423,7 +425,7 @@ POOR_CONTRAST = """() => {
 }"""  # noqa: E501
 
 
-def test_nothing_of_the_page_is_inline(browser: Any, system: Any, launched: Launched) -> None:
+def test_pages_have_no_inline_scripts_or_styles(browser: Any, system: Any, launched: Launched) -> None:
     with Watched(browser, system) as watched:
         page = watched.page
         for path in ("/", f"/ui/runs/{launched.id}", "/ui/system", "/ui/runs/nothing"):

@@ -1,4 +1,4 @@
-"""What the pages are made of, without a browser: what is offered, how values read, what is escaped."""
+"""The pages without a browser: suggestions of the form, formats, escaping."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
+from mssbench.runs.status import format_duration
 from mssbench.server import dashboard
 from mssbench.server.dashboard.datasets import datasets, hrir_sets
-from mssbench.server.dashboard.pages import duration, number, when
+from mssbench.server.dashboard.pages import number, utc_time
 from mssbench.services.health_cache import HealthCache
 from mssbench.services.registry import Registry, Service
 from mssbench_service.errors import Unreachable
@@ -25,14 +26,14 @@ def touch(*paths: Path) -> None:
         path.touch()
 
 
-def test_datasets_and_hrir_sets_are_found_where_people_put_them(tmp_path: Path) -> None:
+def test_datasets_and_hrir_sets_are_found_under_data(tmp_path: Path) -> None:
     data = tmp_path / "data"
     touch(
         data / "demo/test/A song/mixture.wav",
         data / "sets/musdb/train/A song/mixture.wav",
         data / "hrir/D1/azi_0,0_ele_0,0.wav",
         data / "hrir/ku100.SOFA",
-        # Not what they look like: renderings, hidden folders, songs outside a split, files in the way.
+        # Not datasets: renderings, hidden folders, songs outside a split, other files.
         data / "rendered/0a1b/test/A song/mixture.wav",
         data / ".trash/test/A song/mixture.wav",
         data / "songs/A song/mixture.wav",
@@ -47,7 +48,6 @@ def test_datasets_and_hrir_sets_are_found_where_people_put_them(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (None, "–"),
         (0.2, "1 s"),
         (59.4, "59 s"),
         (59.6, "1 min"),
@@ -56,31 +56,31 @@ def test_datasets_and_hrir_sets_are_found_where_people_put_them(tmp_path: Path) 
         (52 * 3600, "2 d 4 h"),
     ],
 )
-def test_durations_read_like_speech(seconds: float | None, text: str) -> None:
-    assert duration(seconds) == text
+def test_durations_are_readable(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(0.0123, "0.012"), (56.4, "56"), (1234.0, "1,200"), (2.0, "2"), (1e-7, "0.0000001")]
 )
-def test_numbers_are_never_in_powers_of_ten(value: float, text: str) -> None:
+def test_numbers_have_no_exponent(value: float, text: str) -> None:
     assert number(value) == text
 
 
-def test_a_time_is_that_of_greenwich() -> None:
-    assert when("2026-05-01T14:38:00+02:00") == "2026-05-01 12:38 UTC"
-    assert when("some time ago") == "some time ago"
+def test_times_are_in_utc() -> None:
+    assert utc_time("2026-05-01T14:38:00+02:00") == "2026-05-01 12:38 UTC"
+    assert utc_time("some time ago") == "some time ago"
 
 
-class Slow:
-    """A transport whose services answer when they are let, if at all."""
+class SlowTransport:
+    """A transport whose services answer after `release` is set."""
 
     def __init__(self) -> None:
-        self.let, self.asked = threading.Event(), 0
+        self.release, self.calls = threading.Event(), 0
 
     def info(self, service: Service) -> dict[str, Any]:
-        self.asked += 1
-        assert self.let.wait(60)
+        self.calls += 1
+        assert self.release.wait(60)
         if service.name == "gone":
             raise Unreachable("gone at http://gone:8000 does not answer")
         if service.name == "broken":
@@ -89,9 +89,9 @@ class Slow:
         return {"version": "1.0", "separators": separators}
 
 
-def test_a_page_does_not_wait_for_services_that_are_slow() -> None:
+def test_pages_do_not_wait_for_slow_services() -> None:
     names = ("good", "gone", "broken")
-    transport = Slow()
+    transport = SlowTransport()
     registry = Registry({"synth": Service("synth", "", "")}, {name: Service(name, "", "") for name in names})
     services = HealthCache(
         SimpleNamespace(transport=transport, registry=registry, is_remote=lambda service: False),
@@ -99,7 +99,7 @@ def test_a_page_does_not_wait_for_services_that_are_slow() -> None:
     )  # type: ignore[arg-type]
     assert services.latest(wait=0.0) is None
     assert services.latest(wait=0.0) is None
-    transport.let.set()
+    transport.release.set()
     states = services.latest(wait=60.0)
     assert states is not None
     assert [(one.name, one.kind, one.reason) for one in states] == [
@@ -110,10 +110,10 @@ def test_a_page_does_not_wait_for_services_that_are_slow() -> None:
     ]
     assert [one.name for one in states[1].separators] == ["mask"]
     assert services.latest() == states
-    assert transport.asked == 4  # however often pages were loaded
+    assert transport.calls == 4  # one survey, for any number of page loads
 
 
-class Text(HTMLParser):
+class ParsedPage(HTMLParser):
     """The elements and the text of a page."""
 
     def __init__(self, page: str) -> None:
@@ -136,15 +136,15 @@ def client(system: Any) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_what_is_not_there_is_a_page_too(client: httpx.Client) -> None:
+def test_errors_are_html_pages(client: httpx.Client) -> None:
     for path, status in (("/ui/runs/nothing", 404), ("/ui/runs/a%20b", 422), ("/?like=nothing", 404)):
         answer = client.get(path)
         assert answer.status_code == status
         assert answer.headers["content-type"].startswith("text/html")
-        assert "main" in Text(answer.text).tags
+        assert "main" in ParsedPage(answer.text).tags
 
 
-def test_where_files_lie_is_not_said(client: httpx.Client, system: Any) -> None:
+def test_pages_do_not_contain_the_path_of_the_data_root(client: httpx.Client, system: Any) -> None:
     folder = system.root / "runs" / "damaged"
     folder.mkdir(parents=True)
     try:
@@ -152,7 +152,7 @@ def test_where_files_lie_is_not_said(client: httpx.Client, system: Any) -> None:
         for path in ("/", "/ui/runs/damaged", "/ui/runs/nothing"):
             page = client.get(path).text
             assert str(system.root) not in page
-        listed = Text(client.get("/").text)
+        listed = ParsedPage(client.get("/").text)
         assert "cannot be read: runs/damaged/run.json has version '<b>9</b>'" in listed.text
         assert "b" not in listed.tags
     finally:
@@ -160,12 +160,12 @@ def test_where_files_lie_is_not_said(client: httpx.Client, system: Any) -> None:
         folder.rmdir()
 
 
-def test_a_page_number_that_makes_no_sense_is_the_nearest_page(client: httpx.Client) -> None:
+def test_an_invalid_page_number_shows_the_nearest_page(client: httpx.Client) -> None:
     for page in ("0", "-1", "99999999999999999999", "x", "²", "1e3", ""):
         assert client.get("/", params={"page": page}).status_code == 200
 
 
-def test_a_page_loads_these_files_and_no_others(client: httpx.Client) -> None:
+def test_only_the_assets_of_the_dashboard_are_served(client: httpx.Client) -> None:
     for name in ("nothing.js", "..%2Fpages.py", "%2e%2e%2fpages.py", "report.js"):
         assert client.get(f"/ui/assets/{name}").status_code == 404
     for asset in (Path(dashboard.__file__).parent / "assets").iterdir():
@@ -174,6 +174,6 @@ def test_a_page_loads_these_files_and_no_others(client: httpx.Client) -> None:
         assert "immutable" in answer.headers["cache-control"]
 
 
-def test_pages_are_not_part_of_the_described_interface(client: httpx.Client) -> None:
+def test_pages_are_not_in_the_openapi_document(client: httpx.Client) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     assert not [path for path in paths if path == "/" or path.startswith("/ui")]

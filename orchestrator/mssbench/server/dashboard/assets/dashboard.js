@@ -1,12 +1,12 @@
-// Every page is rendered by the service. This script asks for the page again when something happened (an event
-// of the run, or so many seconds) and puts the parts marked data-live in place; it sends what buttons and the
-// form say; it asks for the token where the service does.
+// All pages are rendered by the service. This script loads the page again after an event of the run or a fixed
+// time, and replaces the parts marked data-live. It sends the requests of buttons and of the form, and shows the
+// token dialog when the service requires a token.
 "use strict";
 (() => {
   const main = document.getElementById("main");
   const $ = (id) => document.getElementById(id);
 
-  // What is shown ---------------------------------------------------------------------------------------------
+  // Display ---------------------------------------------------------------------------------------------------
 
   function place(part, fresh) {
     for (const key of Object.keys(part.dataset)) if (!(key in fresh.dataset)) delete part.dataset[key];
@@ -18,11 +18,11 @@
     part.replaceChildren(...fresh.childNodes);
     part.querySelectorAll("details").forEach((one, i) => { one.open = open[i] ?? one.open; });
     part.querySelectorAll(".scroll").forEach((one, i) => { one.scrollLeft = scrolled[i] ?? 0; });
-    if (focused) again(part, focused);
+    if (focused) restoreFocus(part, focused);
   }
 
-  // The focus goes to what took the place of what had it, or else to the part: never back to the top.
-  function again(part, gone) {
+  // Move the focus to the element that replaced the focused one, or else to the part. Never to the top.
+  function restoreFocus(part, gone) {
     const same = (gone.id && $(gone.id))
       || [...part.querySelectorAll(gone.tagName)].find((one) => gone.hasAttribute("href")
         ? one.getAttribute("href") === gone.getAttribute("href") : one.className === gone.className);
@@ -30,26 +30,26 @@
     (same || part).focus({ preventScroll: true });
   }
 
-  let asking = null, askAgain = false;
+  let pending = null, repeat = false;
   function refresh() {
-    if (asking) { askAgain = true; return asking; }
-    asking = (async () => {
+    if (pending) { repeat = true; return pending; }
+    pending = (async () => {
       do {
-        askAgain = false;
+        repeat = false;
         try {
           const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
           if (answer.status >= 500) throw new Error(answer.statusText);
           if (answer.ok) show(new DOMParser().parseFromString(await answer.text(), "text/html"));
           $("offline").hidden = true;
         } catch { $("offline").hidden = false; }
-      } while (askAgain);
-    })().finally(() => { asking = null; });
-    return asking;
+      } while (repeat);
+    })().finally(() => { pending = null; });
+    return pending;
   }
 
   function show(page) {
     for (const part of document.querySelectorAll("[data-live]")) {
-      // What a person is filling in is replaced only until it is complete.
+      // The form must not change while a user fills it in: replace this part only until it is complete.
       if (part.dataset.live === "until-known" && !("pending" in part.dataset)) continue;
       const fresh = page.getElementById(part.id);
       if (fresh) place(part, fresh);
@@ -57,7 +57,7 @@
     announce();
   }
 
-  // A screen reader hears of a run when its state changes, and otherwise twice a minute at most.
+  // Announce each change of state to screen readers, and progress at most twice a minute.
   let saidAt = Date.now(), saidState = $("head")?.dataset.state;
   function announce() {
     const head = $("head");
@@ -88,38 +88,38 @@
     listen();
   }
 
-  // What is sent ----------------------------------------------------------------------------------------------
+  // Requests --------------------------------------------------------------------------------------------------
 
-  const KEPT = "mssbench-token";
+  const TOKEN_KEY = "mssbench-token";
 
   async function send(method, url, body) {
     for (;;) {
-      const token = sessionStorage.getItem(KEPT);
+      const token = sessionStorage.getItem(TOKEN_KEY);
       const headers = { Accept: "application/json" };
       if (body !== undefined) headers["Content-Type"] = "application/json";
       if (token) headers.Authorization = `Bearer ${token}`;
       const answer = await fetch(url, { method, headers, body: body && JSON.stringify(body) })
         .catch(() => { throw new Error("The service does not answer."); });
-      const said = await answer.json().catch(() => ({}));
-      if (answer.ok) return said;
-      const reason = said.detail || said.title || `The service answered ${answer.status}.`;
+      const result = await answer.json().catch(() => ({}));
+      if (answer.ok) return result;
+      const reason = result.detail || result.title || `The service answered ${answer.status}.`;
       if (answer.status !== 401 || !(await askForToken(Boolean(token)))) throw new Error(reason);
     }
   }
 
   async function askForToken(refused) {
-    sessionStorage.removeItem(KEPT);
+    sessionStorage.removeItem(TOKEN_KEY);
     const value = $("token-value");
     if (refused) $("token-why").textContent = "That token was not accepted.";
     value.value = "";
-    if ((await ask($("token"))) !== "use" || !value.value) return false;
-    sessionStorage.setItem(KEPT, value.value);
+    if ((await openDialog($("token"))) !== "use" || !value.value) return false;
+    sessionStorage.setItem(TOKEN_KEY, value.value);
     value.value = "";
     return true;
   }
 
-  // The button that closed a dialog; "" where it was left.
-  function ask(dialog) {
+  // Resolves to the value of the button that closed the dialog; "" if the dialog was dismissed.
+  function openDialog(dialog) {
     return new Promise((answer) => {
       dialog.returnValue = "";
       dialog.addEventListener("close", () => answer(dialog.returnValue), { once: true });
@@ -136,7 +136,7 @@
 
   async function busy(button, work, problemId) {
     if (button.getAttribute("aria-disabled") === "true") return;
-    button.setAttribute("aria-disabled", "true"); // not `disabled`, which would lose the focus
+    button.setAttribute("aria-disabled", "true"); // `disabled` would lose the focus
     problem(problemId, "");
     try { await work(); } catch (error) { problem(problemId, error.message); }
     button.removeAttribute("aria-disabled");
@@ -147,7 +147,7 @@
     if (!button) return;
     busy(button, async () => {
       const { confirm, done, then } = button.dataset;
-      if (confirm && (await ask($(confirm))) !== "yes") return;
+      if (confirm && (await openDialog($(confirm))) !== "yes") return;
       const [method, url] = button.dataset.send.split(" ");
       await send(method, url);
       if (then) { location.assign(then); return; }
@@ -174,16 +174,16 @@
     const form = event.target.closest("[data-launch]");
     if (!form) return;
     event.preventDefault();
-    // Not form.dataset: the form has a field of that name.
-    const said = form.getAttribute("data-problem");
+    // form.dataset would be the form's field "dataset".
+    const problemId = form.getAttribute("data-problem");
     if (form.querySelector("[data-pending]")) {
-      problem(said, "The services have not said yet what they offer. Try again in a moment.");
+      problem(problemId, "The services have not answered yet. Try again in a moment.");
       return;
     }
     busy(form.querySelector("[type=submit]"), async () => {
       const run = await send("POST", form.getAttribute("data-launch"), configuration(form));
       location.assign(`/ui/runs/${encodeURIComponent(run.id)}`);
-    }, said);
+    }, problemId);
   });
 
   watch();

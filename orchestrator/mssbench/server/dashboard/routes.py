@@ -1,0 +1,61 @@
+"""Pages of the dashboard and their URLs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+from mssbench_service.errors import BenchError
+
+from ...services.health_cache import HealthCache
+from ..run_service import RunService
+from . import views
+from .pages import Pages
+
+
+def create_router(service: RunService) -> APIRouter:
+    """Build the routes of the dashboard."""
+    pages = Pages()
+    health = HealthCache(service.runtime)
+    router = APIRouter(include_in_schema=False)
+
+    def error_page(error: BenchError) -> Response:
+        detail = views.message(error, service.workspace.root)
+        return pages.render("error.html.j2", {"title": error.title, "detail": detail}, error.status)
+
+    @router.get("/")
+    def runs(page: str = "1", like: str = "") -> Response:
+        try:
+            context = views.runs_page(service, page, like)
+        except BenchError as error:
+            return error_page(error)
+        return pages.render("runs.html.j2", context | {"services": health.latest()})
+
+    @router.get("/ui/runs/{run_id}")
+    def run(run_id: str, page: str = "1") -> Response:
+        try:
+            context = views.run_page(service.run(run_id), service.status(run_id), page)
+            return pages.render("run.html.j2", context)
+        except BenchError as error:
+            return error_page(error)
+
+    @router.get("/ui/system")
+    def system() -> Response:
+        context: dict[str, Any] = {"services": health.latest(), "queue_status": None, "problem": ""}
+        try:
+            context["queue_status"] = service.queue_status()
+        except BenchError as error:
+            context["problem"] = error.detail
+        return pages.render("system.html.j2", context)
+
+    @router.get("/ui/assets/{name}")
+    def asset(name: str) -> Response:
+        return pages.asset(name)
+
+    @router.get("/favicon.ico")
+    def icon() -> Response:
+        """Browsers request this for pages without an icon, such as reports."""
+        return pages.asset("icon.svg")
+
+    return router

@@ -1,0 +1,165 @@
+"""Template data of the pages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any
+
+from binaural_metrics.registry import METRIC_SETS
+from mssbench_service.errors import BenchError, NotFound
+from mssbench_service.musdb import SPLITS
+from mssbench_service.wire import RENDER_PROFILES
+
+from ...runs.config import AGGREGATES, CONDITIONS, RunConfig
+from ...runs.records import Cell
+from ...runs.run import Run
+from ...runs.status import RunStatus, format_duration
+from ..run_service import RunService
+from .datasets import datasets, hrir_sets
+from .pages import number
+
+RUNS_PER_PAGE = 20
+FAILURES_PER_PAGE = 50
+
+
+def runs_page(service: RunService, page: str, like: str) -> dict[str, Any]:
+    """One page of runs, and the launch form with the settings of the run `like`."""
+    config = replace(service.run(like).record.config) if like else RunConfig("")
+    ids = service.run_ids()
+    number_of_page, last = page_number(page, len(ids), RUNS_PER_PAGE)
+    offered, hrirs = datasets(service.workspace.root), hrir_sets(service.workspace.root)
+    if not like and len(offered) == 1:
+        config.dataset = offered[0]
+    start = (number_of_page - 1) * RUNS_PER_PAGE
+    rows = [_run_row(service, run_id) for run_id in ids[start : start + RUNS_PER_PAGE]]
+    return {
+        "runs": [row for row in rows if row is not None],
+        "page": number_of_page,
+        "last": last,
+        "config": config,
+        "like": like,
+        "datasets": offered,
+        "hrirs": hrirs,
+        "splits": sorted(SPLITS),
+        "conditions": CONDITIONS,
+        "profiles": RENDER_PROFILES,
+        "metrics": METRIC_SETS,
+        "aggregates": AGGREGATES,
+    }
+
+
+def message(error: BenchError, root: Path) -> str:
+    """Return the error's message without the path of the data root, which must not leave this machine."""
+    return error.detail.replace(f"{root}/", "")
+
+
+def page_number(requested: str, count: int, size: int) -> tuple[int, int]:
+    """Return the requested page, or the nearest one that exists, and the last page."""
+    last = max(1, -(-count // size))
+    valid = requested.isascii() and requested.isdigit() and len(requested) < 10
+    return min(max(int(requested) if valid else 1, 1), last), last
+
+
+def _run_row(service: RunService, run_id: str) -> dict[str, Any] | None:
+    """A row in the list of runs. The row of a damaged run holds the reason."""
+    try:
+        record, status = service.run(run_id).record, service.status(run_id)
+    except NotFound:
+        return None  # deleted in the meantime
+    except BenchError as error:
+        return {"id": run_id, "damaged": message(error, service.workspace.root)}
+    return {
+        "id": run_id,
+        "damaged": "",
+        "config": record.config,
+        "created": record.created,
+        "tracks": len(record.tracks),
+        "separators": sum(one.status == "available" for one in record.separators),
+        "status": status,
+        "left": _time_left(status),
+        "report": status.links.get("report/index.html", ""),
+    }
+
+
+def _time_left(status: RunStatus) -> str:
+    return "" if status.seconds_left is None else format_duration(status.seconds_left)
+
+
+def run_page(run: Run, status: RunStatus, page: str) -> dict[str, Any]:
+    """Status, failures and settings of one run."""
+    record = run.record
+    shares = sorted(status.by_separator, key=_order(run))
+    tables = [("Table (CSV)", status.links.get("results.csv"))]
+    return {
+        "run": {
+            "id": run.store.id,
+            "created": record.created,
+            "command": record.command,
+            "available": sum(one.status == "available" for one in record.separators),
+        },
+        "config": record.config,
+        "tracks": len(record.tracks),
+        "status": status,
+        "report": status.links.get("report/index.html", ""),
+        "tables": [(name, url) for name, url in tables if url],
+        "throughput": f"{number(status.throughput)} cells/min" if status.throughput else "–",
+        "left": _time_left(status),
+        "by_separator": [(name, list(rows)) for name, rows in groupby(shares, lambda one: one.separator)],
+        "unavailable": [one for one in record.separators if one.status != "available"],
+        "failures": _failures(run, status, page),
+        "settings": _settings(record.config),
+    }
+
+
+def _order(run: Run) -> Callable[[Any], tuple[int, int]]:
+    """Sort key: the separators in the order of the run, then the conditions."""
+    names = {one.name: place for place, one in enumerate(run.record.separators)}
+    return lambda share: (names[share.separator], CONDITIONS.index(share.condition))
+
+
+def _failures(run: Run, status: RunStatus, requested: str) -> dict[str, Any]:
+    """One page of the failed cells. Only cells of separators with failures are read."""
+    total = status.progress.failed
+    page, last = page_number(requested, total, FAILURES_PER_PAGE)
+    # Paths as text, because there may be ten thousand cells to check.
+    suspects = {
+        (one.separator, one.condition): str(run.store.layout.cell(Cell(one.condition, one.separator, "")))
+        for one in status.by_separator
+        if one.failed
+    }
+    cells = (
+        cell
+        for cell in (run.record.cells() if total else [])
+        if (folder := suspects.get((cell.separator, cell.condition)))
+        and os.path.exists(f"{folder}/{cell.title}/error.json")
+        and not run.store.succeeded(cell)
+    )
+    shown = []
+    for cell in islice(cells, (page - 1) * FAILURES_PER_PAGE, page * FAILURES_PER_PAGE):
+        try:
+            error = run.store.outcome(cell) or {}
+        except BenchError as unreadable:  # retried in the meantime, or damaged
+            error = {"detail": unreadable.detail}
+        reason = {name: str(error.get(name, "")) for name in ("step", "detail", "log")}
+        shown.append(asdict(cell) | reason)
+    return {"total": total, "shown": shown, "page": page, "last": last}
+
+
+def _settings(config: RunConfig) -> list[tuple[str, str]]:
+    """The configuration as names and values."""
+    return [
+        ("Dataset", f"{config.dataset} ({config.split})"),
+        ("Tracks", "all" if config.tracks is None else f"the first {config.tracks}"),
+        ("Conditions", ", ".join(config.conditions)),
+        ("HRIR set", config.hrir + (", resampled to the tracks’ rate" if config.resample_hrir else "")),
+        ("Angles", config.angles or f"drawn with seed {config.seed}"),
+        ("Rendering", config.profile),
+        ("Separators", ", ".join(config.separators) or "all that are available"),
+        ("Metrics", config.metrics),
+        ("BSS Eval", "yes" if config.bsseval else "no"),
+        ("Frames to tracks", config.aggregate),
+    ]
