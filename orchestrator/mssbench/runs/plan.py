@@ -1,6 +1,6 @@
-"""From a configuration to a run: which tracks, which angles, which separators, and is all of it usable?
+"""Plans a run: checks the configuration, and collects tracks, angles, separators and versions.
 
-Everything that can be wrong with the input is found here, before any work is done.
+Errors in the input are found here, before any step runs.
 """
 
 from __future__ import annotations
@@ -30,18 +30,20 @@ from .records import RunRecord, SeparatorRecord, TrackRecord
 from .store import Workspace
 
 RENDERER = 1
-"""Part of every rendering's key; raised when the renderer's output changes."""
+"""Part of the key of every rendering. Increase it when the output of the renderer changes."""
 
 
 def plan(config: RunConfig, workspace: Workspace, runtime: Runtime, command: str = "") -> RunRecord:
-    """Check everything that `config` names and say what the run consists of. Writes nothing.
+    """Check what `config` refers to, and return the record of the run. Writes nothing.
+
+    Each service that the run needs is called once, all in parallel; other services are not called.
 
     Raises
     ------
     BadInput
-        The dataset, the HRIR set, the angles or a separator cannot be used; one line, naming what.
+        The dataset, the HRIR set, the angles or a separator cannot be used.
     Unavailable
-        Not one of the separators asked for is available.
+        None of the separators is available.
     """
     config.validate()
     tracks = checked_tracks(runtime.root.existing(config.dataset), config.split, config.tracks)
@@ -85,7 +87,7 @@ def _versions(services: Sequence[ServiceHealth]) -> dict[str, str]:
 
 
 def checked_tracks(dataset: Path, split: str, first: int | None = None) -> list[Track]:
-    """The dataset's tracks, by title, each with all its files there and alike."""
+    """The dataset's tracks in the order of their titles. All files of each track exist and have the same format."""
     longest = max_track_seconds()
     return [check_track(folder, max_seconds=longest) for folder in track_folders(dataset, split)[:first]]
 
@@ -93,7 +95,7 @@ def checked_tracks(dataset: Path, split: str, first: int | None = None) -> list[
 def choose_angles(
     split: str, table: str, seed: int, tracks: Sequence[Track], runtime: Runtime
 ) -> dict[str, Angles]:
-    """Angles per title, from the table that `table` refers to, or drawn where it is empty."""
+    """Angles of each title: from the table that `table` refers to, or drawn with `seed` if it is empty."""
     titles = [track.title for track in tracks]
     if table:
         return read_angle_table(runtime.root.existing(table), split, titles)
@@ -101,19 +103,19 @@ def choose_angles(
 
 
 def check_angles(hrir: HrirInfo, angles: dict[str, Angles]) -> None:
-    """Raise :class:`BadInput` where the HRIR set lacks an angle (half a degree is near enough)."""
+    """Raise :class:`BadInput` if the HRIR set has no azimuth within half a degree of an angle."""
     for title, of_track in angles.items():
         for stem, angle in of_track.items():
             nearest = min(hrir.azimuths, key=lambda azimuth: _apart(azimuth, angle))
             if _apart(nearest, angle) > 0.5:
                 raise BadInput(
-                    f"the HRIR set {hrir.name} has no azimuth {angle:g}°, asked for {stem} of {title!r}; "
+                    f"the HRIR set {hrir.name} has no azimuth {angle:g}°, the angle of {stem} of {title!r}; "
                     f"the nearest is {nearest:g}°"
                 )
 
 
 def check_rates(hrir: HrirInfo, tracks: Sequence[Track], *, resample: bool) -> None:
-    """Raise :class:`BadInput` where a track is at another rate than the HRIR set, unless that is resampled."""
+    """Raise :class:`BadInput` if a track and the HRIR set differ in sample rate, unless `resample` is set."""
     for track in tracks:
         if track.sample_rate != hrir.sample_rate and not resample:
             raise BadInput(
@@ -127,9 +129,9 @@ def _apart(one: float, other: float) -> float:
 
 
 def choose_separators(asked: Sequence[str], available: Sequence[ServiceHealth]) -> list[SeparatorRecord]:
-    """The separators that `asked` names, in its order; those that cannot be had are kept, as unavailable.
+    """The separators called `asked`, in its order. Unavailable ones are included, with the reason.
 
-    A service's name stands for all that it offers. Nothing asked means everything registered.
+    The name of a service selects all its separators. An empty `asked` selects all services.
     """
     offered = {
         info.name: SeparatorRecord(**asdict(info) | {"expected": info.expected}, service=service.name)
@@ -191,12 +193,12 @@ def _track_record(
 def plan_track_again(
     track: TrackRecord, record: RunRecord, workspace: Workspace, runtime: Runtime
 ) -> TrackRecord:
-    """What `track` of the run would be if its files as they are now had been there when the run was planned.
+    """Plan `track` of an existing run again, from its present files.
 
     Raises
     ------
     BadInput, TooLarge
-        They are no track that could be run.
+        The files are not a valid track.
     """
     found = check_track(runtime.root.resolve(track.source), max_seconds=max_track_seconds())
     if record.hrir is not None:

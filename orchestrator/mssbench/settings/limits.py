@@ -1,16 +1,16 @@
-"""How long things may take, how often they are tried, and when a silence means death.
+"""Time limits, numbers of attempts and heartbeats.
 
-Every limit is set on purpose, and by the environment:
+They are set by environment variables (defaults in parentheses):
 
-``MSSBENCH_STEP_SECONDS``          what any step may take (300) …
-``MSSBENCH_STEP_SECONDS_PER_AUDIO_SECOND`` … and more for each second of its track (15): 65 minutes for 4 minutes
-``MSSBENCH_PAUSES``                seconds between tries of what is unavailable (1,5,20,60,180)
-``MSSBENCH_TIMEOUTS``              tries that may end without an answer in time, before the cell fails (2)
-``MSSBENCH_HEARTBEAT_SECONDS``     how often a worker at work says that it lives (10)
-``MSSBENCH_SILENCE_SECONDS``       for how long it may say nothing beyond that, before it counts as dead (60)
-``MSSBENCH_MAX_SECONDS``           the longest track, for services too (3600)
-``MSSBENCH_STOP_SECONDS``          how long a worker that is told to stop goes on with its job, before it hands
-                                   it back (8: Docker kills after 10)
+``MSSBENCH_STEP_SECONDS``          time limit of a step (300) …
+``MSSBENCH_STEP_SECONDS_PER_AUDIO_SECOND`` … plus this for each second of its track (15): 65 minutes for 4 minutes
+``MSSBENCH_PAUSES``                seconds between attempts while a service is unavailable (1,5,20,60,180)
+``MSSBENCH_TIMEOUTS``              attempts that may exceed the time limit before the cell fails (2)
+``MSSBENCH_HEARTBEAT_SECONDS``     interval of a worker's heartbeats (10)
+``MSSBENCH_SILENCE_SECONDS``       longest time without a heartbeat, beyond the interval, of a living worker (60)
+``MSSBENCH_MAX_SECONDS``           longest track, for services too (3600)
+``MSSBENCH_STOP_SECONDS``          time that a worker has to complete its job on SIGTERM, before it returns the job to
+                                   its queue (8: Docker kills after 10)
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mssbench_service.errors import BadInput
 
 @dataclass(frozen=True)
 class Limits:
-    """See the module's docstring; all in seconds but `timeouts`."""
+    """See the docstring of the module. All values except `timeouts` are in seconds."""
 
     step_seconds: float = 300.0
     step_seconds_per_audio_second: float = 15.0
@@ -37,12 +37,12 @@ class Limits:
 
     @classmethod
     def from_environment(cls) -> Limits:
-        """The limits that the environment sets, over the defaults.
+        """Read the limits from the environment, with defaults.
 
         Raises
         ------
         BadInput
-            One of them is not a number above zero; the message names it.
+            A variable is not a number above zero.
         """
         given = {field.name: os.environ.get(f"MSSBENCH_{field.name.upper()}", "") for field in fields(cls)}
         values: dict[str, Any] = {
@@ -55,13 +55,12 @@ class Limits:
         return cls(**values)
 
     def of_step(self, audio_seconds: float | None) -> float:
-        """What one try of a step may take, over a track of so many seconds."""
+        """Time limit of one attempt of a step, for a track of this length (None: the longest track)."""
         seconds = DEFAULT_MAX_SECONDS if audio_seconds is None else audio_seconds
         return self.step_seconds + self.step_seconds_per_audio_second * seconds
 
     def of_job(self, audio_seconds: float) -> float:
-        """What a job may take with all its tries: the wait for a free place, as many tries as may end without
-        an answer, and every pause."""
+        """Time limit of a job: the wait for a busy service, all attempts that may time out, and all pauses."""
         return (1 + self.timeouts) * self.of_step(audio_seconds) + sum(self.pauses) + 60.0
 
 

@@ -1,4 +1,4 @@
-"""Settings that may be secrets: in the environment, or in a file that the environment names."""
+"""Secrets: from an environment variable, or from a file that an environment variable names."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from mssbench_service.errors import BadInput
 
 
 def secret(name: str) -> str:
-    """The setting in the variable `name`, or in the file that ``<name>_FILE`` names; empty if there is neither.
+    """Read a secret from the variable `name`, or from the file that ``<name>_FILE`` names. Empty if neither is set.
 
     Raises
     ------
     BadInput
-        The file cannot be read or is empty, or both are given.
+        The file cannot be read or is empty, or both variables are set.
     """
     value, file = os.environ.get(name, ""), os.environ.get(f"{name}_FILE", "")
     if not file:
@@ -32,5 +32,5 @@ def secret(name: str) -> str:
 
 
 def without_password(text: str) -> str:
-    """`text` without the user and password of any URL in it: for messages, logs and records."""
+    """Remove the user and password of every URL in `text`, for messages, logs and records."""
     return re.sub(r"(?<=[?&]password=)[^&\s]*", "…", re.sub(r"(?<=://)\S*@", "", text))

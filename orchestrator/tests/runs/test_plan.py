@@ -114,7 +114,7 @@ def test_an_angle_that_the_hrir_set_lacks_is_named_with_the_nearest(workspace: P
     titles = [path.name for path in sorted((workspace / "music/test").iterdir())]
     angles = {"vocals": 2.0, "drums": 90, "bass": 270, "other": 30}
     (workspace / "a.json").write_text(json.dumps({"test": dict.fromkeys(titles, angles)}))
-    with pytest.raises(BadInput, match=r"no azimuth 2°, asked for vocals of .*; the nearest is 0°"):
+    with pytest.raises(BadInput, match=r"no azimuth 2°, the angle of vocals of .*; the nearest is 0°"):
         planned(replace(CONFIG, angles="a.json"), workspace)
 
 
