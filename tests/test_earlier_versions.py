@@ -1,4 +1,4 @@
-"""What earlier versions left is resumed, tried again, rescored, compared, reported; what newer ones left, refused."""
+"""Runs of earlier versions are resumed, retried, rescored, compared and reported. Newer versions are refused."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Command = Callable[..., Said]
 
 @pytest.fixture
 def mssbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """The command in `tmp_path`, in this process: its exit code, stdout and stderr."""
+    """Call the command in `tmp_path`, in this process. Returns exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
     for name in ("MSSBENCH_DATA_ROOT", "MSSBENCH_DATA_URL", "MSSBENCH_REDIS_URL", "MSSBENCH_TRANSPORT"):
         monkeypatch.delenv(name, raising=False)
@@ -55,14 +55,14 @@ def mssbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     return call
 
 
-def bring(version: str, root: Path, name: str = "written") -> RunStore:
-    """The run of that version in a data root, with the track that it is about."""
+def copy_run(version: str, root: Path, name: str = "written") -> RunStore:
+    """Copy the run of `version` and its track into a data root."""
     shutil.copytree(EARLIER / "music", root / "music", dirs_exist_ok=True)
     shutil.copytree(EARLIER / version / "runs" / "written", root / "runs" / name)
     store = Workspace(root).run(name)
     record = read_json(store.layout.record)
     for track in record["tracks"]:
-        if track.get("files"):  # a checkout has the files of then, and not their times
+        if track.get("files"):  # a checkout does not preserve the times of files
             track["files"] = state_of_files(root / track["source"])
     write_json(store.layout.record, record)
     return store
@@ -74,10 +74,10 @@ def scores(store: RunStore) -> dict[tuple[str, ...], Any]:
 
 
 @pytest.mark.parametrize(("version", "command"), [("1-at-first", "resume"), ("1-at-last", "retry")])
-def test_a_run_of_an_earlier_version_goes_on_to_its_end(
+def test_a_run_of_an_earlier_version_is_completed(
     version: str, command: str, tmp_path: Path, mssbench: Command
 ) -> None:
-    store = bring(version, tmp_path)
+    store = copy_run(version, tmp_path)
     before = scores(store)
     kept = (store.layout.cell(SCORED) / "result.json").read_bytes()
     assert [row["status"] for key, row in before.items() if key[:2] == ("binaural", "oracle-identity")] == (
@@ -89,22 +89,22 @@ def test_a_run_of_an_earlier_version_goes_on_to_its_end(
     assert mssbench(command, "written", "--inline")[0] == 0
     after = scores(store)
     failed = {key for key, row in after.items() if row["status"] != "ok"}
-    tried_again = command == "retry"
-    assert {key[:2] for key in failed} == (set() if tried_again else {("binaural", "oracle-mixture")})
+    retried = command == "retry"
+    assert {key[:2] for key in failed} == (set() if retried else {("binaural", "oracle-mixture")})
     assert (store.layout.cell(SCORED) / "result.json").read_bytes() == kept
     assert read_json(store.layout.cell(OPEN) / "result.json")["version"] == formats.RESULT.version
     summary = read_summary(store.layout.report.parent / "summary.json")
     assert (summary.version, summary.run.id) == (formats.SUMMARY.version, "written")
-    assert ("the evaluator did not answer" in store.layout.report.read_text(encoding="utf-8")) != tried_again
+    assert ("the evaluator did not answer" in store.layout.report.read_text(encoding="utf-8")) != retried
 
-    bring(version, tmp_path, "as-it-was")
+    copy_run(version, tmp_path, "as-it-was")
     _, out, _ = mssbench("diff", "as-it-was", "written")
     assert "binaural/oracle-" in out
     assert "stereo/" not in out
 
 
-def test_estimates_of_an_earlier_version_are_scored_again(tmp_path: Path, mssbench: Command) -> None:
-    store = bring("1-at-first", tmp_path)
+def test_estimates_of_an_earlier_version_are_rescored(tmp_path: Path, mssbench: Command) -> None:
+    store = copy_run("1-at-first", tmp_path)
     before = scores(store)
     code, _, err = mssbench("rescore", "written", "--profile", "paper", "--no-bsseval", "--inline")
     assert code == 0, err
@@ -127,31 +127,31 @@ def test_a_summary_of_an_earlier_version_is_ranked(path: Path, tmp_path: Path, m
     assert read_json(sent)["version"] == formats.SUMMARY.version
 
 
-def test_versions_are_compared_with_each_other(tmp_path: Path, mssbench: Command) -> None:
-    records = [bring(version, tmp_path, version).load() for version in VERSIONS]
+def test_runs_of_all_versions_can_be_compared(tmp_path: Path, mssbench: Command) -> None:
+    records = [copy_run(version, tmp_path, version).load() for version in VERSIONS]
     first, *others = records
     for other in others:
-        # What had no name then was done all the same: no setting differs.
+        # Settings that did not exist had the present default: no setting differs.
         assert not [line for line in differences(first, other) if line.startswith("setting")]
         code, _, err = mssbench("diff", VERSIONS[0], VERSIONS[records.index(other)])
         assert code in (0, 1), err
 
 
-def test_settings_that_were_not_written_are_those_that_were_used(tmp_path: Path) -> None:
+def test_missing_settings_get_the_values_that_were_used(tmp_path: Path) -> None:
     written = read_json(EARLIER / "1-at-first" / "runs" / "written" / "run.json")["config"]
     assert "bsseval" not in written
-    config = bring("1-at-first", tmp_path).load().config
+    config = copy_run("1-at-first", tmp_path).load().config
     assert asdict(config) == written | {"bsseval": True, "aggregate": "median"}
 
 
-def test_a_bare_error_has_all_that_errors_have(tmp_path: Path) -> None:
-    outcome = bring("1-at-first", tmp_path).outcome(FAILED)
+def test_an_early_error_gets_all_fields(tmp_path: Path) -> None:
+    outcome = copy_run("1-at-first", tmp_path).outcome(FAILED)
     assert outcome is not None
     assert (outcome["tries"], outcome["when"], outcome["version"]) == (1, "", formats.ERROR.version)
     assert outcome["detail"] == "the evaluator did not answer"
 
 
-def test_a_rendering_from_before_peaks_were_kept_is_one(tmp_path: Path) -> None:
+def test_a_rendering_without_a_peak_is_read(tmp_path: Path) -> None:
     path = EARLIER / "1-at-first" / "metadata.json"
     assert "peak" not in read_json(path)
     assert parse(RenderResult, formats.RENDERING_FORMAT.read(path)).mixture_gain == 1.0
@@ -159,7 +159,7 @@ def test_a_rendering_from_before_peaks_were_kept_is_one(tmp_path: Path) -> None:
     assert formats.RENDERING_FORMAT.current(of_paper, "it")["peak"] == 2.0
 
 
-# -- what is newer -------------------------------------------------------------------------------------------
+# -- newer versions ----------------------------------------------------------------------------------------
 
 FILES = {
     "run.json": lambda store: store.layout.record,
@@ -169,10 +169,10 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_what_a_newer_version_wrote_is_refused_in_one_line(
+def test_a_file_of_a_newer_version_is_refused_in_one_line(
     name: str, tmp_path: Path, mssbench: Command
 ) -> None:
-    store = bring("1-at-last", tmp_path)
+    store = copy_run("1-at-last", tmp_path)
     path = FILES[name](store)
     path.write_text(json.dumps(read_json(path) | {"version": 3}))
     code, _, err = mssbench("report", "written")
@@ -181,13 +181,13 @@ def test_what_a_newer_version_wrote_is_refused_in_one_line(
     assert len(err.strip().splitlines()) == 1
 
 
-def test_the_service_refuses_a_newer_run_too(tmp_path: Path) -> None:
+def test_the_api_refuses_a_run_of_a_newer_version(tmp_path: Path) -> None:
     import httpx
     from mssbench.server.app import create_app
     from mssbench_service.app import Settings
     from mssbench_service.files import DataRoot
 
-    store = bring("1-at-last", tmp_path)
+    store = copy_run("1-at-last", tmp_path)
     store.layout.record.write_text(json.dumps(read_json(store.layout.record) | {"version": 99}))
     app = create_app(Settings(data_root=DataRoot(tmp_path)), "redis://127.0.0.1:1/0")
 
@@ -202,8 +202,8 @@ def test_the_service_refuses_a_newer_run_too(tmp_path: Path) -> None:
     assert "has version 99 of run.json" in answer.json()["detail"]
 
 
-def test_a_separation_of_a_newer_version_is_no_estimate_of_ours(tmp_path: Path) -> None:
-    folder = bring("1-at-last", tmp_path).estimates(SCORED)
+def test_a_separation_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    folder = copy_run("1-at-last", tmp_path).estimates(SCORED)
     mixture = tmp_path / "music" / "test" / TITLE / "mixture.wav"
     check_separation("oracle-mixture", folder, mixture)
     (folder / "separation.json").write_text(
@@ -214,12 +214,12 @@ def test_a_separation_of_a_newer_version_is_no_estimate_of_ours(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("version", [0, -1, "2", None, True, 1.5, [1]])
-def test_a_version_that_is_no_number_is_refused(version: object) -> None:
+def test_an_invalid_version_is_refused(version: object) -> None:
     with pytest.raises(BadInput, match="expected a number from 1 to 2"):
         formats.RUN.current({"version": version}, "it")
 
 
-def test_every_migration_is_taken_in_its_order() -> None:
+def test_migrations_are_applied_in_order() -> None:
     kind = formats.Format("x.json", (lambda f: f | {"a": 1}, lambda f: f | {"b": f["a"] + 1}))
     assert kind.current({"schema": 1}, "it") == {"a": 1, "b": 2, "version": 3}
     assert kind.current({"version": 2, "a": 5}, "it") == {"a": 5, "b": 6, "version": 3}

@@ -1,4 +1,4 @@
-"""A process that ends in the middle of writing leaves nothing behind, or what it left is removed the next time."""
+"""A process that ends while it writes leaves no files, or they are removed by the next one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mssbench.services.runtime import make_runtime
 from mssbench.tools.batch import synthesise
 from mssbench.tools.output_folder import output_folder
 
-AT_WORK = """
+WRITER = """
 import time
 from pathlib import Path
 from mssbench.cli.folders import clean_exit_on_sigterm
@@ -26,9 +26,9 @@ with clean_exit_on_sigterm(), output_folder(Path(".")), atomic_folder(Path("trac
 """
 
 
-def at_work(folder: Path) -> subprocess.Popen[bytes]:
-    """A process in the middle of writing a folder there."""
-    process = subprocess.Popen([sys.executable, "-c", AT_WORK], cwd=folder, stdout=subprocess.PIPE)
+def start_writer(folder: Path) -> subprocess.Popen[bytes]:
+    """Start a process that is writing a folder in `folder`."""
+    process = subprocess.Popen([sys.executable, "-c", WRITER], cwd=folder, stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"writing\n"
     return process
@@ -45,17 +45,17 @@ def names(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(("number", "code", "left"), [("SIGTERM", 143, set()), ("SIGKILL", -9, {".tmp-"})])
-def test_a_process_that_is_told_to_end_takes_its_folder_along(
+def test_a_terminated_process_removes_its_folder(
     tmp_path: Path, number: str, code: int, left: set[str]
 ) -> None:
-    assert end(at_work(tmp_path), getattr(signal, number)) == code
-    assert names(tmp_path) == left  # one that is killed cannot, which is what the next test is about
+    assert end(start_writer(tmp_path), getattr(signal, number)) == code
+    assert names(tmp_path) == left  # a killed process cannot remove it
 
 
-def test_what_a_killed_synth_left_is_gone_after_the_next(workspace: Path) -> None:
+def test_files_of_a_killed_synth_are_removed_by_the_next_one(workspace: Path) -> None:
     out = workspace / "out" / "test"
     out.mkdir(parents=True)
-    end(at_work(out), signal.SIGKILL)
+    end(start_writer(out), signal.SIGKILL)
     assert names(out) == {".tmp-"}
     runtime = make_runtime(workspace)
     assert synthesise(workspace / "music", workspace / "out", runtime, hrir="sphere") == 2
@@ -63,12 +63,12 @@ def test_what_a_killed_synth_left_is_gone_after_the_next(workspace: Path) -> Non
     assert len(list(out.iterdir())) == 2
 
 
-def test_what_another_process_is_writing_stays(tmp_path: Path) -> None:
-    process = at_work(tmp_path)
+def test_files_that_another_process_writes_are_kept(tmp_path: Path) -> None:
+    process = start_writer(tmp_path)
     try:
         with output_folder(tmp_path):
             assert names(tmp_path) == {".tmp-"}
     finally:
         end(process, signal.SIGTERM)
-    with output_folder(tmp_path), output_folder(tmp_path):  # two of us at once are no trouble either
+    with output_folder(tmp_path), output_folder(tmp_path):  # two at once
         assert names(tmp_path) == set()

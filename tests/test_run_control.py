@@ -1,4 +1,4 @@
-"""Runs are configured by a file, repeated, compared, cancelled from elsewhere, resumed, tidied up after."""
+"""Runs from a configuration file: repeat, compare, cancel, resume, retry, and remove unused files."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def done(result: subprocess.CompletedProcess[str]) -> str:
     return result.stdout
 
 
-def test_a_run_from_a_file_is_repeated_compared_and_tidied_up_after(
+def test_a_run_from_a_file_is_repeated_and_compared_and_gc_removes_unused_files(
     mssbench, workspace, config, monkeypatch
 ) -> None:
     monkeypatch.setenv("MSSBENCH_COMMIT", "abc")
-    # Paths in the file are relative to it, and options come before it.
+    # Paths in the file are relative to it. Options take precedence over it.
     elsewhere = config.rename(workspace / "music" / "run.toml")
     elsewhere.write_text(SETTINGS.replace('"music"', '"."'), encoding="utf-8")
     done(mssbench("run", "music/run.toml", "--seed", "3", "--inline", "--run-id", "one"))
@@ -66,7 +66,7 @@ def test_a_run_from_a_file_is_repeated_compared_and_tidied_up_after(
     assert record(workspace, "one-2")["config"] == first["config"]
     assert done(mssbench("diff", "one", "one-2")) == "0 values differ\n"
 
-    # A number that changed, and by how much it may.
+    # A changed score, and the tolerance.
     path = next((workspace / "runs/one-2/cells").rglob("result.json"))
     outcome = json.loads(path.read_text(encoding="utf-8"))
     outcome["rows"][0]["SSR"] += 0.01
@@ -83,9 +83,9 @@ def test_a_run_from_a_file_is_repeated_compared_and_tidied_up_after(
         ["one", "complete", "2/2"],
     ]
 
-    # Nothing is removed that a run needs; what none needs is.
+    # Files that a run needs are kept; unused files are removed.
     assert done(mssbench("gc")) == "0 B in 0 places removed\n"
-    orphan = workspace / "data/rendered/0000/Nobody's"
+    orphan = workspace / "data/rendered/0000/Unused"
     orphan.mkdir(parents=True)
     (orphan / "mixture.wav").write_bytes(b"x" * 2048)
     old, new = (workspace / "runs/one/estimates" / name for name in (".tmp-old", ".tmp-new"))
@@ -93,7 +93,7 @@ def test_a_run_from_a_file_is_repeated_compared_and_tidied_up_after(
         path.write_bytes(b"x")
     os.utime(old, (0, 0))
     said = done(mssbench("gc", "--dry-run"))
-    assert "2 KiB  data/rendered/0000/Nobody's  (a rendering that no run refers to)" in said
+    assert "2 KiB  data/rendered/0000/Unused  (a rendering that no run refers to)" in said
     assert said.splitlines()[-1].endswith("in 2 places would be removed")
     assert orphan.exists()
     assert done(mssbench("gc", "--estimates")).splitlines()[-1].endswith("in 4 places removed")
@@ -111,9 +111,9 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def test_a_run_is_cancelled_from_another_process_and_resumed(mssbench, workspace, config) -> None:
-    # Its jobs are queued, and no worker is there: it cannot end by itself.
+    # Its jobs are queued, but there is no worker: it cannot end by itself.
     with embedded_redis() as url:
-        url = f"unix://:hush@{url.removeprefix('unix://')}"  # a password that this Redis does not ask for
+        url = f"unix://:hush@{url.removeprefix('unix://')}"  # a password that this Redis does not require
         command = ["run", str(config), "--tracks", "2", "--run-id", "mine", "--redis", url]
         running = subprocess.Popen(
             [sys.executable, "-m", "mssbench", *command], stderr=subprocess.PIPE, text=True
@@ -138,7 +138,7 @@ def test_a_run_is_cancelled_from_another_process_and_resumed(mssbench, workspace
         "mine: complete, 4/4 cells ended, 0 failed"
     )
     assert mssbench("cancel", "mine").returncode == 2
-    # Cells that failed are tried again, and those alone.
+    # Only the failed cells are retried.
     cells = sorted((workspace / "runs/mine/cells").rglob("result.json"))
     cells[0].with_name("error.json").write_text(
         json.dumps({"step": "evaluate", "code": "step-failed", "detail": "a defect"}), encoding="utf-8"
@@ -155,7 +155,7 @@ def test_a_run_is_cancelled_from_another_process_and_resumed(mssbench, workspace
     assert mssbench("retry", "mine", "--failed").returncode == 2
 
 
-def test_what_a_machine_that_lost_its_power_has_torn_is_done_again(mssbench, workspace, config) -> None:
+def test_outcomes_truncated_by_a_power_failure_are_repeated(mssbench, workspace, config) -> None:
     done(mssbench("run", str(config), "--inline", "--run-id", "mine"))
     before = (workspace / "runs/mine/results.csv").read_bytes()
     torn, empty = sorted((workspace / "runs/mine/cells").rglob("result.json"))
@@ -167,7 +167,7 @@ def test_what_a_machine_that_lost_its_power_has_torn_is_done_again(mssbench, wor
     done(mssbench("resume", "mine", "--inline"))
     assert (workspace / "runs/mine/results.csv").read_bytes() == before
 
-    # An estimate that was sound when it was made: no other try at scoring it could mend that.
+    # An estimate that was damaged after the separation: the retry has to separate the track again.
     result = sorted((workspace / "runs/mine/cells").rglob("result.json"))[0]
     estimates = workspace / "runs/mine/estimates" / result.parent.relative_to(workspace / "runs/mine/cells")
     os.truncate(estimates / "drums.wav", 5000)
@@ -179,7 +179,7 @@ def test_what_a_machine_that_lost_its_power_has_torn_is_done_again(mssbench, wor
 
 
 @pytest.mark.parametrize("lost", ["drums.wav", "metadata.json"])
-def test_a_rendering_that_a_machine_has_lost_some_of_is_made_again(mssbench, workspace, config, lost) -> None:
+def test_a_damaged_rendering_is_rendered_again(mssbench, workspace, config, lost) -> None:
     done(mssbench("run", str(config), "--inline", "--run-id", "mine"))
     before = (workspace / "runs/mine/results.csv").read_bytes()
     (rendering,) = (workspace / "data/rendered").glob("*/*")
@@ -218,7 +218,7 @@ def test_a_damaged_run_does_not_hide_the_others(mssbench, workspace, config) -> 
         (None, "run.toml"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_one_line(mssbench, workspace, text, says) -> None:
+def test_a_file_that_cannot_be_used_gives_a_one_line_error(mssbench, workspace, text, says) -> None:
     if text is not None:
         (workspace / "run.toml").write_text(text, encoding="utf-8")
     result = mssbench("run", "run.toml", "--inline")
@@ -227,7 +227,7 @@ def test_a_file_that_cannot_be_used_is_one_line(mssbench, workspace, text, says)
     assert "Traceback" not in result.stderr
 
 
-def test_the_example_file_holds_every_setting_with_its_default() -> None:
+def test_the_example_file_has_every_setting_with_its_default() -> None:
     from dataclasses import asdict
 
     from mssbench.runs.config import RunConfig, read_config
@@ -239,7 +239,7 @@ def test_the_example_file_holds_every_setting_with_its_default() -> None:
     assert "tracks = " in example.read_text(encoding="utf-8")
 
 
-def test_a_track_that_was_mended_is_taken_as_it_is_unless_it_has_scores(mssbench, workspace, config) -> None:
+def test_retry_accepts_a_repaired_track_unless_it_has_scores(mssbench, workspace, config) -> None:
     track = sorted((workspace / "music/test").iterdir())[0]
     sound = {name: (track / name).read_bytes() for name in ("mixture.wav", "drums.wav")}
     for name in sound:
@@ -256,11 +256,11 @@ def test_a_track_that_was_mended_is_taken_as_it_is_unless_it_has_scores(mssbench
     after = record(workspace, "mine")["tracks"][0]
     assert after["files"] != before["files"]
     assert after["folders"]["binaural"] != before["folders"]["binaural"], (
-        "or other runs would take it for the old"
+        "other runs would reuse the old rendering"
     )
     assert {**after, "files": "", "folders": {}} == {**before, "files": "", "folders": {}}
 
-    # Now that one score is of these files, no other can be of others.
+    # The track has a score now: changed files are refused.
     result = sorted((workspace / "runs/mine/cells/stereo").rglob("result.json"))[0]
     result.unlink()
     os.utime(track / "mixture.wav", (2, 2))

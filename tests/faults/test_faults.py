@@ -1,4 +1,4 @@
-"""Whatever dies, hangs, lies or runs out: nothing is lost, nothing is there twice, the results are the same."""
+"""Faults of processes, services, Redis and disks: no cell is lost or duplicated, and the results are the same."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mssbench.runs.progress import progress_of
 from mssbench.runs.records import Cell
 from mssbench.runs.run import Run, Task, open_run
 from mssbench.runs.store import Workspace
-from system import PATIENCE, Processes, Queue, Services, free_port, kill, small_disk, table, wait_until
+from system import TIMEOUT, Processes, Queue, Services, free_port, kill, small_disk, table, wait_until
 
 PAIR = ("calm", "slow")
 FAULTY = ("hang", "html", "lies", "nan", "short", "missing", "damaged")
@@ -41,7 +41,7 @@ def services(tmp_path_factory: pytest.TempPathFactory, _demo_tracks: Path) -> It
 
 @pytest.fixture(scope="module")
 def undisturbed(services: Services) -> Path:
-    """The results of a run in one process that nobody disturbed."""
+    """The results of a run in one process, without faults."""
     run = services.prepare("undisturbed", PAIR)
     run_inline(run, lambda: None)
     assert progress_of(run).failed == 0
@@ -66,14 +66,14 @@ def run(services: Services, request: pytest.FixtureRequest) -> Iterator[Run]:
 
 
 def separating(run: Run, queue: Queue) -> bool:
-    """Whether a worker is in the middle of a separation that will not end by itself."""
+    """Whether a worker runs a separation that ends only when the fault is switched off."""
     started = [task for task in run.open_tasks() if task.step == "separate" and task.separator == "slow"]
     registry = queue.connection.zrange("rq:wip:separate-unruly", 0, -1)
     ids = {member.decode().partition(":")[0] for member in registry}
     return any(job_id(run.store.id, task) in ids for task in started)
 
 
-def test_worker_killed_in_the_middle_of_a_separation(
+def test_a_worker_is_killed_during_a_separation(
     services: Services, queue: Queue, run: Run, undisturbed: Path
 ) -> None:
     services.misbehaving("slow")
@@ -86,7 +86,7 @@ def test_worker_killed_in_the_middle_of_a_separation(
     assert_equal_tables(undisturbed, table(run))
 
 
-def test_service_killed_in_the_middle_of_a_request(
+def test_a_service_is_killed_during_a_request(
     services: Services, queue: Queue, run: Run, undisturbed: Path
 ) -> None:
     services.misbehaving("slow")
@@ -108,7 +108,7 @@ def test_redis_killed_and_started_again(
     queue.follow(run, until=lambda _: separating(run, queue))
     jobs = set(queue.connection.keys("rq:job:*"))
     queue.kill_redis(lose_data=lose_data)
-    time.sleep(1.5)  # longer than a heartbeat: the worker at work must notice, and go on
+    time.sleep(1.5)  # longer than a heartbeat: the worker must notice it and continue
     queue.start_redis()
     assert set(queue.connection.keys("rq:job:*")) == (set() if lose_data else jobs)
     services.misbehaving()
@@ -117,10 +117,10 @@ def test_redis_killed_and_started_again(
     assert all(worker.poll() is None for worker in workers.values()), "a worker did not survive"
 
 
-def test_a_cell_that_is_done_twice_at_once_counts_once(
+def test_a_cell_that_two_workers_process_counts_once(
     services: Services, queue: Queue, run: Run, undisturbed: Path
 ) -> None:
-    """A Redis that lost its data has a cell begun again while the first worker is still at it."""
+    """After Redis loses its data, a cell starts again while the first worker still processes it."""
     services.misbehaving("slow")
     first = queue.start_workers()["separate-unruly"]
 
@@ -132,7 +132,7 @@ def test_a_cell_that_is_done_twice_at_once_counts_once(
     (cell,) = begun()
     first.send_signal(
         signal.SIGSTOP
-    )  # or it might tell the empty Redis of its job before that is queued again
+    )  # otherwise it may register its job with the empty Redis before that is queued again
     queue.connection.flushall()
     queue.start_worker("separate-unruly")
     queue.follow(run, until=lambda _: services.asked_to_separate(run, cell) == 2)
@@ -143,7 +143,7 @@ def test_a_cell_that_is_done_twice_at_once_counts_once(
     assert services.asked_to_separate(run, cell) == 2
     assert_equal_tables(undisturbed, table(run))
     assert len(list(run.store.folder.glob("cells/*/*/*/result.json"))) == len(run.record.cells())
-    assert not list(run.store.folder.glob("estimates/**/.tmp-*")), "what came second left something behind"
+    assert not list(run.store.folder.glob("estimates/**/.tmp-*")), "the second worker left temporary files"
 
 
 def test_orchestrator_killed_and_started_again(
@@ -167,10 +167,10 @@ def test_orchestrator_killed_and_started_again(
         run_id = client.post("/runs", json=body).raise_for_status().json()["id"]
         run = open_run(Workspace(services.root).run(run_id), services.runtime)
         queue.start_workers()
-        wait_until(lambda: separating(run, queue), "a separation is under way")
+        wait_until(lambda: separating(run, queue), "a separation runs")
         kill(first)
         services.misbehaving()
-        wait_until(lambda: count_running(run, queue.connection) == 0, "the workers went on without it")
+        wait_until(lambda: count_running(run, queue.connection) == 0, "the workers continued without it")
         processes.start("api", command, MSSBENCH_REDIS_URL=queue.url)
         wait_until(ready, "the orchestrator is ready again")
         wait_until(lambda: client.get(f"/runs/{run_id}").json()["state"] == "complete", "the run is complete")
@@ -193,14 +193,14 @@ def test_disk_full_under_the_data_root(services: Services, queue: Queue, undistu
             os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(folder).free - 3 * 2**20)
         queue.start_workers()
         queue.follow(run, until=lambda _: "is postponed: no room" in queue.processes.log("separate-unruly"))
-        assert not list(folder.rglob("error.json")), "a full disk is no property of a cell"
+        assert not list(folder.rglob("error.json")), "a full disk must not fail a cell"
         ballast.unlink()
         queue.follow(run)
         assert_equal_tables(undisturbed, table(run))
-        assert not [path for path in folder.rglob(".tmp-*")], "something half-written was left"
+        assert not [path for path in folder.rglob(".tmp-*")], "a temporary file was left"
 
 
-def test_worker_told_to_stop_ends_its_job_first(
+def test_a_terminated_worker_completes_its_job(
     services: Services, queue: Queue, run: Run, undisturbed: Path
 ) -> None:
     services.misbehaving("slow")
@@ -210,28 +210,28 @@ def test_worker_told_to_stop_ends_its_job_first(
     workers["separate-unruly"].send_signal(signal.SIGTERM)
     time.sleep(0.5)
     services.misbehaving()
-    assert workers["separate-unruly"].wait(timeout=PATIENCE) == 0
+    assert workers["separate-unruly"].wait(timeout=TIMEOUT) == 0
     assert progress_of(run).separated == before + 1
     queue.start_worker("separate-unruly")
     queue.follow(run)
     assert_equal_tables(undisturbed, table(run))
 
 
-def test_worker_told_to_stop_hands_back_what_it_cannot_end(
+def test_a_terminated_worker_returns_a_long_job_to_its_queue(
     services: Services, queue: Queue, run: Run, undisturbed: Path
 ) -> None:
     services.misbehaving("slow")
     worker = queue.start_worker("separate-unruly", MSSBENCH_STOP_SECONDS="0.5")
     queue.follow(run, until=lambda _: separating(run, queue))
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(timeout=PATIENCE) == 0
+    assert worker.wait(timeout=TIMEOUT) == 0
     waiting = queue.connection.lrange("rq:queue:separate-unruly", 0, -1)
     slow = {
         job_id(run.store.id, Task("separate", cell.title, cell.condition, cell.separator)).encode()
         for cell in run.record.cells()
         if cell.separator == "slow"
     }
-    assert waiting[0] in slow, "it was not put to the front of its queue"
+    assert waiting[0] in slow, "the job is not at the front of its queue"
     assert len(waiting) == len(set(waiting))
     services.misbehaving()
     queue.start_workers()
@@ -241,7 +241,7 @@ def test_worker_told_to_stop_hands_back_what_it_cannot_end(
 
 @pytest.fixture(scope="module")
 def misbehaved(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Run, Queue]]:
-    """A run over separators that misbehave each in its way, and its queue with workers."""
+    """A run over separators with a fault each, and its queue with workers."""
     run = services.prepare("misbehaved", ["calm", *FAULTY], conditions=["stereo"], tracks=1)
     queue = Queue(tmp_path_factory.mktemp("misbehaved"))
     services.misbehaving(*FAULTY)
@@ -267,7 +267,7 @@ def misbehaved(services: Services, tmp_path_factory: pytest.TempPathFactory) -> 
         ("damaged", "bad-output", "drums.wav is truncated", 1),
     ],
 )
-def test_separator_that_misbehaves(
+def test_a_faulty_separator_fails_its_own_cells(
     misbehaved: tuple[Run, Queue], separator: str, code: str, says: str, tries: int
 ) -> None:
     run, _ = misbehaved
@@ -279,13 +279,11 @@ def test_separator_that_misbehaves(
         assert error["host"]
         assert error["worker"]
         assert error["when"]
-        assert run.store.succeeded(Cell("stereo", "calm", track.title)), "another separator's cell suffered"
+        assert run.store.succeeded(Cell("stereo", "calm", track.title)), "a cell of another separator failed"
         assert not run.store.layout.estimates(cell).exists()
 
 
-def test_separators_that_were_mended_are_tried_again(
-    services: Services, misbehaved: tuple[Run, Queue]
-) -> None:
+def test_repaired_separators_are_retried(services: Services, misbehaved: tuple[Run, Queue]) -> None:
     run, queue = misbehaved
     expected = services.prepare("expected", ["calm", *FAULTY], conditions=["stereo"], tracks=1)
     run_inline(expected, lambda: None)
@@ -297,7 +295,7 @@ def test_separators_that_were_mended_are_tried_again(
     assert_equal_tables(table(expected), table(run))
 
 
-def test_one_poisoned_track_among_good_ones(services: Services, queue: Queue, undisturbed: Path) -> None:
+def test_a_track_with_nan_fails_alone(services: Services, queue: Queue, undisturbed: Path) -> None:
     shutil.copytree(services.root / "music", services.root / "poisoned", copy_function=shutil.copy2)
     good = sorted(path.name for path in (services.root / "poisoned/test").iterdir())
     victim = services.root / "poisoned/test/Poisoned"

@@ -1,7 +1,7 @@
-"""A separator service that misbehaves while a file says so. Each separator has its own way; ``calm`` has none.
+"""A separator service with faults that a file switches on. Each separator has one fault; ``calm`` has none.
 
-The file is named by ``UNRULY``; it holds the names of the separators that misbehave, a word each. The service
-is a real one of the base package: what goes wrong does so around it, as if its authors had not used that.
+``UNRULY`` names the file, which holds the names of the faulty separators. The service is built with the base package,
+and a middleware around it adds the faults.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SHARES = {"vocals": 0.4, "drums": 0.3, "bass": 0.2, "other": 0.1}
 
 
 class Shares(Separator):
-    """Each stem is a share of the mixture: cheap, and the same every time."""
+    """Each stem is a share of the mixture: fast and deterministic."""
 
     description = "a share of the mixture for each stem"
 
@@ -58,11 +58,11 @@ async def misbehave(request: Request, answer: Callable[[Request], Awaitable[Resp
         return Response("<html>It works!</html>", media_type="text/html")
     response = await answer(request)
     if response.status_code == 200:
-        vandalise(name, out)
+        damage(name, out)
     return response
 
 
-def vandalise(how: str, folder: Path) -> None:
+def damage(how: str, folder: Path) -> None:
     victim = folder / "drums.wav"
     audio, rate = sf.read(victim, dtype="float32")
     if how == "nan":

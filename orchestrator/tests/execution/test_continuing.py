@@ -1,4 +1,4 @@
-"""A run that is started again keeps the separators that it had, with the weights that it had."""
+"""A run that is continued keeps its separators and their weights."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from mssbench.services.runtime import Runtime, make_runtime
 from mssbench_service.errors import BadInput, BenchError, NotReady
 
 
-class Altered:
-    """The transport of this process, but for what two services say of themselves."""
+class AlteredTransport:
+    """The transport of this process, with other answers of ``info``."""
 
-    def __init__(self, inner: Any, said: dict[str, BenchError | list[dict[str, str]]]) -> None:
-        self.inner, self.said = inner, said
+    def __init__(self, inner: Any, answers: dict[str, BenchError | list[dict[str, str]]]) -> None:
+        self.inner, self.answers = inner, answers
 
     def call(self, *arguments: Any) -> Any:
         return self.inner.call(*arguments)
 
     def info(self, service: Any) -> dict[str, Any]:
-        said = self.said.get(service.name)
-        if isinstance(said, BenchError):
-            raise said
-        if said is None:
+        answers = self.answers.get(service.name)
+        if isinstance(answers, BenchError):
+            raise answers
+        if answers is None:
             return dict(self.inner.info(service))
-        details = {"details": {"model": "m", "weights": said}, "device": "cpu"}
+        details = {"details": {"model": "m", "weights": answers}, "device": "cpu"}
         return {"version": "1", "separators": [{"name": service.name, "description": "d", **details}]}
 
 
-def begin(workspace: Path, **said: BenchError | list[dict[str, str]]) -> Run:
+def begin(workspace: Path, **answers: BenchError | list[dict[str, str]]) -> Run:
     runtime = make_runtime(workspace)
-    runtime = Runtime(Altered(runtime.transport, said), runtime.registry, runtime.root)
+    runtime = Runtime(AlteredTransport(runtime.transport, answers), runtime.registry, runtime.root)
     config = RunConfig(dataset="music", separators=["oracle-irm", "demucs"], tracks=1)
     return prepare(config, Workspace(workspace), runtime, run_id="mine")
 
@@ -49,7 +49,7 @@ def stored(run: Run) -> dict[str, Any]:
 FIRST = [{"file": "a.th", "sha256": "a" * 64}]
 
 
-def test_one_that_does_not_answer_any_more_keeps_its_cells(workspace: Path) -> None:
+def test_a_separator_that_is_unavailable_now_keeps_its_cells(workspace: Path) -> None:
     before = stored(begin(workspace, demucs=FIRST))
     for gone in ({"demucs": NotReady("a.th is missing")}, {"demucs": FIRST, "oracle": NotReady("down")}):
         after = begin(workspace, **gone)
@@ -57,14 +57,14 @@ def test_one_that_does_not_answer_any_more_keeps_its_cells(workspace: Path) -> N
         assert {cell.separator for cell in after.record.cells()} == {"oracle-irm", "demucs"}
 
 
-def test_one_that_has_come_gets_its_cells(workspace: Path) -> None:
+def test_a_separator_that_has_become_available_gets_cells(workspace: Path) -> None:
     assert stored(begin(workspace, demucs=NotReady("a.th is missing")))["demucs"].status == "unavailable"
     after = begin(workspace, demucs=FIRST)
     assert stored(after)["demucs"].details["weights"] == FIRST
     assert {cell.separator for cell in after.record.cells()} == {"oracle-irm", "demucs"}
 
 
-def test_other_weights_are_another_run(workspace: Path) -> None:
+def test_other_weights_are_refused(workspace: Path) -> None:
     before = stored(begin(workspace, demucs=FIRST))
     other = copy.deepcopy(FIRST)
     other[0]["sha256"] = "b" * 64
@@ -73,7 +73,7 @@ def test_other_weights_are_another_run(workspace: Path) -> None:
     assert stored(begin(workspace, demucs=FIRST)) == before
 
 
-def test_a_record_that_says_nothing_of_the_files_is_continued_and_then_says_it(workspace: Path) -> None:
+def test_a_record_without_fingerprints_is_continued_and_gets_them(workspace: Path) -> None:
     run = begin(workspace)
     path = run.store.layout.record
     with_hash = path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""RQ on a real Redis: the run directory decides, Redis only queues; whatever gets lost is put back."""
+"""Queues and workers on a real Redis. Lost jobs are queued again from the state in the run directory."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ def queued(connection: Redis, name: str) -> list[str]:
     return Queue(name, connection=connection, serializer=JSONSerializer).job_ids
 
 
-def test_at_first_tracks_are_rendered_and_stereo_is_separated(run: Run, connection: Redis) -> None:
+def test_a_new_run_queues_renderings_and_stereo_separations(run: Run, connection: Redis) -> None:
     assert reconcile(run, connection) == 2 + 2 * 2
     assert len(queued(connection, "render")) == 2
     assert len(queued(connection, "separate-oracle")) == 4
     assert queued(connection, "evaluate") == []
 
 
-def test_nothing_is_queued_twice(run: Run, connection: Redis) -> None:
+def test_no_task_is_queued_twice(run: Run, connection: Redis) -> None:
     for _ in range(3):
         reconcile(run, connection)
     task = next(iter(run.open_tasks()))
@@ -95,7 +95,7 @@ def test_a_redis_that_lost_its_data_is_filled_again(run: Run, connection: Redis)
     assert len(queued(connection, "separate-oracle")) == 4
 
 
-def test_what_is_done_is_not_queued(run: Run, connection: Redis) -> None:
+def test_completed_tasks_are_not_queued(run: Run, connection: Redis) -> None:
     done = [task for task in run.open_tasks() if task.step == "separate"]
     for task in done:
         perform(run, task)
@@ -111,10 +111,10 @@ def test_job_ids_are_what_rq_allows_and_differ_by_run_and_task(run: Run) -> None
     assert all(re.fullmatch(r"[A-Za-z0-9_-]+", value) for value in ids)
 
 
-def test_a_run_whose_service_is_not_registered_any_more_waits_for_it(
+def test_a_run_of_a_service_that_is_no_longer_registered_keeps_its_jobs(
     run: Run, connection: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its queue is not among those of the registry, and yet nothing may be put there twice."""
+    """Its queue is not in the registry, but its jobs must not be queued twice."""
     registered = files("mssbench.services").joinpath("services.toml").read_text(encoding="utf-8")
     without = tmp_path / "services.toml"
     without.write_text(re.sub("(?m)^oracle .*", "", registered), encoding="utf-8")
@@ -125,20 +125,19 @@ def test_a_run_whose_service_is_not_registered_any_more_waits_for_it(
     assert len(queued(connection, "separate-oracle")) == 4
     states = {queue.name: queue for queue in queue_status(connection).queues}
     assert (states["separate-oracle"].depth, states["separate-oracle"].workers) == (4, 0)
-    # Here there will be no worker for it.
     for execute in (launch.execute_embedded, launch.execute_inline):
         with pytest.raises(NotFound, match="has tracks left for oracle, which is no longer registered"):
             execute(run, lambda status: None)
     assert not progress_of(run).failed
 
 
-def test_each_separator_service_has_a_queue_of_its_own(run: Run) -> None:
+def test_each_separator_service_has_its_own_queue(run: Run) -> None:
     title = run.record.tracks[0].title
     assert queue_of(run, Task("separate", title, "stereo", "oracle-irm")) == "separate-oracle"
     assert queue_of(run, Task("render", title)) == "render"
 
 
-def test_jobs_are_json_and_hold_no_audio(run: Run, connection: Redis) -> None:
+def test_jobs_are_small_and_json(run: Run, connection: Redis) -> None:
     reconcile(run, connection)
     job = Job.fetch(queued(connection, "separate-oracle")[0], connection, serializer=JSONSerializer)
     assert set(job.kwargs) == {"run_id", "task"}
@@ -146,7 +145,7 @@ def test_jobs_are_json_and_hold_no_audio(run: Run, connection: Redis) -> None:
     assert job.timeout > Limits().of_step(2.0)
 
 
-def test_a_task_that_keeps_killing_its_worker_is_given_up_and_recorded(run: Run, connection: Redis) -> None:
+def test_a_task_that_kills_its_worker_three_times_fails(run: Run, connection: Redis) -> None:
     task = next(task for task in run.open_tasks() if task.step == "separate")
     for _ in range(MAX_DEATHS):
         reconcile(run, connection)
@@ -160,7 +159,7 @@ def test_a_task_that_keeps_killing_its_worker_is_given_up_and_recorded(run: Run,
     assert task not in set(run.open_tasks())
 
 
-def test_a_job_that_redis_knows_of_and_no_queue_has_is_queued_again(run: Run, connection: Redis) -> None:
+def test_a_job_that_is_in_no_queue_is_queued_again(run: Run, connection: Redis) -> None:
     reconcile(run, connection)
     taken = connection.lpop("rq:queue:render")
     assert taken.decode() not in queued(connection, "render")
@@ -168,23 +167,23 @@ def test_a_job_that_redis_knows_of_and_no_queue_has_is_queued_again(run: Run, co
     assert taken.decode() in queued(connection, "render")
 
 
-def test_a_job_whose_worker_died_as_it_took_it_is_queued_again(
+def test_a_job_whose_worker_died_before_it_started_is_queued_again(
     run: Run, connection: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """RQ itself would look after a minute, and only where another worker of the queue is left."""
+    """RQ does this after a minute, and only if the queue has another worker."""
     monkeypatch.setenv("MSSBENCH_SILENCE_SECONDS", "0.2")
     reconcile(run, connection)
     taken = connection.lmove("rq:queue:render", "rq:queue:render:intermediate").decode()
     reconcile(run, connection)
-    assert taken not in queued(connection, "render"), "a living worker is given time to begin"
+    assert taken not in queued(connection, "render"), "a living worker has time to start the job"
     time.sleep(0.3)
     reconcile(run, connection)
     assert taken in queued(connection, "render")
     assert len(queued(connection, "render")) == 2
 
 
-def test_what_redis_has_left_of_a_killed_worker_stops_nothing(run: Run, connection: Redis) -> None:
-    """RQ lists an execution for a minute longer than it keeps what it knows of it."""
+def test_a_job_with_an_expired_execution_is_queued_again(run: Run, connection: Redis) -> None:
+    """RQ keeps the list of executions a minute longer than their records."""
     reconcile(run, connection)
     task = next(task for task in run.open_tasks() if task.step == "separate")
     job = Job.fetch(job_id("mine", task), connection, serializer=JSONSerializer)
@@ -196,8 +195,8 @@ def test_what_redis_has_left_of_a_killed_worker_stops_nothing(run: Run, connecti
 
 
 @pytest.mark.parametrize("field", ["meta", "created_at", "timeout"])
-def test_what_is_no_job_is_replaced_by_one(run: Run, connection: Redis, field: str) -> None:
-    """Another version or another program may have written it; the run must go on, and say why it took a job out."""
+def test_a_job_that_cannot_be_read_is_replaced(run: Run, connection: Redis, field: str) -> None:
+    """Another version or another program may have written it."""
     reconcile(run, connection)
     taken = connection.lpop("rq:queue:render").decode()
     connection.hset(f"rq:job:{taken}", field, "nonsense {")
@@ -209,10 +208,10 @@ def test_what_is_no_job_is_replaced_by_one(run: Run, connection: Redis, field: s
     assert queued(connection, "separate-oracle") == []
 
 
-def test_two_that_withdraw_a_run_at_once_do_not_stumble_over_each_other(
+def test_two_processes_can_remove_the_same_jobs(
     run: Run, connection: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``mssbench cancel`` and the launcher that heeds it, each with its look at the jobs taken before."""
+    """``mssbench cancel`` and the launcher both remove the jobs of a cancelled run."""
     reconcile(run, connection)
     jobs = [Job.fetch(name, connection, serializer=JSONSerializer) for name in queued(connection, "render")]
     assert jobs
@@ -223,14 +222,14 @@ def test_two_that_withdraw_a_run_at_once_do_not_stumble_over_each_other(
     assert not [job for job in jobs if connection.exists(job.key)]
 
 
-def test_a_launcher_outlives_whatever_comes_of_putting_back(
+def test_a_launcher_survives_errors_while_it_requeues_tasks(
     run: Run, connection: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Workers go on with what is queued; a launcher that ends would stop those of the embedded default."""
-    looks = iter([ValueError("no job at all"), ConnectionError("away"), None])
+    """Workers continue with queued jobs. The end of the launcher would stop the embedded workers."""
+    failures = iter([ValueError("not a job"), ConnectionError("unreachable"), None])
 
     def reconcile_at_last(run: Run, connection: Redis) -> None:
-        if failure := next(looks):
+        if failure := next(failures):
             raise failure
         run_inline(run, lambda: None)
 
@@ -238,20 +237,20 @@ def test_a_launcher_outlives_whatever_comes_of_putting_back(
     monkeypatch.setattr(launch, "RECONCILE_SECONDS", 0.0)
     launch._follow(run, connection, lambda status: None)
     assert progress_of(run).complete
-    assert "no job at all" in caplog.text
-    assert "away" not in caplog.text, "a Redis that restarts is nothing to worry about"
+    assert "not a job" in caplog.text
+    assert "unreachable" not in caplog.text, "a restart of Redis is not an error"
 
 
-def test_a_redis_that_takes_nothing_is_waited_for_and_not_in_silence(
+def test_a_redis_that_refuses_commands_is_reported_once(
     run: Run, connection: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Full, or a replica: nobody would know what the run waits for. It is said once, not at every look."""
+    """It may be full, or a replica. The user has to know why the run waits."""
     connection.config_set("maxmemory", "1")
-    looks = []
+    shown = []
 
     def show(status: RunStatus) -> None:
-        looks.append(status)
-        if len(looks) == 4:
+        shown.append(status)
+        if len(shown) == 4:
             connection.config_set("maxmemory", "0")
         if queued(connection, "render"):
             run.store.markers.set_cancelled()
@@ -262,7 +261,7 @@ def test_a_redis_that_takes_nothing_is_waited_for_and_not_in_silence(
     assert caplog.text.count("run mine waits, because Redis refuses a command") == 1
 
 
-def test_a_worker_of_a_redis_that_takes_nothing_does_not_ask_without_pause(
+def test_a_worker_pauses_while_redis_refuses_commands(
     connection: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connection.replicaof("127.0.0.1", "1")
@@ -292,8 +291,8 @@ def start_worker(queue: str, url: str, root: Path, **settings: str) -> subproces
     )
 
 
-def test_workers_carry_every_cell_to_its_end_by_themselves(run: Run, url: str, connection: Redis) -> None:
-    """Each job queues what it unlocked: nobody has to look after the run while nothing goes wrong."""
+def test_workers_complete_a_run_without_a_launcher(run: Run, url: str, connection: Redis) -> None:
+    """Each job queues the steps that it unlocked."""
     reconcile(run, connection)
     workers = [start_worker(name, url, run.runtime.root.root) for name in queues_of(run)]
     deadline = time.monotonic() + 600
@@ -304,11 +303,10 @@ def test_workers_carry_every_cell_to_its_end_by_themselves(run: Run, url: str, c
     assert [worker.wait(timeout=60) for worker in workers] == [0, 0, 0]
     assert progress_of(run).complete
     assert progress_of(run).failed == 0
-    assert connection.keys("rq:job:*") == [], "Redis keeps nothing of what is done"
+    assert connection.keys("rq:job:*") == [], "Redis keeps no completed job"
 
 
-def test_an_embedded_redis_that_is_killed_is_started_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody else would: its workers would wait for it, and the launcher for them."""
+def test_an_embedded_redis_that_is_killed_is_restarted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     servers: list[RedisServer] = []
     killed: list[int] = []
 
@@ -331,7 +329,7 @@ def test_an_embedded_redis_that_is_killed_is_started_again(run: Run, monkeypatch
     assert progress_of(run).failed == 0
 
 
-def test_a_run_that_is_removed_by_hand_ends_its_launcher(run: Run, connection: Redis) -> None:
+def test_a_launcher_ends_if_the_run_is_removed(run: Run, connection: Redis) -> None:
     def show(status: RunStatus) -> None:
         run.store.layout.record.unlink(missing_ok=True)
 
@@ -339,8 +337,8 @@ def test_a_run_that_is_removed_by_hand_ends_its_launcher(run: Run, connection: R
         launch._follow(run, connection, show)
 
 
-def is_alive(said: Path, **settings: str) -> bool:
-    environment = os.environ | {"MSSBENCH_ALIVE": str(said)} | settings
+def is_alive(file: Path, **settings: str) -> bool:
+    environment = os.environ | {"MSSBENCH_ALIVE": str(file)} | settings
     done = subprocess.run(
         [sys.executable, "-m", "mssbench.execution.worker_health"], env=environment, capture_output=True
     )
@@ -348,47 +346,47 @@ def is_alive(said: Path, **settings: str) -> bool:
     return done.returncode == 0
 
 
-def test_a_worker_is_alive_while_it_says_so_and_redis_hears_it(url: str, workspace: Path) -> None:
-    said = workspace / "alive"
-    assert not is_alive(said), "none has been started"
-    worker = start_worker("render", url, workspace, MSSBENCH_ALIVE=str(said))
+def test_a_worker_is_healthy_while_it_sends_heartbeats(url: str, workspace: Path) -> None:
+    file = workspace / "alive"
+    assert not is_alive(file), "no worker was started"
+    worker = start_worker("render", url, workspace, MSSBENCH_ALIVE=str(file))
     try:
         deadline = time.monotonic() + 120
-        while not is_alive(said) and time.monotonic() < deadline:
+        while not is_alive(file) and time.monotonic() < deadline:
             time.sleep(0.2)
-        assert is_alive(said)
+        assert is_alive(file)
     finally:
         worker.kill()
         worker.wait()
-    os.utime(said, (time.time() - 131, time.time() - 131))
-    assert not is_alive(said), "it was last heard of too long ago"
-    assert is_alive(said, MSSBENCH_SILENCE_SECONDS="200")
+    os.utime(file, (time.time() - 131, time.time() - 131))
+    assert not is_alive(file), "its last heartbeat is too old"
+    assert is_alive(file, MSSBENCH_SILENCE_SECONDS="200")
 
 
-def test_a_worker_that_redis_cannot_hear_does_not_say_that_it_lives(
+def test_a_heartbeat_that_redis_refuses_is_not_reported(
     tmp_path: Path, url: str, connection: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = tmp_path / "alive"
-    monkeypatch.setenv("MSSBENCH_ALIVE", str(said))
+    file = tmp_path / "alive"
+    monkeypatch.setenv("MSSBENCH_ALIVE", str(file))
     worker = BenchWorker(Queue("render", connection=connection, serializer=JSONSerializer), Limits())
     connection.config_set("maxmemory", "1")
     with pytest.raises(RedisError):
         worker.heartbeat()
-    assert not said.exists()
+    assert not file.exists()
     connection.config_set("maxmemory", "0")
     worker.heartbeat()
-    assert said.exists()
+    assert file.exists()
 
 
-def test_a_redis_that_lost_its_data_hears_of_its_workers_again(connection: Redis) -> None:
-    """They take jobs without being known; ``rq info``, the dashboard and the alerts would say that none is there."""
+def test_a_worker_registers_again_after_redis_lost_its_data(connection: Redis) -> None:
+    """Otherwise ``rq info``, the dashboard and the alerts would list no worker."""
     worker = BenchWorker(open_queue("render", connection), Limits())
     worker.register_birth()
     worker.set_state("idle")
     connection.flushall()
     worker.heartbeat()
-    (known,) = queue_status(connection).workers
-    assert (known.name, known.queue, known.state) == (worker.name, "render", "idle")
+    (found,) = queue_status(connection).workers
+    assert (found.name, found.queue, found.state) == (worker.name, "render", "idle")
     assert connection.ttl(worker.key) > 0
     assert {queue.name: queue.workers for queue in queue_status(connection).queues}["render"] == 1
 
@@ -413,7 +411,7 @@ def test_an_unknown_queue_and_an_absent_redis_are_refused(connection: Redis) -> 
         "redis://:hush@[::1/0",
     ],
 )
-def test_no_message_says_the_password_of_redis(url: str) -> None:
+def test_no_message_contains_the_password_of_redis(url: str) -> None:
     with pytest.raises((BadInput, Unreachable)) as caught:
         connect(url)
     assert "hush" not in caught.value.detail

@@ -1,4 +1,4 @@
-"""What a step does when things go wrong: an error of its own cells, another try, never a lost row."""
+"""Errors in a step: its own cells end with an error, unavailable services are retried, no row is lost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from mssbench_service.wire import EvaluateResult
 
 
 class Faulty:
-    """A transport that fails on chosen calls and otherwise passes them on."""
+    """A transport that fails on chosen calls and forwards the others."""
 
     def __init__(self, transport: object, faults: dict[str, list[Exception | object]]) -> None:
         self.transport, self.faults, self.calls = transport, faults, []
@@ -95,7 +95,7 @@ def test_a_failed_step_ends_its_own_cell_alone(make_run, step) -> None:
     assert sorted(outcomes(run)) == ["ok", "ok", "ok", "step-failed"]
 
 
-def test_an_error_that_nobody_foresaw_is_recorded_like_any_other(make_run) -> None:
+def test_an_unexpected_exception_is_recorded_with_its_traceback(make_run) -> None:
     run, _ = make_run(separate=[Busy("full"), ZeroDivisionError("1/0")])
     task = next(task for task in run.open_tasks() if task.step == "separate")
     perform_with_retries(run, task, pauses=[1.0], sleep=lambda seconds: None)
@@ -107,19 +107,19 @@ def test_an_error_that_nobody_foresaw_is_recorded_like_any_other(make_run) -> No
         2,
     )
     assert "attempt 1: busy: full" in error["log"]
-    assert "raise answer" in error["log"], "the traceback is not there"
+    assert "raise answer" in error["log"], "the traceback is missing"
     assert error["host"]
     assert datetime.datetime.fromisoformat(error["when"]).tzinfo
 
 
-def test_a_log_without_end_is_kept_in_bounds(make_run) -> None:
+def test_a_long_log_is_truncated(make_run) -> None:
     run, _ = make_run(separate=[RuntimeError("x" * 10**6)])
     task = next(task for task in run.open_tasks() if task.step == "separate")
     perform(run, task)
     assert len(run.store.outcome(task.cell)["log"]) == LOG_CHARACTERS
 
 
-def test_a_service_that_gives_no_answer_in_time_is_asked_twice_and_no_more(make_run) -> None:
+def test_a_step_that_times_out_is_tried_twice(make_run) -> None:
     run, transport = make_run(separate=[TimedOut("nothing in 9 s")] * 6)
     task = next(task for task in run.open_tasks() if task.step == "separate")
     perform_with_retries(run, task, sleep=lambda seconds: None)
@@ -127,7 +127,7 @@ def test_a_service_that_gives_no_answer_in_time_is_asked_twice_and_no_more(make_
     assert (error["code"], error["tries"], transport.calls.count("separate")) == ("timed-out", 2, 2)
 
 
-def test_a_full_disk_is_waited_for_and_never_an_outcome(make_run) -> None:
+def test_a_full_disk_leaves_the_task_open(make_run) -> None:
     run, _ = make_run(separate=[StorageFull("no room")] * 4)
     task = next(task for task in run.open_tasks() if task.step == "separate")
     with pytest.raises(StorageFull):
@@ -137,7 +137,7 @@ def test_a_full_disk_is_waited_for_and_never_an_outcome(make_run) -> None:
     assert run.store.separated(task.cell)
 
 
-def test_estimates_that_break_their_promise_are_taken_away_so_that_a_retry_can_mend_them(make_run) -> None:
+def test_invalid_estimates_are_removed_so_that_a_retry_succeeds(make_run) -> None:
     run, transport = make_run()
     task = next(task for task in run.open_tasks() if task.step == "separate")
     perform(run, task)
@@ -158,19 +158,19 @@ def test_estimates_that_break_their_promise_are_taken_away_so_that_a_retry_can_m
     assert not run.store.ended(task.cell)
 
 
-def test_a_success_that_left_no_stems_is_a_failure(make_run) -> None:
-    run, _ = make_run(separate=["done, believe me"])
+def test_a_separation_without_stems_fails(make_run) -> None:
+    run, _ = make_run(separate=["done"])
     finish(run)
     assert sorted(outcomes(run)) == ["bad-output", "ok", "ok", "ok"]
 
 
-def test_scores_of_the_wrong_stems_are_a_failure(make_run) -> None:
+def test_scores_of_the_wrong_stems_fail(make_run) -> None:
     run, _ = make_run(evaluate=[EvaluateResult([{"source": "vocals"}], 0.1)])
     finish(run)
     assert sorted(outcomes(run)) == ["bad-output", "ok", "ok", "ok"]
 
 
-def test_a_busy_service_is_asked_again_after_growing_pauses(make_run) -> None:
+def test_a_busy_service_is_retried_after_growing_pauses(make_run) -> None:
     run, transport = make_run(separate=[Busy("full"), Busy("full"), Busy("full")])
     task = next(task for task in run.open_tasks() if task.step == "separate")
     slept: list[float] = []
@@ -181,18 +181,18 @@ def test_a_busy_service_is_asked_again_after_growing_pauses(make_run) -> None:
     assert run.store.separated(task.cell)
 
 
-def test_a_service_that_stays_away_ends_the_cell_with_its_reason(make_run) -> None:
+def test_an_unreachable_service_ends_the_cell_with_its_error(make_run) -> None:
     run, _ = make_run(separate=[Unreachable("gone")] * 3)
     task = next(task for task in run.open_tasks() if task.step == "separate")
     perform_with_retries(run, task, pauses=(0.0, 0.0), sleep=lambda seconds: None)
     assert run.store.outcome(task.cell)["code"] == "unreachable"
 
 
-def test_a_busy_service_is_given_the_time_that_a_step_may_take(
+def test_a_busy_service_is_retried_for_the_time_limit_of_a_step(
     make_run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More workers than places, and each place taken for minutes: no cell fails of that. A service that is stuck
-    is busy for ever, and must not keep the run from its end."""
+    """No cell fails because there are more workers than places in a service. A service that is always busy must not
+    block the run."""
     monkeypatch.setenv("MSSBENCH_STEP_SECONDS", "600")
     monkeypatch.setenv("MSSBENCH_STEP_SECONDS_PER_AUDIO_SECOND", "0.001")
     for times, ends in ((10, True), (1000, False)):
@@ -207,14 +207,14 @@ def test_a_busy_service_is_given_the_time_that_a_step_may_take(
     assert slept[:3] == [10.0, 60.0, 60.0]
 
 
-def test_bad_input_is_never_asked_again(make_run) -> None:
+def test_bad_input_is_not_retried(make_run) -> None:
     run, transport = make_run(separate=[BadInput("five channels")])
     task = next(task for task in run.open_tasks() if task.step == "separate")
     perform_with_retries(run, task, sleep=lambda seconds: pytest.fail("waited"))
     assert transport.calls.count("separate") == 1
 
 
-def test_unavailable_alone_is_passed_on_and_nothing_recorded(make_run) -> None:
+def test_unavailable_is_raised_and_leaves_the_cell_open(make_run) -> None:
     run, _ = make_run(separate=[Busy("full")])
     task = next(task for task in run.open_tasks() if task.step == "separate")
     with pytest.raises(Unavailable):
@@ -222,7 +222,7 @@ def test_unavailable_alone_is_passed_on_and_nothing_recorded(make_run) -> None:
     assert not run.store.ended(task.cell)
 
 
-def _touched(run: Run) -> None:
+def _touch(run: Run) -> None:
     path = run.runtime.root.resolve(run.record.tracks[0].source) / "drums.wav"
     os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
 
@@ -230,21 +230,21 @@ def _touched(run: Run) -> None:
 @pytest.mark.parametrize(
     ("step", "condition"), [("render", ""), ("separate", "stereo"), ("evaluate", "stereo")]
 )
-@pytest.mark.parametrize("when", ["before", "meanwhile"])
-def test_a_track_that_is_not_what_it_was_is_not_taken_for_it(make_run, step, condition, when) -> None:
-    """A rendering of other files would stay, and be every later run's."""
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_a_track_whose_files_changed_is_refused(make_run, step, condition, when) -> None:
+    """Otherwise later runs would reuse the rendering of other files."""
     run, transport = make_run()
     title = run.record.tracks[0].title
     task = Task(step, title, condition, "oracle-irm" if condition else "")
     if step == "evaluate":
         perform(run, Task("separate", title, condition, "oracle-irm"))
     if when == "before":
-        _touched(run)
+        _touch(run)
     else:
         call = transport.call
 
         def touching(*arguments):
-            _touched(run)
+            _touch(run)
             return call(*arguments)
 
         transport.call = touching
@@ -257,15 +257,15 @@ def test_a_track_that_is_not_what_it_was_is_not_taken_for_it(make_run, step, con
     assert run.store.separated(task.cell) is (step == "evaluate")
 
 
-def test_an_hrir_set_that_is_not_what_it_was_is_not_taken_for_it(make_run) -> None:
+def test_an_hrir_set_that_changed_is_refused(make_run) -> None:
     run, _ = make_run()
-    run.record.hrir.sha256 = "0" * 64  # as if the set had been another when the run was planned
+    run.record.hrir.sha256 = "0" * 64  # as if the run had been planned with another set
     finish(run)
     assert sorted(outcomes(run)) == ["bad-input", "bad-input", "ok", "ok"]
     assert not run.rendered(run.record.tracks[0].title)
 
 
-def test_doing_a_task_again_does_nothing(make_run) -> None:
+def test_a_completed_task_is_not_repeated(make_run) -> None:
     run, transport = make_run()
     finish(run)
     before = list(transport.calls)

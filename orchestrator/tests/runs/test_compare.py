@@ -1,4 +1,4 @@
-"""What differs between two runs, and which of their numbers."""
+"""Differences between two runs and their scores."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def copy_of(record: RunRecord) -> RunRecord:
     return parse(RunRecord, asdict(record))
 
 
-def test_whatever_differs_about_two_runs_is_named(workspace: Path) -> None:
+def test_differences_of_two_runs_are_named(workspace: Path) -> None:
     config = RunConfig(dataset="music", separators=["oracle-irm", "oracle-mixture"], tracks=1)
     record = plan(config, Workspace(workspace), make_runtime(workspace))
     assert differences(record, copy_of(record)) == []
@@ -71,7 +71,7 @@ def test_whatever_differs_about_two_runs_is_named(workspace: Path) -> None:
     del other.separators[1]
     assert other.hrir is not None
     other.hrir.sha256 = "0" * 64
-    said = "\n".join(differences(record, other))
+    lines = "\n".join(differences(record, other))
     for part in (
         "setting seed: 0 -> 7",
         f"version of oracle: {record.versions['oracle']} -> 9.9",
@@ -82,4 +82,4 @@ def test_whatever_differs_about_two_runs_is_named(workspace: Path) -> None:
         "separator oracle-mixture: present -> (nothing)",
         f"HRIR set: sha256: {record.hrir.sha256 if record.hrir else ''} -> 0000",
     ):
-        assert part in said
+        assert part in lines

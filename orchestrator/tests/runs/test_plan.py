@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a run is found before any work is done."""
+"""Planning: records, ids, and errors in the input."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_changed_audio_is_another_run_and_another_rendering(workspace: Path) -> 
     assert changed["stereo"] == before.track(vocals.parent.name).folders["stereo"]
 
 
-def test_the_first_tracks_have_the_angles_that_they_have_in_the_whole_set(workspace: Path) -> None:
+def test_angles_do_not_depend_on_the_number_of_tracks(workspace: Path) -> None:
     whole, first = planned(CONFIG, workspace), planned(replace(CONFIG, tracks=1), workspace)
     assert [first.tracks[0].angles] == [whole.tracks[0].angles]
     assert len(first.tracks) == 1
@@ -103,7 +103,7 @@ def test_stereo_alone_needs_no_hrir(workspace: Path) -> None:
         ({"seed": -1}, "seed is -1"),
     ],
 )
-def test_what_cannot_be_used_is_named(workspace: Path, change: dict[str, object], says: str) -> None:
+def test_a_value_that_cannot_be_used_is_named(workspace: Path, change: dict[str, object], says: str) -> None:
     with pytest.raises((BadInput, NotFound)) as caught:
         planned(replace(CONFIG, **change), workspace)
     assert says in caught.value.detail
@@ -118,7 +118,7 @@ def test_an_angle_that_the_hrir_set_lacks_is_named_with_the_nearest(workspace: P
         planned(replace(CONFIG, angles="a.json"), workspace)
 
 
-def test_a_services_name_stands_for_all_that_it_offers() -> None:
+def test_the_name_of_a_service_selects_all_its_separators() -> None:
     assert [s.name for s in choose_separators(["many", "alpha"], OFFERED)] == ["many-a", "many-b", "alpha"]
     assert [s.name for s in choose_separators(["many-b"], OFFERED)] == ["many-b"]
 

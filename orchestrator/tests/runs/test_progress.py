@@ -1,4 +1,4 @@
-"""How far, how fast, how long: counted from the run directory."""
+"""Progress, throughput and status of a run; files that can be removed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_cells_are_counted_by_separator_and_condition(run: Run) -> None:
     first, second, third, *_ = run.record.cells()
     run.store.save_result(first, {"rows": []})
     run.store.save_error(second, "separate", "bad-output", "no")
-    # A result that came after all stands over the error of an earlier try.
+    # A result takes precedence over the error of an earlier attempt.
     run.store.save_error(third, "evaluate", "step-failed", "no")
     (run.store.layout.cell(third) / "result.json").write_text("{}")
     found = survey(run)
@@ -42,14 +42,14 @@ def test_cells_are_counted_by_separator_and_condition(run: Run) -> None:
     assert [failure.title for failure in failures_of(run)] == [second.title]
 
 
-def test_the_state_says_who_goes_on_with_a_run(run: Run) -> None:
+def test_the_state_of_a_run_follows_its_lock_and_markers(run: Run) -> None:
     assert status_of(run).state == "incomplete"
     with run.store.lock.hold():
         assert status_of(run).state == "running"
         assert status_of(run).throughput is None
         for cell in run.record.cells():
             run.store.save_result(cell, {"rows": []})
-        # Its tables are being written.
+        # The tables may still be being written.
         assert status_of(run).state == "running"
         assert (status_of(run).throughput or 0) > 0
     assert status_of(run).state == "complete"
@@ -61,9 +61,9 @@ def test_the_state_says_who_goes_on_with_a_run(run: Run) -> None:
 def test_the_throughput_is_that_of_the_recent_past() -> None:
     assert throughput([], since=0.0, now=100.0) is None
     assert throughput([1.0, 2.0], since=50.0, now=100.0) is None
-    # Ten cells in the minute since it was taken up; an earlier one does not count.
+    # Ten cells in the minute since execution started. The earlier cell does not count.
     assert throughput([3.0, *range(50, 60)], since=40.0, now=100.0) == pytest.approx(10.0)
-    # One a second at first, one in ten seconds of late.
+    # One cell per second at first, then one every ten seconds.
     slow = [1000.0 + 10 * step for step in range(RECENT_CELLS + 1)]
     assert throughput([*range(1000), *slow], since=0.0, now=slow[-1]) == pytest.approx(6.0)
 
@@ -74,22 +74,22 @@ def test_the_time_left_is_unknown_without_a_throughput() -> None:
     assert seconds_left(progress, 30.0) == pytest.approx(120.0)
 
 
-def test_nothing_is_litter_while_a_run_cannot_be_read(run: Run, workspace: Path) -> None:
+def test_nothing_is_removed_while_a_run_cannot_be_read(run: Run, workspace: Path) -> None:
     rendering = workspace / run.record.tracks[0].folders["binaural"]
     rendering.mkdir(parents=True)
     other = rendering.parent.parent / "0000" / "other"
     other.mkdir(parents=True)
     found = find_removable(Workspace(workspace), run.runtime)
-    assert [litter.reference for litter in found] == ["data/rendered/0000/other"]
+    assert [item.reference for item in found] == ["data/rendered/0000/other"]
     run.store.layout.record.write_text("{")
     with pytest.raises(Conflict, match=r"run\.json"):
         find_removable(Workspace(workspace), run.runtime)
 
 
-def test_files_that_somebody_may_be_writing_are_no_litter(run: Run, workspace: Path) -> None:
+def test_recent_temporary_files_are_not_removed(run: Run, workspace: Path) -> None:
     for name in (".tmp-new", ".tmp-old"):
         (run.store.folder / name).write_text("x")
     os.utime(run.store.folder / ".tmp-old", (0, 0))
     (workspace / "runs/.deleted-gone/estimates").mkdir(parents=True)
-    found = {Path(litter.reference).name for litter in find_removable(Workspace(workspace), run.runtime)}
+    found = {Path(item.reference).name for item in find_removable(Workspace(workspace), run.runtime)}
     assert found == {".tmp-old", ".deleted-gone"}

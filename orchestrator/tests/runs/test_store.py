@@ -1,8 +1,9 @@
-"""The run directory: what is in it can be trusted, and names stay inside it."""
+"""Run directories: records, outcomes, tables and the lock."""
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -46,12 +47,12 @@ def test_a_record_comes_back_as_it_was_saved(store: RunStore, record: RunRecord)
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "a b", "x" * 65, "é", "a\n", ".hidden"])
-def test_a_run_id_cannot_lead_outside_the_runs(tmp_path: Path, name: str) -> None:
+def test_a_run_id_cannot_leave_the_runs_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadInput, match="is not a run id"):
         Workspace(tmp_path).run(name)
 
 
-def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no run 'other'"):
         Workspace(tmp_path).run("other").load()
 
@@ -73,7 +74,7 @@ def test_a_result_replaces_an_error_and_is_not_replaced_by_one(store: RunStore) 
     assert (store.ended(CELL), store.failed(CELL), store.succeeded(CELL)) == (True, True, False)
     store.save_result(CELL, {"rows": []})
     assert (store.failed(CELL), store.succeeded(CELL)) == (False, True)
-    store.save_error(CELL, "evaluate", "late", "a second worker was slower and failed")
+    store.save_error(CELL, "evaluate", "late", "a second worker failed later")
     assert (store.failed(CELL), store.succeeded(CELL)) == (False, True)
 
 
@@ -84,7 +85,7 @@ def test_a_result_with_nan_is_never_written(store: RunStore) -> None:
     assert not list(store.folder.rglob(".tmp-*"))
 
 
-def test_every_cell_has_four_rows_whatever_became_of_it(store: RunStore, record: RunRecord) -> None:
+def test_every_cell_has_four_rows(store: RunStore, record: RunRecord) -> None:
     pending = result_rows(store, record)
     assert [row["status"] for row in pending] == ["pending"] * 4
     store.save_error(CELL, "render", "bad-input", "drums.wav is missing")
@@ -94,7 +95,7 @@ def test_every_cell_has_four_rows_whatever_became_of_it(store: RunStore, record:
     assert [row["source"] for row in failed] == ["vocals", "drums", "bass", "other"]
 
 
-def test_a_table_has_empty_fields_for_what_is_undefined_and_json_for_matrices(tmp_path: Path) -> None:
+def test_undefined_values_are_empty_fields_and_matrices_json(tmp_path: Path) -> None:
     row = {"title": "a, b", "SSR": None, "paper_scale": [[1.0, 0.5], [0.0, 1.0]], "extra": 1}
     write_csv(tmp_path / "x.csv", [row], result_columns())
     header, line = (tmp_path / "x.csv").read_text(encoding="utf-8").splitlines()
@@ -115,9 +116,7 @@ def test_only_one_process_holds_a_run(store: RunStore) -> None:
         pass
 
 
-def test_runs_are_listed_newest_first_and_strays_are_not_runs(tmp_path: Path, record: RunRecord) -> None:
-    import os
-
+def test_runs_are_listed_newest_first_without_other_files(tmp_path: Path, record: RunRecord) -> None:
     workspace = Workspace(tmp_path)
     for number, name in enumerate(("first", "second")):
         workspace.run(name).save(record)
