@@ -10,6 +10,7 @@ progress    live progress of a run
 reports     report, leaderboard
 services    worker, serve, services
 separate    separate: one track without a run
+transfer    push, pull
 weights     weights fetch, weights verify
 
 New commands go into the module of their topic. New modules are imported here.
@@ -24,7 +25,7 @@ import sys
 import click
 from mssbench_service.errors import BenchError, one_line
 
-from . import control, data, folders, hrir, reports, runs, separate, services, weights
+from . import control, data, folders, hrir, reports, runs, separate, services, transfer, weights
 from .shared import cli
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "runs",
     "separate",
     "services",
+    "transfer",
     "weights",
 ]
 

@@ -1,0 +1,63 @@
+"""Commands that copy runs and datasets to and from a URL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from mssbench_service.errors import BadInput
+
+from ..runs.store import open_workspace
+from .shared import byte_bars, cli, tell
+
+_estimates = click.option(
+    "--estimates/--no-estimates", default=True, help="Whether the estimates of a run are copied."
+)
+
+
+@cli.command()
+@click.argument("source", metavar="RUN|FOLDER")
+@click.argument("url")
+@_estimates
+def push(source: str, url: str, estimates: bool) -> None:
+    """Copy a run (its id or its folder) or a dataset (its folder) to URL, such as s3://bucket/folder.
+
+    Each file is verified after the transfer. Stopped at any moment, the same command continues.
+    """
+    from ..tools import transfer
+
+    with byte_bars() as show:
+        done = transfer.push(_folder(source), url, estimates=estimates, progress=show)
+    tell(f"{done.kind}: {done.place} ({done.copied} files copied, {done.kept} were there)")
+
+
+@cli.command()
+@click.argument("url")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), required=False)
+@_estimates
+def pull(url: str, folder: Path | None, estimates: bool) -> None:
+    """Copy the run or dataset that mssbench push wrote at URL into FOLDER (default: runs/ID or data/NAME).
+
+    Each file is verified. Stopped at any moment, the same command continues; FOLDER appears when it is complete.
+    """
+    from ..tools import transfer
+
+    with byte_bars() as show:
+        done = transfer.pull(url, open_workspace(), folder, estimates=estimates, progress=show)
+    tell(f"{done.kind}: {done.place} ({done.copied} files copied, {done.kept} were there)")
+
+
+def _folder(source: str) -> Path:
+    """The folder that `source` names: the run of this id, or the folder at this path."""
+    path = Path(source)
+    if path.name != source:
+        return path
+    try:
+        run = open_workspace().run(source)
+    except BadInput:  # a folder may have any name, a run may not
+        return path
+    if not run.exists():
+        return path
+    if path.is_dir() and run.folder.absolute() != path.absolute():
+        raise BadInput(f"{source} is a run and a folder; give the path ./{source} or {run.folder}")
+    return run.folder
