@@ -16,7 +16,17 @@ import boto3
 import pytest
 from comparing import assert_equal_tables
 
-RUN = ["run", "--dataset", "music", "--separators", "oracle-irm", "--no-bsseval", "--inline", "--run-id", "mine"]
+RUN = [
+    "run",
+    "--dataset",
+    "music",
+    "--separators",
+    "oracle-irm",
+    "--no-bsseval",
+    "--inline",
+    "--run-id",
+    "mine",
+]
 
 
 @pytest.fixture(scope="module")

@@ -106,7 +106,9 @@ def open_store(url: str) -> ObjectStore:
     shown = without_password(url).rstrip("/")
     protocol, separator, _ = url.partition("://")
     if not separator or not protocol:
-        raise BadInput(f"{shown!r} is not a URL; expected one such as s3://bucket/folder or file:///mnt/folder")
+        raise BadInput(
+            f"{shown!r} is not a URL; expected one such as s3://bucket/folder or file:///mnt/folder"
+        )
     try:
         from fsspec.core import url_to_fs
     except ImportError:
@@ -161,6 +163,10 @@ def _translated(error: Exception, url: str) -> BenchError:
         return BadInput(f"{url}: access denied: {error.strerror if isinstance(error, OSError) else detail}")
     if "Credentials" in type(error).__name__:
         return BadInput(f"{url}: no valid credentials: {detail}")
-    if isinstance(error, OSError) and not isinstance(error, ConnectionError | TimeoutError) and error.strerror:
+    if (
+        isinstance(error, OSError)
+        and not isinstance(error, ConnectionError | TimeoutError)
+        and error.strerror
+    ):
         return BadInput(f"{url}: {error.strerror}")
     return Unreachable(f"{url} cannot be reached: {type(error).__name__}: {detail}")

@@ -9,63 +9,22 @@ is repeated. A pulled folder is put together under a temporary name and renamed 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path, PurePosixPath
-from typing import Literal, TypeVar
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from mssbench_service.download import Progress, folder_lock
 from mssbench_service.errors import BadInput, BadOutput, Conflict, NotFound
 from mssbench_service.files import DataRoot, atomic_file, make_folder, remove_folder
-from mssbench_service.formats import Format
-from mssbench_service.wire import parse
 
 from ..runs.store import LAUNCHED, RunStore, Workspace
+from .copying import Meter, has_size, in_threads, sha256_and_size, sha256_of
+from .manifest import MANIFEST, File, Manifest, read_manifest, write_manifest
 from .object_store import Count, ObjectStore, blocks_of, open_store
 
-MANIFEST = "mssbench-manifest.json"
-MANIFEST_FORMAT = Format(MANIFEST)
-PARALLEL = 4
-"""Files that are transferred at a time."""
-
 ESTIMATES = "estimates/"
-LARGEST_MANIFEST = 64 << 20
-
-T = TypeVar("T")
-U = TypeVar("U")
-
-
-@dataclass(frozen=True)
-class File:
-    """A file of a copy. `path` is relative to the folder, with ``/`` between its parts."""
-
-    path: str
-    size: int
-    sha256: str
-    mtime_ns: int
-    """Runs tell one state of a dataset from another by the times of its files, so a pull restores them."""
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a URL holds. `created` is that of ``run.json``; a dataset has none."""
-
-    kind: Literal["run", "dataset"]
-    name: str
-    created: str = ""
-    complete: bool = False
-    files: list[File] = field(default_factory=list)
-    version: int = MANIFEST_FORMAT.version
-
-    def describes_same(self, other: Manifest) -> bool:
-        """Whether both are copies of the same run, or of a dataset of the same name."""
-        return (self.kind, self.name, self.created) == (other.kind, other.name, other.created)
 
 
 @dataclass(frozen=True)
@@ -78,9 +37,7 @@ class Transfer:
     kept: int
 
 
-def push(
-    folder: Path, url: str, *, estimates: bool = True, progress: Progress = lambda *_: None
-) -> Transfer:
+def push(folder: Path, url: str, *, estimates: bool = True, progress: Progress = lambda *_: None) -> Transfer:
     """Copy a run directory or a dataset to `url`.
 
     Parameters
@@ -108,13 +65,13 @@ def push(
         names = _names(folder, estimates)
         manifest = _described(folder, names, progress)
         there = store.sizes()
-        before = _read_manifest(store) if MANIFEST in there else None
+        before = read_manifest(store) if MANIFEST in there else None
         _check_target(store, before, manifest, there)
         # From here on the copy is incomplete. What the last push wrote stays listed, for the check of the next one.
         earlier = before.files if before else []
-        _write_manifest(store, replace(manifest, files=earlier))
+        write_manifest(store, replace(manifest, files=earlier))
         copied = _upload(store, folder, manifest.files, there, progress)
-        _write_manifest(store, replace(manifest, complete=True))
+        write_manifest(store, replace(manifest, complete=True))
     return Transfer(manifest.kind, store.url, copied, len(names) - copied)
 
 
@@ -150,7 +107,7 @@ def pull(
         `url` cannot be reached.
     """
     store = open_store(url)
-    manifest = _read_manifest(store)
+    manifest = read_manifest(store)
     if not manifest.complete:
         raise Conflict(f"the copy at {store.url} is incomplete; repeat mssbench push, which completes it")
     target = _target(store, manifest, workspace, folder)
@@ -189,7 +146,9 @@ def _at_rest(folder: Path) -> Iterator[None]:
 def _names(folder: Path, estimates: bool) -> list[str]:
     """The files to copy, by name. Locks and temporary files are left out: all names with a leading dot."""
     if not folder.is_dir():
-        raise NotFound(f"{folder} is not a folder; expected the id or the folder of a run, or a dataset's folder")
+        raise NotFound(
+            f"{folder} is not a folder; expected the id or the folder of a run, or a dataset's folder"
+        )
     found = []
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -210,16 +169,16 @@ def _names(folder: Path, estimates: bool) -> list[str]:
 
 
 def _described(folder: Path, names: list[str], progress: Progress) -> Manifest:
-    meter = _Meter("read", sum((folder / name).stat().st_size for name in names), progress)
+    meter = Meter("read", sum((folder / name).stat().st_size for name in names), progress)
 
     def describe(name: str) -> File:
         path = folder / name
         with path.open("rb") as file:
             state = os.fstat(file.fileno())
-            sha256, size = _hash(blocks_of(file), meter.add)
+            sha256, size = sha256_and_size(blocks_of(file), meter.add)
         return File(name, size, sha256, state.st_mtime_ns)
 
-    files = _each(describe, names)
+    files = in_threads(describe, names)
     run = RunStore(folder)
     if not run.exists():
         return Manifest("dataset", folder.absolute().name, files=files)
@@ -230,16 +189,16 @@ def _described(folder: Path, names: list[str], progress: Progress) -> Manifest:
 # --- push -----------------------------------------------------------------------------------------------------
 
 
-def _check_target(
-    store: ObjectStore, before: Manifest | None, now: Manifest, there: dict[str, int]
-) -> None:
+def _check_target(store: ObjectStore, before: Manifest | None, now: Manifest, there: dict[str, int]) -> None:
     """Raise Conflict where a push would overwrite something that is not an earlier copy of the same."""
     if before is None:
         if there:
-            raise Conflict(f"{store.url} holds {len(there)} files that mssbench push did not write; choose another URL")
+            raise Conflict(
+                f"{store.url} holds {len(there)} files that mssbench push did not write; choose another URL"
+            )
         return
     if not before.describes_same(now):
-        raise Conflict(f"{store.url} holds {_named(before)}, not {_named(now)}; choose another URL")
+        raise Conflict(f"{store.url} holds {before.described}, not {now.described}; choose another URL")
     hashes = {file.path: file.sha256 for file in now.files}
     if now.kind == "run":
         if lost := [name for name in _irreplaceable(before.files, estimates=False) if name not in hashes]:
@@ -250,7 +209,9 @@ def _check_target(
         return
     for file in before.files:
         if hashes.get(file.path, file.sha256) != file.sha256:
-            raise Conflict(f"{store.url}/{file.path} has other content than the dataset's; choose another URL")
+            raise Conflict(
+                f"{store.url}/{file.path} has other content than the dataset's; choose another URL"
+            )
 
 
 def _upload(
@@ -258,15 +219,15 @@ def _upload(
 ) -> int:
     """Write what is not there yet and read everything back; return how many files were written."""
     total = sum(file.size for file in files)
-    sent, verified = _Meter("push", total, progress), _Meter("verify", total, progress)
+    sent, verified = Meter("push", total, progress), Meter("verify", total, progress)
 
     def transfer(file: File) -> bool:
-        if there.get(file.path) == file.size and _hash(store.blocks(file.path))[0] == file.sha256:
+        if there.get(file.path) == file.size and sha256_and_size(store.blocks(file.path))[0] == file.sha256:
             sent.add(file.size)
             verified.add(file.size)
             return False
         store.upload(file.path, folder / file.path, sent.add)
-        found, _ = _hash(store.blocks(file.path), verified.add)
+        found, _ = sha256_and_size(store.blocks(file.path), verified.add)
         if found != file.sha256:
             raise BadOutput(
                 f"{store.url}/{file.path} is not what was written (SHA-256 {found[:12]}…, expected "
@@ -277,49 +238,7 @@ def _upload(
     return _record_last(transfer, files)
 
 
-def _write_manifest(store: ObjectStore, manifest: Manifest) -> None:
-    text = json.dumps(MANIFEST_FORMAT.stamped(asdict(manifest)), indent=1, ensure_ascii=False)
-    store.write(MANIFEST, text.encode())
-
-
 # --- pull -----------------------------------------------------------------------------------------------------
-
-
-def _read_manifest(store: ObjectStore) -> Manifest:
-    """The checked manifest at the URL. Raises NotFound or BadInput."""
-    where = f"{store.url}/{MANIFEST}"
-    content = bytearray()
-    try:
-        for block in store.blocks(MANIFEST):
-            content += block
-            if len(content) > LARGEST_MANIFEST:
-                raise BadInput(f"{where} is larger than {LARGEST_MANIFEST >> 20} MiB")
-    except NotFound:
-        raise NotFound(f"there is no run or dataset at {store.url}: it has no {MANIFEST}") from None
-    try:
-        fields = MANIFEST_FORMAT.current(json.loads(content), where)
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{where} is not readable JSON: {error}") from None
-    try:
-        manifest = parse(Manifest, fields)
-    except BadInput as error:
-        raise BadInput(f"{where} is not a manifest: {error.detail.partition('; ')[0]}") from None
-    _check_names(manifest, where)
-    return manifest
-
-
-def _check_names(manifest: Manifest, where: str) -> None:
-    """Raise BadInput where a name could lead outside the folder or hide in it."""
-    anywhere = DataRoot(Path("/nonexistent"))
-    for name in (manifest.name, *(file.path for file in manifest.files)):
-        anywhere.resolve(name)
-        if any(part.startswith(".") for part in name.split("/")) or PurePosixPath(name).as_posix() != name:
-            raise BadInput(f"{where} names {name!r}, which is not a plain path")
-    if "/" in manifest.name:
-        raise BadInput(f"{where} names the {manifest.kind} {manifest.name!r}; expected a name without '/'")
-    paths = [file.path for file in manifest.files]
-    if len(set(paths)) != len(paths):
-        raise BadInput(f"{where} names a file twice")
 
 
 def _target(store: ObjectStore, manifest: Manifest, workspace: Workspace, folder: Path | None) -> Path:
@@ -333,13 +252,13 @@ def _target(store: ObjectStore, manifest: Manifest, workspace: Workspace, folder
 
 def _present(target: Path, files: list[File], progress: Progress) -> set[str]:
     """The files that `target` holds already, as they should be."""
-    candidates = [file for file in files if _has_size(target / file.path, file.size)]
-    meter = _Meter("compare", sum(file.size for file in candidates), progress)
+    candidates = [file for file in files if has_size(target / file.path, file.size)]
+    meter = Meter("compare", sum(file.size for file in candidates), progress)
 
     def same(file: File) -> bool:
-        return _hash_of(target / file.path, meter.add) == file.sha256
+        return sha256_of(target / file.path, meter.add) == file.sha256
 
-    return {file.path for file, found in zip(candidates, _each(same, candidates), strict=True) if found}
+    return {file.path for file, found in zip(candidates, in_threads(same, candidates), strict=True) if found}
 
 
 @contextlib.contextmanager
@@ -352,11 +271,15 @@ def _replaceable(target: Path, manifest: Manifest, files: list[File]) -> Iterato
         return
     run = RunStore(target)
     if manifest.kind != "run" or not run.exists() or run.load().created != manifest.created:
-        raise Conflict(f"{target} holds something other than {_named(manifest)} of the copy; choose another folder")
+        raise Conflict(
+            f"{target} holds something other than {manifest.described} of the copy; choose another folder"
+        )
     names = {file.path for file in files}
     local = [File(name, 0, "", 0) for name in _names(target, estimates=True)]
     if lost := [name for name in _irreplaceable(local) if name not in names]:
-        raise Conflict(f"{target} has {len(lost)} files that the copy lacks, such as {lost[0]}; choose another folder")
+        raise Conflict(
+            f"{target} has {len(lost)} files that the copy lacks, such as {lost[0]}; choose another folder"
+        )
     with _at_rest(target):
         yield True
 
@@ -365,12 +288,12 @@ def _download(
     store: ObjectStore, files: list[File], staging: Path, target: Path, present: set[str], progress: Progress
 ) -> int:
     """Bring all `files` into `staging`; return how many were downloaded."""
-    meter = _Meter("pull", sum(file.size for file in files), progress)
+    meter = Meter("pull", sum(file.size for file in files), progress)
     root = DataRoot(staging)
 
     def transfer(file: File) -> bool:
         path = root.resolve(file.path)
-        if _has_size(path, file.size) and _hash_of(path) == file.sha256:
+        if has_size(path, file.size) and sha256_of(path) == file.sha256:
             meter.add(file.size)
             return False
         with atomic_file(path) as temporary:
@@ -392,11 +315,13 @@ def _receive(store: ObjectStore, file: File, path: Path, count: Count) -> None:
             for block in store.blocks(file.path):
                 done += len(block)
                 if done > file.size:
-                    raise BadInput(f"{store.url}/{file.path} is longer than its {file.size} bytes; push it again")
+                    raise BadInput(
+                        f"{store.url}/{file.path} is longer than its {file.size} bytes; push it again"
+                    )
                 target.write(block)
                 yield block
 
-    found, size = _hash(written(), count)
+    found, size = sha256_and_size(written(), count)
     if (found, size) != (file.sha256, file.size):
         raise BadInput(
             f"{store.url}/{file.path} is damaged: SHA-256 {found[:12]}… and {size} bytes; expected "
@@ -418,17 +343,11 @@ def _remove_others(staging: Path, files: Iterable[File]) -> None:
 # --- both -----------------------------------------------------------------------------------------------------
 
 
-def _named(manifest: Manifest) -> str:
-    of = f" of {manifest.created}" if manifest.created else ""
-    return f"the {manifest.kind} {manifest.name}{of}"
-
-
 def _irreplaceable(files: Iterable[File], estimates: bool = True) -> Iterator[str]:
     """The names of results and estimates among a run's files: the rest can be written again from them."""
     for file in files:
-        if file.path.startswith("cells/") and file.path.endswith("/result.json"):
-            yield file.path
-        elif estimates and file.path.startswith(ESTIMATES):
+        result = file.path.startswith("cells/") and file.path.endswith("/result.json")
+        if result or (estimates and file.path.startswith(ESTIMATES)):
             yield file.path
 
 
@@ -436,49 +355,4 @@ def _record_last(transfer: Callable[[File], bool], files: list[File]) -> int:
     """Transfer all files, ``run.json`` last: a folder without one is not a run. Return how many were copied."""
     record = [file for file in files if file.path == "run.json"]
     others = [file for file in files if file.path != "run.json"]
-    return sum(_each(transfer, others)) + sum(_each(transfer, record))
-
-
-def _has_size(path: Path, size: int) -> bool:
-    return path.is_file() and not path.is_symlink() and path.stat().st_size == size
-
-
-def _hash_of(path: Path, count: Count = lambda _: None) -> str:
-    with path.open("rb") as file:
-        return _hash(blocks_of(file), count)[0]
-
-
-def _hash(content: Iterable[bytes], count: Count = lambda _: None) -> tuple[str, int]:
-    """SHA-256 and size of `content`."""
-    digest, size = hashlib.sha256(), 0
-    for block in content:
-        digest.update(block)
-        size += len(block)
-        count(len(block))
-    return digest.hexdigest(), size
-
-
-def _each(function: Callable[[T], U], items: Iterable[T]) -> list[U]:
-    """``[function(item) for item in items]`` in threads. The first error cancels what has not started."""
-    with ThreadPoolExecutor(PARALLEL) as pool:
-        futures = [pool.submit(function, item) for item in items]
-        try:
-            for future in as_completed(futures):
-                future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return [future.result() for future in futures]
-
-
-class _Meter:
-    """Adds up the bytes of one stage, from several threads."""
-
-    def __init__(self, stage: str, total: int, progress: Progress) -> None:
-        self._stage, self._total, self._progress = stage, total, progress
-        self._done, self._lock = 0, threading.Lock()
-
-    def add(self, size: int) -> None:
-        with self._lock:
-            self._done += size
-            self._progress(self._stage, self._done, self._total)
+    return sum(in_threads(transfer, others)) + sum(in_threads(transfer, record))

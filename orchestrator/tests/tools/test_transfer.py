@@ -13,7 +13,7 @@ from typing import Any
 import fsspec
 import pytest
 from mssbench.runs.store import Workspace
-from mssbench.tools import transfer
+from mssbench.tools import copying
 from mssbench.tools.object_store import ObjectStore, open_store
 from mssbench.tools.transfer import MANIFEST, pull, push
 from mssbench_service.errors import BadInput, BadOutput, Conflict, NotFound, Unreachable
@@ -155,7 +155,7 @@ def test_a_push_that_was_stopped_is_incomplete_until_it_is_repeated(
             raise Stopped
         upload(self, name, source, count)
 
-    monkeypatch.setattr(transfer, "PARALLEL", 1)
+    monkeypatch.setattr(copying, "PARALLEL", 1)
     with monkeypatch.context() as patch:
         patch.setattr(ObjectStore, "upload", stopped)
         with pytest.raises(Stopped):
@@ -181,7 +181,7 @@ def test_a_pull_that_was_stopped_leaves_no_folder_and_continues(
                 raise Stopped
             yield block[100:]
 
-    monkeypatch.setattr(transfer, "PARALLEL", 1)
+    monkeypatch.setattr(copying, "PARALLEL", 1)
     with monkeypatch.context() as patch:
         patch.setattr(ObjectStore, "blocks", stopped)
         with pytest.raises(Stopped):
@@ -322,7 +322,9 @@ def test_a_damaged_manifest_is_named(there: Workspace, text: bytes, says: str) -
         pull("memory://lab/copy", there)
 
 
-def test_a_link_that_leads_outside_is_refused(dataset: Path, there: Workspace, tmp_path: Path, url: str) -> None:
+def test_a_link_that_leads_outside_is_refused(
+    dataset: Path, there: Workspace, tmp_path: Path, url: str
+) -> None:
     (tmp_path / "elsewhere").mkdir()
     (dataset / "more").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(BadInput, match="is a link to a folder"):
