@@ -214,7 +214,7 @@ def test_a_damaged_track_is_named_and_nothing_is_written(mssbench, workspace, co
         (["run"], "--dataset"),
         (["evaluate", "music", "music", "--csv", "x.csv"], "did you mean music/test?"),
         (["evaluate", "nowhere", "music", "--csv", "x.csv"], "nowhere is not a folder"),
-        (["evaluate", "music/test", "empty", "--csv", "x.csv"], "empty has no folder called"),
+        (["evaluate", "music/test", "empty", "--csv", "x.csv"], "empty has no folder with the name"),
         (["evaluate", "music/test", "music/test", "--csv", "file/x.csv"], "file"),
         (["report", "nothing"], "no run 'nothing'"),
         (["status", "nothing"], "no run 'nothing'"),

@@ -1,20 +1,71 @@
-"""Binaural MSS Bench: plans, runs and reports benchmarks of music source separation on binaural audio.
+"""Binaural MSS Bench: does a music source separation model keep the spatial image of binaural audio?
 
-registry    which services there are
-runtime     where a step runs: in this process, or in a service over HTTP
-config      what a run is asked to do
-angles      where the stems of a track are placed
-plan        from a configuration to cells
-store       the run directory: the truth about a run, and the owner of all its paths
-steps       render, separate, evaluate: one piece of work each, safe to repeat
-inline      runs the steps one after another, in this process
-queues      runs the steps through RQ on Redis
-embedded    a private Redis and its workers, for a machine that has neither
-launch      starts a run, follows it, ends it with tables and a report
-results     the tables
-report      the report
-api         the orchestrator service
-cli         the command line
+::
+
+    import mssbench
+
+    run = mssbench.run(dataset="data/demo", separators=["oracle"])
+    run.to_pandas()
+
+The Python API is described in docs/python.md. The packages, from top to bottom:
+
+cli, server   the command line; the orchestrator service
+tools         single stages over folders, copies of runs and datasets at URLs
+execution     performs the steps of a run: in this process, or through RQ on Redis
+report        statistics, figures, the report, the leaderboard
+runs          what a run is: configuration, plan, run directory, results, status
+services      how services are called: over HTTP or in this process; their health
+datasets      layout, check, download and conversion of datasets; demo music
+settings      limits and secrets from the environment
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mssbench_service.errors import BadInput, BenchError, Conflict, NotFound, Unavailable
+
+    from .bench import BenchmarkRun, InvalidArgument, list_runs, load, run, write_demo
+    from .runs.config import RunConfig
+    from .runs.status import Failure, RunStatus
+
 __version__ = "0.2.0"
+
+__all__ = [
+    "BadInput",
+    "BenchError",
+    "BenchmarkRun",
+    "Conflict",
+    "Failure",
+    "InvalidArgument",
+    "NotFound",
+    "RunConfig",
+    "RunStatus",
+    "Unavailable",
+    "__version__",
+    "list_runs",
+    "load",
+    "run",
+    "write_demo",
+]
+
+# Loaded at first use: ``import mssbench`` stays cheap, and changes nothing in the process.
+_HOMES = {
+    "mssbench.bench": ("BenchmarkRun", "InvalidArgument", "list_runs", "load", "run", "write_demo"),
+    "mssbench.runs.config": ("RunConfig",),
+    "mssbench.runs.status": ("Failure", "RunStatus"),
+    "mssbench_service.errors": ("BadInput", "BenchError", "Conflict", "NotFound", "Unavailable"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(home), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

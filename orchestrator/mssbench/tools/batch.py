@@ -1,4 +1,4 @@
-"""Two commands over whole folders, outside any run: render a dataset, score a folder of estimates."""
+"""Single stages over whole folders, outside a run: render a dataset, score a folder of estimates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .output_folder import output_folder
 
 Row = dict[str, Any]
 Show = Callable[[int, int], None]
-"""Called with (done, all) after each track."""
+"""Called with (done, total) after each track."""
 
 
 def synthesise(
@@ -38,15 +38,40 @@ def synthesise(
     resample_hrir: bool = False,
     show: Show = lambda done, total: None,
 ) -> int:
-    """Render every track of a split into ``<out>/<split>/<title>/``; the number of tracks.
+    """Render every track of a split into ``<out>/<split>/<title>/``.
 
-    A track that is there already, rendered from the same request, is kept. What a killed process left half
-    rendered is removed.
+    A track that was rendered from the same request is kept. Temporary files of killed processes are removed.
+
+    Parameters
+    ----------
+    dataset : Path
+        Folder in the MUSDB18-HQ layout.
+    out : Path
+        Folder for the rendered tracks.
+    runtime : Runtime
+    hrir : str
+        ``sphere``, or a reference to a SADIE II folder or a SOFA file.
+    angles : str
+        Reference to an angle table; empty to draw the azimuths with `seed`.
+    seed : int
+    profile : str
+        ``matched`` or ``paper``.
+    split : str
+        ``test`` or ``train``.
+    resample_hrir : bool
+        Whether to resample the HRIR set to the rate of the tracks.
+    show : callable
+        Progress: called with (done, total) after each track.
+
+    Returns
+    -------
+    int
+        The number of tracks.
 
     Raises
     ------
     BadInput
-        Found before anything is rendered: the dataset, HRIR set, angles or output folder cannot be used.
+        The dataset, HRIR set, angles or output folder cannot be used. Nothing is rendered then.
     """
     tracks = checked_tracks(dataset, split)
     info = runtime.describe_hrir(HrirRequest(hrir, tracks[0].sample_rate))
@@ -82,7 +107,7 @@ def synthesise(
 
 
 def _changed(track: Track, rendering: Path) -> bool:
-    """Whether a stem was written after the rendering."""
+    """Whether there is no rendering, or a stem was written after it."""
     if not rendering.exists():
         return True
     written = rendering.stat().st_mtime_ns
@@ -109,11 +134,24 @@ def evaluate_folders(
 ) -> list[Row]:
     """Score the estimates of each title against ``<references>/<title>/<stem>.wav``.
 
-    Estimates are found as ``<title>/<stem>.wav``, which is how Spleeter writes them, and as Demucs
-    (``<model>/<title>/``) and Open-Unmix (``<title>_<model>/``) do. One row per title and stem that the
-    references have; a title without estimates gives failed rows. The gain of a reference that
-    ``mssbench synth`` rendered is read from its ``metadata.json``. The values of frames are kept in
-    ``<frames>/<title>.parquet``.
+    Estimates are found as ``<title>/<stem>.wav`` (the layout of Spleeter), ``<model>/<title>/<stem>.wav`` (Demucs)
+    and ``<title>_<model>/<stem>.wav`` (Open-Unmix). The gain of a reference that ``mssbench synth`` rendered is
+    read from its ``metadata.json``.
+
+    Parameters
+    ----------
+    references, estimates : Path
+        Folders with a folder for each title.
+    runtime : Runtime
+    frames : Path, optional
+        Folder for the values of frames: ``<frames>/<title>.parquet``.
+    show : callable
+        Progress: called with (done, total) after each track.
+
+    Returns
+    -------
+    list of dict
+        One row for each title and stem of the references. A title without estimates gives failed rows.
 
     Raises
     ------
@@ -130,7 +168,9 @@ def evaluate_folders(
         raise BadInput(f"{references} holds no <title>/<stem>.wav with stems {', '.join(STEMS)}{better}")
     folders = {title: find_estimates(estimates, title) for title in titles}
     if not any(folders.values()):
-        raise BadInput(f"{estimates} has no folder called as one in {references}, such as {titles[0]!r}")
+        raise BadInput(
+            f"{estimates} has no folder with the name of one in {references}, such as {titles[0]!r}"
+        )
 
     def request(title: str) -> EvaluateRequest:
         kept = runtime.root.reference(frames / f"{title}.parquet") if frames else ""
@@ -141,7 +181,7 @@ def evaluate_folders(
         return _score(reference, estimate, runtime, request(title))
 
     rows = []
-    # Threads: over HTTP they keep the service's places filled; in-process NumPy and SciPy release the lock.
+    # Threads: over HTTP they keep the service busy; in-process, NumPy and SciPy release the interpreter's lock.
     with ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool:
         for number, scored in enumerate(pool.map(score, titles), start=1):
             rows += scored
@@ -150,12 +190,12 @@ def evaluate_folders(
 
 
 def find_estimates(estimates: Path, title: str) -> Path | None:
-    """The folder with the stems of `title`, in any of the layouts that separators write.
+    """Find the folder with the stems of `title`, in any of the layouts that separators write.
 
     Raises
     ------
     BadInput
-        There are several, such as those of two models; the message names them.
+        There are several, such as those of two models. The message names them.
     """
     if (estimates / title).is_dir():
         return estimates / title
@@ -191,7 +231,7 @@ def _score(reference: Path, estimate: Path, runtime: Runtime, request: EvaluateR
         request.binaural = "angles" in metadata
         result = runtime.evaluate(parse(EvaluateRequest, asdict(request)))
     except BadInput as error:
-        # One bad track must not cost the table the others.
+        # The other tracks are still scored.
         return [
             {"title": title, "source": stem, "status": "failed", "reason": error.detail}
             for stem in _stems(reference)
@@ -200,5 +240,5 @@ def _score(reference: Path, estimate: Path, runtime: Runtime, request: EvaluateR
 
 
 def failed(rows: Iterable[Row]) -> int:
-    """How many rows have no scores."""
+    """Count the rows without scores."""
     return sum(row["status"] == "failed" for row in rows)

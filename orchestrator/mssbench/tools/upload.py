@@ -1,4 +1,4 @@
-"""One track through one separator: uploaded to its service, or separated in this process."""
+"""Separate one track: by upload to the separator's service, or in this process."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from ..services.health import survey_separators
 from ..services.runtime import Runtime
 
 Show = Callable[[str, int, "int | None"], None]
-"""Called with what is going on (``upload``, ``separate``, ``download``), how far it is and how far it goes."""
+"""Progress: called with the stage (``upload``, ``separate``, ``download``), what is done, and the total if it is known."""
 
 CONNECT_SECONDS = 10.0
 STEP_SECONDS = 6 * 3600.0
-"""A long track on a slow CPU; the service answers nothing before it is done."""
+"""Read timeout. The service sends nothing until the separation is done, which takes long on a slow CPU."""
 
 
 def separate_registered(
@@ -50,12 +50,12 @@ def separate_registered(
     show: Show = lambda *_: None,
     patience: float = 600.0,
 ) -> Path:
-    """Separate `track` with a registered separator: in this process, or by its service where that is elsewhere.
+    """Separate `track` with a registered separator, in this process or by its service.
 
     Raises
     ------
     BadInput, Unavailable
-        As :func:`separate_by_upload`, or nobody offers `separator`, or whoever does is not available.
+        As :func:`separate_by_upload`; or `separator` is unknown or not available.
     """
     chosen = choose_separators([separator], survey_separators(runtime, [separator]))[0]
     service = runtime.registry.separators[chosen.service]
@@ -89,30 +89,34 @@ def separate_by_upload(
     patience: float = 600.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path:
-    """Send `track` to the separator service at `url`, and put the stems into the folder `out`.
+    """Send `track` to the separator service at `url`, and write the stems to the folder `out`.
 
     Parameters
     ----------
-    references
-        Folder of the true stems, for separators that are defined by them.
-    patience
-        Seconds to go on asking a service that is busy or still starting, when it says when to come back.
+    references : Path, optional
+        Folder of the true stems, for separators that need them.
+    show : callable
+        Progress.
+    patience : float
+        For how many seconds to retry while the service is busy or starting. It says when to retry.
+    sleep : callable
+        Replaces ``time.sleep`` in tests.
 
     Raises
     ------
     BadInput
-        The track cannot be read, the service refuses it, or `out` holds something that is no separation.
+        The track cannot be read, the service refuses it, or `out` holds something else than a separation.
     Unavailable
-        The service is not there, lacks something, or was busy for longer than `patience`.
+        The service cannot be reached, lacks something, or was busy for longer than `patience`.
     BadOutput
-        What came back is no zip of the four stems.
+        The response is not a zip of the four stems.
     """
     check_output_folder(out)
-    # Near `out`, not in the system's folder for temporary files, which may be small.
+    # Beside `out`: the system's folder for temporary files may be too small.
     near = next(parent for parent in out.absolute().parents if parent.is_dir())
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=near) as temporary:
         answer = Path(temporary) / "answer.zip"
-        _post_patiently(url, separator, _parts(track, references), answer, show, patience, sleep)
+        _post_with_retries(url, separator, _parts(track, references), answer, show, patience, sleep)
         with atomic_folder(out) as folder:
             _unpack(answer, folder, _largest(track))
             _check(folder, track)
@@ -129,7 +133,7 @@ def _parts(track: Path, references: Path | None) -> dict[str, Path]:
     return parts
 
 
-def _post_patiently(
+def _post_with_retries(
     url: str,
     separator: str,
     parts: Mapping[str, Path],
@@ -142,7 +146,7 @@ def _post_patiently(
         try:
             return _post(url, separator, parts, answer, show)
         except Unavailable as error:
-            # What is missing (weights, a device, the service itself) does not come by waiting for it.
+            # Missing weights, devices and services do not appear by waiting.
             missing = isinstance(error, NotReady | Unreachable) and not isinstance(error, Starting)
             pause = float(max(1, error.retry_after))
             if missing or pause > patience:
@@ -164,12 +168,12 @@ def _post(url: str, separator: str, parts: Mapping[str, Path], answer: Path, sho
             show("separate", 0, None)
 
     with ExitStack() as stack:
-        # The name of the file stays here: the service does not need it.
+        # The name of the file is not sent: the service does not need it.
         files: Any = {
             part: (f"{part}{path.suffix}", _Counted(stack.enter_context(_opened(path)), count))
             for part, path in parts.items()
         }
-        with _answer(url, separator, files) as response:
+        with _response(url, separator, files) as response:
             if not response.is_success:
                 raise _error_of(response)
             length = response.headers.get("Content-Length", "")
@@ -182,7 +186,7 @@ def _post(url: str, separator: str, parts: Mapping[str, Path], answer: Path, sho
 
 
 @contextmanager
-def _answer(url: str, separator: str, files: Any) -> Iterator[httpx.Response]:
+def _response(url: str, separator: str, files: Any) -> Iterator[httpx.Response]:
     timeout = httpx.Timeout(STEP_SECONDS, connect=CONNECT_SECONDS)
     query = {"separator": separator} if separator else {}
     try:
@@ -220,7 +224,7 @@ def _error_of(response: httpx.Response) -> Exception:
 
 
 class _Counted:
-    """A file that tells how much of it was read. httpx asks it for its length, and may read it twice."""
+    """A file that reports how much of it was read. httpx reads its length, and may read it twice."""
 
     def __init__(self, file: IO[bytes], count: Callable[[int], None]) -> None:
         self._file, self._count = file, count
@@ -239,13 +243,13 @@ class _Counted:
 
 
 def _check(folder: Path, track: Path) -> None:
-    """Raise BadOutput where a stem is no sound of the track's length and rate."""
+    """Raise BadOutput where a stem is not audio of the track's length and rate."""
     whole = read_header(track)
     for stem in STEMS:
         try:
             found = read_header(folder / f"{stem}.wav")
         except BadInput as error:
-            raise BadOutput(f"the answer's {stem}.wav is no sound: {error}") from None
+            raise BadOutput(f"the answer's {stem}.wav is not audio: {error}") from None
         if (found.samples, found.sample_rate) != (whole.samples, whole.sample_rate):
             raise BadOutput(
                 f"the answer's {stem}.wav has {found.samples} samples at {found.sample_rate} Hz; "
@@ -254,12 +258,12 @@ def _check(folder: Path, track: Path) -> None:
 
 
 def _largest(track: Path) -> int:
-    """Bytes of the stems of `track`, two channels of float32 each, and room for headers and the record."""
+    """Largest size in bytes of the stems of `track`: two channels of float32 each, headers, and the record."""
     return len(STEMS) * 8 * read_header(track).samples + (1 << 20)
 
 
 def _unpack(answer: Path, folder: Path, largest: int) -> None:
-    """The stems and the record out of the zip; whatever else is in it stays there."""
+    """Extract the stems and the record from the zip, and nothing else."""
     wanted = [f"{stem}.wav" for stem in STEMS]
     try:
         with zipfile.ZipFile(answer) as archive:
@@ -273,7 +277,7 @@ def _unpack(answer: Path, folder: Path, largest: int) -> None:
                     f"the answer unpacks to {size} bytes; expected at most {largest} for this track"
                 )
             for name in taken:
-                # No more is read of a member than it claims; its checksum tells if that was a lie.
+                # zipfile reads no more of a member than its declared size, and checks its checksum.
                 with archive.open(name) as source, (folder / name).open("wb") as target:
                     shutil.copyfileobj(source, target)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:

@@ -14,8 +14,9 @@ import fsspec
 import pytest
 from mssbench.runs.store import Workspace
 from mssbench.tools import copying
+from mssbench.tools.manifest import MANIFEST
 from mssbench.tools.object_store import ObjectStore, open_store
-from mssbench.tools.transfer import MANIFEST, pull, push
+from mssbench.tools.transfer import pull, push
 from mssbench_service.errors import BadInput, BadOutput, Conflict, NotFound, Unreachable
 
 Content = dict[str, bytes]
@@ -63,7 +64,7 @@ def run(tmp_path: Path, earlier_run: Path) -> Path:
 
 @pytest.fixture
 def earlier_run() -> Path:
-    return next(iter(sorted((Path(__file__).parents[3] / "tests/data/earlier").glob("**/run.json")))).parent
+    return min((Path(__file__).parents[3] / "tests/data/earlier").glob("**/run.json")).parent
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""One track by upload: against the real oracle service, and against servers that misbehave."""
+"""Separation of one track by upload: with the real oracle service, and with servers that return errors."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def track(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_stems_and_the_record_come_back(oracle: RunningService, track: Path, tmp_path: Path) -> None:
+def test_an_upload_returns_the_stems_and_the_record(
+    oracle: RunningService, track: Path, tmp_path: Path
+) -> None:
     seen: list[tuple[str, int, int | None]] = []
     out = tmp_path / "new" / "stems"
     separate_by_upload(oracle.url, "oracle-mixture", track, out, show=lambda *call: seen.append(call))
@@ -60,7 +62,7 @@ def test_the_stems_and_the_record_come_back(oracle: RunningService, track: Path,
     assert [call[0] for call in seen].index("separate") < [call[0] for call in seen].index("download")
 
 
-def test_true_stems_are_sent_along_where_they_are_needed(
+def test_true_stems_are_uploaded_for_separators_that_need_them(
     oracle: RunningService, track: Path, tmp_path: Path
 ) -> None:
     mixture, rate = sf.read(track)
@@ -76,14 +78,14 @@ def test_true_stems_are_sent_along_where_they_are_needed(
         separate_by_upload(oracle.url, "oracle-irm", track, tmp_path / "out", truth)
 
 
-def test_what_the_service_refuses_is_its_error_and_what_was_there_stays(
+def test_a_refusal_of_the_service_is_raised_and_existing_files_are_kept(
     oracle: RunningService, track: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     separate_by_upload(oracle.url, "oracle-mixture", track, out)
     before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
     text = tmp_path / "text.wav"
-    text.write_text("this is no sound")
+    text.write_text("not audio")
     large = tmp_path / "large.wav"
     large.write_bytes(wav(music(10.0)))
     for path, name, says in (
@@ -103,12 +105,12 @@ def test_what_the_service_refuses_is_its_error_and_what_was_there_stays(
     assert (tmp_path / "music" / "precious.wav").exists()
 
 
-# --- servers that misbehave -------------------------------------------------------------------------------
+# --- servers that return errors -------------------------------------------------------------------------------
 
 
 @dataclass
 class Script:
-    """Answers one after another: a status, headers, a body; the last one for ever."""
+    """Responses in order: a status, headers, a body. The last one is repeated."""
 
     answers: list[tuple[int, dict[str, str], bytes]]
     uploads: list[bytes] = field(default_factory=list)
@@ -156,7 +158,7 @@ def refusal(error: BenchError) -> tuple[int, dict[str, str], bytes]:
     return (error.status, {}, json.dumps(error.to_problem()).encode())
 
 
-def test_a_service_that_is_busy_or_starting_is_asked_again_when_it_says(
+def test_a_busy_or_starting_service_is_retried_after_the_time_it_names(
     script: Script, track: Path, tmp_path: Path
 ) -> None:
     script.answers = [
@@ -174,7 +176,7 @@ def test_a_service_that_is_busy_or_starting_is_asked_again_when_it_says(
     assert sizes.pop() > track.stat().st_size, "the whole track was sent each time"
 
 
-def test_patience_ends(script: Script, track: Path, tmp_path: Path) -> None:
+def test_retries_end_after_the_given_time(script: Script, track: Path, tmp_path: Path) -> None:
     script.answers = [refusal(Busy("full", retry_after=2))]
     slept: list[float] = []
     with pytest.raises(Busy, match="full"):
@@ -185,7 +187,7 @@ def test_patience_ends(script: Script, track: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "error", [NotReady("a.th is missing; get it with: mssbench weights fetch x"), Unreachable("gone")]
 )
-def test_what_waiting_cannot_mend_is_said_at_once(
+def test_an_error_that_waiting_cannot_fix_is_raised_at_once(
     script: Script, track: Path, tmp_path: Path, error: Unavailable
 ) -> None:
     script.answers = [refusal(error)]
@@ -199,7 +201,7 @@ def test_what_waiting_cannot_mend_is_said_at_once(
     [
         ((200, {}, b"<html>"), BadOutput, "not a zip"),
         ((200, {}, zipped(["vocals.wav"])), BadOutput, "drums.wav"),
-        ((200, {}, zipped([f"{stem}.wav" for stem in STEMS], b"RIFF")), BadOutput, "is no sound"),
+        ((200, {}, zipped([f"{stem}.wav" for stem in STEMS], b"RIFF")), BadOutput, "is not audio"),
         (
             (200, {}, zipped([f"{stem}.wav" for stem in STEMS], wav(music(0.5)))),
             BadOutput,
@@ -211,7 +213,7 @@ def test_what_waiting_cannot_mend_is_said_at_once(
         ((422, {}, b"[1, 2]"), BadInput, "answered 422"),
     ],
 )
-def test_garbage_is_an_error_and_leaves_nothing(
+def test_an_invalid_response_is_an_error_and_leaves_no_files(
     script: Script, track: Path, tmp_path: Path, answer, kind: type[BenchError], says: str
 ) -> None:
     script.answers = [answer]
@@ -220,7 +222,7 @@ def test_garbage_is_an_error_and_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == [track.name]
 
 
-def test_a_zip_cannot_write_elsewhere(script: Script, track: Path, tmp_path: Path) -> None:
+def test_a_zip_cannot_write_outside_the_folder(script: Script, track: Path, tmp_path: Path) -> None:
     names = [*(f"{stem}.wav" for stem in STEMS), "../escaped.wav", "/tmp/escaped.wav", "vocals.wav/x"]
     script.answers = [(200, {}, zipped(names))]
     separate_by_upload(script.url, "x", track, tmp_path / "out")
@@ -229,7 +231,7 @@ def test_a_zip_cannot_write_elsewhere(script: Script, track: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "nonsense", "http://", "http://[::1"])
-def test_an_address_where_nobody_is(track: Path, tmp_path: Path, url: str) -> None:
+def test_an_address_without_a_service_is_an_error(track: Path, tmp_path: Path, url: str) -> None:
     with pytest.raises(Unreachable, match="does not answer"):
         separate_by_upload(url, "x", track, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == [track.name]
