@@ -33,7 +33,7 @@ from ..services.health import survey_separators
 from ..services.runtime import Runtime
 
 Show = Callable[[str, int, "int | None"], None]
-"""Progress: called with the stage (``upload``, ``separate``, ``download``), what is done, and the total if it is known."""
+"""Progress: called with the stage (``upload``, ``separate``, ``download``), what is done, and the total if known."""
 
 CONNECT_SECONDS = 10.0
 STEP_SECONDS = 6 * 3600.0
