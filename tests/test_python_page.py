@@ -48,7 +48,8 @@ def test_each_block_runs_and_prints_what_the_page_shows(
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for line, code, expected in found:
         printed = run_cell(code, line, namespace)
-        assert doctest.OutputChecker().check_output(expected, printed, doctest.ELLIPSIS), (
+        options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+        assert doctest.OutputChecker().check_output(expected, printed, options), (
             f"line {line} of {PAGE.name} printed:\n{printed}"
         )
 

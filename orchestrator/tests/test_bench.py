@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +15,21 @@ import pytest
 FAST = {"dataset": "music", "separators": ["oracle-mixture"], "conditions": ["stereo"], "bsseval": False}
 
 
+@pytest.fixture(scope="module")
+def _finished(_demo_tracks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run, made once."""
+    root = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        shutil.copytree(_demo_tracks, root / "music", copy_function=shutil.copy2)
+        return mssbench.run(FAST, run_id="mine").folder
+
+
 @pytest.fixture
-def run(workspace: Path) -> mssbench.BenchmarkRun:
-    return mssbench.run(FAST, run_id="mine")
+def run(workspace: Path, _finished: Path) -> mssbench.BenchmarkRun:
+    """The run ``mine`` in the workspace."""
+    shutil.copytree(_finished, workspace / "runs/mine", copy_function=shutil.copy2)
+    return mssbench.load("mine")
 
 
 IMPORT = """
