@@ -16,18 +16,11 @@ from mssbench_service.errors import BadInput, Conflict
 from mssbench_service.wire import parse
 
 from .execution.control import retry_failed
-from .execution.launch import (
-    Cancelled,
-    execute_embedded,
-    execute_inline,
-    execute_queued,
-    finish,
-    open_run,
-    prepare,
-)
+from .execution.launch import Cancelled, execute_embedded, execute_inline, execute_queued, finish
+from .execution.prepare import prepare
 from .runs.config import RunConfig, read_config, require_path
 from .runs.results import result_columns, result_rows
-from .runs.run import Run
+from .runs.run import Run, open_run
 from .runs.status import Failure, RunStatus, failures_of, status_of
 from .runs.store import RunStore, Workspace, open_workspace
 from .services.runtime import Runtime, make_runtime
@@ -170,7 +163,7 @@ class BenchmarkRun:
         """
         with _invalid_arguments():
             finish(self._run, audio=audio, cells=listen)
-        return self._run.store.report
+        return self._run.store.layout.report
 
     def resume(
         self,
@@ -203,7 +196,7 @@ class BenchmarkRun:
         with _invalid_arguments():
             if failed:
                 retry_failed(self._run)
-            self._run.store.go_on()
+            self._run.store.markers.clear_cancelled()
             try:
                 execute(self._run, progress or _silent)
             except Cancelled:

@@ -19,7 +19,8 @@ from mssbench_service.download import Progress, folder_lock
 from mssbench_service.errors import BadInput, BadOutput, Conflict, NotFound
 from mssbench_service.files import DataRoot, atomic_file, make_folder, remove_folder
 
-from ..runs.store import LAUNCHED, RunStore, Workspace
+from ..runs.layout import SUPERVISED_MARKER
+from ..runs.store import RunStore, Workspace
 from .copying import Meter, has_size, in_threads, sha256_and_size, sha256_of
 from .manifest import MANIFEST, File, Manifest, read_manifest, write_manifest
 from .object_store import Count, ObjectStore, blocks_of, open_store
@@ -137,9 +138,9 @@ def _at_rest(folder: Path) -> Iterator[None]:
     if not run.exists():
         yield
         return
-    if run.held:
+    if run.lock.is_held:
         raise Conflict(f"run {run.id} is running; wait until it has ended, or cancel it")
-    with run.exclusive():
+    with run.lock.hold():
         yield
 
 
@@ -161,7 +162,7 @@ def _names(folder: Path, estimates: bool) -> list[str]:
                 found.append(path.relative_to(folder).as_posix())
     if MANIFEST in found:
         raise BadInput(f"{folder / MANIFEST} is in the way; remove it")
-    skipped = {LAUNCHED}  # the orchestrator service of another machine does not follow the run
+    skipped = {SUPERVISED_MARKER}  # the orchestrator service of another machine does not execute the run
     found = [name for name in found if name not in skipped and (estimates or not name.startswith(ESTIMATES))]
     if not found:
         raise BadInput(f"{folder} holds no files to copy")
