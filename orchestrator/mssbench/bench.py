@@ -7,23 +7,23 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mssbench_service.errors import BadInput, Conflict
+from mssbench_service.files import DataRoot
 from mssbench_service.wire import parse
 
 from .execution.control import retry_failed
 from .execution.launch import Cancelled, execute_embedded, execute_inline, execute_queued, finish
 from .execution.prepare import prepare
-from .runs.config import RunConfig, read_config, require_path
+from .runs.config import RunConfig, read_config, require_known, with_references
 from .runs.results import result_columns, result_rows
 from .runs.run import Run, open_run
 from .runs.status import Failure, RunStatus, failures_of, status_of
 from .runs.store import RunStore, Workspace, open_workspace
-from .services.runtime import Runtime, make_runtime
+from .services.runtime import make_runtime
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -273,7 +273,7 @@ def run(
     with _invalid_arguments():
         workspace = open_workspace(Path(root) if root is not None else None)
         runtime = make_runtime(workspace.root)
-        chosen = parse(RunConfig, _settings(config, runtime) | _references(_known(settings), runtime))
+        chosen = parse(RunConfig, _settings(config, runtime.root) | _settings(settings, runtime.root))
         found = BenchmarkRun(prepare(chosen, workspace, runtime, "mssbench.run()", run_id))
     return found.resume(scheduler=scheduler, redis_url=redis_url, progress=progress)
 
@@ -353,37 +353,13 @@ def _executor(scheduler: str, redis_url: str) -> Callable[[Run, ProgressCallback
     return execute_inline if scheduler == "inline" else execute_embedded
 
 
-def _settings(config: RunConfig | Mapping[str, Any] | str | Path | None, runtime: Runtime) -> dict[str, Any]:
-    if config is None:
-        return {}
+def _settings(config: RunConfig | Mapping[str, Any] | str | Path | None, root: DataRoot) -> dict[str, Any]:
     if isinstance(config, RunConfig):
         return dataclasses.asdict(config)
     if isinstance(config, str | Path):
-        return _references(read_config(Path(config)), runtime)
-    return _references(_known(config), runtime)
-
-
-def _known(settings: Mapping[str, Any]) -> dict[str, Any]:
-    names = [field.name for field in dataclasses.fields(RunConfig)]
-    for name in settings:
-        if name not in names:
-            close = difflib.get_close_matches(str(name), names, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
-            raise BadInput(f"unknown setting {name!r}; {hint}")
-    return dict(settings)
-
-
-def _references(settings: Mapping[str, Any], runtime: Runtime) -> dict[str, Any]:
-    """`settings` with its paths relative to the data root, as the services know them."""
-    found = dict(settings)
-    for name in ("dataset", "angles", "hrir"):
-        value = found.get(name)
-        if isinstance(value, Path):
-            value = str(value)
-        if isinstance(value, str) and value not in ("", "sphere"):
-            require_path(value)
-            found[name] = runtime.root.reference(Path(value))
-    return found
+        return with_references(read_config(Path(config)), root)
+    require_known(config or {})
+    return with_references(config or {}, root)
 
 
 @contextlib.contextmanager

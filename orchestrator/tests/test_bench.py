@@ -55,7 +55,7 @@ def test_every_exported_name_exists_and_others_do_not() -> None:
     for name in mssbench.__all__:
         assert getattr(mssbench, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'runn'"):
-        _ = mssbench.runn  # type: ignore[attr-defined]
+        _ = mssbench.runn
 
 
 def test_a_run_has_status_configuration_results_and_report(

@@ -18,7 +18,7 @@ from ..execution.control import retry_failed
 from ..execution.launch import Cancelled, execute_embedded, execute_inline, execute_queued
 from ..execution.prepare import clear_scores, prepare
 from ..runs.compare import changes, differences
-from ..runs.config import CONDITIONS, RunConfig, read_config
+from ..runs.config import CONDITIONS, RunConfig, read_config, with_references
 from ..runs.progress import progress_of
 from ..runs.results import result_rows
 from ..runs.run import Run, open_run
@@ -35,7 +35,6 @@ from .shared import (
     metrics_option,
     names_in,
     print_message,
-    reference_of,
     rendering_options,
     scheduling_options,
     scoring_options,
@@ -83,8 +82,8 @@ def run(
     if model is not None:
         settings = asdict(model.record.config)
     else:
-        settings = _references(read_config(config), runtime) if config else {}
-    settings |= _references(_given(context), runtime)
+        settings = with_references(read_config(config), runtime.root) if config else {}
+    settings |= with_references(_given(context), runtime.root)
     if not settings.get("dataset"):
         raise click.UsageError("no dataset; expected --dataset, or CONFIG.toml with one")
     chosen = parse(RunConfig, settings)
@@ -106,15 +105,6 @@ def _given(context: click.Context) -> dict[str, Any]:
         if name in given:
             given[name] = names_in(given[name])
     return given
-
-
-def _references(settings: dict[str, Any], runtime: Runtime) -> dict[str, Any]:
-    """Return `settings` with its paths as references under the data root."""
-    found = dict(settings)
-    for name in ("dataset", "angles", "hrir"):
-        if isinstance(value := found.get(name), str) and value not in ("", "sphere"):
-            found[name] = reference_of(runtime, value)
-    return found
 
 
 @cli.command()

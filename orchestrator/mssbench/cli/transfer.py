@@ -8,7 +8,7 @@ import click
 from mssbench_service.errors import BadInput
 
 from ..runs.store import open_workspace
-from .shared import byte_bars, cli, tell
+from .shared import byte_bars, cli, print_result
 
 _estimates = click.option(
     "--estimates/--no-estimates", default=True, help="Whether the estimates of a run are copied."
@@ -28,7 +28,7 @@ def push(source: str, url: str, estimates: bool) -> None:
 
     with byte_bars() as show:
         done = transfer.push(_folder(source), url, estimates=estimates, progress=show)
-    tell(f"{done.kind}: {done.place} ({done.copied} files copied, {done.kept} were there)")
+    print_result(f"{done.kind}: {done.place} ({done.copied} files copied, {done.kept} were there)")
 
 
 @cli.command()
@@ -44,7 +44,7 @@ def pull(url: str, folder: Path | None, estimates: bool) -> None:
 
     with byte_bars() as show:
         done = transfer.pull(url, open_workspace(), folder, estimates=estimates, progress=show)
-    tell(f"{done.kind}: {done.place} ({done.copied} files copied, {done.kept} were there)")
+    print_result(f"{done.kind}: {done.place} ({done.copied} files copied, {done.kept} were there)")
 
 
 def _folder(source: str) -> Path:

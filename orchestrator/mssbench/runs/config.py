@@ -7,12 +7,14 @@ import hashlib
 import json
 import re
 import tomllib
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from binaural_metrics.registry import METRIC_SETS
 from mssbench_service.errors import BadInput
+from mssbench_service.files import DataRoot
 from mssbench_service.musdb import SPLITS
 from mssbench_service.wire import RENDER_PROFILES
 
@@ -120,17 +122,39 @@ def read_config(path: Path) -> dict[str, Any]:
         raise BadInput(
             f"{path} cannot be read as TOML: {getattr(error, 'strerror', None) or error}"
         ) from None
-    known = [setting.name for setting in fields(RunConfig)]
-    for name in settings:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
-            raise BadInput(f"{path}: unknown setting {name!r}; {hint}")
+    require_known(settings, f"{path}: ")
     for name in ("dataset", "hrir", "angles"):
         value = settings.get(name)
         if isinstance(value, str) and value not in ("", "sphere") and "://" not in value:
             settings[name] = str(path.parent / value)
     return settings
+
+
+def require_known(settings: Iterable[str], where: str = "") -> None:
+    """Raise :class:`BadInput` if a name is not a setting of :class:`RunConfig`; `where` begins the message."""
+    known = [setting.name for setting in fields(RunConfig)]
+    for name in settings:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+            raise BadInput(f"{where}unknown setting {name!r}; {hint}")
+
+
+def with_references(settings: Mapping[str, Any], root: DataRoot) -> dict[str, Any]:
+    """Return `settings` with its paths, relative to the working directory, as references under the data root.
+
+    Raises
+    ------
+    BadInput
+        One of them is a URL, or lies where the services cannot read it.
+    """
+    found = dict(settings)
+    for name in ("dataset", "angles", "hrir"):
+        value = str(found[name]) if isinstance(found.get(name), Path) else found.get(name)
+        if isinstance(value, str) and value not in ("", "sphere"):
+            require_path(value)
+            found[name] = root.reference(Path(value))
+    return found
 
 
 def require_path(value: str) -> None:

@@ -64,7 +64,8 @@ def run(tmp_path: Path, earlier_run: Path) -> Path:
 
 @pytest.fixture
 def earlier_run() -> Path:
-    return min((Path(__file__).parents[3] / "tests/data/earlier").glob("**/run.json")).parent
+    records: list[Path] = sorted((Path(__file__).parents[3] / "tests/data/earlier").glob("**/run.json"))
+    return records[0].parent
 
 
 @pytest.fixture

@@ -151,7 +151,7 @@ def zipped(names: list[str], content: bytes = wav(music(1.0))) -> bytes:
     return buffer.getvalue()
 
 
-GOOD = (200, {}, zipped([f"{stem}.wav" for stem in STEMS]))
+GOOD: tuple[int, dict[str, str], bytes] = (200, {}, zipped([f"{stem}.wav" for stem in STEMS]))
 
 
 def refusal(error: BenchError) -> tuple[int, dict[str, str], bytes]:
@@ -192,7 +192,7 @@ def test_an_error_that_waiting_cannot_fix_is_raised_at_once(
 ) -> None:
     script.answers = [refusal(error)]
     with pytest.raises(type(error), match=error.detail):
-        separate_by_upload(script.url, "x", track, tmp_path / "out", sleep=pytest.fail)
+        separate_by_upload(script.url, "x", track, tmp_path / "out", sleep=lambda _: pytest.fail("it waited"))
     assert len(script.uploads) == 1
 
 
@@ -214,7 +214,12 @@ def test_an_error_that_waiting_cannot_fix_is_raised_at_once(
     ],
 )
 def test_an_invalid_response_is_an_error_and_leaves_no_files(
-    script: Script, track: Path, tmp_path: Path, answer, kind: type[BenchError], says: str
+    script: Script,
+    track: Path,
+    tmp_path: Path,
+    answer: tuple[int, dict[str, str], bytes],
+    kind: type[BenchError],
+    says: str,
 ) -> None:
     script.answers = [answer]
     with pytest.raises(kind, match=says):
