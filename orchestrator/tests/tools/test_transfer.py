@@ -55,7 +55,7 @@ def dataset(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(tmp_path: Path, earlier_run: Path) -> Path:
     """A complete run that an earlier version wrote, in the data root ``here``."""
-    folder = tmp_path / "here" / "runs" / json.loads((earlier_run / "run.json").read_text())["id"]
+    folder: Path = tmp_path / "here" / "runs" / json.loads((earlier_run / "run.json").read_text())["id"]
     shutil.copytree(earlier_run, folder)
     for path in folder.rglob("error.json"):
         path.unlink()
