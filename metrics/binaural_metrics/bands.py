@@ -1,4 +1,4 @@
-"""Level, coherence and direction of the ears' signals by frequency bands; see :mod:`binaural_metrics.cues`."""
+"""Interaural level difference, coherence and azimuth from frequency bands; see :mod:`binaural_metrics.cues`."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ REACH_S = 1e-3
 BANDS_HZ = (200.0, 16000.0)
 ILD_LIMIT_DB = 60.0
 SHALLOW = 0.5
-"""A minimum above this share of the median over the HRIR set is too shallow to give a direction."""
+"""A minimum of the cross-relation above this share of its median over the HRIR set gives no azimuth."""
 
 _Sections = TypeVar("_Sections", Float64, npt.NDArray[np.complex128])
 _FRAME_BLOCKS, _HOP_BLOCKS = 20, 10
-_CHUNK_BLOCKS = 40  # 2 s at a time fit in the cache
+_CHUNK_BLOCKS = 40  # blocks per task: 2 s fit in the processor's cache
 _QUIET = 10 ** (-ACTIVITY_RANGE_DB / 10)
 
 
 @dataclass(frozen=True)
 class _Spectra:
-    """Per band frame: energies of both ears and IC per band; over the active frames: the summed spectra."""
+    """Energies of the ears and IC per frame and band, and spectra summed over the active frames."""
 
     energies: Float64  # (2, frames, bands)
     coherence: Float64  # (frames, bands)
-    auto: Float64  # (2, bins)
+    auto: Float64  # (2, bins), power spectra of the ears
     cross: npt.NDArray[np.complex128]  # (bins,), left times conjugate right
 
 
@@ -55,6 +55,7 @@ def band_distances(
     aggregate: str,
     workers: int | None,
 ) -> tuple[Cue, Cue, Cue, Cue]:
+    """d_ild_db, d_ic, azimuth_deg and azimuth_error_deg; `energies` are those of the reference's blocks."""
     frames = (len(energies) - _FRAME_BLOCKS) // _HOP_BLOCKS + 1
     if frames < 1:
         short = Cue.undefined("shorter than one frame of 1 s")
@@ -82,8 +83,8 @@ def band_distances(
     difference = np.abs(second.coherence - first.coherence)
     ic = _track(difference, cells & both_ears, np.ones(frames), starts, sample_rate, aggregate)
     if hrir is None:
-        nowhere = Cue.undefined("no HRIR set was given")
-        return ild, ic, nowhere, nowhere
+        no_azimuth = Cue.undefined("no HRIR set was given")
+        return ild, ic, no_azimuth, no_azimuth
     return ild, ic, *_azimuth_distance(first, second, hrir, sample_rate, frames)
 
 
@@ -95,7 +96,7 @@ def _track(
     sample_rate: int,
     aggregate: str,
 ) -> Cue:
-    """Mean over the bands that count, then over frames."""
+    """Cue from values of shape (frames, bands): the mean over the bands in `cells`, aggregated over frames."""
     count = cells.sum(axis=1)
     counted = np.flatnonzero((count > 0) & (weights > 0.0))
     if not len(counted):
@@ -107,13 +108,13 @@ def _track(
 
 
 def _ild(energies: Float64) -> Float64:
-    """(2, frames, bands) -> dB within ±60; 0 where both ears are silent."""
+    """ILD in dB, limited to ±60, from energies of shape (2, frames, bands); 0 where both ears are silent."""
     floor = 10 ** (-ILD_LIMIT_DB / 10) * energies[::-1]
     left, right = np.maximum(energies, floor)
-    heard = (left > 0.0) & (right > 0.0)
+    audible = (left > 0.0) & (right > 0.0)
     ones = np.ones_like(left)
-    level = np.log10(left, out=ones.copy(), where=heard) - np.log10(right, out=ones, where=heard)
-    return np.asarray(np.where(heard, 10.0 * level, 0.0))
+    level = np.log10(left, out=ones.copy(), where=audible) - np.log10(right, out=ones, where=audible)
+    return np.asarray(np.where(audible, 10.0 * level, 0.0))
 
 
 def _spectra(x: FloatArray, sample_rate: int, active: BoolArray, workers: int | None) -> _Spectra:
@@ -147,18 +148,19 @@ def _spectra(x: FloatArray, sample_rate: int, active: BoolArray, workers: int | 
 
 
 def _frame_sums(sections: _Sections) -> _Sections:
-    """Sums over the 19 sections inside each frame of 20 blocks; frames begin every 10 blocks."""
+    """Sums over the 19 sections inside each frame of 20 blocks; a frame starts every 10 blocks."""
     frames = len(sections) // _HOP_BLOCKS
     whole, rest = sections[: frames * _HOP_BLOCKS], sections[frames * _HOP_BLOCKS :]
     groups = whole.reshape(frames, _HOP_BLOCKS, -1)
     nine = np.concatenate([groups[:, :-1].sum(axis=1), rest.sum(axis=0, keepdims=True)])
-    total: _Sections = nine[:-1] + groups[:, -1] + nine[1:]  # nine of a hop, the one across, nine of the next
+    # Nine sections of one hop, the section across the boundary, nine sections of the next hop.
+    total: _Sections = nine[:-1] + groups[:, -1] + nine[1:]
     return total
 
 
 @dataclass(frozen=True)
 class _Shape:
-    """One band: its bins, and what each of them (row) adds to the correlation at each lag (column)."""
+    """Bins of one band, and the contribution of each bin (row) to the correlation at each lag (column)."""
 
     bins: slice
     cosines: Float64
@@ -167,7 +169,7 @@ class _Shape:
 
 @lru_cache(maxsize=2)
 def _bands(sample_rate: int) -> tuple[Float64, list[_Shape]]:
-    """Power weights, shape (bins, bands), and for each band the way from spectrum to correlation."""
+    """Power weights, shape (bins, bands), and for each band the matrices from cross spectrum to correlation."""
     samples = 2 * block_length(sample_rate)
     frequency = np.arange(samples // 2 + 1) * sample_rate / samples
     low, high = _erb_number(np.array(BANDS_HZ))
@@ -179,7 +181,7 @@ def _bands(sample_rate: int) -> tuple[Float64, list[_Shape]]:
     for weight in weights.T:
         inside = np.flatnonzero(weight)
         bins = slice(int(inside[0]), int(inside[-1]) + 1)
-        # Sixteen lags a period of the highest frequency: between two, the peak loses at most 2 %.
+        # With 16 lags per period of the highest frequency, a peak between two lags is at most 2 % too low.
         half = int(np.ceil(16 * REACH_S * frequency[inside[-1]]))
         angle = 2 * np.pi * frequency[bins, None] * np.linspace(-REACH_S, REACH_S, 2 * half + 1)
         part = weight[bins, None]
@@ -188,7 +190,7 @@ def _bands(sample_rate: int) -> tuple[Float64, list[_Shape]]:
 
 
 def _erb_number(frequency: Float64) -> Float64:
-    """ERBs below a frequency in Hz (Glasberg and Moore, 1990)."""
+    """ERB number of a frequency in Hz (Glasberg and Moore, 1990)."""
     return np.asarray(21.4 * np.log10(1.0 + 0.00437 * frequency))
 
 
@@ -196,21 +198,22 @@ def _azimuth_distance(
     first: _Spectra, second: _Spectra, hrir: HrirSet, sample_rate: int, frames: int
 ) -> tuple[Cue, Cue]:
     azimuths, responses = _frontal(hrir, sample_rate)
-    here, there = (_azimuth(spectra, azimuths, responses) for spectra in (first, second))
-    nothing = np.empty(0)
-    if there is None:
-        heard = Cue.undefined("the estimate's cross-relation has no clear minimum", frames)
+    reference, estimate = (_azimuth(spectra, azimuths, responses) for spectra in (first, second))
+    empty = np.empty(0)
+    if estimate is None:
+        azimuth = Cue.undefined("the estimate's cross-relation has no clear minimum", frames)
     else:
-        heard = Cue(there, "", nothing, nothing, nothing, frames)
-    if here is None:
-        return heard, Cue.undefined("the reference's cross-relation has no clear minimum", frames)
-    if there is None:
-        return heard, heard
-    return heard, Cue(abs((there - here + 180.0) % 360.0 - 180.0), "", nothing, nothing, nothing, frames)
+        azimuth = Cue(estimate, "", empty, empty, empty, frames)
+    if reference is None:
+        return azimuth, Cue.undefined("the reference's cross-relation has no clear minimum", frames)
+    if estimate is None:
+        return azimuth, azimuth
+    error = abs((estimate - reference + 180.0) % 360.0 - 180.0)
+    return azimuth, Cue(error, "", empty, empty, empty, frames)
 
 
 def _frontal(hrir: HrirSet, sample_rate: int) -> tuple[Float64, npt.NDArray[np.complex128]]:
-    """Azimuths of the frontal half and their transfer functions, shape (A, 2, bins)."""
+    """Azimuths of the frontal half in degrees, shape (A,), and their transfer functions, shape (A, 2, bins)."""
     azimuths = np.asarray(hrir.azimuths, np.float64) % 360.0
     front = np.cos(np.deg2rad(azimuths)) > -1e-6
     if not front.any():
@@ -220,7 +223,7 @@ def _frontal(hrir: HrirSet, sample_rate: int) -> tuple[Float64, npt.NDArray[np.c
 
 
 def _azimuth(spectra: _Spectra, azimuths: Float64, responses: npt.NDArray[np.complex128]) -> float | None:
-    """Where the cross-relation is smallest (MacDonald, 2008); None where that is nowhere in particular."""
+    """Azimuth of the smallest cross-relation (MacDonald, 2008) in degrees; None if there is no clear minimum."""
     left, right = responses[:, 0], responses[:, 1]
     energy = np.abs(right) ** 2 @ spectra.auto[0] + np.abs(left) ** 2 @ spectra.auto[1]
     crossed = 2.0 * ((right * np.conj(left)) @ spectra.cross).real

@@ -1,38 +1,39 @@
-"""BSS Eval version 4: the definition of museval, by faster linear algebra.
+"""BSS Eval version 4 as defined by museval, with faster linear algebra.
 
-Each estimated stem is split, window by window, into its true image, a filtered version of it, filtered
-versions of the other stems, and what is left. The filters are the 512-tap multichannel filters that fit the
-estimate best over the *whole* track.
+In each window, an estimated stem is decomposed into its true image, a filtered version of it, filtered versions of
+the other stems, and a remainder. The filters are the 512-tap multichannel filters that fit the estimate best over
+the *whole* track.
 
 Conventions
 -----------
-Signals have the shape (2, samples); every stem of the track is needed, because the others are what
-interferes. Windows of one second follow one another; a remainder is dropped. A window in which any stem of
-the references or of the estimates is silent (left + right = 0 throughout) has no value for any stem.
+Signals have the shape (2, samples). All stems of the track are needed, because the others are the interference.
+Windows have a length of one second and do not overlap; a shorter last window is dropped. If any stem of the
+references or of the estimates is silent in a window (left + right = 0 in every sample), the window has no value for
+any stem.
 
 Metrics
 -------
-All in dB, limited to ±100 (museval's are infinite for a perfect estimate). With s the true image, p_s the
-projection of the estimate ŝ on all delays of s, p the one on all delays of all stems:
+All in dB, limited to ±100 (museval's values are infinite for a perfect estimate). s is the true image, p_s the
+projection of the estimate ŝ on all delays of s, and p its projection on all delays of all stems:
 
-SDR   ‖s‖² / ‖ŝ − s‖²           everything that is wrong
+SDR   ‖s‖² / ‖ŝ − s‖²           all errors
 ISR   ‖s‖² / ‖p_s − s‖²         filtering and panning of the stem itself
 SIR   ‖p_s‖² / ‖p − p_s‖²       other stems
-SAR   ‖p‖² / ‖ŝ − p‖²           what no filter of any stem explains
+SAR   ‖p‖² / ‖ŝ − p‖²           artefacts: no filter of any stem explains them
 
 Notes
 -----
-The correlations behind the normal equations are accumulated from short transforms, once per track. The matrix
-(stems × channels × taps squared) is symmetric and positive definite, so that one Cholesky factor serves all
-estimates. Windows are judged by their spectra: only energies are asked for, and Parseval has them.
+The correlations of the normal equations are computed with short transforms, once per track. The matrix, of size
+stems × channels × taps, is symmetric and positive definite, so that one Cholesky factor is enough for all estimates.
+Ratios need only energies, which are computed from the spectra of a window (Parseval).
 
-Two ears that hear one dry source through short filters are linearly dependent: h_R ∗ L = h_L ∗ R. The
-normal equations of a binaural track are therefore nearly singular, and museval's solution in their null
-space is the rounding of the files, with filters of up to 2·10⁶, which the edges of the windows let through
-(ISR of −95 dB for the plain mixture). Where a pivot falls below 90 dB under its diagonal element
-(``regularised``), every diagonal element is raised by 60 dB below itself, which picks small filters, for all
-stems together and for each alone. Between −70 and −50 dB the ratios of a noisy estimate move by less than
-0.3 dB. SDR needs no filter and is the same in any case.
+The ear signals of one dry source are the source through two short filters. They are linearly dependent:
+h_R ∗ L = h_L ∗ R. The normal equations of a binaural track are therefore nearly singular. museval's solution in
+their null space depends on the rounding of the files. Its filters have coefficients of up to 2·10⁶, and these become
+visible at the edges of windows (ISR of −95 dB for the unprocessed mixture). Where a pivot is more than 90 dB below
+its diagonal element (``regularised``), every diagonal element d is increased by 10⁻⁶ d (−60 dB). This selects small
+filters, for all stems together and for each stem alone. Between −70 and −50 dB, the choice changes the ratios of a
+noisy estimate by less than 0.3 dB. SDR needs no filter and does not change.
 
 References
 ----------
@@ -62,21 +63,22 @@ METRICS = ("SDR", "ISR", "SIR", "SAR")
 
 _ComplexArray = npt.NDArray[np.complex128]
 _EPS = float(np.finfo(np.float64).eps)
-_SECTION = 8192  # transform length of the correlations
-_CHUNK = 32  # sections at a time
+_SECTION = 8192  # transform length of the correlations, in samples
+_CHUNK = 32  # sections per task
 
 
 @dataclass(frozen=True)
 class BssEval:
-    """Ratios of every stem and window.
+    """Ratios of all stems and windows.
 
     Attributes
     ----------
     values : ndarray, shape (4, stems, windows)
         SDR, ISR, SIR, SAR in dB; NaN in windows without a value, and for stems without an estimate.
     valid : ndarray of bool, shape (windows,)
+        True for windows with a value.
     regularised : bool
-        The normal equations were nearly singular.
+        Whether the normal equations were nearly singular.
     """
 
     values: Float64
@@ -94,22 +96,22 @@ def bss_eval(
     reference_gain: float = 1.0,
     workers: int | None = None,
 ) -> BssEval:
-    """SDR, ISR, SIR and SAR of every stem of a track.
+    """Compute SDR, ISR, SIR and SAR of all stems of a track.
 
     Parameters
     ----------
     references : mapping of str to array_like, shape (2, samples)
-        Every true stem.
+        All true stems.
     estimates : mapping of str to array_like, shape (2, samples)
-        By the same names; a stem without an estimate gets no value. All are trimmed to the shortest.
+        Estimates by the same names. A stem without an estimate has no value. All signals are trimmed to the shortest.
     sample_rate : int
-        Hz; a window is as many samples.
+        In Hz; also the length of a window in samples.
     taps : int
-        Length of the filters.
+        Length of the filters in samples.
     reference_gain : float
-        Multiplies every reference.
+        Factor applied to all references.
     workers : int, optional
-        Threads; every core of this process by default.
+        Number of threads; by default the number of cores that this process may use.
 
     Returns
     -------
@@ -118,8 +120,8 @@ def bss_eval(
     Raises
     ------
     InputError
-        Unusable signals, no estimate at all, a reference that is silent throughout (BSS Eval then has no
-        answer for any stem), or a track shorter than the filters.
+        A signal is unusable, there is no estimate, a reference is silent throughout (BSS Eval is then undefined for
+        all stems), or the track is shorter than the filters.
     """
     sample_rate = check_sample_rate(sample_rate)
     refs = [check_signal(x, f"reference {name!r}") for name, x in references.items()]
@@ -141,7 +143,7 @@ def bss_eval(
     def window(start: int) -> Float64:
         if any(_is_silent(x[:, start : start + size]) for x in (*refs, *ests)):
             return np.full((len(METRICS), len(refs)), np.nan)
-        return _judge(refs, ests, scored, filters, start, size, reference_gain)
+        return _window_ratios(refs, ests, scored, filters, start, size, reference_gain)
 
     values = np.stack(threaded(window, range(0, samples - size + 1, size), workers), axis=-1)
     valid = np.asarray(np.isfinite(values[:, scored]).all(axis=(0, 1)))
@@ -149,7 +151,7 @@ def bss_eval(
 
 
 def _is_silent(x: FloatArray) -> bool:
-    """As museval has it: both channels add up to zero in every sample."""
+    """Whether left + right is zero in every sample, museval's definition of silence."""
     return not np.any(x[0] + x[1])
 
 
@@ -158,14 +160,14 @@ def _is_silent(x: FloatArray) -> bool:
 
 @dataclass(frozen=True)
 class _Filters:
-    """Transfer functions, on the bins of a window's transform of `size` samples.
+    """Transfer functions at the bins of a window's transform of `size` samples.
 
     Attributes
     ----------
     every : ndarray, shape (estimated channels, reference channels, bins)
         From all reference channels to each channel of the scored estimates.
     own : ndarray, shape (estimated channels, 2, bins)
-        From the two channels of the stem itself.
+        From the two reference channels of the same stem to each channel of the scored estimates.
     size : int
     regularised : bool
     """
@@ -192,7 +194,7 @@ def _fit(
     every, weak = _solve(gram, target)  # destroys `gram`
     own = []
     for k, (part, block) in enumerate(zip(rows, blocks, strict=True)):
-        # One kind of filters for the whole track: SIR compares those of all stems with those of one.
+        # SIR compares the filters of all stems with those of one stem, so regularise both or none.
         solution, regularised = _solve(block, target[part, 2 * k : 2 * k + 2], regularise=weak)
         own.append(solution)
         weak |= regularised
@@ -209,8 +211,8 @@ def _fit(
 def _correlations(refs: list[FloatArray], ests: list[FloatArray], taps: int, workers: int | None) -> Float64:
     """Σ_n x_i[n]·y_j[n + k] for 0 ≤ k < taps over the track, shape (reference channels, all channels, taps).
 
-    x runs over the reference channels, y over those and the estimates'. Sections of x are multiplied with
-    the piece of y that they can meet, and the products added up as spectra.
+    x are the reference channels, y the channels of references and estimates. x is cut into sections. Each is
+    correlated with the piece of y that the lags reach, and the products are summed as spectra.
     """
     samples = refs[0].shape[1]
     size = max(_SECTION, 4 * int(fft.next_fast_len(taps, real=True)))
@@ -224,7 +226,7 @@ def _correlations(refs: list[FloatArray], ests: list[FloatArray], taps: int, wor
         views = np.lib.stride_tricks.sliding_window_view(pieces, size, axis=1)[:, ::section]
         after = fft.rfft(views)
         before = fft.rfft(pieces[:inputs, : count * section].reshape(inputs, count, section), size)
-        # One small matrix product per bin; it wants the sections side by side.
+        # One small matrix product per bin, fastest with contiguous sections.
         left = np.ascontiguousarray(before.conj().transpose(2, 0, 1))
         right = np.ascontiguousarray(after.transpose(2, 1, 0))
         product: _ComplexArray = left @ right
@@ -240,11 +242,11 @@ def _correlations(refs: list[FloatArray], ests: list[FloatArray], taps: int, wor
 
 
 def _normal_equations(correlation: Float64, inputs: int, taps: int) -> tuple[Float64, Float64]:
-    """Gram matrix of the delayed references and its right-hand sides, one column per estimated channel."""
+    """Gram matrix of the delayed references, and the right-hand sides, one column per estimated channel."""
     gram = np.empty((inputs * taps, inputs * taps), order="F")
     for i in range(inputs):
         for j in range(inputs):
-            # Row a, column b: Σ_n x_i[n − a]·x_j[n − b], the correlation at a − b.
+            # Row a, column b: Σ_n x_i[n − a]·x_j[n − b], the correlation at lag a − b.
             lags = np.concatenate([correlation[j, i, :0:-1], correlation[i, j]])
             toeplitz = np.lib.stride_tricks.sliding_window_view(lags, taps)[:, ::-1]
             gram[i * taps : (i + 1) * taps, j * taps : (j + 1) * taps] = toeplitz
@@ -254,8 +256,10 @@ def _normal_equations(correlation: Float64, inputs: int, taps: int) -> tuple[Flo
 
 
 def _solve(gram: Float64, target: Float64, *, regularise: bool = False) -> tuple[Float64, bool]:
-    """Solution of the symmetric positive definite system, and whether it was regularised, as it must be
-    where it is singular."""
+    """Solution of the symmetric positive definite system, and whether it was regularised.
+
+    A singular system is regularised in any case. `gram` is overwritten.
+    """
     diagonal = gram.diagonal().copy()
     if not regularise:
         try:
@@ -265,7 +269,7 @@ def _solve(gram: Float64, target: Float64, *, regularise: bool = False) -> tuple
                 return np.asarray(cho_solve((factor, lower), target, check_finite=False)), False
         except LinAlgError:
             pass
-    # The upper triangle still holds the matrix.
+    # The factor overwrote the lower triangle only; the upper one still contains the matrix.
     gram = np.triu(gram, 1)
     gram += gram.T
     gram[np.diag_indices_from(gram)] = diagonal * (1.0 + _RIDGE)
@@ -274,15 +278,16 @@ def _solve(gram: Float64, target: Float64, *, regularise: bool = False) -> tuple
 
 
 _SINGULAR = 1e-9
-"""Share of a diagonal element that a pivot must keep. The noise of 16-bit files is above it (1e-6 to 1e-8 for
-stems of usual level); what is below is the rounding of float32 files."""
+"""Smallest pivot of a regular system, relative to its diagonal element. The noise of 16-bit files is above it
+(1e-6 to 1e-8 for stems of usual level), the rounding of float32 files is below."""
 _RIDGE = 1e-6
+"""Relative increase of the diagonal elements of a nearly singular system."""
 
 
 # ---------------------------------------------------------------------------------------------- windows
 
 
-def _judge(
+def _window_ratios(
     refs: list[FloatArray],
     ests: list[FloatArray],
     scored: list[int],
@@ -329,7 +334,7 @@ def _filtered(filters: _ComplexArray, inputs: _ComplexArray, part: _ComplexArray
 
 
 def _energy(spectrum: _ComplexArray, size: int) -> float:
-    """Energy of the signal behind a one-sided spectrum of `size` samples (Parseval)."""
+    """Energy of a signal of `size` samples from its one-sided spectrum (Parseval)."""
     values = spectrum.view(np.float64)
     energy = 2.0 * float(values @ values) - abs(spectrum[0]) ** 2
     if size % 2 == 0:

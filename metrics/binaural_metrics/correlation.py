@@ -1,4 +1,4 @@
-"""Lag of the largest cross-correlation of two channels, found by float32 transforms and verified in float64."""
+"""Lag of the largest cross-correlation of two channels: search in float32, decision in float64."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .inner_products import silent_channels_of
 from .signals import Float64, inner
 
 _EPS = float(np.finfo(np.float64).eps)
-# Rounding of a correlation, relative to the product of the two norms: in float64, and through float32 FFTs
-# (100 and 20 times what is seen on noise, tones and impulses).
+# Bounds of the rounding error of a correlation, relative to the product of the two norms: of a float64 inner
+# product, and of float32 FFTs. They are 100 and 20 times the largest errors measured on noise, tones and impulses.
 _ROUNDING = 64 * _EPS
 _ROUNDING_32 = 4e-6
 
@@ -26,19 +26,20 @@ _ROUNDING_32 = 4e-6
 class Correlation:
     """Cross-correlation of every reference channel with every estimate channel of one frame.
 
-    A search in single precision, made exact: float32 transforms single out the few lags that can be the
-    maximum, and those are computed again as float64 inner products. It halves the largest cost of a frame.
+    The search uses float32 transforms to select the few lags that can be the maximum. Their correlations are
+    computed again as float64 inner products, so that the result is exact. Correlations are the largest cost of
+    a frame, and this takes half the time of float64 transforms.
 
     Attributes
     ----------
     r, e : ndarray, shape (2, samples)
     energies, silent : pair of lists
-        Of the reference's channels and of the estimate's.
+        One value per channel, of the reference and of the estimate.
     reach : int
         Largest lag.
     values : ndarray of float32, shape (2, 2, 2·reach + 1)
-        ``values[i, j, reach + k]`` = Σ_n R_i[n] · E_j[n + k] over the product of both norms; k counts how
-        late the estimate is.
+        ``values[i, j, reach + k]`` = Σ_n R_i[n] · E_j[n + k], divided by the product of both norms; k is the
+        delay of the estimate in samples.
     """
 
     r: Float64
@@ -55,23 +56,29 @@ class Correlation:
         return cls(r, e, energies, silent, reach, _correlate(r, e, reach, energies))
 
     def within(self, reach: int) -> Correlation:
-        """The same for fewer lags."""
+        """Return the same correlation for fewer lags."""
         first, last = self.reach - reach, self.reach + reach + 1
         return replace(self, reach=reach, values=self.values[..., first:last])
 
     def after_gain(self, gain: float) -> Correlation:
-        """The same lags once `r` has been multiplied in place; only what is silent may be other channels."""
+        """Return the correlation after `r` was multiplied by `gain` in place.
+
+        The normalised values stay. Energies and silent channels of the reference change.
+        """
         energies = [gain * gain * energy for energy in self.energies[0]]
         silent = silent_channels_of(self.r, energies)
         return replace(self, energies=(energies, self.energies[1]), silent=(silent, self.silent[1]))
 
-    def first_maximum(self, i: int, j: int, turn: Callable[[int], Any]) -> int:
-        """Lag of the largest modulus, of equal ones the first in turn; 0 where either channel is silent."""
+    def first_maximum(self, i: int, j: int, order: Callable[[int], Any]) -> int:
+        """Return the lag of the largest modulus, or 0 if either channel is silent.
+
+        Of equal maxima, the first in the order of the sort key `order` counts.
+        """
         if self.silent[0][i] or self.silent[1][j]:
             return 0
         modulus = np.abs(self.values[i, j])
         found = np.flatnonzero(modulus >= modulus.max() - 2 * _ROUNDING_32) - self.reach
-        candidates = sorted((int(lag) for lag in found), key=turn)
+        candidates = sorted((int(lag) for lag in found), key=order)
         if len(candidates) == 1:
             return candidates[0]
         exact = np.abs([self._exact(i, j, lag) for lag in candidates])
@@ -88,10 +95,11 @@ class Correlation:
 def _correlate(
     r: Float64, e: Float64, reach: int, energies: tuple[list[float], list[float]]
 ) -> npt.NDArray[np.float32]:
-    """Σ_n r_i[n]·e_j[n + k] for |k| ≤ `reach`, over the product of the norms, shape (2, 2, 2·reach + 1).
+    """Σ_n r_i[n]·e_j[n + k] for |k| ≤ `reach`, divided by the product of the norms, shape (2, 2, 2·reach + 1).
 
-    Sections of r against the piece of e that they can meet, multiplied and added up as spectra, so that
-    each pair of channels costs a single inverse transform and short lags need only short transforms.
+    r is cut into sections. Each is correlated with the piece of e that the lags reach, and the products are
+    summed as spectra. Each pair of channels thus needs one inverse transform, and short lags need only short
+    transforms.
     """
     samples = r.shape[1]
     size, section = _section(samples, reach)
@@ -110,13 +118,13 @@ def _correlate(
     for i in range(2):
         for j in range(2):
             np.sum(spectra_r[i] * spectra_e[j], axis=0, out=cross[i, j])
-    # A section at 0 meets its piece at `reach`: lag k sits at reach + k, 0 ≤ reach + k ≤ 2·reach < size.
+    # A section starts `reach` samples after its piece of e: lag k is at index reach + k, 0 to 2·reach < size.
     return np.asarray(fft.irfft(cross, size)[..., : 2 * reach + 1])
 
 
 @lru_cache(maxsize=64)
 def _section(samples: int, reach: int) -> tuple[int, int]:
-    """FFT size and section length of the least work."""
+    """FFT size and section length with the lowest cost."""
 
     def plan(sections: int) -> tuple[float, int, int]:
         length = -(-samples // sections)

@@ -1,47 +1,44 @@
-"""Interaural cues of the corrected metrics.
-
-How far a separated stem has moved from where its reference is heard: in time between the ears, in level, in
-coherence, and in azimuth.
+"""Interaural cues of the corrected metrics: errors of time difference, level difference, coherence and azimuth.
 
 Conventions
 -----------
 Signals have the shape (2, samples), channel 0 = left ear. Azimuths are degrees counter-clockwise, 0 = front,
-90 = left. The clock of all cues is a block of 50 ms: an ITD frame is one block, a band frame twenty blocks
-(1 s), of which one begins every ten. A frame counts only where the *reference* is above −60 dB relative to
-its own loudest frame, and a band of a frame only where the reference is above −60 dB relative to its loudest
-band of any frame. A signal with a silent channel has no cue.
+90 = left. Signals are cut into blocks of 50 ms. An ITD frame is one block. A band frame is twenty blocks (1 s),
+and one starts every ten blocks. A frame counts only if the *reference* is above −60 dB relative to its loudest
+frame. A band of a frame counts only if the reference is above −60 dB relative to its loudest band of any frame.
+A signal with a silent channel has no cue.
 
 Metrics
 -------
 d_itd_us           µs, 0 to 2000. Zero-phase band-pass 100-1500 Hz (linear-phase FIR of 40 ms), normalised
                    cross-correlation of each frame within ±1 ms, signed and not whitened, its peak
                    interpolated by a parabola. ITD of a signal: median over frames weighted by energy × IC⁴ of
-                   the *reference* [1]_, IC being the height of the peak. The absolute difference of the two.
+                   the *reference* [1]_, where IC is the height of the peak. The cue is the absolute difference
+                   of both ITDs.
 d_ild_db           dB, 0 to 120. Mean over ERB-spaced bands, 200 Hz-16 kHz, of the absolute difference of
                    interaural level differences (each limited to ±60 dB); median over frames weighted by the
                    reference's energy.
 d_ic               0 to 2. Mean over the same bands of the absolute difference of interaural coherences, the
                    maximum of the band's normalised cross-correlation within ±1 ms; median over frames.
-azimuth_error_deg  degrees, 0 to 180. Angle between the azimuth at which the estimate is heard and the one at
-                   which the reference is: the azimuth θ of an HRIR set that minimises the cross-relation [3]_
+azimuth_error_deg  degrees, 0 to 180. Angle between the azimuths of estimate and reference. The azimuth of a
+                   signal is the azimuth θ of an HRIR set that minimises the cross-relation [3]_
                    ‖L∗h_R(θ) − R∗h_L(θ)‖² / (‖L∗h_R(θ)‖² + ‖R∗h_L(θ)‖²) over the active frames. Its
                    resolution is that of the set.
 
 Notes
 -----
-The correlation of a frame reaches beyond it into the track, once for each ear, and is normalised by the
-energies of the samples it met. A frame padded with zeros would pull every peak towards zero lag, by 50 µs for
-a bass.
+The correlation of a frame uses samples outside the frame, once for each ear, and is normalised by the energies of
+the samples used. With zero-padded frames, every peak would be biased towards zero lag, by 50 µs for a bass.
 
-Bands are raised cosines on the ERB-number scale [2]_, one ERB apart and each two wide, so that they add up to
-one (half-cosine filters, as in [4]_), applied to Welch spectra (sections of 100 ms, Hann, half overlapping).
-SciPy's gammatone filters lose all their digits to rounding at 200 Hz in recursive form.
+Bands are raised cosines on the ERB-number scale [2]_. They are one ERB apart and two ERB wide, so that they sum to
+one (half-cosine filters, as in [4]_). They are applied to Welch spectra (Hann windows of 100 ms, half overlapping).
+SciPy's gammatone filters are not used: in recursive form, their rounding error at 200 Hz exceeds the signal.
 
-Frames of a second leave a bias: of two signals, the maximum over lags of a band with few degrees of freedom
-is above their coherence. An IC of 0.5 reads 0.52 on average over the bands.
+The IC has a bias. In a frame of one second, a band has few degrees of freedom, and the maximum of the
+correlation over lags is above the coherence. An IC of 0.5 is measured as 0.52 on average over the bands.
 
-Only the frontal half of an HRIR set is searched: a sphere cannot tell front from back, a head hardly. The
-azimuth is None where the minimum is shallow, less than 3 dB below the median over the set.
+Only the frontal half of an HRIR set is searched, because the cues of a sphere are the same in front and behind,
+and those of a head are similar. The azimuth is None if the minimum is less than 3 dB below the median over the set.
 
 References
 ----------
@@ -85,12 +82,12 @@ __all__ = ["Cue", "Cues", "HrirSet", "Hrirs", "check_hrirs", "interaural_cues"]
 
 ITD_BAND_HZ = (100.0, 1500.0)
 ITD_FILTER_S = 0.04
-_CHUNK_BLOCKS = 40  # 2 s at a time fit in the cache
+_CHUNK_BLOCKS = 40  # blocks per task: 2 s fit in the processor's cache
 
 
 @dataclass(frozen=True)
 class Cues:
-    """All cues of one stem; ``azimuth_deg`` is where the estimate is heard."""
+    """All cues of one stem; ``azimuth_deg`` is the azimuth of the estimate."""
 
     d_itd_us: Cue
     d_ild_db: Cue
@@ -109,20 +106,20 @@ def interaural_cues(
     aggregate: str = "median",
     workers: int | None = None,
 ) -> Cues:
-    """Distances between the interaural cues of a stem and those of its reference.
+    """Compute the differences between the interaural cues of an estimate and those of its reference.
 
     Parameters
     ----------
     reference, estimate : array_like, shape (2, samples)
-        Floating point; trimmed to the shorter. Their levels do not matter.
+        Floating point; both are trimmed to the shorter. Their levels have no influence.
     sample_rate : int
-        Hz.
+        In Hz.
     hrir : HrirSet, optional
-        The set that the track was rendered with, at `sample_rate`; without it there is no azimuth.
+        Impulse responses that the track was rendered with, at `sample_rate`. Without them, the azimuth is None.
     aggregate : {"median", "mean"}
-        How frames become the track's value.
+        How the values of frames are aggregated.
     workers : int, optional
-        Threads; every core of this process by default.
+        Number of threads; by default the number of cores that this process may use.
 
     Returns
     -------
@@ -131,7 +128,7 @@ def interaural_cues(
     Raises
     ------
     InputError
-        Unusable signals (:func:`~binaural_metrics.signals.check_signal`) or HRIR set.
+        A signal (:func:`~binaural_metrics.signals.check_signal`) or the HRIR set is unusable.
     """
     ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
     if hrir is not None:
@@ -150,15 +147,18 @@ def interaural_cues(
 
 @dataclass(frozen=True)
 class _Lags:
-    """Per 50 ms frame: ITD in samples (positive = left later), peak height, band energy of each ear."""
+    """Values per 50 ms frame: ITD in samples (positive = left later), peak height, band energy of each ear."""
 
     itd: Float64
     ic: Float64
     energy: Float64  # (2, frames)
 
     @property
-    def heard(self) -> BoolArray:
-        """Where both ears are above −120 dB relative to their loudest frame: above what filters round."""
+    def audible(self) -> BoolArray:
+        """Frames whose ears are both above −120 dB relative to their loudest frame.
+
+        Below this level is the rounding error of the filters.
+        """
         return np.asarray((self.energy > 1e-12 * self.energy.max(axis=1, keepdims=True)).all(axis=0))
 
 
@@ -180,17 +180,20 @@ def _itd_distance(
         return Cue.undefined("shorter than one frame of 50 ms")
     first, second = _lags(ref, sample_rate, workers), _lags(est, sample_rate, workers)
     weights = first.energy.sum(axis=0) * np.maximum(first.ic, 0.0) ** 4
-    counted = np.flatnonzero(active & first.heard & second.heard & (weights > 0.0))
+    counted = np.flatnonzero(active & first.audible & second.audible & (weights > 0.0))
     if not len(counted):
         return Cue.undefined(
             "no active frame has energy between 100 and 1500 Hz in both ears of both signals", total
         )
     weights = weights[counted]
-    here, there = first.itd[counted], second.itd[counted]
+    reference_itd, estimate_itd = first.itd[counted], second.itd[counted]
     to_us = 1e6 / sample_rate
-    distance = abs(aggregate_frames(there, aggregate, weights) - aggregate_frames(here, aggregate, weights))
+    distance = abs(
+        aggregate_frames(estimate_itd, aggregate, weights)
+        - aggregate_frames(reference_itd, aggregate, weights)
+    )
     start = counted * block_length(sample_rate) / sample_rate
-    return Cue(distance * to_us, "", start, (there - here) * to_us, weights, total)
+    return Cue(distance * to_us, "", start, (estimate_itd - reference_itd) * to_us, weights, total)
 
 
 def _lags(x: FloatArray, sample_rate: int, workers: int | None) -> _Lags:
@@ -201,16 +204,16 @@ def _lags(x: FloatArray, sample_rate: int, workers: int | None) -> _Lags:
     def chunk(first: int) -> _Lags:
         last = min(first + _CHUNK_BLOCKS, x.shape[1] // block)
         context = load(x, first * block - half, last * block + half)
-        # "valid" leaves `reach` samples around the chunk, which the lags of its frames extend into.
+        # "valid" keeps `reach` samples on both sides of the chunk, for the lags of its first and last frames.
         band = oaconvolve(context, taps[None], mode="valid", axes=1)
         return _frame_lags(band, last - first, block, reach)
 
     parts = threaded(chunk, range(0, x.shape[1] // block, _CHUNK_BLOCKS), workers)
 
-    def joined(name: str) -> Float64:
+    def concatenated(name: str) -> Float64:
         return np.concatenate([getattr(part, name) for part in parts], axis=-1)
 
-    return _Lags(joined("itd"), joined("ic"), joined("energy"))
+    return _Lags(concatenated("itd"), concatenated("ic"), concatenated("energy"))
 
 
 def _frame_lags(band: Float64, frames: int, block: int, reach: int) -> _Lags:
@@ -219,21 +222,21 @@ def _frame_lags(band: Float64, frames: int, block: int, reach: int) -> _Lags:
     wide = np.lib.stride_tricks.sliding_window_view(band, block + 2 * reach, axis=1)[:, ::block]
     core = wide[..., reach : reach + block]
     wide_spectra, core_spectra = fft.rfft(wide, size), fft.rfft(core, size)
-    # Σ L[n+k]·R[n] with n in the frame: L wide against R; then with n + k in the frame: L against R wide.
+    # Σ L[n+k]·R[n], first with n in the frame (wide L, core R), then with n + k in the frame (core L, wide R).
     of_right = fft.irfft(wide_spectra[0] * np.conj(core_spectra[1]), size)[:, : 2 * reach + 1]
     of_left = fft.irfft(wide_spectra[1] * np.conj(core_spectra[0]), size)[:, 2 * reach :: -1]
-    # Energies of the 2·reach + 1 stretches of `block` samples that the lags meet.
+    # Energies of the 2·reach + 1 segments of `block` samples, one per lag.
     squares = np.cumsum(np.concatenate([np.zeros((2, frames, 1)), wide**2], axis=-1), axis=-1)
-    stretches = squares[..., block:] - squares[..., : 2 * reach + 1]
+    segments = squares[..., block:] - squares[..., : 2 * reach + 1]
     energy = np.einsum("cfn,cfn->cf", core, core)
     floor = 1e-12 * squares[..., -1:]
     rho = np.zeros_like(of_right)
-    for numerator, met, still in (
-        (of_right, stretches[0], energy[1]),
-        (of_left, stretches[1, :, ::-1], energy[0]),
+    for numerator, segment_energy, core_energy in (
+        (of_right, segments[0], energy[1]),
+        (of_left, segments[1, :, ::-1], energy[0]),
     ):
         ear = 0 if numerator is of_right else 1
-        norm = np.sqrt(np.maximum(met, floor[ear]) * still[:, None])
+        norm = np.sqrt(np.maximum(segment_energy, floor[ear]) * core_energy[:, None])
         rho += 0.5 * np.divide(numerator, norm, out=np.zeros_like(numerator), where=norm > 0.0)
     peak = np.argmax(rho, axis=1)
     rows = np.arange(frames)

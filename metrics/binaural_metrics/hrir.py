@@ -1,4 +1,4 @@
-"""Head-related impulse responses, and the cue of a stem."""
+"""Head-related impulse responses (HRIRs), and the value of an interaural cue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from .signals import Float64, InputError, block_length
 class HrirSet(Protocol):
     """Head-related impulse responses of the horizontal plane.
 
-    ``azimuths``: degrees, shape (A,); ``irs``: shape (A, 2, taps), left ear first; ``sample_rate``: Hz.
+    Attributes
+    ----------
+    azimuths : ndarray, shape (A,)
+        In degrees counter-clockwise, 0 = front, 90 = left.
+    irs : ndarray, shape (A, 2, taps)
+        Impulse responses, left ear first.
+    sample_rate : int
+        In Hz.
     """
 
     @property
@@ -26,7 +33,7 @@ class HrirSet(Protocol):
 
 @dataclass(frozen=True)
 class Hrirs:
-    """The plainest :class:`HrirSet`."""
+    """HRIR set made of arrays; see :class:`HrirSet` for their shapes and units."""
 
     azimuths: Float64
     irs: Float64
@@ -41,12 +48,13 @@ class Cue:
     ----------
     value : float or None
     reason : str
-        Why there is no value; empty otherwise.
+        Why the value is None; empty otherwise.
     start_s, frames, weights : ndarray, shape (counted frames,)
-        When each counted frame begins, its value and its weight. For ITD the frames hold the estimate's
-        ITD minus the reference's, of which the cue is not the median but nearly.
+        Start in seconds, value and weight of each counted frame. For ITD, the value of a frame is the ITD of the
+        estimate minus that of the reference. The cue is the difference of two medians, which is close to the
+        median of these values, but not equal.
     total : int
-        Frames there are.
+        Number of all frames.
     """
 
     value: float | None
@@ -58,15 +66,15 @@ class Cue:
 
     @classmethod
     def undefined(cls, reason: str, total: int = 0) -> Cue:
-        nothing = np.empty(0)
-        return cls(None, reason, nothing, nothing, nothing, total)
+        empty = np.empty(0)
+        return cls(None, reason, empty, empty, empty, total)
 
 
 def check_hrirs(hrir: HrirSet, sample_rate: int) -> None:
-    """Raise InputError unless `hrir` can be used at `sample_rate`."""
+    """Raise InputError if `hrir` cannot be used at `sample_rate` (in Hz)."""
     if not all(hasattr(hrir, name) for name in ("azimuths", "irs", "sample_rate")):
         raise InputError(
-            f"{type(hrir).__name__} is no HRIR set; expected azimuths, irs and sample_rate (Hrirs)"
+            f"{type(hrir).__name__} is not an HRIR set; expected azimuths, irs and sample_rate (Hrirs)"
         )
     azimuths, irs = np.asarray(hrir.azimuths), np.asarray(hrir.irs)
     if hrir.sample_rate != sample_rate:

@@ -1,4 +1,4 @@
-"""Energies and least squares of a few vectors, from their inner products."""
+"""Energies and least-squares gains of a few vectors, from their inner products."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _EPS = float(np.finfo(np.float64).eps)
 
 
 def silent_channels_of(channels: Iterable[Float64], energies: Iterable[float]) -> list[bool]:
-    """Which of the channels, whose energies are known, have a standard deviation below the threshold."""
+    """For each channel, whether its standard deviation is below the threshold; `energies` are the channels'."""
     return [_is_silent(x, energy) for x, energy in zip(channels, energies, strict=True)]
 
 
 def _is_silent(x: Float64, energy: float) -> bool:
     power, mean = energy / len(x), inner(x, _ones(len(x))) / len(x)
-    # The variance by sums is good to a few eps·power; only where that could matter, ask the definition.
+    # This variance has an error of a few eps·power. The definition decides where the error could matter.
     if power - mean * mean > 1e-12 * (1.0 + power):
         return False
     return bool(np.std(x) < SILENCE)
@@ -31,23 +31,25 @@ def _ones(samples: int) -> Float64:
     return np.ones(samples)
 
 
-# Quadratic forms are written out where less than this share of their parts is left: the others then hold to
-# 1e-8 dB. Two columns count as parallel where less than this share of the second is not in the first.
+# If less than this share of the terms of a quadratic form remains after cancellation, the combination is computed
+# sample by sample. All other forms are then exact to 1e-8 dB.
 _CANCELLED = 1e-7
+# Two vectors count as parallel if less than this share of the second one's energy is orthogonal to the first.
 _DEPENDENT = 1e-6
 
 
 class Span:
-    """Energies of a·u + b·v + c·x or a·u + b·v + c·y of four vectors, from their inner products.
+    """Energies of the combinations a·u + b·v + c·x and a·u + b·v + c·y of four vectors.
 
-    Where a combination nearly cancels, the quadratic form would lose digits and it is written out instead.
-    Plain numbers in plain lists: for ten of them an array's overhead is more than the arithmetic.
+    They are computed from the inner products. Where a combination nearly cancels, the quadratic form would lose
+    digits, and the combination is computed sample by sample instead. The ten products are kept in lists,
+    because the overhead of a NumPy array would cost more than the arithmetic.
     """
 
     def __init__(
         self, u: Float64, v: Float64, x: Float64, y: Float64, energies: tuple[float, float] | None = None
     ) -> None:
-        """`energies` are those of x and y, where they are known."""
+        """`energies` are those of x and y, if they are known."""
         self.vectors = u, v, x, y
         ends = energies or (inner(x, x), inner(y, y))
         self.diagonal = [inner(u, u), inner(v, v), *ends]
@@ -55,7 +57,7 @@ class Span:
         self.of_u, self.of_v = [inner(u, x), inner(u, y)], [inner(v, x), inner(v, y)]
 
     def energy(self, a: float, b: float, c: float = 0.0, target: int = 0) -> float:
-        """‖a·u + b·v + c·x‖², or with y for `target` 1."""
+        """‖a·u + b·v + c·x‖², with y in place of x if `target` is 1."""
         uu, vv, end = self.diagonal[0], self.diagonal[1], self.diagonal[2 + target]
         parts = a * a * uu + b * b * vv + c * c * end
         crossed = a * b * self.uv + c * (a * self.of_u[target] + b * self.of_v[target])
@@ -70,15 +72,15 @@ class Span:
 
     @property
     def dependent(self) -> bool:
-        """Whether u and v are so nearly parallel that their inner products have lost digits."""
+        """Whether u and v are nearly parallel, so that a difference of their inner products loses digits."""
         product = self.diagonal[0] * self.diagonal[1]
         return product - self.uv * self.uv <= _DEPENDENT * product
 
-    def least_squares(self, heard: list[int]) -> Float64:
-        """Minimum-norm gains of u and v, or of the one that is heard, closest to x: ``numpy.linalg.lstsq``'s."""
+    def least_squares(self, audible: list[int]) -> Float64:
+        """Minimum-norm least-squares gains of u and v, or of the audible one, to x (as ``numpy.linalg.lstsq``)."""
         to_x = self.of_u[0], self.of_v[0]
-        if len(heard) == 1:
-            (k,) = heard
+        if len(audible) == 1:
+            (k,) = audible
             return np.array([to_x[k] / self.diagonal[k]])
         if self.dependent:
             return _least_squares(*self.vectors[:3])
@@ -91,9 +93,8 @@ class Span:
 def _least_squares(first: Float64, second: Float64, target: Float64) -> Float64:
     """Minimum-norm least-squares gains of two columns that are nearly the same signal.
 
-    The columns are reduced to their triangular factor, whose singular values are those of the columns, so
-    that the decomposition itself is of a 2 by 2 matrix. Two rounds of Gram-Schmidt keep the digits that the
-    normal equations lose.
+    The QR decomposition of the columns leaves a 2 by 2 problem with the same singular values. Two rounds of
+    Gram-Schmidt keep the digits that the normal equations would lose.
     """
     r11 = math.sqrt(inner(first, first))
     q1 = first / r11

@@ -1,8 +1,8 @@
 """Interaural time and level difference as the paper computes them.
 
-Kept to reproduce published tables. The time difference quantises to one sample, takes the modulus of the
-correlation and therefore does not see polarity, and its whitening gives every frequency the same vote, noise
-included: for bass it is unreliable. :mod:`binaural_metrics.cues` has the corrected companions.
+They are kept to reproduce published tables. The time difference has a resolution of one sample. It uses the modulus
+of the correlation and therefore does not detect inverted polarity. Its whitening gives all frequencies, including
+noise, the same weight, which makes it unreliable for bass. :mod:`binaural_metrics.cues` has the corrected versions.
 
 Conventions
 -----------
@@ -12,13 +12,13 @@ ILD in dB, positive where the left ear is louder.
 Metrics
 -------
 itd_us    lag of the largest \\|GCC-PHAT\\| per frame of half a second (Tukey window, no overlap, float32);
-          of all lags found, the one whose frames have the largest summed level
+          the result is the lag whose frames have the largest summed level
 ild_db    10·log10 of left over right energy of the whole track
 d_itd_us  \\|ITD of the estimate − ITD of the reference\\|
-d_ild_db  the same of the ILD
+d_ild_db  \\|ILD of the estimate − ILD of the reference\\|
 
-A track without a frame above the level threshold has no ITD, one with a silent channel neither ITD nor ILD:
-the value is None, with a reason.
+A track without a frame above the level threshold has no ITD. A track with a silent channel has neither ITD nor
+ILD. The value is then None, and the result has a reason.
 
 References
 ----------
@@ -49,13 +49,14 @@ LEVEL_THRESHOLD = 5e-4
 
 @dataclass(frozen=True)
 class PaperCues:
-    """Interaural differences of one stem; each pair is (reference, estimate), each value None if undefined.
+    """Interaural differences of one stem; pairs are (reference, estimate), and undefined values are None.
 
     Attributes
     ----------
     d_itd_us, d_ild_db : float or None
-        The absolute differences that the paper reports.
+        The absolute differences that the paper reports, in µs and dB.
     itd_us, ild_db : tuple of (float or None)
+        Values of reference and estimate in µs and dB.
     itd_reason, ild_reason : str
         Why the difference is None; empty otherwise.
     """
@@ -70,14 +71,14 @@ class PaperCues:
 
 @one_blas_thread
 def paper_cues(reference: npt.ArrayLike, estimate: npt.ArrayLike, sample_rate: int) -> PaperCues:
-    """ΔITD and ΔILD of one stem [1]_.
+    """Compute ΔITD and ΔILD of one stem [1]_.
 
     Parameters
     ----------
     reference, estimate : array_like, shape (2, samples)
-        Floating point; trimmed to the shorter. The reference is taken at the level it is stored with.
+        Floating point; both are trimmed to the shorter. The reference is used at the level of the stored file.
     sample_rate : int
-        Hz.
+        In Hz.
 
     Returns
     -------
@@ -86,40 +87,43 @@ def paper_cues(reference: npt.ArrayLike, estimate: npt.ArrayLike, sample_rate: i
     Raises
     ------
     InputError
-        Unusable signals (:func:`~binaural_metrics.signals.check_signal`).
+        A signal is unusable (:func:`~binaural_metrics.signals.check_signal`).
     """
     ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
     pair = {"reference": ref, "estimate": est}
     silent = "; ".join(filter(None, (silent_channels(x, name) for name, x in pair.items())))
     itd = itd_us(ref, sample_rate), itd_us(est, sample_rate)
     ild = ild_db(ref), ild_db(est)
-    unheard = [name for name, value in zip(pair, itd, strict=True) if value is None]
+    below_threshold = [name for name, value in zip(pair, itd, strict=True) if value is None]
     itd_reason = silent or (
-        f"no frame of the {' and the '.join(unheard)} is above the level threshold" if unheard else ""
+        f"no frame of the {' and the '.join(below_threshold)} is above the level threshold"
+        if below_threshold
+        else ""
     )
     return PaperCues(_distance(itd), _distance(ild), itd, ild, itd_reason, silent)
 
 
 @one_blas_thread
 def itd_us(signal: npt.ArrayLike, sample_rate: int) -> float | None:
-    """Interaural time difference of a track by GCC-PHAT [1]_, [2]_.
+    """Compute the interaural time difference of a track by GCC-PHAT [1]_, [2]_.
 
     Parameters
     ----------
     signal : array_like, shape (2, samples)
+        Floating point, full scale ±1.
     sample_rate : int
-        Hz.
+        In Hz.
 
     Returns
     -------
     float or None
-        µs, a whole number of samples, positive where the left ear is later. None where a channel is silent
-        or no frame is loud enough.
+        In µs, a whole number of samples, positive if the left ear is later. None if a channel is silent or no frame
+        is above the level threshold.
 
     Raises
     ------
     InputError
-        An unusable signal (:func:`~binaural_metrics.signals.check_signal`).
+        The signal is unusable (:func:`~binaural_metrics.signals.check_signal`).
     """
     sample_rate, x = check_sample_rate(sample_rate), check_signal(signal, "signal")
     samples, reach = int(0.5 * sample_rate), int(1e-3 * sample_rate)
@@ -143,21 +147,22 @@ def itd_us(signal: npt.ArrayLike, sample_rate: int) -> float | None:
 
 @one_blas_thread
 def ild_db(signal: npt.ArrayLike) -> float | None:
-    """Interaural level difference of a track.
+    """Compute the interaural level difference of a track.
 
     Parameters
     ----------
     signal : array_like, shape (2, samples)
+        Floating point.
 
     Returns
     -------
     float or None
-        dB, positive where the left ear is louder. None where a channel is silent.
+        In dB, positive if the left ear is louder. None if a channel is silent.
 
     Raises
     ------
     InputError
-        An unusable signal (:func:`~binaural_metrics.signals.check_signal`).
+        The signal is unusable (:func:`~binaural_metrics.signals.check_signal`).
     """
     left, right = channel_energies(check_signal(signal, "signal"))
     if left == 0.0 or right == 0.0:

@@ -1,15 +1,15 @@
-"""How loud, and how much like the reference: two numbers for a whole stem, one gain for both ears.
+"""Fitted level and SI-SDR of a stem, with one gain for both ears.
 
 Conventions
 -----------
-Signals have the shape (2, samples), channel 0 = left ear; both ears count as one long signal, so that a gain
-cannot hide an interaural level error.
+Signals have the shape (2, samples), channel 0 = left ear. Both ears count as one long signal: with a gain per ear, the
+fit would hide an error of the interaural level difference.
 
 Metrics
 -------
-level_db  dB. 20·log10(⟨ŝ, s⟩ / ⟨s, s⟩), the level that fits the estimate best. A diagnostic: 0 for a model
-          that neither shrinks nor boosts its stem. None where the estimate is out of phase.
-SI_SDR    dB, ±100. ‖αs‖² / ‖ŝ − αs‖² with α = ⟨ŝ, s⟩ / ⟨s, s⟩ [1]_; no mean is removed.
+level_db  dB. 20·log10(⟨ŝ, s⟩ / ⟨s, s⟩), the level of the reference that fits the estimate best. A diagnostic value:
+          0 if the model keeps the level of the stem. None if the estimate is out of phase.
+SI_SDR    dB, ±100. ‖αs‖² / ‖ŝ − αs‖² with α = ⟨ŝ, s⟩ / ⟨s, s⟩ [1]_; the mean is not removed.
 
 References
 ----------
@@ -29,12 +29,20 @@ from .signals import check_pair, load
 from .threads import one_blas_thread
 
 LIMIT_DB = 100.0
-_STEP = 1 << 18  # samples at a time
+_STEP = 1 << 18  # samples processed at a time, to limit memory
 
 
 @dataclass(frozen=True)
 class Level:
-    """Fitted level and SI-SDR in dB, None where undefined, with the reason (empty otherwise)."""
+    """Fitted level and SI-SDR of a stem.
+
+    Attributes
+    ----------
+    level_db, si_sdr_db : float or None
+        In dB.
+    level_reason, si_sdr_reason : str
+        Why the value is None; empty otherwise.
+    """
 
     level_db: float | None
     si_sdr_db: float | None
@@ -46,16 +54,16 @@ class Level:
 def level(
     reference: npt.ArrayLike, estimate: npt.ArrayLike, sample_rate: int, *, reference_gain: float = 1.0
 ) -> Level:
-    """Fitted level and SI-SDR of one stem.
+    """Compute the fitted level and SI-SDR of one stem.
 
     Parameters
     ----------
     reference, estimate : array_like, shape (2, samples)
-        Floating point; trimmed to the shorter.
+        Floating point; both are trimmed to the shorter.
     sample_rate : int
-        Hz; checked, and of no influence.
+        In Hz. It is checked, but has no influence on the values.
     reference_gain : float
-        Multiplies the reference; moves the level, not SI-SDR.
+        Factor applied to the reference. It changes the level, but not SI-SDR.
 
     Returns
     -------
@@ -64,7 +72,7 @@ def level(
     Raises
     ------
     InputError
-        Unusable signals (:func:`~binaural_metrics.signals.check_signal`).
+        A signal is unusable (:func:`~binaural_metrics.signals.check_signal`).
     """
     ref, est, _ = check_pair(reference, estimate, sample_rate)
     starts = range(0, ref.shape[1], _STEP)

@@ -1,10 +1,10 @@
-"""What every metric expects of its input.
+"""Checks of signals, and helpers that all metrics share.
 
 Conventions
 -----------
 A signal is a NumPy array of floating point numbers, shape (2, samples), full scale ±1, channel 0 = left ear.
-Any floating dtype, memory layout and write protection will do; arithmetic is in float64 unless a metric
-says otherwise. Reference and estimate are compared over the length of the shorter one.
+Any floating dtype and memory layout is accepted, and read-only arrays too. Arithmetic is in float64 unless a metric
+states otherwise. Reference and estimate are compared over the length of the shorter one.
 """
 
 from __future__ import annotations
@@ -22,48 +22,53 @@ AGGREGATES = ("median", "mean")
 
 
 class InputError(ValueError):
-    """Signals or options that no metric can be computed from; the message says what was found and expected."""
+    """Unusable signals or options; the message states what was found and what is expected."""
 
 
 CHANNELS = 2
 MAX_LEVEL = 1e6
-"""Largest sample accepted, +120 dB re full scale: beyond it a model has diverged and squares may overflow."""
+"""Largest modulus of a sample, +120 dB re full scale. Above it, a model has diverged, and squares can overflow."""
 
 DB_CLIP = 80.0
-"""SPAUQ's ratios are clipped to ±80 dB."""
+"""Ratios of SPAUQ are clipped to plus and minus this value in dB."""
 
-_BLOCK = 1 << 20  # samples looked at together where an array is only scanned
+_BLOCK = 1 << 20  # samples processed at a time, to limit memory
 
 
 def db(numerator: float, denominator: float) -> float:
-    """10·log10 of the power ratio, clipped to ±80 dB.
+    """Return 10·log10 of a power ratio, clipped to ±80 dB.
 
     Parameters
     ----------
     numerator, denominator : float
-        Energies or mean squares over equally many samples.
+        Energies, or mean squares, of the same number of samples.
 
     Returns
     -------
     float
-        dB. Both zero: 0; only the denominator zero: +80; only the numerator zero: −80.
+        In dB. 0 if both are zero, 80 if only the denominator is zero, −80 if only the numerator is zero.
+
+    Examples
+    --------
+    >>> db(100.0, 1.0), db(0.0, 0.0), db(1.0, 0.0)
+    (20.0, 0.0, 80.0)
     """
     if denominator == 0.0:
         return 0.0 if numerator == 0.0 else DB_CLIP
     if numerator == 0.0:
         return -DB_CLIP
-    # As a difference of logarithms: the quotient of a tiny and a large energy may leave float64's range.
+    # A difference of logarithms, because the quotient of a tiny and a large energy can exceed the range of float64.
     level = 10.0 * (math.log10(numerator) - math.log10(denominator))
     return min(max(level, -DB_CLIP), DB_CLIP)
 
 
 def check_sample_rate(sample_rate: int) -> int:
-    """`sample_rate` as an int.
+    """Return `sample_rate`, in Hz, as an int.
 
     Raises
     ------
     InputError
-        Not a positive whole number of Hz.
+        It is not an integer of at least 2.
     """
     if isinstance(sample_rate, bool) or not isinstance(sample_rate, (int, np.integer)) or sample_rate < 2:
         raise InputError(
@@ -73,23 +78,32 @@ def check_sample_rate(sample_rate: int) -> int:
 
 
 def check_signal(signal: npt.ArrayLike, name: str) -> FloatArray:
-    """`signal` as an array that every metric can take, not copied unless its dtype is rare.
+    """Return `signal` as an array that every metric accepts.
 
     Parameters
     ----------
     signal : array_like, shape (2, samples)
+        Floating point, full scale ±1.
     name : str
-        How the message calls it, "estimate" for example.
+        Name of the signal in messages, "estimate" for example.
 
     Returns
     -------
     ndarray, shape (2, samples), float32 or float64
+        Not a copy if `signal` is an array of one of these types.
 
     Raises
     ------
     InputError
-        Not two channels, empty, not floating point (integers have no agreed full scale), NaN or infinite
-        samples, or samples beyond ±1e6.
+        The signal does not have two channels, is empty, is not floating point (the full scale of integers is not
+        defined), or has samples that are NaN, infinite or beyond ±1e6.
+
+    Examples
+    --------
+    >>> check_signal(np.zeros((2, 44100), np.int16), "estimate")
+    Traceback (most recent call last):
+        ...
+    binaural_metrics.signals.InputError: estimate holds int16 samples; expected floating point with full scale ±1
     """
     x = np.asarray(signal)
     if x.ndim != 2:
@@ -101,7 +115,7 @@ def check_signal(signal: npt.ArrayLike, name: str) -> FloatArray:
     if not np.issubdtype(x.dtype, np.floating):
         raise InputError(f"{name} holds {x.dtype} samples; expected floating point with full scale ±1")
     if x.dtype not in (np.float32, np.float64):
-        _check_range(x, name)  # before it is narrowed, which might overflow
+        _check_range(x, name)  # before the conversion, which can overflow
         x = x.astype(np.float32 if x.dtype.itemsize < 4 else np.float64)
     else:
         _check_range(x, name)
@@ -112,7 +126,7 @@ def _check_range(x: FloatArray, name: str) -> None:
     for start in range(0, x.shape[1], _BLOCK):
         block = x[:, start : start + _BLOCK]
         low, high = float(block.min()), float(block.max())
-        # Written so that NaN, which compares false with everything, fails too.
+        # Every comparison with NaN is false, so this condition also detects NaN.
         if not (low >= -MAX_LEVEL and high <= MAX_LEVEL):
             if math.isfinite(low) and math.isfinite(high):
                 peak = max(-low, high)
@@ -125,7 +139,7 @@ def _check_range(x: FloatArray, name: str) -> None:
 def check_pair(
     reference: npt.ArrayLike, estimate: npt.ArrayLike, sample_rate: int
 ) -> tuple[FloatArray, FloatArray, int]:
-    """Both signals checked and trimmed to the shorter, and the sample rate.
+    """Return reference and estimate, checked and trimmed to the shorter one, and the sample rate.
 
     Raises
     ------
@@ -139,7 +153,7 @@ def check_pair(
 
 
 def inner(x: Float64, y: Float64) -> float:
-    """Σ x·y of two vectors. (``x @ y`` would hold the interpreter's lock; threads would wait in line.)"""
+    """Inner product of two vectors. Unlike ``x @ y``, ``np.dot`` releases the interpreter's lock for threads."""
     return float(np.dot(x, y))
 
 
@@ -154,7 +168,7 @@ def channel_energies(x: FloatArray) -> tuple[float, float]:
 
 
 def silent_channels(x: FloatArray, name: str) -> str:
-    """Which channels have no sample other than zero, as a reason; empty where both sound."""
+    """Reason that names the channels in which all samples are zero; empty if there is none."""
     silent = [
         side for side, energy in zip(("left", "right"), channel_energies(x), strict=True) if energy == 0.0
     ]
@@ -162,7 +176,7 @@ def silent_channels(x: FloatArray, name: str) -> str:
 
 
 def load(x: FloatArray, start: int, stop: int) -> Float64:
-    """Samples `start` to `stop` as float64, of which those beyond the signal's ends are zero."""
+    """Samples `start` to `stop` as float64; samples before the start and after the end of the signal are zero."""
     inside = x[:, max(start, 0) : max(stop, 0)].astype(np.float64)
     before = min(max(-start, 0), stop - start)
     after = stop - start - before - inside.shape[1]
@@ -178,12 +192,12 @@ SILENCE = 1e-8
 
 
 def block_length(sample_rate: int) -> int:
-    """Samples of one block."""
+    """Number of samples of one block."""
     return max(1, int(BLOCK_S * sample_rate))
 
 
 def block_energies(x: FloatArray, sample_rate: int) -> Float64:
-    """Energy of both ears together in each block, shape (blocks,); what is left over is dropped."""
+    """Summed energy of both ears in each block, shape (blocks,); an incomplete last block is dropped."""
     samples = block_length(sample_rate)
     count = x.shape[1] // samples
     energies = np.zeros(count)
@@ -196,13 +210,13 @@ def block_energies(x: FloatArray, sample_rate: int) -> Float64:
 
 
 def active_blocks(energies: Float64) -> BoolArray:
-    """Where a block is above −60 dB relative to the loudest; nowhere in an all-zero signal."""
+    """Whether each block is above −60 dB relative to the loudest block; False throughout for an all-zero signal."""
     loudest = float(energies.max(initial=0.0))
     return np.asarray((energies > loudest * 10 ** (-ACTIVITY_RANGE_DB / 10)) & (loudest > 0.0))
 
 
 def is_silent_where(x: FloatArray, blocks: BoolArray, sample_rate: int) -> bool:
-    """Whether both channels are silent (standard deviation below 1e-8) in every one of those blocks."""
+    """Whether both channels are silent (standard deviation below 1e-8) in all selected blocks."""
     samples = block_length(sample_rate)
     return all(
         float(np.std(x[:, i * samples : (i + 1) * samples].astype(np.float64), axis=1).max()) < SILENCE
@@ -214,15 +228,25 @@ def is_silent_where(x: FloatArray, blocks: BoolArray, sample_rate: int) -> bool:
 
 
 def aggregate_frames(values: Float64, aggregate: str, weights: Float64 | None = None) -> float:
-    """One value out of the values of frames.
+    """Return the median or mean of the values of frames.
 
     Parameters
     ----------
-    values : ndarray, shape (frames,), at least one
+    values : ndarray, shape (frames,)
+        At least one value.
     aggregate : {"median", "mean"}
     weights : ndarray, shape (frames,), optional
-        Positive. The weighted median is the value at which half of the weight lies on either side; between
-        two values where the halves part exactly there, their mean.
+        Positive. The weighted median is the value with half of the weight on either side. If exactly half of the
+        weight is below a value, it is the mean of that value and the one before.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> aggregate_frames(np.array([1.0, 2.0, 9.0]), "median", np.array([1.0, 1.0, 8.0]))
+    9.0
     """
     if weights is None:
         return float(np.median(values) if aggregate == "median" else np.mean(values))

@@ -1,30 +1,30 @@
-"""SPAUQ: how much of a stem's error is spatial, and how much is everything else.
+"""SPAUQ: spatial and residual distortion of a stem.
 
-A stem's estimate ŝ is modelled frame by frame as its reference s seen through gains and delays,
+In each frame, the estimate ŝ of a stem is modelled as its reference s with gains and delays,
 
     ŝ_c[n] = Σ_d A_cd · s_d[n − τ_cd] + e_c[n],        c, d ∈ {left, right}.
 
-The part explained by the model is the *projection* p. What separates p from s is spatial distortion, what
-separates ŝ from p is residual distortion.
+The part that the model explains is the *projection* p. The difference p − s is spatial distortion, the
+difference ŝ − p is residual distortion.
 
 Conventions
 -----------
 Signals have the shape (2, samples), channel 0 = left ear. Frames of one second start every half second; the
-last one ends with the signal. A channel is *silent* in a frame where its standard deviation is below 1e-8.
-Correlations that differ by less than float64 rounds count as equal when a maximum is sought, and the first
-one in the search order wins, so that a tie does not hang on the FFT at hand.
+last one ends with the signal. A channel is *silent* in a frame if its standard deviation is below 1e-8.
+Two correlations are equal if their difference is within the rounding error of float64. The lag of the maximum
+is the first in the search order among equal ones, so that it does not depend on the FFT implementation.
 
 Metrics
 -------
 SSR     signal to spatial distortion ratio, dB, ±80: energy of s over energy of p − s
 SRR     signal to residual distortion ratio, dB, ±80: energy of p over energy of ŝ − p
 
-* :func:`spauq_equations` follows the model above: lags of ±2 ms, delayed references, one gain per pair.
-* :func:`spauq_released` reproduces the numbers of the released software, in which the lags (±100 ms) only
-  decide how many samples are dropped, the gains belong to the undelayed reference, and Σ_d A_cd multiplies
-  channel c alone. It cannot see a left/right swap or a collapse to mono, and counts a delay as residual.
-  It is here so that published tables can be reproduced.
-* :func:`spauq_both` computes the two from one set of correlations.
+* :func:`spauq_equations` follows the model above: lags of ±2 ms, delayed references, one gain per channel pair.
+* :func:`spauq_released` reproduces the released software, and so published tables. There the lags (±100 ms)
+  only determine how many samples are dropped, the gains are fitted to the undelayed reference, and Σ_d A_cd
+  multiplies channel c alone. It does not detect swapped channels or a collapse to mono, and counts a delay as
+  residual distortion.
+* :func:`spauq_both` computes both from one set of correlations.
 
 References
 ----------
@@ -56,17 +56,17 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Released:
-    """What the released software reports, per frame; the track's value is the median over *all* frames.
+    """Values of the released software per frame; the value of a track is the median over *all* frames.
 
     Attributes
     ----------
     ssr, srr : ndarray, shape (frames,)
-        dB, within ±80.
+        In dB, −80 to 80.
     cost : ndarray, shape (frames,)
         Euclidean norm of the residual.
     shift : ndarray, shape (frames, 2, 2)
-        ``shift[f, i, j]``: lag in samples of reference channel i against estimate channel j (negative where
-        the estimate is late).
+        ``shift[f, i, j]``: lag in samples of reference channel i relative to estimate channel j; negative if
+        the estimate is late.
     scale : ndarray, shape (frames, 2, 2)
         ``scale[f, c, d]``: gain of reference channel d in estimate channel c.
     """
@@ -91,29 +91,29 @@ class Released:
 
     @cached_property
     def median_shift(self) -> Float64:
-        """Element by element, shape (2, 2)."""
+        """Median of each lag in samples, shape (2, 2)."""
         return np.asarray(np.median(self.shift, axis=0))
 
     @cached_property
     def median_scale(self) -> Float64:
-        """Element by element, shape (2, 2)."""
+        """Median of each gain, shape (2, 2)."""
         return np.asarray(np.median(self.scale, axis=0))
 
 
 @dataclass(frozen=True)
 class Equations:
-    """SPAUQ by its equations, per frame; the track's value is the median over the *valid* frames.
+    """Values of SPAUQ's equations per frame; the value of a track is the median over the *valid* frames.
 
     Attributes
     ----------
     ssr, srr : ndarray, shape (frames,)
-        dB, within ±80.
+        In dB, −80 to 80.
     delays : ndarray of int, shape (frames, 2, 2)
-        ``delays[f, c, d]``: samples by which estimate channel c lags reference channel d.
+        ``delays[f, c, d]``: delay in samples of estimate channel c relative to reference channel d.
     gains : ndarray, shape (frames, 2, 2)
         ``gains[f, c, d]``: gain of reference channel d in estimate channel c.
     valid : ndarray of bool, shape (frames,)
-        False where reference and estimate are both silent: such a frame carries no information.
+        False where reference and estimate are both silent. Such a frame has no information.
     """
 
     ssr: Float64
@@ -132,12 +132,12 @@ class Equations:
 
     @property
     def median_ssr(self) -> float | None:
-        """None without a valid frame."""
+        """Median in dB; None if no frame is valid."""
         return float(np.median(self.ssr[self.valid])) if self.valid_frames else None
 
     @property
     def median_srr(self) -> float | None:
-        """None without a valid frame."""
+        """Median in dB; None if no frame is valid."""
         return float(np.median(self.srr[self.valid])) if self.valid_frames else None
 
 
@@ -150,18 +150,18 @@ def spauq_released(
     max_lag: int | None = None,
     workers: int | None = None,
 ) -> Released:
-    """SSR and SRR as the released SPAUQ software computes them [1]_, quirks included.
+    """Compute SSR and SRR as the released SPAUQ software does [1]_, including its deviations from the equations.
 
     Parameters
     ----------
     reference, estimate : array_like, shape (2, samples)
-        Floating point; trimmed to the shorter.
+        Floating point; both are trimmed to the shorter.
     sample_rate : int
-        Hz.
+        In Hz.
     max_lag : int, optional
-        Samples searched to either side; 100 ms by default.
+        Largest lag of the search in samples, to either side; 100 ms by default.
     workers : int, optional
-        Threads; every core of this process by default.
+        Number of threads; by default the number of cores that this process may use.
 
     Returns
     -------
@@ -170,7 +170,7 @@ def spauq_released(
     Raises
     ------
     InputError
-        Unusable signals (:func:`~binaural_metrics.signals.check_signal`), or shorter than one frame.
+        A signal is unusable (:func:`~binaural_metrics.signals.check_signal`) or shorter than one frame.
     """
     ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
     grid = _Grid.of(ref.shape[1], sample_rate)
@@ -193,21 +193,21 @@ def spauq_equations(
     reference_gain: float = 1.0,
     workers: int | None = None,
 ) -> Equations:
-    """SSR and SRR of the model that SPAUQ's equations describe [1]_.
+    """Compute SSR and SRR by the equations of SPAUQ [1]_.
 
     Parameters
     ----------
     reference, estimate : array_like, shape (2, samples)
-        Floating point; trimmed to the shorter.
+        Floating point; both are trimmed to the shorter.
     sample_rate : int
-        Hz.
+        In Hz.
     max_lag : int, optional
-        Samples searched to either side; 2 ms by default, which holds every interaural delay.
+        Largest lag of the search in samples, to either side; 2 ms by default, more than any interaural delay.
     reference_gain : float, optional
-        Multiplies the reference first. It is the gain that the mixture *was stored with*; never fit it to
-        the estimate, which would hide a model's own level error.
+        Factor applied to the reference. It is the gain that the mixture *was stored with*. Do not fit it to
+        the estimate: that would hide a level error of the model.
     workers : int, optional
-        Threads; every core of this process by default.
+        Number of threads; by default the number of cores that this process may use.
 
     Returns
     -------
@@ -216,7 +216,7 @@ def spauq_equations(
     Raises
     ------
     InputError
-        Unusable signals (:func:`~binaural_metrics.signals.check_signal`), or shorter than one frame.
+        A signal is unusable (:func:`~binaural_metrics.signals.check_signal`) or shorter than one frame.
     """
     ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
     grid = _Grid.of(ref.shape[1], sample_rate)
@@ -240,9 +240,9 @@ def spauq_both(
     reference_gain: float = 1.0,
     workers: int | None = None,
 ) -> tuple[Released, Equations]:
-    """:func:`spauq_released` and :func:`spauq_equations` for little more than the price of the first.
+    """Compute :func:`spauq_released` and :func:`spauq_equations` at little more than the cost of the first.
 
-    `reference_gain` concerns the equations alone: the released variant takes the reference as it is.
+    `reference_gain` applies only to the equations; the released variant uses the reference as it is.
     """
     ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
     grid = _Grid.of(ref.shape[1], sample_rate)
@@ -252,11 +252,11 @@ def spauq_both(
     def frame(bounds: tuple[int, int]) -> tuple[_ReleasedFrame, _EquationsFrame]:
         context, e = load(ref, bounds[0] - lag, bounds[1] + lag), load(est, *bounds)
         r = context[:, lag : context.shape[1] - lag]
-        # One correlation serves both: a gain of the reference moves no maximum.
+        # One correlation serves both, because a gain of the reference does not change the lag of the maximum.
         correlation = Correlation.of(r, e, max(wide, lag))
         released = _released_frame(r, e, correlation.within(wide))
         if gain != 1.0:
-            context *= gain  # and with it r, a view of it
+            context *= gain  # also scales r, which is a view of it
             correlation = correlation.after_gain(gain)
         return released, _equations_frame(context, e, correlation.within(lag))
 
@@ -269,7 +269,7 @@ def spauq_both(
 
 @dataclass(frozen=True)
 class _Grid:
-    """Where frames begin and end."""
+    """Start and stop samples of the frames."""
 
     samples: int
     window: int
@@ -293,7 +293,7 @@ class _Grid:
 
 
 def _released_lag(grid: _Grid, sample_rate: int, max_lag: int | None) -> int:
-    # A frame may lose max_lag samples at either end, and the last frame is hardly longer than a hop.
+    # A frame can lose max_lag samples at either end, and the last frame can be as short as a hop.
     return _check_lag(round(0.1 * sample_rate) if max_lag is None else max_lag, (grid.window - grid.hop) // 2)
 
 
@@ -308,12 +308,12 @@ def _check_lag(lag: int, limit: int) -> int:
 
 
 def check_gain(gain: float) -> float:
-    """`gain` as a float.
+    """Return `gain` as a float.
 
     Raises
     ------
     InputError
-        Zero, NaN or infinite.
+        The gain is NaN or its modulus is not between 1e-6 and 1e6.
     """
     if not (math.isfinite(gain) and 1e-6 <= abs(gain) <= 1e6):
         raise InputError(f"mixture gain {gain!r}; expected a number between 1e-6 and 1e6")
@@ -326,7 +326,7 @@ _ReleasedFrame = tuple[float, float, float, list[list[int]], Float64]
 
 
 def _released_frame(r: Float64, e: Float64, correlation: Correlation) -> _ReleasedFrame:
-    # SciPy's correlate(R_i, E_j) counts lags the other way round: its first lag is the estimate's latest.
+    # SciPy's correlate(R_i, E_j) has lags of the opposite sign: its first lag is the largest delay of the estimate.
     shift = [[-correlation.first_maximum(i, j, operator.neg) for j in range(2)] for i in range(2)]
     low, high = min(map(min, shift)), max(map(max, shift))
     first = max(-low, 0)
@@ -336,20 +336,20 @@ def _released_frame(r: Float64, e: Float64, correlation: Correlation) -> _Releas
 
     silent = silent_channels_of(span.vectors, span.diagonal)
     scale = np.zeros((2, 2))
-    heard = [c for c in range(2) if not (silent[c] or silent[2 + c])]
-    if heard:
+    audible = [c for c in range(2) if not (silent[c] or silent[2 + c])]
+    if audible:
         left, right = span.diagonal[:2]
         gram, cross = np.array([[left, span.uv], [span.uv, right]]), np.array([span.of_u, span.of_v])
         if span.dependent:
-            # The gains then hang on how G was rounded: take the very products that the definition names.
+            # The gains then depend on the rounding of the Gram matrix, so compute it as the definition does.
             gram, cross = r @ r.T, r @ e.T
         if np.linalg.matrix_rank(gram) == 2:
-            scale[heard] = np.linalg.lstsq(gram, cross[:, heard], rcond=None)[0].T
+            scale[audible] = np.linalg.lstsq(gram, cross[:, audible], rcond=None)[0].T
         else:
             regular = gram @ gram.T + 1e-6 * np.eye(2)
-            scale[heard] = np.linalg.lstsq(regular, gram @ cross[:, heard], rcond=None)[0].T
+            scale[audible] = np.linalg.lstsq(regular, gram @ cross[:, audible], rcond=None)[0].T
 
-    # P_c = s_c·R_c, so that every energy but the residual's is a multiple of the reference's.
+    # P_c = s_c·R_c: all energies except the residual's are multiples of the energies of the reference.
     s0, s1 = (float(s) for s in scale.sum(axis=1))
     left, right = span.diagonal[:2]
     projection, spatial = s0 * s0 * left + s1 * s1 * right, (s0 - 1) ** 2 * left + (s1 - 1) ** 2 * right
@@ -368,9 +368,9 @@ _EquationsFrame = tuple[float, float, list[list[int]], Float64, bool]
 
 
 def _equations_frame(context: Float64, e: Float64, correlation: Correlation) -> _EquationsFrame:
-    """`context` is the frame's reference with ``correlation.reach`` more samples at either end."""
+    """`context` is the reference of the frame with ``correlation.reach`` more samples at either end."""
     reach, r, samples = correlation.reach, correlation.r, e.shape[1]
-    delays = [[correlation.first_maximum(d, c, _equations_turn) for d in range(2)] for c in range(2)]
+    delays = [[correlation.first_maximum(d, c, _equations_order) for d in range(2)] for c in range(2)]
     gains = np.zeros((2, 2))
     reference = projection = spatial = residual = 0.0
     for c in range(2):
@@ -378,9 +378,9 @@ def _equations_frame(context: Float64, e: Float64, correlation: Correlation) -> 
         energies = correlation.energies[1][c], correlation.energies[0][c]
         span = Span(delayed[0], delayed[1], e[c], r[c], energies)
         silent = silent_channels_of(delayed, span.diagonal[:2])
-        heard = [d for d in range(2) if not silent[d]]
-        if heard and not correlation.silent[1][c]:
-            gains[c, heard] = span.least_squares(heard)
+        audible = [d for d in range(2) if not silent[d]]
+        if audible and not correlation.silent[1][c]:
+            gains[c, audible] = span.least_squares(audible)
         a0, a1 = (float(a) for a in gains[c])
         reference += energies[1]
         projection += span.energy(a0, a1)
@@ -390,8 +390,8 @@ def _equations_frame(context: Float64, e: Float64, correlation: Correlation) -> 
     return db(reference, spatial), db(projection, residual), delays, gains, valid
 
 
-def _equations_turn(lag: int) -> tuple[bool, int]:
-    """0, 1, …, M and then −M, …, −1."""
+def _equations_order(lag: int) -> tuple[bool, int]:
+    """Sort key of the search order 0, 1, …, M, −M, …, −1."""
     return lag < 0, lag
 
 
