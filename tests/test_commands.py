@@ -1,4 +1,4 @@
-"""The commands over folders, and what every command says about bad input: one line, exit code 2."""
+"""Commands for folders; and bad input, which gives one line and exit code 2 for all commands."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def table(workspace: Path) -> list[dict[str, str]]:
 
 
 def refused(done) -> str:
-    """The one line that a refusal is."""
+    """Check that the command was refused, and return its message."""
     assert done.returncode == 2, done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("mssbench: ")]
     assert len(lines) == 1, done.stderr
@@ -112,7 +112,7 @@ def test_evaluate_leaves_the_columns_of_other_profiles_empty(mssbench, workspace
 
 
 def test_the_gain_of_a_paper_rendering_is_taken_from_its_metadata(mssbench, workspace) -> None:
-    """An estimate at the mixture's level is perfect for the corrected profile, and not for the paper's."""
+    """An estimate at the level of the mixture is perfect for the corrected metrics, but not for those of the paper."""
     assert mssbench("synth", "music", "out", "--profile", "paper").returncode == 0
     for folder in (workspace / "out/test").iterdir():
         gain = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))["mixture_gain"]
@@ -146,29 +146,29 @@ def test_missing_and_broken_estimates_are_failed_rows(mssbench, workspace) -> No
     assert rows[second.name, "vocals"]["status"] == "failed"
 
 
-def break_missing_stem(track: Path) -> str:
+def damage_missing_stem(track: Path) -> str:
     (track / "bass.wav").unlink()
     return "bass.wav is missing"
 
 
-def break_length(track: Path) -> str:
+def damage_length(track: Path) -> str:
     signal, rate = sf.read(track / "bass.wav")
     sf.write(track / "bass.wav", signal[:-100], rate)
     return "bass.wav has 88100 samples; expected 88200"
 
 
-def break_rate(track: Path) -> str:
+def damage_rate(track: Path) -> str:
     signal, _ = sf.read(track / "bass.wav")
     sf.write(track / "bass.wav", signal, 48000)
     return "bass.wav is at 48000 Hz; expected 44100 Hz"
 
 
-def break_text(track: Path) -> str:
-    (track / "bass.wav").write_text("this is not a sound")
+def damage_text(track: Path) -> str:
+    (track / "bass.wav").write_text("not audio")
     return "bass.wav cannot be read as audio"
 
 
-def break_channels(track: Path) -> str:
+def damage_channels(track: Path) -> str:
     signal, rate = sf.read(track / "bass.wav")
     sf.write(track / "bass.wav", signal[:, 0], rate)
     return "bass.wav has 1 channel(s); expected 2"
@@ -179,7 +179,7 @@ def break_channels(track: Path) -> str:
 )
 @pytest.mark.parametrize(
     "damage",
-    [break_missing_stem, break_length, break_rate, break_text, break_channels],
+    [damage_missing_stem, damage_length, damage_rate, damage_text, damage_channels],
     ids=lambda f: f.__name__,
 )
 def test_a_damaged_track_is_named_and_nothing_is_written(mssbench, workspace, command, damage) -> None:
@@ -187,7 +187,7 @@ def test_a_damaged_track_is_named_and_nothing_is_written(mssbench, workspace, co
     line = refused(mssbench(*command))
     assert says in line
     assert tracks(workspace)[1].name in line
-    assert {path.name for path in workspace.iterdir()} == {"music"}, "something half-written was left"
+    assert {path.name for path in workspace.iterdir()} == {"music"}, "an incomplete file is left"
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_a_damaged_track_is_named_and_nothing_is_written(mssbench, workspace, co
     ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else "",
 )
 def test_bad_requests_give_one_line(mssbench, workspace, arguments, says) -> None:
-    (workspace / "file").write_text("in the way")
+    (workspace / "file").write_text("not a folder")
     (workspace / "empty").mkdir()
     assert says in refused(mssbench(*arguments))
     assert not list(workspace.rglob(".tmp-*"))

@@ -1,4 +1,4 @@
-"""What docs/security.md promises, where no container is needed to see it; and that all its tests exist."""
+"""The protections in docs/security.md that need no container, and a check that its tests exist."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 COMPOSED = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSED["services"]
 OVERLAYS = sorted(path for path in ROOT.glob("docker-compose.*.yml"))
-OURS = sorted(
+SOURCES = sorted(
     path
     for folder in ("orchestrator/mssbench", "services/*/*_service", "tools")
     for path in ROOT.glob(f"{folder}/**/*.py")
@@ -41,24 +41,24 @@ OURS = sorted(
 )
 
 
-# -- the page of the API -------------------------------------------------------------------------------------
+# -- API page ------------------------------------------------------------------------------------------------
 
 
 def test_the_api_page_loads_nothing_from_other_hosts() -> None:
-    """In a browser, with everything open that can be opened, and one request tried."""
+    """In a browser, with all operations open and one request sent."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("no chromium on this machine")
-    asked: list[str] = []
-    complaints: list[str] = []
+    requests: list[str] = []
+    messages: list[str] = []
     with running("oracle_service.app:app", {}) as service, playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page()
         page.set_default_timeout(300_000)
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
         page.goto(f"{service.url}/docs")
         page.locator(".opblock").first.wait_for()
         for operation in page.locator(".opblock").all():
@@ -71,9 +71,9 @@ def test_the_api_page_loads_nothing_from_other_hosts() -> None:
         names = page.locator(".opblock-summary-path").all_inner_texts()
         browser.close()
     assert "/separate" in {name.replace("\u200b", "") for name in names}
-    assert complaints == []
-    assert f"{service.url}/health" in asked
-    assert [url for url in asked if not url.startswith((f"{service.url}/", "data:"))] == []
+    assert messages == []
+    assert f"{service.url}/health" in requests
+    assert [url for url in requests if not url.startswith((f"{service.url}/", "data:"))] == []
 
 
 # -- containers ----------------------------------------------------------------------------------------------
@@ -88,7 +88,7 @@ def test_only_the_orchestrator_has_a_port_and_that_on_loopback() -> None:
 def test_redis_is_only_on_the_network_of_the_composed_system() -> None:
     redis = SERVICES["redis"]
     assert redis.keys().isdisjoint({"ports", "expose", "network_mode", "networks", "links"})
-    # Without `networks`, everything is in the one that compose makes for this project.
+    # Without `networks`, all services are on the network that compose creates for this project.
     assert not any(network.get("external") for network in (COMPOSED.get("networks") or {}).values())
     assert all("network_mode" not in service for service in SERVICES.values())
 
@@ -169,7 +169,7 @@ def a_method(queue: Queue, trap: Path) -> Job:
 
 
 def a_callback(queue: Queue, trap: Path) -> Job:
-    """RQ calls it with the job, the connection and more, which this cannot take: but it would be imported."""
+    """A callback of a module on the path. The import alone would run its code."""
     (trap.parent / "trap_module.py").write_text(
         f"import os\nos.mkdir({str(trap)!r})\ndef f(*_): pass\n", encoding="utf-8"
     )
@@ -177,18 +177,18 @@ def a_callback(queue: Queue, trap: Path) -> Job:
     return queue.enqueue("mssbench.execution.work.work", "mine", {}, on_failure=callback, on_success=callback)
 
 
-STRANGERS = (a_pickle, a_pickle_beside_it, another_function, a_method, a_callback)
+FOREIGN_JOBS = (a_pickle, a_pickle_beside_it, another_function, a_method, a_callback)
 
 
-@pytest.mark.parametrize("stranger", STRANGERS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("foreign_job", FOREIGN_JOBS, ids=lambda kind: kind.__name__)
 def test_foreign_jobs_in_redis_are_not_executed(
-    stranger: Any, run: Run, connection: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    foreign_job: Any, run: Run, connection: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     trap = tmp_path / "sprung"
     name = "separate-oracle"
-    # As RQ itself would put it there, without our own kind of job.
-    job = stranger(Queue(name, connection=connection, serializer=JSONSerializer), trap)
+    # Enqueued by plain RQ, without the job class of this project.
+    job = foreign_job(Queue(name, connection=connection, serializer=JSONSerializer), trap)
     queues.reconcile(run, connection)
     queue_status(connection)
     BenchWorker(queues.open_queue(name, connection), Limits()).work(burst=True, logging_level="CRITICAL")
@@ -196,7 +196,7 @@ def test_foreign_jobs_in_redis_are_not_executed(
     queue_status(connection)
     assert not trap.exists()
     assert job.get_status() == JobStatus.FAILED
-    # The worker has gone on to what was ours.
+    # The worker has executed the job of the run.
     assert run.store.separated(run.record.cells()[0])
 
 
@@ -219,13 +219,13 @@ def test_jobs_in_redis_are_json(run: Run, connection: Redis) -> None:
     assert keywords["run_id"] == "mine"
 
 
-# -- what could run code when it is read ---------------------------------------------------------------------
+# -- functions that execute their input ----------------------------------------------------------------------
 
-ANYTHING_GOES = {
+FORBIDDEN_CALLS = {
     "pickle.load", "pickle.loads", "pickle.Unpickler", "marshal.loads", "shelve.open", "joblib.load",
     "yaml.load", "yaml.unsafe_load", "yaml.full_load", "eval", "exec", "os.system", "os.popen",
 }  # fmt: skip
-"""Calls that our code is not to make at all."""
+"""Functions that the code of this project must not call."""
 
 
 def calls(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -240,20 +240,20 @@ def calls(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def test_the_code_calls_no_function_that_executes_its_input() -> None:
-    assert len(OURS) > 80
+    assert len(SOURCES) > 80
     seen = set()
-    for path in OURS:
+    for path in SOURCES:
         for function, keywords in calls(path):
             where = f"{path.relative_to(ROOT)}: {function}"
             seen.add(function)
-            assert function not in ANYTHING_GOES, where
+            assert function not in FORBIDDEN_CALLS, where
             assert function != "torch.load" or keywords.get("weights_only") is True, where
             assert function not in ("np.load", "numpy.load") or keywords.get("allow_pickle") is False, where
             assert keywords.get("shell", False) is False, where
-    assert {"np.load", "yaml.safe_load"} <= seen  # it has looked
+    assert {"np.load", "yaml.safe_load"} <= seen  # the search finds calls
 
 
-# -- the page ------------------------------------------------------------------------------------------------
+# -- threat model --------------------------------------------------------------------------------------------
 
 PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`([\w./]+\.py)::(?:\w+::)?(test_\w+)`", PAGE)))

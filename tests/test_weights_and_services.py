@@ -1,4 +1,4 @@
-"""From a service that lacks its weights to separated stems, as a user goes: real processes, real downloads."""
+"""From a service without weights to separated stems, with real processes and downloads."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @dataclass
 class FileServer:
-    """Serves CONTENT; the other attributes say how it misbehaves."""
+    """Serves CONTENT. The other attributes simulate faults."""
 
     url: str = ""
     body: bytes = CONTENT
-    declared: int | None = None  # a false length
+    declared: int | None = None  # a wrong Content-Length
     cut_after: int | None = None  # bytes after which each connection breaks
     requests: int = 0
 
 
 @pytest.fixture
 def files() -> Iterator[FileServer]:
-    told = FileServer()
+    served = FileServer()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            told.requests += 1
+            served.requests += 1
             asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
             start = int(asked[1]) if asked else 0
-            body = told.body[start:]
+            body = served.body[start:]
             self.send_response(206 if start else 200)
             if start:
-                self.send_header("Content-Range", f"bytes {start}-{len(told.body) - 1}/{len(told.body)}")
-            length = len(body) if told.declared is None else told.declared
+                self.send_header("Content-Range", f"bytes {start}-{len(served.body) - 1}/{len(served.body)}")
+            length = len(body) if served.declared is None else served.declared
             self.send_header("Content-Length", str(length))
             self.send_header("ETag", '"one"')
             self.end_headers()
-            self.wfile.write(body[: told.cut_after])
+            self.wfile.write(body[: served.cut_after])
 
         def log_message(self, *_: object) -> None:
             pass
@@ -57,8 +57,8 @@ def files() -> Iterator[FileServer]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
         thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        told.url = f"http://127.0.0.1:{listening.server_address[1]}/model.bin"
-        yield told
+        served.url = f"http://127.0.0.1:{listening.server_address[1]}/model.bin"
+        yield served
         listening.shutdown()
         thread.join()
 
@@ -71,7 +71,7 @@ from mssbench_service.weights import require, sha256_of, weights_folder
 from pathlib import Path
 
 class Scaled(Separator):
-    description = "the mixture, scaled by what its weights say"
+    description = "the mixture, scaled by its weights"
     gain = None
 
     def setup(self):
@@ -119,7 +119,7 @@ def weights(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def packages(workspace: Path, weights: Path, files: FileServer, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The separator's package, registered; it is on nobody's path yet."""
+    """Register the package of the separator, without installing it."""
     package = workspace / "packages" / "scaled_service"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text(ADAPTER)
@@ -137,7 +137,7 @@ def packages(workspace: Path, weights: Path, files: FileServer, monkeypatch: pyt
 
 @pytest.fixture
 def installed(packages: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The package where it can be found, but not imported: as if its library were broken."""
+    """Put the package on the path. Importing it fails, as with a broken library."""
     monkeypatch.setenv("PYTHONPATH", str(packages))
     (packages / "scaled_service" / "__init__.py").write_text("raise RuntimeError('imported')")
     return packages
@@ -161,8 +161,8 @@ def test_weights_are_downloaded_over_a_connection_that_breaks(mssbench, installe
     verified = mssbench("weights", "verify", "scaled")
     assert verified.returncode == 0
     assert verified.stdout == "scaled small: all 1 files are intact\n"
-    assert mssbench("weights", "fetch").returncode == 0, "all: those that are there, and oracle has none"
-    assert files.requests == 3, "what is there is not fetched again"
+    assert mssbench("weights", "fetch").returncode == 0, "all services: the files exist, and oracle has none"
+    assert files.requests == 3, "existing files are not downloaded again"
 
 
 def test_another_model_is_chosen_by_name_or_option(mssbench, installed, weights, files) -> None:
@@ -179,7 +179,7 @@ def too_long(files: FileServer) -> str:
     return f"sends more than the {len(CONTENT)} bytes expected"
 
 
-def lying_about_its_length(files: FileServer) -> str:
+def wrong_length(files: FileServer) -> str:
     files.declared = len(CONTENT) - 1000
     return "model.bin"
 
@@ -189,11 +189,11 @@ def damaged(files: FileServer) -> str:
     return f"is damaged: its SHA-256 is {hashlib.sha256(files.body).hexdigest()}; expected {SHA256}"
 
 
-@pytest.mark.parametrize("misbehave", [too_long, lying_about_its_length, damaged], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("fault", [too_long, wrong_length, damaged], ids=lambda f: f.__name__)
 def test_a_file_with_another_checksum_is_refused_and_removed(
-    mssbench, installed, weights, files, misbehave
+    mssbench, installed, weights, files, fault
 ) -> None:
-    says = misbehave(files)
+    says = fault(files)
     line = refused(mssbench("weights", "fetch", "scaled"))
     assert says in line
     assert not (weights / "scaled" / "model.bin").exists()
@@ -231,8 +231,8 @@ def test_a_damaged_file_is_found(mssbench, installed, weights) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_bad_requests_give_one_line(mssbench, installed, workspace, arguments, says) -> None:
-    (workspace / "file").write_text("in the way")
-    (workspace / "text.wav").write_text("this is no sound")
+    (workspace / "file").write_text("not a folder")
+    (workspace / "text.wav").write_text("not audio")
     before = sorted(workspace.rglob("*"))
     assert says in refused(mssbench(*arguments))
     assert [path for path in sorted(workspace.rglob("*")) if "weights" not in path.parts] == before
@@ -252,7 +252,7 @@ def test_one_track_is_separated_in_this_process(mssbench, workspace) -> None:
 def test_the_fetch_command_makes_a_service_ready_without_a_restart(
     mssbench, workspace, packages, weights, monkeypatch
 ) -> None:
-    """The package is the service's alone: the command line asks the service for its pins."""
+    """Only the service has the package: the command line gets the pins from the service."""
     environment = {"PYTHONPATH": str(packages), "MSSBENCH_WEIGHTS_DIR": str(weights)}
     mixture = str(next(workspace.glob("music/test/*/mixture.wav")))
     with running("scaled_service.app:app", os.environ | environment) as service:
@@ -283,7 +283,7 @@ def test_the_fetch_command_makes_a_service_ready_without_a_restart(
         separated = mssbench("separate", mixture, "--separator", "scaled", *url, "-o", "stems")
         assert separated.returncode == 0, separated.stderr
 
-        # Its own process does the separations of an otherwise in-process run, and the run records the weights.
+        # The service separates in its own process, and the run records the weights.
         within = mssbench(*run, "--run-id", "within", "--separators", "scaled")
         assert within.returncode == 0, within.stderr
     record = json.loads((workspace / "runs/within/run.json").read_text())

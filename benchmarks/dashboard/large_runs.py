@@ -1,4 +1,4 @@
-"""Run directories as a benchmark leaves them, of any size, without separating anything."""
+"""Write run directories of any size without separating anything."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def write_run(
     Parameters
     ----------
     ended : float
-        The share of cells that have ended.
+        Fraction of the cells that have ended.
     fail_every : int
-        Every so many-th cell ended with an error; 0 for none.
+        Every n-th cell failed; 0: none.
     """
     titles = [f"The Procedurals - Study No. {number}" for number in range(1, tracks + 1)]
     record = RunRecord(

@@ -1,10 +1,9 @@
-"""What a page of the dashboard costs, and how that grows with the run.
+"""Response time of the dashboard's pages, and how it grows with the size of a run.
 
     python benchmarks/dashboard/pages.py
 
-Writes run directories of 100, 1,000 and 10,000 cells, two of them per size: one at work and one that is
-complete; serves them, and asks for pages. The figure that matters is the ratio in the last column: what
-counting the cells of the largest run costs on top of a page that has next to nothing to count.
+Writes a running and a complete run of 100, 1,000 and 10,000 cells each, serves them, and requests their pages.
+The last column is the time relative to the smallest run.
 """
 
 from __future__ import annotations
@@ -28,19 +27,19 @@ from mssbench.server.run_service import RunService
 from mssbench.services.runtime import make_runtime
 
 SIZES = {100: (10, 5), 1_000: (100, 5), 10_000: (1_000, 5)}
-"""Cells: tracks and separators, both conditions."""
+"""Number of cells: tracks and separators, in both conditions."""
 
-TRIES = 15
+REPETITIONS = 15
 
 
 @contextlib.contextmanager
 def serving(root: Path) -> Iterator[httpx.Client]:
-    """The dashboard over `root`, on a free port."""
+    """Serve the dashboard of `root` on a free port."""
     app = FastAPI()
     runtime = make_runtime(root, "inprocess", trusted=False)
-    # Nothing here is queued, so there is no Redis to ask.
+    # No Redis is needed, because nothing is queued.
     app.include_router(dashboard.create_router(RunService(Workspace(root), runtime, "redis://127.0.0.1:9/0")))
-    # Said to be TCP, it does without the delays of Nagle's algorithm, as uvicorn's own sockets do.
+    # With IPPROTO_TCP, asyncio disables Nagle's algorithm, as for uvicorn's own sockets.
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
@@ -58,13 +57,13 @@ def serving(root: Path) -> Iterator[httpx.Client]:
 
 
 def milliseconds(client: httpx.Client, path: str) -> float:
-    """Median of :data:`TRIES` requests, after one that fills the caches."""
-    took = []
-    for _ in range(TRIES + 1):
-        begun = time.perf_counter()
+    """Return the median of :data:`REPETITIONS` requests, after one that fills the caches."""
+    times = []
+    for _ in range(REPETITIONS + 1):
+        start = time.perf_counter()
         client.get(path).raise_for_status()
-        took.append(1000 * (time.perf_counter() - begun))
-    return statistics.median(took[1:])
+        times.append(1000 * (time.perf_counter() - start))
+    return statistics.median(times[1:])
 
 
 def main() -> None:
@@ -74,12 +73,12 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
             write_run(root, "complete", tracks, separators, fail_every=50)
-            at_work = write_run(root, "at-work", tracks, separators, ended=0.6, fail_every=50)
-            at_work.launched.touch()
+            running = write_run(root, "running", tracks, separators, ended=0.6, fail_every=50)
+            running.launched.touch()
             pages = {
                 "all runs": "/",
-                "a run, at work": "/ui/runs/at-work",
-                "a run, complete": "/ui/runs/complete",
+                "a running run": "/ui/runs/running",
+                "a complete run": "/ui/runs/complete",
             }
             with serving(root) as client:
                 for name, path in pages.items():

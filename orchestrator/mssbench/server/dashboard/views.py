@@ -158,7 +158,7 @@ def _settings(config: RunConfig) -> list[tuple[str, str]]:
         ("HRIR set", config.hrir + (", resampled to the tracks’ rate" if config.resample_hrir else "")),
         ("Angles", config.angles or f"drawn with seed {config.seed}"),
         ("Rendering", config.profile),
-        ("Separators", ", ".join(config.separators) or "all that are available"),
+        ("Separators", ", ".join(config.separators) or "all available"),
         ("Metrics", config.metrics),
         ("BSS Eval", "yes" if config.bsseval else "no"),
         ("Frames to tracks", config.aggregate),
