@@ -106,14 +106,13 @@ def test_the_same_call_continues_a_run_and_progress_is_reported(workspace: Path)
 
     def stop(status: mssbench.RunStatus) -> None:
         seen.append(status)
-        if status.progress.separated:
-            raise KeyboardInterrupt
+        raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         mssbench.run(FAST, tracks=1, progress=stop)
     (run_id,) = mssbench.list_runs()
     assert mssbench.load(run_id).status.state == "incomplete"
-    seen.clear()
+    assert (seen.pop().progress.ended, seen) == (0, [])
     run = mssbench.run(FAST, tracks=1, progress=seen.append)
     assert run.id == run_id
     assert seen[0].progress.ended < seen[-1].progress.ended == 1
