@@ -1,18 +1,17 @@
-"""What the orchestrator costs: planning, looking, handing out, and adding workers. One table with its targets.
+"""Benchmark of the orchestrator: planning, queueing, throughput, overhead and memory, in a table with targets.
 
     .venv/bin/python benchmarks/orchestrator/scale.py
 
 The separator sleeps and the evaluator does nothing (``sleeping_service``), on tracks of 50 ms. The run has
---cells cells, all of which are queued; --jobs of them are then done, by one worker for each step, one step
-after the other, and as many of as many empty jobs of RQ's own, before and after, in the same Redis.
+--cells cells, which are all queued. --jobs of them are completed, with one worker for each step, one step after
+the other. Before and after, as many empty RQ jobs run in the same Redis for comparison.
 
-planning    seconds to plan the run, and to read from disk how it stands
-queueing    seconds to queue all cells, over what RQ takes to queue as many empty jobs one by one
-throughput  separations with --sleep seconds each by 1, 2, 4 and 8 workers: the time that sleeping alone would
-            take, over the time it took. All workers end a job at once, so the fewer processors there are, the
-            more of them it takes to see what a job costs: about 60 ms of one
-overhead    seconds for each cell (a separation and an evaluation), over two empty jobs of RQ's
-memory      largest resident set of a worker at the end over that after a tenth of the jobs; Redis' bytes a job
+planning    seconds to plan the run, and to read its status from disk
+queueing    seconds to queue all cells, relative to as many empty RQ jobs, queued one by one
+throughput  separations of --sleep seconds by 1, 2, 4 and 8 workers: total sleep divided by elapsed time. All
+            workers end a job at the same time, each of which takes about 60 ms of one core
+overhead    seconds for each cell (a separation and an evaluation), relative to two empty RQ jobs
+memory      resident memory of a worker at the end, relative to that after a tenth of the jobs; bytes of Redis per job
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ sleeping = { module = "sleeping_service", url = "http://sleeping" }
 
 
 def nothing() -> None:
-    """RQ's empty job."""
+    """An empty RQ job."""
 
 
 def write_tracks(dataset: Path, count: int) -> None:
@@ -84,7 +83,7 @@ def wait_for(condition: Callable[[], bool], pause: float = 0.05) -> None:
     deadline = time.monotonic() + 900
     while not condition():
         if time.monotonic() > deadline:
-            sys.exit("waited for a quarter of an hour; did cells fail? Workers have said why")
+            sys.exit("timeout after 15 minutes; the log of the workers shows failed cells")
         time.sleep(pause)
 
 
@@ -97,7 +96,7 @@ def idle(connection: Redis, queue: str, count: int) -> Callable[[], bool]:
 
 
 def between(paths: list[Path]) -> float:
-    """Seconds from the first to the last, for each of those after the first."""
+    """Mean time between the modification times of `paths` in seconds."""
     times = sorted(path.stat().st_mtime for path in paths)
     return (times[-1] - times[0]) / (len(times) - 1)
 
@@ -111,10 +110,10 @@ def planning(root: Path, cells: int) -> Run:
     show(f"planning {cells:,} cells", f"{seconds:.2f} s", "under 5 s")
     begun = time.perf_counter()
     status_of(run)
-    show("how it stands", f"{time.perf_counter() - begun:.2f} s")
+    show("reading the status", f"{time.perf_counter() - begun:.2f} s")
     begun = time.perf_counter()
     count = len(list(run.open_tasks()))
-    show(f"what can be done next ({count:,})", f"{time.perf_counter() - begun:.2f} s")
+    show(f"listing open tasks ({count:,})", f"{time.perf_counter() - begun:.2f} s")
     return run
 
 
@@ -146,7 +145,7 @@ worker.work(burst=True, logging_level="WARNING", max_jobs=int(sys.argv[2]))
 
 
 def empty_jobs(url: str, connection: Redis, queued: int, jobs: int) -> tuple[float, float]:
-    """Seconds to queue `queued` empty jobs, and for each of the `jobs` first to be done."""
+    """Seconds to queue `queued` empty jobs, and seconds per job for the first `jobs` of them."""
     queue = Queue("empty", connection=connection, serializer=JSONSerializer)
     begun = time.perf_counter()
     ids = [queue.enqueue("scale.nothing", result_ttl=3600).id for _ in range(queued)]
@@ -170,19 +169,19 @@ def overhead(run: Run, jobs: int) -> None:
     root, all_cells = run.runtime.root.root, len(run.record.cells())
     cells = run.record.cells()[:jobs]
     with embedded_redis() as url, connect(url) as connection:
-        their_queueing, before = empty_jobs(url, connection, all_cells, jobs)
+        rq_queueing, before = empty_jobs(url, connection, all_cells, jobs)
         empty = int(connection.info("memory")["used_memory"])
         begun = time.perf_counter()
         reconcile(run, connection)
         queueing = time.perf_counter() - begun
-        held = int(connection.info("memory")["used_memory"]) - empty
+        used = int(connection.info("memory")["used_memory"]) - empty
         seconds, growth = [], []
         for queue, done in (
             ("separate-sleeping", [run.store.layout.estimates(cell) / "separation.json" for cell in cells]),
             ("evaluate", [run.store.layout.cell(cell) / "result.json" for cell in cells]),
         ):
             workers = Workers(url, root, {queue: 1})
-            # In the order of the queue. Not looked at often, which would take a core of its own.
+            # In the order of the queue. Polled rarely, because polling takes time of a core.
             wait_for(done[len(done) // 10].exists, 0.5)
             first = resident(workers._processes[0].pid)
             wait_for(done[-1].exists, 0.5)
@@ -190,18 +189,18 @@ def overhead(run: Run, jobs: int) -> None:
             workers.stop()
             seconds.append(between(done))
         _, after = empty_jobs(url, connection, all_cells, jobs)
-    ours, theirs = 1000 * sum(seconds), 1000 * (before + after)
+    cell_ms, rq_ms = 1000 * sum(seconds), 1000 * (before + after)
     show(
         f"queueing {all_cells:,} cells",
-        f"{queueing:.1f} s, {queueing / their_queueing:.2f} × RQ",
+        f"{queueing:.1f} s, {queueing / rq_queueing:.2f} × RQ",
     )
     show(
         f"overhead, {jobs:,} of {all_cells:,} cells",
-        f"{ours:.1f} ms a cell, {ours / theirs:.2f} × RQ ({theirs:.1f} ms)",
+        f"{cell_ms:.1f} ms per cell, {cell_ms / rq_ms:.2f} × RQ ({rq_ms:.1f} ms)",
         "at most 2 × RQ",
     )
     show("memory of a worker", f"{max(growth):.2f} × after a tenth", "1")
-    show("memory of Redis", f"{held / all_cells:.0f} bytes a queued job")
+    show("memory of Redis", f"{used / all_cells:.0f} bytes per queued job")
 
 
 def main() -> None:

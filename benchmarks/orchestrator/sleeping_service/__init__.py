@@ -1,4 +1,4 @@
-"""A separator that only sleeps, and an evaluator that does nothing: what is left is the orchestrator's."""
+"""A separator that sleeps and an evaluator that does nothing, to measure the time of the orchestrator itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __version__ = "0"
 
 
 class Sleeping(Separator):
-    description = "sleeps, and answers a quarter of the mixture for each stem"
+    description = "sleeps, then returns a quarter of the mixture for each stem"
 
     def separate(self, mixture: FloatArray, sample_rate: int) -> Mapping[str, FloatArray]:
         time.sleep(float(os.environ.get("SLEEP_SECONDS", "0")))

@@ -1,4 +1,4 @@
-"""The evaluator's step, without its work."""
+"""An evaluation step that computes nothing."""
 
 from __future__ import annotations
 
