@@ -10,9 +10,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -113,7 +114,7 @@ def served(
         process.wait(timeout=60)
 
 
-def events_of(client: httpx.Client, run_id: str) -> Iterator[tuple[str, RunStatus]]:
+def events_of(client: httpx.Client, run_id: str) -> Generator[tuple[str, RunStatus], None, None]:
     with client.stream("GET", f"/runs/{run_id}/events", timeout=600) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         name = ""
@@ -315,14 +316,14 @@ def test_requests_that_change_something_need_the_token(
     file = tmp_path / "token"
     file.write_text("s3cret-ü\n", encoding="utf-8")
     monkeypatch.setenv("MSSBENCH_TOKEN_FILE", str(file))
-    right = {"Authorization": "Bearer s3cret-ü".encode()}
+    right = {b"Authorization": "Bearer s3cret-ü".encode()}
     with in_this_process(create_app(settings_of(workspace), redis_url)) as client:
         ready(client)
         for headers in (
-            {},
-            {"Authorization": "Bearer s3cret"},
-            {"Authorization": b"s3cret-\xc3\xbc"},
-            {"Authorization": b"Basic s3cret-\xc3\xbc"},
+            dict[bytes, bytes](),
+            {b"Authorization": b"Bearer s3cret"},
+            {b"Authorization": b"s3cret-\xc3\xbc"},
+            {b"Authorization": b"Basic s3cret-\xc3\xbc"},
         ):
             refused = client.post("/runs", json=RUN, headers=headers)
             assert problem_of(refused, 401)["type"] == "urn:mssbench:error:unauthorized"
@@ -333,7 +334,7 @@ def test_requests_that_change_something_need_the_token(
         run = client.post("/runs", json=RUN, headers=right)
         assert run.status_code == 202
         assert client.post(f"/runs/{run.json()['id']}/cancel", headers=right).status_code == 202
-        lower = {"Authorization": "bearer s3cret-ü".encode()}  # RFC 9110: a scheme's case does not matter
+        lower = {b"Authorization": "bearer s3cret-ü".encode()}  # RFC 9110: a scheme's case does not matter
         assert client.delete(f"/runs/{run.json()['id']}", headers=lower).status_code in (204, 409)
 
 
@@ -360,18 +361,20 @@ def test_requests_from_other_sites_are_refused(api: httpx.Client) -> None:
 
 
 @pytest.fixture(scope="module")
-def description(tmp_path_factory: pytest.TempPathFactory) -> dict:
-    found: dict = create_app(settings_of(tmp_path_factory.mktemp("root")), "redis://127.0.0.1:1/0").openapi()
+def description(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    found: dict[str, Any] = create_app(
+        settings_of(tmp_path_factory.mktemp("root")), "redis://127.0.0.1:1/0"
+    ).openapi()
     return found
 
 
-def operations(description: dict) -> Iterator[tuple[str, str, dict]]:
+def operations(description: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, methods in description["paths"].items():
         for method, operation in methods.items():
             yield method, path, operation
 
 
-def test_every_operation_is_described_with_its_errors(description: dict) -> None:
+def test_every_operation_is_described_with_its_errors(description: dict[str, Any]) -> None:
     found = list(operations(description))
     assert len(found) >= 15
     for method, path, operation in found:
@@ -407,7 +410,7 @@ EXAMPLES: dict[tuple[str, str], Callable[[object], object]] = {
 }
 
 
-def test_examples_are_valid_requests_and_responses(description: dict) -> None:
+def test_examples_are_valid_requests_and_responses(description: dict[str, Any]) -> None:
     for (method, path), check in EXAMPLES.items():
         responses = description["paths"][path][method]["responses"]
         (success,) = [value for status, value in responses.items() if status < "3"]

@@ -53,7 +53,7 @@ class Watched:
         self.expected: list[str] = []
         self.page.on("console", lambda message: self.messages.append(message.text))
         self.page.on("pageerror", lambda error: self.messages.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.messages.append(dialog.message), dialog.dismiss()))
+        self.page.on("dialog", lambda dialog: (self.messages.append(dialog.message), dialog.dismiss()))  # type: ignore[func-returns-value]
         self.page.on("request", lambda request: self.requests.append(request.url))
 
     def __enter__(self) -> Watched:

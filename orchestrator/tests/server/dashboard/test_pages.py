@@ -94,9 +94,9 @@ def test_pages_do_not_wait_for_slow_services() -> None:
     transport = SlowTransport()
     registry = Registry({"synth": Service("synth", "", "")}, {name: Service(name, "", "") for name in names})
     services = HealthCache(
-        SimpleNamespace(transport=transport, registry=registry, is_remote=lambda service: False),
+        SimpleNamespace(transport=transport, registry=registry, is_remote=lambda service: False),  # type: ignore[arg-type]
         seconds=1e9,
-    )  # type: ignore[arg-type]
+    )
     assert services.latest(wait=0.0) is None
     assert services.latest(wait=0.0) is None
     transport.release.set()
