@@ -1,4 +1,4 @@
-"""Pages of the documentation whose commands and code are tests."""
+"""Documentation pages whose commands and code are run by tests."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class Page:
         self._text = (DOCS / name).read_text(encoding="utf-8")
 
     def blocks(self, kind: str, under: str = "") -> list[str]:
-        """Its code blocks marked with `kind`, such as ``sh``, in order; only those under one heading, if given."""
+        """Return its code blocks of one kind, such as ``sh``, in order; with `under`, only those below that heading."""
         text = self._text
         if under:
             text = re.split(r"^## ", text.split(f"\n## {under}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
         return re.findall(rf"^```{kind}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-def follow(commands: str, folder: Path, environment: Mapping[str, str], seconds: float) -> str:
-    """What `commands` of a page say, typed in `folder`; none of them may fail."""
+def run_commands(commands: str, folder: Path, environment: Mapping[str, str], seconds: float) -> str:
+    """Run the shell commands of a page in `folder` and return their output; fail if one of them fails."""
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", commands],
         cwd=folder,

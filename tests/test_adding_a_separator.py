@@ -63,7 +63,7 @@ def follow(checkout: Path, commands: str) -> str:
         "-k 'health or info or four_stems or same_file or beyond_full_scale or add_up'",
     }
     commands = f"trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{commands.replace('8765', port)}"
-    return pages.follow(commands, checkout, environment, seconds=1500)
+    return pages.run_commands(commands, checkout, environment, seconds=1500)
 
 
 def test_the_steps_of_the_page_give_a_scored_row(checkout: Path) -> None:

@@ -1,4 +1,4 @@
-"""data, hrir and synth as commands: what they write, and the one line with which they refuse."""
+"""The commands `data`, `hrir` and `synth`: their output files and their one-line error messages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STEMS = ("vocals", "drums", "bass", "other")
 
 @pytest.fixture
 def mssbench(workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """The command, in this process: it says and returns the same, and sooner."""
+    """Function that runs a command in this process, which is faster than a new process."""
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         monkeypatch.setattr(sys, "argv", ["mssbench", *arguments])
@@ -45,7 +45,7 @@ def mssbench(workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:
-    """The one line that a refusal is."""
+    """Return the one-line message of a command that failed with exit code 2."""
     assert done.returncode == 2, done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("mssbench: ")]
     assert len(lines) == 1, done.stderr
@@ -54,11 +54,12 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def tracks(workspace: Path) -> list[Path]:
+    """Track folders of the workspace's dataset."""
     return sorted((workspace / "music/test").iterdir())
 
 
 def write_sofa(path: Path, step: int = 10, swapped: bool = False) -> np.ndarray:
-    """A measured head made up of noise, at 44.1 kHz; returns what is in the file, (azimuths, 2, taps)."""
+    """Write a synthetic HRIR set at 44.1 kHz; return its impulse responses, shape (azimuths, 2, taps)."""
     import sofar
 
     azimuths = np.arange(0, 360, step)
@@ -71,7 +72,7 @@ def write_sofa(path: Path, step: int = 10, swapped: bool = False) -> np.ndarray:
         warnings.simplefilter("ignore")
         sofa = sofar.Sofa("SimpleFreeFieldHRIR")
         sofa.Data_IR = irs[:, ::-1] if swapped else irs
-        # As many laboratories write it: −180 to 180.
+        # Azimuths from −180 to 180, as in many published sets.
         wrapped = (azimuths + 180) % 360 - 180
         sofa.SourcePosition = np.stack([wrapped, 0 * azimuths, 1.4 + 0 * azimuths], axis=1)
         sofa.Data_SamplingRate = 44100
@@ -81,8 +82,8 @@ def write_sofa(path: Path, step: int = 10, swapped: bool = False) -> np.ndarray:
     return irs
 
 
-def test_synth_is_its_specification_word_for_word(mssbench, workspace) -> None:
-    """Mono is the mean of both channels; full convolution; the sum over its peak; 16 bit as libsndfile clips."""
+def test_synth_follows_its_specification(mssbench, workspace) -> None:
+    """Mono is the mean of both channels; convolution is full; the sum is divided by its peak; 16 bit is clipped."""
     irs = write_sofa(workspace / "head.sofa")
     angles = {"vocals": 340, "drums": 0, "bass": 90, "other": 270}
     table = {"test": {unicodedata.normalize("NFD", t.name): angles for t in tracks(workspace)}, "train": {}}
@@ -112,7 +113,7 @@ def test_synth_is_its_specification_word_for_word(mssbench, workspace) -> None:
         assert record["mixture_gain"] == pytest.approx(1 / peak, rel=1e-9)
 
 
-def test_a_stem_that_has_changed_is_rendered_again_and_nothing_else(mssbench, workspace) -> None:
+def test_only_a_track_with_a_changed_stem_is_rendered_again(mssbench, workspace) -> None:
     assert mssbench("synth", "music", "out").returncode == 0
     changed, kept = tracks(workspace)
     files = {t: workspace / "out/test" / t.name / "bass.wav" for t in (changed, kept)}
@@ -126,7 +127,7 @@ def test_a_stem_that_has_changed_is_rendered_again_and_nothing_else(mssbench, wo
     assert files[kept].stat().st_mtime_ns == before[kept]
 
 
-def test_a_set_that_is_resampled_is_rendered_once(mssbench, workspace) -> None:
+def test_renderings_with_a_resampled_set_are_kept(mssbench, workspace) -> None:
     for track in tracks(workspace):
         for path in track.glob("*.wav"):
             audio, _ = sf.read(path)
@@ -141,7 +142,7 @@ def test_a_set_that_is_resampled_is_rendered_once(mssbench, workspace) -> None:
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
 
-def test_one_track_at_another_rate_is_refused_before_anything_is_rendered(mssbench, workspace) -> None:
+def test_a_track_at_another_rate_is_refused_before_rendering_starts(mssbench, workspace) -> None:
     for path in tracks(workspace)[1].glob("*.wav"):
         audio, _ = sf.read(path)
         sf.write(path, audio, 48000)
@@ -150,19 +151,19 @@ def test_one_track_at_another_rate_is_refused_before_anything_is_rendered(mssben
     assert {path.name for path in workspace.iterdir()} == {"music"}
 
 
-def test_a_killed_rendering_leaves_nothing_that_looks_like_one(mssbench, workspace) -> None:
-    for track in tracks(workspace):  # long enough to be caught at work
+def test_a_killed_rendering_leaves_no_incomplete_track(mssbench, workspace) -> None:
+    for track in tracks(workspace):  # long enough to be killed during rendering
         for path in track.glob("*.wav"):
             audio, rate = sf.read(path, dtype="int16")
             sf.write(path, np.tile(audio, (60, 1)), rate)
     command = [sys.executable, "-m", "mssbench", "synth", "music", "out"]
-    working = subprocess.Popen(command, cwd=workspace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=workspace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
-    while not list(workspace.glob("out/test/.tmp-*/*.wav")) and working.poll() is None:
+    while not list(workspace.glob("out/test/.tmp-*/*.wav")) and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.005)
-    working.send_signal(signal.SIGKILL)
-    working.wait()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
     for folder in workspace.glob("out/test/[!.]*"):
         assert (folder / "metadata.json").exists()
     assert mssbench("synth", "music", "out").returncode == 0
@@ -170,23 +171,26 @@ def test_a_killed_rendering_leaves_nothing_that_looks_like_one(mssbench, workspa
         assert sf.info(workspace / "out/test" / track.name / "mixture.wav").frames == 60 * 88200 + 255
 
 
-def test_an_output_folder_that_is_not_ones_own_is_refused(workspace) -> None:
+def test_an_output_folder_without_write_permission_is_refused(workspace) -> None:
     locked = workspace / "locked"
     locked.mkdir(mode=0o555)
-    # Root writes anywhere. Without its capabilities it is an owner like any other.
-    harmless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
+    # Root can write anywhere, except without its capabilities.
+    drop_capabilities = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
     if os.geteuid() != 0:
-        harmless = []
-    elif not shutil.which("setpriv") or subprocess.run([*harmless, "true"], check=False).returncode != 0:
-        pytest.skip("root cannot give up its privileges here")
-    command = [*harmless, sys.executable, "-m", "mssbench", "synth", "music", "locked/out"]
+        drop_capabilities = []
+    elif (
+        not shutil.which("setpriv")
+        or subprocess.run([*drop_capabilities, "true"], check=False).returncode != 0
+    ):
+        pytest.skip("root cannot drop its capabilities on this system")
+    command = [*drop_capabilities, sys.executable, "-m", "mssbench", "synth", "music", "locked/out"]
     done = subprocess.run(command, cwd=workspace, capture_output=True, text=True, timeout=600, check=False)
     assert "cannot create the folder locked/out" in refused(done)
     assert list(locked.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("spoil", "says"),
+    ("fault", "message"),
     [
         ("subfolder", "did you mean music?"),
         ("capitals", "should be called"),
@@ -198,31 +202,31 @@ def test_an_output_folder_that_is_not_ones_own_is_refused(workspace) -> None:
         ("deep", "is not a readable JSON file"),
     ],
 )
-def test_synth_says_what_was_meant(mssbench, workspace, spoil, says) -> None:
+def test_synth_refuses_invalid_input_with_a_remedy(mssbench, workspace, fault, message) -> None:
     arguments = ["synth", "music", "out"]
-    if spoil == "subfolder":
+    if fault == "subfolder":
         arguments[1] = "music/test"
-    elif spoil == "capitals":
+    elif fault == "capitals":
         for path in list((workspace / "music").rglob("*.wav")):
             path.rename(path.with_suffix(".WAV"))
-    elif spoil == "coded":
+    elif fault == "coded":
         for folder in tracks(workspace):
             for path in folder.iterdir():
                 path.unlink()
             folder.rmdir()
         (workspace / "music/test/A - B.stem.mp4").touch()
-    elif spoil == "foreign":
+    elif fault == "foreign":
         (workspace / "out/test" / tracks(workspace)[0].name).mkdir(parents=True)
         (workspace / "out/test" / tracks(workspace)[0].name / "diary.txt").write_text("mine")
-    elif spoil == "seed":
+    elif fault == "seed":
         arguments += ["--seed", "-1"]
-    elif spoil == "deep":
+    elif fault == "deep":
         (workspace / "angles.json").write_text("[" * 100_000)
         arguments += ["--angles", "angles.json"]
     else:
-        write_sofa(workspace / "head.sofa", step=90 if spoil == "coarse" else 30, swapped=spoil == "swapped")
+        write_sofa(workspace / "head.sofa", step=90 if fault == "coarse" else 30, swapped=fault == "swapped")
         arguments += ["--hrir", "head.sofa"]
-    assert says in refused(mssbench(*arguments))
+    assert message in refused(mssbench(*arguments))
     assert not list(workspace.glob("out/test/*/*.wav"))
     assert not list(workspace.rglob(".tmp-*"))
 
@@ -232,7 +236,7 @@ def test_synth_says_what_was_meant(mssbench, workspace, spoil, says) -> None:
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    """A server of one table of azimuths; the first answer breaks off."""
+    """Address of a server of an azimuth table; its first response is cut off."""
     answers = iter([True])
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -256,7 +260,7 @@ def url() -> Iterator[str]:
 TABLE = json.dumps({split: {"A": dict.fromkeys(STEMS, 10)} for split in ("train", "test")}).encode()
 
 
-def test_data_fetch_shows_the_licence_and_fetches_once_it_is_accepted(mssbench, workspace, url) -> None:
+def test_data_fetch_shows_the_licence_and_needs_its_acceptance(mssbench, workspace, url) -> None:
     fetch = ["data", "fetch", "angles", "--url", url, "--sha256", hashlib.sha256(TABLE).hexdigest()]
     done = mssbench(*fetch)
     assert "to fetch angles, accept its licence with --accept-licence" in refused(done)
@@ -268,7 +272,7 @@ def test_data_fetch_shows_the_licence_and_fetches_once_it_is_accepted(mssbench, 
     assert mssbench(*fetch, "--accept-licence").stdout == "data/angles.json exists already\n"
 
 
-def test_data_fetch_takes_nothing_but_what_is_pinned(mssbench, workspace, url) -> None:
+def test_data_fetch_refuses_other_content_and_invalid_arguments(mssbench, workspace, url) -> None:
     line = refused(mssbench("data", "fetch", "angles", "--url", url, "--accept-licence"))
     assert "is damaged" in line
     assert not (workspace / "data/angles.json").exists()
@@ -279,7 +283,7 @@ def test_data_fetch_takes_nothing_but_what_is_pinned(mssbench, workspace, url) -
     assert "expected 64 hexadecimal digits" in refused(mssbench("data", "fetch", "angles", "--sha256", "abc"))
 
 
-def test_data_check_is_a_table_json_and_an_exit_code(mssbench, workspace) -> None:
+def test_data_check_prints_a_table_or_json_and_sets_the_exit_code(mssbench, workspace) -> None:
     done = mssbench("data", "check", "music")
     assert done.returncode == 0, done.stderr
     assert "2 tracks, 0.1 minutes: 0 with problems, 0 with notes" in done.stdout
@@ -294,9 +298,9 @@ def test_data_check_is_a_table_json_and_an_exit_code(mssbench, workspace) -> Non
     assert "nowhere is not a folder" in refused(mssbench("data", "check", "nowhere"))
 
 
-def test_a_title_moves_no_cursor(mssbench, workspace, monkeypatch) -> None:
-    """Whoever made an archive has chosen the names in it."""
-    monkeypatch.setattr("click.utils.should_strip_ansi", lambda *_, **__: False)  # as at a terminal
+def test_control_characters_in_a_title_are_escaped(mssbench, workspace, monkeypatch) -> None:
+    """The names in an archive are untrusted."""
+    monkeypatch.setattr("click.utils.should_strip_ansi", lambda *_, **__: False)  # as in a terminal
     track = tracks(workspace)[0]
     (track / "bass.wav").unlink()
     track.rename(track.with_name("A\x1b[2J\x1b]0;title\x07B"))
@@ -306,8 +310,8 @@ def test_a_title_moves_no_cursor(mssbench, workspace, monkeypatch) -> None:
     assert r"test/A\x1b[2J\x1b]0;title\x07B: bass.wav is missing" in refused(done)
 
 
-def test_data_convert_names_a_folder_without_stem_files(mssbench, workspace) -> None:
-    assert "music holds no {train,test}/<title>.stem.mp4" in refused(
+def test_data_convert_refuses_a_folder_without_stem_files(mssbench, workspace) -> None:
+    assert "music contains no {train,test}/<title>.stem.mp4" in refused(
         mssbench("data", "convert", "music", "hq")
     )
     assert not (workspace / "hq").exists()
@@ -316,7 +320,7 @@ def test_data_convert_names_a_folder_without_stem_files(mssbench, workspace) -> 
 # --- hrir ---------------------------------------------------------------------------------------------------
 
 
-def test_hrir_info_says_what_a_set_is(mssbench, workspace) -> None:
+def test_hrir_info_describes_a_set_and_plots_it(mssbench, workspace) -> None:
     irs = write_sofa(workspace / "head.sofa")
     done = mssbench("hrir", "info", "head.sofa")
     assert done.returncode == 0, done.stderr
@@ -332,7 +336,7 @@ def test_hrir_info_says_what_a_set_is(mssbench, workspace) -> None:
     assert (workspace / "sphere.svg").read_text(encoding="utf-8").rstrip().endswith("</svg>")
 
 
-def test_hrir_info_refuses_in_one_line(mssbench, workspace) -> None:
+def test_hrir_info_refuses_invalid_input_with_one_line(mssbench, workspace) -> None:
     write_sofa(workspace / "swapped.sofa", swapped=True)
     assert "wrong way round: at azimuth 90° the left ear is -454 µs" in refused(
         mssbench("hrir", "info", "swapped.sofa")

@@ -1,12 +1,12 @@
-"""Is the report of a large run quick, small and at once usable? One table of measured against allowed.
+"""Measure time, memory, size and responsiveness of the report of a large run, and compare them with limits.
 
     python benchmarks/report/large_run.py                # 50 tracks × 2 conditions × 6 separators: 2,400 rows
-    python benchmarks/report/large_run.py --tracks 10    # a glance
+    python benchmarks/report/large_run.py --tracks 10    # a quick check
 
-The run is synthetic, as the report's tests write it: five models, a reference separator, and a probe besides,
-with every metric that the bench has. Audio is left out. "ratio" is measured / allowed: below 1 is within. Memory
-is the peak of the process, and the last two lines need Chromium (``CHROMIUM``, or ``chromium`` on the path) and
-playwright. The bootstrap is compared with SciPy's on one column of 50 tracks, at equal resamples.
+The run is the synthetic run of the report's tests: five models, a reference separator and a known-answer test, with
+all metrics, without audio. "ratio" is measured / allowed; a ratio below 1 is within the limit. Memory is the peak of
+the process. The last two lines need Chromium (``CHROMIUM``, or ``chromium`` on the PATH) and playwright. The bootstrap
+is compared with SciPy's on one column of 50 tracks with the same number of resamples.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ SECONDS, MEGABYTES, INTERACTIVE, MEMORY = 60.0, 15.0, 3.0, 1024.0
 
 
 def write_run(folder: Path, tracks: int) -> Path:
-    """The synthetic run of the report's tests."""
-    path = ROOT / "orchestrator" / "tests" / "test_report" / "conftest.py"
+    """Write the synthetic run of the report's tests."""
+    path = ROOT / "orchestrator" / "tests" / "report" / "conftest.py"
     spec = importlib.util.spec_from_file_location("synthetic_run", path)
     assert spec
     assert spec.loader
@@ -43,7 +43,7 @@ def write_run(folder: Path, tracks: int) -> Path:
 
 
 def page_times(index: Path) -> tuple[float, float] | None:
-    """Seconds until the page has been parsed and until a change of the filters shows; None without a browser."""
+    """Return the seconds to parse the page and to apply a filter; None without a browser."""
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     try:
         from playwright.sync_api import sync_playwright
@@ -58,7 +58,7 @@ def page_times(index: Path) -> tuple[float, float] | None:
         loaded = (
             page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd") / 1000
         )
-        # What a person waits for after typing: handler, layout and style included.
+        # Time from a key press to the filtered table, including layout and style.
         typed = page.evaluate(
             """() => { const field = document.getElementById("f-text"); field.value = "Song 7";
               const start = performance.now(); field.dispatchEvent(new Event("input", {bubbles: true}));
@@ -69,7 +69,7 @@ def page_times(index: Path) -> tuple[float, float] | None:
 
 
 def bootstrap_ratio(resamples: int = 10_000) -> float:
-    """Time of ``scipy.stats.bootstrap`` over that of ours, processor time, median of 50 tracks."""
+    """Return the processor time of ``scipy.stats.bootstrap`` relative to ours, for the median of 50 tracks."""
     values = np.random.default_rng(0).normal(size=50)
     statistics.median(values, resamples)  # draws the resamples, which all intervals of a report share
     start = time.process_time()
@@ -97,7 +97,7 @@ def main() -> None:
         page = index.stat().st_size / 1e6
         times = page_times(index)
     lines = [
-        ("report, time on the clock", clock, SECONDS, "s"),
+        ("report, wall-clock time", clock, SECONDS, "s"),
         ("report, processor time", busy, SECONDS, "s"),
         ("peak memory", memory, MEMORY, "MiB"),
         ("whole report", size, MEGABYTES, "MB"),
@@ -106,14 +106,16 @@ def main() -> None:
     if times is not None:
         lines += [
             ("page parsed and its table drawn", times[0], INTERACTIVE, "s"),
-            ("table filtered after a key", times[1], 0.1, "s"),
+            ("table filtered after a key press", times[1], 0.1, "s"),
         ]
-    print(f"{tracks} tracks × 2 conditions × 6 separators and a probe: {tracks * 2 * 7 * 4} rows\n")
+    print(
+        f"{tracks} tracks × 2 conditions × 6 separators and a known-answer test: {tracks * 2 * 7 * 4} rows\n"
+    )
     print(f"{'':34}{'measured':>12}{'allowed':>12}{'ratio':>8}")
     for name, measured, allowed, unit in lines:
         print(f"{name:34}{measured:>8.2f} {unit:<3}{allowed:>8.1f} {unit:<3}{measured / allowed:>8.2f}")
     if times is None:
-        print("no Chromium or no playwright here: the page was not opened")
+        print("Chromium or playwright is missing: the page was not opened")
     print(f"\nbootstrap, SciPy’s time / ours: {bootstrap_ratio():.1f}")
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from composed import ROOT, System
-from pages import Page, follow
+from pages import Page, run_commands
 
 PAGE = Page("adding-a-separator.md")
 NEEDED = [
@@ -37,7 +37,7 @@ def checkout(tmp_path: Path) -> Path:
     (adapter,) = PAGE.blocks("python")
     rename, _, register, *_ = PAGE.blocks("sh")
     for commands in (rename, register):
-        follow(commands, tmp_path, os.environ, seconds=60)
+        run_commands(commands, tmp_path, os.environ, seconds=60)
     (tmp_path / "services/midside/midside_service/__init__.py").write_text(adapter, encoding="utf-8")
     (block,) = PAGE.blocks("yaml")
     file = tmp_path / "docker-compose.yml"

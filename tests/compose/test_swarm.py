@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from composed import ROOT, System, docker, wait_for, wait_until
-from pages import Page, follow
+from pages import Page, run_commands
 
 STACK = "mssbench-test-swarm"
 # Without the models, which have no weights here.
@@ -36,7 +36,7 @@ class Stack(System):
         commands = commands.replace("localhost:8080", self.url.removeprefix("http://"))
         commands = re.sub(r"\bmssbench_(?!token)", f"{STACK}_", commands)
         commands = re.sub(r" mssbench$", f" {STACK}", commands, flags=re.MULTILINE)
-        return follow(commands, ROOT, self.environment, seconds=900)
+        return run_commands(commands, ROOT, self.environment, seconds=900)
 
     def running(self) -> dict[str, str]:
         """Healthy replicas and all replicas of each service, such as ``1/1``."""

@@ -21,10 +21,10 @@ from fuzzing import bytes_near, examples, is_one_line, json_bytes_near, text_nea
 from hypothesis import given
 from hypothesis import strategies as st
 from mssbench.datasets.angles import read_angle_table
+from mssbench.datasets.catalog import RemoteDataset
+from mssbench.datasets.convert import convert
 from mssbench.datasets.fetch import accept_angles
 from mssbench.datasets.fetch import fetch as fetch_dataset
-from mssbench.datasets.pins import Source
-from mssbench.datasets.stems import convert
 from mssbench.execution import steps
 from mssbench.report import data as report_data
 from mssbench.report import summary
@@ -150,7 +150,7 @@ def _unpacked(folder: Path) -> object:
 
 
 def _fetched(folder: Path) -> object:
-    return fetch_dataset(Source("set", "https://127.0.0.1:1/", sha256="3a" * 32), folder / "set")
+    return fetch_dataset(RemoteDataset("set", "https://127.0.0.1:1/", sha256="3a" * 32), folder / "set")
 
 
 def _problem(folder: Path) -> object:

@@ -55,12 +55,12 @@ def data_fetch(
     continue.
     """
     from ..datasets import fetch
-    from ..datasets.pins import load_pins
+    from ..datasets.catalog import load_catalog
 
-    pins = load_pins()
-    if name not in pins:
-        raise BadInput(f"there is no dataset {name!r} to fetch; expected one of {', '.join(pins)}")
-    source = pins[name]
+    catalog = load_catalog()
+    if name not in catalog:
+        raise BadInput(f"there is no dataset {name!r} to fetch; expected one of {', '.join(catalog)}")
+    source = catalog[name]
     if sha256 is not None:
         if len(sha256) != 64 or set(sha256.lower()) - set("0123456789abcdef"):
             raise BadInput(f"{sha256!r} is not a SHA-256; expected 64 hexadecimal digits")
@@ -74,7 +74,7 @@ def data_fetch(
         raise BadInput(f"to fetch {name}, accept its licence with --accept-licence")
     if not source.sha256:
         console.print("No checksum of this archive is known. Its content is checked instead.", markup=False)
-    out = out or Path("data") / source.kept_as
+    out = out or Path("data") / source.default_name
     checks: dict[str, fetch.Accept] = {
         "musdb18hq": fetch.accept_musdb18hq,
         "angles": fetch.accept_angles,
@@ -178,7 +178,7 @@ def data_convert(stem_mp4_dir: Path, out_dir: Path) -> None:
     decoded music exceeds full scale. They need about twice the space of MUSDB18-HQ. After an interruption,
     run the same command again to continue.
     """
-    from ..datasets.stems import convert_dataset
+    from ..datasets.convert import convert_dataset
 
     with progress_bar("convert") as show:
         count = convert_dataset(stem_mp4_dir, out_dir, show)

@@ -34,17 +34,17 @@ def hrir_info(hrir_set: str, rate: int, plot: Path | None) -> None:
 
     Without --plot, a polar plot of the level at both ears is printed.
     """
-    from ..datasets import polar
+    from ..datasets import hrir_plot
 
-    if plot is not None and plot.suffix not in polar.FORMATS:
-        raise BadInput(f"{plot} is not a supported image file; expected {' or '.join(polar.FORMATS)}")
+    if plot is not None and plot.suffix not in hrir_plot.FORMATS:
+        raise BadInput(f"{plot} is not a supported image file; expected {' or '.join(hrir_plot.FORMATS)}")
     runtime = current_runtime()
     info = runtime.describe_hrir(HrirRequest(hrir_of(runtime, hrir_set), sample_rate=rate, curves=True))
     lines = {
         "name": info.name,
         "sample rate": f"{info.sample_rate} Hz",
         "taps": f"{info.taps} ({1000 * info.taps / info.sample_rate:.1f} ms)",
-        "azimuths": f"{len(info.azimuths)} on the horizontal plane: {polar.in_words(info.azimuths)}",
+        "azimuths": f"{len(info.azimuths)} on the horizontal plane: {hrir_plot.describe_azimuths(info.azimuths)}",
         f"ITD at {info.side:g}°": f"{info.itd_90_us:.0f} µs (left earlier)",
         f"ILD at {info.side:g}°": f"{info.ild_90_db:.1f} dB (left louder)",
         "sha256": info.sha256,
@@ -52,7 +52,7 @@ def hrir_info(hrir_set: str, rate: int, plot: Path | None) -> None:
     for name, value in lines.items():
         click.echo(f"{name + ':':<13}{value}")
     if plot is not None:
-        polar.draw(info, plot)
+        hrir_plot.save_plot(info, plot)
         click.echo(plot)
     else:
-        click.echo(f"\n{polar.text(info)}")
+        click.echo(f"\n{hrir_plot.text_plot(info)}")

@@ -1,9 +1,11 @@
-"""Datasets that people bring or fetch: MUSDB18-HQ, its compressed form, SADIE II, the authors' azimuths.
+"""Datasets: MUSDB18-HQ, MUSDB18, HRIR sets, azimuth tables and the demo music.
 
-pins     where they come from, with checksums and licences (``pins.toml``)
-fetch    download, verify, unpack
-unpack   zip archives of strangers
-check    is a folder the dataset that it should be?
-polar    a picture of an HRIR set
-stems    from MUSDB18's ``.stem.mp4`` files to the MUSDB18-HQ layout
+catalog           datasets that can be downloaded, with addresses, checksums and licences
+fetch             download, verify and unpack a dataset
+unpack            safe unpacking of zip archives
+check             check of a dataset in the MUSDB18-HQ layout
+convert           conversion of MUSDB18's ``.stem.mp4`` files to the MUSDB18-HQ layout
+angles            azimuths of the stems
+hrir_plot         plots of HRIR sets
+demo              demo music, with its songs and instruments in demo_songs and demo_instruments
 """

@@ -1,6 +1,6 @@
-"""Where the stems of a track are placed: from a table, or drawn by a seeded generator.
+"""Azimuths of the stems of a track: read from a table, or drawn by a seeded generator.
 
-Azimuths in degrees counter-clockwise: 0 = front, 90 = left ear, 270 = right ear.
+Azimuths are in degrees counter-clockwise: 0 = front, 90 = left ear, 270 = right ear.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mssbench_service.files import read_json
 from mssbench_service.musdb import STEMS
 
 CHOICES = (*range(0, 91, 10), *range(270, 360, 10))
-"""The frontal half plane in steps of 10°, from which angles are drawn."""
+"""Azimuths to draw from: the frontal half plane in steps of 10°."""
 
 _LARGEST_ANGLE = 3600.0  # degrees
 
@@ -23,14 +23,32 @@ Angles = dict[str, float]
 
 
 def draw_angles(title: str, seed: int) -> Angles:
-    """Four different azimuths out of :data:`CHOICES`.
+    """Draw four different azimuths from :data:`CHOICES`.
 
-    Depends on nothing but `title` and `seed`: a subset of the tracks gets the angles of the whole set.
+    The result depends only on `title` and `seed`, so that a track has the same azimuths in a subset of the
+    dataset.
+
+    Parameters
+    ----------
+    title : str
+        Title of the track.
+    seed : int
+        Zero or more.
+
+    Returns
+    -------
+    dict of str to float
+        Azimuth of each stem in degrees.
 
     Raises
     ------
     BadInput
         `seed` is negative.
+
+    Examples
+    --------
+    >>> draw_angles("Artist - Title", seed=0)
+    {'vocals': 70.0, 'drums': 310.0, 'bass': 30.0, 'other': 40.0}
     """
     if seed < 0:
         raise BadInput(f"the seed {seed} is negative; expected 0 or more")
@@ -40,14 +58,28 @@ def draw_angles(title: str, seed: int) -> Angles:
 
 
 def read_angle_table(path: Path, split: str, titles: list[str]) -> dict[str, Angles]:
-    """Angles of `titles` from a table ``{split: {title: {stem: azimuth}}}``.
+    """Read the azimuths of `titles` from a JSON table ``{split: {title: {stem: azimuth}}}``.
 
-    Titles are compared in Unicode normal form C, since file systems differ in how they write "é".
+    Titles are compared in Unicode normal form C, because file systems differ in how they encode "é".
+
+    Parameters
+    ----------
+    path : Path
+        JSON file.
+    split : str
+        "train" or "test".
+    titles : list of str
+        Titles to look up.
+
+    Returns
+    -------
+    dict of str to dict
+        For each title the azimuth of each stem in degrees, from 0 to less than 360.
 
     Raises
     ------
-    BadInput
-        The file is not such a table, or has no angle for a stem of one of the titles.
+    NotFound, BadInput
+        The file does not exist, is not such a table, or has no angle for a stem of one of the titles.
     """
     table = read_json(path)
     of_split = table.get(split) if isinstance(table, dict) else None
@@ -69,7 +101,7 @@ def read_angle_table(path: Path, split: str, titles: list[str]) -> dict[str, Ang
 
 
 def _angle(path: Path, title: str, stem: str, value: object) -> float:
-    # By size, too: whoever gives many turns has mistaken the unit, and no float holds an integer of 400 digits.
+    # Large values are refused: they are in another unit, and an integer of 400 digits does not fit a float.
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST_ANGLE:
         return float(value) % 360.0
     raise BadInput(f"{path} gives {value!r:.40} as angle of {stem} in {title!r}; expected degrees")

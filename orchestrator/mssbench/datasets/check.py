@@ -1,8 +1,9 @@
-"""Is a folder the MUSDB18-HQ dataset that it should be? Or MUSDB18, whose tracks are decoded one by one to see?
+"""Check of a dataset in the MUSDB18-HQ layout, or of MUSDB18's ``.stem.mp4`` files.
 
-A *problem* makes a track unusable: a file missing, damaged, of another length, rate or number of channels, or with
-samples that are not finite. A *note* is worth knowing: stems that do not add up to the mixture, a known erratum,
-a title that MUSDB18 has not. Tracks are read in blocks, five files side by side.
+A *problem* makes a track unusable: a file is missing, damaged, of another length, rate or number of channels, or
+has samples that are not finite. A *note* does not: stems that do not add up to the mixture, a known erratum, a title
+that is not in MUSDB18. The five files of a track are read together in blocks; stem files are decoded into a
+temporary folder.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ from mssbench_service.environment import max_track_seconds
 from mssbench_service.errors import BadInput, printable
 from mssbench_service.musdb import MIXTURE, SPLITS, STEMS, Track, check_track, track_folders
 
-from .stems import coded_tracks, convert, require_decoder, title_of
+from .convert import coded_tracks, convert, require_decoder, title_of
 
 SAMPLE_RATE = 44100
-"""Of MUSDB18-HQ, Hz."""
+"""Sample rate of MUSDB18-HQ, Hz."""
 
 RESIDUAL_DB = -20.0
-"""Stems whose sum differs from the mixture by more, in one channel, do not add up. Coding the five signals of
-MUSDB18 apart leaves about −30 dB."""
+"""Limit of the difference between the mixture and the sum of the stems in a channel, relative to the mixture.
+The separate AAC coding of the five signals of MUSDB18 leaves about −30 dB."""
 
 FULL_SCALE = 1.0 - 2.0**-15
-"""Samples this large have probably been clipped."""
+"""Samples of this size or more are counted as clipped."""
 
 _BLOCK = 1 << 18  # samples
 _KNOWN = Path(__file__).with_name("musdb18.json")
@@ -42,16 +43,16 @@ Float64Array = npt.NDArray[np.float64]
 
 @dataclass
 class TrackReport:
-    """What was found about one track.
+    """Findings about one track.
 
     Attributes
     ----------
     seconds : float or None
-        None where the track cannot be opened.
+        Length; None where the track cannot be opened.
     residual_db : list of (float or None)
         Per channel, level of mixture − Σ stems relative to the mixture; None where either is silent.
     clipped : dict of str to int
-        Samples at full scale, both channels, per file that has any.
+        Number of samples at full scale in both channels, per file that has any.
     """
 
     split: str
@@ -65,30 +66,45 @@ class TrackReport:
 
     @property
     def status(self) -> str:
+        """Return "problem", "note" or "ok"."""
         return "problem" if self.problems else "note" if self.notes else "ok"
 
 
 @dataclass
 class DatasetReport:
-    """What was found about a dataset: per track, and about each split as a whole (`notes`)."""
+    """Findings about a dataset: per track, and about each split as a whole (`notes`)."""
 
     folder: str
     tracks: list[TrackReport]
     notes: list[str]
 
     def unusable(self) -> list[TrackReport]:
+        """Return the tracks that have problems."""
         return [track for track in self.tracks if track.problems]
 
 
 def check_dataset(
     folder: Path, splits: Sequence[str] = (), show: Callable[[int, int], None] = lambda done, total: None
 ) -> DatasetReport:
-    """Read every sample of the splits named, or of those that `folder` has.
+    """Read and check every sample of a dataset.
+
+    Parameters
+    ----------
+    folder : Path
+        A dataset in the MUSDB18-HQ layout, or MUSDB18's stem files.
+    splits : sequence of str
+        "train", "test"; by default those that `folder` has.
+    show : callable
+        Called with (tracks done, tracks in total).
+
+    Returns
+    -------
+    DatasetReport
 
     Raises
     ------
     BadInput
-        `folder` does not have the layout at all.
+        `folder` does not have the layout, or has stem files and PyAV is not installed.
     """
     if not splits:
         splits = [split for split in SPLITS if (folder / split).is_dir()] or list(SPLITS)
@@ -98,7 +114,7 @@ def check_dataset(
     known = _known()
     tracks = []
     for number, (split, track) in enumerate(found, start=1):
-        report = check_coded(track, split) if track.is_file() else check_one(track, split)
+        report = check_stem_file(track, split) if track.is_file() else check_track_folder(track, split)
         _compare_with_musdb18(report, known)
         tracks.append(report)
         show(number, len(found))
@@ -107,7 +123,7 @@ def check_dataset(
 
 
 def _tracks(folder: Path, split: str) -> list[Path]:
-    """The split's track folders; or its stem files, where it has those instead."""
+    """Return the track folders of a split, or its stem files if it has no track folders."""
     coded = coded_tracks(folder, split)
     try:
         return track_folders(folder, split)
@@ -117,20 +133,20 @@ def _tracks(folder: Path, split: str) -> list[Path]:
         return coded
 
 
-def check_coded(path: Path, split: str) -> TrackReport:
-    """:func:`check_one` of what a stem file decodes to, which is forgotten again."""
+def check_stem_file(path: Path, split: str) -> TrackReport:
+    """Decode a stem file into a temporary folder and check the result."""
     with tempfile.TemporaryDirectory(prefix="mssbench-") as folder:
         decoded = Path(folder) / title_of(path)
         try:
             convert(path, decoded)
         except BadInput as error:
-            problem = _without(error.detail, path.parent)
+            problem = _remove_folder(error.detail, path.parent)
             return TrackReport(split, title_of(path), problems=[problem])
-        return check_one(decoded, split)
+        return check_track_folder(decoded, split)
 
 
-def check_one(folder: Path, split: str) -> TrackReport:
-    """Read every sample of one track; whatever is wrong with it is in the report."""
+def check_track_folder(folder: Path, split: str) -> TrackReport:
+    """Read and check every sample of one track."""
     report = TrackReport(split, folder.name)
     try:
         track = check_track(folder, max_seconds=max_track_seconds())
@@ -139,12 +155,12 @@ def check_one(folder: Path, split: str) -> TrackReport:
             report.notes.append(f"at {track.sample_rate} Hz; MUSDB18-HQ is at {SAMPLE_RATE} Hz")
         _read(track, report)
     except BadInput as error:
-        report.problems.append(_without(error.detail, folder))
+        report.problems.append(_remove_folder(error.detail, folder))
     return report
 
 
-def _without(detail: str, folder: Path) -> str:
-    """A message without the folder of the track that it is about."""
+def _remove_folder(detail: str, folder: Path) -> str:
+    """Remove the folder of the track from an error message."""
     return detail.replace(printable(f"{folder}/"), "")
 
 
@@ -153,7 +169,7 @@ def _read(track: Track, report: TrackReport) -> None:
     finite = dict.fromkeys(names, True)
     peaks = dict.fromkeys(names, 0.0)
     clipped = dict.fromkeys(names, 0)
-    of_mixture, of_residual = np.zeros(2), np.zeros(2)
+    mixture_energy, residual_energy = np.zeros(2), np.zeros(2)
     read = 0
     try:
         files = {name: sf.SoundFile(str(track.folder / f"{name}.wav")) for name in names}
@@ -172,8 +188,8 @@ def _read(track: Track, report: TrackReport) -> None:
                     clipped[name] += int(np.count_nonzero(size >= FULL_SCALE))
                 if all(finite.values()):
                     residual = blocks[MIXTURE] - sum(blocks[stem] for stem in STEMS)
-                    of_mixture += np.sum(blocks[MIXTURE] ** 2, axis=0)
-                    of_residual += np.sum(residual**2, axis=0)
+                    mixture_energy += np.sum(blocks[MIXTURE] ** 2, axis=0)
+                    residual_energy += np.sum(residual**2, axis=0)
         finally:
             for file in files.values():
                 file.close()
@@ -181,24 +197,24 @@ def _read(track: Track, report: TrackReport) -> None:
         raise BadInput(f"a file cannot be read: {error}") from None
     report.clipped = {name: count for name, count in clipped.items() if count}
     report.problems += [
-        f"{name}.wav holds samples that are NaN or infinite" for name in names if not finite[name]
+        f"{name}.wav has samples that are NaN or infinite" for name in names if not finite[name]
     ]
     report.notes += [f"{name}.wav is silent" for name in names if peaks[name] == 0.0 and finite[name]]
     if all(finite.values()):
-        _residual(of_mixture, of_residual, report)
+        _check_sum(mixture_energy, residual_energy, report)
 
 
-def _residual(of_mixture: Float64Array, of_residual: Float64Array, report: TrackReport) -> None:
-    missed = []
-    for channel, mixture, residual in zip(("left", "right"), of_mixture, of_residual, strict=True):
+def _check_sum(mixture_energy: Float64Array, residual_energy: Float64Array, report: TrackReport) -> None:
+    findings = []
+    for channel, mixture, residual in zip(("left", "right"), mixture_energy, residual_energy, strict=True):
         level = float(10 * np.log10(residual / mixture)) if mixture > 0.0 and residual > 0.0 else None
         report.residual_db.append(level)
         if level is not None and level > RESIDUAL_DB:
-            missed.append(f"{channel} {level:.1f} dB")
+            findings.append(f"{channel} {level:.1f} dB")
         elif level is None and residual > 0.0:
-            missed.append(f"{channel}, where the mixture is silent")
-    if missed:
-        report.notes.append(f"the stems do not add up to the mixture: {', '.join(missed)}")
+            findings.append(f"{channel}, where the mixture is silent")
+    if findings:
+        report.notes.append(f"the stems do not add up to the mixture: {', '.join(findings)}")
 
 
 def _known() -> dict[str, Any]:
@@ -220,15 +236,15 @@ def _split_notes(split: str, tracks: Sequence[TrackReport], known: dict[str, Any
     of_musdb18 = known["titles"][split]
     missing = [title for title in of_musdb18 if title not in titles]
     if len(missing) == len(of_musdb18):
-        return [f"{split}: none of the titles of MUSDB18, so that it seems to be another dataset"]
-    strangers = sorted(titles.difference(*known["titles"].values()))
+        return [f"{split}: no title of MUSDB18; this is probably another dataset"]
+    unknown = sorted(titles.difference(*known["titles"].values()))
     notes = []
     if missing:
         notes.append(
             f"{split}: {len(missing)} of the {len(of_musdb18)} titles of MUSDB18 are missing{_some(missing)}"
         )
-    if strangers:
-        notes.append(f"{split}: {len(strangers)} titles that MUSDB18 has not{_some(strangers)}")
+    if unknown:
+        notes.append(f"{split}: {len(unknown)} titles that are not in MUSDB18{_some(unknown)}")
     return notes
 
 

@@ -1,4 +1,4 @@
-"""Fetching a dataset: download, verify, unpack, look whether it is what it should be, and only then name it."""
+"""Fetch a dataset: download, verify, unpack and check it, then move it to its place."""
 
 from __future__ import annotations
 
@@ -12,89 +12,98 @@ from mssbench_service.files import atomic_folder, make_folder, read_json, write_
 from mssbench_service.musdb import SPLITS, track_folders
 
 from .angles import read_angle_table
-from .pins import Source
+from .catalog import RemoteDataset
 from .unpack import unzip
 
-SEPARATION_FILE = ".fetched.json"
-"""In a fetched folder: where it came from, and the digest that its archive was verified with."""
+FETCH_RECORD = ".fetched.json"
+"""File in a fetched folder with the address and the verified SHA-256 of the archive."""
 
 Accept = Callable[[Path], None]
-"""Raises BadInput if what lies at a path is not what was asked for."""
+"""Function that raises BadInput if the content of a path is not the dataset."""
 
 MUSDB18HQ_TRACKS = {"train": 100, "test": 50}
 
 
 def fetch(
-    source: Source,
+    dataset: RemoteDataset,
     out: Path,
     accept: Accept = lambda path: None,
     *,
     progress: Progress | None = None,
     pause: float = 1.0,
 ) -> bool:
-    """Bring `source` to `out`, a folder or file that appears complete or not at all.
+    """Download `dataset` into `out`, a folder or file that appears complete or not at all.
 
-    A download that was cut off goes on where it stopped, in this call or, where a digest is known, in the next.
+    An interrupted download is resumed: in the same call, and in the next one if the SHA-256 is known.
 
     Parameters
     ----------
-    accept
-        Looks at the unpacked content before it gets its name.
-    progress
-        Called with a file's name, the bytes there so far, and their number if that is known.
-    pause
-        Seconds before the first new attempt; doubled after each that brings nothing new.
+    dataset : RemoteDataset
+        Entry of the catalog.
+    out : Path
+        Folder or file to create.
+    accept : callable
+        Checks the content before it is moved to `out`.
+    progress : callable
+        Called with the name of the file, the bytes received, and the bytes in total if known.
+    pause : float
+        Seconds before the first retry; doubled after each attempt that receives nothing.
 
     Returns
     -------
     bool
-        False if it was there already.
+        False if `out` already contained the dataset.
 
     Raises
     ------
     Unreachable, NotFound
-        The server does not answer, or not with the file.
+        The server does not respond, or does not have the file.
     BadInput
-        What came is damaged or something else (it is deleted), or `out` cannot be written or is in the way.
+        The download is damaged or is another file (it is then deleted), or `out` cannot be written or
+        contains something else.
     """
     folder = make_folder(out.parent)
     with folder_lock(folder):
-        if _is_there(source, out):
+        if _is_fetched(dataset, out):
             return False
         part = folder / f"{out.name}.part"
-        download(source, part, progress=progress, pause=pause, largest=source.largest)
-        if source.unpack:
-            _unpack(source, part, out, accept, progress)
+        download(dataset, part, progress=progress, pause=pause, largest=dataset.largest)
+        if dataset.unpack:
+            _unpack(dataset, part, out, accept, progress)
         else:
             _place(part, out, accept)
     return True
 
 
-def _is_there(source: Source, out: Path) -> bool:
+def _is_fetched(dataset: RemoteDataset, out: Path) -> bool:
     if not out.exists():
         return False
-    if source.unpack and (out / SEPARATION_FILE).is_file():
-        record = read_json(out / SEPARATION_FILE)
-        if isinstance(record, dict) and record.get("sha256") == source.sha256:
+    if dataset.unpack and (out / FETCH_RECORD).is_file():
+        record = read_json(out / FETCH_RECORD)
+        if isinstance(record, dict) and record.get("sha256") == dataset.sha256:
             return True
-        raise BadInput(f"{out} was fetched from another archive; expected SHA-256 {source.sha256}")
-    if not source.unpack and out.is_file() and source.sha256 and not mismatch(source, out):
+        raise BadInput(f"{out} was fetched from another archive; expected SHA-256 {dataset.sha256}")
+    if not dataset.unpack and out.is_file() and dataset.sha256 and not mismatch(dataset, out):
         return True
-    raise BadInput(f"{out} exists and is not what would be fetched; name another place, or remove it")
+    raise BadInput(f"{out} exists and is not this dataset; choose another path, or remove it")
 
 
-def _unpack(source: Source, archive: Path, out: Path, accept: Accept, progress: Progress | None) -> None:
+def _unpack(
+    dataset: RemoteDataset, archive: Path, out: Path, accept: Accept, progress: Progress | None
+) -> None:
     def show(done: int, total: int) -> None:
         if progress:
-            progress(f"{source.name}: unpacking", done, total)
+            progress(f"{dataset.name}: unpacking", done, total)
 
     try:
         with atomic_folder(out) as temporary:
-            unzip(archive, temporary, largest=source.largest, show=show)
+            unzip(archive, temporary, largest=dataset.largest, show=show)
             accept(temporary)
-            write_json(temporary / SEPARATION_FILE, {"url": source.url, "sha256": source.sha256})
+            write_json(temporary / FETCH_RECORD, {"url": dataset.url, "sha256": dataset.sha256})
     except BadInput:
-        if not source.sha256:  # a verified archive is as it should be: what is wrong then is the disk
+        if (
+            not dataset.sha256
+        ):  # a verified archive is kept: the disk was full, and the next call needs no download
             archive.unlink(missing_ok=True)
         raise
     archive.unlink()
@@ -110,7 +119,7 @@ def _place(part: Path, out: Path, accept: Accept) -> None:
 
 
 def accept_musdb18hq(folder: Path, expected: Mapping[str, int] = MUSDB18HQ_TRACKS) -> None:
-    """Raise BadInput unless `folder` has the layout and the number of tracks."""
+    """Raise BadInput unless `folder` has the MUSDB18-HQ layout and the expected number of tracks per split."""
     for split in SPLITS:
         found = len(track_folders(folder, split))
         if found != expected[split]:
@@ -118,7 +127,7 @@ def accept_musdb18hq(folder: Path, expected: Mapping[str, int] = MUSDB18HQ_TRACK
 
 
 def accept_angles(path: Path) -> None:
-    """Raise BadInput unless the file is a table of azimuths."""
+    """Raise BadInput unless the file is a table of azimuths of both splits."""
     for split in SPLITS:
         table = read_json(path)
         titles = list(table[split]) if isinstance(table, dict) and isinstance(table.get(split), dict) else []

@@ -1,4 +1,4 @@
-"""Unpacking zip archives that strangers may have made: nothing leaves the folder, nothing fills the disk."""
+"""Safe unpacking of untrusted zip archives: no file outside the folder, and a limit on the unpacked size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mssbench_service.errors import BadInput, TooLarge
 
 _BLOCK = 1 << 20
 _MOST_MEMBERS = 100_000
-_NOT_DATA = "__MACOSX"  # resource forks that the Finder packs beside the files
+_NOT_DATA = "__MACOSX"  # resource forks that the macOS Finder adds
 
 
 def unzip(
@@ -24,19 +24,23 @@ def unzip(
 
     Parameters
     ----------
-    largest
-        Bytes that it may unpack to. What the archive claims is added up before anything is written, and no
-        member is read beyond what it claims, so a lying header is found out by the checksum that then fails.
-    show
-        Called with (bytes unpacked, all bytes).
+    archive : Path
+        A zip archive.
+    folder : Path
+        An existing folder.
+    largest : int
+        Limit on the unpacked size in bytes. The sizes in the archive's headers are added up before anything is
+        written. No member is read beyond the size in its header, so a wrong size fails the checksum.
+    show : callable
+        Called with (bytes unpacked, bytes in total).
 
     Raises
     ------
     TooLarge
-        It unpacks to more than `largest`.
+        The unpacked size is larger than `largest`.
     BadInput
-        Not a zip archive, damaged, encrypted; a member that is not a plain file or folder, has a path that
-        leads outside, or the same one as another; or the disk has no room for it.
+        The archive is not a zip archive, damaged or encrypted; a member is not a plain file or folder, has a
+        path that leads outside the folder, or the same path as another; or the disk has too little space.
     """
     try:
         with zipfile.ZipFile(archive) as content:
@@ -59,7 +63,7 @@ def unzip(
                         done += len(block)
                         show(done, total)
                     if target.tell() != member.file_size:
-                        raise zipfile.BadZipFile(f"{member.filename!r:.200} is shorter than it claims")
+                        raise zipfile.BadZipFile(f"{member.filename!r:.200} is shorter than its header says")
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise BadInput(f"{archive.name} cannot be unpacked: {error}") from None
     except OSError as error:
@@ -70,21 +74,23 @@ def _checked(archive: Path, content: zipfile.ZipFile) -> Iterator[zipfile.ZipInf
     seen = set()
     members = content.infolist()
     if len(members) > _MOST_MEMBERS:
-        raise TooLarge(f"{archive.name} holds {len(members)} members; at most {_MOST_MEMBERS} were expected")
+        raise TooLarge(
+            f"{archive.name} contains {len(members)} members; at most {_MOST_MEMBERS} were expected"
+        )
     for member in members:
         name = member.filename
         parts = PurePosixPath(name).parts
         if not parts or parts[0] == "/" or ".." in parts or "\\" in name or ":" in parts[0]:
-            raise BadInput(f"{archive.name} holds {name!r:.200}, a path that leads outside")
+            raise BadInput(f"{archive.name} contains {name!r:.200}, a path that leads outside")
         kind = stat.S_IFMT(member.external_attr >> 16)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise BadInput(f"{archive.name} holds {name!r:.200}, which is not a plain file")
+            raise BadInput(f"{archive.name} contains {name!r:.200}, which is not a plain file")
         if member.flag_bits & 1:
             raise BadInput(f"{archive.name} is encrypted")
-        # As the least particular file systems compare names.
-        plain = unicodedata.normalize("NFC", str(PurePosixPath(name))).casefold()
-        if plain in seen:
-            raise BadInput(f"{archive.name} holds {name!r:.200} twice")
-        seen.add(plain)
+        # Some file systems compare names without regard to case and normal form.
+        comparable = unicodedata.normalize("NFC", str(PurePosixPath(name))).casefold()
+        if comparable in seen:
+            raise BadInput(f"{archive.name} contains {name!r:.200} twice")
+        seen.add(comparable)
         if parts[0] != _NOT_DATA:
             yield member

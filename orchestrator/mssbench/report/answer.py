@@ -1,13 +1,13 @@
-"""The answer in two sentences, made from the numbers and from nothing else."""
+"""The answer of a run in two sentences, generated from its numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from ..runs.records import SeparatorRecord
-from .analysis import Difference, ScoreTable
-from .data import ALL, RunData
+from .data import ALL_STEMS, RunData
 from .metrics import Metric
+from .scores import Difference, ScoreTable
 from .statistics import Estimate, fewest_tracks
 
 QUESTION = "Do music source separation models keep the spatial image of binaural audio?"
@@ -15,17 +15,25 @@ QUESTION = "Do music source separation models keep the spatial image of binaural
 _ALPHA = 0.05
 
 
-def answer(data: RunData, table: ScoreTable, shifts: Sequence[Difference]) -> list[str]:
-    """Two sentences: how large the error is on binaural audio, and how it compares with stereo.
+def answer(data: RunData, table: ScoreTable, differences: Sequence[Difference]) -> list[str]:
+    """Return two sentences: the size of the errors on binaural audio, and the change from stereo to binaural.
 
-    Without any model the reference separators speak, and the sentence says so.
+    They are about the models of the run; without a model, about its reference separators.
+
+    Parameters
+    ----------
+    data : RunData
+    table : ScoreTable
+        Medians of the run.
+    differences : sequence of Difference
+        Comparisons of binaural with stereo.
     """
     subjects, name = _subjects(data)
     condition = "binaural" if "binaural" in data.conditions else data.conditions[0]
     cues = [metric for metric in data.headline if metric.role in ("itd", "ild")] or data.headline[:1]
     scored = [
         one for one in subjects
-        if cues and all(table.get(condition, one.name, ALL, metric).estimate.n for metric in cues)
+        if cues and all(table.get(condition, one.name, ALL_STEMS, metric).estimate.n for metric in cues)
     ]  # fmt: skip
     if not scored:
         return [
@@ -33,7 +41,7 @@ def answer(data: RunData, table: ScoreTable, shifts: Sequence[Difference]) -> li
             f"{condition} audio.",
             _progress(data),
         ]
-    return [_size(scored, name, condition, cues, table), _change(scored, data, shifts)]
+    return [_size(scored, name, condition, cues, table), _change(scored, data, differences)]
 
 
 def _subjects(data: RunData) -> tuple[list[SeparatorRecord], str]:
@@ -46,7 +54,7 @@ def _size(
     scored: Sequence[SeparatorRecord], name: str, condition: str, cues: Sequence[Metric], table: ScoreTable
 ) -> str:
     def estimate(one: SeparatorRecord, metric: Metric) -> Estimate:
-        return table.get(condition, one.name, ALL, metric).estimate
+        return table.get(condition, one.name, ALL_STEMS, metric).estimate
 
     tracks = max(estimate(one, metric).tracks for one in scored for metric in cues)
     where = f"On {condition} audio ({tracks} track{'s' if tracks != 1 else ''}, all stems)"
@@ -77,59 +85,59 @@ def _range(values: Sequence[float], metric: Metric) -> str:
     return f"{span}\u00a0{metric.unit} in {metric.label}"
 
 
-def _change(scored: Sequence[SeparatorRecord], data: RunData, shifts: Sequence[Difference]) -> str:
-    """SSR, and never without SRR: an estimate that separates nothing keeps its image."""
+def _change(scored: Sequence[SeparatorRecord], data: RunData, differences: Sequence[Difference]) -> str:
+    """Change of SSR and SRR. Both are needed: an estimate that separates nothing keeps the spatial image."""
     names = {one.name for one in scored}
     by_metric: dict[Metric, list[Difference]] = {}
-    for shift in shifts:
-        if shift.within in names and shift.metric.role in ("spatial", "residual") and shift.paired.test.n:
-            by_metric.setdefault(shift.metric, []).append(shift)
+    for d in differences:
+        if d.within in names and d.metric.role in ("spatial", "residual") and d.paired.test.n:
+            by_metric.setdefault(d.metric, []).append(d)
     if not by_metric:
         return (
-            f"The run has only the {data.conditions[0]} condition, so it does not say how that compares."
+            f"The run has only the {data.conditions[0]} condition, so stereo and binaural audio cannot be compared."
             if len(data.conditions) == 1
-            else "No track was scored under both conditions, so the run does not say how stereo compares."
+            else "No track has scores in both conditions, so stereo and binaural audio cannot be compared."
         )
     changes = " and ".join(_span(metric, found) for metric, found in by_metric.items())
     brackets = "; brackets are 95\u00a0% intervals" if "[" in changes else ""
-    evidence = _evidence(by_metric, len(shifts))
+    evidence = _evidence(by_metric, len(differences))
     return (
         f"From stereo to binaural, the median change of the same tracks is {changes}, {evidence}{brackets})."
     )
 
 
-def _span(metric: Metric, shifts: Sequence[Difference]) -> str:
-    lowest = min(shifts, key=lambda shift: shift.paired.difference.value)
-    highest = max(shifts, key=lambda shift: shift.paired.difference.value)
+def _span(metric: Metric, differences: Sequence[Difference]) -> str:
+    lowest = min(differences, key=lambda d: d.paired.difference.value)
+    highest = max(differences, key=lambda d: d.paired.difference.value)
     text = _signed(metric, lowest.paired.difference)
-    if len(shifts) > 1:
+    if len(differences) > 1:
         text += f" ({lowest.within}) to {_signed(metric, highest.paired.difference)} ({highest.within})"
     return f"{text} in {metric.label}"
 
 
 def _evidence(by_metric: Mapping[Metric, Sequence[Difference]], tests: int) -> str:
-    tracks = max(shift.paired.test.n for found in by_metric.values() for shift in found)
+    tracks = max(d.paired.test.n for found in by_metric.values() for d in found)
     needed = fewest_tracks(tests, _ALPHA)
     if tracks < needed:
         return (
-            f"which {tracks} track{'s' if tracks != 1 else ''} cannot tell from chance (5\u00a0%, Holm over "
-            f"{tests} signed-rank tests: {needed} are needed at least"
+            f"which is not significant with {tracks} track{'s' if tracks != 1 else ''} (5\u00a0%, Holm over "
+            f"{tests} signed-rank tests: at least {needed} tracks are needed"
         )
     clear = " and ".join(
-        f"{sum(shift.p_holm < _ALPHA for shift in found)} of {len(found)} in {metric.label}"
+        f"{sum(d.p_holm < _ALPHA for d in found)} of {len(found)} in {metric.label}"
         for metric, found in by_metric.items()
     )
-    return f"told from chance for {clear} (5\u00a0%, Holm over {tests} signed-rank tests"
+    return f"significant for {clear} (5\u00a0%, Holm over {tests} signed-rank tests"
 
 
 def _progress(data: RunData) -> str:
     totals = data.totals()
-    ended = totals.expected - totals.pending
-    return f"{ended} of {totals.expected} stems have ended, {totals.failed} of them in failure."
+    finished = totals.expected - totals.pending
+    return f"{finished} of {totals.expected} stems are finished; {totals.failed} of them failed."
 
 
 def with_interval(metric: Metric, estimate: Estimate) -> str:
-    """``12.3 µs [10.1, 15.0]``."""
+    """Return a value with unit and interval, such as ``12.3 µs [10.1, 15.0]``."""
     text = f"{metric.format(estimate.value)}\u00a0{metric.unit}".rstrip()
     if estimate.low != estimate.low:  # NaN: one track has no interval
         return text

@@ -1,7 +1,7 @@
-"""A run as arrays: one cube per metric with the axes condition × separator × track × stem.
+"""The results of a run as arrays: one array per metric with the axes condition × separator × track × stem.
 
-Everything the report computes reads from here. A value exists only where a stem was scored: rows that
-failed or are pending hold NaN whatever columns they have; counts of them come from `RunData.status`.
+Every number of the report is computed from these arrays. Rows that failed or are pending hold NaN in every
+metric; :attr:`RunData.status` counts them.
 """
 
 from __future__ import annotations
@@ -26,15 +26,18 @@ FloatArray = npt.NDArray[np.float64]
 
 STATUSES = ("ok", "undefined", "failed", "pending")
 REFERENCE_SERVICE = "oracle"
-"""The service whose separators are no models: they get the true stems, or are the floor."""
+"""The service whose separators are not models: they receive the true stems, or return the mixture."""
 
-ALL = "all"
-"""Name of the four stems together."""
+ALL_STEMS = "all"
+"""Value of `source` for the four stems together."""
+
+SOURCES = (*STEMS, ALL_STEMS)
+"""Values of `source`, in the order of the tables: each stem, then all stems together."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Where the rows of a group ended. `undefined` are rows without the value in question."""
+    """Number of rows of a group by status. With a metric, `undefined` counts scored rows without its value."""
 
     expected: int
     valid: int
@@ -48,12 +51,12 @@ class Counts:
 
     @property
     def scored(self) -> int:
-        """Rows that were scored, with or without the value in question."""
+        """Rows that were scored, with or without a value of the metric."""
         return self.valid + self.undefined
 
     @property
     def text(self) -> str:
-        """What is missing, in words; empty where nothing is."""
+        """Numbers of missing values as text; empty where none is missing."""
         parts = [(self.failed, "failed"), (self.undefined, "undefined"), (self.pending, "pending")]
         return ", ".join(f"{number} {name}" for number, name in parts if number)
 
@@ -65,13 +68,13 @@ class RunData:
     Attributes
     ----------
     values : dict of str to array, shape (conditions, separators, tracks, stems)
-        Per column of a metric; NaN where there is no value.
-    status, reason : array, same shape
-        Of each row.
-    sounding : array, same shape
-        Whether the stem sounds in more than half of its frames, so that medians over all frames mean it.
+        Values by column; NaN where there is none.
+    status, reason : array, shape (conditions, separators, tracks, stems)
+        Status of each row, and the reason where it has no complete scores.
+    sounding : array of bool, shape (conditions, separators, tracks, stems)
+        Whether the stem sounds in more than half of its frames.
     outcomes : dict
-        ``result.json`` or ``error.json`` of each cell that has ended.
+        Content of ``result.json`` or ``error.json`` by finished cell.
     """
 
     store: RunStore
@@ -95,72 +98,78 @@ class RunData:
 
     @property
     def headline(self) -> list[Metric]:
-        """The four metrics of the first tables."""
+        """Metrics of the first tables, at most four."""
         return headline(self.metrics)
 
     @property
     def unavailable(self) -> list[SeparatorRecord]:
+        """Separators that were not available when the run was planned."""
         return [one for one in self.record.separators if one.status != "available"]
 
     @property
     def compared(self) -> list[SeparatorRecord]:
-        """Those that are worth comparing: models and references, no probes."""
-        return [one for one in self.separators if kind(one) != "probe"]
+        """Models and reference separators, without probes."""
+        return [one for one in self.separators if separator_kind(one) != "probe"]
 
     @property
     def models(self) -> list[SeparatorRecord]:
-        return [one for one in self.separators if kind(one) == "model"]
+        return [one for one in self.separators if separator_kind(one) == "model"]
 
     @property
     def probes(self) -> list[SeparatorRecord]:
-        return [one for one in self.separators if kind(one) == "probe"]
+        return [one for one in self.separators if separator_kind(one) == "probe"]
 
-    def cube(self, metric: Metric | str, condition: str, separator: str, stem: str = ALL) -> FloatArray:
-        """Values of one group, shape (tracks, stems); (tracks, 1) for one stem."""
+    def track_values(
+        self, metric: Metric | str, condition: str, separator: str, source: str = ALL_STEMS
+    ) -> FloatArray:
+        """Return the values of one group, shape (tracks, stems); (tracks, 1) for one stem."""
         column = metric if isinstance(metric, str) else metric.column
-        group: FloatArray = self.values[column][self.place(condition, separator)]
-        return group if stem == ALL else group[:, [STEMS.index(stem)]]
+        group: FloatArray = self.values[column][self.index(condition, separator)]
+        return group if source == ALL_STEMS else group[:, [STEMS.index(source)]]
 
-    def counts(self, metric: Metric | None, condition: str, separator: str, stem: str = ALL) -> Counts:
-        """Where the rows of one group ended; without a metric, by their status alone."""
-        status = self.status[self.place(condition, separator)]
-        if stem != ALL:
-            status = status[:, [STEMS.index(stem)]]
+    def counts(
+        self, metric: Metric | None, condition: str, separator: str, source: str = ALL_STEMS
+    ) -> Counts:
+        """Count the rows of one group: by values of the metric, or without one by status alone."""
+        status = self.status[self.index(condition, separator)]
+        if source != ALL_STEMS:
+            status = status[:, [STEMS.index(source)]]
         failed, pending = int(np.sum(status == "failed")), int(np.sum(status == "pending"))
         if metric is None:
             valid = int(np.sum(status == "ok"))
         else:
-            valid = int(np.sum(~np.isnan(self.cube(metric, condition, separator, stem))))
+            valid = int(np.sum(~np.isnan(self.track_values(metric, condition, separator, source))))
         return Counts(status.size, valid, status.size - valid - failed - pending, failed, pending)
 
     def totals(self) -> Counts:
-        """Of the whole run, by status."""
+        """Count the rows of the whole run by status."""
         number = {status: int(np.sum(self.status == status)) for status in STATUSES}
         return Counts(self.status.size, number["ok"], *(number[status] for status in STATUSES[1:]))
 
     def azimuth(self, title: str, stem: str) -> float | None:
+        """Return the true azimuth of a stem in degrees, None where it was not rendered."""
         return self.record.track(title).angles.get(stem)
 
     def devices(self, separator: str) -> list[str]:
-        """Where the separator ran."""
+        """Return the devices on which the separator ran."""
         found = {str(outcome.get("device") or "") for outcome in self._outcomes(separator)}
         return sorted(found - {""})
 
     def details(self, separator: str) -> list[dict[str, Any]]:
-        """What the separator said of itself: one entry, or several where it changed during the run."""
+        """Return the details that the separator reported: several entries if they changed during the run."""
         found: list[dict[str, Any]] = []
         for outcome in self._outcomes(separator):
-            said = outcome.get("details")
-            if isinstance(said, dict) and said and said not in found:
-                found.append(said)
+            details = outcome.get("details")
+            if isinstance(details, dict) and details and details not in found:
+                found.append(details)
         return found
 
     def weights(self, separator: str) -> dict[str, str]:
-        """SHA-256 of the separator's weights, by file name."""
+        """Return the SHA-256 of the separator's weights by file name."""
         return {
             str(weight.get("file", "")): str(weight.get("sha256", ""))
-            for said in self.details(separator)
-            for weight in said.get("weights") or ()
+            for details in self.details(separator)
+            for weight in details.get("weights") or ()
             if isinstance(weight, dict)
         }
 
@@ -168,21 +177,18 @@ class RunData:
         return (outcome for cell, outcome in self.outcomes.items() if cell.separator == separator)
 
     def mixture_gain(self, cell: Cell) -> float | None:
-        """Gain of the mixture over its stored references; None where the cell has no result."""
+        """Return the gain of the mixture relative to the stored references; None without a result."""
         gain = self.outcomes.get(cell, {}).get("mixture_gain")
         return float(gain) if isinstance(gain, int | float) else None
 
-    def cells(self) -> Iterator[Cell]:
-        return iter(self.record.cells())
-
-    def place(self, condition: str, separator: str) -> tuple[int, int]:
-        """Index of one group in the arrays."""
+    def index(self, condition: str, separator: str) -> tuple[int, int]:
+        """Return the index of one group in the arrays."""
         names = [one.name for one in self.separators]
         return self.conditions.index(condition), names.index(separator)
 
 
-def kind(separator: SeparatorRecord) -> Literal["model", "reference", "probe"]:
-    """``probe`` (its scores are known), ``reference`` (knows the stems, or is the floor) or ``model``."""
+def separator_kind(separator: SeparatorRecord) -> Literal["model", "reference", "probe"]:
+    """Return "probe" (its scores are known), "reference" (it receives the stems, or is the mixture) or "model"."""
     if separator.expected:
         return "probe"
     if separator.needs_references or separator.service == REFERENCE_SERVICE:
@@ -196,7 +202,7 @@ def load(run_dir: Path) -> RunData:
     Raises
     ------
     NotFound, BadInput
-        It is no run, or what it holds contradicts itself; the message names it.
+        `run_dir` is not a run directory, or its files contradict each other; the message names the conflict.
     """
     store = RunStore(run_dir)
     record = store.load()
@@ -218,33 +224,30 @@ def load(run_dir: Path) -> RunData:
     for row in rows:
         try:
             key = (row["condition"], row["separator"], row["title"], row["source"])
-            place = tuple(axis[name] for axis, name in zip(axes, key, strict=True))
+            index = tuple(axis[name] for axis, name in zip(axes, key, strict=True))
         except KeyError as error:
             raise BadInput(f"run {record.id} has a row for {error}, which run.json does not know") from None
-        if place in seen:
+        if index in seen:
             raise BadInput(f"run {record.id} has two rows for {', '.join(key)}")
-        seen.add(place)
-        status[place] = row["status"] if row["status"] in STATUSES else "failed"
-        reason[place] = str(row.get("reason") or "")
-        frames = number(row.get("valid_frames")), number(row.get("total_frames"))
-        sounding[place] = not 2 * frames[0] <= frames[1]  # NaN, not counted: taken to sound
-        if status[place] in ("ok", "undefined"):
+        seen.add(index)
+        status[index] = row["status"] if row["status"] in STATUSES else "failed"
+        reason[index] = str(row.get("reason") or "")
+        valid, total = finite_value(row.get("valid_frames")), finite_value(row.get("total_frames"))
+        sounding[index] = not 2 * valid <= total  # True where either is missing (NaN)
+        if status[index] in ("ok", "undefined"):
             for metric in metrics:
-                values[metric.column][place] = number(row.get(metric.column))
+                values[metric.column][index] = finite_value(row.get(metric.column))
     outcomes = {cell: found for cell in record.cells() if (found := store.outcome(cell)) is not None}
-    # A column that no scored row has is not a metric of this run.
+    # A column without a value in any scored row is not a metric of this run.
     metrics = [metric for metric in metrics if not np.isnan(values[metric.column]).all()]
     return RunData(store, record, rows, metrics, separators, values, status, reason, sounding, outcomes)
 
 
-def number(value: object) -> float:
-    """A value of a row, or NaN where it is none: missing, not a number, infinite."""
+def finite_value(value: object) -> float:
+    """Return a value of a row as float; NaN where it is missing, infinite or not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return math.nan
     try:
         return float(value) if math.isfinite(value) else math.nan
-    except OverflowError:  # an integer of hundreds of digits
+    except OverflowError:  # a JSON integer of hundreds of digits
         return math.nan
-
-
-__all__ = ["ALL", "STEMS", "Counts", "RunData", "kind", "load", "number"]

@@ -1,4 +1,4 @@
-"""Files to take away: tables as CSV, Parquet, JSON and LaTeX, and what to cite."""
+"""Exports: tables as CSV, Parquet and LaTeX, and citations as BibTeX."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..runs.results import Row, result_columns, write_csv
-from .analysis import SOURCES, ScoreTable
-from .data import RunData
+from .data import SOURCES, RunData
 from .figures import SOURCE_NAMES
 from .metrics import Metric, paper_columns, paper_tables
+from .scores import ScoreTable
 from .statistics import Estimate
 
 
 def write_results(data: RunData, folder: Path) -> list[str]:
-    """``results.csv``, and ``results.parquet`` where pyarrow is installed; return their names."""
+    """Write ``results.csv``, and ``results.parquet`` if pyarrow is installed; return their names."""
     write_csv(folder / "results.csv", data.rows, result_columns())
     names = ["results.csv"]
     if find_spec("pyarrow"):
@@ -39,22 +39,22 @@ def _write_parquet(path: Path, rows: Sequence[Row], names: Sequence[str], metric
     for name in names:
         values = [row.get(name) for row in rows]
         if name in numbers:
-            kind = pa.float64()
+            column_type = pa.float64()
             values = [None if value is None else float(value) for value in values]
         elif name.endswith("_frames"):
-            kind = pa.int64()
+            column_type = pa.int64()
         else:  # text, and matrices as JSON
-            kind = pa.string()
+            column_type = pa.string()
             values = [
                 value if value is None or isinstance(value, str) else json.dumps(value) for value in values
             ]
-        arrays.append(pa.array(values, type=kind))
-        fields.append(pa.field(name, kind))
+        arrays.append(pa.array(values, type=column_type))
+        fields.append(pa.field(name, column_type))
     pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(fields)), path)
 
 
 def write_paper_files(data: RunData, folder: Path) -> list[str]:
-    """Per condition and separator the two files of the paper, with its column names; return their names."""
+    """Write two files per condition and separator with the column names of the paper; return their names."""
     if not any(metric.profile == "paper" for metric in data.metrics):
         return []
     folder.mkdir()
@@ -87,12 +87,12 @@ def _field(value: object) -> object:
 
 
 def slug(name: str) -> str:
-    """A file name for any name."""
+    """Return a safe file name for any name."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-") or "unnamed"
 
 
 def write_latex(data: RunData, table: ScoreTable, folder: Path) -> list[str]:
-    """Tables in the paper's shape, one per condition and set of metrics (need booktabs); return their names."""
+    """Write a LaTeX table per condition and set of metrics (they need booktabs); return their names."""
     paper = paper_columns(data.metrics)
     sets = {"": data.headline, "-paper": [] if paper == data.headline else paper}
     names = []
@@ -109,7 +109,7 @@ def write_latex(data: RunData, table: ScoreTable, folder: Path) -> list[str]:
 def latex_table(
     data: RunData, table: ScoreTable, condition: str, metrics: Sequence[Metric], suffix: str = ""
 ) -> str:
-    """Medians with intervals and n, separator × source, as a ``table*`` environment across both columns."""
+    """Return a ``table*`` environment of medians with intervals and n: rows are separators × sources."""
     arrows = {"higher": r"\,$\uparrow$", "lower": r"\,$\downarrow$", "": ""}
     heads = [latex(f"{m.label} [{m.unit}]" if m.unit else m.label) + arrows[m.better] for m in metrics]
     totals = data.totals()
@@ -160,7 +160,7 @@ _LATEX = {
 
 
 def latex(text: str) -> str:
-    """`text` as any LaTeX prints it: letters that need a font or a package of their own lose their marks."""
+    """Escape `text` for any LaTeX; letters that need another font or a package lose their diacritics."""
     return "".join(_LATEX.get(character) or _plain(character) for character in text)
 
 
@@ -171,21 +171,21 @@ def _plain(character: str) -> str:
 
 
 def references(data: RunData) -> str:
-    """BibTeX of what the run used, as ``published/references.bib`` says of each entry."""
-    facts = {"always"} | {f"column:{metric.column}" for metric in data.metrics}
-    facts |= {f"service:{separator.service}" for separator in data.record.separators}
+    """Return BibTeX of the works that the run used, by the rule in each entry of ``published/references.bib``."""
+    used = {"always"} | {f"column:{metric.column}" for metric in data.metrics}
+    used |= {f"service:{separator.service}" for separator in data.record.separators}
     names = {"dataset": data.record.config.dataset.lower()}
     if data.record.hrir is not None:
         names["hrir"] = data.record.hrir.name.lower()
 
-    def used(rule: str) -> bool:
-        what, _, part = rule.partition(":")
-        return rule in facts or (what in names and part in names[what])
+    def applies(rule: str) -> bool:
+        kind, _, part = rule.partition(":")
+        return rule in used or (kind in names and part in names[kind])
 
     text = (resources.files("mssbench.report") / "published" / "references.bib").read_text(encoding="utf-8")
     kept = []
     for entry in re.findall(r"^@.*?^\}", text, re.DOTALL | re.MULTILINE):
         rules = re.search(r"  usedby = \{(.*?)\},\n", entry)
-        if rules and any(used(rule) for rule in rules[1].split()):
+        if rules and any(applies(rule) for rule in rules[1].split()):
             kept.append(entry.replace(rules[0], "") + "\n")
     return "\n".join(kept)

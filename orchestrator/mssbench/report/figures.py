@@ -1,7 +1,7 @@
-"""What is drawn. Rows are named by separators, every axis has its unit, and no colour goes without a shape.
+"""Figures of the report. Each axis has its unit, and colours are always combined with marker shapes.
 
-The functions that take an axes draw; the functions below them put panels together, for the page (where they
-flow with its width) and for a paper (one file per figure, at column width).
+The first functions draw into given axes. The functions below them combine panels for the page (where they flow
+with its width) and for a paper (one file per figure, at column width).
 """
 
 from __future__ import annotations
@@ -18,18 +18,20 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.projections.polar import PolarAxes
 from matplotlib.ticker import MaxNLocator
+from mssbench_service.musdb import STEMS
 
 from . import svg
-from .analysis import ScoreTable
-from .data import ALL, STEMS, FloatArray, RunData
+from .data import ALL_STEMS, FloatArray, RunData
 from .metrics import Metric
+from .scores import ScoreTable
+from .statistics import track_medians
 
-SOURCE_NAMES = {**{stem: stem.capitalize() for stem in STEMS}, ALL: "All stems"}
+SOURCE_NAMES = {**{stem: stem.capitalize() for stem in STEMS}, ALL_STEMS: "All stems"}
 
 
 @dataclass(frozen=True)
 class Mark:
-    """How a condition looks everywhere."""
+    """Colour and marker of a condition in all figures."""
 
     colour: str
     marker: str
@@ -40,7 +42,7 @@ MARKS = {"stereo": Mark(svg.BLUE, "o"), "binaural": Mark(svg.ORANGE, "D")}
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture on the page."""
+    """One figure on the page."""
 
     title: str
     image: Markup
@@ -50,7 +52,7 @@ class Panel:
 
 
 def draw_medians(axes: Axes, data: RunData, table: ScoreTable, metric: Metric, source: str) -> None:
-    """Per separator and condition the median with its interval; for one stem each track as a tick, too."""
+    """Draw medians with intervals per separator and condition; for one stem also a tick per track."""
     _rows(axes, data)
     seen: list[float] = []
     for i, condition in enumerate(data.conditions):
@@ -60,8 +62,8 @@ def draw_medians(axes: Axes, data: RunData, table: ScoreTable, metric: Metric, s
             if estimate.n == 0:
                 continue
             seen += [estimate.value, estimate.low, estimate.high]
-            if source != ALL:
-                cube = data.cube(metric, condition, separator.name, source)
+            if source != ALL_STEMS:
+                cube = data.track_values(metric, condition, separator.name, source)
                 tracks = cube[~np.isnan(cube)]
                 seen += list(tracks)
                 _segments(axes, tracks, tracks, y - 0.14, y + 0.14, MARKS[condition].colour, 0.7)
@@ -72,12 +74,12 @@ def draw_medians(axes: Axes, data: RunData, table: ScoreTable, metric: Metric, s
 
 
 def draw_pairs(axes: Axes, data: RunData, metric: Metric) -> None:
-    """Per separator one line a track, from its stereo value (above) to its binaural one (below)."""
+    """Draw a line per separator and track, from its stereo value (top) to its binaural value (bottom)."""
     _rows(axes, data)
     seen: list[float] = []
     for row, separator in enumerate(data.compared):
-        stereo = _track_medians(data.cube(metric, "stereo", separator.name))
-        binaural = _track_medians(data.cube(metric, "binaural", separator.name))
+        stereo = track_medians(data.track_values(metric, "stereo", separator.name))
+        binaural = track_medians(data.track_values(metric, "binaural", separator.name))
         both = ~np.isnan(stereo) & ~np.isnan(binaural)
         if not both.any():
             continue
@@ -92,11 +94,11 @@ def draw_pairs(axes: Axes, data: RunData, metric: Metric) -> None:
 
 
 def draw_scatter(axes: Axes, data: RunData, x: Metric, y: Metric, separator: str) -> None:
-    """One point per track and stem; the large outlined one of each condition is its pair of medians."""
+    """Draw a point per track and stem, and a large outlined point for the medians of each condition."""
     for condition in data.conditions:
         mark = MARKS[condition]
-        across = data.cube(x, condition, separator).ravel()
-        up = data.cube(y, condition, separator).ravel()
+        across = data.track_values(x, condition, separator).ravel()
+        up = data.track_values(y, condition, separator).ravel()
         both = ~np.isnan(across) & ~np.isnan(up)
         if not both.any():
             continue
@@ -111,7 +113,7 @@ def draw_scatter(axes: Axes, data: RunData, x: Metric, y: Metric, separator: str
 def draw_polar(
     axes: PolarAxes, metric: Metric, azimuths: FloatArray, values: FloatArray, limit: float, frontal: bool
 ) -> None:
-    """Error against the true azimuth: points, and a sector of 30° filled up to its median."""
+    """Draw the error over the true azimuth: points, and sectors of 30° filled up to their median."""
     axes.set_theta_zero_location("N")  # front is up; counter-clockwise, so that left is left
     axes.set_ylim(0, limit)
     signed = (azimuths + 180) % 360 - 180
@@ -128,9 +130,9 @@ def draw_polar(
             height = np.full(len(arc), min(limit, float(np.median(values[inside]))))
             axes.fill_between(arc, 0, height, color=svg.MUTED, alpha=0.22, linewidth=0, zorder=1)
             axes.plot(arc, height, color=svg.INK, linewidth=1.4, zorder=2)
-    places = range(-90, 91, 30) if frontal else range(0, 360, 30)
-    axes.set_xticks(np.radians(list(places)), [f"{d % 360}°" if d % 90 == 0 else "" for d in places])
-    # After the ticks, which would widen or narrow the view to themselves.
+    ticks = range(-90, 91, 30) if frontal else range(0, 360, 30)
+    axes.set_xticks(np.radians(list(ticks)), [f"{d % 360}°" if d % 90 == 0 else "" for d in ticks])
+    # Set after the ticks, because setting the ticks changes the limits.
     axes.set_thetamin(-90 if frontal else 0)
     axes.set_thetamax(90 if frontal else 360)
     axes.yaxis.set_major_locator(MaxNLocator(3, prune="both"))
@@ -163,7 +165,7 @@ def _offset(index: int, count: int) -> float:
 def _segments(
     axes: Axes, start: FloatArray, end: FloatArray, top: float, bottom: float, colour: str, width: float
 ) -> None:
-    """One line per pair, as a single path with gaps: a tenth of the size of one path each."""
+    """Draw a line per pair as a single path with gaps, a tenth of the size of separate paths."""
     gap = np.full(len(start), np.nan)
     axes.plot(
         np.column_stack([start, end, gap]).ravel(),
@@ -182,7 +184,7 @@ def _dot(axes: Axes, x: float, y: float, condition: str) -> None:
 
 
 def _limits(axes: Axes, metric: Metric, seen: Sequence[float]) -> None:
-    """Everything in view; the axis of an error starts at 0."""
+    """Set limits that show all values; the axis of an error starts at 0."""
     axes.set_xlabel(metric.title)
     found = [value for value in seen if value == value]
     if not found:
@@ -191,30 +193,22 @@ def _limits(axes: Axes, metric: Metric, seen: Sequence[float]) -> None:
     low, high = min(found), max(found)
     pad = 0.04 * (high - low) or max(0.5, 0.05 * abs(high))
     if metric.better == "lower" and low >= 0:
-        # A little room left of 0, so that a median of 0 is not cut in half.
+        # A margin left of 0, so that the marker of a median of 0 is not cut.
         low = 0.0
         pad = 0.04 * high or 0.05
     axes.set_xlim(low - pad, high + pad)
 
 
-def _track_medians(cube: FloatArray) -> FloatArray:
-    """Median of each track's stems; NaN where a track has none."""
-    medians = np.full(len(cube), np.nan)
-    some = ~np.isnan(cube).all(axis=1)
-    if some.any():
-        medians[some] = np.nanmedian(cube[some], axis=1)
-    return medians
-
-
-# Putting together -------------------------------------------------------------------------------------------
+# Panels and files -------------------------------------------------------------------------------------------
 
 
 def overview(data: RunData, table: ScoreTable) -> list[Panel]:
-    """The first figure: the headline metrics over all stems."""
-    return [_medians_panel(data, table, metric, ALL, metric.label) for metric in data.headline]
+    """Return a panel per headline metric, over all stems."""
+    return [_medians_panel(data, table, metric, ALL_STEMS, metric.label) for metric in data.headline]
 
 
 def by_stem(data: RunData, table: ScoreTable, metric: Metric) -> list[Panel]:
+    """Return a panel per stem."""
     return [_medians_panel(data, table, metric, stem, SOURCE_NAMES[stem]) for stem in STEMS]
 
 
@@ -236,6 +230,7 @@ def _medians_panel(data: RunData, table: ScoreTable, metric: Metric, source: str
 
 
 def stereo_binaural(data: RunData) -> list[Panel]:
+    """Return a panel per headline metric that compares stereo with binaural; none for a single condition."""
     if not {"stereo", "binaural"} <= set(data.conditions):
         return []
     return [
@@ -250,7 +245,7 @@ def stereo_binaural(data: RunData) -> list[Panel]:
 
 
 def spatial_residual(data: RunData) -> list[Panel]:
-    """SSR against SRR, one panel per separator, all with the same axes."""
+    """Return a panel per separator of SSR over SRR, all with the same axes."""
     pair = [metric for metric in data.headline if metric.role in ("spatial", "residual")]
     if len(pair) != 2:
         return []
@@ -274,7 +269,7 @@ def spatial_residual(data: RunData) -> list[Panel]:
 
 
 def _span(data: RunData, metric: Metric) -> tuple[float, float]:
-    cubes = [data.cube(metric, c, one.name).ravel() for c in data.conditions for one in data.compared]
+    cubes = [data.track_values(metric, c, one.name).ravel() for c in data.conditions for one in data.compared]
     found = np.concatenate([*cubes, np.empty(0)])
     found = found[~np.isnan(found)]
     if found.size == 0:
@@ -284,7 +279,7 @@ def _span(data: RunData, metric: Metric) -> tuple[float, float]:
 
 
 def against_azimuth(data: RunData, metric: Metric) -> list[Panel]:
-    """One polar panel per separator; binaural only, all with the same radius."""
+    """Return a polar panel per separator for the binaural condition, all with the same radius."""
     if "binaural" not in data.conditions or not data.compared:
         return []
     angles = np.array(
@@ -292,13 +287,13 @@ def against_azimuth(data: RunData, metric: Metric) -> list[Panel]:
     )
     found: list[tuple[str, FloatArray, FloatArray]] = []
     for separator in data.compared:
-        values = data.cube(metric, "binaural", separator.name)
+        values = data.track_values(metric, "binaural", separator.name)
         both = ~np.isnan(values) & ~np.isnan(angles)
         found.append((separator.name, angles[both], values[both]))
     pooled = np.concatenate([values for _, _, values in found])
     if pooled.size == 0:
         return []
-    # A few separators far off (the mixture itself, for one) would squeeze all others into the centre.
+    # The median over separators: a few large errors (such as the mixture's) would set the radius for all others.
     spans = [float(np.quantile(values, 0.95)) for _, _, values in found if values.size]
     limit = 1.1 * float(np.median(spans)) or float(pooled.max()) or 1.0
     frontal = bool(np.all(np.cos(np.radians(angles[~np.isnan(angles)])) > -1e-6))
@@ -311,8 +306,8 @@ def against_azimuth(data: RunData, metric: Metric) -> list[Panel]:
             lambda axes, a=azimuths, v=values: draw_polar(
                 cast(PolarAxes, axes), metric, a, v, limit, frontal
             ),
-            # Matplotlib centres a half disc in the square of the whole one, which here overhangs the figure.
-            place=(0.29, -0.41, 2.32, 2.2) if frontal else (0.35, 0.2, 2.2, 2.2),
+            # Matplotlib centres a half disc in the square of the full disc, which is larger than this figure.
+            box=(0.29, -0.41, 2.32, 2.2) if frontal else (0.35, 0.2, 2.2, 2.2),
             projection="polar",
         )
         for name, azimuths, values in found
@@ -332,25 +327,25 @@ def _panel(
     description: str,
     height: float,
     draw: Callable[..., None],
-    place: tuple[float, float, float, float] | None = None,
+    box: tuple[float, float, float, float] | None = None,
     **axes: Any,
 ) -> Panel:
-    """Draw one panel; `place` (left, bottom, width, height in inches) where the layout would do badly."""
+    """Draw one panel; `box` (left, bottom, width, height in inches) replaces the automatic layout."""
     with svg.style():
         figure = svg.new_figure(svg.PANEL, height)
-        if place is None:
+        if box is None:
             drawn = figure.add_subplot(**axes)
         else:
             figure.set_layout_engine(None)
-            left, bottom, width, tall = place
-            rectangle = (left / svg.PANEL, bottom / height, width / svg.PANEL, tall / height)
+            left, bottom, width, box_height = box
+            rectangle = (left / svg.PANEL, bottom / height, width / svg.PANEL, box_height / height)
             drawn = figure.add_axes(rectangle, **axes)
         draw(drawn)
         return Panel(title, svg.inline(figure, description))
 
 
 def save_for_paper(data: RunData, table: ScoreTable, folder: Path) -> list[str]:
-    """Write every main figure as PDF and SVG at column width; return the names without suffix."""
+    """Write the main figures as PDF and SVG at column width; return their names without suffix."""
     if not data.compared or not data.headline:
         return []
     names = []
@@ -371,7 +366,7 @@ def save_for_paper(data: RunData, table: ScoreTable, folder: Path) -> list[str]:
         for axes in grid.ravel()[len(data.headline) :]:
             axes.set_axis_off()
         for axes, metric in zip(grid.ravel(), data.headline, strict=False):
-            draw_medians(axes, data, table, metric, ALL)
+            draw_medians(axes, data, table, metric, ALL_STEMS)
         _legend(figure, data)
         names.append(_save(figure, folder / "overview"))
     return names

@@ -1,63 +1,158 @@
-"""Do the probes of a run score what they must? A bench that errs on known answers proves nothing on others."""
+"""Known-answer tests of a run: separators ("probes") whose scores are known before they are computed.
+
+If a known score is not measured, the bench is wrong and its other numbers cannot be trusted.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+from mssbench_service.wire import Expectation
 
 from ..runs.config import RunConfig
+from ..runs.records import Cell
+from .data import FloatArray, RunData, load
+from .metrics import by_column
 
-if TYPE_CHECKING:
-    from .analysis import Check
+_BSS_EVAL = ("SDR", "ISR", "SIR", "SAR")
 
-BSS_EVAL = ("SDR", "ISR", "SIR", "SAR")
+_ROUNDING = 1e-9
+"""Tolerance of the limits: they are decimal fractions, and a value may miss them by rounding alone."""
+
+
+@dataclass(frozen=True)
+class KnownScore:
+    """A known score of a probe and the range measured.
+
+    Attributes
+    ----------
+    low, high : float or None
+        Limits of the known score; None where there is no limit.
+    measured_low, measured_high : float
+        Smallest and largest value over `n` stems; NaN where there is none.
+    passed : bool or None
+        None where nothing could be checked.
+    why, note : str
+        Why the score is known; which stems could not be checked.
+    """
+
+    probe: str
+    condition: str
+    metric_column: str
+    low: float | None
+    high: float | None
+    measured_low: float
+    measured_high: float
+    n: int
+    passed: bool | None
+    why: str
+    note: str
 
 
 class SelfCheckFailed(Exception):
-    """A probe did not score what is known; the message names it, what was expected and what was measured."""
+    """A known score was not measured. The message names the probe, the expected and the measured values."""
 
 
 def self_check(run_dir: Path) -> int:
-    """How many known scores of the run's probes were confirmed.
+    """Check the known scores of a run and return their number.
 
-    A score that the run was not to compute (those of BSS Eval, where it is left out) is not asked for; one
-    that has no value on any stem is a failure.
+    Scores that the run did not have to compute (those of BSS Eval, where it is turned off) are not checked. A
+    score that has no value on any stem is a failure.
 
     Raises
     ------
     SelfCheckFailed
-        One was not, or there was none to confirm.
+        A known score was not measured, or the run has none.
     NotFound, BadInput
-        `run_dir` is no run, or contradicts itself.
+        `run_dir` is not a run directory, or its files contradict each other.
     """
-    from .analysis import checks  # with the plotting library, which few commands need
-    from .data import load
-
     data = load(run_dir)
-    asked = [check for check in checks(data) if _computed(check.metric_column, data.record.config)]
-    wrong = [check for check in asked if check.passed is not True]
-    if wrong:
-        more = f"; {len(wrong) - 1} more in the report" if len(wrong) > 1 else ""
-        raise SelfCheckFailed(f"self-check: {_line(wrong[0])}{more}")
-    if not asked:
+    scores = [s for s in known_scores(data) if _is_computed(s.metric_column, data.record.config)]
+    failed = [score for score in scores if score.passed is not True]
+    if failed:
+        more = f"; {len(failed) - 1} more in the report" if len(failed) > 1 else ""
+        raise SelfCheckFailed(f"self-check: {_describe(failed[0])}{more}")
+    if not scores:
         raise SelfCheckFailed("self-check: the run has no probe with a known score")
-    return len(asked)
+    return len(scores)
 
 
-def _line(check: Check) -> str:
-    expected = " to ".join(f"{limit:.6g}" for limit in (check.low, check.high) if limit is not None)
-    if check.low is None or check.high is None:
-        expected = f"at {'least' if check.high is None else 'most'} {expected}"
-    found = "nothing"
-    if not math.isnan(check.measured_low):
-        found = f"{check.measured_low:.6g} to {check.measured_high:.6g}"
-    note = f" ({check.note})" if check.note else ""
-    what = f"{check.probe}, {check.condition}, {check.metric_column}"
-    return f"{what}: expected {expected}, measured {found}{note}"
+def known_scores(data: RunData) -> list[KnownScore]:
+    """Compare each known score of each probe with the values measured; include those that cannot be checked."""
+    metrics = by_column()
+    found = []
+    for probe in data.probes:
+        for expected, condition in itertools.product(probe.expected, data.conditions):
+            metric = metrics.get(expected.column)
+            only = expected.condition or (metric.condition if metric else "")
+            if only in ("", condition):
+                found.append(_compare(data, probe.name, condition, expected))
+    return found
 
 
-def _computed(column: str, config: RunConfig) -> bool:
+def _compare(data: RunData, probe: str, condition: str, expected: Expectation) -> KnownScore:
+    column, low, high = expected.column, expected.low, expected.high
+    counts = data.counts(None, condition, probe)
+    notes = [f"{counts.failed} failed"] if counts.failed else []
+    notes += [f"{counts.pending} pending"] if counts.pending else []
+    values = np.empty(0)
+    if column in data.values:
+        values, left_out = _checkable(data, probe, condition, column)
+        notes += left_out
+    smallest = largest = math.nan
+    passed: bool | None
+    if values.size == 0:
+        notes.append("no value to check" if column in data.values else "this run did not compute it")
+        passed = False if counts.failed else None
+    else:
+        smallest, largest = float(values.min()), float(values.max())
+        above = low is None or smallest >= low - _ROUNDING
+        below = high is None or largest <= high + _ROUNDING
+        passed = above and below and not counts.failed
+    return KnownScore(
+        probe, condition, column, low, high, smallest, largest, int(values.size), passed, expected.why,
+        "; ".join(notes),
+    )  # fmt: skip
+
+
+def _checkable(data: RunData, probe: str, condition: str, column: str) -> tuple[FloatArray, list[str]]:
+    """Values whose score is known, and notes on those that are left out."""
+    values, notes = data.track_values(column, condition, probe).copy(), []
+    if column.startswith("paper_"):
+        # The paper's metrics compare with references at their own level: their scores are known only where
+        # that is also the level of the mixture.
+        gains = [data.mixture_gain(Cell(condition, probe, title)) for title in data.titles]
+        other = np.array([gain is not None and gain != 1.0 for gain in gains], dtype=bool)
+        if other.any():
+            values[other] = np.nan
+            number = int(other.sum())
+            notes.append(f"{number} track{'s' if number != 1 else ''} left out: mixture gain is not 1")
+        # Their medians count silent frames as 0 dB: they are known only for stems that mostly sound.
+        silent = ~data.sounding[data.index(condition, probe)] & ~np.isnan(values)
+        if silent.any():
+            values[silent] = np.nan
+            notes.append(f"stems left out, silent in half of their frames or more: {int(silent.sum())}")
+    return values[~np.isnan(values)], notes
+
+
+def _describe(score: KnownScore) -> str:
+    expected = " to ".join(f"{limit:.6g}" for limit in (score.low, score.high) if limit is not None)
+    if score.low is None or score.high is None:
+        expected = f"at {'least' if score.high is None else 'most'} {expected}"
+    measured = "nothing"
+    if not math.isnan(score.measured_low):
+        measured = f"{score.measured_low:.6g} to {score.measured_high:.6g}"
+    note = f" ({score.note})" if score.note else ""
+    name = f"{score.probe}, {score.condition}, {score.metric_column}"
+    return f"{name}: expected {expected}, measured {measured}{note}"
+
+
+def _is_computed(column: str, config: RunConfig) -> bool:
+    """Whether a run with these settings computes the metric."""
     if column.startswith("paper_"):
         return config.metrics in ("all", "paper")
-    return config.metrics != "paper" and (config.bsseval or column not in BSS_EVAL)
+    return config.metrics != "paper" and (config.bsseval or column not in _BSS_EVAL)

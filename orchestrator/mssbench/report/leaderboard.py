@@ -1,7 +1,7 @@
-"""Many runs, one static site: an index, a page per separator, the methodology. Any static host can serve it.
+"""The leaderboard: a static site of many runs with an index, a page per separator, and the methodology.
 
-Scores are only set side by side where the runs asked the same of the separators: the same tracks, rendering
-and HRIR set. Each such setting has a table of its own. A run comes as its directory or its ``summary.json``.
+Scores are compared only between runs with the same setting: the same tracks, rendering and HRIR set. Each setting
+has its own table. A run is given as its directory or its ``summary.json``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from mssbench_service.errors import BadInput
 from mssbench_service.files import atomic_folder, write_json, write_text
 
 from . import summary as summaries
-from .analysis import SOURCES, analyse
-from .data import ALL, load
+from .analysis import analyse
+from .data import ALL_STEMS, SOURCES, load
 from .exports import slug
 from .figures import SOURCE_NAMES
 from .metrics import Metric, headline, present
@@ -34,9 +34,11 @@ class Entry:
 
     @property
     def metrics(self) -> list[Metric]:
+        """Headline metrics of the run."""
         return headline(_used([self.run]))
 
     def score(self, condition: str, source: str, metric: Metric) -> ScoreSummary | None:
+        """Return the score of this separator in one group, None where the run has none."""
         for score in self.run.scores:
             if (score.condition, score.separator, score.source, score.column) == (
                 condition, self.separator.name, source, metric.column
@@ -47,7 +49,7 @@ class Entry:
 
 @dataclass
 class Setting:
-    """Runs that may be compared: the same question, asked of different separators."""
+    """Runs with the same tracks, rendering and HRIR set, whose scores may be compared."""
 
     name: str
     condition: str
@@ -62,21 +64,21 @@ def build_leaderboard(sources: Sequence[Path], out: Path) -> Path:
     Parameters
     ----------
     sources : sequence of Path
-        Run directories, or ``summary.json`` files.
+        Run directories or ``summary.json`` files.
     out : Path
-        Replaced as a whole once the new site is complete.
+        Folder of the site; replaced when the new site is complete.
 
     Raises
     ------
     NotFound, BadInput
-        A source is neither, or two of them are the same run.
+        A source is neither, two of them are the same run, or `out` contains other files.
     """
     if not sources:
         raise BadInput("no run given; expected run directories or summary.json files")
     runs = [read_source(path) for path in sources]
-    _refuse_twins(runs, sources)
+    _require_different_runs(runs, sources)
     if out.is_dir() and any(out.iterdir()) and not (out / "methodology.html").exists():
-        raise BadInput(f"{out} holds something else; expected a new folder, or a leaderboard to replace")
+        raise BadInput(f"{out} contains something else; expected a new folder, or a leaderboard to replace")
     pages = _page_names(runs)
     settings = _settings(runs, pages)
     with atomic_folder(out) as folder:
@@ -87,7 +89,7 @@ def build_leaderboard(sources: Sequence[Path], out: Path) -> Path:
         common = {
             "source_names": SOURCE_NAMES,
             "sources": SOURCES,
-            "all": ALL,
+            "all": ALL_STEMS,
             "runs": runs,
             "run_files": [_run_file(number, run) for number, run in enumerate(runs)],
         }
@@ -105,14 +107,14 @@ def build_leaderboard(sources: Sequence[Path], out: Path) -> Path:
 
 
 def read_source(path: Path) -> Summary:
-    """A run's summary, from its directory or from a file that somebody sent."""
+    """Return the summary of a run, from its directory or from a ``summary.json``."""
     if path.is_dir():
         data = load(path)
         return summaries.build(data, analyse(data))
     return summaries.read(path)
 
 
-def _refuse_twins(runs: Sequence[Summary], sources: Sequence[Path]) -> None:
+def _require_different_runs(runs: Sequence[Summary], sources: Sequence[Path]) -> None:
     seen: dict[tuple[str, str], Path] = {}
     for run, source in zip(runs, sources, strict=True):
         key = (run.run.id, run.run.created)
@@ -126,7 +128,7 @@ def _run_file(number: int, run: Summary) -> str:
 
 
 def _page_names(runs: Sequence[Summary]) -> dict[str, str]:
-    """Page of each separator; probes have none, they are no contestants."""
+    """Return the page of each separator; known-answer tests have none."""
     names = sorted({s.name for run in runs for s in run.separators if s.kind != "probe"})
     return {name: f"separators/{number:03d}-{slug(name)[:80]}.html" for number, name in enumerate(names)}
 
@@ -157,11 +159,11 @@ def _settings(runs: Sequence[Summary], pages: dict[str, str]) -> list[Setting]:
 
 
 def _rank(entry: Entry, setting: Setting) -> tuple[bool, float, str]:
-    """Best first by the first metric; without a value last."""
+    """Sort key: best first by the first metric, separators without a value last."""
     if not setting.metrics:
         return (True, 0.0, entry.separator.name)
     metric = setting.metrics[0]
-    score = entry.score(setting.condition, ALL, metric)
+    score = entry.score(setting.condition, ALL_STEMS, metric)
     if score is None or score.median.value is None:
         return (True, 0.0, entry.separator.name)
     value = score.median.value

@@ -1,4 +1,4 @@
-"""From numbers to the page: what the template shows, as plain values, and the template's environment."""
+"""The HTML page of a report: template environment and the values that the template shows."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from markupsafe import Markup
 
 from ..runs.records import SeparatorRecord
 from . import figures, published
-from .analysis import SOURCES, Analysis, ScoreTable, Share, gains
+from .analysis import Analysis
 from .answer import QUESTION
-from .data import RunData, kind
-from .data import number as value_of
+from .data import SOURCES, RunData, finite_value, separator_kind
+from .excerpts import Excerpts
 from .figures import SOURCE_NAMES, Panel
-from .listen import Listening
 from .metrics import DASH, ITD_LIMIT_US, Metric
+from .mixture_gain import track_gains
+from .scores import LargeItdError, ScoreTable
 from .statistics import Estimate, fewest_tracks
 
-KINDS = {"model": "model", "reference": "reference separator", "probe": "probe"}
+KIND_NAMES = {"model": "model", "reference": "reference separator", "probe": "known-answer test"}
 
 
 def environment() -> jinja2.Environment:
-    """Templates of the report; everything that is not markup of ours is escaped."""
+    """Return the Jinja environment of the templates; values are escaped unless they are Markup."""
     env = jinja2.Environment(
         loader=jinja2.PackageLoader("mssbench.report"),
         autoescape=True,
@@ -35,55 +36,55 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     env.globals |= {"asset": asset, "dash": dash, "DASH": DASH}
-    env.filters |= {"p": p_value, "number": number}
+    env.filters |= {"p": p_value, "number": format_number}
     return env
 
 
 def asset(name: str) -> Markup:
-    """A file of ours, put into the page as it is."""
+    """Return a file of ``assets/`` to include in the page."""
     return Markup((resources.files("mssbench.report") / "assets" / name).read_text(encoding="utf-8"))
 
 
 def dash(reason: str) -> Markup:
-    """A dash that says why there is no value, to a pointer and to a screen reader."""
+    """Return a dash for a missing value, with the reason as tooltip and as text for screen readers."""
     return Markup('<span class="none" title="{0}"><span aria-hidden="true">–</span>'
                   '<span class="sr">no value: {0}</span></span>').format(reason)  # fmt: skip
 
 
 def p_value(value: float) -> str:
+    """Format a p value for a table."""
     if math.isnan(value):
         return DASH
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def number(value: float | None, decimals: int = 2) -> str:
-    """For a table; see :meth:`Metric.format`."""
+def format_number(value: float | None, decimals: int = 2) -> str:
+    """Format a number for a table; see :meth:`Metric.format`."""
     if value is None or math.isnan(value):
         return DASH
     return f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", "−")
 
 
 def render(
-    data: RunData, analysis: Analysis, listening: Listening | None, files: Sequence[tuple[str, Sequence[str]]]
+    data: RunData, analysis: Analysis, excerpts: Excerpts | None, files: Sequence[tuple[str, Sequence[str]]]
 ) -> str:
-    """The page."""
+    """Return the page as HTML."""
     template = environment().get_template("report.html.j2")
-    return template.render(context(data, analysis, listening, files))
+    return template.render(context(data, analysis, excerpts, files))
 
 
 def context(
-    data: RunData, analysis: Analysis, listening: Listening | None, files: Sequence[tuple[str, Sequence[str]]]
+    data: RunData, analysis: Analysis, excerpts: Excerpts | None, files: Sequence[tuple[str, Sequence[str]]]
 ) -> dict[str, Any]:
     table = analysis.table
-    pairs = published.beside(data, table)
+    pairs = published.compare(data, table)
     probes = {one.name for one in data.probes}
     compared = [one for one in data.separators if one.name not in probes]
     return {
         "data": data,
         "record": data.record,
         "config": data.record.config,
-        "kinds": KINDS,
-        "kind": kind,
+        "kind_names": KIND_NAMES,
         "question": QUESTION,
         "answer": analysis.answer,
         "totals": data.totals(),
@@ -102,31 +103,31 @@ def context(
         ],
         "by_stem": _by_stem(data, table),
         "pairs": figures.stereo_binaural(data) if data.compared else [],
-        "condition_differences": analysis.conditions,
-        "shares": _shares(data, analysis.shares),
+        "condition_differences": analysis.condition_differences,
+        "large_itd_errors": _large_itd_errors(data, analysis.large_itd_errors),
         "fewest_tracks": fewest_tracks,
         "itd_limit": ITD_LIMIT_US,
         "itd_label": next((metric.label for metric in data.headline if metric.role == "itd"), ""),
-        "models": analysis.models,
+        "separator_differences": analysis.separator_differences,
         "polar": _polar(data),
         "scatter": figures.spatial_residual(data),
         "rows_json": _rows_json(data),
-        "listening": listening,
+        "excerpts": excerpts,
         "published": _published(pairs),
         "own_models": list(dict.fromkeys(pair.separator for pair in pairs if pair.separator)),
-        "published_metrics": published.metrics(),
+        "published_metrics": published.published_metrics(),
         "citation": published.CITATION,
         "published_tracks": published.TRACKS,
         "source_names": SOURCE_NAMES,
         "sources": SOURCES,
-        "gain_effects": analysis.gains,
+        "gain_effects": analysis.gain_effects,
         "gain_range": _gain_range(data),
         "has_paper_ssr": any(metric.column == "paper_SSR" for metric in data.metrics),
-        "checks": analysis.checks,
-        "check_totals": {
-            "passed": sum(check.passed is True for check in analysis.checks),
-            "failed": sum(check.passed is False for check in analysis.checks),
-            "open": sum(check.passed is None for check in analysis.checks),
+        "known_scores": analysis.known_scores,
+        "known_score_totals": {
+            "passed": sum(check.passed is True for check in analysis.known_scores),
+            "failed": sum(check.passed is False for check in analysis.known_scores),
+            "open": sum(check.passed is None for check in analysis.known_scores),
         },
         "speeds": analysis.speeds,
         "separators": [_separator(data, one) for one in data.record.separators],
@@ -135,12 +136,12 @@ def context(
         "files": files,
         "cell": _cell,
         "interval": _interval,
-        "metric_of": {metric.column: metric for metric in (*data.metrics, *published.metrics())},
+        "metric_of": {metric.column: metric for metric in (*data.metrics, *published.published_metrics())},
     }
 
 
 def _interval(metric: Metric, estimate: Estimate) -> str:
-    """``[1.0, 2.0]``, or nothing where there is no interval."""
+    """Return ``[1.0, 2.0]``, or an empty string where there is no interval."""
     if math.isnan(estimate.low):
         return ""
     return f"[{metric.format(estimate.low)}, {metric.format(estimate.high)}]"
@@ -155,14 +156,14 @@ def _cell(metric: Metric, value: float | None, reason: str = "not in this run") 
 def _other_tables(
     data: RunData, compared: Sequence[SeparatorRecord]
 ) -> list[tuple[str, list[Metric], Sequence[SeparatorRecord]]]:
-    """Tables below the first ones: heading, columns and separators; none without a row or a column."""
+    """Return heading, columns and separators of the tables below the first ones; empty tables are left out."""
     rest = [metric for metric in data.metrics if metric not in data.headline]
     tables = [
         ("the paper’s metrics", [m for m in rest if m.profile == "paper"], compared),
         ("further metrics", [m for m in rest if m.profile != "paper"], compared),
-        ("probes", data.headline, data.probes),
+        ("known-answer tests", data.headline, data.probes),
     ]
-    return [one for one in tables if one[1] and one[2]]
+    return [(heading, metrics, rows) for heading, metrics, rows in tables if metrics and rows]
 
 
 def _results(
@@ -172,7 +173,7 @@ def _results(
     metrics: Sequence[Metric],
     separators: Sequence[SeparatorRecord],
 ) -> dict[str, Any]:
-    """One table in the paper's shape."""
+    """Return one table in the layout of the paper: a group of rows per separator, a column per metric."""
     groups = []
     for separator in separators:
         rows = []
@@ -182,10 +183,10 @@ def _results(
             for metric in metrics:
                 score = table.get(condition, separator.name, source, metric)
                 if score.estimate.n == 0:
-                    text: str | Markup = dash(_why_empty(metric, condition, score.counts.text))
+                    text: str | Markup = dash(_empty_reason(metric, condition, score.counts.text))
                     cells.append({"value": text, "interval": "", "n": ""})
                     continue
-                # The row says how many stems were scored; a metric says so where it rests on fewer.
+                # The row has the number of scored stems; a cell has its own n where it is based on fewer.
                 cells.append({
                     "value": metric.format(score.estimate.value),
                     "interval": _interval(metric, score.estimate),
@@ -194,11 +195,11 @@ def _results(
             rows.append(
                 {"source": SOURCE_NAMES[source], "cells": cells, "counts": counts, "all": source == "all"}
             )
-        groups.append({"separator": separator, "kind": kind(separator), "rows": rows})
+        groups.append({"separator": separator, "kind": separator_kind(separator), "rows": rows})
     return {"condition": condition, "metrics": metrics, "groups": groups}
 
 
-def _why_empty(metric: Metric, condition: str, missing: str) -> str:
+def _empty_reason(metric: Metric, condition: str, missing: str) -> str:
     if metric.condition and metric.condition != condition:
         return f"{metric.label} is not defined in the {condition} condition"
     return missing or "no value"
@@ -207,22 +208,21 @@ def _why_empty(metric: Metric, condition: str, missing: str) -> str:
 def _by_stem(data: RunData, table: ScoreTable) -> list[dict[str, Any]]:
     if not data.compared or not data.headline:
         return []
-    open_ones = data.headline
-    rest = [metric for metric in data.metrics if metric not in open_ones]
+    rest = [metric for metric in data.metrics if metric not in data.headline]
     return [
-        {"metric": metric, "panels": figures.by_stem(data, table, metric), "open": metric in open_ones}
-        for metric in (*open_ones, *rest)
+        {"metric": metric, "panels": figures.by_stem(data, table, metric), "open": metric in data.headline}
+        for metric in (*data.headline, *rest)
     ]
 
 
 def _polar(data: RunData) -> list[tuple[Metric, list[Panel]]]:
-    wanted = [metric for metric in data.headline if metric.role in ("itd", "ild")]
-    wanted += [metric for metric in data.metrics if metric.column == "azimuth_error_deg"]
-    found = [(metric, figures.against_azimuth(data, metric)) for metric in wanted]
+    shown = [metric for metric in data.headline if metric.role in ("itd", "ild")]
+    shown += [metric for metric in data.metrics if metric.column == "azimuth_error_deg"]
+    found = [(metric, figures.against_azimuth(data, metric)) for metric in shown]
     return [(metric, panels) for metric, panels in found if panels]
 
 
-def _shares(data: RunData, shares: Sequence[Share]) -> list[dict[str, Any]]:
+def _large_itd_errors(data: RunData, shares: Sequence[LargeItdError]) -> list[dict[str, Any]]:
     by_key = {(share.condition, share.separator, share.source): share for share in shares}
     return [
         {
@@ -237,7 +237,7 @@ def _shares(data: RunData, shares: Sequence[Share]) -> list[dict[str, Any]]:
 
 
 def _published(pairs: Sequence[published.Pairing]) -> list[tuple[str, str, str, list[published.Pairing]]]:
-    """Condition, model, the run's separator and a line per source; models that the run has come first."""
+    """Group by condition, model and separator of the run; models that the run has come first."""
     groups: dict[tuple[str, str, str], list[published.Pairing]] = {}
     for pair in pairs:
         groups.setdefault((pair.published.condition, pair.published.model, pair.separator), []).append(pair)
@@ -248,14 +248,14 @@ def _published(pairs: Sequence[published.Pairing]) -> list[tuple[str, str, str, 
 def _gain_range(data: RunData) -> dict[str, tuple[float, float]]:
     ranges = {}
     for condition in data.conditions:
-        found = gains(data, condition)
+        found = track_gains(data, condition)
         if any(gain != 1.0 for gain in found):
             ranges[condition] = (min(found), max(found))
     return ranges
 
 
 def _failures(data: RunData) -> list[dict[str, Any]]:
-    """Failed and undefined stems, gathered by cell and reason."""
+    """Return failed and undefined stems grouped by cell and reason; failures first, known-answer tests last."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for row in data.rows:
         if row["status"] in ("failed", "undefined"):
@@ -278,20 +278,20 @@ def _failures(data: RunData) -> list[dict[str, Any]]:
 
 
 def _separator(data: RunData, one: SeparatorRecord) -> dict[str, Any]:
-    """What is known of a separator: where it ran, its weights, and what else it said of itself."""
-    said = data.details(one.name)
+    """Return devices, weights and other reported details of a separator."""
+    details = data.details(one.name)
     return {
         "record": one,
-        "kind": KINDS[kind(one)],
+        "kind": KIND_NAMES[separator_kind(one)],
         "devices": data.devices(one.name),
         "weights": data.weights(one.name),
-        "details": [line for each in said for line in _lines(each)],
-        "changed": len(said) > 1,
+        "details": [line for entry in details for line in _lines(entry)],
+        "changed": len(details) > 1,
     }
 
 
 def _lines(details: Mapping[str, Any]) -> list[str]:
-    """``torch 2.5, numpy 2.1`` and the like; weights are shown by themselves."""
+    """Return one line of text per detail, such as ``libraries: torch 2.5``; weights are shown separately."""
     lines = []
     for key, value in details.items():
         if key == "weights":
@@ -305,7 +305,7 @@ def _lines(details: Mapping[str, Any]) -> list[str]:
 
 
 def _notes(data: RunData) -> list[tuple[str, int]]:
-    """What services said they changed, with the number of cells that said it."""
+    """Return the notes of the services on changed input, with the number of cells of each."""
     counted: dict[str, int] = {}
     for outcome in data.outcomes.values():
         for note in outcome.get("notes") or []:
@@ -314,13 +314,13 @@ def _notes(data: RunData) -> list[tuple[str, int]]:
 
 
 def _rows_json(data: RunData) -> Markup:
-    """The by-track table as JSON for the page; ``<`` is escaped so that no title ends the element."""
+    """Return the table by track as JSON; ``<`` is escaped, so that a title cannot close the script element."""
     metrics = list(data.headline) + [m for m in data.metrics if m.column == "azimuth_error_deg"]
-    kinds = {one.name: kind(one) for one in data.separators}
+    kinds = {one.name: separator_kind(one) for one in data.separators}
     rows = []
     for row in data.rows:
         scored = row["status"] in ("ok", "undefined")
-        values = [value_of(row.get(metric.column)) if scored else math.nan for metric in metrics]
+        values = [finite_value(row.get(metric.column)) if scored else math.nan for metric in metrics]
         rows.append([
             row["condition"], row["separator"], row["title"], row["source"],
             data.azimuth(row["title"], row["source"]) if row["condition"] == "binaural" else None,

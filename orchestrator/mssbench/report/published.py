@@ -1,8 +1,7 @@
-"""Published figures, beside the run's own.
+"""Published results of others, compared with the results of a run.
 
-``published/*.csv`` hold medians that others reported, as figures with a citation; nothing is computed from
-them but a difference. ``published/models.csv`` says which separator of this bench is which published model, and
-with which weights: a separator that says it loaded others is not the published one.
+``published/*.csv`` contain published medians. ``published/models.csv`` maps each published model to separators
+of this bench and to the weights that it used; a separator that reports other weights is not the published model.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 
-from .analysis import ScoreTable
-from .data import ALL, RunData
+from .data import ALL_STEMS, RunData
 from .metrics import Metric, all_metrics, paper_columns, paper_tables
+from .scores import ScoreTable
 from .statistics import Estimate
 
 CITATION = (
@@ -23,12 +22,12 @@ CITATION = (
     "Information in Binaural Audio?”, ISMIR 2025, arXiv 2507.00155"
 )
 TRACKS = 50
-"""Tracks behind the published medians (the test split of MUSDB18-HQ)."""
+"""Number of tracks of the published medians (the test split of MUSDB18-HQ)."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """One published line: medians of one model on one source."""
+    """Published medians of one model on one source, by column."""
 
     condition: str
     model: str
@@ -38,7 +37,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Pairing:
-    """A published line and the run's own medians for it; `separator` is empty where the run has none."""
+    """Published medians and those of the run; `separator` is empty where the run does not have the model."""
 
     published: Published
     separator: str
@@ -46,66 +45,70 @@ class Pairing:
 
     @property
     def n(self) -> int:
-        """Tracks behind the run's medians."""
+        """Number of tracks of the run's medians."""
         return max((estimate.tracks for estimate in self.estimates.values()), default=0)
 
     def own(self, metric: Metric) -> float:
-        """The run's median, NaN where it has none."""
+        """Return the median of the run; NaN where it has none."""
         estimate = self.estimates.get(metric.column)
         return estimate.value if estimate else math.nan
 
     def difference(self, metric: Metric) -> float:
-        """The run's median minus the published one."""
+        """Return the median of the run minus the published one."""
         return self.own(metric) - self.published.values[metric.column]
 
 
-def lines() -> list[Published]:
-    """Everything published, in the order of the files: by source, then over all sources."""
+def published_medians() -> list[Published]:
+    """Return all published medians in the order of the files: by source, then over all sources."""
     found = []
-    shown = {metric.column for metric in metrics()}
+    shown = {metric.column for metric in published_metrics()}
     names = {
         ours: theirs for table in paper_tables().values() for theirs, ours in table.items() if ours in shown
     }
     for name in ("namballa2025_median_by_source.csv", "namballa2025_median_overall.csv"):
         for row in _read(name):
             values = {column: float(row[theirs]) for column, theirs in names.items()}
-            found.append(Published(row["dataset"].lower(), row["model"], row.get("source") or ALL, values))
+            found.append(
+                Published(row["dataset"].lower(), row["model"], row.get("source") or ALL_STEMS, values)
+            )
     return found
 
 
 @dataclass(frozen=True)
-class Names:
-    """What a published model may be called here, and the weights that make it the published one."""
+class ModelNames:
+    """Separators that may be a published model, and the weights that it used."""
 
     separators: list[str]
     weights: str
 
 
-def separators() -> dict[str, Names]:
-    """Published model → names that this bench may have for it."""
-    return {row["model"]: Names(row["separators"].split(";"), row["weights"]) for row in _read("models.csv")}
+def published_models() -> dict[str, ModelNames]:
+    """Return the separators and weights of each published model."""
+    return {
+        row["model"]: ModelNames(row["separators"].split(";"), row["weights"]) for row in _read("models.csv")
+    }
 
 
-def _own(data: RunData, names: Names) -> str:
-    """The run's separator that is the published model; empty where it has none."""
-    there = {one.name for one in data.separators}
+def _separator_of(data: RunData, names: ModelNames) -> str:
+    """Return the separator of the run that is the published model; empty where there is none."""
+    available = {separator.name for separator in data.separators}
     for name in names.separators:
-        loaded = {str(said["model"]) for said in data.details(name) if "model" in said}
-        if name in there and loaded <= {names.weights}:
+        loaded = {str(details["model"]) for details in data.details(name) if "model" in details}
+        if name in available and loaded <= {names.weights}:
             return name
     return ""
 
 
-def metrics() -> list[Metric]:
-    """The paper's four, whether the run has them or not."""
+def published_metrics() -> list[Metric]:
+    """Return the four metrics of the paper, also where the run does not have them."""
     return paper_columns(all_metrics())
 
 
-def beside(data: RunData, table: ScoreTable) -> list[Pairing]:
-    """Each published line of the run's conditions with the run's medians; those that it lacks stay."""
-    own_names = {model: _own(data, names) for model, names in separators().items()}
+def compare(data: RunData, table: ScoreTable) -> list[Pairing]:
+    """Compare all published medians of the run's conditions with the run; models that it does not have are kept."""
+    own_names = {model: _separator_of(data, names) for model, names in published_models().items()}
     paired = []
-    for line in lines():
+    for line in published_medians():
         if line.condition not in data.conditions:
             continue
         own = own_names.get(line.model, "")

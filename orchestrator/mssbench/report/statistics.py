@@ -1,21 +1,21 @@
-"""Statistics over tracks: medians with intervals, paired tests, and corrections for many of them.
+"""Statistics over tracks: medians with intervals, paired tests, and corrections for multiple tests.
 
 Conventions
 -----------
-The unit of observation is the *track*. The stems of one track are dependent (they shared a mixture), so
-whatever pools stems resamples, and tests, whole tracks.
+The unit of observation is the *track*. The stems of one track are dependent, because they come from one mixture.
+Statistics over several stems therefore resample and test whole tracks.
 
-Values are arrays of shape ``(tracks,)`` or ``(tracks, stems)`` with NaN where there is no value. NaN is left
-out, never replaced; every result says how many values and tracks it rests on.
+Values are arrays of shape ``(tracks,)`` or ``(tracks, stems)`` with NaN where there is no value. NaN is ignored,
+never replaced. Each result has the number of values and tracks that it is based on.
 
 References
 ----------
-* Intervals: percentile bootstrap; Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993; resampling
-  whole clusters: Davison and Hinkley, *Bootstrap Methods and their Application*, 1997, section 3.8.
+* Percentile bootstrap: Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993; resampling of whole
+  clusters: Davison and Hinkley, *Bootstrap Methods and their Application*, 1997, section 3.8.
 * Signed ranks with zeros: Pratt, "Remarks on zeros and ties in the Wilcoxon signed rank procedures", 1959.
 * Rank-biserial correlation: Kerby, "The simple difference formula", 2014.
-* Many tests: Holm, "A simple sequentially rejective multiple test procedure", 1979.
-* Shares: Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
+* Multiple tests: Holm, "A simple sequentially rejective multiple test procedure", 1979.
+* Interval of a share: Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
 """
 
 from __future__ import annotations
@@ -32,21 +32,31 @@ FloatArray = npt.NDArray[np.float64]
 CountArray = npt.NDArray[np.int32]
 
 RESAMPLES = 10_000
+"""Default number of bootstrap resamples."""
+
 LEVEL = 0.95
+"""Level of all intervals."""
 
 _DECIMALS = 9
-"""Of differences that are ranked: more than any metric has, fewer than rounding disturbs. The paper's ΔITD is a
-whole number of samples, and 3 − 2 of them, in microseconds, is not to the last bit 2 − 1 of them."""
+"""Differences are rounded to this many decimals before they are ranked, so that rounding errors do not break ties.
+The paper's ΔITD is a whole number of samples: in microseconds, 3 − 2 samples differs from 2 − 1 in the last bit."""
 
 _CHUNK = 4_000_000
-"""Elements that one step of a bootstrap may hold; bounds memory for very many tracks."""
+"""Largest number of array elements in one step of the bootstrap; limits memory for many tracks."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A statistic with its interval; NaN where there is none.
+    """A statistic with its interval.
 
-    `n` counts values, `tracks` those with at least one. With fewer than two tracks there is no interval.
+    Attributes
+    ----------
+    value : float
+        NaN where there is no value.
+    low, high : float
+        Limits of the interval; NaN with fewer than two tracks.
+    n, tracks : int
+        Number of values, and of tracks with at least one value.
     """
 
     value: float
@@ -58,10 +68,18 @@ class Estimate:
 
 @dataclass(frozen=True)
 class SignedRank:
-    """A two-sided signed-rank test of "the differences are symmetric about 0".
+    """Result of a two-sided signed-rank test of the hypothesis that differences are symmetric about 0.
 
-    `effect` is the matched-pairs rank-biserial correlation, −1 … 1: the share of the rank sum in favour of
-    positive differences minus that of negative ones.
+    Attributes
+    ----------
+    n, zeros : int
+        Number of differences, and of those that are 0.
+    positive, negative : float
+        Sum of the ranks of positive and of negative differences.
+    p : float
+        Exact p value; NaN without a difference.
+    effect : float
+        Matched-pairs rank-biserial correlation from −1 to 1: (positive − negative) / (positive + negative).
     """
 
     n: int
@@ -74,24 +92,39 @@ class SignedRank:
 
 @dataclass(frozen=True)
 class Paired:
-    """First minus second on their common tracks."""
+    """Median of first minus second on their common tracks, and its test."""
 
     difference: Estimate
     test: SignedRank
 
 
 def median(values: npt.ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
-    """Median over all values with a bootstrap interval that resamples tracks.
+    """Compute the median over all values with a bootstrap interval that resamples whole tracks.
 
     Parameters
     ----------
-    values : array, shape (tracks,) or (tracks, stems)
+    values : array_like, shape (tracks,) or (tracks, stems)
+        NaN where there is no value.
     resamples : int
+        Number of resamples.
     seed : int
+        Seed of the random generator.
 
     Returns
     -------
     Estimate
+        In the unit of `values`.
+
+    Raises
+    ------
+    ValueError
+        `values` has another shape, or infinite values.
+
+    Examples
+    --------
+    >>> found = median([1.0, 2.0, 3.0, 4.0, np.nan])
+    >>> found.value, found.low, found.high, found.tracks
+    (2.5, 1.0, 4.0, 4)
     """
     table = validate(values)
     table = table[~np.isnan(table).all(axis=1)]
@@ -110,46 +143,97 @@ def median(values: npt.ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> 
 
 
 def paired(first: npt.ArrayLike, second: npt.ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Paired:
-    """Compare two sets of values on what both have: the median of ``first − second`` and its test.
+    """Compare two sets of values of the same tracks: median of ``first − second``, and its signed-rank test.
 
-    A stem counts where both have a value. With several stems per track, the test takes each track's median
-    difference, so that a track is one observation.
+    Stems without a value in either set are ignored. With several stems per track, the test uses the median
+    difference of each track, so that a track is one observation.
+
+    Parameters
+    ----------
+    first, second : array_like, shape (tracks,) or (tracks, stems)
+        NaN where there is no value.
+    resamples, seed : int
+        As for :func:`median`.
+
+    Returns
+    -------
+    Paired
+
+    Raises
+    ------
+    ValueError
+        The shapes differ, or values are infinite.
+
+    Examples
+    --------
+    >>> found = paired([5.0, 6.0, 7.0, 9.0], [4.0, 4.0, 4.0, 4.0])
+    >>> found.difference.value, found.test.p
+    (2.5, 0.125)
     """
     one, two = validate(first), validate(second)
     if one.shape != two.shape:
         raise ValueError(f"shapes {one.shape} and {two.shape} differ; expected the same tracks and stems")
     differences = one - two
-    return Paired(median(differences, resamples, seed), signed_rank(_by_track(differences)))
+    return Paired(median(differences, resamples, seed), signed_rank(track_medians(differences)))
 
 
 def signed_rank(differences: npt.ArrayLike) -> SignedRank:
-    """Wilcoxon's signed-rank test, two-sided, zeros by Pratt, exact also with ties and zeros.
+    """Two-sided Wilcoxon signed-rank test with Pratt's treatment of zeros, exact also with ties and zeros.
 
-    Pratt: rank the absolute differences *with* the zeros, then leave the zeros' ranks out. Given the ranks,
-    every sign is as likely as the other under the hypothesis, so the distribution of the rank sum is a
-    convolution over the ranks that are left. No normal approximation: a run may have four tracks.
+    Pratt's method ranks the absolute differences including zeros, then drops the ranks of the zeros. Under the
+    hypothesis both signs of each rank are equally likely, so the distribution of the rank sum is a convolution
+    over the remaining ranks. There is no normal approximation, because a run may have only a few tracks.
+
+    Parameters
+    ----------
+    differences : array_like
+        One value per track; NaN is ignored.
+
+    Returns
+    -------
+    SignedRank
+
+    Examples
+    --------
+    >>> signed_rank([1.0, 2.0, 3.0, 4.0, 5.0]).p
+    0.0625
     """
     values = np.asarray(differences, dtype=np.float64).ravel()
     values = np.round(values[~np.isnan(values)], _DECIMALS)
     n, zeros = len(values), int(np.sum(values == 0))
-    if n == zeros:  # nothing differs, or nothing is there
+    if n == zeros:  # all differences are 0, or there is none
         return SignedRank(n, zeros, 0.0, 0.0, 1.0 if n else np.nan, 0.0 if n else np.nan)
-    # Midranks are multiples of one half: doubled, they are integers and the sums are exact.
+    # Mid-ranks are multiples of 0.5: doubled, they are integers, and their sums are exact.
     ranks = np.rint(2 * stats.rankdata(np.abs(values))).astype(np.int64)
     positive, negative = int(ranks[values > 0].sum()), int(ranks[values < 0].sum())
     total = positive + negative
-    chance = np.zeros(total + 1)
-    chance[0] = 1.0
+    probability = np.zeros(total + 1)
+    probability[0] = 1.0
     for rank in ranks[values != 0]:
-        moved = np.zeros_like(chance)
-        moved[rank:] = chance[: len(chance) - rank]
-        chance = 0.5 * (chance + moved)
-    p = min(1.0, 2 * float(chance[max(positive, negative) :].sum()))
+        shifted = np.zeros_like(probability)
+        shifted[rank:] = probability[: len(probability) - rank]
+        probability = 0.5 * (probability + shifted)
+    p = min(1.0, 2 * float(probability[max(positive, negative) :].sum()))
     return SignedRank(n, zeros, positive / 2, negative / 2, p, (positive - negative) / total)
 
 
 def holm(p_values: npt.ArrayLike) -> FloatArray:
-    """Holm's adjusted p values over one family; NaN (no test) stays NaN and does not count."""
+    """Adjust the p values of one family of tests by Holm's method; NaN (no test) is ignored and stays NaN.
+
+    Parameters
+    ----------
+    p_values : array_like, shape (tests,)
+
+    Returns
+    -------
+    array, shape (tests,)
+        Adjusted p values.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.02, 0.2]).tolist()
+    [0.03, 0.04, 0.2]
+    """
     p = np.asarray(p_values, dtype=np.float64)
     adjusted = np.full(p.shape, np.nan)
     tested = np.flatnonzero(~np.isnan(p))
@@ -160,15 +244,39 @@ def holm(p_values: npt.ArrayLike) -> FloatArray:
 
 
 def fewest_tracks(tests: int, level: float = 1 - LEVEL) -> int:
-    """How many tracks a signed-rank test needs before it can be significant among `tests` under Holm.
+    """Return the smallest number of tracks with which one of `tests` signed-rank tests can be significant.
 
-    With n tracks that all point one way, the two-sided p is 2^(1 − n); Holm multiplies the smallest by `tests`.
+    With n differences of the same sign, the two-sided p is 2^(1 − n); Holm's method multiplies the smallest p
+    by `tests`.
+
+    Examples
+    --------
+    >>> fewest_tracks(1), fewest_tracks(24)
+    (6, 10)
     """
     return 1 + math.ceil(math.log2(max(tests, 1) / level))
 
 
 def share_above(values: npt.ArrayLike, limit: float) -> Estimate:
-    """Share of tracks whose value lies above `limit`, with Wilson's interval. One value per track."""
+    """Compute the share of tracks whose value is larger than `limit`, with Wilson's interval.
+
+    Parameters
+    ----------
+    values : array_like, shape (tracks,)
+        One value per track; NaN is ignored.
+    limit : float
+        In the unit of `values`.
+
+    Returns
+    -------
+    Estimate
+        Share from 0 to 1.
+
+    Examples
+    --------
+    >>> share_above([10.0, 60.0, 70.0, 20.0], limit=50.0).value
+    0.5
+    """
     found = np.asarray(values, dtype=np.float64).ravel()
     found = found[~np.isnan(found)]
     n = len(found)
@@ -180,7 +288,7 @@ def share_above(values: npt.ArrayLike, limit: float) -> Estimate:
 
 
 def validate(values: npt.ArrayLike) -> FloatArray:
-    """As (tracks, stems); ValueError where that is not possible or a value is infinite."""
+    """Return `values` with shape (tracks, stems); ValueError for another shape or infinite values."""
     table = np.asarray(values, dtype=np.float64)
     if table.ndim == 1:
         table = table[:, np.newaxis]
@@ -193,16 +301,16 @@ def validate(values: npt.ArrayLike) -> FloatArray:
 
 @lru_cache(maxsize=8)
 def _counts(tracks: int, resamples: int, seed: int) -> CountArray:
-    """How often each track is drawn in each resample, shape (resamples, tracks).
+    """Return how often each track is drawn in each resample, shape (resamples, tracks).
 
-    Equal tracks, equal draws: intervals in one report share their resamples, which also makes it fast.
+    All intervals over the same number of tracks share their resamples, which makes a report fast.
     """
     rng = np.random.default_rng(seed)
     return rng.multinomial(tracks, np.full(tracks, 1 / tracks), size=resamples).astype(np.int32)
 
 
 def _resampled_medians(values: FloatArray, track: npt.NDArray[np.intp], counts: CountArray) -> FloatArray:
-    """Median of each resample, shape (resamples,), without building any: values sorted once, then counted."""
+    """Return the median of each resample, shape (resamples,), from cumulated counts of the sorted values."""
     order = np.argsort(values, kind="stable")
     ascending, owner = values[order], track[order]
     medians = np.empty(len(counts))
@@ -217,9 +325,10 @@ def _resampled_medians(values: FloatArray, track: npt.NDArray[np.intp], counts: 
     return medians
 
 
-def _by_track(differences: FloatArray) -> FloatArray:
-    """Each track's median over its stems; tracks without a value left out."""
-    some = differences[~np.isnan(differences).all(axis=1)]
-    if len(some) == 0:
-        return np.empty(0)
-    return np.asarray(np.nanmedian(some, axis=1))
+def track_medians(values: FloatArray) -> FloatArray:
+    """Return the median over the stems of each track, shape (tracks,); NaN for tracks without a value."""
+    medians = np.full(len(values), np.nan)
+    some = ~np.isnan(values).all(axis=1)
+    if some.any():
+        medians[some] = np.nanmedian(values[some], axis=1)
+    return medians

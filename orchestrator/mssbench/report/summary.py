@@ -1,8 +1,8 @@
-"""``summary.json``: a run's numbers without its files, small enough to send. The leaderboard's input.
+"""``summary.json``: the numbers of a run in one small file, the input of the leaderboard.
 
-The dataclasses are the schema; ``summary.schema.json`` here, which goes with every report, is made from them
-by `write_schema`. `read` accepts what `write` wrote and refuses the rest with the name of
-the offending field. When a field changes its meaning, :data:`mssbench.runs.formats.SUMMARY` gets a migration.
+The dataclasses define the schema; `write_schema` writes ``summary.schema.json`` from them, which is copied into
+every report. `read` refuses other content with the name of the invalid field. When a field changes its meaning,
+:data:`mssbench.runs.formats.SUMMARY` gets a migration.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from ..runs.formats import SUMMARY
 from ..runs.records import RunRecord
-from .analysis import Analysis, Difference
-from .data import RunData, kind
+from .analysis import Analysis
+from .data import RunData, separator_kind
+from .scores import Difference
 from .statistics import LEVEL, RESAMPLES, Estimate
 
 SCHEMA_FILE = Path(__file__).with_name("summary.schema.json")
@@ -192,12 +193,12 @@ class Summary:
     version: int = SUMMARY.version
 
 
-def build(data: RunData, found: Analysis) -> Summary:
-    """Gather what the report shows."""
+def build(data: RunData, analysis: Analysis) -> Summary:
+    """Return the summary of a run from its data and analysis."""
     return Summary(
         run=_run(data.record),
         statistics=StatisticsSummary(),
-        answer=found.answer,
+        answer=analysis.answer,
         metrics=[
             MetricSummary(m.column, m.label, m.unit, m.better, m.profile, m.description) for m in data.metrics
         ],
@@ -206,7 +207,7 @@ def build(data: RunData, found: Analysis) -> Summary:
                 s.name,
                 s.service,
                 s.description,
-                kind(s),
+                separator_kind(s),
                 "available" if s.status == "available" else "unavailable",
                 s.reason,
                 data.devices(s.name),
@@ -226,13 +227,13 @@ def build(data: RunData, found: Analysis) -> Summary:
                 s.counts.failed,
                 s.counts.pending,
             )
-            for s in found.table.all
+            for s in analysis.table.all
         ],
-        model_differences=[_difference(d) for d in found.models],
-        condition_differences=[_difference(d) for d in found.conditions],
+        model_differences=[_difference(d) for d in analysis.separator_differences],
+        condition_differences=[_difference(d) for d in analysis.condition_differences],
         shares=[
             ShareSummary(s.condition, s.separator, s.source, s.metric.column, _estimate(s.estimate))
-            for s in found.shares
+            for s in analysis.large_itd_errors
         ],
         checks=[
             CheckSummary(
@@ -246,15 +247,15 @@ def build(data: RunData, found: Analysis) -> Summary:
                 c.n,
                 c.passed,
             )
-            for c in found.checks
+            for c in analysis.known_scores
         ],
         gains=[
             GainSummary(g.condition, g.separator, _estimate(g.ceiling), _estimate(g.share))
-            for g in found.gains
+            for g in analysis.gain_effects
         ],
         speeds=[
             SpeedSummary(s.separator, s.device, s.cells, s.audio_seconds, _number(s.factor))
-            for s in found.speeds
+            for s in analysis.speeds
         ],
     )
 
@@ -266,37 +267,38 @@ def write(summary: Summary, folder: Path) -> None:
 
 
 def write_schema() -> None:
-    """Write `SCHEMA_FILE` again, after a change of the dataclasses."""
+    """Write `SCHEMA_FILE`; to call after a change of the dataclasses."""
     write_json(SCHEMA_FILE, json_schema())
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema of the file."""
+    """Return the JSON Schema of the file."""
     schema = TypeAdapter(Summary).json_schema()
     schema["properties"]["version"] = {"const": SUMMARY.version}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def read(path: Path) -> Summary:
-    """Read and check a ``summary.json``, whoever wrote it.
+    """Read and validate a ``summary.json``, which may come from others.
 
     Raises
     ------
     NotFound, BadInput
-        It is not there, not JSON, of a newer version, or a field is missing or wrong; the message names it.
+        The file does not exist, is not JSON, has a newer version, or a field is missing or invalid; the message
+        names it.
     """
     raw = SUMMARY.read(path)
     try:
-        # Strict, as the JSON Schema is: "5" is no number, and neither is NaN, which Python's JSON lets through.
+        # Strict, like the JSON Schema: neither "5" nor NaN is a number. Python's JSON parser accepts NaN.
         summary = TypeAdapter(Summary).validate_json(json.dumps(raw), strict=True)
     except ValidationError as error:
-        raise BadInput(f"{path} is no summary of a run: {_first(error)}") from None
+        raise BadInput(f"{path} is not a summary of a run: {_first(error)}") from None
     _check_names(summary, path)
     return summary
 
 
 def _first(error: ValidationError) -> str:
-    """The first two problems; of a file of another kind there are dozens."""
+    """Return the first two problems; another kind of file has dozens."""
     problems = error.errors()
     more = f"; and {len(problems) - 2} more problems" if len(problems) > 2 else ""
     return validation_detail(problems[:2]) + more
@@ -308,7 +310,7 @@ def _check_names(summary: Summary, path: Path) -> None:
     for score in summary.scores:
         if score.column not in columns or score.separator not in names:
             raise BadInput(
-                f"{path} has a score of {score.separator!r} in {score.column!r}, which it does not introduce"
+                f"{path} has a score of {score.separator!r} in {score.column!r}, which it does not define"
             )
 
 

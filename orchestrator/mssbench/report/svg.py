@@ -1,7 +1,7 @@
-"""Matplotlib figures for the page (themed SVG) and for a paper (PDF and SVG at column width).
+"""Matplotlib figures for the page (SVG with CSS variables) and for a paper (PDF and SVG at column width).
 
-A figure is drawn once in the light colours. For the page, every colour becomes a CSS variable, so that one
-SVG serves light and dark; for files the colours stay. Output is the same bytes for the same input.
+A figure is drawn in light colours. For the page, each colour is replaced by a CSS variable, so that the SVG follows
+the light or dark theme. The same input gives the same bytes.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 COLUMN = 3.4
-"""Width of a column of a two-column paper, inches."""
+"""Column width of a two-column paper, inches."""
 
 PANEL = 2.9
-"""Width of a panel on the page, inches: four fit on a desktop screen, one on a telephone."""
+"""Width of a panel on the page, inches: four fit on a desktop screen, one on a phone."""
 
 INK, MUTED, GRID, PAPER = "#1b1f24", "#59626d", "#dde1e6", "#fffffe"
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#b4579a"
-"""Okabe and Ito's palette for all kinds of colour vision (purple darkened for contrast on white)."""
+"""Colours of the Okabe-Ito palette for colour-blind readers (purple is darker, for contrast on white)."""
 
 _VARIABLES = {
     INK: "currentColor",
@@ -41,13 +41,13 @@ _VARIABLES = {
 }
 
 _STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text: selectable, in the reader's font, small
+    "svg.fonttype": "none",  # keep text as text: selectable, in the browser's font, small
     "svg.hashsalt": "mssbench",
     "pdf.fonttype": 42,
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 8,
-    "text.parse_math": False,  # a name with a dollar sign is a name
+    "text.parse_math": False,  # a dollar sign in a name is not math
     "text.color": INK,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
@@ -77,7 +77,7 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw inside this: nothing of the caller's or the user's Matplotlib settings shows."""
+    """Context with the style of the report, independent of the caller's Matplotlib settings."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
@@ -85,14 +85,14 @@ def style() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure in inches, laid out so that no label is cut."""
+    """Return an empty figure (inches) with constrained layout."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def _lay_out(figure: Figure) -> None:
-    """Lay out once: with its engine in place, saving would draw everything twice."""
+    """Apply the layout once and remove the layout engine, because it would draw the figure twice on saving."""
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
@@ -107,20 +107,20 @@ def _svg(figure: Figure) -> str:
 
 
 def inline(figure: Figure, description: str) -> Markup:
-    """The figure as an SVG element for the page, with `description` as its accessible name."""
+    """Return the figure as an SVG element for the page, with `description` as its accessible name."""
     with style():
         text = _svg(figure)
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
-    # Matplotlib's style for everything ("*") would reach beyond the figure; report.css has it for figures.
+    # Matplotlib's style applies to all elements ("*") of the page; report.css has it for figures only.
     text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text, count=1, flags=re.DOTALL)
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, variable)
-    text = re.sub(r"(\d+\.\d{2})\d+", r"\1", text)  # hundredths of a point are plenty
-    # Ids repeat between figures on one page: make them the figure's own.
-    own = hashlib.sha256((description + text).encode()).hexdigest()[:8]
-    text = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{own}-", text)
+    text = re.sub(r"(\d+\.\d{2})\d+", r"\1", text)  # two decimals of a point are enough
+    # Different figures use the same ids: add a prefix.
+    prefix = hashlib.sha256((description + text).encode()).hexdigest()[:8]
+    text = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{prefix}-", text)
     text = re.sub(r"\s*\n\s*", "\n", text)
     head = re.match(r"<svg[^>]*>", text)
     box = re.search(r'viewBox="[^"]*"', text)

@@ -1,5 +1,5 @@
 "use strict";
-// The table by track, and the players. Everything from the run is put in as text, never as markup.
+// The table by track and the players. Values of the run are inserted as text, never as markup.
 
 (() => {
   const PAGE = 25;
@@ -27,7 +27,7 @@
     for (const value of new Set(data.rows.map((row) => row[at]))) select.append(new Option(value, value));
   };
   fill("f-condition", 0); fill("f-separator", 1); fill("f-stem", 3); fill("f-status", status);
-  // Only probes: hiding them would show an empty table.
+  // If the run has only known-answer tests (probes), show them: the table would be empty.
   field("f-probes").checked = Object.values(data.kinds).every((kind) => kind === "probe");
 
   const format = (value, decimals) => {
@@ -121,7 +121,7 @@
   draw();
 })();
 
-// What is closed is neither found by searching nor printed.
+// Closed sections are neither searched nor printed by the browser.
 const all = document.getElementById("open-all");
 if (all) {
   all.hidden = false;
@@ -132,29 +132,29 @@ if (all) {
   });
 }
 
-// A player: three recordings of the same seconds. All play, one is heard; so switching needs no waiting.
+// A player has three signals of the same excerpt. All play and two are muted, so that switching is immediate.
 for (const player of document.querySelectorAll("[data-player]")) {
   const audios = [...player.querySelectorAll("[data-audio]")];
   const choices = [...player.querySelectorAll("[data-source]")];
   const play = player.querySelector("[data-play]");
   const seek = player.querySelector("[data-seek]");
   const time = player.querySelector("[data-time]");
-  let heard = choices.findIndex((choice) => choice.getAttribute("aria-checked") === "true");
+  let active = choices.findIndex((choice) => choice.getAttribute("aria-checked") === "true");
 
-  const hear = (index) => {
-    const from = audios[heard], to = audios[index];
+  const select = (index) => {
+    const from = audios[active], to = audios[index];
     if (Math.abs(to.currentTime - from.currentTime) > 0.03) to.currentTime = from.currentTime;
-    heard = index;
-    audios.forEach((audio, i) => { audio.muted = i !== heard; });
+    active = index;
+    audios.forEach((audio, i) => { audio.muted = i !== active; });
     choices.forEach((choice, i) => {
-      choice.setAttribute("aria-checked", String(i === heard));
-      choice.tabIndex = i === heard ? 0 : -1;
+      choice.setAttribute("aria-checked", String(i === active));
+      choice.tabIndex = i === active ? 0 : -1;
     });
   };
-  const label = () => { play.textContent = audios[heard].paused ? "Play" : "Pause"; };
+  const label = () => { play.textContent = audios[active].paused ? "Play" : "Pause"; };
   const pause = () => { audios.forEach((audio) => audio.pause()); label(); };
   const start = async () => {
-    for (const other of document.querySelectorAll("[data-player]")) if (other !== player) other.dispatchEvent(new Event("quiet"));
+    for (const other of document.querySelectorAll("[data-player]")) if (other !== player) other.dispatchEvent(new Event("pause-player"));
     const at = Number(seek.value) >= Number(seek.max) - 0.05 ? 0 : Number(seek.value);
     for (const audio of audios) if (Math.abs(audio.currentTime - at) > 0.01) audio.currentTime = at;
     try { await Promise.all(audios.map((audio) => audio.play())); } catch (error) {
@@ -163,29 +163,29 @@ for (const player of document.querySelectorAll("[data-player]")) {
     label();
   };
   const show = () => {
-    seek.value = audios[heard].currentTime;
-    time.textContent = `${audios[heard].currentTime.toFixed(1)} s`;
+    seek.value = audios[active].currentTime;
+    time.textContent = `${audios[active].currentTime.toFixed(1)} s`;
   };
-  play.addEventListener("click", () => (audios[heard].paused ? start() : pause()));
+  play.addEventListener("click", () => (audios[active].paused ? start() : pause()));
   seek.addEventListener("input", () => {
     for (const audio of audios) audio.currentTime = Number(seek.value);
     time.textContent = `${Number(seek.value).toFixed(1)} s`;
   });
   choices.forEach((choice, i) => {
-    choice.addEventListener("click", () => hear(i));
+    choice.addEventListener("click", () => select(i));
     choice.addEventListener("keydown", (event) => {
       const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
       if (!step) return;
       event.preventDefault();
       const next = (i + step + choices.length) % choices.length;
-      hear(next);
+      select(next);
       choices[next].focus();
     });
   });
   audios.forEach((audio, i) => {
-    audio.addEventListener("timeupdate", () => { if (i === heard) show(); });
-    audio.addEventListener("ended", () => { if (i === heard) { pause(); show(); } });
+    audio.addEventListener("timeupdate", () => { if (i === active) show(); });
+    audio.addEventListener("ended", () => { if (i === active) { pause(); show(); } });
   });
-  player.addEventListener("quiet", pause);
-  hear(heard);
+  player.addEventListener("pause-player", pause);
+  select(active);
 }

@@ -1,4 +1,4 @@
-"""Files that a report leaves behind, and the leaderboard made from them."""
+"""Files of a report, and the leaderboard."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mssbench.report import build_leaderboard, exports, summary, write_files
+from mssbench.report import build_leaderboard, exports, summary
 from mssbench.report.analysis import analyse
+from mssbench.report.build import write_files
 from mssbench.report.data import load
 from mssbench.runs.results import result_columns
 from mssbench_service.errors import BadInput, NotFound
@@ -36,7 +37,7 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_results_csv_has_every_row_and_column(run: Path) -> None:
+def test_results_csv_has_all_rows_and_columns(run: Path) -> None:
     found = rows(run / "report" / "results.csv")
     assert len(found) == 2 * 4 * 3 * 4
     assert set(result_columns()) | {"d_itd_us", "SI_SDR"} <= set(found[0])
@@ -51,15 +52,15 @@ def test_parquet_equals_csv(run: Path) -> None:
     table = pq.read_table(run / "report" / "results.parquet").to_pylist()
     text = rows(run / "report" / "results.csv")
     assert list(table[0]) == list(text[0])
-    for one, other in zip(table, text, strict=True):
-        for name, value in one.items():
+    for row, other in zip(table, text, strict=True):
+        for name, value in row.items():
             if isinstance(value, int | float):
                 assert value == float(other[name])
             else:
                 assert (value or "") == other[name]
 
 
-def test_papers_files_have_the_papers_columns(run: Path) -> None:
+def test_paper_files_have_the_columns_of_the_paper(run: Path) -> None:
     folder = run / "report" / "paper"
     first = (folder / "binaural_model-0_spauq.csv").read_text().splitlines()[0]
     assert first == "title,source,SSR,SRR,cost,shift,scale"
@@ -87,20 +88,20 @@ def test_latex_is_well_formed(run: Path, name: str) -> None:
     columns = re.search(r"\\begin\{tabular\}\{(\w+)\}", text)
     assert columns
     lines = [line for line in bare.splitlines() if line.endswith(r"\\")]
-    assert len(lines) == 1 + 3 * 5  # probes are no result
+    assert len(lines) == 1 + 3 * 5  # known-answer tests are left out
     assert {line.count("&") for line in lines} == {len(columns[1]) - 1}
     assert text.isascii()
     assert "6 failed and 0 are pending" in text
 
 
-def test_latex_says_n_where_a_metric_rests_on_fewer(run: Path) -> None:
+def test_latex_shows_n_where_a_metric_has_fewer_values(run: Path) -> None:
     text = (run / "report" / "tables" / "results-binaural-paper.tex").read_text(encoding="utf-8")
     bass = next(line for line in text.splitlines() if "& Bass &" in line and "model-0" not in line)
     assert "$n=2$" in bass  # one of three has no ITD
     assert "2/3" in next(line for line in text.splitlines() if "& Other &" in line)  # one of three failed
 
 
-def test_latex_compiles_where_there_is_a_latex(run: Path, tmp_path: Path) -> None:
+def test_latex_compiles(run: Path, tmp_path: Path) -> None:
     if shutil.which("pdflatex") is None:
         pytest.skip("no pdflatex on this machine")
     tables = sorted((run / "report" / "tables").iterdir())
@@ -114,14 +115,14 @@ def test_latex_compiles_where_there_is_a_latex(run: Path, tmp_path: Path) -> Non
     assert f"({len(tables)} pages" in done.stdout
 
 
-def test_latex_escapes_everything() -> None:
+def test_latex_special_characters_are_escaped() -> None:
     assert exports.latex(r"a_b & 5 % {x} \ ~ ^ # $ <") == (
         r"a\_b \& 5 \% \{x\} \textbackslash{} \textasciitilde{} \textasciicircum{} \# \$ $<$"
     )
     assert exports.latex("Søn é 東") == "S?n e ?"
 
 
-def test_references_are_those_of_the_run(run: Path, make_run: MakeRun) -> None:
+def test_references_are_the_works_that_the_run_used(run: Path, make_run: MakeRun) -> None:
     text = (run / "report" / "references.bib").read_text(encoding="utf-8")
     keys = re.findall(r"@\w+\{([\w-]+),", text)
     assert {"namballa2025", "duda1998", "macdonald2008", "stoter2018", "pratt1959"} <= set(keys)
@@ -133,7 +134,7 @@ def test_references_are_those_of_the_run(run: Path, make_run: MakeRun) -> None:
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "", "ä ö", "x" * 300])
-def test_slug_is_a_file_name(name: str) -> None:
+def test_slug_is_a_safe_file_name(name: str) -> None:
     assert re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", exports.slug(name))
 
 
@@ -152,28 +153,28 @@ def test_summary_follows_its_schema(run: Path) -> None:
             jsonschema.validate(found | wrong, schema)
 
 
-def test_schema_that_is_shipped_is_that_of_the_code() -> None:
+def test_the_schema_file_matches_the_dataclasses() -> None:
     assert read_json(summary.SCHEMA_FILE) == summary.json_schema(), "run mssbench.report.summary.write_schema"
 
 
-def test_summary_names_weights_and_devices(run: Path, tmp_path: Path) -> None:
+def test_summary_has_weights_and_devices(run: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(run, tmp_path / "runs" / run.name)
     for path in copy.glob("cells/*/model-0/*/result.json"):
-        said = {
+        details = {
             "model": "m",
             "weights": [{"file": "m.th", "sha256": "ab" * 32}],
             "libraries": {"torch": "2.5"},
         }
-        write_json(path, read_json(path) | {"details": said, "device": "cuda:0"})
+        write_json(path, read_json(path) | {"details": details, "device": "cuda:0"})
     data = load(copy)
     found = summary.build(data, analyse(data))
-    one = next(separator for separator in found.separators if separator.name == "model-0")
-    assert (one.devices, one.weights) == (["cuda:0"], {"m.th": "ab" * 32})
+    model = next(separator for separator in found.separators if separator.name == "model-0")
+    assert (model.devices, model.weights) == (["cuda:0"], {"m.th": "ab" * 32})
     other = next(separator for separator in found.separators if separator.name == "irm")
     assert (other.devices, other.weights) == (["cpu"], {})
 
 
-def test_summary_reads_what_it_wrote(run: Path, tmp_path: Path) -> None:
+def test_summary_can_be_read_and_written_again(run: Path, tmp_path: Path) -> None:
     path = run / "report" / "summary.json"
     again = summary.read(path)
     summary.write(again, tmp_path)
@@ -188,7 +189,7 @@ def test_summary_reads_what_it_wrote(run: Path, tmp_path: Path) -> None:
         ({"version": 3}, "version 3"),
         ({"scores": "many"}, "scores"),
         ({"run": {}}, "run"),
-        ({"metrics": []}, "does not introduce"),
+        ({"metrics": []}, "does not define"),
         ({"answer": ["fine", 3]}, "answer.1"),
         (
             {
@@ -208,7 +209,7 @@ def test_summary_reads_what_it_wrote(run: Path, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_summary_of_another_kind_is_refused(
+def test_an_invalid_summary_is_refused(
     run: Path, tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
     path = tmp_path / "summary.json"
@@ -224,7 +225,7 @@ def test_summary_of_another_kind_is_refused(
 
 @pytest.fixture(scope="module")
 def sent(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A summary that somebody sent, with names that try something."""
+    """A summary from others, with markup and paths in its names."""
     found = read_json(run / "report" / "summary.json")
     text = json.dumps(found).replace("model-0", "../<script>alert(3)</script>")
     found = json.loads(text)
@@ -238,12 +239,12 @@ def test_leaderboard_of_a_run_and_a_summary(run: Path, sent: Path, tmp_path: Pat
     index = build_leaderboard([run, sent], tmp_path / "site")
     site = index.parent
     html = index.read_text(encoding="utf-8")
-    # Both renderings of the binaural condition are settings of their own; stereo is one.
+    # The two renderings of the binaural condition are two settings; stereo is one.
     headings = re.findall(r"<h2 id=.*?>(.*?)</h2>", html)
     assert len(headings) == 3
     assert sum("binaural" in heading for heading in headings) == 2
     pages = sorted(path.name for path in (site / "separators").iterdir())
-    assert len(pages) == 5  # two models, the sent one, irm, and the one that was not available
+    assert len(pages) == 5  # two models, the one sent, irm, and the unavailable one
     for path in site.rglob("*.html"):
         text = path.read_text(encoding="utf-8")
         assert "<script>" not in text
@@ -253,21 +254,21 @@ def test_leaderboard_of_a_run_and_a_summary(run: Path, sent: Path, tmp_path: Pat
             assert target.is_file()
             assert target.is_relative_to(site.resolve())
     assert len(list((site / "runs").iterdir())) == 2
-    assert "identity" not in html  # probes are no contestants
+    assert "identity" not in html  # known-answer tests are not listed
 
 
-def test_leaderboard_orders_by_the_first_metric(run: Path, tmp_path: Path) -> None:
+def test_leaderboard_is_sorted_by_the_first_metric(run: Path, tmp_path: Path) -> None:
     html = build_leaderboard([run], tmp_path / "site").read_text(encoding="utf-8")
     table = html.split("</table>")[0]
     assert "binaural" in table
     order = re.findall(r'href="separators/.*?>([\w-]+)</a>', table)
     data = load(run)
-    medians = [np.nanmedian(data.cube("SSR", "binaural", name)) for name in order]
+    medians = [np.nanmedian(data.track_values("SSR", "binaural", name)) for name in order]
     assert len(order) == 3
     assert medians == sorted(medians, reverse=True)
 
 
-def test_leaderboard_refuses(run: Path, tmp_path: Path) -> None:
+def test_leaderboard_refuses_invalid_sources_and_foreign_folders(run: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no run given"):
         build_leaderboard([], tmp_path / "site")
     with pytest.raises(BadInput, match="same run"):
@@ -280,4 +281,4 @@ def test_leaderboard_refuses(run: Path, tmp_path: Path) -> None:
         build_leaderboard([run], tmp_path / "mine")
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
     build_leaderboard([run], tmp_path / "site")
-    build_leaderboard([run], tmp_path / "site")  # replaces its own
+    build_leaderboard([run], tmp_path / "site")  # replaces its own output

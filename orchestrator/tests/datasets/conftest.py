@@ -1,4 +1,4 @@
-"""A server that misbehaves as it is told, archives, and tracks small enough to be read in no time."""
+"""A faulty HTTP server, zip archives, and short tracks."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from mssbench_service.musdb import MIXTURE, STEMS
 
 @dataclass
 class Server:
-    """Serves `content` at `url`; the other attributes say what is wrong with it."""
+    """Serves `content` at `url`; the other attributes select its faults."""
 
     content: bytes = b""
     url: str = ""
-    cut_after: int | None = None  # bytes of body before the connection breaks
-    cuts: int = 10**9  # how often it breaks
+    cut_after: int | None = None  # bytes of the body before the connection is closed
+    cuts: int = 10**9  # number of connections that are closed early
     ranges: bool = True
     length_error: int = 0  # added to the declared length
     redirects: int = 0
-    statuses: list[int] = field(default_factory=list)  # answers before the first good one
-    asked: list[str] = field(default_factory=list)  # the Range header of every request
+    statuses: list[int] = field(default_factory=list)  # HTTP errors before the first success
+    ranges_requested: list[str] = field(default_factory=list)  # Range header of each request
 
     def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
         if self.redirects > 0:
@@ -39,12 +39,12 @@ class Server:
             handler.send_header("Content-Length", "0")
             handler.end_headers()
             return
-        self.asked.append(handler.headers.get("Range", ""))
+        self.ranges_requested.append(handler.headers.get("Range", ""))
         if self.statuses:
             handler.send_error(self.statuses.pop(0))
             return
-        asked = re.fullmatch(r"bytes=(\d+)-", self.asked[-1])
-        start = int(asked[1]) if asked and self.ranges else 0
+        requested = re.fullmatch(r"bytes=(\d+)-", self.ranges_requested[-1])
+        start = int(requested[1]) if requested and self.ranges else 0
         if start and start >= len(self.content):
             handler.send_error(416)
             return
@@ -64,11 +64,11 @@ class Server:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    told = Server()
+    faulty = Server()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            told.answer(self)
+            faulty.answer(self)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -76,16 +76,20 @@ def server() -> Iterator[Server]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
         thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        told.url = f"http://127.0.0.1:{listening.server_address[1]}/data.zip"
-        yield told
+        faulty.url = f"http://127.0.0.1:{listening.server_address[1]}/data.zip"
+        yield faulty
         listening.shutdown()
         thread.join()
 
 
 def zipped(members: dict[str, bytes]) -> bytes:
+    """A zip archive of the members."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():  # dated 1980: the same members, the same bytes
+        for (
+            name,
+            content,
+        ) in members.items():  # ZipInfo has a fixed date, so that equal members give equal bytes
             archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return file.getvalue()
 
@@ -95,7 +99,7 @@ WriteTrack = Callable[..., Path]
 
 @pytest.fixture
 def write_track(tmp_path: Path) -> WriteTrack:
-    """Write a track of noise whose stems add up to its mixture to the last bit; return its folder."""
+    """Write a track of noise whose stems add up exactly to its mixture; return its folder."""
 
     def write(
         title: str = "Artist - Title", split: str = "test", samples: int = 3000, rate: int = 44100

@@ -1,4 +1,4 @@
-"""What both ears of an HRIR set hear from each azimuth, drawn around the head: in a picture or in a terminal."""
+"""Polar plots of an HRIR set, as an image file or as text: level at both ears and ITD over azimuth."""
 
 from __future__ import annotations
 
@@ -12,13 +12,21 @@ from mssbench_service.wire import HrirInfo
 
 FORMATS = (".png", ".svg")
 
-_FLOOR = -30.0  # dB: the middle of the plot
-_RADIUS = 10  # rows of a terminal
+_FLOOR = -30.0  # dB, at the centre of the plot
+_RADIUS = 10  # rows of text
 _LEFT, _RIGHT = "#1f77b4", "#d62728"
 
 
-def in_words(azimuths: Sequence[float]) -> str:
-    """The azimuths as their number and step, or the first few of them."""
+def describe_azimuths(azimuths: Sequence[float]) -> str:
+    """Return the step of the azimuths (degrees) as text if it is constant, otherwise the first eight azimuths.
+
+    Examples
+    --------
+    >>> describe_azimuths([0.0, 90.0, 180.0, 270.0])
+    'every 90°'
+    >>> describe_azimuths([0.0, 5.0, 90.0])
+    '0°, 5°, 90°'
+    """
     steps = np.diff([*azimuths, azimuths[0] + 360.0])
     if len(azimuths) > 1 and np.allclose(steps, steps[0], atol=0.01):
         return f"every {steps[0]:g}°"
@@ -26,8 +34,8 @@ def in_words(azimuths: Sequence[float]) -> str:
     return f"{named}{', …' if len(azimuths) > 8 else ''}"
 
 
-def draw(info: HrirInfo, path: Path) -> None:
-    """Draw level and ITD over azimuth into `path`, a PNG or SVG file. Front is up, left is left.
+def save_plot(info: HrirInfo, path: Path) -> None:
+    """Plot level and ITD over azimuth into `path`, a PNG or SVG file. Front is up, left is left.
 
     Raises
     ------
@@ -78,8 +86,8 @@ def draw(info: HrirInfo, path: Path) -> None:
         )
 
 
-def text(info: HrirInfo) -> str:
-    """The levels as characters: L and R at the radius of the level in dB, B where both are, + the head."""
+def text_plot(info: HrirInfo) -> str:
+    """Return a text plot of the levels: L and R at the radius of the level in dB, B for both, + for the head."""
     rows, columns = 2 * _RADIUS + 1, 4 * _RADIUS + 1
     canvas = np.full((rows, columns), " ")
     for around in range(0, 360, 10):
@@ -99,5 +107,5 @@ def _mark(
     angle = math.radians(degrees)
     row = _RADIUS - round(radius * _RADIUS * math.cos(angle))
     column = 2 * _RADIUS - round(2 * radius * _RADIUS * math.sin(angle))
-    there = canvas[row, column]
-    canvas[row, column] = "B" if {str(there), name} == {"L", "R"} or there == "B" else name
+    present = canvas[row, column]
+    canvas[row, column] = "B" if {str(present), name} == {"L", "R"} or present == "B" else name

@@ -1,4 +1,4 @@
-"""Statistics against SciPy, statsmodels, exact distributions, brute force and published examples."""
+"""Statistics compared with SciPy, statsmodels, exact distributions, enumeration and published examples."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_bootstrap_agrees_with_scipy() -> None:
     assert abs(found.high - with_scipy.high) < 0.06 * spread
 
 
-def test_counting_equals_resampling_literally() -> None:
+def test_medians_from_counts_equal_medians_of_resampled_arrays() -> None:
     rng = np.random.default_rng(5)
     table = np.round(rng.normal(size=(7, 4)), 1)  # ties
     table[1, 2] = table[3] = np.nan
@@ -61,12 +61,12 @@ def test_dependent_stems_widen_the_interval() -> None:
     assert pooled.tracks == 50
 
 
-def test_seeded_and_reproducible() -> None:
+def test_an_interval_is_reproducible() -> None:
     values = np.random.default_rng(0).normal(size=20)
     assert statistics.median(values, seed=4) == statistics.median(values, seed=4)
 
 
-def test_no_value_and_one_track_have_no_interval() -> None:
+def test_one_track_or_none_has_no_interval() -> None:
     assert statistics.median([np.nan, np.nan]).n == 0
     single = statistics.median([[3.0, 5.0], [np.nan, np.nan]])
     assert (single.value, single.n, single.tracks) == (4.0, 2, 1)
@@ -75,19 +75,19 @@ def test_no_value_and_one_track_have_no_interval() -> None:
 
 
 @pytest.mark.parametrize("values", [np.zeros((2, 2, 2)), [1.0, np.inf]])
-def test_impossible_values_are_refused(values: object) -> None:
+def test_invalid_values_are_refused(values: object) -> None:
     with pytest.raises(ValueError, match="expected"):
         statistics.median(values)  # type: ignore[arg-type]
 
 
-def test_large_tables_are_chunked_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_result_does_not_depend_on_the_chunk_size(monkeypatch: pytest.MonkeyPatch) -> None:
     table = np.random.default_rng(0).normal(size=(30, 4))
     whole = statistics.median(table)
     monkeypatch.setattr(statistics, "_CHUNK", 1000)
     assert statistics.median(table) == whole
 
 
-def test_signed_rank_published_example() -> None:
+def test_signed_rank_equals_a_published_example() -> None:
     # Darwin's cross- and self-fertilised maize (Fisher 1935; the example of SciPy's and R's help):
     # W = 24, exact two-sided p = 0.04126.
     differences = [6, 8, 14, 16, 23, 24, 28, 29, 41, -48, 49, 56, 60, -67, 75]
@@ -108,7 +108,7 @@ def test_signed_rank_equals_scipys_exact_test_without_ties(n: int) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.integers(-4, 4), min_size=1, max_size=9))
-def test_signed_rank_equals_every_sign_tried(values: list[int]) -> None:
+def test_signed_rank_equals_enumeration_of_all_signs(values: list[int]) -> None:
     differences = np.array(values, dtype=float)
     ranks = stats.rankdata(np.abs(differences))[differences != 0]
     observed = abs(np.sum(ranks * np.sign(differences[differences != 0])))
@@ -120,7 +120,7 @@ def test_signed_rank_equals_every_sign_tried(values: list[int]) -> None:
     assert -1 <= found.effect <= 1
 
 
-def test_zeros_go_by_pratt_and_not_by_wilcoxon() -> None:
+def test_zeros_are_treated_by_pratts_method() -> None:
     # Conover 1973: dropping zeros before ranking changes the ranks of the rest.
     differences = [0, 0, 0, 1, 2, -3, 4, 5, 6, 7]
     found = statistics.signed_rank(differences)
@@ -132,10 +132,10 @@ def test_zeros_go_by_pratt_and_not_by_wilcoxon() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(*[st.integers(-44, 43)] * 4), min_size=5, max_size=12))
-def test_differences_of_whole_samples_tie_whatever_rounding_makes_of_them(
+def test_rounding_errors_do_not_break_ties(
     lags: list[tuple[int, ...]],
 ) -> None:
-    # The paper's ΔITD: in microseconds the last bits differ, which is neither a rank nor a difference.
+    # The paper's ΔITD is a whole number of samples; in microseconds, equal differences differ in the last bits.
     us = np.array(lags) / 44100 * 1e6
     samples = np.array(lags)
     found = statistics.signed_rank(abs(us[:, 0] - us[:, 1]) - abs(us[:, 2] - us[:, 3]))
@@ -143,7 +143,7 @@ def test_differences_of_whole_samples_tie_whatever_rounding_makes_of_them(
     assert found == statistics.signed_rank(exact)
 
 
-def test_nothing_differs_is_no_evidence() -> None:
+def test_equal_values_give_a_p_value_of_1() -> None:
     assert statistics.signed_rank([0.0, 0.0]).p == 1.0
     assert np.isnan(statistics.signed_rank([np.nan]).p)
 
@@ -154,15 +154,15 @@ def test_paired_uses_common_tracks_only() -> None:
     found = statistics.paired(first, second)
     assert found.difference.value == 3.0  # of 1, 2, 4, 5
     assert (found.difference.n, found.difference.tracks) == (4, 3)
-    assert found.test.n == 3  # one observation a track
+    assert found.test.n == 3  # one observation per track
     with pytest.raises(ValueError, match="differ"):
         statistics.paired(first, second[:2])
 
 
-def test_holm_equals_r() -> None:
+def test_holm_equals_p_adjust_of_r() -> None:
     # p.adjust(c(0.01, 0.02, 0.03, 0.04, 0.05), "holm") of R
     assert statistics.holm([0.01, 0.02, 0.03, 0.04, 0.05]) == pytest.approx([0.05, 0.08, 0.09, 0.09, 0.09])
-    # Holm 1979's rule by hand, in another order and with a test that could not be made.
+    # Holm 1979's rule by hand, in another order and with a missing test.
     found = statistics.holm([0.04, np.nan, 0.001, 0.3])
     assert found[[0, 2, 3]] == pytest.approx([0.08, 0.003, 0.3])
     assert np.isnan(found[1])
@@ -200,7 +200,7 @@ def test_share_equals_wilsons_published_interval() -> None:
 @pytest.mark.parametrize("tests", [1, 4, 24, 120])
 def test_fewest_tracks_that_can_be_significant(tests: int) -> None:
     def best(tracks: int) -> float:
-        p = statistics.signed_rank(np.arange(1.0, tracks + 1)).p  # every difference points one way
+        p = statistics.signed_rank(np.arange(1.0, tracks + 1)).p  # all differences have the same sign
         return float(statistics.holm([p, *[1.0] * (tests - 1)])[0])
 
     fewest = statistics.fewest_tracks(tests)

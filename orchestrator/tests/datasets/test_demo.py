@@ -1,4 +1,4 @@
-"""The demo music is a well-formed dataset, the same every time, and sounds like four different things."""
+"""The demo music: layout, reproducibility, and the acoustic differences between its stems."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import time
 import numpy as np
 import pytest
 import soundfile as sf
-from mssbench.datasets.demo import NOISE_FLOOR_DB, SAMPLE_RATE, SONGS, compose, song, write_demo
+from mssbench.datasets.demo import NOISE_FLOOR_DB, compose, write_demo
+from mssbench.datasets.demo_instruments import SAMPLE_RATE
+from mssbench.datasets.demo_songs import SONGS, song
 from mssbench_service.errors import BadInput
 from mssbench_service.musdb import MIXTURE, STEMS, check_track, track_folders
 
@@ -16,7 +18,7 @@ SECONDS = 4.0
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """Folder of the default four tracks, and how long writing took."""
+    """Folder of the default four tracks, and the time to write them."""
     out = tmp_path_factory.mktemp("demo")
     started = time.perf_counter()
     write_demo(out)
@@ -25,7 +27,7 @@ def demo(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def audio(demo):
-    """Every file as (samples, 2) in ±1, by title and name."""
+    """Each file as an array of shape (samples, 2), by title and name."""
     out, _ = demo
     return {
         folder.name: {name: sf.read(str(folder / f"{name}.wav"))[0] for name in (MIXTURE, *STEMS)}
@@ -57,12 +59,12 @@ def frame_levels_db(signal, seconds: float):
 
 
 def dynamics_db(signal) -> float:
-    """How far loud and quiet moments of 10 ms lie apart, but for the fades."""
+    """Level difference between loud and quiet frames of 10 ms, without the fade-out."""
     quiet, loud = np.percentile(frame_levels_db(signal[:-SAMPLE_RATE], 0.01), [10, 95])
     return float(loud - quiet)
 
 
-def test_it_has_the_layout_of_musdb(demo):
+def test_the_dataset_has_the_layout_of_musdb18hq(demo):
     out, _ = demo
     folders = track_folders(out, "test")
     assert len(folders) == 4
@@ -75,20 +77,20 @@ def test_it_has_the_layout_of_musdb(demo):
         assert {sf.info(str(path)).subtype for path in folder.iterdir()} == {"PCM_16"}
 
 
-def test_titles_are_as_awkward_as_real_ones(demo):
+def test_titles_contain_special_characters_as_real_titles_do(demo):
     titles = "".join(folder.name for folder in track_folders(demo[0], "test"))
     assert all(letter in titles for letter in "'&[](")
     assert not titles.isascii()
 
 
-def test_the_stems_sum_to_the_mixture_to_the_last_bit(demo):
+def test_the_stems_add_up_exactly_to_the_mixture(demo):
     for folder in track_folders(demo[0], "test"):
         stems = [sf.read(str(folder / f"{stem}.wav"), dtype="int16")[0].astype(int) for stem in STEMS]
         mixture, _ = sf.read(str(folder / "mixture.wav"), dtype="int16")
         assert np.array_equal(sum(stems), mixture)
 
 
-def test_nothing_clips_and_nothing_is_faint(audio):
+def test_no_file_clips_and_all_stems_are_audible(audio):
     for files in audio.values():
         peaks = {name: np.max(np.abs(signal)) for name, signal in files.items()}
         assert max(peaks.values()) < 0.9
@@ -97,7 +99,7 @@ def test_nothing_clips_and_nothing_is_faint(audio):
             assert -32 < level_db(files[stem]) < -12
 
 
-def test_every_stem_is_in_its_register(audio):
+def test_each_stem_is_in_its_frequency_range(audio):
     for files in audio.values():
         assert energy_below(files["bass"], 500) > 0.95
         assert 0.2 < energy_below(files["drums"], 150) < 0.98
@@ -106,18 +108,18 @@ def test_every_stem_is_in_its_register(audio):
         assert centroid(files["drums"]) > 4000 > centroid(files["bass"])
 
 
-def test_drums_are_transient_and_pads_are_not(audio):
+def test_drums_are_more_transient_than_pads(audio):
     for files in audio.values():
         assert dynamics_db(files["drums"]) > dynamics_db(files["other"]) + 10
 
 
-def test_the_voice_pauses(audio):
+def test_the_voice_has_rests(audio):
     for files in audio.values():
         levels = frame_levels_db(files["vocals"], 0.05)
         assert 0.03 < np.mean(levels < levels.max() - 25) < 0.6
 
 
-def test_the_stereo_image_is_wide_where_it_should_be(audio):
+def test_pads_are_wide_and_bass_is_narrow(audio):
     for files in audio.values():
         width = {stem: 1 - np.corrcoef(files[stem].T)[0, 1] for stem in STEMS}
         assert width["other"] > 0.3
@@ -125,9 +127,9 @@ def test_the_stereo_image_is_wide_where_it_should_be(audio):
         assert 0.01 < width["vocals"] < 0.2
 
 
-def test_the_noise_floor_is_where_it_should_be(audio):
+def test_the_noise_floor_has_its_level(audio):
     for files in audio.values():
-        # The songs fade in and out; at the last few samples the noise is alone.
+        # The songs fade out; the last samples are noise only.
         endings = np.concatenate([files[stem][-60:] for stem in STEMS])
         assert level_db(endings) == pytest.approx(NOISE_FLOOR_DB, abs=2)
 
@@ -148,13 +150,13 @@ def test_the_same_arguments_give_the_same_bytes(tmp_path):
         assert path.read_bytes() == (tmp_path / "b" / "test" / folder.name / path.name).read_bytes()
 
 
-def test_another_seed_plays_something_else():
+def test_another_seed_gives_other_music():
     first, second = (compose(SONGS[0], SECONDS, seed) for seed in (1, 2))
     for name in first:
         assert not np.array_equal(first[name], second[name])
 
 
-def test_a_track_that_is_there_is_not_touched(tmp_path):
+def test_an_existing_track_is_kept(tmp_path):
     (folder,) = write_demo(tmp_path, tracks=1, seconds=1)
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     inode = folder.stat().st_ino
@@ -164,7 +166,7 @@ def test_a_track_that_is_there_is_not_touched(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["missing", "changed", "truncated"])
-def test_a_track_that_is_damaged_is_written_again(tmp_path, damage):
+def test_a_damaged_track_is_written_again(tmp_path, damage):
     (folder,) = write_demo(tmp_path, tracks=1, seconds=1)
     path = folder / "bass.wav"
     content = path.read_bytes()
@@ -177,7 +179,7 @@ def test_a_track_that_is_damaged_is_written_again(tmp_path, damage):
     assert list(tmp_path.rglob(".tmp-*")) == []
 
 
-def test_a_track_does_not_depend_on_how_many_are_written(tmp_path):
+def test_a_track_does_not_depend_on_the_number_of_tracks(tmp_path):
     write_demo(tmp_path / "one", tracks=1, seconds=1)
     write_demo(tmp_path / "two", tracks=2, seconds=1)
     (folder,) = track_folders(tmp_path / "one", "test")
@@ -185,7 +187,7 @@ def test_a_track_does_not_depend_on_how_many_are_written(tmp_path):
         assert path.read_bytes() == (tmp_path / "two" / "test" / folder.name / path.name).read_bytes()
 
 
-def test_there_are_as_many_songs_as_one_likes(tmp_path):
+def test_any_number_of_songs_can_be_written(tmp_path):
     folders = write_demo(tmp_path, tracks=7, seconds=1)
     assert len(set(folders)) == 7
     assert [folder.name for folder in folders] == [song(index).title for index in range(7)]
@@ -194,14 +196,14 @@ def test_there_are_as_many_songs_as_one_likes(tmp_path):
 
 
 @pytest.mark.parametrize("seconds", [1.0, 2.5, 31.7])
-def test_any_length_can_be_played(seconds):
+def test_songs_can_have_any_length(seconds):
     for audio in compose(SONGS[2], seconds, 5).values():
         assert audio.shape == (round(seconds * SAMPLE_RATE), 2)
         assert audio.any(axis=0).all()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "header_error"),
+    ("arguments", "message"),
     [
         ({"tracks": 0}, "0 demo tracks"),
         ({"seconds": 0.5}, "0.5 s"),
@@ -209,13 +211,13 @@ def test_any_length_can_be_played(seconds):
         ({"seconds": float("inf")}, "inf s"),
     ],
 )
-def test_nonsense_is_refused(tmp_path, arguments, header_error):
-    with pytest.raises(BadInput, match=header_error):
+def test_invalid_arguments_are_refused(tmp_path, arguments, message):
+    with pytest.raises(BadInput, match=message):
         write_demo(tmp_path, **arguments)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_in_the_way_is_named(tmp_path):
+def test_an_existing_file_is_reported(tmp_path):
     (tmp_path / "test").write_text("in the way")
     with pytest.raises(BadInput, match="cannot create the folder"):
         write_demo(tmp_path, tracks=1, seconds=1)

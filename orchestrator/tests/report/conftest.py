@@ -1,4 +1,4 @@
-"""A synthetic run directory, as the store writes it, with every kind of trouble in it."""
+"""A synthetic run directory with failed, undefined and pending stems and difficult titles."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from mssbench_service.musdb import MIXTURE, STEMS
 from mssbench_service.wire import Expectation, HrirInfo
 
 TITLE = "<img src=x onerror=alert(1)> & \"Røck\" 'n' <b>Roll $x_1$"
-"""A title that must stay text wherever it goes."""
+"""A title with markup, which must be shown as text everywhere."""
 
 RTL = "فرقة - שיר 🎻 “عود”"
-"""Another, from right to left, with a character beyond the basic plane."""
+"""A right-to-left title with a character outside the basic multilingual plane."""
 
 DETAIL = "the model ran out of </script><script>alert(2)</script> luck"
-"""An error's text that must stay text, too; it has the slash that no folder's name can have."""
+"""An error message with markup and a slash, which a folder name cannot have."""
 
 RATE = 8000
 
@@ -54,7 +54,7 @@ def separators(models: int = 2) -> list[SeparatorRecord]:
 
 @pytest.fixture(scope="session")
 def make_run(tmp_path_factory: pytest.TempPathFactory) -> MakeRun:
-    """make_run(tracks=…, models=…, …) → run directory; see `write_run`."""
+    """Function that writes a run and returns its directory; for its options see `write_run`."""
     return lambda **options: write_run(tmp_path_factory.mktemp("workspace"), **options)
 
 
@@ -74,8 +74,8 @@ def write_run(
 ) -> Path:
     """Write a run below the data root `root`; return its directory.
 
-    `later` adds the corrected profile's cues and the standard metrics, without `paper` the paper's are left
-    out, `pending` leaves the last track open, and `trouble` makes some stems fail; `all_fail` makes all.
+    `later` adds the corrected cues and the standard metrics; without `paper`, the metrics of the paper are left
+    out. With `pending`, the last track has no results; with `trouble`, some stems fail; with `all_fail`, all fail.
     """
     run_id = "demo-0123456789"
     store = RunStore(root / "runs" / run_id)

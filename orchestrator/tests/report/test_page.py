@@ -1,4 +1,4 @@
-"""The report's page and numbers, on synthetic runs whose numbers are known."""
+"""The report's page and numbers, for synthetic runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from mssbench.report import build_report, figures, published, svg
 from mssbench.report import page as page_module
 from mssbench.report.analysis import analyse
-from mssbench.report.data import ALL, RunData, load
+from mssbench.report.data import ALL_STEMS, RunData, load
 from mssbench.report.metrics import all_metrics, headline
 from mssbench.runs.records import Cell
 from mssbench.runs.store import RunStore
@@ -27,7 +27,7 @@ MakeRun = Callable[..., Path]
 
 
 class Page(HTMLParser):
-    """Visible text, elements by name, and everything that a page could load."""
+    """Visible text, elements, ids and links of a page."""
 
     def __init__(self, source: str) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Page(HTMLParser):
 
 
 def render(run: Path) -> Page:
-    """The page alone, without the files beside it, which take longer."""
+    """The page only; writing the other files takes longer."""
     data = load(run)
     return Page(page_module.render(data, analyse(data), None, []))
 
@@ -92,7 +92,7 @@ def unfinished_page(unfinished: Path) -> Page:
     return render(unfinished)
 
 
-def test_titles_and_reasons_stay_text(page: Page, run: Path) -> None:
+def test_titles_and_reasons_are_shown_as_text(page: Page, run: Path) -> None:
     title = load(run).titles[0]
     assert "<img" in title
     assert title in page.text
@@ -100,20 +100,20 @@ def test_titles_and_reasons_stay_text(page: Page, run: Path) -> None:
     assert "weights are missing: <i>" in page.text
     assert "img" not in page.tags
     assert "i" not in page.tags
-    assert page.tags.count("script") == 2  # the rows, and ours
+    assert page.tags.count("script") == 2  # the rows, and report.js
     rows = re.search(r'<script type="application/json" id="rows">(.*?)</script>', page.source, re.DOTALL)
     assert rows
     assert any(title in row for row in json.loads(rows[1])["rows"])
 
 
-def test_nothing_comes_from_a_network(page: Page) -> None:
+def test_page_loads_nothing_from_the_network(page: Page) -> None:
     assert page.links
     assert [link for link in page.links if ":" in link or link.startswith("//")] == []
     assert "@import" not in page.source
     assert not re.search(r"url\((?!#)", page.source)
 
 
-def test_no_nan_is_shown_and_every_dash_says_why(page: Page, unfinished_page: Page) -> None:
+def test_page_shows_no_nan_and_each_dash_has_a_reason(page: Page, unfinished_page: Page) -> None:
     for one in (page, unfinished_page):
         assert not re.search(r"\b(nan|NaN|inf|None|Undefined)\b", one.text)
     dashes = re.findall(r'<span class="none" title="([^"]*)"', unfinished_page.source)
@@ -122,14 +122,14 @@ def test_no_nan_is_shown_and_every_dash_says_why(page: Page, unfinished_page: Pa
     assert all(dashes)
 
 
-def test_ids_are_unique_and_links_within_the_page_lead_somewhere(page: Page) -> None:
+def test_ids_are_unique_and_internal_links_have_a_target(page: Page) -> None:
     assert len(set(page.ids)) == len(page.ids)
     inner = [link[1:] for link in page.links if link.startswith("#")]
     assert inner
     assert set(inner) <= set(page.ids)
 
 
-def test_files_that_are_linked_exist(page: Page, run: Path) -> None:
+def test_linked_files_exist(page: Page, run: Path) -> None:
     files = [link for link in page.links if not link.startswith("#")]
     assert {"results.csv", "summary.json", "references.bib"} <= set(files)
     assert [file for file in files if not (run / "report" / file).is_file()] == []
@@ -145,7 +145,7 @@ def test_every_figure_has_a_name_and_colours_for_dark_mode(page: Page) -> None:
         assert "<style" not in one  # it would reach beyond the figure
 
 
-def test_command_versions_and_hrir_are_there(page: Page, data: RunData) -> None:
+def test_page_shows_command_versions_and_hrir(page: Page, data: RunData) -> None:
     assert data.record.hrir is not None
     for text in (
         data.record.command,
@@ -157,7 +157,7 @@ def test_command_versions_and_hrir_are_there(page: Page, data: RunData) -> None:
         assert text in page.text
 
 
-def test_medians_are_those_of_the_rows(page: Page, run: Path, data: RunData) -> None:
+def test_medians_equal_the_medians_of_the_rows(page: Page, run: Path, data: RunData) -> None:
     store = RunStore(run)
     found = []
     for cell in data.record.cells():
@@ -166,7 +166,7 @@ def test_medians_are_those_of_the_rows(page: Page, run: Path, data: RunData) -> 
         if cell.condition == "binaural" and cell.separator == "model-0":
             found += [row["SSR"] for row in outcome["rows"] if row["status"] != "failed"]
     assert len(found) == 23  # of 24: the failed stem has an SSR of −99, which must not count
-    score = analyse(data).table.get("binaural", "model-0", ALL, data.headline[0])
+    score = analyse(data).table.get("binaural", "model-0", ALL_STEMS, data.headline[0])
     assert score.estimate.value == pytest.approx(np.median(found), abs=0)
     assert f"{np.median(found):.2f}" in page.text
     assert (score.counts.expected, score.counts.valid, score.counts.failed) == (24, 23, 1)
@@ -185,25 +185,27 @@ def test_failures_are_counted_by_reason(page: Page, data: RunData) -> None:
     assert (lost.failed, lost.text) == (4, "4 failed")
 
 
-def test_answer_is_made_from_the_numbers(page: Page, data: RunData) -> None:
+def test_answer_contains_the_numbers_of_the_run(page: Page, data: RunData) -> None:
     found = analyse(data)
     assert len(found.answer) == 2
     best = min(
-        found.table.get("binaural", name, ALL, data.headline[2]).estimate.value
+        found.table.get("binaural", name, ALL_STEMS, data.headline[2]).estimate.value
         for name in ("model-0", "model-1")
     )
     first, second = found.answer
     assert f"{best:.1f}" in first
     assert "model-" in first
-    assert "identity" not in first + second  # probes are no answer
-    shift = next(d for d in found.conditions if (d.within, d.metric.role) == ("model-0", "spatial"))
+    assert "identity" not in first + second  # known-answer tests are not part of the answer
+    shift = next(
+        d for d in found.condition_differences if (d.within, d.metric.role) == ("model-0", "spatial")
+    )
     assert f"{shift.paired.difference.value:.2f}".replace("-", "−") in second
     assert f"{shift.paired.difference.low:.2f}".replace("-", "−") in second
     for sentence in found.answer:
         assert " ".join(sentence.split()) in page.text.replace(" .", ".")
 
 
-def test_same_run_same_bytes(make_run: MakeRun) -> None:
+def test_the_same_run_gives_the_same_bytes(make_run: MakeRun) -> None:
     run = make_run(tracks=2, models=0, audio=True, conditions=("binaural",))
     first = build_report(run).parent
     before = {path.relative_to(first): path.read_bytes() for path in first.rglob("*") if path.is_file()}
@@ -215,12 +217,12 @@ def test_same_run_same_bytes(make_run: MakeRun) -> None:
     assert any(path.suffix == ".pdf" for path in before)
 
 
-def test_unfinished_run_says_so_and_counts(unfinished: Path, unfinished_page: Page) -> None:
+def test_page_of_an_unfinished_run_counts_pending_stems(unfinished: Path, unfinished_page: Page) -> None:
     assert load(unfinished).totals().pending == 2 * 4 * 4
     assert "This run is not finished: 32 of 64 stems are pending" in unfinished_page.text
 
 
-def test_run_without_any_result_has_a_report(make_run: MakeRun) -> None:
+def test_a_run_without_results_has_a_report(make_run: MakeRun) -> None:
     page = Page(build_report(make_run(tracks=1, pending=True)).read_text(encoding="utf-8"))
     assert "cannot answer the question yet" in page.text
     assert not re.search(r"\b(nan|NaN|None)\b", page.text)
@@ -235,25 +237,25 @@ def test_run_without_any_result_has_a_report(make_run: MakeRun) -> None:
         ({"conditions": ("binaural",)}, "The run has only the binaural condition"),
     ],
 )
-def test_smaller_runs_have_answers(make_run: MakeRun, changes: dict[str, object], expected: str) -> None:
+def test_small_runs_have_an_answer(make_run: MakeRun, changes: dict[str, object], expected: str) -> None:
     data = load(make_run(tracks=3, **changes))
     assert expected in " ".join(analyse(data).answer)
 
 
-def test_one_condition_only_has_a_page(make_run: MakeRun) -> None:
+def test_a_run_with_one_condition_has_a_page(make_run: MakeRun) -> None:
     page = render(make_run(tracks=2, models=1, conditions=("stereo",)))
-    assert "stereo" not in page.ids  # the section of the comparison
+    assert "stereo" not in page.ids  # section of the comparison
     assert "azimuth" not in page.ids
 
 
-def test_later_columns_are_picked_up(make_run: MakeRun) -> None:
+def test_corrected_and_standard_metrics_are_shown(make_run: MakeRun) -> None:
     run = make_run(tracks=2, models=1, later=True)
     data = load(run)
     assert [metric.column for metric in data.headline] == ["SSR", "SRR", "d_itd_us", "d_ild_db"]
     page = render(run)
     for label in ("ΔIC", "Azimuth error", "SI-SDR"):
         assert label in page.text
-    # An azimuth error has no meaning in stereo: a dash that says so.
+    # The azimuth error is not defined in the stereo condition: a dash with this reason.
     assert any("not defined in the stereo condition" in label for label in page.labels)
 
 
@@ -268,7 +270,7 @@ def test_headline_falls_back_to_the_papers_metrics() -> None:
     assert len({metric.column for metric in all_metrics()}) == len(all_metrics())
 
 
-def test_format_shows_no_negative_zero_and_a_real_minus() -> None:
+def test_format_has_no_negative_zero_and_a_minus_sign() -> None:
     metric = all_metrics()[0]
     assert [metric.format(v) for v in (-0.001, -1.005, 2, None, math.nan)] == [
         "0.00",
@@ -279,17 +281,17 @@ def test_format_shows_no_negative_zero_and_a_real_minus() -> None:
     ]
 
 
-# The self-check ---------------------------------------------------------------------------------------------
+# Known-answer tests ----------------------------------------------------------------------------------------
 
 
-def test_probe_passes_and_fails(make_run: MakeRun) -> None:
-    good = analyse(load(make_run(tracks=2))).checks
+def test_known_score_passes_or_fails(make_run: MakeRun) -> None:
+    good = analyse(load(make_run(tracks=2))).known_scores
     assert [(c.condition, c.metric_column, c.passed, c.n) for c in good] == [
         ("stereo", "SSR", True, 8),
         ("binaural", "SSR", True, 8),
         ("binaural", "paper_SSR", True, 8),
     ]
-    bad = analyse(load(make_run(tracks=2, probe_score=79.5))).checks
+    bad = analyse(load(make_run(tracks=2, probe_score=79.5))).known_scores
     assert [(c.passed, c.measured_low, c.measured_high) for c in bad] == [(False, 79.5, 79.5)] * 3
 
 
@@ -299,15 +301,15 @@ def test_self_check_is_shown(page: Page) -> None:
     assert page.text.count("✓ pass") == 3
 
 
-def test_papers_scores_are_only_known_at_the_mixtures_level(make_run: MakeRun) -> None:
-    checks = analyse(load(make_run(tracks=2, gain=1.3))).checks
+def test_paper_scores_are_known_only_at_the_level_of_the_mixture(make_run: MakeRun) -> None:
+    checks = analyse(load(make_run(tracks=2, gain=1.3))).known_scores
     paper = next(c for c in checks if c.metric_column == "paper_SSR")
     assert (paper.passed, paper.n) == (None, 0)
     assert "mixture gain is not 1" in paper.note
     assert all(c.passed for c in checks if c.metric_column == "SSR")
 
 
-def test_papers_scores_are_only_known_where_the_stem_sounds(make_run: MakeRun) -> None:
+def test_paper_scores_are_known_only_for_stems_that_sound_in_most_frames(make_run: MakeRun) -> None:
     run = make_run(tracks=2, trouble=False)
     path = next(run.glob("cells/binaural/identity/*/result.json"))
     result = read_json(path)
@@ -315,16 +317,16 @@ def test_papers_scores_are_only_known_where_the_stem_sounds(make_run: MakeRun) -
     result["rows"][0] |= {"valid_frames": 10, "total_frames": 20, "paper_SSR": 0.0}
     result["rows"][1] |= {"valid_frames": 11, "total_frames": 20}
     write_json(path, result)
-    check = next(c for c in analyse(load(run)).checks if c.metric_column == "paper_SSR")
+    check = next(c for c in analyse(load(run)).known_scores if c.metric_column == "paper_SSR")
     assert (check.passed, check.n) == (True, 7)
     assert "half of their frames or more: 1" in check.note
     result["rows"][0] |= {"valid_frames": 20}
     write_json(path, result)
-    check = next(c for c in analyse(load(run)).checks if c.metric_column == "paper_SSR")
+    check = next(c for c in analyse(load(run)).known_scores if c.metric_column == "paper_SSR")
     assert (check.passed, check.n, check.measured_low) == (False, 8, 0.0)
 
 
-def test_another_model_than_the_published_one_is_not_set_beside_it(make_run: MakeRun) -> None:
+def test_published_results_are_compared_only_with_the_same_model(make_run: MakeRun) -> None:
     run = make_run(tracks=1, models=1, trouble=False)
     raw = read_json(run / "run.json")
     raw["separators"][0]["name"] = "demucs"
@@ -336,18 +338,18 @@ def test_another_model_than_the_published_one_is_not_set_beside_it(make_run: Mak
         for path in run.glob("cells/*/demucs/*/result.json"):
             write_json(path, read_json(path) | {"details": {"model": model}})
         data = load(run)
-        pairs = published.beside(data, analyse(data).table)
+        pairs = published.compare(data, analyse(data).table)
         found[model] = {pair.published.model for pair in pairs if pair.separator}
     assert found == {"htdemucs_ft": {"Demucs"}, "hdemucs_mmi": set()}
 
 
-def test_failed_probe_does_not_pass(make_run: MakeRun) -> None:
+def test_a_failed_cell_fails_its_known_scores(make_run: MakeRun) -> None:
     run = make_run(tracks=2)
     store = RunStore(run)
     cell = Cell("binaural", "identity", load(run).titles[1])
     (store.layout.cell(cell) / "result.json").unlink()
-    store.save_error(cell, "separate", "step-failed", "gone")
-    checks = analyse(load(run)).checks
+    store.save_error(cell, "separate", "step-failed", "broken")
+    checks = analyse(load(run)).known_scores
     assert [c.passed for c in checks] == [True, False, False]
     assert checks[1].note == "4 failed"
 
@@ -355,27 +357,27 @@ def test_failed_probe_does_not_pass(make_run: MakeRun) -> None:
 # The mixture's gain and the published figures ---------------------------------------------------------------
 
 
-def test_gain_is_explained_where_there_is_one(unfinished: Path, unfinished_page: Page, data: RunData) -> None:
-    effects = analyse(load(unfinished)).gains
+def test_effect_of_the_mixture_gain_is_shown(unfinished: Path, unfinished_page: Page, data: RunData) -> None:
+    effects = analyse(load(unfinished)).gain_effects
     assert {effect.condition for effect in effects} == {"binaural"}
     assert effects[0].ceiling.value == pytest.approx(9.5424, abs=1e-4)
     assert effects[0].paper.value <= 9.54
     assert effects[0].share.value <= 1.0
     perfect = next(effect for effect in effects if effect.separator == "identity")
-    assert perfect.share.value == pytest.approx(1.0, abs=1e-3)  # 9.54 dB: the gain and nothing else
+    assert perfect.share.value == pytest.approx(1.0, abs=1e-3)  # 9.54 dB: the gain only
     assert "between 1.333 and 1.333 (binaural)" in unfinished_page.text
-    assert analyse(data).gains == []
+    assert analyse(data).gain_effects == []
 
 
-def test_published_figures_stay_when_the_run_lacks_the_model(page: Page) -> None:
-    lines = published.lines()
+def test_published_results_are_shown_without_the_model_in_the_run(page: Page) -> None:
+    lines = published.published_medians()
     assert page.text.count("published only") == len({(line.condition, line.model) for line in lines})
     for line in lines:
-        assert published.metrics()[0].format(line.values["paper_SSR"]) in page.text
+        assert published.published_metrics()[0].format(line.values["paper_SSR"]) in page.text
     assert "arXiv 2507.00155" in page.text
 
 
-def test_published_figures_beside_own(make_run: MakeRun) -> None:
+def test_published_results_are_compared_with_the_run(make_run: MakeRun) -> None:
     run = make_run(tracks=2)
     raw = read_json(run / "run.json")
     raw["separators"][0]["name"] = "htdemucs_ft"
@@ -384,48 +386,50 @@ def test_published_figures_beside_own(make_run: MakeRun) -> None:
         (run / "cells" / condition / "model-0").rename(run / "cells" / condition / "htdemucs_ft")
     data = load(run)
     found = analyse(data)
-    pairs = [pair for pair in published.beside(data, found.table) if pair.separator]
+    pairs = [pair for pair in published.compare(data, found.table) if pair.separator]
     assert {(pair.published.model, pair.separator) for pair in pairs} == {("Demucs", "htdemucs_ft")}
     assert len(pairs) == 10
     bass = next(p for p in pairs if (p.published.condition, p.published.source) == ("binaural", "bass"))
-    ssr = published.metrics()[0]
+    ssr = published.published_metrics()[0]
     assert bass.published.values["paper_SSR"] == 9.13
     own = found.table.get("binaural", "htdemucs_ft", "bass", ssr).estimate.value
     assert bass.difference(ssr) == pytest.approx(own - 9.13)
 
 
-def test_published_files_hold_what_was_published() -> None:
-    lines = published.lines()
+def test_published_files_are_complete() -> None:
+    lines = published.published_medians()
     assert len(lines) == 44 + 11
-    assert {line.source for line in lines} == {*STEMS, ALL}
-    assert {line.model for line in lines} == set(published.separators())
+    assert {line.source for line in lines} == {*STEMS, ALL_STEMS}
+    assert {line.model for line in lines} == set(published.published_models())
 
 
 # Comparisons ------------------------------------------------------------------------------------------------
 
 
-def test_comparisons_cover_every_pair_and_are_corrected_together(data: RunData) -> None:
+def test_comparisons_cover_each_pair_and_form_one_family(data: RunData) -> None:
     found = analyse(data)
-    assert len(found.models) == 4 * 2 * 3
-    assert len(found.conditions) == 4 * 3
-    for family in (found.models, found.conditions):
+    assert len(found.separator_differences) == 4 * 2 * 3
+    assert len(found.condition_differences) == 4 * 3
+    for family in (found.separator_differences, found.condition_differences):
         raw = [d.paired.test.p for d in family]
         assert all(d.p_holm >= d.paired.test.p for d in family)
         assert min(d.p_holm for d in family) == pytest.approx(min(1, min(raw) * len(raw)))
-    lost = next(d for d in found.conditions if d.within == "model-1")
-    assert lost.paired.test.n == 5  # the failed track is no common track
+    lost = next(d for d in found.condition_differences if d.within == "model-1")
+    assert lost.paired.test.n == 5  # the failed track is not a common track
 
 
 def test_share_of_tracks_above_the_limit(data: RunData) -> None:
     share = next(
-        s for s in analyse(data).shares if (s.condition, s.separator, s.source) == ("binaural", "irm", ALL)
+        s
+        for s in analyse(data).large_itd_errors
+        if (s.condition, s.separator, s.source) == ("binaural", "irm", ALL_STEMS)
     )
-    largest = np.nanmax(data.cube("paper_diff_ITD", "binaural", "irm"), axis=1)
+    largest = np.nanmax(data.track_values("paper_diff_ITD", "binaural", "irm"), axis=1)
     assert share.estimate.value == np.mean(largest > 50)
     assert share.estimate.n == 6
 
 
-def test_speed_is_audio_per_second(data: RunData) -> None:
+def test_speed_is_seconds_of_audio_per_second(data: RunData) -> None:
     speeds = {(s.separator, s.device): s for s in analyse(data).speeds}
     assert speeds["model-0", "cpu"].factor == 5.0
     assert speeds["model-1", "cpu"].cells == 11  # one of twelve failed
@@ -434,7 +438,7 @@ def test_speed_is_audio_per_second(data: RunData) -> None:
 # Input that contradicts itself ------------------------------------------------------------------------------
 
 
-def test_what_is_no_run(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         build_report(tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -443,7 +447,9 @@ def test_what_is_no_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"), [({"source": "piano"}, "piano"), ({"source": "drums"}, "two rows for")]
 )
-def test_rows_that_contradict_the_run(make_run: MakeRun, change: dict[str, str], message: str) -> None:
+def test_rows_that_contradict_the_run_are_refused(
+    make_run: MakeRun, change: dict[str, str], message: str
+) -> None:
     run = make_run(tracks=1, trouble=False)
     path = next(run.glob("cells/stereo/irm/*/result.json"))
     result = read_json(path)
@@ -454,14 +460,14 @@ def test_rows_that_contradict_the_run(make_run: MakeRun, change: dict[str, str],
     assert not (run / "report").exists()
 
 
-def test_an_infinite_or_textual_value_is_no_value(make_run: MakeRun) -> None:
+def test_a_value_that_is_not_a_number_is_ignored(make_run: MakeRun) -> None:
     run = make_run(tracks=1, trouble=False)
     path = next(run.glob("cells/stereo/irm/*/result.json"))
     path.write_text(path.read_text().replace('"SSR": ', '"SSR": "x", "was": ', 1))
     data = load(run)
-    cube = data.cube("SSR", "stereo", "irm")
-    assert np.isnan(cube[0, 0])
-    assert np.isfinite(cube[0, 1:]).all()
+    values = data.track_values("SSR", "stereo", "irm")
+    assert np.isnan(values[0, 0])
+    assert np.isfinite(values[0, 1:]).all()
 
 
 # Figures ----------------------------------------------------------------------------------------------------
@@ -476,7 +482,7 @@ def test_names_with_dollars_and_markup_are_drawn_as_text() -> None:
     assert 'aria-label="a &#34;name&#34; &lt;x&gt;"' in text
 
 
-def test_callers_matplotlib_settings_neither_matter_nor_change(data: RunData) -> None:
+def test_matplotlib_settings_of_the_caller_are_ignored_and_kept(data: RunData) -> None:
     import matplotlib
 
     before = dict(matplotlib.rcParams)
@@ -488,7 +494,7 @@ def test_callers_matplotlib_settings_neither_matter_nor_change(data: RunData) ->
 
 
 @pytest.mark.parametrize(("azimuth", "behind"), [(90.0, False), (180.0, True)])
-def test_polar_figures_show_the_back_only_where_there_is_something(
+def test_polar_figures_show_the_rear_only_with_rear_azimuths(
     make_run: MakeRun, azimuth: float, behind: bool
 ) -> None:
     data = load(make_run(tracks=1, models=0, trouble=False))

@@ -1,4 +1,4 @@
-"""The demo ends well only if its probes score what is known beforehand."""
+"""Known-answer tests: the demo fails if a known score is not measured."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def command(monkeypatch, *arguments: str) -> int:
 
 @pytest.fixture
 def short_demo(workspace, monkeypatch):
-    """The demo with one short track, and without the report, which has tests of its own."""
+    """The demo with one short track and without the report."""
     write = demo.write_demo
     monkeypatch.setattr(launch, "finish", lambda run, **options: None)
     monkeypatch.setattr(demo, "write_demo", lambda out: write(out, tracks=1, seconds=2.0))
 
 
 @pytest.mark.usefixtures("short_demo")
-def test_the_demo_confirms_what_is_known(monkeypatch, capsys) -> None:
+def test_the_demo_confirms_the_known_scores(monkeypatch, capsys) -> None:
     assert command(monkeypatch, "demo", "--inline") == 0
     captured = capsys.readouterr()
     assert captured.out.splitlines()[-1].startswith("report: ")
@@ -47,7 +47,7 @@ def test_the_demo_confirms_what_is_known(monkeypatch, capsys) -> None:
 
 
 @pytest.mark.usefixtures("short_demo")
-def test_a_probe_that_scores_something_else_fails_the_demo_in_one_line(monkeypatch, capsys) -> None:
+def test_a_wrong_score_fails_the_demo_with_one_line(monkeypatch, capsys) -> None:
     monkeypatch.setattr(Gain, "distort", lambda self, signal, sample_rate: signal * np.float32(0.25))
     assert command(monkeypatch, "demo", "--inline") == 1
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mssbench: ")]
@@ -78,11 +78,13 @@ def change(run, **values) -> None:
 
 
 def test_known_scores_are_counted(run) -> None:
-    assert self_check(run.store.folder) == 3  # SSR, SRR and d_ic; the paper's are expected of binaural tracks
+    assert (
+        self_check(run.store.folder) == 3
+    )  # SSR, SRR and d_ic; the known scores of the paper's metrics are binaural
 
 
-def test_a_score_that_has_vanished_is_a_failure(run) -> None:
-    change(run, SRR=None, status="undefined", reason="SRR: gone")
+def test_a_missing_score_is_a_failure(run) -> None:
+    change(run, SRR=None, status="undefined", reason="SRR: missing")
     with pytest.raises(
         SelfCheckFailed, match=r"oracle-swap, stereo, SRR: expected 79.99 to 80.01, measured nothing"
     ):
@@ -95,7 +97,7 @@ def test_a_probe_that_failed_is_a_failure(run) -> None:
         self_check(run.store.folder)
 
 
-def test_a_run_without_probes_confirms_nothing(workspace) -> None:
+def test_a_run_without_known_answer_tests_fails_the_self_check(workspace) -> None:
     config = RunConfig(
         dataset="music", tracks=1, separators=["oracle-mixture"], conditions=["stereo"], bsseval=False
     )

@@ -1,4 +1,4 @@
-"""MUSDB18's coded form, made here with PyAV: five AAC streams in one file."""
+"""Conversion of MUSDB18's stem files, written here with PyAV: five AAC streams in one file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
-from mssbench.datasets.stems import STREAMS, convert_dataset, stem_files
+from mssbench.datasets.convert import STREAMS, convert_dataset, stem_files
 from mssbench_service.errors import BadInput, TooLarge
 from mssbench_service.musdb import check_track, track_folders
 
@@ -18,12 +18,13 @@ RATE = 44100
 
 
 def tone(stream: int, samples: int) -> np.ndarray:
-    """What a stream holds, shape (2, samples): a tone of its own, its right channel half as loud."""
+    """Content of a stream, shape (2, samples): a tone of its own frequency, its right channel at half level."""
     left = 0.3 * np.sin(2 * np.pi * 220 * (stream + 1) * np.arange(samples) / RATE)
     return np.stack([left, 0.5 * left]).astype(np.float32)
 
 
 def write_stems(path: Path, samples: Sequence[int] = (40_000,) * 5, layout: str = "stereo") -> Path:
+    """Write a stem file with one stream per number of samples."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", format="mp4") as container:
         streams = [container.add_stream("aac", rate=RATE, layout=layout) for _ in samples]
@@ -39,12 +40,12 @@ def write_stems(path: Path, samples: Sequence[int] = (40_000,) * 5, layout: str 
     return path
 
 
-def test_every_stream_becomes_its_file_in_time_and_level(tmp_path: Path) -> None:
+def test_each_stream_is_written_to_its_file_without_delay_or_gain(tmp_path: Path) -> None:
     title = "Zoë & Söhne - Don't [Live]"
     write_stems(tmp_path / "mp4" / "test" / f"{title}.stem.mp4")
-    told: list[tuple[int, int]] = []
-    assert convert_dataset(tmp_path / "mp4", tmp_path / "hq", lambda *call: told.append(call)) == 1
-    assert told == [(1, 1)]
+    progress: list[tuple[int, int]] = []
+    assert convert_dataset(tmp_path / "mp4", tmp_path / "hq", lambda *call: progress.append(call)) == 1
+    assert progress == [(1, 1)]
     folder = tmp_path / "hq" / "test" / title
     assert track_folders(tmp_path / "hq", "test") == [folder]
     track = check_track(folder)
@@ -57,7 +58,7 @@ def test_every_stream_becomes_its_file_in_time_and_level(tmp_path: Path) -> None
         assert sf.info(folder / f"{name}.wav").subtype == "FLOAT"
 
 
-def test_both_splits_are_converted_and_what_is_there_is_kept(tmp_path: Path) -> None:
+def test_both_splits_are_converted_and_existing_tracks_are_kept(tmp_path: Path) -> None:
     write_stems(tmp_path / "mp4/train/A.stem.mp4", (3000,) * 5)
     write_stems(tmp_path / "mp4/test/B.stem.mp4", (3000,) * 5)
     (tmp_path / "mp4/test/._B.stem.mp4").write_bytes(b"resource fork")
@@ -70,32 +71,32 @@ def test_both_splits_are_converted_and_what_is_there_is_kept(tmp_path: Path) -> 
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files} == before
 
 
-def test_streams_that_end_a_little_apart_are_cut_to_the_shortest(tmp_path: Path) -> None:
+def test_streams_of_slightly_different_lengths_are_cut_to_the_shortest(tmp_path: Path) -> None:
     write_stems(tmp_path / "mp4/test/A.stem.mp4", (20_480, 20_480, 19_456, 20_480, 20_480))
     convert_dataset(tmp_path / "mp4", tmp_path / "hq")
     assert check_track(tmp_path / "hq/test/A").samples < 20_480 + 1024
 
 
 @pytest.mark.parametrize(
-    ("samples", "layout", "says"),
+    ("samples", "layout", "message"),
     [
         ((3000,) * 4, "stereo", r"has 4 audio stream\(s\); expected 5: mixture, drums, bass, other, vocals"),
         ((3000,) * 5, "mono", r"has 1 channel\(s\) in mixture; expected 2"),
         ((30_000, 30_000, 3000, 30_000, 30_000), "stereo", "streams of different lengths"),
     ],
 )
-def test_a_file_unlike_a_stem_file_is_named_and_leaves_nothing(
-    tmp_path: Path, samples: tuple[int, ...], layout: str, says: str
+def test_a_file_with_other_streams_is_refused_and_writes_nothing(
+    tmp_path: Path, samples: tuple[int, ...], layout: str, message: str
 ) -> None:
     write_stems(tmp_path / "mp4/test/A.stem.mp4", samples, layout)
-    with pytest.raises(BadInput, match=rf"A\.stem\.mp4 .*{says}"):
+    with pytest.raises(BadInput, match=rf"A\.stem\.mp4 .*{message}"):
         convert_dataset(tmp_path / "mp4", tmp_path / "hq")
     assert list((tmp_path / "hq").rglob("*.wav")) == []
     assert list((tmp_path / "hq").rglob(".tmp-*")) == []
 
 
 @pytest.mark.parametrize("damage", ["text", "empty", "cut"])
-def test_a_damaged_file_is_named_and_leaves_nothing(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_file_is_refused_and_writes_nothing(tmp_path: Path, damage: str) -> None:
     path = write_stems(tmp_path / "mp4/test/A.stem.mp4")
     whole = path.read_bytes()
     path.write_bytes({"text": b"this is a text", "empty": b"", "cut": whole[: len(whole) // 2]}[damage])
@@ -109,7 +110,7 @@ def test_a_damaged_file_is_named_and_leaves_nothing(tmp_path: Path, damage: str)
     ["ffconcat version 1.0\nfile secret.mp4\n", "#EXTM3U\n#EXTINF:1,\nsecret.mp4\n#EXT-X-ENDLIST\n"],
     ids=["concat", "playlist"],
 )
-def test_a_list_of_other_files_is_no_stem_file(tmp_path: Path, text: str) -> None:
+def test_a_list_of_other_files_is_refused(tmp_path: Path, text: str) -> None:
     write_stems(tmp_path / "mp4/test/secret.mp4")
     (tmp_path / "mp4/test/A.stem.mp4").write_text(text)
     with pytest.raises(BadInput, match=r"A\.stem\.mp4 cannot be decoded"):
@@ -118,7 +119,7 @@ def test_a_list_of_other_files_is_no_stem_file(tmp_path: Path, text: str) -> Non
 
 
 @pytest.mark.parametrize("folder", ["concat:x", "http:", "a:b,c"])
-def test_the_name_of_a_folder_is_no_protocol(
+def test_a_folder_name_is_not_read_as_a_protocol(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -127,16 +128,16 @@ def test_the_name_of_a_folder_is_no_protocol(
     assert convert_dataset(Path(folder), Path("hq")) == 1
 
 
-def test_a_stem_file_without_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stem_file_that_is_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_stems(tmp_path / "mp4/test/A.stem.mp4")
     monkeypatch.setenv("MSSBENCH_MAX_SECONDS", "0.5")
-    with pytest.raises(TooLarge, match=r"A\.stem\.mp4 lasts longer than 0\.5 s"):
+    with pytest.raises(TooLarge, match=r"A\.stem\.mp4 is longer than 0\.5 s"):
         convert_dataset(tmp_path / "mp4", tmp_path / "hq")
     assert list((tmp_path / "hq").rglob("*.wav")) == []
 
 
 def test_a_folder_without_stem_files_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="holds no"):
+    with pytest.raises(BadInput, match="contains no"):
         stem_files(tmp_path)
     with pytest.raises(BadInput, match="is not a folder"):
         stem_files(tmp_path / "none")

@@ -1,9 +1,11 @@
-"""MUSDB18's ``.stem.mp4`` files, turned into the MUSDB18-HQ layout.
+"""Conversion of MUSDB18's ``.stem.mp4`` files to the MUSDB18-HQ layout.
 
-A file has five stereo streams, coded in AAC: mixture, drums, bass, other, vocals. What the decoder gives is written
-as it is, in 32-bit floating point: coded music exceeds full scale, and 16 bit would clip it.
+A file has five stereo streams in AAC: mixture, drums, bass, other, vocals. The output is 32-bit floating point,
+because decoded music exceeds full scale and 16 bit would clip it.
 
-Reference: https://sigsep.github.io/datasets/musdb.html
+References
+----------
+* https://sigsep.github.io/datasets/musdb.html
 """
 
 from __future__ import annotations
@@ -28,30 +30,30 @@ if TYPE_CHECKING:
 SUFFIX = ".stem.mp4"
 
 STREAMS = (MIXTURE, "drums", "bass", "other", "vocals")
-"""What the streams are, in their order."""
+"""Content of the streams, in order."""
 
 _TOLERANCE = 2048
-"""Streams may end this many samples apart, two frames of AAC, and are then cut to the shortest."""
+"""Largest difference of the streams' lengths in samples, two AAC frames; streams are cut to the shortest."""
 
 
 def stem_files(folder: Path) -> list[tuple[str, Path]]:
-    """Split and path of every ``{train,test}/<title>.stem.mp4``, by title. Hidden files are passed over.
+    """Return split and path of each ``{train,test}/<title>.stem.mp4``, sorted by title; hidden files are ignored.
 
     Raises
     ------
     BadInput
-        There are none.
+        There is none.
     """
     if not folder.is_dir():
         raise BadInput(f"{folder} is not a folder; expected {{train,test}}/<title>{SUFFIX} in it")
     found = [(split, path) for split in SPLITS for path in coded_tracks(folder, split)]
     if not found:
-        raise BadInput(f"{folder} holds no {{train,test}}/<title>{SUFFIX}")
+        raise BadInput(f"{folder} contains no {{train,test}}/<title>{SUFFIX}")
     return found
 
 
 def coded_tracks(folder: Path, split: str) -> list[Path]:
-    """The stem files of one split, by title; none where there is no such folder."""
+    """Return the stem files of one split, sorted by title; an empty list if the folder does not exist."""
     return [
         path
         for path in sorted((folder / split).glob(f"*{SUFFIX}"))
@@ -60,7 +62,7 @@ def coded_tracks(folder: Path, split: str) -> list[Path]:
 
 
 def title_of(path: Path) -> str:
-    """The title of the track in a stem file."""
+    """Return the title of the track in a stem file."""
     return path.name.removesuffix(SUFFIX)
 
 
@@ -73,14 +75,21 @@ def require_decoder() -> None:
 def convert_dataset(
     folder: Path, out: Path, show: Callable[[int, int], None] = lambda done, total: None
 ) -> int:
-    """Write every stem file of `folder` to ``<out>/<split>/<title>/<name>.wav``; the number of tracks.
+    """Convert each stem file of `folder` to ``<out>/<split>/<title>/<name>.wav``; return the number of tracks.
 
-    Tracks that are there already are kept.
+    Existing tracks are checked and kept.
+
+    Parameters
+    ----------
+    folder, out : Path
+        Folder of the stem files, and of the converted dataset.
+    show : callable
+        Called with (tracks done, tracks in total).
 
     Raises
     ------
     BadInput
-        `folder` holds no stem files, one of them cannot be used, or `out` cannot be written.
+        `folder` contains no stem files, one of them cannot be decoded, or `out` cannot be written.
     """
     files = stem_files(folder)
     make_folder(out)
@@ -95,27 +104,27 @@ def convert_dataset(
 
 
 def convert(path: Path, out: Path) -> None:
-    """Decode one stem file to ``<out>/{mixture,vocals,drums,bass,other}.wav``, complete or not at all.
+    """Decode one stem file to ``<out>/{mixture,vocals,drums,bass,other}.wav``, atomically.
 
     Raises
     ------
     BadInput
-        It cannot be decoded, or has not five stereo streams of one rate and length; or PyAV is not installed.
+        The file cannot be decoded, does not have five stereo streams of one rate and length, or PyAV is missing.
     TooLarge
-        It lasts longer than any track may (:func:`mssbench_service.environment.max_track_seconds`).
+        The track is longer than :func:`mssbench_service.environment.max_track_seconds`.
     StepFailed
-        Writing failed half-way (a full disk).
+        Writing failed, for example because the disk is full.
     """
     require_decoder()
     import av
 
     try:
-        # Of what its name says, and no other: FFmpeg would take a text for a list of files to open instead.
+        # The format is fixed: FFmpeg would otherwise read a text file as a list of other files to open.
         with av.open(f"file:{path}", format="mp4", options={"protocol_whitelist": "file"}) as container:
             rate = _check_streams(path, container)
             with atomic_folder(out) as temporary:
                 lengths = _decode(path, container, temporary, rate)
-                _even(path, temporary, lengths)
+                _cut_to_shortest(path, temporary, lengths)
     except (av.FFmpegError, ValueError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise BadInput(f"{path} cannot be decoded: {reason}") from None
@@ -139,7 +148,7 @@ def _check_streams(path: Path, container: InputContainer) -> int:
 
 
 def _decode(path: Path, container: InputContainer, folder: Path, rate: int) -> dict[str, int]:
-    """Decode all streams in one pass, packet by packet; the number of samples of each."""
+    """Decode all streams in one pass, packet by packet; return the number of samples of each."""
     import av
 
     longest = max_track_seconds()
@@ -150,7 +159,7 @@ def _decode(path: Path, container: InputContainer, folder: Path, rate: int) -> d
             name: stack.enter_context(sf.SoundFile(str(folder / f"{name}.wav"), "w", rate, 2, "FLOAT"))
             for name in STREAMS
         }
-        # AAC decodes to planar floats; whatever else there is becomes that.
+        # AAC decodes to planar floats; other sample formats are converted to that.
         resamplers = {name: av.AudioResampler(format="fltp", layout="stereo", rate=rate) for name in STREAMS}
 
         def write(name: str, frames: list[Any]) -> None:
@@ -160,7 +169,7 @@ def _decode(path: Path, container: InputContainer, folder: Path, rate: int) -> d
                 lengths[name] += samples.shape[1]
                 if lengths[name] > longest * rate:
                     raise TooLarge(
-                        f"{path} lasts longer than {longest:g} s; no more are accepted (MSSBENCH_MAX_SECONDS)"
+                        f"{path} is longer than {longest:g} s, the longest track accepted (MSSBENCH_MAX_SECONDS)"
                     )
 
         for packet in container.demux(*container.streams.audio):
@@ -173,8 +182,8 @@ def _decode(path: Path, container: InputContainer, folder: Path, rate: int) -> d
     return lengths
 
 
-def _even(path: Path, folder: Path, lengths: dict[str, int]) -> None:
-    """Cut all files to the shortest."""
+def _cut_to_shortest(path: Path, folder: Path, lengths: dict[str, int]) -> None:
+    """Cut all files to the length of the shortest."""
     shortest = min(lengths.values())
     if shortest == 0 or max(lengths.values()) - shortest > _TOLERANCE:
         found = ", ".join(f"{name} {count}" for name, count in lengths.items())
@@ -185,14 +194,3 @@ def _even(path: Path, folder: Path, lengths: dict[str, int]) -> None:
             with sf.SoundFile(str(file), "r+") as opened:
                 opened.truncate(shortest)
         clear_peak_timestamp(file)
-
-
-__all__ = [
-    "STREAMS",
-    "coded_tracks",
-    "convert",
-    "convert_dataset",
-    "require_decoder",
-    "stem_files",
-    "title_of",
-]

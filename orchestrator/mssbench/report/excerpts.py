@@ -1,8 +1,8 @@
-"""Excerpts to listen to: mixture, reference and estimate at one level, with a picture of the cues over time.
+"""Audio excerpts: mixture, reference and estimate at one level, with a plot of the interaural cues over time.
 
-Which cells: the worst, the median and the best of every separator by the first headline metric, and any that
-were asked for. Everything is cut to a few seconds, written as FLAC, and stops at a budget of bytes; what did
-not fit is counted.
+Excerpts are the worst, the median and the best stem of each separator by the first headline metric, and those that
+the user selects. Each is a few seconds long and written as FLAC. Excerpts beyond the limit on the total size are
+counted and left out.
 """
 
 from __future__ import annotations
@@ -17,23 +17,25 @@ import soundfile
 from markupsafe import Markup
 from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.files import DataRoot
-from mssbench_service.musdb import MIXTURE
+from mssbench_service.musdb import MIXTURE, STEMS
 from scipy import signal
 
 from ..runs.records import Cell
 from . import svg
-from .data import STEMS, FloatArray, RunData
+from .data import FloatArray, RunData
 
 SECONDS = 6.0
-BUDGET = 24_000_000
-"""Bytes of audio in one report."""
+"""Length of an excerpt."""
+
+MAX_BYTES = 24_000_000
+"""Limit on the audio of one report."""
 
 Audio = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One stem of one cell, and why it is here."""
+    """One stem of one cell, and why it was selected."""
 
     cell: Cell
     stem: str
@@ -42,7 +44,17 @@ class Choice:
 
 @dataclass(frozen=True)
 class Player:
-    """One player on the page. `files` maps what to listen to onto a path relative to the report."""
+    """One player on the page.
+
+    Attributes
+    ----------
+    files : dict of str to str
+        Path relative to the report of "Mixture", "Reference" and "Estimate".
+    start, seconds : float
+        Position in the track and length, seconds.
+    plot : Markup
+        Interaural cues over time.
+    """
 
     choice: Choice
     scores: list[tuple[str, str]]
@@ -50,35 +62,39 @@ class Player:
     start: float
     seconds: float
     note: str
-    picture: Markup
+    plot: Markup
 
 
 @dataclass(frozen=True)
-class Listening:
-    """All players, and how many choices had no audio or no room."""
+class Excerpts:
+    """All players, and the number of choices without audio and beyond the limit on the size."""
 
     players: list[Player]
     without_audio: int
-    without_room: int
+    over_limit: int
     bytes: int
 
 
-def choose(data: RunData, asked: Sequence[tuple[str, str, str, str]] = ()) -> list[Choice]:
-    """What to offer, most telling first: what was asked, then binaural before stereo, worst before best.
+def choose(data: RunData, selected: Sequence[tuple[str, str, str, str]] = ()) -> list[Choice]:
+    """Choose excerpts: those in `selected` first, then binaural before stereo and worst before best.
+
+    Parameters
+    ----------
+    data : RunData
+    selected : sequence of (condition, separator, title, stem)
+        Excerpts that the user selects.
 
     Raises
     ------
     BadInput
-        One that was asked for is no stem of this run.
+        A selected excerpt is not in this run.
     """
     chosen = []
-    for condition, separator, title, stem in asked:
+    for condition, separator, title, stem in selected:
         cell = Cell(condition, separator, title)
         if cell not in data.outcomes or stem not in STEMS:
-            raise BadInput(
-                f"this run has no {stem!r} of {title!r} by {separator!r} ({condition}) to listen to"
-            )
-        chosen.append(Choice(cell, stem, "asked for"))
+            raise BadInput(f"this run has no {stem!r} of {title!r} by {separator!r} ({condition})")
+        chosen.append(Choice(cell, stem, "selected"))
     if data.headline:
         metric = data.headline[0]
         conditions = sorted(data.conditions)  # binaural, stereo
@@ -103,39 +119,42 @@ def choose(data: RunData, asked: Sequence[tuple[str, str, str, str]] = ()) -> li
 
 
 def _ranked(data: RunData, condition: str, separator: str) -> list[tuple[str, str]]:
-    """(title, stem), worst first."""
+    """Return (title, stem), worst first."""
     metric = data.headline[0]
-    cube = data.cube(metric, condition, separator)
-    found = [(float(cube[t, s]), t, s) for t, s in zip(*np.nonzero(~np.isnan(cube)), strict=True)]
+    values = data.track_values(metric, condition, separator)
+    found = [(float(values[t, s]), t, s) for t, s in zip(*np.nonzero(~np.isnan(values)), strict=True)]
     found.sort(key=lambda item: item[0], reverse=metric.better == "lower")
     return [(data.titles[t], STEMS[s]) for _, t, s in found]
 
 
-def write(data: RunData, choices: Sequence[Choice], report: Path, budget: int = BUDGET) -> Listening:
+def write(data: RunData, choices: Sequence[Choice], report: Path, max_bytes: int = MAX_BYTES) -> Excerpts:
     """Write the excerpts under ``report/audio`` and describe their players."""
-    writer = _Writer(data, report, budget)
-    players, missing, no_room = [], 0, 0
+    writer = _Writer(data, report, max_bytes)
+    players, without_audio, over_limit = [], 0, 0
     for choice in choices:
         try:
             player = writer.player(choice)
         except (OSError, soundfile.SoundFileError, BadInput, NotFound):
-            missing += 1  # estimates may have been cleared away; that is no defect of the run
+            without_audio += 1  # estimates may have been deleted to save space
             continue
         if player is None:
-            no_room += 1
+            over_limit += 1
         else:
             players.append(player)
-    return Listening(players, missing, no_room, writer.used)
+    return Excerpts(players, without_audio, over_limit, writer.bytes)
 
 
 class _Writer:
-    def __init__(self, data: RunData, report: Path, budget: int) -> None:
-        self.data, self.report, self.budget = data, report, budget
+    """Writes excerpts up to a limit on their total size."""
+
+    def __init__(self, data: RunData, report: Path, max_bytes: int) -> None:
+        self.data, self.report, self.max_bytes = data, report, max_bytes
         self.root = DataRoot(self.data.store.folder.parent.parent, trusted=True)
-        self.used = 0
+        self.bytes = 0
         self.number = 0
 
     def player(self, choice: Choice) -> Player | None:
+        """Write one excerpt and describe its player; None where it is over the limit."""
         cell, stem = choice.cell, choice.stem
         track = self.data.record.track(cell.title)
         folder = self.root.existing(track.folders[cell.condition])
@@ -145,11 +164,11 @@ class _Writer:
             "Reference": _read(folder / f"{stem}.wav", start, length),
             "Estimate": _read(self.data.store.layout.estimates(cell) / f"{stem}.wav", start, length),
         }
-        # As scored: the reference at the mixture's level.
+        # The reference is scored at the level of the mixture.
         gain = self.data.mixture_gain(cell) or 1.0
         signals["Reference"] = signals["Reference"] * np.float32(gain)
         peak = max(float(np.abs(audio).max(initial=0)) for audio in signals.values())
-        # One gain for all three: levels compare, and nothing clips.
+        # One gain for all three keeps their relative levels and avoids clipping.
         scale = np.float32(min(1.0, 0.99 / peak)) if peak > 0 else np.float32(1.0)
         files = self._write({name: audio * scale for name, audio in signals.items()}, track.sample_rate)
         if files is None:
@@ -158,18 +177,18 @@ class _Writer:
         note = (
             ""
             if scale == 1
-            else f"all three {20 * np.log10(scale):.1f} dB, so that none clips".replace("-", "−")
+            else f"all three at {20 * np.log10(scale):.1f} dB to avoid clipping".replace("-", "−")
         )
-        picture = cue_picture(signals["Reference"], signals["Estimate"], track.sample_rate, _name(choice))
+        plot = plot_cues(signals["Reference"], signals["Estimate"], track.sample_rate, _name(choice))
         scores = [
-            (metric.title, metric.format(float(self.data.cube(metric, cell.condition, cell.separator, stem)
+            (metric.title, metric.format(float(self.data.track_values(metric, cell.condition, cell.separator, stem)
                                                [self.data.titles.index(cell.title), 0])))
             for metric in self.data.headline
         ]  # fmt: skip
-        return Player(choice, scores, files, start / track.sample_rate, seconds, note, picture)
+        return Player(choice, scores, files, start / track.sample_rate, seconds, note, plot)
 
     def _write(self, signals: dict[str, Audio], sample_rate: int) -> dict[str, str] | None:
-        """Write all or nothing; None where the budget does not allow it."""
+        """Write all three files; None, and no file, where they are over the limit."""
         folder = self.report / "audio"
         folder.mkdir(exist_ok=True)
         files = {}
@@ -177,11 +196,11 @@ class _Writer:
             files[name] = f"audio/{self.number:02d}-{name.lower()}.flac"
             soundfile.write(self.report / files[name], audio, sample_rate, subtype="PCM_16", format="FLAC")
         size = sum((self.report / file).stat().st_size for file in files.values())
-        if self.used + size > self.budget:
+        if self.bytes + size > self.max_bytes:
             for file in files.values():
                 (self.report / file).unlink()
             return None
-        self.used += size
+        self.bytes += size
         self.number += 1
         return files
 
@@ -191,7 +210,7 @@ def _name(choice: Choice) -> str:
 
 
 def _loudest(path: Path) -> tuple[int, int]:
-    """Start and length (samples) of the excerpt in which the stem has most energy, to half a second."""
+    """Return start and length (samples) of the excerpt with the largest energy, in steps of half a second."""
     with soundfile.SoundFile(path) as file:
         rate, frames = file.samplerate, file.frames
         hop = max(1, rate // 2)
@@ -208,16 +227,25 @@ def _blocks(file: soundfile.SoundFile, hop: int) -> Iterator[Audio]:
 
 
 def _read(path: Path, start: int, length: int) -> Audio:
-    """An excerpt, always two channels and `length` samples (zeros beyond the end)."""
+    """Read an excerpt, shape (length, 2); zeros after the end of the file."""
     audio, _ = soundfile.read(path, start=start, frames=length, dtype="float32", always_2d=True)
     audio = np.nan_to_num(audio[:, [0, -1]])
     return np.pad(audio, ((0, length - len(audio)), (0, 0)))
 
 
-def cue_picture(reference: Audio, estimate: Audio, sample_rate: int, name: str) -> Markup:
-    """Interaural time and level difference over time, of reference and estimate."""
+def plot_cues(reference: Audio, estimate: Audio, sample_rate: int, name: str) -> Markup:
+    """Plot interaural time and level differences over time, of reference and estimate.
+
+    Parameters
+    ----------
+    reference, estimate : array, shape (samples, 2)
+    sample_rate : int
+        Hz.
+    name : str
+        Added to the accessible name of the plot.
+    """
     frame = max(1, round(0.1 * sample_rate))
-    cues = [interaural(audio, sample_rate, frame) for audio in (reference, estimate)]
+    cues = [interaural_differences(audio, sample_rate, frame) for audio in (reference, estimate)]
     active = _levels(reference, frame) > -40
     audible = active & (_levels(estimate, frame) > -60)
     time = (np.arange(len(active)) + 0.5) * frame / sample_rate
@@ -235,7 +263,9 @@ def cue_picture(reference: Audio, estimate: Audio, sample_rate: int, name: str) 
             axes.set_xlim(0, max(len(active), 1) * frame / sample_rate)
             axes.yaxis.set_label_coords(-0.13, 0.5)
             low, high = axes.get_ylim()
-            least = 200.0 if i == 0 else 4.0  # a flat line must not look like a wild one
+            least = (
+                200.0 if i == 0 else 4.0
+            )  # smallest range of the axis, so that small changes are not enlarged
             if high - low < least:
                 middle = (low + high) / 2
                 axes.set_ylim(middle - least / 2, middle + least / 2)
@@ -245,10 +275,23 @@ def cue_picture(reference: Audio, estimate: Audio, sample_rate: int, name: str) 
         )
 
 
-def interaural(audio: Audio, sample_rate: int, frame: int) -> tuple[FloatArray, FloatArray]:
-    """ITD (µs, positive = left ear first) and ILD (dB, positive = left ear louder) of each frame.
+def interaural_differences(audio: Audio, sample_rate: int, frame: int) -> tuple[FloatArray, FloatArray]:
+    """Return ITD (µs, positive = left ear first) and ILD (dB, positive = left ear louder) of each frame.
 
-    A picture, not the score: plain normalised cross-correlation of 100–1500 Hz within ±1 ms.
+    The ITD is the lag of the maximum of the cross-correlation from 100 to 1500 Hz within ±1 ms. It is for the plot
+    only; scores are computed by the evaluator.
+
+    Parameters
+    ----------
+    audio : array, shape (samples, 2)
+    sample_rate : int
+        Hz.
+    frame : int
+        Length of a frame in samples.
+
+    Returns
+    -------
+    itd, ild : array, shape (frames,)
     """
     band = signal.butter(2, [100, min(1500, 0.45 * sample_rate)], "bandpass", fs=sample_rate, output="sos")
     low = (
@@ -272,7 +315,7 @@ def interaural(audio: Audio, sample_rate: int, frame: int) -> tuple[FloatArray, 
 
 
 def _peak(values: FloatArray, k: int) -> float:
-    """Place of the maximum between samples, by a parabola."""
+    """Return the position of the maximum at `k` between samples, by parabolic interpolation."""
     if k in (0, len(values) - 1):
         return float(k)
     before, at, after = values[k - 1 : k + 2]
@@ -281,7 +324,7 @@ def _peak(values: FloatArray, k: int) -> float:
 
 
 def _levels(audio: Audio, frame: int) -> FloatArray:
-    """Level of each frame in dB relative to the loudest one."""
+    """Return the level of each frame in dB relative to the loudest frame."""
     frames = len(audio) // frame
     energy = np.sum(np.square(audio[: frames * frame], dtype=float).reshape(frames, 2 * frame), axis=1)
     return np.asarray(10 * np.log10((energy + 1e-20) / (energy.max(initial=0) + 1e-20)))

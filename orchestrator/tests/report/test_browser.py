@@ -1,4 +1,4 @@
-"""The report in headless Chromium, from disk: quiet, without a network, usable at two widths and in the dark."""
+"""The report in headless Chromium, opened from disk: no errors, no network, two widths, light and dark theme."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ FLAGS = [
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
 ]
-PATIENCE = 180_000
-"""Milliseconds before a wait gives up: a loaded machine is slow, and slow is not wrong."""
+TIMEOUT_MS = 180_000
+"""Long enough for a machine under load."""
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (set CHROMIUM to one)")
@@ -36,7 +36,7 @@ PLACES = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=PATIENCE)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=TIMEOUT_MS)
         yield browser
         browser.close()
 
@@ -51,46 +51,46 @@ def report(run: Path) -> Path:
     return build_report(run)
 
 
-class Watched:
-    """A page, and whatever it complained of or asked for."""
+class RecordedPage:
+    """A page in a browser; records its requests, console messages, errors and dialogs."""
 
     def __init__(self, browser: Any, path: Path, width: int = 1280, scheme: str = "light") -> None:
         self.context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        self.context.set_default_timeout(PATIENCE)
+        self.context.set_default_timeout(TIMEOUT_MS)
         self.page = self.context.new_page()
-        self.complaints: list[str] = []
+        self.messages: list[str] = []
         self.requests: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.complaints.append(dialog.message), dialog.dismiss()))
+        self.page.on("console", lambda message: self.messages.append(message.text))
+        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.messages.append(dialog.message), dialog.dismiss()))
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.goto(path.resolve().as_uri())
 
-    def __enter__(self) -> Watched:
+    def __enter__(self) -> RecordedPage:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
         self.context.close()
         if kind is not None:
-            return  # what went wrong first is what to show
-        assert self.complaints == []
+            return  # show the first error
+        assert self.messages == []
         assert [url for url in self.requests if not url.startswith("file:")] == []
 
 
 @pytest.mark.parametrize(("width", "scheme"), PLACES)
-def test_quiet_and_no_wider_than_the_screen(browser: Any, report: Path, width: int, scheme: str) -> None:
-    with Watched(browser, report, width, scheme) as watched:
-        page = watched.page
+def test_page_has_no_errors_and_fits_the_screen(browser: Any, report: Path, width: int, scheme: str) -> None:
+    with RecordedPage(browser, report, width, scheme) as recorded:
+        page = recorded.page
         page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator("svg.figure").count() > 20
-        assert page.locator("img").count() == 0  # a title has one in it
+        assert page.locator("img").count() == 0  # one of the titles contains an img element as text
         background = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
         assert (background == "rgb(255, 255, 255)") == (scheme == "light")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_has_contrast(browser: Any, report: Path, scheme: str) -> None:
+def test_text_has_a_contrast_of_at_least_4_5(browser: Any, report: Path, scheme: str) -> None:
     script = """() => {
       const parse = (text) => text.match(/[\\d.]+/g).map(Number);
       const light = (c) => { const [r, g, b] = c.slice(0, 3).map((v) => (v /= 255) <= 0.03928 ? v / 12.92
@@ -106,19 +106,19 @@ def test_text_has_contrast(browser: Any, report: Path, scheme: str) -> None:
       }
       return [...poor];
     }"""
-    with Watched(browser, report, 1280, scheme) as watched:
-        assert watched.page.evaluate(script) == []
+    with RecordedPage(browser, report, 1280, scheme) as recorded:
+        assert recorded.page.evaluate(script) == []
 
 
 def test_table_sorts_filters_and_shows_more(browser: Any, report: Path) -> None:
-    with Watched(browser, report) as watched:
-        page = watched.page
+    with RecordedPage(browser, report) as recorded:
+        page = recorded.page
         rows = page.locator("#tracks-table tbody tr")
         assert rows.count() == 25
-        # With all its columns, the reasons among them, it fits the page; headings take two lines for it.
+        # The table with all columns fits the page; its headings have two lines.
         table = page.locator("#tracks-table")
         assert table.evaluate("e => e.scrollWidth <= e.parentElement.clientWidth")
-        assert page.locator("#f-count").text_content() == "144 of 216 rows"  # without the probe
+        assert page.locator("#f-count").text_content() == "144 of 216 rows"  # without the known-answer test
         assert "failed" in (rows.nth(0).text_content() or "")  # worst first
         page.click("#more")
         assert rows.count() == 125
@@ -151,30 +151,30 @@ def test_table_sorts_filters_and_shows_more(browser: Any, report: Path) -> None:
         page.fill("#f-text", "no such thing")
         assert rows.count() == 0
         page.fill("#f-text", "")
-        page.select_option("#f-separator", "identity")  # asking for a probe shows it
+        page.select_option("#f-separator", "identity")  # selecting a known-answer test shows it
         assert rows.count() == 9
         missing = page.locator("#tracks-table .none")
         assert all(one.get_attribute("aria-label") for one in missing.all())
 
 
-def test_dash_of_a_failed_stem_says_why(browser: Any, report: Path) -> None:
-    with Watched(browser, report) as watched:
-        watched.page.select_option("#f-status", "failed")
-        label = watched.page.locator("#tracks-table tbody tr .none[title*=silent]").first.get_attribute(
+def test_dash_of_a_failed_stem_has_the_reason(browser: Any, report: Path) -> None:
+    with RecordedPage(browser, report) as recorded:
+        recorded.page.select_option("#f-status", "failed")
+        label = recorded.page.locator("#tracks-table tbody tr .none[title*=silent]").first.get_attribute(
             "aria-label"
         )
         assert label == "no value: the estimate is silent"
 
 
-def test_player_plays_and_switches_in_place(browser: Any, report: Path) -> None:
-    with Watched(browser, report) as watched:
-        page = watched.page
+def test_player_switches_signals_during_playback(browser: Any, report: Path) -> None:
+    with RecordedPage(browser, report) as recorded:
+        page = recorded.page
         player = page.locator("[data-player]").first
         state = "() => [...document.querySelector('[data-player]').querySelectorAll('audio')].map(a => %s)"
         player.locator("[data-play]").click()
         page.wait_for_function("document.querySelector('[data-audio]').currentTime > 0.3")
-        assert page.evaluate(state % "a.muted") == [True, True, False]  # the estimate is heard
-        # In one go, so that no time passes between reading the two positions.
+        assert page.evaluate(state % "a.muted") == [True, True, False]  # the estimate is audible
+        # One script, so that no time passes between reading the two positions.
         before, after = page.evaluate("""() => {
           const player = document.querySelector("[data-player]"), audios = player.querySelectorAll("audio");
           const before = audios[2].currentTime;
@@ -182,7 +182,7 @@ def test_player_plays_and_switches_in_place(browser: Any, report: Path) -> None:
           return [before, audios[0].currentTime];
         }""")
         assert before > 0.2
-        assert abs(after - before) < 0.05  # it went on where it was
+        assert abs(after - before) < 0.05  # the position is kept
         assert page.evaluate(state % "a.muted") == [False, True, True]
         other = page.locator("[data-player]").nth(1)
         other.locator("[data-play]").click()
@@ -190,9 +190,9 @@ def test_player_plays_and_switches_in_place(browser: Any, report: Path) -> None:
         assert page.evaluate(state % "a.paused") == [True] * 3  # one player at a time
 
 
-def test_player_is_a_radio_group_and_seeks(browser: Any, report: Path) -> None:
-    with Watched(browser, report) as watched:
-        page = watched.page
+def test_player_can_be_used_from_the_keyboard_and_seeks(browser: Any, report: Path) -> None:
+    with RecordedPage(browser, report) as recorded:
+        page = recorded.page
         player = page.locator("[data-player]").first
         state = "() => [...document.querySelector('[data-player]').querySelectorAll('audio')].map(a => %s)"
         player.get_by_role("radio", name="Estimate").press("ArrowRight")
@@ -214,15 +214,15 @@ def test_every_excerpt_can_be_decoded(browser: Any, report: Path) -> None:
       audio.preload = 'metadata';
       audio.load();
     })))"""
-    with Watched(browser, report) as watched:
-        lengths = watched.page.evaluate(script)
-        assert len(lengths) == 3 * watched.page.locator("[data-player]").count() > 0
+    with RecordedPage(browser, report) as recorded:
+        lengths = recorded.page.evaluate(script)
+        assert len(lengths) == 3 * recorded.page.locator("[data-player]").count() > 0
         assert set(lengths) == {6}
 
 
-def test_open_all_opens_and_closes(browser: Any, report: Path) -> None:
-    with Watched(browser, report) as watched:
-        page = watched.page
+def test_open_all_opens_and_closes_all_sections(browser: Any, report: Path) -> None:
+    with RecordedPage(browser, report) as recorded:
+        page = recorded.page
         closed = "document.querySelectorAll('details:not([open])').length"
         assert page.evaluate(closed) > 0
         page.get_by_role("button", name="Open all").click()
@@ -231,9 +231,9 @@ def test_open_all_opens_and_closes(browser: Any, report: Path) -> None:
         assert page.evaluate("document.querySelectorAll('details[open]').length") == 0
 
 
-def test_titles_from_right_to_left_keep_to_themselves(browser: Any, report: Path) -> None:
-    with Watched(browser, report) as watched:
-        page = watched.page
+def test_right_to_left_titles_are_isolated(browser: Any, report: Path) -> None:
+    with RecordedPage(browser, report) as recorded:
+        page = recorded.page
         page.fill("#f-text", "שיר")
         rows = page.locator("#tracks-table tbody tr")
         assert rows.count() == 16
@@ -242,9 +242,9 @@ def test_titles_from_right_to_left_keep_to_themselves(browser: Any, report: Path
         assert title.evaluate("e => getComputedStyle(e).unicodeBidi") == "isolate"
 
 
-def test_usable_from_the_keyboard(browser: Any, report: Path) -> None:
-    with Watched(browser, report) as watched:
-        page = watched.page
+def test_controls_have_names_and_a_skip_link(browser: Any, report: Path) -> None:
+    with RecordedPage(browser, report) as recorded:
+        page = recorded.page
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
         nameless = """() => [...document.querySelectorAll('button, a, input, select, [role=region]')].filter((e) =>
@@ -252,14 +252,14 @@ def test_usable_from_the_keyboard(browser: Any, report: Path) -> None:
         assert page.evaluate(nameless) == []
 
 
-def test_prints(browser: Any, report: Path) -> None:
-    with Watched(browser, report, scheme="dark") as watched:
-        watched.page.emulate_media(media="print")
+def test_page_can_be_printed(browser: Any, report: Path) -> None:
+    with RecordedPage(browser, report, scheme="dark") as recorded:
+        recorded.page.emulate_media(media="print")
         style = "getComputedStyle(document.documentElement).backgroundColor"
-        assert watched.page.evaluate(style) == "rgb(255, 255, 255)"
-        assert watched.page.locator("nav").is_hidden()
-        assert watched.page.locator("#open-all").is_hidden()
-        assert len(watched.page.pdf()) > 10_000
+        assert recorded.page.evaluate(style) == "rgb(255, 255, 255)"
+        assert recorded.page.locator("nav").is_hidden()
+        assert recorded.page.locator("#open-all").is_hidden()
+        assert len(recorded.page.pdf()) > 10_000
 
 
 @pytest.mark.parametrize(
@@ -272,21 +272,23 @@ def test_prints(browser: Any, report: Path) -> None:
     ],
     ids=["one of each", "eleven separators", "all failed", "stereo and corrected only"],
 )
-def test_unusual_runs_are_quiet_and_fit(browser: Any, make_run: MakeRun, options: dict[str, Any]) -> None:
+def test_unusual_runs_have_no_errors_and_fit_the_screen(
+    browser: Any, make_run: MakeRun, options: dict[str, Any]
+) -> None:
     report = build_report(make_run(**options), audio=False)
     for width in (1280, 390):
-        with Watched(browser, report, width) as watched:
-            watched.page.get_by_role("button", name="Open all").click()
-            assert watched.page.evaluate("document.documentElement.scrollWidth") <= width
-            text = watched.page.locator("main").inner_text()
+        with RecordedPage(browser, report, width) as recorded:
+            recorded.page.get_by_role("button", name="Open all").click()
+            assert recorded.page.evaluate("document.documentElement.scrollWidth") <= width
+            text = recorded.page.locator("main").inner_text()
             assert not re.search(r"\b(NaN|nan|None|undefined value of|inf)\b", text)
 
 
-def test_leaderboard(browser: Any, run: Path, tmp_path: Path) -> None:
+def test_leaderboard_fits_the_screen_and_its_links_work(browser: Any, run: Path, tmp_path: Path) -> None:
     index = build_leaderboard([run], tmp_path / "site")
     for width, scheme in PLACES:
-        with Watched(browser, index, width, scheme) as watched:
-            assert watched.page.evaluate("document.documentElement.scrollWidth") <= width
-            watched.page.locator("main table a").first.click()
-            assert watched.page.locator("h1").text_content() == "irm"
-            assert watched.page.evaluate("document.documentElement.scrollWidth") <= width
+        with RecordedPage(browser, index, width, scheme) as recorded:
+            assert recorded.page.evaluate("document.documentElement.scrollWidth") <= width
+            recorded.page.locator("main table a").first.click()
+            assert recorded.page.locator("h1").text_content() == "irm"
+            assert recorded.page.evaluate("document.documentElement.scrollWidth") <= width

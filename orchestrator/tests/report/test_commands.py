@@ -1,4 +1,4 @@
-"""`mssbench report` and `mssbench leaderboard`: what a person types, and what they read when it cannot be."""
+"""The commands `mssbench report` and `mssbench leaderboard`, and their error messages."""
 
 from __future__ import annotations
 
@@ -34,31 +34,32 @@ def mssbench(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
             main()
         except SystemExit as ended:
             code = int(ended.code or 0)
-        said = capsys.readouterr()
-        return code, said.out, said.err
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
 
     return command
 
 
 def refused(done: tuple[int, str, str]) -> str:
+    """The one-line message of a command that failed with exit code 2."""
     code, out, err = done
     assert (code, out, err.count("\n")) == (2, "", 1)
     return err
 
 
-def test_report_listens_where_it_is_told_to(mssbench: Command, run: Path) -> None:
+def test_report_adds_a_player_for_a_selected_stem(mssbench: Command, run: Path) -> None:
     title = RunStore(run).load().tracks[1].title
     code, out, _ = mssbench("report", run.name, "--listen", f"binaural/irm/{title}/other")
     assert (code, out) == (0, f"report: runs/{run.name}/report/index.html\n")
     html = (run / "report" / "index.html").read_text(encoding="utf-8")
     first = html[html.index("data-player") :]
-    assert first.index("asked for") < first.index(" SSR of irm")
+    assert first.index("selected") < first.index(" SSR of irm")
     assert "<bdi>Artist 1 - Song 1</bdi> – other" in first
     assert (run / "results.csv").read_bytes() == (run / "report" / "results.csv").read_bytes()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["--listen", "binaural/irm"], "expected condition/separator/title/stem"),
         (["--listen", "binaural/irm/Artist 1 - Song 1/piano"], "no 'piano' of 'Artist 1 - Song 1'"),
@@ -66,14 +67,16 @@ def test_report_listens_where_it_is_told_to(mssbench: Command, run: Path) -> Non
         (["--no-audio", "--listen", "binaural/irm/Artist 1 - Song 1/bass"], "--no-audio leaves it out"),
     ],
 )
-def test_what_cannot_be_listened_to(
-    mssbench: Command, run: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str
+def test_an_invalid_selection_is_refused_before_the_report_is_written(
+    mssbench: Command, run: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
 ) -> None:
-    monkeypatch.setattr(page, "render", lambda *_: pytest.fail("the report was made before this was found"))
-    assert says in refused(mssbench("report", run.name, *arguments))
+    monkeypatch.setattr(
+        page, "render", lambda *_: pytest.fail("the report was rendered before the selection was checked")
+    )
+    assert message in refused(mssbench("report", run.name, *arguments))
 
 
-def test_leaderboard_takes_ids_folders_and_summaries(mssbench: Command, run: Path, tmp_path: Path) -> None:
+def test_leaderboard_accepts_ids_folders_and_summaries(mssbench: Command, run: Path, tmp_path: Path) -> None:
     summary = json.loads((build_report(run, audio=False).parent / "summary.json").read_text(encoding="utf-8"))
     summary["run"]["id"] = "another"
     (tmp_path / "sent.json").write_text(json.dumps(summary), encoding="utf-8")
@@ -87,7 +90,7 @@ def test_leaderboard_takes_ids_folders_and_summaries(mssbench: Command, run: Pat
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ('{"schema": 1', "not a readable JSON file"),
         ('{"version": 3}', "has version 3 of summary.json, written by a newer version of this software"),
@@ -95,13 +98,15 @@ def test_leaderboard_takes_ids_folders_and_summaries(mssbench: Command, run: Pat
         ("[]", "is not a summary.json: expected an object"),
     ],
 )
-def test_what_is_no_summary(mssbench: Command, tmp_path: Path, text: str, says: str) -> None:
+def test_a_file_that_is_not_a_summary_is_refused(
+    mssbench: Command, tmp_path: Path, text: str, message: str
+) -> None:
     (tmp_path / "sent.json").write_text(text, encoding="utf-8")
-    said = refused(mssbench("leaderboard", str(tmp_path / "sent.json"), "-o", str(tmp_path / "site")))
-    assert says in said
+    error = refused(mssbench("leaderboard", str(tmp_path / "sent.json"), "-o", str(tmp_path / "site")))
+    assert message in error
     assert not (tmp_path / "site").exists()
 
 
 @pytest.mark.parametrize("source", ["nothing", "no/such/summary.json", "../up"])
-def test_leaderboard_of_nothing(mssbench: Command, tmp_path: Path, source: str) -> None:
+def test_leaderboard_refuses_a_missing_run(mssbench: Command, tmp_path: Path, source: str) -> None:
     assert source.rsplit("/", 1)[-1] in refused(mssbench("leaderboard", source, "-o", str(tmp_path / "site")))

@@ -1,4 +1,4 @@
-"""Where stems are placed: drawn reproducibly, or taken from the authors' kind of table."""
+"""Azimuths: drawn reproducibly, or read from a table in the format of the paper's authors."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def write_table(path: Path, table: object) -> Path:
     return path
 
 
-def test_the_choices_are_the_frontal_half_plane_in_tens_of_degrees() -> None:
+def test_choices_are_the_frontal_half_plane_in_steps_of_10_degrees() -> None:
     assert CHOICES == (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 270, 280, 290, 300, 310, 320, 330, 340, 350)
 
 
-def test_drawn_angles_differ_from_stem_to_stem_and_come_from_the_choices() -> None:
+def test_drawn_angles_are_four_different_choices() -> None:
     for number in range(200):
         drawn = draw_angles(f"track {number}", seed=1)
         assert list(drawn) == list(STEMS)
@@ -40,17 +40,17 @@ def test_every_choice_is_drawn_about_equally_often() -> None:
     assert all(abs(count - expected) < 0.25 * expected for count in counts.values()), counts
 
 
-def test_angles_depend_on_title_and_seed_alone() -> None:
+def test_drawn_angles_depend_only_on_title_and_seed() -> None:
     assert draw_angles("a", 3) == draw_angles("a", 3)
     assert draw_angles("a", 3) != draw_angles("a", 4)
     assert draw_angles("a", 3) != draw_angles("b", 3)
 
 
-def test_a_title_has_the_same_angles_however_the_file_system_writes_its_accents() -> None:
+def test_drawn_angles_do_not_depend_on_the_normal_form_of_the_title() -> None:
     assert draw_angles(unicodedata.normalize("NFD", "Café"), 0) == draw_angles("Caf\u00e9", 0)
 
 
-def test_the_authors_table_is_read_for_the_split_and_titles_asked(tmp_path: Path) -> None:
+def test_the_table_is_read_for_the_given_split_and_titles(tmp_path: Path) -> None:
     title = "Angels In Amplifiers - I'm Alright"
     table = write_table(tmp_path / "angles.json", {"test": {title: ANGLES, "else": {}}, "train": {}})
     assert read_angle_table(table, "test", [title]) == {title: {k: float(v) for k, v in ANGLES.items()}}
@@ -63,12 +63,12 @@ def test_a_decomposed_title_finds_its_composed_entry(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("angle", [-90, 270.0, 630, -450])
-def test_any_turn_of_the_circle_is_understood(tmp_path: Path, angle: float) -> None:
+def test_angles_are_reduced_to_0_to_360_degrees(tmp_path: Path, angle: float) -> None:
     table = write_table(tmp_path / "angles.json", {"test": {"title": ANGLES | {"bass": angle}}})
     assert read_angle_table(table, "test", ["title"])["title"]["bass"] == 270.0
 
 
-def test_a_title_that_is_written_in_two_ways_must_have_one_place(tmp_path: Path) -> None:
+def test_two_normal_forms_of_a_title_must_have_equal_angles(tmp_path: Path) -> None:
     titles = [unicodedata.normalize(form, "Café") for form in ("NFC", "NFD")]
     table = write_table(tmp_path / "a.json", {"test": {title: ANGLES for title in titles}})
     assert set(read_angle_table(table, "test", titles)) == set(titles)
@@ -77,14 +77,14 @@ def test_a_title_that_is_written_in_two_ways_must_have_one_place(tmp_path: Path)
         read_angle_table(table, "test", titles)
 
 
-def test_a_table_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+def test_a_table_may_start_with_a_byte_order_mark(tmp_path: Path) -> None:
     table = tmp_path / "angles.json"
     table.write_text("\ufeff" + json.dumps({"test": {"title": ANGLES}}), encoding="utf-8")
     assert read_angle_table(table, "test", ["title"])["title"]["vocals"] == 300.0
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "1" * 5000, "", "{"])
-def test_json_that_no_parser_takes_is_refused_by_name(tmp_path: Path, text: str) -> None:
+def test_unreadable_json_is_refused_with_the_file_name(tmp_path: Path, text: str) -> None:
     (tmp_path / "angles.json").write_text(text)
     with pytest.raises(BadInput, match=r"angles\.json is not a readable JSON file"):
         read_angle_table(tmp_path / "angles.json", "test", [])
@@ -96,7 +96,7 @@ def test_a_negative_seed_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "says"),
+    ("table", "message"),
     [
         ([], "has no 'test' table"),
         ({"train": {}}, "has no 'test' table"),
@@ -110,15 +110,15 @@ def test_a_negative_seed_is_refused() -> None:
         ({"test": {"title": {**ANGLES, "bass": 1e5}}}, "100000.0 as angle of bass"),
     ],
 )
-def test_a_table_that_cannot_be_used_is_refused_by_name(tmp_path: Path, table: object, says: str) -> None:
+def test_an_invalid_table_is_refused_with_its_path(tmp_path: Path, table: object, message: str) -> None:
     path = write_table(tmp_path / "angles.json", table)
     with pytest.raises(BadInput) as caught:
         read_angle_table(path, "test", ["title"])
-    assert says in caught.value.detail
+    assert message in caught.value.detail
     assert str(path) in caught.value.detail
 
 
-def test_a_missing_or_broken_table_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_missing_or_binary_table_is_refused_with_its_path(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"angles\.json"):
         read_angle_table(tmp_path / "angles.json", "test", [])
     (tmp_path / "angles.json").write_bytes(b"\xff\xfe not json")

@@ -1,4 +1,4 @@
-"""The picture of an HRIR set: the ears on their sides, and complete."""
+"""Plots of an HRIR set."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib import image
-from mssbench.datasets import polar
+from mssbench.datasets import hrir_plot
 from mssbench_service.wire import HrirInfo
 
 AZIMUTHS = [float(a) for a in range(0, 360, 30)]
@@ -27,8 +27,8 @@ INFO = HrirInfo(
 )
 
 
-def test_the_left_ear_is_loudest_on_the_left_of_the_text() -> None:
-    drawn = polar.text(INFO).splitlines()
+def test_the_left_ear_is_loudest_at_the_left_of_the_text_plot() -> None:
+    drawn = hrir_plot.text_plot(INFO).splitlines()
     assert drawn[0].strip() == "front"
     middle = next(line for line in drawn if "+" in line)
     assert middle[0] == "L"  # at 90°, 0 dB
@@ -37,10 +37,10 @@ def test_the_left_ear_is_loudest_on_the_left_of_the_text() -> None:
     assert middle.index("R") < middle.index("+") < middle.rindex("L")  # the far ears, at −20 dB
 
 
-@pytest.mark.parametrize("suffix", polar.FORMATS)
-def test_a_picture_is_written(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize("suffix", hrir_plot.FORMATS)
+def test_a_plot_is_written(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / "new" / f"plot{suffix}"
-    polar.draw(INFO, path)
+    hrir_plot.save_plot(INFO, path)
     assert [p.name for p in path.parent.iterdir()] == [path.name]
     if suffix == ".png":
         picture = image.imread(path)
@@ -48,12 +48,12 @@ def test_a_picture_is_written(tmp_path: Path, suffix: str) -> None:
         assert len(np.unique(picture[..., :3].reshape(-1, 3), axis=0)) > 20
     else:
         assert ET.parse(path).getroot().tag.endswith("svg")
-        polar.draw(INFO, tmp_path / "again.svg")
+        hrir_plot.save_plot(INFO, tmp_path / "again.svg")
         assert "<dc:date>" not in path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
-    ("azimuths", "words"),
+    ("azimuths", "text"),
     [
         (AZIMUTHS, "every 30°"),
         ([0.0, 5.0, 90.0], "0°, 5°, 90°"),
@@ -61,5 +61,5 @@ def test_a_picture_is_written(tmp_path: Path, suffix: str) -> None:
         ([90.0], "90°"),
     ],
 )
-def test_azimuths_in_words(azimuths: list[float], words: str) -> None:
-    assert polar.in_words(azimuths) == words
+def test_azimuths_are_described_by_their_step_or_the_first_eight(azimuths: list[float], text: str) -> None:
+    assert hrir_plot.describe_azimuths(azimuths) == text
