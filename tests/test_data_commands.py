@@ -82,7 +82,7 @@ def write_sofa(path: Path, step: int = 10, swapped: bool = False) -> np.ndarray:
     return irs
 
 
-def test_synth_follows_its_specification(mssbench, workspace) -> None:
+def test_synth_follows_its_specification(mssbench: Command, workspace: Path) -> None:
     """Mono is the mean of both channels; convolution is full; the sum is divided by its peak; 16 bit is clipped."""
     irs = write_sofa(workspace / "head.sofa")
     angles = {"vocals": 340, "drums": 0, "bass": 90, "other": 270}
@@ -113,7 +113,7 @@ def test_synth_follows_its_specification(mssbench, workspace) -> None:
         assert record["mixture_gain"] == pytest.approx(1 / peak, rel=1e-9)
 
 
-def test_only_a_track_with_a_changed_stem_is_rendered_again(mssbench, workspace) -> None:
+def test_only_a_track_with_a_changed_stem_is_rendered_again(mssbench: Command, workspace: Path) -> None:
     assert mssbench("synth", "music", "out").returncode == 0
     changed, kept = tracks(workspace)
     files = {t: workspace / "out/test" / t.name / "bass.wav" for t in (changed, kept)}
@@ -127,7 +127,7 @@ def test_only_a_track_with_a_changed_stem_is_rendered_again(mssbench, workspace)
     assert files[kept].stat().st_mtime_ns == before[kept]
 
 
-def test_renderings_with_a_resampled_set_are_kept(mssbench, workspace) -> None:
+def test_renderings_with_a_resampled_set_are_kept(mssbench: Command, workspace: Path) -> None:
     for track in tracks(workspace):
         for path in track.glob("*.wav"):
             audio, _ = sf.read(path)
@@ -142,7 +142,9 @@ def test_renderings_with_a_resampled_set_are_kept(mssbench, workspace) -> None:
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
 
-def test_a_track_at_another_rate_is_refused_before_rendering_starts(mssbench, workspace) -> None:
+def test_a_track_at_another_rate_is_refused_before_rendering_starts(
+    mssbench: Command, workspace: Path
+) -> None:
     for path in tracks(workspace)[1].glob("*.wav"):
         audio, _ = sf.read(path)
         sf.write(path, audio, 48000)
@@ -151,7 +153,7 @@ def test_a_track_at_another_rate_is_refused_before_rendering_starts(mssbench, wo
     assert {path.name for path in workspace.iterdir()} == {"music"}
 
 
-def test_a_killed_rendering_leaves_no_incomplete_track(mssbench, workspace) -> None:
+def test_a_killed_rendering_leaves_no_incomplete_track(mssbench: Command, workspace: Path) -> None:
     for track in tracks(workspace):  # long enough to be killed during rendering
         for path in track.glob("*.wav"):
             audio, rate = sf.read(path, dtype="int16")
@@ -171,7 +173,7 @@ def test_a_killed_rendering_leaves_no_incomplete_track(mssbench, workspace) -> N
         assert sf.info(workspace / "out/test" / track.name / "mixture.wav").frames == 60 * 88200 + 255
 
 
-def test_an_output_folder_without_write_permission_is_refused(workspace) -> None:
+def test_an_output_folder_without_write_permission_is_refused(workspace: Path) -> None:
     locked = workspace / "locked"
     locked.mkdir(mode=0o555)
     # Root can write anywhere, except without its capabilities.
@@ -202,7 +204,9 @@ def test_an_output_folder_without_write_permission_is_refused(workspace) -> None
         ("deep", "is not a readable JSON file"),
     ],
 )
-def test_synth_refuses_invalid_input_with_a_remedy(mssbench, workspace, fault, message) -> None:
+def test_synth_refuses_invalid_input_with_a_remedy(
+    mssbench: Command, workspace: Path, fault: str, message: str
+) -> None:
     arguments = ["synth", "music", "out"]
     if fault == "subfolder":
         arguments[1] = "music/test"
@@ -260,7 +264,9 @@ def url() -> Iterator[str]:
 TABLE = json.dumps({split: {"A": dict.fromkeys(STEMS, 10)} for split in ("train", "test")}).encode()
 
 
-def test_data_fetch_shows_the_licence_and_needs_its_acceptance(mssbench, workspace, url) -> None:
+def test_data_fetch_shows_the_licence_and_needs_its_acceptance(
+    mssbench: Command, workspace: Path, url: str
+) -> None:
     fetch = ["data", "fetch", "angles", "--url", url, "--sha256", hashlib.sha256(TABLE).hexdigest()]
     done = mssbench(*fetch)
     assert "to fetch angles, accept its licence with --accept-licence" in refused(done)
@@ -272,7 +278,9 @@ def test_data_fetch_shows_the_licence_and_needs_its_acceptance(mssbench, workspa
     assert mssbench(*fetch, "--accept-licence").stdout == "data/angles.json exists already\n"
 
 
-def test_data_fetch_refuses_other_content_and_invalid_arguments(mssbench, workspace, url) -> None:
+def test_data_fetch_refuses_other_content_and_invalid_arguments(
+    mssbench: Command, workspace: Path, url: str
+) -> None:
     line = refused(mssbench("data", "fetch", "angles", "--url", url, "--accept-licence"))
     assert "is damaged" in line
     assert not (workspace / "data/angles.json").exists()
@@ -283,7 +291,7 @@ def test_data_fetch_refuses_other_content_and_invalid_arguments(mssbench, worksp
     assert "expected 64 hexadecimal digits" in refused(mssbench("data", "fetch", "angles", "--sha256", "abc"))
 
 
-def test_data_check_prints_a_table_or_json_and_sets_the_exit_code(mssbench, workspace) -> None:
+def test_data_check_prints_a_table_or_json_and_sets_the_exit_code(mssbench: Command, workspace: Path) -> None:
     done = mssbench("data", "check", "music")
     assert done.returncode == 0, done.stderr
     assert "2 tracks, 0.1 minutes: 0 with problems, 0 with notes" in done.stdout
@@ -298,7 +306,9 @@ def test_data_check_prints_a_table_or_json_and_sets_the_exit_code(mssbench, work
     assert "nowhere is not a folder" in refused(mssbench("data", "check", "nowhere"))
 
 
-def test_control_characters_in_a_title_are_escaped(mssbench, workspace, monkeypatch) -> None:
+def test_control_characters_in_a_title_are_escaped(
+    mssbench: Command, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The names in an archive are untrusted."""
     monkeypatch.setattr("click.utils.should_strip_ansi", lambda *_, **__: False)  # as in a terminal
     track = tracks(workspace)[0]
@@ -310,7 +320,7 @@ def test_control_characters_in_a_title_are_escaped(mssbench, workspace, monkeypa
     assert r"test/A\x1b[2J\x1b]0;title\x07B: bass.wav is missing" in refused(done)
 
 
-def test_data_convert_refuses_a_folder_without_stem_files(mssbench, workspace) -> None:
+def test_data_convert_refuses_a_folder_without_stem_files(mssbench: Command, workspace: Path) -> None:
     assert "music contains no {train,test}/<title>.stem.mp4" in refused(
         mssbench("data", "convert", "music", "hq")
     )
@@ -320,7 +330,7 @@ def test_data_convert_refuses_a_folder_without_stem_files(mssbench, workspace) -
 # --- hrir ---------------------------------------------------------------------------------------------------
 
 
-def test_hrir_info_describes_a_set_and_plots_it(mssbench, workspace) -> None:
+def test_hrir_info_describes_a_set_and_plots_it(mssbench: Command, workspace: Path) -> None:
     irs = write_sofa(workspace / "head.sofa")
     done = mssbench("hrir", "info", "head.sofa")
     assert done.returncode == 0, done.stderr
@@ -336,7 +346,7 @@ def test_hrir_info_describes_a_set_and_plots_it(mssbench, workspace) -> None:
     assert (workspace / "sphere.svg").read_text(encoding="utf-8").rstrip().endswith("</svg>")
 
 
-def test_hrir_info_refuses_invalid_input_with_one_line(mssbench, workspace) -> None:
+def test_hrir_info_refuses_invalid_input_with_one_line(mssbench: Command, workspace: Path) -> None:
     write_sofa(workspace / "swapped.sofa", swapped=True)
     assert "wrong way round: at azimuth 90° the left ear is -454 µs" in refused(
         mssbench("hrir", "info", "swapped.sofa")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +13,17 @@ from mssbench.datasets.demo_instruments import SAMPLE_RATE
 from mssbench.datasets.demo_songs import SONGS, song
 from mssbench_service.errors import BadInput
 from mssbench_service.musdb import MIXTURE, STEMS, check_track, track_folders
+from numpy.typing import NDArray
 
 SECONDS = 4.0
 
+FloatArray = NDArray[np.float64]
+Demo = tuple[Path, float]
+Audio = dict[str, dict[str, FloatArray]]
+
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """Folder of the default four tracks, and the time to write them."""
     out = tmp_path_factory.mktemp("demo")
     started = time.perf_counter()
@@ -26,7 +32,7 @@ def demo(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def audio(demo):
+def audio(demo: Demo) -> Audio:
     """Each file as an array of shape (samples, 2), by title and name."""
     out, _ = demo
     return {
@@ -35,36 +41,36 @@ def audio(demo):
     }
 
 
-def level_db(signal) -> float:
+def level_db(signal: FloatArray) -> float:
     return float(10 * np.log10(np.mean(np.square(signal))))
 
 
-def energy_below(signal, frequency: float) -> float:
+def energy_below(signal: FloatArray, frequency: float) -> float:
     """Share of the energy below `frequency` Hz."""
     power = np.abs(np.fft.rfft(signal.mean(axis=1))) ** 2
     frequencies = np.fft.rfftfreq(len(signal), 1 / SAMPLE_RATE)
     return float(power[frequencies < frequency].sum() / power.sum())
 
 
-def centroid(signal) -> float:
+def centroid(signal: FloatArray) -> float:
     """Centre of the amplitude spectrum, Hz."""
     spectrum = np.abs(np.fft.rfft(signal.mean(axis=1)))
     return float(np.sum(spectrum * np.fft.rfftfreq(len(signal), 1 / SAMPLE_RATE)) / np.sum(spectrum))
 
 
-def frame_levels_db(signal, seconds: float):
+def frame_levels_db(signal: FloatArray, seconds: float) -> FloatArray:
     size = round(seconds * SAMPLE_RATE)
     frames = signal[: len(signal) // size * size].reshape(-1, size, 2)
-    return 10 * np.log10(np.mean(frames**2, axis=(1, 2)))
+    return np.asarray(10 * np.log10(np.mean(frames**2, axis=(1, 2))))
 
 
-def dynamics_db(signal) -> float:
+def dynamics_db(signal: FloatArray) -> float:
     """Level difference between loud and quiet frames of 10 ms, without the fade-out."""
     quiet, loud = np.percentile(frame_levels_db(signal[:-SAMPLE_RATE], 0.01), [10, 95])
     return float(loud - quiet)
 
 
-def test_the_dataset_has_the_layout_of_musdb18hq(demo):
+def test_the_dataset_has_the_layout_of_musdb18hq(demo: Demo) -> None:
     out, _ = demo
     folders = track_folders(out, "test")
     assert len(folders) == 4
@@ -77,20 +83,20 @@ def test_the_dataset_has_the_layout_of_musdb18hq(demo):
         assert {sf.info(str(path)).subtype for path in folder.iterdir()} == {"PCM_16"}
 
 
-def test_titles_contain_special_characters_as_real_titles_do(demo):
+def test_titles_contain_special_characters_as_real_titles_do(demo: Demo) -> None:
     titles = "".join(folder.name for folder in track_folders(demo[0], "test"))
     assert all(letter in titles for letter in "'&[](")
     assert not titles.isascii()
 
 
-def test_the_stems_add_up_exactly_to_the_mixture(demo):
+def test_the_stems_add_up_exactly_to_the_mixture(demo: Demo) -> None:
     for folder in track_folders(demo[0], "test"):
         stems = [sf.read(str(folder / f"{stem}.wav"), dtype="int16")[0].astype(int) for stem in STEMS]
         mixture, _ = sf.read(str(folder / "mixture.wav"), dtype="int16")
         assert np.array_equal(sum(stems), mixture)
 
 
-def test_no_file_clips_and_all_stems_are_audible(audio):
+def test_no_file_clips_and_all_stems_are_audible(audio: Audio) -> None:
     for files in audio.values():
         peaks = {name: np.max(np.abs(signal)) for name, signal in files.items()}
         assert max(peaks.values()) < 0.9
@@ -99,7 +105,7 @@ def test_no_file_clips_and_all_stems_are_audible(audio):
             assert -32 < level_db(files[stem]) < -12
 
 
-def test_each_stem_is_in_its_frequency_range(audio):
+def test_each_stem_is_in_its_frequency_range(audio: Audio) -> None:
     for files in audio.values():
         assert energy_below(files["bass"], 500) > 0.95
         assert 0.2 < energy_below(files["drums"], 150) < 0.98
@@ -108,18 +114,18 @@ def test_each_stem_is_in_its_frequency_range(audio):
         assert centroid(files["drums"]) > 4000 > centroid(files["bass"])
 
 
-def test_drums_are_more_transient_than_pads(audio):
+def test_drums_are_more_transient_than_pads(audio: Audio) -> None:
     for files in audio.values():
         assert dynamics_db(files["drums"]) > dynamics_db(files["other"]) + 10
 
 
-def test_the_voice_has_rests(audio):
+def test_the_voice_has_rests(audio: Audio) -> None:
     for files in audio.values():
         levels = frame_levels_db(files["vocals"], 0.05)
         assert 0.03 < np.mean(levels < levels.max() - 25) < 0.6
 
 
-def test_pads_are_wide_and_bass_is_narrow(audio):
+def test_pads_are_wide_and_bass_is_narrow(audio: Audio) -> None:
     for files in audio.values():
         width = {stem: 1 - np.corrcoef(files[stem].T)[0, 1] for stem in STEMS}
         assert width["other"] > 0.3
@@ -127,14 +133,14 @@ def test_pads_are_wide_and_bass_is_narrow(audio):
         assert 0.01 < width["vocals"] < 0.2
 
 
-def test_the_noise_floor_has_its_level(audio):
+def test_the_noise_floor_has_its_level(audio: Audio) -> None:
     for files in audio.values():
         # The songs fade out; the last samples are noise only.
         endings = np.concatenate([files[stem][-60:] for stem in STEMS])
         assert level_db(endings) == pytest.approx(NOISE_FLOOR_DB, abs=2)
 
 
-def test_the_tracks_are_different_songs(audio):
+def test_the_tracks_are_different_songs(audio: Audio) -> None:
     mixtures = [files[MIXTURE][:, 0] for files in audio.values()]
     for i, first in enumerate(mixtures):
         for second in mixtures[:i]:
@@ -142,7 +148,7 @@ def test_the_tracks_are_different_songs(audio):
     assert len({(song.tempo, song.tonic, song.groove) for song in SONGS}) == 4
 
 
-def test_the_same_arguments_give_the_same_bytes(tmp_path):
+def test_the_same_arguments_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_demo(tmp_path / name, tracks=1, seconds=SECONDS)
     (folder,) = track_folders(tmp_path / "a", "test")
@@ -150,13 +156,13 @@ def test_the_same_arguments_give_the_same_bytes(tmp_path):
         assert path.read_bytes() == (tmp_path / "b" / "test" / folder.name / path.name).read_bytes()
 
 
-def test_another_seed_gives_other_music():
+def test_another_seed_gives_other_music() -> None:
     first, second = (compose(SONGS[0], SECONDS, seed) for seed in (1, 2))
     for name in first:
         assert not np.array_equal(first[name], second[name])
 
 
-def test_an_existing_track_is_kept(tmp_path):
+def test_an_existing_track_is_kept(tmp_path: Path) -> None:
     (folder,) = write_demo(tmp_path, tracks=1, seconds=1)
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     inode = folder.stat().st_ino
@@ -166,7 +172,7 @@ def test_an_existing_track_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["missing", "changed", "truncated"])
-def test_a_damaged_track_is_written_again(tmp_path, damage):
+def test_a_damaged_track_is_written_again(tmp_path: Path, damage: str) -> None:
     (folder,) = write_demo(tmp_path, tracks=1, seconds=1)
     path = folder / "bass.wav"
     content = path.read_bytes()
@@ -179,7 +185,7 @@ def test_a_damaged_track_is_written_again(tmp_path, damage):
     assert list(tmp_path.rglob(".tmp-*")) == []
 
 
-def test_a_track_does_not_depend_on_the_number_of_tracks(tmp_path):
+def test_a_track_does_not_depend_on_the_number_of_tracks(tmp_path: Path) -> None:
     write_demo(tmp_path / "one", tracks=1, seconds=1)
     write_demo(tmp_path / "two", tracks=2, seconds=1)
     (folder,) = track_folders(tmp_path / "one", "test")
@@ -187,7 +193,7 @@ def test_a_track_does_not_depend_on_the_number_of_tracks(tmp_path):
         assert path.read_bytes() == (tmp_path / "two" / "test" / folder.name / path.name).read_bytes()
 
 
-def test_any_number_of_songs_can_be_written(tmp_path):
+def test_any_number_of_songs_can_be_written(tmp_path: Path) -> None:
     folders = write_demo(tmp_path, tracks=7, seconds=1)
     assert len(set(folders)) == 7
     assert [folder.name for folder in folders] == [song(index).title for index in range(7)]
@@ -196,7 +202,7 @@ def test_any_number_of_songs_can_be_written(tmp_path):
 
 
 @pytest.mark.parametrize("seconds", [1.0, 2.5, 31.7])
-def test_songs_can_have_any_length(seconds):
+def test_songs_can_have_any_length(seconds: float) -> None:
     for audio in compose(SONGS[2], seconds, 5).values():
         assert audio.shape == (round(seconds * SAMPLE_RATE), 2)
         assert audio.any(axis=0).all()
@@ -211,13 +217,13 @@ def test_songs_can_have_any_length(seconds):
         ({"seconds": float("inf")}, "inf s"),
     ],
 )
-def test_invalid_arguments_are_refused(tmp_path, arguments, message):
+def test_invalid_arguments_are_refused(tmp_path: Path, arguments: dict[str, float], message: str) -> None:
     with pytest.raises(BadInput, match=message):
-        write_demo(tmp_path, **arguments)
+        write_demo(tmp_path, **arguments)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_existing_file_is_reported(tmp_path):
+def test_an_existing_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "test").write_text("in the way")
     with pytest.raises(BadInput, match="cannot create the folder"):
         write_demo(tmp_path, tracks=1, seconds=1)

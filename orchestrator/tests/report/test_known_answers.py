@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,13 +15,14 @@ from mssbench.execution.prepare import prepare
 from mssbench.report.known_answers import SelfCheckFailed, self_check
 from mssbench.runs.config import RunConfig
 from mssbench.runs.records import Cell
+from mssbench.runs.run import Run
 from mssbench.runs.store import Workspace
 from mssbench.services.runtime import make_runtime
 from mssbench_service.files import read_json, write_json
 from oracle_service.probes import Gain
 
 
-def command(monkeypatch, *arguments: str) -> int:
+def command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     """The exit code of ``mssbench …`` in this process."""
     monkeypatch.setattr(sys, "argv", ["mssbench", *arguments])
     try:
@@ -31,7 +33,7 @@ def command(monkeypatch, *arguments: str) -> int:
 
 
 @pytest.fixture
-def short_demo(workspace, monkeypatch):
+def short_demo(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The demo with one short track and without the report."""
     write = demo.write_demo
     monkeypatch.setattr(launch, "finish", lambda run, **options: None)
@@ -39,7 +41,9 @@ def short_demo(workspace, monkeypatch):
 
 
 @pytest.mark.usefixtures("short_demo")
-def test_the_demo_confirms_the_known_scores(monkeypatch, capsys) -> None:
+def test_the_demo_confirms_the_known_scores(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert command(monkeypatch, "demo", "--inline") == 0
     captured = capsys.readouterr()
     assert captured.out.splitlines()[-1].startswith("report: ")
@@ -47,7 +51,9 @@ def test_the_demo_confirms_the_known_scores(monkeypatch, capsys) -> None:
 
 
 @pytest.mark.usefixtures("short_demo")
-def test_a_wrong_score_fails_the_demo_with_one_line(monkeypatch, capsys) -> None:
+def test_a_wrong_score_fails_the_demo_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(Gain, "distort", lambda self, signal, sample_rate: signal * np.float32(0.25))
     assert command(monkeypatch, "demo", "--inline") == 1
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mssbench: ")]
@@ -58,7 +64,7 @@ def test_a_wrong_score_fails_the_demo_with_one_line(monkeypatch, capsys) -> None
 
 
 @pytest.fixture
-def run(workspace):
+def run(workspace: Path) -> Run:
     runtime = make_runtime(workspace)
     config = RunConfig(
         dataset="music", tracks=1, separators=["oracle-swap"], conditions=["stereo"], bsseval=False
@@ -68,7 +74,7 @@ def run(workspace):
     return job
 
 
-def change(run, **values) -> None:
+def change(run: Run, **values: object) -> None:
     cell = Cell("stereo", "oracle-swap", run.record.tracks[0].title)
     path = run.store.layout.cell(cell) / "result.json"
     result = read_json(path)
@@ -77,13 +83,13 @@ def change(run, **values) -> None:
     write_json(path, result)
 
 
-def test_known_scores_are_counted(run) -> None:
+def test_known_scores_are_counted(run: Run) -> None:
     assert (
         self_check(run.store.folder) == 3
     )  # SSR, SRR and d_ic; the known scores of the paper's metrics are binaural
 
 
-def test_a_missing_score_is_a_failure(run) -> None:
+def test_a_missing_score_is_a_failure(run: Run) -> None:
     change(run, SRR=None, status="undefined", reason="SRR: missing")
     with pytest.raises(
         SelfCheckFailed, match=r"oracle-swap, stereo, SRR: expected 79.99 to 80.01, measured nothing"
@@ -91,13 +97,13 @@ def test_a_missing_score_is_a_failure(run) -> None:
         self_check(run.store.folder)
 
 
-def test_a_probe_that_failed_is_a_failure(run) -> None:
+def test_a_probe_that_failed_is_a_failure(run: Run) -> None:
     change(run, SSR=None, SRR=None, d_ic=None, status="failed", reason="broken")
     with pytest.raises(SelfCheckFailed, match=r"4 failed.*2 more in the report"):
         self_check(run.store.folder)
 
 
-def test_a_run_without_known_answer_tests_fails_the_self_check(workspace) -> None:
+def test_a_run_without_known_answer_tests_fails_the_self_check(workspace: Path) -> None:
     config = RunConfig(
         dataset="music", tracks=1, separators=["oracle-mixture"], conditions=["stereo"], bsseval=False
     )
