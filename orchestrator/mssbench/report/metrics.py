@@ -1,4 +1,4 @@
-"""The metrics of reports: entries of the registry of ``binaural_metrics``, and how a report writes their values."""
+"""Metrics of reports: entries of the registry of ``binaural_metrics``, and the format of their values."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Metric:
     better : {"higher", "lower", ""}
         Empty where neither is better.
     profile : {"corrected", "paper", "standard"}
-        Its group. Summaries of runs call it so.
+        Group of the metric; the field name in ``summary.json`` is "profile".
     description : str
         What it measures.
     decimals : int
     role : str
-        The question that it answers, for `headline`. Metrics of one role are alternatives.
+        Role for `headline`; metrics of one role are alternatives.
     condition : str
-        The only condition in which it means something; empty for all.
+        The only condition in which it is defined; empty for all.
     """
 
     column: str
@@ -47,7 +47,7 @@ class Metric:
 
     @classmethod
     def of(cls, entry: registry.Metric) -> Metric:
-        """The metric of an entry of the registry."""
+        """Return the metric of an entry of the registry."""
         return cls(
             entry.column,
             entry.label,
@@ -62,11 +62,11 @@ class Metric:
 
     @property
     def title(self) -> str:
-        """Label with unit, as on an axis."""
+        """Label with unit."""
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
     def format(self, value: float | None) -> str:
-        """Value as text in a table: a minus sign instead of a hyphen, no "-0", a dash instead of NaN."""
+        """Format a value for a table: with a minus sign, without "-0", a dash for NaN."""
         if value is None or math.isnan(value):
             return DASH
         rounded = round(value, self.decimals) + 0.0  # −0.0 + 0.0 is 0.0
@@ -78,30 +78,30 @@ class Metric:
 
 
 ROLES = ("spatial", "residual", "itd", "ild")
-"""The four questions of the paper's tables, in their order."""
+"""Roles of the headline metrics, in the order of the paper's tables."""
 
 ITD_LIMIT_US = 50.0
-"""ΔITD above this is reported as a share of tracks; well above what listeners tell apart from the front."""
+"""The share of tracks with a ΔITD above this is reported; it is well above the just noticeable difference in front."""
 
 
 def all_metrics() -> list[Metric]:
-    """Every metric that a report can show, in order."""
+    """Return all metrics that a report can show, in order."""
     return [Metric.of(entry) for entry in registry.reported()]
 
 
 def by_column() -> dict[str, Metric]:
-    """Every metric that a report can show, by its column."""
+    """Return all metrics that a report can show, by column."""
     return {metric.column: metric for metric in all_metrics()}
 
 
 def present(columns: Iterable[str]) -> list[Metric]:
-    """The metrics among `columns`, in the order of reports."""
+    """Return the metrics of `columns` in the order of reports."""
     found = set(columns)
     return [metric for metric in all_metrics() if metric.column in found]
 
 
 def paper_tables() -> dict[str, dict[str, str]]:
-    """The result files of the paper: for each file the columns by the paper's name, with their columns here."""
+    """Return the result files of the paper: for each file, our column by the paper's column name."""
     tables: dict[str, dict[str, str]] = {}
     for entry in registry.metrics():
         if entry.paper_name:
@@ -110,7 +110,7 @@ def paper_tables() -> dict[str, dict[str, str]]:
 
 
 def headline(metrics: Iterable[Metric]) -> list[Metric]:
-    """One metric per role: the corrected one where the run has it, otherwise the paper's."""
+    """Return one metric per role: the corrected one if the run has it, otherwise the paper's."""
     found: dict[str, Metric] = {}
     for metric in metrics:
         if metric.role:
@@ -119,6 +119,6 @@ def headline(metrics: Iterable[Metric]) -> list[Metric]:
 
 
 def paper_columns(metrics: Iterable[Metric]) -> list[Metric]:
-    """The four metrics of the paper, as far as the run has them, in the order of `ROLES`."""
+    """Return the metrics of the paper that the run has, in the order of `ROLES`."""
     found = {metric.role: metric for metric in metrics if metric.profile == "paper"}
     return [found[role] for role in ROLES if role in found]
