@@ -115,7 +115,7 @@ def demo(inline: bool) -> None:
     The exit code is 1 if a known-answer test does not have its expected scores.
     """
     from ..datasets.demo import write_demo
-    from ..report.known_answers import SelfCheckFailed, self_check  # imports a plotting library
+    from ..report.known_answers import SelfCheckFailed, self_check  # imports NumPy
 
     runtime = current_runtime()
     dataset = open_workspace().root / DEMO_DATASET
