@@ -152,7 +152,7 @@ BAD = {
     "stem and stems": ((GOOD, {"stem": GOOD}, FS), {}, "expected the same stems"),
     "no stem": (({}, {}, FS), {}, "at least one"),
     "hrir rate": ((GOOD, GOOD, FS), {"hrir": hrirs(44100)}, "HRIR set is at 44100 Hz"),
-    "hrir": ((GOOD, GOOD, FS), {"hrir": "sphere"}, "no HRIR set"),
+    "hrir": ((GOOD, GOOD, FS), {"hrir": "sphere"}, "not an HRIR set"),
 }
 
 
@@ -170,7 +170,7 @@ def test_bad_arguments_of_single_metrics_raise_value_error():
                 function(reference, estimate, FS)
     with pytest.raises(ValueError, match="expected one reference"):
         bm.ssr(np.stack([GOOD, GOOD]), np.stack([GOOD, GOOD]), FS)
-    with pytest.raises(ValueError, match="no HRIR set"):
+    with pytest.raises(ValueError, match="not an HRIR set"):
         bm.azimuth_error(GOOD, GOOD, FS, None)
 
 
