@@ -1,5 +1,5 @@
 import sys
 from pathlib import Path
 
-# The helpers beside the tests (literal_metrics, golden_signals, stereo) are modules, not fixtures.
+# The tests import the helper modules literal_metrics and golden_signals.
 sys.path.insert(0, str(Path(__file__).parent))

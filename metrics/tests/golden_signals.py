@@ -1,4 +1,4 @@
-"""The two-channel signals behind ``data/golden.json``: seeded draws, three seconds, float64."""
+"""The two-channel signals of ``data/golden.json``: seeded random noise of three seconds, float64."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ def pink(rng, channels, samples):
 
 
 def delay(x, samples):
-    """`x` later by `samples` (earlier if negative); zeros come in, nothing wraps."""
+    """Return `x` delayed by `samples` (advanced if negative) and padded with zeros."""
     y = np.zeros_like(x)
     if samples >= 0:
         y[..., samples:] = x[..., : x.shape[-1] - samples]
@@ -23,7 +23,7 @@ def delay(x, samples):
 
 
 def cases(fs=44100):
-    """Name -> (reference, estimate, sample rate). The order of the draws is part of the data."""
+    """Return (reference, estimate, sample rate) by name. The golden values depend on the order of the draws."""
     n = 3 * fs + 1234
     rng = np.random.default_rng(20251)
     white = 0.1 * rng.standard_normal((2, n))

@@ -1,6 +1,6 @@
-"""Every metric once more: slow, readable, line by line from the specification.
+"""Slow and readable implementation of all metrics, line by line from their specification.
 
-The oracle for the fast code. Nothing here is shared with the package, on purpose.
+The tests compare the package with it. It shares no code with the package, so that both cannot have the same error.
 """
 
 from __future__ import annotations
@@ -105,10 +105,10 @@ def spauq_equations(reference, estimate, fs, max_lag=None, method="auto"):
         p = np.zeros_like(r)
         for c in range(2):
             delayed = [padded[d, max_lag + start - tau[c, d] : max_lag + stop - tau[c, d]] for d in range(2)]
-            heard = [d for d in range(2) if not silent(delayed[d])]
-            if heard and not silent(e[c]):
-                columns = np.stack([delayed[d] for d in heard], axis=1)
-                a[c, heard] = np.linalg.lstsq(columns, e[c], rcond=None)[0]
+            audible = [d for d in range(2) if not silent(delayed[d])]
+            if audible and not silent(e[c]):
+                columns = np.stack([delayed[d] for d in audible], axis=1)
+                a[c, audible] = np.linalg.lstsq(columns, e[c], rcond=None)[0]
             p[c] = a[c, 0] * delayed[0] + a[c, 1] * delayed[1]
 
         ssr.append(db(r, p - r))
@@ -120,7 +120,7 @@ def spauq_equations(reference, estimate, fs, max_lag=None, method="auto"):
 
 
 def paper_itd_us(x, fs):
-    """µs, positive = left later; None where no frame is loud enough."""
+    """In µs, positive = left later; None if no frame is above the level threshold."""
     x = x.astype(np.float32)
     m, lag = int(0.5 * fs), int(1e-3 * fs)
     window = signal.get_window("tukey", m).astype(np.float32)
@@ -153,7 +153,7 @@ def block(fs):
 
 
 def loud(energies):
-    """Above -60 dB relative to the loudest."""
+    """Whether each energy is above -60 dB relative to the largest."""
     return energies > 1e-6 * np.max(energies)
 
 
@@ -180,8 +180,12 @@ def itd_frames(x, fs):
             continue
         rho = []
         for k in range(-reach, reach + 1):
-            later = band[0, start + k : start + k + h]  # the left ear, against this frame of the right
-            earlier = band[1, start - k : start - k + h]  # the right ear, against this frame of the left
+            later = band[
+                0, start + k : start + k + h
+            ]  # left ear, correlated with this frame of the right ear
+            earlier = band[
+                1, start - k : start - k + h
+            ]  # right ear, correlated with this frame of the left ear
             rho.append(
                 0.5 * later @ right / (np.linalg.norm(later) * np.linalg.norm(right))
                 + 0.5 * left @ earlier / (np.linalg.norm(left) * np.linalg.norm(earlier))
@@ -216,7 +220,7 @@ def erb_number(f):
 
 
 def bands(fs):
-    """Per band: the weight of each bin, and e^{2πifτ} of each lag τ (row) and bin (column)."""
+    """For each band, the weight of each bin, and e^{2πifτ} for each lag τ (row) and bin (column)."""
     h = block(fs)
     f = np.arange(h + 1) * fs / (2 * h)
     centre = erb_number(200.0)
@@ -232,7 +236,7 @@ def bands(fs):
 
 
 def band_frames(x, fs):
-    """(energy of the ears, IC), each per frame and band; and the three summed spectra of each frame."""
+    """Energies of the ears and IC per frame and band, and the three summed spectra of each frame."""
     h = block(fs)
     x, shapes = x.astype(float), bands(fs)
     window = signal.get_window("hann", 2 * h)
@@ -285,7 +289,7 @@ def band_cues(reference, estimate, fs):
 
 
 def azimuth(x, active, azimuths, irs, fs):
-    """Smallest cross-relation over the frontal half; None where it is shallow."""
+    """Azimuth of the smallest cross-relation in the frontal half; None if the minimum is shallow."""
     h = block(fs)
     _, _, spectra = band_frames(x, fs)
     relation = {}

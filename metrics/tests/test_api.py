@@ -1,6 +1,7 @@
-"""`score` and the single metrics, as a researcher calls them."""
+"""The public functions: `score` and the single metrics."""
 
 import json
+from pathlib import Path
 
 import binaural_metrics as bm
 import numpy as np
@@ -26,10 +27,8 @@ def hrirs(rate=FS):
 
 
 @pytest.mark.parametrize("name", ["noise_10db_white", "hrir_itd_change", "crosstalk_noise_pink"])
-def test_golden_values(name):
-    golden = json.loads(((__import__("pathlib").Path(__file__).parent) / "data" / "golden.json").read_text())[
-        name
-    ]
+def test_scores_equal_the_golden_values(name):
+    golden = json.loads((Path(__file__).parent / "data" / "golden.json").read_text())[name]
     reference, estimate, rate = cases()[name]
     scores = bm.score(reference, estimate, rate, metrics="all", bsseval=False)
     assert scores["SSR"] == pytest.approx(golden["equations"]["median"]["SSR"], abs=1e-6)
@@ -90,7 +89,7 @@ def test_several_stems_are_scored_as_a_track(pair):
     json.dumps(scores.to_dict(), allow_nan=False)
 
 
-def test_what_was_not_computed_is_left_out(pair):
+def test_metrics_that_were_not_computed_are_left_out(pair):
     scores = bm.score(*pair, FS)
     assert {"SDR", "ISR"} < scores.to_dict().keys()
     assert not {"SIR", "SAR", "azimuth_deg", "paper_SSR", "source"} & scores.to_dict().keys()
@@ -104,7 +103,7 @@ def test_what_was_not_computed_is_left_out(pair):
     }  # fmt: skip
 
 
-def test_data_frames(pair):
+def test_results_convert_to_data_frames(pair):
     pandas = pytest.importorskip("pandas")
     scores = bm.score({"vocals": pair[0]}, {"vocals": pair[1]}, FS)
     table = scores.to_pandas()
@@ -115,7 +114,7 @@ def test_data_frames(pair):
     assert frames[frames["metric"] == "SSR"]["value"].median() == table["SSR"][0]
 
 
-def test_a_metric_without_a_value_is_nan_and_score_says_why(pair):
+def test_a_metric_without_a_value_is_nan_and_score_has_the_reason(pair):
     reference, _ = pair
     one_ear = reference * [[1.0], [0.0]]
     assert np.isnan(bm.ild_difference(reference, one_ear, FS))
@@ -174,7 +173,7 @@ def test_bad_arguments_of_single_metrics_raise_value_error():
         bm.azimuth_error(GOOD, GOOD, FS, None)
 
 
-def test_an_unknown_name_is_an_attribute_error():
+def test_an_unknown_name_raises_attribute_error():
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         bm.nothing  # noqa: B018
     assert {"score", "ssr", "Hrirs"} <= set(dir(bm))

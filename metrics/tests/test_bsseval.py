@@ -1,4 +1,4 @@
-"""BSS Eval v4: museval's numbers, window by window, without museval's cost."""
+"""BSS Eval v4: each window has the values of museval."""
 
 import importlib.util
 from pathlib import Path
@@ -17,7 +17,7 @@ STEMS = ("vocals", "drums", "bass", "other")
 
 
 def museval(references, estimates, window=FS, taps=TAPS):
-    """Of the module alone: importing the package asks for an ffmpeg program, of no use to metrics."""
+    """Ratios of museval. Only its module of metrics is imported, because the package needs an ffmpeg program."""
     package = importlib.util.find_spec("museval")
     path = Path(next(iter(package.submodule_search_locations))) / "metrics.py"
     spec = importlib.util.spec_from_file_location("museval_metrics", path)
@@ -58,12 +58,12 @@ def check(references, estimates, sample_rate=FS, taps=TAPS):
     error=st.floats(0.001, 1),
     taps=st.sampled_from([1, 8, 32, 50]),
 )
-def test_is_museval(seed, stems, seconds, error, taps):
+def test_values_equal_those_of_museval(seed, stems, seconds, error, taps):
     found = check(*track(seed, stems, int(seconds * FS), error), taps=taps)
     assert not found.regularised
 
 
-def test_is_museval_at_full_length_filters():
+def test_values_equal_those_of_museval_with_512_taps():
     rng = np.random.default_rng(1)
     t = np.arange(3 * 44100) / 44100
     references = {
@@ -79,7 +79,7 @@ def test_is_museval_at_full_length_filters():
     check(references, estimates, 44100, 512)
 
 
-def test_windows_with_a_silent_stem_have_no_value_for_any():
+def test_a_window_with_a_silent_stem_has_no_value_for_any_stem():
     references, estimates = track(2)
     references["bass"][:, FS : 2 * FS] = 0
     estimates["other"][:, 2 * FS : 3 * FS] = 0
@@ -87,33 +87,33 @@ def test_windows_with_a_silent_stem_have_no_value_for_any():
     assert found.valid.tolist() == [True, False, False]
 
 
-def test_opposite_ears_count_as_silent_there_as_in_museval():
+def test_channels_of_opposite_sign_count_as_silent_as_in_museval():
     references, estimates = track(3)
     estimates["drums"][1, :FS] = -estimates["drums"][0, :FS]
     assert check(references, estimates).valid.tolist() == [False, True, True]
 
 
-def test_a_dead_channel():
+def test_a_silent_channel_is_scored_as_by_museval():
     references, estimates = track(4)
     references["bass"][1] = 0
     check(references, estimates)
 
 
-def test_a_perfect_estimate_is_100_db_where_museval_is_infinite():
+def test_a_perfect_estimate_scores_100_db():
     references, _ = track(5)
     found = bss_eval(references, references, FS, taps=TAPS)
     assert (found.values[0] == 100).all()
     assert (found.values[1:] > 90).all()
 
 
-def test_the_mixture_gain_is_that_of_the_references():
+def test_the_mixture_gain_multiplies_the_references():
     references, estimates = track(6)
     found = bss_eval(references, estimates, FS, taps=TAPS, reference_gain=0.7)
     scaled = {stem: 0.7 * x for stem, x in references.items()}
     np.testing.assert_allclose(found.values, museval(scaled, estimates), atol=1e-4)
 
 
-def test_order_of_stems_and_missing_estimates_change_nothing():
+def test_order_of_stems_and_missing_estimates_do_not_change_values():
     references, estimates = track(7)
     found = bss_eval(references, estimates, FS, taps=TAPS)
     turned = bss_eval(dict(reversed(references.items())), estimates, FS, taps=TAPS)
@@ -134,7 +134,7 @@ def binaural(seed, samples):
     return references
 
 
-def test_two_ears_of_one_source_are_dependent_and_give_stable_numbers_all_the_same():
+def test_linearly_dependent_ear_signals_give_stable_values():
     references = binaural(8, 8 * FS)
     rng = np.random.default_rng(9)
     estimates = {
@@ -144,13 +144,13 @@ def test_two_ears_of_one_source_are_dependent_and_give_stable_numbers_all_the_sa
     found = bss_eval(references, estimates, FS, taps=64)
     assert found.regularised
     sdr, _, sir, sar = np.median(found.values, axis=2)
-    # Leakage at one tenth of a stem of a similar level, and noise 20 dB and more below it.
+    # Another stem leaks at a tenth of its level; the noise is at least 20 dB below the leakage.
     assert (abs(sir - sdr) < 2).all()
     assert (sar > sir + 10).all()
 
 
-def test_the_rounding_of_files_is_no_direction_and_the_noise_of_16_bits_is_as_in_museval():
-    """What the two ears do not share, 100 dB down, would be amplified until the edges of windows drown all."""
+def test_rounding_of_files_is_regularised_and_noise_of_16_bits_scores_as_in_museval():
+    """Without regularisation, the filters amplify differences of the ears at -100 dB, and ISR is far below -20 dB."""
     rng = np.random.default_rng(10)
     clean = binaural(11, 3 * FS)
     for noise, regularised in ((1e-6, True), (1e-4, False)):
@@ -181,14 +181,14 @@ def test_the_rounding_of_files_is_no_direction_and_the_noise_of_16_bits_is_as_in
         (lambda r, e: e.clear(), "no estimate to score"),
     ],
 )
-def test_bad_input_is_named(change, message):
+def test_unusable_input_raises_input_error(change, message):
     references, estimates = track(10)
     change(references, estimates)
     with pytest.raises(InputError, match=message):
         bss_eval(references, estimates, FS, taps=TAPS)
 
 
-def test_workers_change_no_bit():
+def test_the_number_of_workers_does_not_change_the_result():
     references, estimates = track(11)
     one, three = (bss_eval(references, estimates, FS, taps=TAPS, workers=n).values for n in (1, 3))
     assert one.tobytes() == three.tobytes()

@@ -1,4 +1,4 @@
-"""The corrected cues: what the literal code says, and what anyone can say beforehand."""
+"""The corrected cues: values of the literal code, and signals whose cues are known."""
 
 import literal_metrics as literal
 import numpy as np
@@ -53,7 +53,7 @@ def scenes(fs):
 
 @pytest.mark.parametrize("fs", [8000, 11025])
 @pytest.mark.parametrize("name", [name for name, *_ in scenes(8000)])
-def test_agrees_with_the_literal_code(name, fs):
+def test_values_equal_those_of_the_literal_code(name, fs):
     reference, estimate = {name: pair for name, *pair in scenes(fs)}[name]
     found = cues(reference, estimate, fs)
     assert found[0] == pytest.approx(literal.d_itd_us(reference, estimate, fs), abs=1e-6)
@@ -67,7 +67,7 @@ def test_agrees_with_the_literal_code(name, fs):
     leak=st.floats(0, 2),
     late=st.integers(-9, 9),
 )
-def test_random_scenes_agree_with_the_literal_code(seed, fs, leak, late):
+def test_random_scenes_equal_the_literal_code(seed, fs, leak, late):
     m, e = pink(rng(seed), 1, 2 * fs), pink(rng(seed + 1), 2, 2 * fs)
     reference = np.vstack([m, 0.7 * delay(m, late)]) + 0.05 * e
     estimate = reference + leak * e[::-1]
@@ -76,26 +76,26 @@ def test_random_scenes_agree_with_the_literal_code(seed, fs, leak, late):
     assert found[1:] == pytest.approx(literal.band_cues(reference, estimate, fs), abs=1e-8)
 
 
-# ---------------------------------------------------------------------------- known beforehand: signals
+# ---------------------------------------------------------------------------- signals with known cues
 
 MUSIC = pink(rng(4), 2, 4 * FS)
 SOURCE = pink(rng(5), 1, 4 * FS)
 LATERAL = np.vstack([delay(SOURCE, 20), 0.5 * SOURCE])  # left later by 453.5 us and 6 dB louder
 
 
-def test_identity_is_zero():
+def test_equal_signals_score_zero():
     assert cues(MUSIC, MUSIC.copy()) == [0, 0, 0]
 
 
 @settings(deadline=None, max_examples=5)
 @given(gain=st.floats(1e-3, 1e3), sign=st.sampled_from([-1, 1]))
-def test_a_common_gain_is_nothing(gain, sign):
+def test_a_common_gain_scores_zero(gain, sign):
     assert cues(LATERAL, sign * gain * LATERAL) == pytest.approx([0, 0, 0], abs=1e-6)
 
 
 @settings(deadline=None, max_examples=5)
 @given(late=st.integers(-30, 30))
-def test_a_common_delay_is_next_to_nothing(late):
+def test_a_common_delay_scores_nearly_zero(late):
     itd, ild, ic = cues(LATERAL, delay(LATERAL, late))
     assert itd == pytest.approx(0, abs=0.5)
     assert ild == pytest.approx(0, abs=0.05)
@@ -103,45 +103,45 @@ def test_a_common_delay_is_next_to_nothing(late):
 
 
 @pytest.mark.parametrize("late", [5, 13, 40])
-def test_right_ear_later_by_samples_is_that_many_microseconds(late):
+def test_a_delay_of_the_right_ear_is_measured_in_microseconds(late):
     estimate = np.vstack([SOURCE, delay(SOURCE, late)])
     assert cues(both_ears(SOURCE), estimate)[0] == pytest.approx(late / FS * 1e6, abs=2)
 
 
-def test_a_swap_is_twice_the_cue():
+def test_swapped_ears_score_twice_the_cue():
     itd, ild, ic = cues(LATERAL, LATERAL[::-1])
     assert itd == pytest.approx(2 * 20 / FS * 1e6, abs=1)
     assert ild == pytest.approx(2 * 20 * np.log10(2), abs=0.05)
     assert ic == pytest.approx(0, abs=1e-9)
 
 
-def test_mono_is_once_the_cue():
+def test_a_mono_estimate_scores_the_cue_of_the_reference():
     itd, ild, ic = cues(LATERAL, mono(LATERAL))
     assert itd == pytest.approx(20 / FS * 1e6, abs=1)
     assert ild == pytest.approx(20 * np.log10(2), abs=0.05)
     assert ic == pytest.approx(0, abs=0.01)
 
 
-def test_inverted_polarity_of_one_ear_is_seen_which_the_paper_cannot():
+def test_inverted_polarity_of_one_ear_is_detected_unlike_in_the_paper():
     inverted = LATERAL * [[1.0], [-1.0]]
     assert cues(LATERAL, inverted)[0] > 100
     assert paper_cues(LATERAL, inverted, FS).d_itd_us == 0
 
 
-def test_right_ear_at_half_is_six_decibels():
+def test_half_the_level_in_the_right_ear_scores_six_decibels():
     itd, ild, ic = cues(MUSIC, MUSIC * [[1.0], [0.5]])
     assert ild == pytest.approx(20 * np.log10(2), abs=1e-9)
     assert (itd, ic) == pytest.approx((0, 0), abs=1e-6)
 
 
 @pytest.mark.parametrize("coherence", [0.5, 0.8])
-def test_mono_of_a_coherence_is_the_rest_of_it(coherence):
+def test_a_mono_estimate_scores_one_minus_the_coherence(coherence):
     diffuse = np.sqrt(coherence) * SOURCE + np.sqrt(1 - coherence) * MUSIC
-    # The largest of noisy correlations is a little above the true one: documented, and less than 0.03.
+    # The maximum of a noisy correlation is above the coherence. The documented bias is less than 0.03.
     assert cues(diffuse, mono(diffuse))[2] == pytest.approx(1 - coherence, abs=0.03)
 
 
-def test_bass_with_leakage_at_minus_60_db_keeps_its_itd_which_the_paper_measures_in_hundreds():
+def test_leakage_at_minus_60_db_does_not_change_the_itd_of_a_bass_unlike_in_the_paper():
     bass = sosfilt(butter(8, 700, fs=FS, output="sos"), SOURCE)
     bass = np.vstack([delay(bass, 13), 0.9 * bass])
     leaky = bass + 1e-3 * MUSIC
@@ -152,7 +152,7 @@ def test_bass_with_leakage_at_minus_60_db_keeps_its_itd_which_the_paper_measures
 
 @settings(deadline=None, max_examples=5)
 @given(seed=st.integers(0, 2**32))
-def test_swapping_the_ears_of_both_changes_nothing(seed):
+def test_swapping_the_ears_of_both_signals_keeps_the_values(seed):
     x = pink(rng(seed), 2, 2 * FS)
     y = x + 0.5 * pink(rng(seed + 1), 2, 2 * FS)
     assert cues(x[::-1], y[::-1]) == pytest.approx(cues(x, y), abs=1e-6)
@@ -160,28 +160,28 @@ def test_swapping_the_ears_of_both_changes_nothing(seed):
 
 @settings(deadline=None, max_examples=5)
 @given(seed=st.integers(0, 2**32), ears=st.sampled_from([(1, -1), (-1, 1)]))
-def test_level_and_coherence_of_opposite_polarity_in_both(seed, ears):
-    """Level knows no polarity; a coherence does, but the same one in both signals."""
+def test_inverting_the_same_ear_of_both_signals_keeps_the_ild(seed, ears):
+    """The level difference does not depend on polarity."""
     x = pink(rng(seed), 2, 2 * FS)
     y = x + 0.5 * pink(rng(seed + 1), 2, 2 * FS)
     flip = np.reshape(ears, (2, 1))
     assert cues(flip * x, flip * y)[1] == pytest.approx(cues(x, y)[1], abs=1e-9)
 
 
-def test_silence_in_both_and_leakage_into_the_reference_s_silence_do_not_count():
+def test_frames_in_which_the_reference_is_silent_do_not_count():
     quiet = np.zeros((2, 4 * FS))
     reference, estimate = np.hstack([LATERAL, quiet]), np.hstack([mono(LATERAL), 0.5 * MUSIC])
     found = interaural_cues(reference, estimate, FS)
     assert found.d_itd_us.total == 160
     assert len(found.d_itd_us.frames) <= 80
     assert found.d_itd_us.value == pytest.approx(20 / FS * 1e6, abs=1)
-    # One band frame reaches from the sound into the silence, where the reference has less energy.
+    # One band frame contains both sound and silence; its weight, the energy of the reference, is lower.
     assert found.d_ild_db.value == pytest.approx(20 * np.log10(2), abs=0.1)
     assert found.d_ild_db.total == 15
     assert len(found.d_ild_db.frames) == 8
 
 
-def test_frames_and_mean():
+def test_frames_and_their_mean_are_reported():
     found = interaural_cues(LATERAL, mono(LATERAL), FS, aggregate="mean")
     assert found.d_ild_db.value == pytest.approx(
         np.average(found.d_ild_db.frames, weights=found.d_ild_db.weights)
@@ -190,7 +190,7 @@ def test_frames_and_mean():
     assert np.median(found.d_itd_us.frames) == pytest.approx(-20 / FS * 1e6, abs=1)
 
 
-def test_workers_change_no_bit():
+def test_the_number_of_workers_does_not_change_the_result():
     x, y = np.tile(MUSIC, 6), np.tile(MUSIC[::-1], 6)
     assert cues(x, y, workers=1) == cues(x, y, workers=3)
 
@@ -199,7 +199,7 @@ def test_workers_change_no_bit():
 
 
 def head():
-    """A head of two delays (Woodworth) and two levels: 0 to 355 degrees in steps of 5."""
+    """HRIR set of a delay (Woodworth) and a level per ear, from 0 to 355 degrees in steps of 5."""
     angles = np.arange(0.0, 360.0, 5.0)
     lateral = np.arcsin(np.sin(np.deg2rad(angles)))
     lag = 0.5 * 0.0875 / 343 * (np.sin(lateral) + lateral) * FS
@@ -217,7 +217,7 @@ def head():
 HEAD = head()
 
 
-def heard_from(angle, source=SOURCE[0]):
+def rendered_at(angle, source=SOURCE[0]):
     return np.stack([fftconvolve(source, ir) for ir in HEAD.irs[list(HEAD.azimuths).index(angle)]])
 
 
@@ -228,26 +228,26 @@ def directions(reference, estimate, hrir=HEAD, fs=FS):
 
 @pytest.mark.parametrize("angle", [0, 30, 60, 85, 275, 330])
 @pytest.mark.parametrize("kind", ["pink", "bass"])
-def test_azimuth_of_identity_mono_and_swap(angle, kind):
+def test_azimuth_of_equal_mono_and_swapped_estimates(angle, kind):
     source = SOURCE[0] if kind == "pink" else sosfilt(butter(4, 400, fs=FS, output="sos"), SOURCE[0])
-    image = heard_from(angle, source)
+    image = rendered_at(angle, source)
     off_centre = min(angle, 360 - angle)
     assert directions(image, image) == (angle, 0)
     assert directions(image, mono(image)) == (0, off_centre)
     assert directions(image, image[::-1]) == ((360 - angle) % 360, pytest.approx(2 * off_centre, abs=2))
 
 
-def test_azimuth_survives_leakage_and_level():
-    image = heard_from(40)
-    assert directions(image, 0.3 * image + 0.03 * heard_from(320, MUSIC[0])) == (40, 0)
+def test_azimuth_does_not_depend_on_weak_leakage_and_level():
+    image = rendered_at(40)
+    assert directions(image, 0.3 * image + 0.03 * rendered_at(320, MUSIC[0])) == (40, 0)
 
 
-def test_a_sound_from_behind_is_heard_at_its_mirror_image_in_front():
-    assert directions(heard_from(150), heard_from(150)) == (30, 0)
+def test_a_source_behind_has_the_azimuth_of_its_mirror_image_in_front():
+    assert directions(rendered_at(150), rendered_at(150)) == (30, 0)
 
 
-def test_azimuth_agrees_with_the_literal_code():
-    image, other = heard_from(25)[:, : 2 * FS], heard_from(310, MUSIC[0])[:, : 2 * FS]
+def test_azimuth_equals_that_of_the_literal_code():
+    image, other = rendered_at(25)[:, : 2 * FS], rendered_at(310, MUSIC[0])[:, : 2 * FS]
     estimate = image + 0.8 * other
     active = np.ones(3, bool)
     expected = [literal.azimuth(x, active, HEAD.azimuths[::3], HEAD.irs[::3], FS) for x in (image, estimate)]
@@ -256,11 +256,11 @@ def test_azimuth_agrees_with_the_literal_code():
     assert expected[0] is not None
 
 
-def test_a_shallow_minimum_is_no_direction():
-    found = interaural_cues(heard_from(30)[:, : 4 * FS], MUSIC, FS, hrir=HEAD)
+def test_a_shallow_minimum_gives_no_azimuth():
+    found = interaural_cues(rendered_at(30)[:, : 4 * FS], MUSIC, FS, hrir=HEAD)
     assert found.azimuth_deg.value is found.azimuth_error_deg.value is None
     assert found.azimuth_deg.reason == "the estimate's cross-relation has no clear minimum"
-    found = interaural_cues(MUSIC, heard_from(30), FS, hrir=HEAD)
+    found = interaural_cues(MUSIC, rendered_at(30), FS, hrir=HEAD)
     assert found.azimuth_deg.value == 30
     assert found.azimuth_error_deg.value is None
     assert found.azimuth_error_deg.reason == "the reference's cross-relation has no clear minimum"
@@ -277,7 +277,7 @@ def test_a_shallow_minimum_is_no_direction():
         (Hrirs(HEAD.azimuths[30:40], HEAD.irs[30:40], FS), "no azimuth in the frontal half"),
     ],
 )
-def test_an_hrir_set_that_cannot_be_used_is_refused(hrir, message):
+def test_an_unusable_hrir_set_is_refused(hrir, message):
     with pytest.raises(InputError, match=message):
         interaural_cues(MUSIC, MUSIC, FS, hrir=hrir)
 
@@ -293,14 +293,14 @@ def test_an_hrir_set_that_cannot_be_used_is_refused(hrir, message):
         (MUSIC, 0 * MUSIC, "the estimate's left and right channel is silent"),
     ],
 )
-def test_a_silent_channel_leaves_every_cue_undefined(reference, estimate, reason):
+def test_a_silent_channel_makes_all_cues_undefined(reference, estimate, reason):
     found = interaural_cues(reference, estimate, FS, hrir=HEAD)
     for cue in vars(found).values():
         assert cue.value is None
         assert cue.reason == reason
 
 
-def test_shorter_than_a_frame():
+def test_signals_shorter_than_a_frame_have_no_cue():
     found = interaural_cues(MUSIC[:, : FS // 2], MUSIC[:, : FS // 2], FS, hrir=HEAD)
     assert found.d_itd_us.value == 0
     assert found.d_ild_db.value is found.d_ic.value is found.azimuth_deg.value is None
@@ -310,17 +310,19 @@ def test_shorter_than_a_frame():
     assert found.d_itd_us.reason
 
 
-def test_a_low_sample_rate_has_no_itd_band_and_says_so():
+def test_a_low_sample_rate_has_no_itd_and_a_reason():
     found = interaural_cues(MUSIC, MUSIC, 3000)
     assert found.d_itd_us.value is None
     assert found.d_itd_us.reason == "a sample rate of 3000 Hz holds no band up to 1500 Hz"
     assert found.d_ild_db.value == 0
 
 
-def test_an_estimate_silent_where_the_reference_sounds_gives_a_reason():
+def test_an_estimate_silent_in_all_active_frames_has_no_itd_and_a_reason():
     reference, estimate = MUSIC.copy(), MUSIC.copy()
     reference[:, 2 * FS :] = estimate[:, : 2 * FS] = 0
-    reference[:, : FS // 10] = 0  # and nothing reaches across through the filter
+    reference[:, : FS // 10] = (
+        0  # so that the filter spreads no sound into the active frames of the other signal
+    )
     reference[:, 2 * FS - FS // 10 :] = 0
     found = interaural_cues(reference, estimate, FS)
     assert found.d_itd_us.value is None
@@ -329,7 +331,7 @@ def test_an_estimate_silent_where_the_reference_sounds_gives_a_reason():
 
 @pytest.mark.parametrize("level", [1e-300, 1e-30, 1e-9, 1e5])
 @pytest.mark.parametrize("other", [1.0, 1e-200])
-def test_no_level_brings_a_warning_or_an_infinity(level, other):
+def test_extreme_levels_give_no_warning_and_no_infinity(level, other):
     found = interaural_cues(level * MUSIC, other * MUSIC, FS, hrir=HEAD)
     for cue in vars(found).values():
         assert cue.value is None or np.isfinite(cue.value)
@@ -337,7 +339,7 @@ def test_no_level_brings_a_warning_or_an_infinity(level, other):
 
 
 @pytest.mark.parametrize("fs", [192000, 48000, 22050])
-def test_every_sample_rate(fs):
+def test_all_sample_rates_are_supported(fs):
     x = pink(rng(6), 2, 2 * fs)
     assert cues(x, x * [[1.0], [0.5]], fs) == pytest.approx([0, 20 * np.log10(2), 0], abs=1e-6)
 
@@ -346,7 +348,7 @@ BAD = [np.ones((2, FS), int), np.full((2, FS), np.nan), np.ones((1, FS)), np.one
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_bad_input_is_named(bad):
+def test_unusable_input_raises_input_error(bad):
     for pair in ((bad, MUSIC), (MUSIC, bad)):
         with pytest.raises(InputError):
             interaural_cues(*pair, FS)

@@ -1,4 +1,4 @@
-"""`score_folder` on sound files."""
+"""`score_folder` with audio files."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ def stems():
     return {name: pink(rng, 2, 2 * FS) for name in ("vocals", "strings")}
 
 
-def test_titles_and_stems(tmp_path, stems):
+def test_folders_of_titles_and_stems_are_scored(tmp_path, stems):
     write(
         tmp_path / "true/A song",
         {f"{stem}.wav": x for stem, x in stems.items()} | {"mixture.wav": sum(stems.values())},
@@ -34,7 +34,9 @@ def test_titles_and_stems(tmp_path, stems):
     write(tmp_path / "found/A song", {f"{stem}.wav": 0.9 * x for stem, x in stems.items()}, "DOUBLE")
     found = bm.score_folder(tmp_path / "true", tmp_path / "found", metrics="all")
     estimates = {stem: 0.9 * x for stem, x in stems.items()}
-    expected = bm.score(dict(sorted(stems.items())), estimates, FS, metrics="all")  # 64-bit floats stay so
+    expected = bm.score(
+        dict(sorted(stems.items())), estimates, FS, metrics="all"
+    )  # 64-bit floats are not rounded
     assert found.to_dict() == {"A song": expected.to_dict()}
     table = found.to_pandas()
     assert list(table["title"]) == ["A song"] * 2
@@ -55,7 +57,7 @@ def test_the_gain_and_the_hrir_set_of_a_rendering_are_used(tmp_path, stems):
     assert "azimuth_error_deg" in found.stems["vocals"]
 
 
-def test_an_estimate_that_cannot_be_used_fails_alone(tmp_path, stems):
+def test_an_unusable_estimate_fails_alone(tmp_path, stems):
     for title in ("A", "B", "C"):
         write(tmp_path / "true" / title, {f"{stem}.wav": x for stem, x in stems.items()})
     write(tmp_path / "found/A", {"vocals.flac": stems["vocals"]}, "PCM_16")
@@ -71,7 +73,7 @@ def test_an_estimate_that_cannot_be_used_fails_alone(tmp_path, stems):
     assert {row["status"] for row in found["C"].stems.values()} == {"failed"}
 
 
-def test_folders_that_cannot_be_used_raise_value_error(tmp_path, stems):
+def test_unusable_folders_raise_value_error(tmp_path, stems):
     (tmp_path / "empty").mkdir()
     write(tmp_path / "true/A", {"vocals.wav": stems["vocals"]})
     for arguments, message in (
@@ -91,7 +93,7 @@ def test_folders_that_cannot_be_used_raise_value_error(tmp_path, stems):
         bm.load_hrirs(tmp_path / "true/A/hrir.npz")
 
 
-def test_a_missing_package_is_named_with_the_remedy(tmp_path, stems):
+def test_a_missing_package_raises_an_error_with_the_pip_command(tmp_path, stems):
     write(tmp_path / "true/A", {"vocals.wav": stems["vocals"]})
     code = (
         "import sys; sys.modules['soundfile'] = sys.modules['pandas'] = None\n"

@@ -1,4 +1,4 @@
-"""The values handed over with the specification hold frame by frame: to 1e-6 dB, lags and ITD exactly."""
+"""Every frame has the golden values that came with the specification: to 1e-6 dB, lags and ITD exactly."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def close(value, golden, tolerance=1e-6):
     np.testing.assert_allclose(value, golden, rtol=0, atol=tolerance)
 
 
-def test_released(case):
+def test_released_equals_the_golden_values(case):
     golden, *signals = case
     golden, found = golden["released"], spauq_released(*signals)
     close(found.ssr, golden["SSR"])
@@ -42,19 +42,19 @@ def test_released(case):
     assert found.median_shift.tolist() == median["shift"]
 
 
-def test_equations(case):
+def test_equations_equal_the_golden_values(case):
     golden, *signals = case
     golden, found = golden["equations"], spauq_equations(*signals)
     close(found.ssr, golden["SSR"])
     close(found.srr, golden["SRR"])
     close(found.gains, golden["gains"])
     assert found.delays.tolist() == golden["delays"]
-    # The golden medians are over all frames; the corrected profile's own leave out frames silent in both.
+    # The golden medians are over all frames. Those of the corrected metrics exclude frames that are silent in both.
     close(np.median(found.ssr), golden["median"]["SSR"])
     close(np.median(found.srr), golden["median"]["SRR"])
 
 
-def test_both_at_once_are_the_two(case):
+def test_both_at_once_equal_the_golden_values(case):
     golden, *signals = case
     released, equations = spauq_both(*signals)
     close(released.ssr, golden["released"]["SSR"])
@@ -65,7 +65,7 @@ def test_both_at_once_are_the_two(case):
     assert equations.delays.tolist() == golden["equations"]["delays"]
 
 
-def test_frames_silent_in_both_are_left_out_of_the_corrected_median(signals):
+def test_frames_silent_in_both_signals_are_not_in_the_corrected_median(signals):
     found = spauq_equations(*signals["silent_both_middle"])
     assert found.valid.tolist() == [True, True, False, False, True, True]
     assert (found.valid_frames, found.total_frames) == (4, 6)
@@ -73,7 +73,7 @@ def test_frames_silent_in_both_are_left_out_of_the_corrected_median(signals):
     close(found.median_srr, 80.0)
 
 
-def test_interaural(case):
+def test_paper_cues_equal_the_golden_values(case):
     golden, reference, estimate, fs = case
     golden, found = golden["interaural"], paper_cues(reference, estimate, fs)
     if "undefined" in golden:
@@ -81,7 +81,7 @@ def test_interaural(case):
         assert found.itd_reason
         assert found.ild_reason
     elif golden["delta_ild_db"] == "inf":
-        # A silent channel: the released numbers are an artefact (ITD) and infinite (ILD); ours have none.
+        # With a silent channel, the released ITD is an artefact and the released ILD infinite. Here they are None.
         assert found.d_itd_us is found.d_ild_db is None
         assert found.itd_reason == found.ild_reason == "the reference's right channel is silent"
     else:

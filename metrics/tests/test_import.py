@@ -1,4 +1,4 @@
-"""Importing the package changes nothing in the process, and computing leaves nothing changed behind."""
+"""Importing the package does not change the state of the process, and scoring restores it."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_info
 
 STATE = """
 import json, logging, os, sys, threading, warnings
-import numpy, scipy.linalg, scipy.signal  # SciPy itself adds filters of warnings
+import numpy, scipy.linalg, scipy.signal  # imported first, because SciPy adds warning filters
 from threadpoolctl import threadpool_info
 
 def state():
@@ -44,7 +44,7 @@ FORBIDDEN = {
 
 
 def imported(use):
-    """Modules after the import of the package and `use`; the state of the process has to be unchanged."""
+    """Names of the modules loaded after importing the package and running `use`, which must not change the state."""
     done = subprocess.run(
         [sys.executable, "-c", STATE.replace("{use}", use)], capture_output=True, text=True, check=False
     )
@@ -56,7 +56,7 @@ def test_importing_changes_nothing_in_the_process():
     assert not imported("") & FORBIDDEN
 
 
-def test_scoring_leaves_no_limit_behind_and_imports_no_heavy_package():
+def test_scoring_restores_the_process_and_imports_no_heavy_package():
     assert not imported(USE) & FORBIDDEN
 
 

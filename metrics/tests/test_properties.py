@@ -1,4 +1,4 @@
-"""What must hold of the whole corrected profile, whatever the music."""
+"""Properties that all corrected metrics have for any signals."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ seeds = st.integers(0, 2**32)
 
 
 def track(seed):
-    """Two stems off centre, and estimates with errors of every kind; silent for a moment at either end."""
+    """Two lateral stems, and estimates with gain, crosstalk and leakage; 20 samples at each end are silent."""
     rng = np.random.default_rng(seed)
     references, estimates = {}, {}
     for stem, late in (("vocals", 2), ("bass", -1)):
@@ -47,7 +47,7 @@ def both(change, pair):
 
 @few
 @given(seed=seeds)
-def test_identity(seed):
+def test_perfect_estimates_score_best(seed):
     references, _ = track(seed)
     for row in scores(references, references).values():
         assert [row[column] for column in ("SSR", "SRR", "SI_SDR", "SDR")] == [80, 80, 100, 100]
@@ -57,14 +57,14 @@ def test_identity(seed):
 
 @few
 @given(seed=seeds, gain=st.floats(0.01, 100), sign=st.sampled_from([-1, 1]))
-def test_a_gain_of_everything_changes_nothing(seed, gain, sign):
+def test_a_gain_of_all_signals_keeps_the_values(seed, gain, sign):
     pair = track(seed)
     assert_same(scores(*both(lambda x: sign * gain * x, pair)), scores(*pair))
 
 
 @few
 @given(seed=seeds, gain=st.floats(0.1, 10))
-def test_a_gain_of_the_estimates_alone_is_no_cue_of_place_and_no_distortion_to_si_sdr(seed, gain):
+def test_a_gain_of_the_estimates_changes_no_cue_and_no_si_sdr(seed, gain):
     references, estimates = track(seed)
     louder = {stem: gain * x for stem, x in estimates.items()}
     found, expected = scores(references, louder), scores(references, estimates)
@@ -75,7 +75,7 @@ def test_a_gain_of_the_estimates_alone_is_no_cue_of_place_and_no_distortion_to_s
 
 @few
 @given(seed=seeds, gain=st.floats(0.1, 10))
-def test_the_stored_gain_makes_the_references_the_mixture_s(seed, gain):
+def test_the_mixture_gain_multiplies_the_references(seed, gain):
     references, estimates = track(seed)
     louder = {stem: gain * x for stem, x in references.items()}
     assert_same(scores(references, estimates, mixture_gain=gain), scores(louder, estimates))
@@ -83,7 +83,7 @@ def test_the_stored_gain_makes_the_references_the_mixture_s(seed, gain):
 
 @few
 @given(seed=seeds, late=st.integers(-10, 10))
-def test_a_delay_common_to_both_ears_is_explained_and_is_no_cue_of_place(seed, late):
+def test_a_delay_of_both_ears_leaves_no_residual_and_changes_no_cue(seed, late):
     references, _ = track(seed)
     for row in scores(references, {stem: delay(x, late) for stem, x in references.items()}).values():
         assert row["SRR"] == 80
@@ -94,22 +94,22 @@ def test_a_delay_common_to_both_ears_is_explained_and_is_no_cue_of_place(seed, l
 
 @few
 @given(seed=seeds)
-def test_swapping_the_ears_of_everything_changes_nothing(seed):
+def test_swapping_the_ears_of_all_signals_keeps_the_values(seed):
     pair = track(seed)
     assert_same(scores(*both(lambda x: x[::-1], pair)), scores(*pair))
 
 
 @few
 @given(seed=seeds)
-def test_the_order_of_the_stems_changes_nothing(seed):
+def test_the_order_of_the_stems_does_not_change_the_values(seed):
     references, estimates = track(seed)
     assert_same(scores(dict(reversed(references.items())), estimates), scores(references, estimates))
 
 
 @few
 @given(seed=seeds, ears=st.sampled_from([(1, -1), (-1, 1)]))
-def test_polarity_of_one_ear_in_everything_is_nothing_to_levels(seed, ears):
-    """Nor to SPAUQ, SI-SDR and BSS Eval. The correlation between the ears does change, and is meant to."""
+def test_inverting_one_ear_of_all_signals_keeps_the_level_metrics(seed, ears):
+    """ITD and IC depend on the sign of the correlation between the ears, so they change."""
     pair = track(seed)
     flipped = both(lambda x: x * np.reshape(ears, (2, 1)), pair)
     assert_same(scores(*flipped), scores(*pair), (*LEVELS, "d_ild_db"))
@@ -117,13 +117,13 @@ def test_polarity_of_one_ear_in_everything_is_nothing_to_levels(seed, ears):
 
 @few
 @given(seed=seeds, seconds=st.integers(1, 3))
-def test_silence_appended_to_everything_carries_no_information(seed, seconds):
+def test_silence_appended_to_all_signals_keeps_the_values(seed, seconds):
     pair = track(seed)
     longer = both(lambda x: np.pad(x, ((0, 0), (0, seconds * FS))), pair)
     found, expected = scores(*longer), scores(*pair)
     assert_same(found, expected, ("level_db", "SI_SDR", "SDR", "ISR", "SIR", "SAR"))
     assert_same(found, expected, ("d_itd_us",), 1e-6)
-    # The frames that reach into the silence aside, the values behind the others are the same ones.
+    # All frames without appended silence keep their values.
     for metric in ("SSR", "SRR", "d_ild_db", "d_ic"):
         for stem in pair[0]:
             before, after = (values_of(side, stem, metric) for side in (pair, longer))
@@ -132,6 +132,6 @@ def test_silence_appended_to_everything_carries_no_information(seed, seconds):
 
 
 def values_of(pair, stem, metric):
-    """Of the frames that count."""
+    """Values of the counted frames."""
     _, frames = score_track_with_frames(*pair, FS, metrics="corrected", bsseval=False)
     return frames["value"][(frames["source"] == stem) & (frames["metric"] == metric) & frames["counted"]]

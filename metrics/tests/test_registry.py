@@ -1,4 +1,4 @@
-"""A metric is one entry: tables, results, reports and documentation read it from the registry."""
+"""A metric is one entry of the registry, from which results, tables, reports and documentation read it."""
 
 import csv
 from pathlib import Path
@@ -66,14 +66,14 @@ def test_a_registered_metric_is_in_the_results_and_the_reports_of_runs(tmp_path)
         assert shown in report.present(stored)
 
 
-def test_a_value_that_is_missing_has_its_reason():
+def test_a_missing_value_has_a_reason():
     absent = Metric("absent", lambda stem: Value(None, "nothing to measure"), "Never there.")
     with registered(absent):
         (row,) = score_track(*track(), FS, bsseval=False)
     assert (row["status"], row["reason"]) == ("undefined", "absent: nothing to measure")
 
 
-def test_an_entry_that_cannot_be_used_is_refused():
+def test_an_invalid_entry_is_refused():
     with pytest.raises(ValueError, match="already a column 'SSR'"):
         register(Metric("SSR", peak, ""))
     with pytest.raises(ValueError, match="already a column 'status'"):
@@ -94,7 +94,7 @@ def test_columns_of_version_0_1_keep_their_names_and_order():
     ]  # fmt: skip
 
 
-def test_every_metric_has_a_text_and_a_range_that_holds_its_perfect_value():
+def test_every_metric_has_a_text_and_a_range_that_includes_its_perfect_value():
     for metric in metrics():
         assert metric.text.endswith("."), metric.column
         if metric.perfect is not None:
@@ -104,6 +104,6 @@ def test_every_metric_has_a_text_and_a_range_that_holds_its_perfect_value():
 
 
 @pytest.mark.skipif(not DOCS.exists(), reason="not in the repository")
-def test_the_table_of_the_documentation_is_that_of_the_registry():
+def test_the_documentation_has_the_table_of_the_registry():
     """`python -m binaural_metrics` prints the table."""
     assert markdown_table() in DOCS.read_text(encoding="utf-8")

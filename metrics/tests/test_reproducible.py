@@ -1,4 +1,4 @@
-"""The same signals give the same bits, whatever process scores them, with how many threads, under what load."""
+"""The same signals give bit-identical results in every process, with any number of threads and under any load."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ FS, workers = 44100, int(sys.argv[1]) or None
 rng = np.random.default_rng(1)
 references = {}
 for stem in ("vocals", "bass"):
-    # Two ears of one source: the equations of BSS Eval are then all but singular, where rounding shows most.
+    # The ear signals of one source make the equations of BSS Eval nearly singular, which amplifies rounding errors.
     source = np.cumsum(rng.standard_normal(3 * FS) * 0.01) * np.exp(-3 * (np.arange(3 * FS) / FS % 1))
     irs = rng.standard_normal((2, 20)) * np.exp(-np.arange(20) / 5)
     references[stem] = np.stack([np.convolve(source, ir)[: 3 * FS] for ir in irs]).astype(np.float32)
@@ -27,7 +27,7 @@ print(rows[0]["SAR"], rows[1]["SAR"], found.hexdigest())
 """
 
 SETTINGS = [("1", 1), ("2", 3), ("4", 2), (None, 0)]
-"""BLAS threads that the environment asks for, and workers (0: as many as there are cores)."""
+"""Number of BLAS threads set by the environment, and number of workers (0: one per core)."""
 
 
 def start(blas_threads: str | None, workers: int) -> subprocess.Popen[str]:
@@ -45,8 +45,8 @@ def start(blas_threads: str | None, workers: int) -> subprocess.Popen[str]:
     )
 
 
-def test_threads_processes_and_load_change_no_bit():
-    # All at once, so that they disturb one another.
+def test_threads_processes_and_load_do_not_change_the_result():
+    # All run at the same time, to test the influence of load.
     answers = [process.communicate() for process in [start(*setting) for setting in SETTINGS]]
     assert answers[0][0], answers[0][1]
     assert [answer for answer, _ in answers] == [answers[0][0]] * len(SETTINGS), answers

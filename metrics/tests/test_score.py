@@ -1,4 +1,4 @@
-"""One row per stem: every value asked for, or None with a reason; one bad stem loses no other row."""
+"""One row per stem with all selected values, or None and a reason; an unusable stem does not affect other rows."""
 
 import json
 import math
@@ -31,14 +31,14 @@ def track(seconds=3):
 
 
 def score(references, estimates, *, bsseval=False, **options):
-    """Rows by stem. BSS Eval solves 4096 equations a track, so that it is asked for only where it matters."""
+    """Rows by stem, by default without BSS Eval, which is slow (4096 equations per track)."""
     rows = score_track(references, estimates, FS, bsseval=bsseval, **options)
-    json.dumps(rows, allow_nan=False)  # holds of every table, whatever the input
+    json.dumps(rows, allow_nan=False)  # every table must be valid JSON
     return {row["source"]: row for row in rows}
 
 
 def assert_same(row, expected):
-    """Equal, numbers to rounding."""
+    """Equal, except for rounding errors of numbers."""
     assert list(row) == list(expected)
     for column, value in expected.items():
         if isinstance(value, float | list):
@@ -47,7 +47,7 @@ def assert_same(row, expected):
             assert row[column] == value, column
 
 
-def test_rows_come_in_the_order_of_the_references_with_every_column():
+def test_rows_have_all_columns_in_the_order_of_the_references():
     references, estimates = track()
     rows = score_track(dict(reversed(references.items())), estimates, FS, bsseval=False)
     assert [row["source"] for row in rows] == list(reversed(STEMS))
@@ -55,7 +55,7 @@ def test_rows_come_in_the_order_of_the_references_with_every_column():
     assert all(row["status"] == "ok" and row["reason"] == "" for row in rows)
 
 
-def test_values_are_those_of_the_metrics():
+def test_values_equal_those_of_the_single_metrics():
     references, estimates = track()
     row = score(references, estimates, bsseval=True)["drums"]
     reference, estimate = references["drums"], estimates["drums"]
@@ -80,10 +80,10 @@ def test_values_are_those_of_the_metrics():
     assert row["bsseval_frames"] == 3
 
 
-def test_a_profile_not_asked_for_is_empty_without_a_reason():
+def test_a_metric_set_that_was_not_selected_is_empty_without_a_reason():
     everything = score(*track())["bass"]
-    for profile, absent, present in [("paper", CORRECTED, PAPER), ("corrected", PAPER, CORRECTED)]:
-        row = score(*track(), metrics=profile)["bass"]
+    for metrics, absent, present in [("paper", CORRECTED, PAPER), ("corrected", PAPER, CORRECTED)]:
+        row = score(*track(), metrics=metrics)["bass"]
         assert row["status"] == "ok"
         assert row["reason"] == ""
         assert all(row[column] is None for column in absent)
@@ -93,7 +93,7 @@ def test_a_profile_not_asked_for_is_empty_without_a_reason():
         assert row["valid_frames"] == 5
 
 
-def test_the_mixture_gain_concerns_the_corrected_profile_alone():
+def test_the_mixture_gain_applies_only_to_the_corrected_metrics():
     references, _ = track()
     estimates = {stem: 1.333 * x for stem, x in references.items()}
     as_stored, at_gain = (
@@ -123,14 +123,14 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("profile", ["paper", "corrected", "all"])
+@pytest.mark.parametrize("metrics", ["paper", "corrected", "all"])
 @pytest.mark.parametrize("kind", BROKEN)
-def test_one_broken_stem_fails_alone(kind, profile):
+def test_an_unusable_stem_fails_alone(kind, metrics):
     references, estimates = track()
-    intact = score(references, estimates, metrics=profile)
+    intact = score(references, estimates, metrics=metrics)
     breaking, reason = BROKEN[kind]
     estimates["drums"] = breaking(estimates["drums"])
-    rows = score(references, estimates, metrics=profile)
+    rows = score(references, estimates, metrics=metrics)
     assert rows["drums"]["status"] == "failed"
     assert reason in rows["drums"]["reason"]
     assert all(rows["drums"][column] is None for column in CORRECTED)
@@ -139,7 +139,7 @@ def test_one_broken_stem_fails_alone(kind, profile):
             assert_same(rows[stem], intact[stem])
 
 
-def test_a_silent_estimate_fails_and_keeps_what_the_released_software_would_say():
+def test_a_silent_estimate_fails_and_keeps_the_paper_metrics():
     references, estimates = track()
     estimates["vocals"] = np.zeros_like(estimates["vocals"])
     row = score(references, estimates)["vocals"]
@@ -166,7 +166,7 @@ def test_a_broken_reference_fails_its_own_stem():
     assert rows["bass"]["status"] == "ok"
 
 
-def test_bsseval_has_no_answer_without_every_reference_and_says_which():
+def test_bsseval_is_undefined_without_all_references_and_names_the_missing_one():
     references, estimates = track(1)
     references["other"] = np.zeros_like(references["other"])
     rows = score(references, estimates, bsseval=True)
@@ -190,14 +190,14 @@ def test_bsseval_scores_the_stems_that_did_not_fail():
     assert all(rows["other"][column] is None for column in BSSEVAL)
 
 
-def test_bsseval_leaves_out_windows_with_a_silent_stem_and_counts_the_others():
+def test_bsseval_skips_windows_with_a_silent_stem_and_counts_the_others():
     references, estimates = track()
     references["bass"][:, FS : 2 * FS] = 0
     rows = score(references, estimates, bsseval=True)
     assert {row["bsseval_frames"] for row in rows.values()} == {2}
 
 
-def test_a_stem_absent_from_reference_and_estimate_is_undefined_not_failed():
+def test_a_stem_silent_in_reference_and_estimate_is_undefined_not_failed():
     references, estimates = track()
     references["vocals"] = estimates["vocals"] = np.zeros((2, 3 * FS))
     row = score(references, estimates)["vocals"]
@@ -207,7 +207,7 @@ def test_a_stem_absent_from_reference_and_estimate_is_undefined_not_failed():
     assert "SSR, SRR: reference and estimate are silent in every frame" in row["reason"]
 
 
-def test_a_dead_channel_is_undefined_where_a_cue_needs_two_ears():
+def test_a_silent_channel_makes_interaural_metrics_undefined():
     references, estimates = track()
     estimates["other"] = estimates["other"] * [[1.0], [0.0]]
     row = score(references, estimates)["other"]
@@ -219,7 +219,7 @@ def test_a_dead_channel_is_undefined_where_a_cue_needs_two_ears():
     )
 
 
-def test_lengths_may_differ():
+def test_signals_are_trimmed_to_the_shorter_length():
     references, estimates = track()
     longer = {stem: np.pad(x, ((0, 0), (0, 777))) for stem, x in estimates.items()}
     for stem, row in score(references, longer).items():
@@ -236,7 +236,7 @@ def test_lengths_may_differ():
         (dict(references={}), "no reference stem"),
     ],
 )
-def test_a_request_that_is_wrong_itself_is_refused(arguments, message):
+def test_invalid_arguments_are_refused(arguments, message):
     references, estimates = track(1)
     arguments = {"references": references, "estimates": estimates, "sample_rate": FS} | arguments
     with pytest.raises(InputError, match=message):
@@ -247,7 +247,7 @@ def test_a_request_that_is_wrong_itself_is_refused(arguments, message):
 
 
 @pytest.mark.parametrize("aggregate", ["median", "mean"])
-def test_the_track_value_is_the_aggregate_of_the_counted_frames(aggregate):
+def test_the_value_of_a_track_is_the_aggregate_of_its_counted_frames(aggregate):
     references, estimates = track(4)
     references["bass"][:, : 2 * FS] = estimates["bass"][:, : 2 * FS] = 0
     rows, frames = score_track_with_frames(references, estimates, FS, aggregate=aggregate)
@@ -270,7 +270,7 @@ def test_the_track_value_is_the_aggregate_of_the_counted_frames(aggregate):
     assert (int(counted.sum()), len(counted)) == (bass["valid_frames"], bass["total_frames"]) == (4, 7)
 
 
-def test_frames_say_when_they_begin():
+def test_frames_have_their_start_time():
     _, frames = score_track_with_frames(*track(2), FS)
     start = {
         metric: frames["start_s"][(frames["source"] == "drums") & (frames["metric"] == metric)].tolist()
@@ -279,14 +279,16 @@ def test_frames_say_when_they_begin():
     assert start == {"SSR": [0, 0.5, 1], "paper_SRR": [0, 0.5, 1], "d_ic": [0, 0.5, 1], "SDR": [0, 1]}
 
 
-def test_the_azimuth_is_for_binaural_tracks_with_an_hrir_set():
+def test_only_binaural_tracks_with_an_hrir_set_have_an_azimuth():
     references, estimates = track(1)
     delays = np.array([-2, 0, 2])
     irs = np.zeros((3, 2, 9))
     irs[np.arange(3), 0, 4 - delays] = irs[np.arange(3), 1, 4 + delays] = 1
     hrir = Hrirs(np.array([300.0, 0.0, 60.0]), irs, FS)
     source = references["bass"][:1]
-    references["bass"] = np.vstack([source, np.roll(source, 4)])  # the right ear is later: at 60 degrees
+    references["bass"] = np.vstack(
+        [source, np.roll(source, 4)]
+    )  # the right ear is later: an azimuth of 60 degrees
     estimates["bass"] = references["bass"][::-1]
     row = score(references, estimates, hrir=hrir)["bass"]
     assert (row["azimuth_deg"], row["azimuth_error_deg"]) == (300, 120)

@@ -1,4 +1,4 @@
-"""SPAUQ: the fast code is the literal one, and both say what the model says."""
+"""SPAUQ: the fast code has the values of the literal code, and both have the properties of the model."""
 
 import literal_metrics as literal
 import numpy as np
@@ -17,7 +17,7 @@ def noise(seed, samples, level=0.1):
 
 
 def adversarial():
-    """Signals at which shortcuts break: ties, dependence, silence, levels, edges."""
+    """Signals for which faster computations can fail: ties, dependent channels, silence, extreme levels, frame edges."""
     n = 3 * FS + 321
     x, e = noise(1, n), noise(2, n)
     t = np.arange(n) / FS
@@ -32,9 +32,9 @@ def adversarial():
     yield "left is nearly right, 1e-12", same + 1e-13 * e, same + 0.1 * e
     yield "left is nearly the delayed right", np.vstack([x[0], delay(x[0], 3)]) + 1e-9 * e, x
     yield "right is left at -160 dB", x[:1] * np.array([[1.0], [1e-8]]), x
-    yield "one dead channel of the reference", x * [[1.0], [0.0]], x
-    yield "one dead channel of the estimate", x, x * [[0.0], [1.0]]
-    yield "dead channels across", x * [[1.0], [0.0]], x * [[0.0], [1.0]]
+    yield "one silent channel of the reference", x * [[1.0], [0.0]], x
+    yield "one silent channel of the estimate", x, x * [[0.0], [1.0]]
+    yield "opposite channels silent", x * [[1.0], [0.0]], x * [[0.0], [1.0]]
     yield "silent reference", np.zeros_like(x), e
     yield "all silent", np.zeros_like(x), np.zeros_like(x)
     yield "constant", np.full_like(x, 0.3), x
@@ -42,11 +42,11 @@ def adversarial():
     yield "below the silence threshold", 1e-9 * x, 1e-9 * e
     yield "at the silence threshold", 1e-7 * x, 1.2e-7 * x
     yield "silent from the second frame on", quiet, x
-    yield "sound at a frame's edge only", edge, delay(edge, 4)
+    yield "sound only at the edge of a frame", edge, delay(edge, 4)
     yield "very loud", 1e5 * x, 1e5 * (x + 0.1 * e)
     yield "reference and estimate far apart in level", 1e-5 * x, 1e5 * x
-    yield "later than the search reaches", x, delay(x, 40)
-    yield "far later", x, delay(x, 350)
+    yield "delay outside the search range", x, delay(x, 40)
+    yield "large delay", x, delay(x, 350)
     yield "earlier and later", x, np.vstack([delay(x[0], 7), delay(x[1], -9)])
     yield "all lags positive", x, delay(same, -20) + 1e-3 * e
     yield (
@@ -85,13 +85,13 @@ def check_equations(found, expected):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_released_is_the_literal_one(name):
+def test_released_equals_the_literal_code(name):
     reference, estimate = CASES[name]
     check_released(spauq_released(reference, estimate, FS), literal.spauq_released(reference, estimate, FS))
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_equations_are_the_literal_ones(name):
+def test_equations_equal_the_literal_code(name):
     reference, estimate = CASES[name]
     check_equations(
         spauq_equations(reference, estimate, FS), literal.spauq_equations(reference, estimate, FS)
@@ -100,7 +100,7 @@ def test_equations_are_the_literal_ones(name):
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("gain", [1.0, 0.4])
-def test_both_at_once_are_each_alone(name, gain):
+def test_both_at_once_equal_the_literal_code(name, gain):
     reference, estimate = CASES[name]
     released, equations = spauq_both(reference, estimate, FS, reference_gain=gain)
     check_released(released, literal.spauq_released(reference, estimate, FS))
@@ -116,7 +116,7 @@ def test_both_at_once_are_each_alone(name, gain):
     late=st.integers(-30, 30),
     level=st.sampled_from([0.0, 1e-6, 0.03, 1.0]),
 )
-def test_random_scenes_agree_with_the_literal_code(seed, fs, seconds, mixing, late, level):
+def test_random_scenes_equal_the_literal_code(seed, fs, seconds, mixing, late, level):
     samples = int(fs * seconds)
     reference = noise(seed, samples)
     estimate = delay(np.reshape(mixing, (2, 2)) @ reference, late) + level * noise(seed + 1, samples)
@@ -127,7 +127,7 @@ def test_random_scenes_agree_with_the_literal_code(seed, fs, seconds, mixing, la
 
 
 @pytest.mark.parametrize("fs", [8000, 11025, 22050, 44100, 48000, 192000])
-def test_every_sample_rate(fs):
+def test_all_sample_rates_equal_the_literal_code(fs):
     reference, estimate = noise(3, fs + fs // 3), noise(4, fs + fs // 3)
     check_released(spauq_released(reference, estimate, fs), literal.spauq_released(reference, estimate, fs))
     check_equations(
@@ -135,9 +135,12 @@ def test_every_sample_rate(fs):
     )
 
 
-def test_of_equal_maxima_the_first_in_search_order_wins():
-    """Two echoes of exactly one level. SciPy's lags grow, so the released code finds the later echo first;
-    the equations search 0, 1, …, M and only then −M, …, −1."""
+def test_of_equal_maxima_the_first_in_search_order_is_used():
+    """Two echoes have the same level.
+
+    SciPy's lags are ascending, so that the released code finds the later echo first. The equations search 0, 1, …, M
+    and then −M, …, −1.
+    """
     reference, estimate = np.zeros((2, FS)), np.zeros((2, FS))
     reference[:, 1000] = 1.0
     estimate[0, [1001, 1003]] = 0.5
@@ -149,12 +152,12 @@ def test_of_equal_maxima_the_first_in_search_order_wins():
     check_equations(equations, literal.spauq_equations(reference, estimate, FS, method="direct"))
 
 
-# ---------------------------------------------------------------------------- what the model promises
+# ---------------------------------------------------------------------------- properties of the model
 
 
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 2**32), gain=st.floats(0.05, 20), sign=st.sampled_from([-1, 1]))
-def test_a_common_gain_is_spatial_and_leaves_no_residual(seed, gain, sign):
+def test_a_common_gain_is_spatial_distortion_without_residual(seed, gain, sign):
     reference = noise(seed, 2 * FS)
     found = spauq_equations(reference, sign * gain * reference, FS)
     expected = 80.0 if sign * gain == 1 else np.clip(-20 * np.log10(abs(sign * gain - 1)), -80, 80)
@@ -164,9 +167,9 @@ def test_a_common_gain_is_spatial_and_leaves_no_residual(seed, gain, sign):
 
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 2**32), late=st.integers(-4, 4))
-def test_a_common_delay_within_reach_leaves_no_residual(seed, late):
+def test_a_common_delay_within_the_search_range_leaves_no_residual(seed, late):
     reference = noise(seed, 3 * FS)
-    # Silence at both ends, so that what the delay moves past the end of the track is nothing.
+    # Silence at both ends, so that the delay moves no sound past the end of the track.
     reference[:, :10] = reference[:, -10:] = 0
     found = spauq_equations(reference, delay(reference, late), FS)
     assert np.diagonal(found.delays, axis1=1, axis2=2).ravel().tolist() == [late] * (2 * found.total_frames)
@@ -176,18 +179,18 @@ def test_a_common_delay_within_reach_leaves_no_residual(seed, late):
 
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 2**32), mixing=st.lists(st.floats(-1, 1), min_size=4, max_size=4))
-def test_crosstalk_is_spatial_not_residual(seed, mixing):
+def test_crosstalk_is_spatial_distortion_without_residual(seed, mixing):
     reference = noise(seed, 2 * FS)
     estimate = np.reshape(mixing, (2, 2)) @ reference
     found = spauq_equations(reference, estimate, FS)
-    # Delays are those of the loudest path, so only crosstalk that arrives together is explained in full.
+    # Delays are those of the loudest path, so that the model explains only crosstalk without delay completely.
     if (found.delays == 0).all() and np.abs(estimate).max() > 1e-3:
         assert found.median_srr == 80.0
 
 
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 2**32))
-def test_swapping_the_ears_of_both_changes_nothing(seed):
+def test_swapping_the_ears_of_both_signals_keeps_the_values(seed):
     reference, estimate = noise(seed, 2 * FS), noise(seed, 2 * FS) + noise(seed + 1, 2 * FS, 0.05)
     for variant in (spauq_released, spauq_equations):
         found, swapped = variant(reference, estimate, FS), variant(reference[::-1], estimate[::-1], FS)
@@ -197,7 +200,7 @@ def test_swapping_the_ears_of_both_changes_nothing(seed):
 
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 2**32), ears=st.sampled_from([(1, -1), (-1, 1), (-1, -1)]))
-def test_polarity_of_the_same_ear_in_both_changes_nothing(seed, ears):
+def test_inverting_the_same_ear_of_both_signals_keeps_the_values(seed, ears):
     reference, estimate = noise(seed, 2 * FS), noise(seed, 2 * FS) + noise(seed + 1, 2 * FS, 0.05)
     flip = np.reshape(ears, (2, 1))
     found, flipped = (
@@ -210,9 +213,9 @@ def test_polarity_of_the_same_ear_in_both_changes_nothing(seed, ears):
 
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 2**32), seconds=st.integers(1, 3))
-def test_silence_appended_to_both_leaves_the_corrected_track_value(seed, seconds):
+def test_silence_appended_to_both_signals_keeps_the_track_value(seed, seconds):
     reference, estimate = noise(seed, 2 * FS), noise(seed, 2 * FS) + noise(seed + 1, 2 * FS, 0.05)
-    # Half a second fewer frames reach into the silence; those that do hold half the sound, at the same ratio.
+    # One more frame is valid: it has half a second of sound at the same ratio, and half a second of silence.
     alone = spauq_equations(reference, estimate, FS)
     padded = spauq_equations(*(np.pad(x, ((0, 0), (0, seconds * FS))) for x in (reference, estimate)), FS)
     same_db(padded.ssr[: alone.total_frames - 1], alone.ssr[:-1])
@@ -221,7 +224,7 @@ def test_silence_appended_to_both_leaves_the_corrected_track_value(seed, seconds
     assert padded.median_srr == pytest.approx(alone.median_srr, abs=0.5)
 
 
-def test_the_released_variant_cannot_see_a_swap_or_a_collapse_to_mono_and_the_equations_can():
+def test_only_the_equations_detect_swapped_ears_and_a_collapse_to_mono():
     source = noise(7, 3 * FS)[:1]
     image = np.vstack([source, 0.5 * delay(source, 1)])
     wide = noise(8, 3 * FS)
@@ -230,14 +233,14 @@ def test_the_released_variant_cannot_see_a_swap_or_a_collapse_to_mono_and_the_eq
         assert spauq_equations(reference, estimate, FS).median_ssr < 10
 
 
-def test_the_mixture_gain_is_applied_to_the_reference_before_anything_else():
+def test_the_mixture_gain_multiplies_the_reference():
     reference = noise(9, 2 * FS)
     found = spauq_equations(reference, 1.333 * reference, FS, reference_gain=1.333)
     assert (found.median_ssr, found.median_srr) == (80.0, 80.0)
     assert spauq_equations(reference, 1.333 * reference, FS).median_ssr == pytest.approx(9.55, abs=0.01)
 
 
-def test_any_number_of_workers_gives_the_same_bits():
+def test_the_number_of_workers_does_not_change_the_result():
     reference, estimate = noise(10, 6 * FS), noise(11, 6 * FS)
     for variant in (spauq_released, spauq_equations):
         one, two = (variant(reference, estimate, FS, workers=n) for n in (1, 3))
@@ -250,7 +253,7 @@ def test_any_number_of_workers_gives_the_same_bits():
 GOOD = noise(12, 2 * FS)
 
 
-def dirty(value):
+def with_bad_sample(value):
     bad = GOOD.copy()
     bad[1, 77] = value
     return bad
@@ -259,10 +262,10 @@ def dirty(value):
 @pytest.mark.parametrize(
     ("reference", "estimate", "fs", "message"),
     [
-        (GOOD, dirty(np.nan), FS, "estimate holds samples that are NaN or infinite"),
-        (dirty(-np.inf), GOOD, FS, "reference holds samples that are NaN or infinite"),
-        (GOOD, dirty(1e300), FS, r"estimate peaks at 1e\+300"),
-        (GOOD, dirty(-1e7), FS, "estimate peaks at"),
+        (GOOD, with_bad_sample(np.nan), FS, "estimate holds samples that are NaN or infinite"),
+        (with_bad_sample(-np.inf), GOOD, FS, "reference holds samples that are NaN or infinite"),
+        (GOOD, with_bad_sample(1e300), FS, r"estimate peaks at 1e\+300"),
+        (GOOD, with_bad_sample(-1e7), FS, "estimate peaks at"),
         (GOOD, GOOD[:1], FS, r"estimate has 1 channel\(s\)"),
         (np.zeros((3, 2 * FS)), GOOD, FS, r"reference has 3 channel\(s\)"),
         (GOOD[0], GOOD, FS, r"reference has 1 dimension\(s\)"),
@@ -277,25 +280,25 @@ def dirty(value):
     ],
 )
 @pytest.mark.parametrize("variant", [spauq_released, spauq_equations, spauq_both])
-def test_bad_input_is_named(variant, reference, estimate, fs, message):
+def test_unusable_input_raises_input_error(variant, reference, estimate, fs, message):
     with pytest.raises(InputError, match=message):
         variant(reference, estimate, fs)
 
 
 @pytest.mark.parametrize("gain", [0.0, np.nan, np.inf, 1e-9])
-def test_a_mixture_gain_that_cannot_be_is_refused(gain):
+def test_an_invalid_mixture_gain_is_refused(gain):
     with pytest.raises(InputError, match="mixture gain"):
         spauq_equations(GOOD, GOOD, FS, reference_gain=gain)
 
 
 @pytest.mark.parametrize("lag", [-1, FS])
-def test_a_search_range_that_leaves_no_frame_is_refused(lag):
+def test_an_invalid_search_range_is_refused(lag):
     for variant in (spauq_released, spauq_equations):
         with pytest.raises(InputError, match="maximum lag"):
             variant(GOOD, GOOD, FS, max_lag=lag)
 
 
-def locked(x):
+def read_only(x):
     x = x.copy()
     x.flags.writeable = False
     return x
@@ -310,12 +313,12 @@ def locked(x):
         lambda x: np.asfortranarray(x),
         lambda x: np.repeat(x, 2, axis=1)[:, ::2],
         lambda x: x.astype(">f8"),
-        lambda x: locked(x),
+        lambda x: read_only(x),
         lambda x: x.tolist(),
     ],
     ids=["float32", "float16", "longdouble", "fortran", "strided", "big-endian", "read-only", "lists"],
 )
-def test_any_floating_form_is_its_float64_value(form):
+def test_all_floating_dtypes_and_layouts_have_the_values_of_float64(form):
     reference, estimate = form(GOOD), form(0.5 * GOOD + noise(13, 2 * FS, 0.01))
     for variant in (spauq_released, spauq_equations):
         found = variant(reference, estimate, FS)
