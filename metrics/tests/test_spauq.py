@@ -17,7 +17,7 @@ def noise(seed, samples, level=0.1):
 
 
 def adversarial():
-    """Signals for which faster computations can fail: ties, dependent channels, silence, extreme levels, frame edges."""
+    """Signals for which fast computations can fail: ties, dependent channels, silence, extreme levels, frame edges."""
     n = 3 * FS + 321
     x, e = noise(1, n), noise(2, n)
     t = np.arange(n) / FS

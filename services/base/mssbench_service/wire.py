@@ -1,6 +1,6 @@
-"""What travels between the orchestrator and the services: plain dataclasses, JSON in and JSON out.
+"""Requests and results of the services: dataclasses that are sent as JSON.
 
-Files travel by reference: ``/``-separated paths relative to the data root that all services share
+Files are passed by reference: ``/``-separated paths relative to the data root that all services share
 (:class:`mssbench_service.files.DataRoot`). The same dataclasses are used when a step runs in-process.
 """
 
@@ -21,8 +21,8 @@ RENDER_PROFILES = ("matched", "paper")
 class HrirRequest:
     """Describe an HRIR set: ``sphere``, or a reference to a SADIE II folder or a SOFA file.
 
-    `sample_rate` in Hz chooses among the sets of a folder that has one for each of several rates. `curves`
-    asks for the values at every azimuth, too.
+    `sample_rate` in Hz selects the set if a folder has sets of several sample rates. With `curves`, the result has
+    the values at every azimuth.
     """
 
     hrir: str
@@ -32,12 +32,12 @@ class HrirRequest:
 
 @dataclass
 class HrirInfo:
-    """An HRIR set's measurements on the horizontal plane; it passed the orientation check.
+    """Description of an HRIR set on the horizontal plane; the set passed the orientation check.
 
-    `azimuths` in degrees counter-clockwise (90 = left ear), `itd_90_us` > 0 where the left ear leads at 90°,
-    `ild_90_db` > 0 where it is louder; a set without 90° is measured at `side`, the azimuth nearest to it. Where
-    `curves` were asked for, there are as many values as azimuths: `itd_us`, and the levels `left_db` and `right_db`
-    of the ears, of which the loudest is 0 dB.
+    `azimuths` are in degrees counter-clockwise (90 = left ear). `itd_90_us` is positive if the left ear leads at 90°,
+    `ild_90_db` is positive if it is louder. `side` is the azimuth of these two values: the one nearest to 90°. If
+    the request has `curves`, the lists `itd_us`, `left_db` and `right_db` have one value per azimuth. The levels are
+    relative to the largest.
     """
 
     name: str
@@ -55,7 +55,7 @@ class HrirInfo:
 
 @dataclass
 class RenderRequest:
-    """Render one MUSDB18-HQ track folder binaurally into the folder `out`."""
+    """Render one MUSDB18-HQ track folder binaurally to the folder `out`; `angles` are in degrees, by stem."""
 
     track: str
     out: str
@@ -67,10 +67,10 @@ class RenderRequest:
 
 @dataclass
 class RenderResult:
-    """What ``metadata.json`` beside the rendered files says.
+    """Content of ``metadata.json`` in the folder of the rendered files.
 
-    `mixture_gain` brings the written stems to their level in the written mixture: 1/peak for the paper
-    profile, 1 for matched. `peak` is that of the stems' sum before any gain.
+    Multiplied by `mixture_gain`, the written stems have their level in the written mixture. It is 1/peak for the
+    paper profile and 1 for matched. `peak` is the peak of the sum of the stems before any gain.
     """
 
     title: str
@@ -90,8 +90,8 @@ class RenderResult:
 class SeparateRequest:
     """Separate the file `mixture` into ``<out>/<stem>.wav`` with the separator called `separator`.
 
-    `references` is the folder of true stems, for the separators that are defined by them; `reference_gain`
-    brings those stems to the mixture's level (the gain that a paper-profile rendering stores; else 1).
+    `references` is the folder of true stems, for separators that need them. `reference_gain` scales these stems to
+    the level of the mixture: the mixture gain of a rendering with the paper profile, otherwise 1.
     """
 
     mixture: str
@@ -103,10 +103,10 @@ class SeparateRequest:
 
 @dataclass
 class SeparateResult:
-    """What ``separation.json`` beside the estimates says. `notes` tell every change made to the audio.
+    """Content of ``separation.json`` in the folder of the estimates.
 
-    `details` is what the separator says of itself once it is set up: weights and their hashes, versions of
-    libraries, settings.
+    `notes` list every change of the audio, such as resampling. `details` describe the separator after its setup:
+    weights and their hashes, versions of libraries, settings.
     """
 
     separator: str
@@ -123,12 +123,12 @@ class SeparateResult:
 class EvaluateRequest:
     """Score the stems in the folder `estimate` against those in the folder `reference`.
 
-    `metrics` is the set of metrics (``corrected``, ``paper`` or ``all``). `mixture_gain` is the gain that the
-    rendering stores: the corrected metrics compare with gain × reference. `binaural` says whether the channels are
-    two ears; the azimuths need the ``hrir.npz`` that a rendering has beside its stems as well. `bsseval` switches
-    SDR, ISR, SIR and SAR, which cost most. `aggregate` (``median`` or ``mean``) is how the value of a stem is
-    computed from the values of its frames, and `frames`, if given, is the Parquet file to keep those in. `profile`
-    is the name that `metrics` had in version 0.1; a request may use either.
+    `metrics` is the set of metrics (``corrected``, ``paper`` or ``all``). `mixture_gain` is the gain in the metadata
+    of a rendering; the corrected metrics compare with gain × reference. `binaural` is true if the channels are the
+    signals of two ears. Azimuths are computed only for these, and only if the reference folder has ``hrir.npz``.
+    `bsseval` enables SDR, ISR, SIR and SAR, the slowest metrics. `aggregate` (``median`` or ``mean``) is how the
+    value of a stem is computed from the values of its frames. `frames`, if given, is the Parquet file to write the
+    values of the frames to. `profile` is the name of `metrics` in version 0.1; a request may use either.
     """
 
     reference: str
@@ -159,12 +159,12 @@ class EvaluateResult:
 
 @dataclass
 class Expectation:
-    """A score that is known beforehand: `column` lies in [`low`, `high`] on every stem with a value.
+    """A known score: `column` is in [`low`, `high`] for every stem with a value.
 
-    None leaves that side open. `condition` restricts it to one condition ("stereo", "binaural"). Scores of
-    the paper profile are only expected where the references are at the mixture's level (mixture gain 1), and
-    of stems that sound in more than half of their frames (``2 * valid_frames > total_frames``): its medians
-    count silent frames as 0 dB.
+    A limit of None leaves that side open. `condition` restricts the expectation to one condition ("stereo",
+    "binaural"). Paper metrics are only checked if the references are at the level of the mixture (mixture gain 1),
+    and for stems that have sound in more than half of their frames (``2 * valid_frames > total_frames``), because
+    their medians count silent frames as 0 dB.
     """
 
     column: str
@@ -176,10 +176,10 @@ class Expectation:
 
 @dataclass
 class SeparatorInfo:
-    """One separator that a service offers. One with `expected` scores is a probe: it tests the bench.
+    """One separator of a service. A separator with `expected` scores is a known-answer test of the benchmark.
 
-    `device` and `details` are what it says of itself once it is set up: weights and their hashes, versions
-    of libraries, settings.
+    `device` and `details` describe the separator after its setup: weights and their hashes, versions of libraries,
+    settings.
     """
 
     name: str
@@ -211,7 +211,7 @@ def parse(kind: type[T], value: object) -> T:
 
 @functools.cache
 def validator(kind: type) -> Callable[[object], Any]:
-    """What builds a wire type from parsed JSON; making it costs more than to use it once."""
+    """Return the function that builds a wire type from parsed JSON. It is cached, because it is slow to create."""
     try:
         from pydantic import TypeAdapter
     except ImportError:  # pydantic 1, on Spleeter's stack
@@ -222,7 +222,7 @@ def validator(kind: type) -> Callable[[object], Any]:
 
 
 def validation_detail(errors: Any) -> str:
-    """One line for a person out of pydantic's list of errors."""
+    """One line with all errors of pydantic's list."""
     lines = []
     for error in errors:
         where = ".".join(str(part) for part in error["loc"] if part not in ("body", "__root__"))

@@ -1,4 +1,4 @@
-"""Sound files in and out."""
+"""Reading and writing of audio files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def track() -> np.ndarray:
     return music(0.3)
 
 
-def test_float_files_are_read_as_they_were_written(tmp_path: Path, track: np.ndarray) -> None:
+def test_float_files_are_read_unchanged(tmp_path: Path, track: np.ndarray) -> None:
     loud = track * 100
     write_wav(tmp_path / "x.wav", loud, 48_000)
     found, sample_rate = read(tmp_path / "x.wav")
@@ -33,21 +33,21 @@ def test_float_files_are_read_as_they_were_written(tmp_path: Path, track: np.nda
     assert read_header(tmp_path / "x.wav") == AudioInfo(48_000, 2, track.shape[1])
 
 
-def test_the_same_samples_are_the_same_bytes_at_any_time(tmp_path: Path, track: np.ndarray) -> None:
+def test_the_same_samples_are_written_as_the_same_bytes(tmp_path: Path, track: np.ndarray) -> None:
     write_wav(tmp_path / "a.wav", track, 44_100)
-    time.sleep(1.05)  # libsndfile would note the second of writing
+    time.sleep(1.05)  # by default, libsndfile writes a time stamp in seconds
     write_wav(tmp_path / "b.wav", track, 44_100)
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT", "DOUBLE"])
-def test_every_subtype_is_full_scale_1(tmp_path: Path, subtype: str) -> None:
+def test_all_subtypes_have_full_scale_1(tmp_path: Path, subtype: str) -> None:
     write_wav(tmp_path / "x.wav", np.full((1, 10), 0.5, np.float32), 8000, subtype)
     np.testing.assert_allclose(read(tmp_path / "x.wav")[0], 0.5, atol=2**-15)
 
 
 @pytest.mark.parametrize("container", ["FLAC", "OGG", "MP3", "AIFF", "WAV", "W64", "CAF"])
-def test_formats_that_libsndfile_reads(tmp_path: Path, track: np.ndarray, container: str) -> None:
+def test_formats_of_libsndfile_are_read(tmp_path: Path, track: np.ndarray, container: str) -> None:
     sf.write(str(tmp_path / "x"), track.T, 44_100, format=container)
     found, sample_rate = read(tmp_path / "x")
     assert (found.shape, sample_rate) == (track.shape, 44_100)
@@ -65,7 +65,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, track: np.ndarray, containe
 
 
 def mp3_stream(track: np.ndarray, bitrate_mode: str) -> bytes:
-    """An MP3 file as an encoder writes it that cannot go back: without the first frame, which notes the length."""
+    """An MP3 file as written to a stream: without the first frame, which has the length."""
     buffer = io.BytesIO()
     sf.write(buffer, track.T, 44_100, format="MP3", compression_level=0.5, bitrate_mode=bitrate_mode)
     content = buffer.getvalue()
@@ -73,8 +73,8 @@ def mp3_stream(track: np.ndarray, bitrate_mode: str) -> bytes:
 
 
 @pytest.mark.parametrize("around", [(b"", b""), (b"ID3\4\0\0\0\0\2\0" + bytes(256), b"TAG" + bytes(125))])
-def test_an_mp3_file_that_notes_no_length_is_read_whole(tmp_path: Path, around: tuple[bytes, bytes]) -> None:
-    # A bit rate whose frames differ by a byte: the first one alone does not tell the length.
+def test_an_mp3_file_without_length_is_read_completely(tmp_path: Path, around: tuple[bytes, bytes]) -> None:
+    # At this bit rate, frames differ by one byte, so that the length does not follow from the first frame.
     stream = mp3_stream(np.random.default_rng(0).standard_normal((2, 44_100)) * 0.1, "CONSTANT")
     (tmp_path / "x").write_bytes(around[0] + stream + around[1])
     found, _ = read(tmp_path / "x")
@@ -86,16 +86,14 @@ def test_an_mp3_file_that_notes_no_length_is_read_whole(tmp_path: Path, around: 
         read(tmp_path / "x")
 
 
-def test_of_an_mp3_file_no_part_is_taken_for_the_whole(tmp_path: Path) -> None:
+def test_an_mp3_file_of_unknown_length_is_refused(tmp_path: Path) -> None:
     fading = np.random.default_rng(0).standard_normal((2, 44_100)) * np.linspace(0.7, 0, 44_100) ** 3
     (tmp_path / "x").write_bytes(mp3_stream(fading, "VARIABLE"))
     with pytest.raises(BadInput, match="does not say how long it is"):
         read(tmp_path / "x")
 
 
-def test_of_several_streams_in_an_ogg_file_the_first_is_not_taken_for_all(
-    tmp_path: Path, track: np.ndarray
-) -> None:
+def test_an_ogg_file_with_several_streams_is_refused(tmp_path: Path, track: np.ndarray) -> None:
     sf.write(str(tmp_path / "x"), track.T, 44_100, format="OGG")
     (tmp_path / "x").write_bytes((tmp_path / "x").read_bytes() * 2)
     with pytest.raises(BadInput, match="several streams"):
@@ -103,7 +101,7 @@ def test_of_several_streams_in_an_ogg_file_the_first_is_not_taken_for_all(
 
 
 @pytest.mark.parametrize(("subtype", "bits"), [("PCM_16", 12), ("PCM_24", 20)])
-def test_samples_of_fewer_bits_than_their_bytes_have(
+def test_samples_with_unused_bits_are_read(
     tmp_path: Path, track: np.ndarray, subtype: str, bits: int
 ) -> None:
     write_wav(tmp_path / "x.wav", track, 44_100, subtype)
@@ -113,8 +111,8 @@ def test_samples_of_fewer_bits_than_their_bytes_have(
     np.testing.assert_allclose(read(tmp_path / "x.wav")[0], track, atol=2**-15)
 
 
-def test_samples_of_fewer_bytes_than_they_take_are_refused(tmp_path: Path, track: np.ndarray) -> None:
-    """24 bits, four bytes each, and no word of that in the header's format: libsndfile would take three."""
+def test_samples_with_unused_bytes_are_refused(tmp_path: Path, track: np.ndarray) -> None:
+    """Samples of 24 bits in four bytes, with a format code for three bytes, which libsndfile would use."""
     write_wav(tmp_path / "x.wav", track, 44_100, "FLOAT")
     content = bytearray((tmp_path / "x.wav").read_bytes())
     content[20:22], content[34:36] = b"\1\0", b"\x18\0"
@@ -123,7 +121,7 @@ def test_samples_of_fewer_bytes_than_they_take_are_refused(tmp_path: Path, track
         read(tmp_path / "x.wav")
 
 
-def test_a_file_written_to_a_pipe_does_not_know_its_size(tmp_path: Path, track: np.ndarray) -> None:
+def test_a_wav_file_without_size_is_read(tmp_path: Path, track: np.ndarray) -> None:
     write_wav(tmp_path / "x.wav", track, 44_100, "PCM_16")
     content = bytearray((tmp_path / "x.wav").read_bytes())
     data = content.find(b"data")
@@ -133,7 +131,7 @@ def test_a_file_written_to_a_pipe_does_not_know_its_size(tmp_path: Path, track: 
         assert read(tmp_path / "x.wav")[0].shape == track.shape
 
 
-def test_a_missing_pad_byte_is_no_truncation(tmp_path: Path) -> None:
+def test_a_missing_pad_byte_is_accepted(tmp_path: Path) -> None:
     write_wav(tmp_path / "x.wav", np.zeros((1, 101), np.float32), 8000, "PCM_U8")
     content = (tmp_path / "x.wav").read_bytes()
     (tmp_path / "x.wav").write_bytes(content[:-1] if len(content) % 2 == 0 else content)
@@ -141,34 +139,34 @@ def test_a_missing_pad_byte_is_no_truncation(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"RIFF", b"RIFF\x24\0\0\0WAVEfmt ", b"fLaC", bytes(5000)])
-def test_what_is_no_sound_is_named(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_audio_is_an_error_with_its_name(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "song.wav").write_bytes(content)
     for function in (read_header, read):
         with pytest.raises(BadInput, match=r"song\.wav"):
             function(tmp_path / "song.wav")
 
 
-def test_a_folder_and_nothing_at_all_are_no_sound(tmp_path: Path) -> None:
+def test_a_folder_and_a_missing_file_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "no.wav"):
         with pytest.raises(BadInput, match="cannot be read as audio"):
             read_header(path)
 
 
-def test_a_header_without_samples(tmp_path: Path) -> None:
+def test_a_file_without_samples_is_refused(tmp_path: Path) -> None:
     sf.write(str(tmp_path / "x.wav"), np.zeros((0, 2), np.float32), 44_100)
     with pytest.raises(BadInput, match="holds no samples"):
         read_header(tmp_path / "x.wav")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_samples_that_are_no_numbers(tmp_path: Path, track: np.ndarray, value: float) -> None:
+def test_samples_that_are_not_finite_are_refused(tmp_path: Path, track: np.ndarray, value: float) -> None:
     track[1, -1] = value
     write_wav(tmp_path / "x.wav", track, 44_100)
     with pytest.raises(BadInput, match="NaN or infinite"):
         read(tmp_path / "x.wav")
 
 
-def test_too_long_by_the_header(tmp_path: Path) -> None:
+def test_a_file_over_the_time_limit_is_refused_by_its_header(tmp_path: Path) -> None:
     write_wav(tmp_path / "x.wav", np.zeros((1, 8001), np.float32), 8000)
     with pytest.raises(TooLarge, match="lasts 1 s; at most 1 s"):
         read(tmp_path / "x.wav", max_seconds=1.0)
@@ -176,14 +174,14 @@ def test_too_long_by_the_header(tmp_path: Path) -> None:
     assert read(tmp_path / "x.wav", max_seconds=1.0)[0].shape == (1, 8000)
 
 
-def test_writing_that_fails_leaves_nothing(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises((TypeError, ValueError, sf.LibsndfileError)):
         write_wav(tmp_path / "x.wav", np.zeros((2, 10), np.float32), 44_100, subtype="NO_SUCH")
     assert not list(tmp_path.iterdir())
 
 
 def wav_of(change: Callable[[bytearray], None]) -> bytes:
-    """A second of stereo in 16 bit at 8 kHz, of which `change` may damage the header."""
+    """One second of stereo in 16 bit at 8 kHz, whose header `change` may damage."""
     buffer = io.BytesIO()
     samples = np.random.default_rng(0).standard_normal((8000, 2)) * 0.1
     sf.write(buffer, samples, 8000, format="WAV", subtype="PCM_16")
@@ -210,7 +208,7 @@ def number(at: int, value: int, size: int = 4) -> Callable[[bytearray], None]:
         (number(24, 2**31 - 1), "sample rate of 2147483647 Hz"),
     ],
 )
-def test_a_header_that_lies_is_found_out(
+def test_an_inconsistent_wav_header_is_refused(
     tmp_path: Path, change: Callable[[bytearray], None], says: str
 ) -> None:
     path = tmp_path / "x.wav"
@@ -219,7 +217,7 @@ def test_a_header_that_lies_is_found_out(
         read(path)
 
 
-def test_a_header_from_a_pipe_and_what_programs_add_are_no_lies(tmp_path: Path) -> None:
+def test_headers_of_streams_and_additional_chunks_are_accepted(tmp_path: Path) -> None:
     def streamed(content: bytearray) -> None:
         number(4, 2**32 - 1)(content)
         number(40, 2**32 - 1)(content)
@@ -237,13 +235,13 @@ def test_a_header_from_a_pipe_and_what_programs_add_are_no_lies(tmp_path: Path) 
         assert read(path)[0].shape == (2, 8000)
 
 
-def test_a_named_pipe_is_no_sound(tmp_path: Path) -> None:
+def test_a_named_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(BadInput, match="not a file"):
         read_header(tmp_path / "pipe")
 
 
-def test_a_file_that_claims_more_than_memory_holds(tmp_path: Path) -> None:
+def test_a_flac_file_that_declares_a_wrong_length_is_refused(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     sf.write(buffer, np.zeros((100, 2)), 8000, format="FLAC")
     content = bytearray(buffer.getvalue())

@@ -1,4 +1,4 @@
-"""Every class of the family survives the way through a problem document."""
+"""Every error class is converted to a problem document and back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def family(root: type[BenchError] = BenchError) -> list[type[BenchError]]:
 
 
 @pytest.mark.parametrize("kind", family())
-def test_round_trip(kind: type[BenchError]) -> None:
+def test_an_error_is_rebuilt_from_its_problem_document(kind: type[BenchError]) -> None:
     problem = json.loads(json.dumps(kind("songs/Ünder.wav: expected 2 channels").to_problem()))
     rebuilt = from_problem(problem)
     assert type(rebuilt) is kind
@@ -32,17 +32,17 @@ def test_round_trip(kind: type[BenchError]) -> None:
 
 
 @pytest.mark.parametrize("kind", family(Unavailable))
-def test_when_to_come_back_travels_too(kind: type[Unavailable]) -> None:
+def test_retry_after_is_kept(kind: type[Unavailable]) -> None:
     rebuilt = from_problem(kind("later", retry_after=42).to_problem())
     assert isinstance(rebuilt, Unavailable)
     assert rebuilt.retry_after == 42
     assert rebuilt.retryable
 
 
-def test_the_family_is_drawn_as_the_docstring_says() -> None:
-    drawn = errors.__doc__ or ""
+def test_the_docstring_lists_all_classes() -> None:
+    text = errors.__doc__ or ""
     for kind in family():
-        assert kind.__name__ in drawn
+        assert kind.__name__ in text
     assert len({kind.code for kind in family()}) == len(family())
     assert {kind.__name__ for kind in family() if kind.retryable} == {
         kind.__name__ for kind in family(Unavailable)
@@ -53,7 +53,7 @@ def test_the_family_is_drawn_as_the_docstring_says() -> None:
     ("kind", "status"),
     [(BadInput, 422), (TooLarge, 413), (NotFound, 404), (Busy, 503), (StepFailed, 500), (BenchError, 500)],
 )
-def test_status(kind: type[BenchError], status: int) -> None:
+def test_the_problem_document_has_the_status_of_the_class(kind: type[BenchError], status: int) -> None:
     assert kind("x").to_problem()["status"] == status
 
 
@@ -73,7 +73,7 @@ def test_status(kind: type[BenchError], status: int) -> None:
         ("503", StepFailed),
     ],
 )
-def test_a_strangers_problem_becomes_what_its_status_stands_for(
+def test_a_problem_of_unknown_type_becomes_the_error_of_its_status(
     status: object, kind: type[BenchError]
 ) -> None:
     rebuilt = from_problem({"type": "about:blank", "title": "Bad Gateway", "status": status})
@@ -81,7 +81,7 @@ def test_a_strangers_problem_becomes_what_its_status_stands_for(
     assert rebuilt.detail == "Bad Gateway"
 
 
-def test_odd_problems_are_still_errors() -> None:
+def test_incomplete_problem_documents_become_errors() -> None:
     assert from_problem({}).detail == "no detail given"
     assert isinstance(from_problem({"type": "urn:mssbench:error:from-the-future", "status": 422}), BadInput)
     busy = from_problem({"type": "urn:mssbench:error:busy", "retry_after": "soon"})
@@ -93,8 +93,8 @@ def test_a_detail_is_one_line() -> None:
     assert BenchError("first\n  second\tthird ").detail == "first second third"
 
 
-def test_a_detail_can_be_written_whatever_somebody_else_said() -> None:
-    """To a terminal, into an answer, into the record of a cell that failed."""
+def test_unprintable_characters_of_a_detail_are_escaped() -> None:
+    """A detail may be printed on a terminal, sent in a response or written to the record of a failed cell."""
     assert from_problem({"detail": "a\ud800b", "status": 422}).detail == r"a\ud800b"
     assert BenchError("name\udcff 🔥").detail == r"name\udcff 🔥"
     assert BenchError("\x1b[31mred\x1b]0;title\x07 \x9b2J").detail == r"\x1b[31mred\x1b]0;title\x07 \x9b2J"

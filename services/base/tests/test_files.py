@@ -1,4 +1,4 @@
-"""References stay inside the data root, and nothing is ever half-written."""
+"""References stay inside the data root, and files and folders are written atomically."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def names(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("reference", OUTSIDE)
-def test_what_leads_outside_is_refused_and_the_root_not_shown(root: DataRoot, reference: str) -> None:
+def test_a_reference_outside_the_root_is_refused_without_naming_the_root(
+    root: DataRoot, reference: str
+) -> None:
     for method in (root.resolve, root.existing):
         with pytest.raises(BadInput) as caught:
             method(reference)
@@ -53,11 +55,11 @@ def test_what_leads_outside_is_refused_and_the_root_not_shown(root: DataRoot, re
 @pytest.mark.parametrize(
     "reference", ["a", "a/b.wav", "./a", "Ünder & over (1) [x]'/é.wav", "a//b", "..a", "."]
 )
-def test_what_lies_inside_is_resolved(root: DataRoot, reference: str) -> None:
+def test_a_reference_inside_the_root_is_resolved(root: DataRoot, reference: str) -> None:
     assert root.resolve(reference).is_relative_to(root.root)
 
 
-def test_a_link_out_of_the_root_is_refused_and_one_inside_is_not(root: DataRoot, tmp_path: Path) -> None:
+def test_only_a_link_that_leaves_the_root_is_refused(root: DataRoot, tmp_path: Path) -> None:
     (tmp_path / "secret").mkdir()
     (root.root / "out").symlink_to(tmp_path / "secret")
     (root.root / "up").symlink_to("..")
@@ -69,13 +71,13 @@ def test_a_link_out_of_the_root_is_refused_and_one_inside_is_not(root: DataRoot,
     assert root.resolve("alias/x") == (root.root / "folder" / "x").resolve()
 
 
-def test_a_root_that_is_itself_a_link_is_a_root(root: DataRoot, tmp_path: Path) -> None:
+def test_the_root_may_be_a_link(root: DataRoot, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(root.root)
     (root.root / "x").touch()
     assert DataRoot(tmp_path / "link").existing("x").samefile(root.root / "x")
 
 
-def test_loops_and_names_that_are_too_long_are_bad_input(root: DataRoot) -> None:
+def test_link_loops_and_names_that_are_too_long_are_refused(root: DataRoot) -> None:
     (root.root / "loop").symlink_to("loop")
     for reference in ("loop/x", "x" * 300, "/".join(["y"] * 5000)):
         with pytest.raises((BadInput, NotFound)) as caught:
@@ -83,7 +85,7 @@ def test_loops_and_names_that_are_too_long_are_bad_input(root: DataRoot) -> None
         assert len(caught.value.detail) < 11_000
 
 
-def test_what_does_not_exist_is_not_found(root: DataRoot) -> None:
+def test_a_missing_file_raises_not_found(root: DataRoot) -> None:
     with pytest.raises(NotFound, match=r"'a/b\.wav' does not exist"):
         root.existing("a/b.wav")
 
@@ -96,7 +98,7 @@ def test_reference_is_the_inverse_of_resolve(root: DataRoot, tmp_path: Path) -> 
         root.reference(tmp_path / "elsewhere")
 
 
-def test_a_trusted_root_is_for_the_person_at_this_machine(tmp_path: Path) -> None:
+def test_a_trusted_root_accepts_paths_outside(tmp_path: Path) -> None:
     trusted = DataRoot(tmp_path / "root", trusted=True)
     assert trusted.resolve("/etc") == Path("/etc")
     assert trusted.resolve("../x") == tmp_path / "root" / ".." / "x"
@@ -108,7 +110,7 @@ def test_a_trusted_root_is_for_the_person_at_this_machine(tmp_path: Path) -> Non
 # -- files ---------------------------------------------------------------------------------------------------
 
 
-def test_a_file_appears_complete(tmp_path: Path) -> None:
+def test_a_file_is_visible_only_when_it_is_complete(tmp_path: Path) -> None:
     target = tmp_path / "new" / "folder" / "x.txt"
     with atomic_file(target) as temporary:
         temporary.write_text("half")
@@ -118,22 +120,22 @@ def test_a_file_appears_complete(tmp_path: Path) -> None:
     assert names(target.parent) == ["x.txt"]
 
 
-def test_a_file_that_fails_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_old_file_and_leaves_no_temporary_file(tmp_path: Path) -> None:
     target = tmp_path / "x.txt"
     target.write_text("old")
 
     def fail() -> None:
         with atomic_file(target) as temporary:
             temporary.write_text("new")
-            raise RuntimeError("disk on fire")
+            raise RuntimeError("write failed")
 
-    with pytest.raises(RuntimeError, match="fire"):
+    with pytest.raises(RuntimeError, match="write failed"):
         fail()
     assert target.read_text() == "old"
     assert names(tmp_path) == ["x.txt"]
 
 
-def test_names_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
+def test_names_of_the_maximum_length_are_written(tmp_path: Path) -> None:
     target = tmp_path / ("é" * 125 + ".wav")
     with atomic_file(target) as temporary:
         temporary.write_text("x")
@@ -144,15 +146,15 @@ def test_names_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", [atomic_file, atomic_folder])
-def test_a_file_in_the_way_of_the_folder(tmp_path: Path, way: Writer) -> None:
+def test_a_file_in_place_of_a_parent_folder_is_refused_and_kept(tmp_path: Path, way: Writer) -> None:
     (tmp_path / "file").write_text("in the way")
     for target in (tmp_path / "file" / "x", tmp_path / "file" / "deep" / "x"):
         with pytest.raises(BadInput, match="file"), way(target):
-            pytest.fail("must not begin")
+            pytest.fail("expected an error before the first write")
     assert (tmp_path / "file").read_text() == "in the way"
 
 
-def test_a_folder_in_the_way_of_a_file_and_the_other_way_round(tmp_path: Path) -> None:
+def test_a_file_does_not_replace_a_folder_nor_a_folder_a_file(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(BadInput, match="folder is a folder"), atomic_file(tmp_path / "folder") as temporary:
         temporary.touch()
@@ -163,7 +165,7 @@ def test_a_folder_in_the_way_of_a_file_and_the_other_way_round(tmp_path: Path) -
     assert names(tmp_path) == ["file", "folder"]
 
 
-def test_make_folder_makes_what_is_missing(tmp_path: Path) -> None:
+def test_make_folder_creates_missing_parents(tmp_path: Path) -> None:
     assert make_folder(tmp_path / "a" / "b").is_dir()
     with pytest.raises(BadInput, match="cannot create the folder"):
         make_folder(Path("/proc/no/such"))
@@ -172,7 +174,7 @@ def test_make_folder_makes_what_is_missing(tmp_path: Path) -> None:
 # -- folders -------------------------------------------------------------------------------------------------
 
 
-def test_a_folder_appears_complete_and_replaces_the_old_one(tmp_path: Path) -> None:
+def test_a_complete_folder_replaces_the_old_one(tmp_path: Path) -> None:
     target = tmp_path / "out"
     for content in ("first", "second"):
         with atomic_folder(target) as temporary:
@@ -181,7 +183,7 @@ def test_a_folder_appears_complete_and_replaces_the_old_one(tmp_path: Path) -> N
     assert names(tmp_path) == ["out"]
 
 
-def test_a_folder_that_fails_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_old_folder_and_leaves_no_temporary_folder(tmp_path: Path) -> None:
     target = tmp_path / "out"
     (target / "sub").mkdir(parents=True)
 
@@ -196,7 +198,7 @@ def test_a_folder_that_fails_leaves_the_old_one_and_nothing_else(tmp_path: Path)
     assert names(tmp_path) == ["out"]
 
 
-def test_many_writers_of_one_folder_leave_one_whole_result(tmp_path: Path) -> None:
+def test_concurrent_writers_of_a_folder_leave_one_complete_result(tmp_path: Path) -> None:
     target = tmp_path / "out"
 
     def write(number: int) -> None:
@@ -213,13 +215,13 @@ def test_many_writers_of_one_folder_leave_one_whole_result(tmp_path: Path) -> No
     assert names(tmp_path) == ["out"]
 
 
-def test_a_folder_that_is_replaced_is_never_missing(tmp_path: Path) -> None:
-    """Where the file system can: a track that is separated twice may be read by then."""
+def test_a_folder_exists_at_all_times_while_it_is_replaced(tmp_path: Path) -> None:
+    """A track may be read while it is separated again. Not all file systems can exchange folders."""
     one, other, target = (tmp_path / name for name in ("one", "other", "result"))
     for folder in (one, other):
         folder.mkdir()
     if not files._exchanged(one, other):
-        pytest.skip("folders cannot change places here")
+        pytest.skip("this file system cannot exchange folders")
     missing, ended = [], threading.Event()
 
     def read() -> None:
@@ -241,7 +243,7 @@ def test_a_folder_that_is_replaced_is_never_missing(tmp_path: Path) -> None:
     assert names(tmp_path) == ["one", "other", "result"]
 
 
-def test_many_writers_of_one_file_leave_one_whole_result(tmp_path: Path) -> None:
+def test_concurrent_writers_of_a_file_leave_one_complete_result(tmp_path: Path) -> None:
     target = tmp_path / "x.json"
 
     def write(number: int) -> None:
@@ -268,7 +270,7 @@ def test_json_is_strict_and_readable(tmp_path: Path) -> None:
     assert json.loads(path.read_text(encoding="utf-8"))["value"] == 1.5
 
 
-def test_json_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_json_file_is_an_error_with_its_name(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"x\.json does not exist"):
         read_json(tmp_path / "x.json")
     for content in (b"{", b"\xff\xfe", b"", b'{"a": ["\\ud83d"]}', b'{"\\uDFFF": 1}'):
@@ -277,11 +279,11 @@ def test_json_that_cannot_be_read_is_named(tmp_path: Path) -> None:
             read_json(tmp_path / "x.json")
     with pytest.raises(BadInput, match="not a readable JSON"):
         read_json(tmp_path)
-    (tmp_path / "x.json").write_bytes(b'"\\ud83d\\udd25"')  # both halves
+    (tmp_path / "x.json").write_bytes(b'"\\ud83d\\udd25"')  # a complete surrogate pair
     assert read_json(tmp_path / "x.json") == "🔥"
 
 
-def test_a_folder_that_is_not_to_be_replaced_stays(tmp_path: Path) -> None:
+def test_an_existing_folder_is_kept_with_replace_false(tmp_path: Path) -> None:
     target = tmp_path / "out"
     for content in ("first", "second"):
         with atomic_folder(target, replace=False) as temporary:
@@ -290,7 +292,7 @@ def test_a_folder_that_is_not_to_be_replaced_stays(tmp_path: Path) -> None:
     assert names(tmp_path) == ["out"]
 
 
-def test_a_folder_is_removed_at_once(tmp_path: Path) -> None:
+def test_a_folder_is_removed_with_its_content(tmp_path: Path) -> None:
     (tmp_path / "out" / "deep").mkdir(parents=True)
     remove_folder(tmp_path / "out")
     remove_folder(tmp_path / "out")
@@ -302,7 +304,9 @@ def test_a_folder_is_removed_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 @pytest.mark.parametrize("way", [atomic_file, atomic_folder])
-def test_a_full_disk_has_a_name_and_leaves_nothing(tmp_path: Path, way: Writer, number: int) -> None:
+def test_a_full_disk_is_a_retryable_error_and_leaves_no_file(
+    tmp_path: Path, way: Writer, number: int
+) -> None:
     def fill() -> None:
         with way(tmp_path / "x.wav") as temporary:
             if way is atomic_file:
@@ -315,9 +319,9 @@ def test_a_full_disk_has_a_name_and_leaves_nothing(tmp_path: Path, way: Writer, 
     assert names(tmp_path) == []
 
 
-def test_other_errors_of_writing_are_what_they_were(tmp_path: Path) -> None:
+def test_other_write_errors_are_raised_unchanged(tmp_path: Path) -> None:
     with pytest.raises(PermissionError), atomic_file(tmp_path / "x"):
         raise PermissionError(errno.EACCES, "no")
     with pytest.raises(RuntimeError, match="System error"), atomic_file(tmp_path / "x"):
-        raise RuntimeError("System error")  # the disk has room
+        raise RuntimeError("System error")  # not caused by a full disk
     assert names(tmp_path) == []

@@ -1,4 +1,4 @@
-"""Log lines: one JSON object each, saying what they are about, also on the other side of a request."""
+"""Log lines are JSON objects with the fields of their context, which requests pass on in headers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mssbench_service.logs import JsonLines
 
 @pytest.fixture
 def lines() -> Iterator[io.StringIO]:
-    """What the logger ``mssbench`` writes as JSON lines."""
+    """Output of the logger ``mssbench``."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonLines("trial"))
@@ -27,7 +27,7 @@ def lines() -> Iterator[io.StringIO]:
     logger.setLevel(before)
 
 
-def test_a_line_is_an_object_whatever_the_message_holds(lines: io.StringIO) -> None:
+def test_a_message_of_several_lines_is_one_json_object(lines: io.StringIO) -> None:
     try:
         raise ValueError("broken\nin two")
     except ValueError:
@@ -40,7 +40,7 @@ def test_a_line_is_an_object_whatever_the_message_holds(lines: io.StringIO) -> N
     assert "run" not in found
 
 
-def test_lines_say_what_they_are_about(lines: io.StringIO) -> None:
+def test_lines_have_the_fields_of_their_context(lines: io.StringIO) -> None:
     log = logging.getLogger("mssbench")
     with logs.context(run="r1", request_id="abc"):
         with logs.context(cell="stereo/x/Ärger"):
@@ -54,16 +54,16 @@ def test_lines_say_what_they_are_about(lines: io.StringIO) -> None:
     assert "run" not in outside
 
 
-def test_what_lines_are_about_travels_in_headers() -> None:
-    subject = {"request_id": "0a1b", "run": "music-1", "cell": "stereo/oracle/Ärger, =; [Live] & 100%"}
-    with logs.context(**subject):
+def test_the_context_is_sent_in_headers() -> None:
+    context = {"request_id": "0a1b", "run": "music-1", "cell": "stereo/oracle/Ärger, =; [Live] & 100%"}
+    with logs.context(**context):
         sent = logs.headers()
     assert all(value.isascii() for value in sent.values())
-    assert logs.from_headers(sent["X-Request-ID"], sent["baggage"]) == subject
+    assert logs.from_headers(sent["X-Request-ID"], sent["baggage"]) == context
 
 
 @pytest.mark.parametrize("given", ["", "two words", "a" * 65, "line\nbreak", "ü"])
-def test_an_id_that_is_no_plain_word_is_replaced(given: str) -> None:
+def test_an_invalid_request_id_is_replaced(given: str) -> None:
     found = logs.from_headers(given, "other=1,mssbench-run, ,=;=")
     assert found["request_id"] not in ("", given)
     assert found.get("run", "") == ""
@@ -87,7 +87,7 @@ def test_the_access_log_has_the_same_format() -> None:
 @pytest.mark.parametrize(
     ("path", "status", "kept"), [("/health", 200, False), ("/health", 503, True), ("/info", 200, True)]
 )
-def test_health_checks_are_no_news_while_all_is_well(path: str, status: int, kept: bool) -> None:
+def test_successful_health_checks_are_not_logged(path: str, status: int, kept: bool) -> None:
     root, access_log = logging.getLogger(), logging.getLogger("uvicorn.access")
     before = (root.handlers[:], root.level, access_log.filters[:])
     try:

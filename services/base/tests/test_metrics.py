@@ -1,4 +1,4 @@
-"""What Prometheus is told."""
+"""The Prometheus metrics of a service."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 
 class Found:
-    """The metrics, as they were when they were asked for."""
+    """Values of the metrics at the time of creation."""
 
     def __init__(self, metrics: Metrics) -> None:
         text = metrics.page()[0].decode()
@@ -67,17 +67,17 @@ def test_jobs_are_counted_by_stage_and_outcome_and_timed(tmp_path: Path) -> None
     assert found("mssbench_ready") == 0
 
 
-def test_what_runs_and_what_waits_is_told_apart(tmp_path: Path) -> None:
+def test_running_and_waiting_jobs_are_counted(tmp_path: Path) -> None:
     app = app_of(tmp_path, concurrency=1, queue=1)
-    begun, end = threading.Event(), threading.Event()
+    started, end = threading.Event(), threading.Event()
 
     def hold() -> None:
-        begun.set()
+        started.set()
         assert end.wait(20)
 
     async def work() -> Found:
         jobs = [asyncio.create_task(run_job(request_of(app, "/separate"), hold)) for _ in range(2)]
-        while not begun.is_set():
+        while not started.is_set():
             await asyncio.sleep(0.005)
         with pytest.raises(Busy):
             await run_job(request_of(app, "/separate"), hold)
@@ -97,7 +97,7 @@ def test_what_runs_and_what_waits_is_told_apart(tmp_path: Path) -> None:
     )
 
 
-def test_the_process_and_the_service_are_described(tmp_path: Path) -> None:
+def test_the_metrics_describe_the_process_and_the_service(tmp_path: Path) -> None:
     found = Found(app_of(tmp_path).state.metrics)
     assert found("mssbench_service_info", service="trial", version="1.2.3", device="cpu") == 1
     assert found("process_resident_memory_bytes") > 1e6

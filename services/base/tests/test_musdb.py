@@ -1,4 +1,4 @@
-"""The MUSDB18-HQ layout, with what people's folders really hold."""
+"""The MUSDB18-HQ layout, and folders that differ from it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def dataset(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_odd_titles_are_titles(dataset: Path) -> None:
+def test_titles_may_have_any_characters(dataset: Path) -> None:
     folders = track_folders(dataset, "test")
     assert [folder.name for folder in folders] == sorted(TITLES)
     assert [check_track(folder).title for folder in folders] == sorted(TITLES)
@@ -45,14 +45,14 @@ def test_hidden_and_stray_entries_are_ignored(dataset: Path) -> None:
     assert len(track_folders(dataset, "test")) == len(TITLES)
 
 
-def test_a_track_with_a_missing_stem_is_found_and_then_named(dataset: Path) -> None:
+def test_a_track_with_a_missing_stem_is_listed_and_refused(dataset: Path) -> None:
     (dataset / "test" / "Don't" / "bass.wav").unlink()
     assert len(track_folders(dataset, "test")) == len(TITLES)
     with pytest.raises(BadInput, match=r"Don't/bass\.wav is missing"):
         check_track(dataset / "test" / "Don't")
 
 
-def test_what_a_track_says(tmp_path: Path) -> None:
+def test_a_track_has_its_length_and_sample_rate(tmp_path: Path) -> None:
     track = check_track(make_track(tmp_path / "x", samples=22_050))
     assert track == Track(tmp_path / "x", 44_100, 22_050)
     assert track.seconds == 0.5
@@ -68,27 +68,29 @@ def test_what_a_track_says(tmp_path: Path) -> None:
         ({"samples": 0}, "drums.wav holds no samples"),
     ],
 )
-def test_a_stem_that_does_not_belong(tmp_path: Path, other: dict[str, int], says: str) -> None:
+def test_a_stem_that_does_not_match_the_mixture_is_refused(
+    tmp_path: Path, other: dict[str, int], says: str
+) -> None:
     folder = make_track(tmp_path / "x")
-    stranger = make_track(tmp_path / "y", **other)
-    (stranger / "drums.wav").replace(folder / "drums.wav")
+    different = make_track(tmp_path / "y", **other)
+    (different / "drums.wav").replace(folder / "drums.wav")
     with pytest.raises(BadInput, match=says):
         check_track(folder)
 
 
-def test_a_text_file_named_wav(dataset: Path) -> None:
+def test_a_text_file_named_wav_is_refused(dataset: Path) -> None:
     (dataset / "test" / "Don't" / "vocals.wav").write_text("not a sound")
     with pytest.raises(BadInput, match=r"vocals\.wav cannot be read as audio"):
         check_track(dataset / "test" / "Don't")
 
 
-def test_only_the_names_asked_for_are_checked(tmp_path: Path) -> None:
+def test_only_the_given_names_are_checked(tmp_path: Path) -> None:
     folder = make_track(tmp_path / "x")
     (folder / "mixture.wav").unlink()
     assert check_track(folder, STEMS).samples == 100
 
 
-def test_what_is_no_dataset_is_named_with_what_was_expected(dataset: Path) -> None:
+def test_an_invalid_dataset_is_an_error_with_the_expected_layout(dataset: Path) -> None:
     for folder, split, says in (
         (dataset / "no", "test", "no is not a folder in the MUSDB18-HQ layout; expected test/<title>"),
         (dataset / "test" / "Don't" / "bass.wav", "test", "is not a folder"),
@@ -102,7 +104,7 @@ def test_what_is_no_dataset_is_named_with_what_was_expected(dataset: Path) -> No
         track_folders(dataset, "train")
 
 
-def test_what_was_probably_meant_is_said(dataset: Path) -> None:
+def test_the_error_suggests_the_likely_remedy(dataset: Path) -> None:
     with pytest.raises(BadInput, match=rf"did you mean {re.escape(str(dataset))}\?"):
         track_folders(dataset / "test", "test")
     coded = dataset / "coded" / "test"
@@ -117,11 +119,11 @@ def test_what_was_probably_meant_is_said(dataset: Path) -> None:
         track_folders(dataset, "test")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are Unicode")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow only Unicode names")
 def test_a_title_that_is_not_utf8_is_refused(dataset: Path) -> None:
     folder = dataset / "test" / "Don't"
     os.rename(folder, os.fsencode(folder.parent) + b"/Caf\xe9")
     found = next(f for f in track_folders(dataset, "test") if f.name.startswith("Caf"))
     with pytest.raises(BadInput, match="is not UTF-8") as caught:
         check_track(found)
-    caught.value.detail.encode()  # can be printed, and sent
+    caught.value.detail.encode()  # raises if the detail cannot be printed or sent

@@ -27,7 +27,9 @@ def test_an_upload_is_answered_with_a_zip_of_four_stems(service: ServiceUnderTes
 
 
 @pytest.mark.parametrize("stem", STEMS)
-def test_one_stem_is_the_one_in_the_zip(service: ServiceUnderTest, track: FloatArray, stem: str) -> None:
+def test_a_single_stem_equals_the_one_in_the_zip(
+    service: ServiceUnderTest, track: FloatArray, stem: str
+) -> None:
     one = service.separate(track, stem=stem)
     assert one.status == 200, one.body
     assert one.headers["content-type"] in ("audio/wav", "audio/x-wav")

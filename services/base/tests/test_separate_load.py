@@ -12,7 +12,7 @@ from mssbench_service.audio import FloatArray
 from mssbench_service.errors import PROBLEM_TYPE
 
 
-def test_requests_beyond_the_queue_are_refused_and_all_others_are_right(service: ServiceUnderTest) -> None:
+def test_requests_beyond_the_queue_are_refused_and_all_others_are_served(service: ServiceUnderTest) -> None:
     tracks = [music(0.5 + 0.1 * index, seed=index) for index in range(PLACES)]
     alone = [service.stems(track) for track in tracks]
     with ThreadPoolExecutor(PLACES + 3) as pool:
@@ -36,7 +36,7 @@ def test_requests_beyond_the_queue_are_refused_and_all_others_are_right(service:
     assert service.stems(tracks[0]) == alone[0]
 
 
-def test_clients_that_disconnect_give_their_places_back(service: ServiceUnderTest, track: FloatArray) -> None:
+def test_a_client_that_disconnects_frees_its_place(service: ServiceUnderTest, track: FloatArray) -> None:
     content_type, body = service.form(track)
     request = (
         f"POST {service.path()} HTTP/1.1\r\nHost: test\r\nContent-Type: {content_type}\r\n"

@@ -1,4 +1,4 @@
-"""Everything around a separator that is the same for all."""
+"""The code that all separators share: resampling, checks, output files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from mssbench_service.wire import Expectation
 
 
 class Shares(Separator):
-    """Every stem is a share of the mixture; remembers what it was given."""
+    """Every stem is a quarter of the mixture; records the shapes and sample rates of its inputs."""
 
     description = "shares"
 
@@ -59,7 +59,7 @@ def track(tmp_path: Path) -> Path:
     return tmp_path / "mixture.wav"
 
 
-def test_stems_and_record(tmp_path: Path, track: Path) -> None:
+def test_stems_and_record_are_written(tmp_path: Path, track: Path) -> None:
     result = separate_track(Shares(), "shares", track, tmp_path / "out")
     assert (result.separator, result.sample_rate, result.samples, result.device, result.notes) == (
         ("shares", 44_100, 13_230, "cpu", [])
@@ -75,7 +75,9 @@ def test_stems_and_record(tmp_path: Path, track: Path) -> None:
 
 @pytest.mark.parametrize("sample_rate", [8000, 22_050, 48_000, 96_000])
 @pytest.mark.parametrize("samples", [1, 7, 10_001])
-def test_a_model_with_a_rate_of_its_own(tmp_path: Path, sample_rate: int, samples: int) -> None:
+def test_audio_is_resampled_to_the_rate_of_the_model_and_back(
+    tmp_path: Path, sample_rate: int, samples: int
+) -> None:
     write_wav(tmp_path / "x.wav", music(2, sample_rate)[:, :samples], sample_rate)
     separator = Shares(44_100)
     result = separate_track(separator, "s", tmp_path / "x.wav", tmp_path / "out")
@@ -95,7 +97,7 @@ def test_resampling_there_and_back_changes_little(tmp_path: Path) -> None:
     np.testing.assert_allclose(read(tmp_path / "out/bass.wav")[0][:, inside] * 4, tone[:, inside], atol=1e-4)
 
 
-def test_mono_is_duplicated_and_said_so(tmp_path: Path) -> None:
+def test_mono_is_duplicated_and_noted(tmp_path: Path) -> None:
     write_wav(tmp_path / "x.wav", music(0.1)[:1], 44_100)
     separator = Shares()
     result = separate_track(separator, "s", tmp_path / "x.wav", tmp_path / "out")
@@ -103,7 +105,7 @@ def test_mono_is_duplicated_and_said_so(tmp_path: Path) -> None:
     assert "mono" in result.notes[0]
 
 
-def test_what_the_separator_says_of_itself_is_in_the_record(tmp_path: Path, track: Path) -> None:
+def test_details_of_the_separator_are_in_the_record(tmp_path: Path, track: Path) -> None:
     class Loaded(Shares):
         def details(self) -> Mapping[str, object]:
             return {"weights": [{"file": "a.th", "sha256": "0" * 64}]}
@@ -128,7 +130,7 @@ def test_levels_beyond_full_scale_are_kept(tmp_path: Path) -> None:
         ({"other": np.full((2, 13_230), np.nan, np.float32)}, "other with samples that are NaN or infinite"),
     ],
 )
-def test_a_result_that_breaks_its_promise(
+def test_an_invalid_result_is_refused_and_not_written(
     tmp_path: Path, track: Path, broken: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(BadOutput, match=says):
@@ -136,7 +138,7 @@ def test_a_result_that_breaks_its_promise(
     assert [path.name for path in tmp_path.iterdir()] == ["mixture.wav"]
 
 
-def test_references_are_brought_to_the_mixtures_level(tmp_path: Path, track: Path) -> None:
+def test_references_are_scaled_to_the_level_of_the_mixture(tmp_path: Path, track: Path) -> None:
     paths = dict.fromkeys(STEMS, track)
     separate_track(Truth(), "t", track, tmp_path / "out", paths, reference_gain=0.5)
     assert (read(tmp_path / "out/bass.wav")[0] == 0.5 * read(track)[0]).all()
@@ -145,14 +147,14 @@ def test_references_are_brought_to_the_mixtures_level(tmp_path: Path, track: Pat
 
 
 @pytest.mark.parametrize("gain", [0.0, -1.0, math.nan, math.inf, 1e300])
-def test_a_gain_that_is_none(tmp_path: Path, track: Path, gain: float) -> None:
+def test_an_invalid_reference_gain_is_refused(tmp_path: Path, track: Path, gain: float) -> None:
     with pytest.raises(BadInput, match="reference gain"):
         separate_track(
             Truth(), "t", track, tmp_path / "out", dict.fromkeys(STEMS, track), reference_gain=gain
         )
 
 
-def test_references_that_do_not_belong(tmp_path: Path, track: Path) -> None:
+def test_references_that_do_not_match_the_mixture_are_refused(tmp_path: Path, track: Path) -> None:
     write_wav(tmp_path / "short.wav", music(0.2), 44_100)
     write_wav(tmp_path / "rate.wav", music(0.3), 48_000)
     write_wav(tmp_path / "wide.wav", np.zeros((3, 13_230), np.float32), 44_100)
@@ -168,28 +170,28 @@ def test_references_that_do_not_belong(tmp_path: Path, track: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_too_long(tmp_path: Path, track: Path) -> None:
+def test_a_mixture_over_the_time_limit_is_refused(tmp_path: Path, track: Path) -> None:
     with pytest.raises(TooLarge):
         separate_track(Shares(), "s", track, tmp_path / "out", max_seconds=0.2)
 
 
-def test_only_a_separation_or_nothing_is_replaced(tmp_path: Path, track: Path) -> None:
+def test_only_an_empty_folder_or_a_separation_is_replaced(tmp_path: Path, track: Path) -> None:
     separator = Shares()
     (tmp_path / "empty").mkdir()
     separate_track(separator, "s", track, tmp_path / "empty")
     separate_track(separator, "s", track, tmp_path / "empty")
     (tmp_path / "dataset").mkdir()
     (tmp_path / "dataset" / "precious.wav").touch()
-    worked = len(separator.seen)
+    separations = len(separator.seen)
     for out in (tmp_path, tmp_path / "dataset", track, track / "x", tmp_path / ("n" * 300)):
         with pytest.raises(BadInput):
             separate_track(separator, "s", track, out)
-    assert len(separator.seen) == worked, "refused before any work"
+    assert len(separator.seen) == separations, "expected an error before the separation"
     assert (tmp_path / "dataset" / "precious.wav").exists()
     assert track.exists()
 
 
-def test_describe() -> None:
+def test_describe_lists_all_separators() -> None:
     shares, truth = describe({"shares": Shares(), "truth": Truth()})
     assert (shares.name, shares.description, shares.needs_references, shares.expected) == (
         ("shares", "shares", False, [])
@@ -220,7 +222,7 @@ def rewrite(path: Path, **changed: object) -> None:
         (lambda out: (out / SEPARATION_FILE).unlink(), "cannot be read"),
     ],
 )
-def test_every_separation_is_checked(
+def test_check_separation_finds_missing_and_damaged_files(
     tmp_path: Path, track: Path, damage: Callable[[Path], object], says: str
 ) -> None:
     out = tmp_path / "out"
@@ -231,8 +233,8 @@ def test_every_separation_is_checked(
         check_separation("s", out, track)
 
 
-def test_of_two_that_separate_the_same_at_once_the_first_one_stands(tmp_path: Path, track: Path) -> None:
-    """Somebody may be reading its stems already."""
+def test_of_two_concurrent_separations_the_first_is_kept(tmp_path: Path, track: Path) -> None:
+    """The stems of the first may already be in use."""
     out = tmp_path / "out"
 
     class Slower(Shares):
@@ -243,4 +245,6 @@ def test_of_two_that_separate_the_same_at_once_the_first_one_stands(tmp_path: Pa
     separate_track(Slower(), "second", track, out)
     assert read_json(out / SEPARATION_FILE)["separator"] == "first"
     separate_track(Shares(), "third", track, out)
-    assert read_json(out / SEPARATION_FILE)["separator"] == "third", "what was there before is replaced"
+    assert read_json(out / SEPARATION_FILE)["separator"] == "third", (
+        "expected the earlier separation to be replaced"
+    )

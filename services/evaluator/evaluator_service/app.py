@@ -1,4 +1,4 @@
-"""The service over HTTP; settings from the environment (:mod:`mssbench_service.app`).
+"""HTTP application of the service. Settings are environment variables (:mod:`mssbench_service.app`).
 
 ``uvicorn evaluator_service.app:app``
 """
@@ -17,7 +17,7 @@ from . import __version__, steps
 
 
 def create(settings: Settings | None = None) -> FastAPI:
-    """The application. `settings` default to the environment's."""
+    """Create the application. By default, `settings` are read from the environment."""
     settings = settings or Settings.from_environment()
 
     def info() -> dict[str, Any]:

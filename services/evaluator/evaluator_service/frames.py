@@ -1,7 +1,7 @@
-"""The table of frames as a Parquet file.
+"""Write the table of frames as a Parquet file.
 
-pyarrow looks for pandas, and imports it where it is, at its first conversion of an array. That takes as long as
-scoring a stem does, in every process that scores one cell. So the columns are handed over as the bytes they are.
+pyarrow imports pandas, if it is installed, when it first converts an array. This takes as long as scoring a stem, in
+every process that scores a cell. The columns are therefore passed to pyarrow as buffers, without conversion.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from binaural_metrics.scoring import FrameTable
 def write_frames(path: Path, frames: FrameTable) -> None:
     """Write the columns of :func:`~binaural_metrics.scoring.score_track_with_frames` as one Parquet file.
 
-    Objects become strings, truth values and whole numbers what they are, everything else float64.
+    Objects are written as strings, booleans as booleans, 64-bit integers as integers, other values as float64.
     """
     columns = {name: _column(values) for name, values in frames.items()}
     pq.write_table(pa.Table.from_arrays(list(columns.values()), names=list(columns)), path)

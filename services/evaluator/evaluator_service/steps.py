@@ -1,4 +1,4 @@
-"""The step of this service as a plain function: a request in, a result out."""
+"""The step of this service as a function from request to result."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from .frames import write_frames
 
 
 def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | None = None) -> EvaluateResult:
-    """Score the stems of one track: those of vocals, drums, bass and other that the reference folder has.
+    """Score the stems of one track: vocals, drums, bass and other, as far as the reference folder has them.
 
-    An estimate that is missing, unreadable or of another sample rate fails its own row. Estimates may be WAV,
-    FLAC, MP3 or OGG, as separators write them.
+    If an estimate is missing, unreadable or has another sample rate, only its own row fails. Estimates may be WAV,
+    FLAC, MP3 or OGG files.
 
     Raises
     ------
     NotFound
         A folder does not exist.
     BadInput
-        The reference folder has no stem, one of its stems cannot be read, or the request makes no sense.
+        The reference folder has no stem, one of its stems cannot be read, or the request is invalid.
     TooLarge
         A file is longer than `max_seconds`.
     """
@@ -66,13 +66,13 @@ def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | N
     if request.frames:
         with atomic_file(root.resolve(request.frames)) as temporary:
             write_frames(temporary, frames)
-    # The reasons end in tables and answers, unlike errors, in which the service hides where its data lie.
+    # Reasons are part of results, in which the service does not hide the path of the data root, as it does in errors.
     problems = {stem: root.hide_root(problem) for stem, problem in problems.items()}
     return EvaluateResult([_with_problem(row, problems) for row in rows], time.perf_counter() - started)
 
 
 def _thread_count() -> int | None:
-    """Number of threads set by ``MSSBENCH_THREADS``; None (every core) where it is 0 or not set."""
+    """Number of threads set by ``MSSBENCH_THREADS``; None (all cores) if it is 0 or not set."""
     text = os.environ.get("MSSBENCH_THREADS", "").strip() or "0"
     if not text.isdecimal():
         raise BadInput(f"MSSBENCH_THREADS is {text!r}; expected a number of threads, or 0 for every core")
@@ -93,7 +93,7 @@ def _hrirs(folder: Path) -> Hrirs | None:
 def _estimates(
     folder: Path, stems: list[str], sample_rate: int, max_seconds: float | None
 ) -> tuple[dict[str, npt.NDArray[np.floating[Any]]], dict[str, str]]:
-    """The estimates that can be scored, and what is wrong with the others."""
+    """Usable estimates, and the problems of the others, both by stem."""
     estimates, problems = {}, {}
     for stem in stems:
         candidates = [folder / f"{stem}{suffix}" for suffix in (".wav", ".flac", ".mp3", ".ogg")]
@@ -111,6 +111,6 @@ def _estimates(
 
 
 def _with_problem(row: Row, problems: dict[str, str]) -> Row:
-    """A stem without an estimate failed for a better reason than its absence: why it is absent."""
+    """Replace the reason of a stem without an estimate by the problem of its file."""
     problem = problems.get(str(row["source"]))
     return row | {"status": "failed", "reason": problem} if problem else row

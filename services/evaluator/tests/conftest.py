@@ -1,5 +1,5 @@
 import sys
 from pathlib import Path
 
-# The helpers beside the tests (literal_metrics, golden_signals, stereo) are modules, not fixtures.
+# Tests may import helper modules of this folder.
 sys.path.insert(0, str(Path(__file__).parent))

@@ -1,4 +1,4 @@
-"""The frames behind a table of scores, as they are kept on disk."""
+"""The Parquet file of the values of frames."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ def scored(references=None, **options):
     return score_track_with_frames(references, estimates, FS, **options)
 
 
-def test_what_is_written_is_what_is_read(tmp_path) -> None:
+def test_a_written_table_is_read_unchanged(tmp_path) -> None:
     _, frames = scored()
     write_frames(tmp_path / "frames.parquet", frames)
     table = pq.read_table(tmp_path / "frames.parquet")
@@ -43,7 +43,7 @@ def test_what_is_written_is_what_is_read(tmp_path) -> None:
         assert table[name].to_pylist() == values.tolist(), name
 
 
-def test_a_table_without_frames_is_a_file_all_the_same(tmp_path) -> None:
+def test_a_table_without_frames_is_written(tmp_path) -> None:
     silent = {"vocals": np.full((2, 100), np.nan)}
     rows, frames = scored(silent)
     assert rows[0]["status"] == "failed"
@@ -51,7 +51,7 @@ def test_a_table_without_frames_is_a_file_all_the_same(tmp_path) -> None:
     assert pq.read_table(tmp_path / "frames.parquet").num_rows == 0
 
 
-def test_every_value_says_how_it_was_made_of_how_many_frames() -> None:
+def test_every_value_has_its_aggregation_and_number_of_frames() -> None:
     rng = np.random.default_rng(2)
     references = {stem: noise(rng) for stem in ("vocals", "bass")}
     references["vocals"][:, : 2 * FS] = 0
@@ -75,7 +75,7 @@ def test_every_value_says_how_it_was_made_of_how_many_frames() -> None:
 
 
 def test_frames_are_written_without_pandas(tmp_path) -> None:
-    """Importing it costs every process that scores one cell as much as scoring a stem."""
+    """Importing pandas takes as long as scoring a stem."""
     code = """
 import sys
 import numpy as np
