@@ -35,7 +35,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSED["services"]
 OVERLAYS = sorted(path for path in ROOT.glob("docker-compose.*.yml"))
 SOURCES = sorted(
     path
-    for folder in ("orchestrator/mssbench", "services/*/*_service", "tools")
+    for folder in ("metrics/binaural_metrics", "orchestrator/mssbench", "services/*/*_service", "tools")
     for path in ROOT.glob(f"{folder}/**/*.py")
     if ".venv" not in path.parts
 )

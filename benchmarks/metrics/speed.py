@@ -1,12 +1,12 @@
-"""How much faster than the definition? One table of ratios, each at equal results.
+"""Speed of the metrics relative to code that follows their definitions, at equal results.
 
-    python benchmarks/metrics/speed.py                       # a stem of 4 minutes; about 5 minutes
-    python benchmarks/metrics/speed.py --seconds 30 --quick  # a glance
+    python benchmarks/metrics/speed.py                       # a stem of 4 minutes; takes about 5 minutes
+    python benchmarks/metrics/speed.py --seconds 30 --quick  # a short run
 
-The yardsticks are the literal code of the evaluator's tests, which follows the specification line by line with
-NumPy and SciPy, and museval. Both sides use one BLAS thread. "one core" compares processor time, which a busy
-machine distorts less; "all cores" compares time on the clock and means something on a quiet machine only. Ours is
-the best of three.
+The baselines are museval, and the literal code of the tests of the metrics, which follows the specification line by
+line with NumPy and SciPy. All code uses one BLAS thread. The columns for one core compare processor time, which depends
+less on other load. The columns for all cores compare elapsed time, which is meaningful only on an idle machine. The
+times of the metrics are the best of three.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ FS = 44100
 
 
 def stem(seconds: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Noise that is louder and softer, panned, and an estimate of it; float32."""
+    """Panned noise of varying level, and an estimate of it, shape (2, samples), float32."""
     rng = np.random.default_rng(seed)
     samples = int(seconds * FS)
     swell = 0.05 + 0.05 * np.sin(2 * np.pi * np.arange(samples) / (3 * FS)).astype(np.float32)
@@ -50,7 +50,7 @@ def stem(seconds: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def timed(function: Callable[[], Any], repeats: int = 3) -> tuple[float, float, Any]:
-    """Best processor time, best time on the clock, result."""
+    """Shortest processor time, shortest elapsed time, result."""
     busy, clock, result = np.inf, np.inf, None
     for _ in range(repeats):
         busy_before, clock_before = time.process_time(), time.perf_counter()
@@ -68,14 +68,14 @@ def seconds(value: float) -> str:
     return f"{value:.2f} s"
 
 
-def ratio(yardstick: float, ours: float) -> str:
-    return f"{yardstick / ours:.1f} x"
+def ratio(baseline: float, ours: float) -> str:
+    return f"{baseline / ours:.1f} x"
 
 
 def compare(
-    name: str, yardstick: Callable[[], Any], ours: Callable[[int], Any], same: Callable[[Any, Any], None]
+    name: str, baseline: Callable[[], Any], ours: Callable[[int], Any], same: Callable[[Any, Any], None]
 ) -> None:
-    slow_busy, slow_clock, expected = timed(yardstick, 1)
+    slow_busy, slow_clock, expected = timed(baseline, 1)
     one, _, found = timed(lambda: ours(1))
     same(found, expected)
     _, all_cores, _ = timed(lambda: ours(core_count()))
@@ -130,7 +130,7 @@ def spauq_rows(reference: np.ndarray, estimate: np.ndarray) -> None:
 
 
 def corrected_row(reference: np.ndarray, estimate: np.ndarray) -> None:
-    def yardstick() -> Any:
+    def baseline() -> Any:
         ssr, srr, *_ = literal.spauq_equations(reference, estimate, FS)
         return (
             np.median(ssr),
@@ -150,7 +150,7 @@ def corrected_row(reference: np.ndarray, estimate: np.ndarray) -> None:
     def same(found: Any, expected: Any) -> None:
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
-    compare("corrected metrics without BSS Eval", yardstick, ours, same)
+    compare("corrected metrics without BSS Eval", baseline, ours, same)
 
 
 def museval_row(length: float) -> None:
@@ -158,7 +158,7 @@ def museval_row(length: float) -> None:
     if package is None or not package.submodule_search_locations:
         line("BSS Eval", "museval is not installed")
         return
-    # The module alone: importing the package asks for an ffmpeg program.
+    # Only the module is imported, because the package needs an ffmpeg program.
     path = Path(next(iter(package.submodule_search_locations))) / "metrics.py"
     spec = importlib.util.spec_from_file_location("museval_metrics", path)
     assert spec is not None
@@ -182,7 +182,7 @@ def museval_row(length: float) -> None:
 
 
 def floor_rows(reference: np.ndarray, estimate: np.ndarray) -> None:
-    """What the transforms alone cost that a metric cannot do without, and what the metric costs."""
+    """Time of the transforms that a metric needs at least, and time of the metric."""
     rng = np.random.default_rng(0)
     length = reference.shape[1] / FS
     frames = 2 * int(length) - 1
@@ -190,10 +190,10 @@ def floor_rows(reference: np.ndarray, estimate: np.ndarray) -> None:
     y = fft.rfft(x)
     searches, _, _ = timed(lambda: [(fft.rfft(x), fft.rfft(x), fft.irfft(y, 31104)) for _ in range(frames)])
     ours, _, _ = timed(lambda: spauq_both(reference, estimate, FS, workers=1))
-    floor_line("SPAUQ, both: 12 transforms a frame", searches, ours, length)
+    floor_line("SPAUQ, both: 12 transforms per frame", searches, ours, length)
 
-    # Two signals of two ears: 20 sections of 100 ms a second; 20 frames of 50 ms with 1 ms at either end, twice in
-    # and once back for either ear; the band-pass once in and once back.
+    # Two signals of two ears. Per second: 20 sections of 100 ms; 20 frames of 50 ms with 1 ms at either end, each with
+    # two forward transforms and one inverse transform per ear; one forward and one inverse transform of the band-pass.
     sections = rng.standard_normal((80, 4410))
     lags = rng.standard_normal((80, 2304))
     spectra = fft.rfft(lags)
@@ -205,15 +205,15 @@ def floor_rows(reference: np.ndarray, estimate: np.ndarray) -> None:
 
     transforms, _, _ = timed(lambda: [second() for _ in range(int(length))])
     ours, _, _ = timed(lambda: interaural_cues(reference, estimate, FS, workers=1))
-    floor_line("cues: 328 transforms a second", transforms, ours, length)
+    floor_line("cues: 328 transforms per second", transforms, ours, length)
 
-    touched, _, _ = timed(lambda: (reference.astype(np.float64), estimate.astype(np.float64)))
+    one_pass, _, _ = timed(lambda: (reference.astype(np.float64), estimate.astype(np.float64)))
     ours, _, _ = timed(
         lambda: score_track(
             {"a": reference}, {"a": estimate}, FS, metrics="corrected", bsseval=False, workers=1
         )
     )
-    floor_line("corrected metrics: every sample touched once", touched, ours, length)
+    floor_line("corrected metrics: one pass over the samples", one_pass, ours, length)
 
 
 def floor_line(name: str, floor: float, ours: float, length: float) -> None:
@@ -242,7 +242,7 @@ from binaural_metrics.scoring import score_track
 
 rng = np.random.default_rng(0)
 signals = [rng.standard_normal((2, {samples}), dtype=np.float32) for _ in range(2)]
-Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+Path("/proc/self/clear_refs").write_text("5")  # reset the peak
 
 def status(name):
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -255,7 +255,7 @@ print(before, status("VmHWM"))
 
 
 def memory_row(length: float, bsseval: bool) -> None:
-    """Linux only: resident memory with the signals loaded, and its peak while they are scored."""
+    """Resident memory after loading the signals, and its peak during scoring. Linux only."""
     code = MEMORY.format(samples=int(length * FS), fs=FS, bsseval=bsseval)
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     before, peak = (int(word) / 2**20 for word in out.split())
@@ -265,23 +265,23 @@ def memory_row(length: float, bsseval: bool) -> None:
 
 def main() -> None:
     if any(os.environ.get(name) != "1" for name in BLAS):
-        # They are read when NumPy is loaded: begin again with them.
+        # NumPy reads these variables when it is loaded, so restart the process.
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | dict.fromkeys(BLAS, "1"))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=240.0, help="length of the stem")
+    parser.add_argument("--seconds", type=float, default=240.0, help="length of the stem in seconds")
     parser.add_argument(
-        "--museval-seconds", type=float, default=60.0, help="length of the track museval gets"
+        "--museval-seconds", type=float, default=60.0, help="length of the track for museval in seconds"
     )
-    parser.add_argument("--quick", action="store_true", help="leave out what takes minutes")
+    parser.add_argument("--quick", action="store_true", help="skip rows that take minutes")
     options = parser.parse_args()
     reference, estimate = stem(options.seconds, 0)
     print(f"stem of {options.seconds:g} s, {FS} Hz, stereo; {core_count()} cores\n")
-    line("", "yardstick", "one core", "ratio", f"{core_count()} cores", "ratio")
+    line("", "baseline", "one core", "ratio", f"{core_count()} cores", "ratio")
     spauq_rows(reference, estimate)
     corrected_row(reference, estimate)
     museval_row(min(options.museval_seconds, options.seconds))
     line("")
-    line("", "floor", "one core", "share", "throughput")
+    line("", "lower bound", "one core", "share", "throughput")
     floor_rows(reference, estimate)
     line("")
     line("", "", "one core", "throughput")

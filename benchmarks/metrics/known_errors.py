@@ -1,9 +1,9 @@
-"""What the metrics say about errors that everybody can hear, and about none at all. Offline, in seconds.
+"""Values of the metrics for estimates with known errors. Runs offline and takes seconds.
 
-    python benchmarks/metrics/what_ssr_sees.py
+    python benchmarks/metrics/known_errors.py
 
-Four seeded sources stand around a simple head (a delay and a level for each ear). Every "separator" below is
-known, so that everybody can say beforehand what a spatial metric should answer.
+Four seeded sources are rendered with a simple head: a delay and a level for each ear. The error of each "separator" is
+known, and so is the value that a spatial metric should have.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def pink(rng: np.random.Generator, samples: int) -> np.ndarray:
 
 
 def stems() -> dict[str, np.ndarray]:
-    """Four sources, each with its own rhythm, at their azimuths; float32, peak of the sum above full scale."""
+    """Four rendered sources with different rhythms, float32; the peak of their sum is above full scale."""
     rng = np.random.default_rng(1)
     samples = SECONDS * FS
     t = np.arange(samples) / FS
@@ -70,16 +70,16 @@ def main() -> None:
     print(f"medians over four stems; g = 1/peak of the mixture = {gain:.3f}\n")
     print(f"{'':<44}" + " ".join(f"{title:>10}" for _, title in COLUMNS))
 
-    print("\n1. No error at all, references at another level than the mixture")
+    print("\n1. No error; the references do not have the level of the mixture")
     scaled = {name: gain * x for name, x in references.items()}
     show("perfect stems of the stored mixture", references, scaled, gain)
     print(
-        f"{'':<44}-20 log10 |g - 1| = {-20 * np.log10(abs(gain - 1)):.2f} dB is all that the paper metrics say"
+        f"{'':<44}-20 log10 |g - 1| = {-20 * np.log10(abs(gain - 1)):.2f} dB, the paper SSR of perfect stems"
     )
     for other in (1.333, 0.8):
         show(f"perfect stems, g = {other}", references, {n: other * x for n, x in references.items()}, other)
 
-    print("\n2. Errors of space alone (g = 1)")
+    print("\n2. Spatial errors (g = 1)")
     show("identity", references, references)
     show("left and right swapped", references, {n: x[::-1] for n, x in references.items()})
     show(
@@ -92,7 +92,7 @@ def main() -> None:
     late = {n: np.stack([x[0], delayed(x, 10)[1]]) for n, x in references.items()}
     show("right ear 10 samples (227 us) late", references, late)
 
-    print("\n3. Errors of something else")
+    print("\n3. Other errors")
     show("both ears 5 samples late", references, {n: delayed(x, 5) for n, x in references.items()})
     show("the mixture as every stem", references, dict.fromkeys(references, mixture))
     leak = {n: x + 0.1 * (mixture - x) for n, x in references.items()}
