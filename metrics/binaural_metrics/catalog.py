@@ -41,8 +41,8 @@ register(
     Metric(
         "paper_SSR",
         _released("ssr"),
-        "SSR as the paper computed it: the released SPAUQ against references at their own level. It cannot "
-        "see swapped channels or a collapse to mono.",
+        "SSR as the paper computed it: the released SPAUQ against references at their own level. It does not "
+        "detect swapped channels or a collapse to mono.",
         unit="dB",
         better="higher",
         low=-80,
@@ -211,7 +211,7 @@ register(
 
 
 def _cue(name: str, how: str) -> Callable[[Stem], Value]:
-    """`how` says how the value is computed from frames; {} is the aggregation."""
+    """`how` describes how the value is computed from frames; {} is the aggregation."""
 
     def compute(stem: Stem) -> Value:
         cue = getattr(stem.cues, name)

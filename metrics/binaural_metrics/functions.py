@@ -3,10 +3,10 @@
 Conventions
 -----------
 Signals have the shape (2, samples) or (samples, 2), left channel first, floating point with full scale ±1; reference
-and estimate have the same length, of one second at least. Every function returns a float, NaN where the metric has no
-value for the signals (:func:`binaural_metrics.score` says why), and raises ``ValueError`` for arguments that cannot be
-used. `axis` is the axis of the channels; by default it is the only axis of length two. `mixture_gain` multiplies the
-reference.
+and estimate have the same length, of one second at least. Every function returns a float, or NaN if the metric has no
+value for the signals (the result of :func:`binaural_metrics.score` has the reason). Unusable arguments raise
+``ValueError``. `axis` is the axis of the channels; by default it is the only axis of length two. `mixture_gain` multiplies
+the reference.
 
 Metrics
 -------
@@ -261,7 +261,7 @@ def paper_ssr(
 ) -> float:
     """SSR in dB as the released SPAUQ software computes it; parameters as of :func:`ssr`.
 
-    It does not see swapped channels:
+    It does not detect swapped channels:
 
     Examples
     --------

@@ -116,12 +116,11 @@ class Metric:
     paper_table, paper_name : str
         Result file of the paper and the column there; empty if it has none.
     binaural_only : bool
-        Whether it means something for binaural tracks only.
+        Whether it is meaningful only for binaural tracks.
     whole_track : bool
         Whether it needs all stems of the track.
     several_stems : bool
-        Whether it says something about several stems only. :func:`binaural_metrics.score` leaves it out for a single
-        one.
+        Whether it is meaningful only for several stems. :func:`binaural_metrics.score` omits it for a single stem.
     option : str
         Option of :func:`~binaural_metrics.scoring.score_track` that has to be true, "bsseval" for example.
     """

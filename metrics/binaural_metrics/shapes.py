@@ -111,7 +111,7 @@ def check_pairs(
     Raises
     ------
     InputError
-        They do not fit each other, are shorter than one second, or see :func:`channels_first`.
+        Their names or lengths differ, they are shorter than one second, or unusable (:func:`channels_first`).
     """
     rate = check_sample_rate(sample_rate)
     true, found = named_stems(reference, "reference", axis), named_stems(estimate, "estimate", axis)

@@ -198,7 +198,7 @@ def number(at: int, value: int, size: int = 4) -> Callable[[bytearray], None]:
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         (number(40, 10**9), "is truncated: 999968000 bytes are missing"),  # the size of the data chunk
         (number(40, 400), "not part of a WAV file"),
@@ -209,11 +209,11 @@ def number(at: int, value: int, size: int = 4) -> Callable[[bytearray], None]:
     ],
 )
 def test_an_inconsistent_wav_header_is_refused(
-    tmp_path: Path, change: Callable[[bytearray], None], says: str
+    tmp_path: Path, change: Callable[[bytearray], None], message: str
 ) -> None:
     path = tmp_path / "x.wav"
     path.write_bytes(wav_of(change))
-    with pytest.raises(BadInput, match=re.escape(says)):
+    with pytest.raises(BadInput, match=re.escape(message)):
         read(path)
 
 
@@ -246,13 +246,13 @@ def test_a_flac_file_that_declares_a_wrong_length_is_refused(tmp_path: Path) -> 
     sf.write(buffer, np.zeros((100, 2)), 8000, format="FLAC")
     content = bytearray(buffer.getvalue())
     known = int.from_bytes(content[18:26], "big") >> 36 << 36
-    for samples, says in (
+    for samples, message in (
         (2**36 - 1, "claims 68719476735 samples|is truncated"),
         (0, "does not say how long"),
     ):
         content[18:26] = (known | samples).to_bytes(8, "big")
         (tmp_path / "x.flac").write_bytes(content)
-        with pytest.raises(BadInput, match=says):
+        with pytest.raises(BadInput, match=message):
             read(tmp_path / "x.flac")
 
 

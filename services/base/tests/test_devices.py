@@ -27,7 +27,7 @@ sys.stdin.read()
 
 
 @pytest.mark.parametrize(
-    ("asked", "found", "chosen"),
+    ("setting", "found", "chosen"),
     [
         ("", 0, "cpu"),
         ("auto", 2, "cuda"),
@@ -37,23 +37,23 @@ sys.stdin.read()
     ],
 )
 def test_device_follows_the_environment(
-    monkeypatch: pytest.MonkeyPatch, asked: str, found: int, chosen: str
+    monkeypatch: pytest.MonkeyPatch, setting: str, found: int, chosen: str
 ) -> None:
-    monkeypatch.setenv("DEVICE", asked)
+    monkeypatch.setenv("DEVICE", setting)
     assert chosen_device("demucs", "Library 1", lambda: found) == chosen
 
 
-@pytest.mark.parametrize(("asked", "found"), [("cuda", 0), ("cuda:1", 1), ("cuda:free", 0)])
-def test_a_missing_device_is_an_error(monkeypatch: pytest.MonkeyPatch, asked: str, found: int) -> None:
-    monkeypatch.setenv("DEVICE", asked)
-    with pytest.raises(NotReady, match=rf"DEVICE={asked}, but Library 1 finds {found} CUDA device\(s\)"):
+@pytest.mark.parametrize(("setting", "found"), [("cuda", 0), ("cuda:1", 1), ("cuda:free", 0)])
+def test_a_missing_device_is_an_error(monkeypatch: pytest.MonkeyPatch, setting: str, found: int) -> None:
+    monkeypatch.setenv("DEVICE", setting)
+    with pytest.raises(NotReady, match=rf"DEVICE={setting}, but Library 1 finds {found} CUDA device\(s\)"):
         chosen_device("demucs", "Library 1", lambda: found)
 
 
-@pytest.mark.parametrize("asked", ["gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:free1", "mps", "cpu,cuda"])
-def test_an_invalid_device_is_refused(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
-    monkeypatch.setenv("DEVICE", asked)
-    with pytest.raises(BadInput, match=f"DEVICE='{asked}'; expected auto, cpu, cuda"):
+@pytest.mark.parametrize("setting", ["gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:free1", "mps", "cpu,cuda"])
+def test_an_invalid_device_is_refused(monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
+    monkeypatch.setenv("DEVICE", setting)
+    with pytest.raises(BadInput, match=f"DEVICE='{setting}'; expected auto, cpu, cuda"):
         chosen_device("demucs", "Library 1", lambda: 8)
 
 

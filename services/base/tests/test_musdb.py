@@ -59,7 +59,7 @@ def test_a_track_has_its_length_and_sample_rate(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("other", "says"),
+    ("other", "message"),
     [
         ({"samples": 99}, "drums.wav has 99 samples; expected 100 as mixture.wav"),
         ({"sample_rate": 48_000}, "drums.wav is at 48000 Hz; expected 44100 Hz as mixture.wav"),
@@ -69,12 +69,12 @@ def test_a_track_has_its_length_and_sample_rate(tmp_path: Path) -> None:
     ],
 )
 def test_a_stem_that_does_not_match_the_mixture_is_refused(
-    tmp_path: Path, other: dict[str, int], says: str
+    tmp_path: Path, other: dict[str, int], message: str
 ) -> None:
     folder = make_track(tmp_path / "x")
     different = make_track(tmp_path / "y", **other)
     (different / "drums.wav").replace(folder / "drums.wav")
-    with pytest.raises(BadInput, match=says):
+    with pytest.raises(BadInput, match=message):
         check_track(folder)
 
 
@@ -91,13 +91,13 @@ def test_only_the_given_names_are_checked(tmp_path: Path) -> None:
 
 
 def test_an_invalid_dataset_is_an_error_with_the_expected_layout(dataset: Path) -> None:
-    for folder, split, says in (
+    for folder, split, message in (
         (dataset / "no", "test", "no is not a folder in the MUSDB18-HQ layout; expected test/<title>"),
         (dataset / "test" / "Don't" / "bass.wav", "test", "is not a folder"),
         (dataset, "train", "has no readable folder 'train'"),
         (dataset, "valid", "unknown split 'valid'; expected one of train, test"),
     ):
-        with pytest.raises(BadInput, match=says):
+        with pytest.raises(BadInput, match=message):
             track_folders(folder, split)
     (dataset / "train").mkdir()
     with pytest.raises(BadInput, match="contains no track; expected train/<title>"):

@@ -15,10 +15,10 @@ from mssbench_service.audio import FloatArray
 from mssbench_service.musdb import MIXTURE, STEMS
 
 
-def refuse_mixture(service: ServiceUnderTest, content: bytes, status: int, says: str) -> None:
+def refuse_mixture(service: ServiceUnderTest, content: bytes, status: int, message: str) -> None:
     """Upload `content` as the mixture, beside true stems where the separator needs them."""
     files = {**service.files(music(0.5)), MIXTURE: content}
-    service.problem(service.post_files(service.path(), files), status, says)
+    service.problem(service.post_files(service.path(), files), status, message)
 
 
 @pytest.mark.parametrize("kind", ["empty", "text", "header only", "truncated WAV", "truncated FLAC"])
@@ -85,23 +85,23 @@ def test_an_upload_over_the_size_limit_is_refused_without_a_declared_length(
 def test_incomplete_and_wrong_forms_are_refused(service: ServiceUnderTest) -> None:
     content = wav(music(0.2))
     path = service.path()
-    for files, status, says in (
+    for files, status, message in (
         ({}, (400, 422), ""),
         ({MIXTURE: content, "strings": content}, 422, "strings"),
         ({MIXTURE: content, STEMS[0]: content}, 422, "together"),
         (dict.fromkeys(STEMS, content), 422, "mixture"),
     ):
-        service.problem(service.post_files(path, files), status, says)
+        service.problem(service.post_files(path, files), status, message)
     content_type, body = form({MIXTURE: content})
     field = body.replace(b'; filename="mixture"', b"")
-    for sent, sent_type, says in (
+    for sent, sent_type, message in (
         (body, "multipart/form-data", ""),
         (body, "multipart/form-data; boundary=another", ""),
         (body[:-30], content_type, ""),
         (field, content_type, ""),
         (content, "audio/wav", "content type"),
     ):
-        service.problem(service.post(path, sent, sent_type), (400, 422), says)
+        service.problem(service.post(path, sent, sent_type), (400, 422), message)
 
 
 def test_unknown_and_repeated_names_are_refused(service: ServiceUnderTest, track: FloatArray) -> None:
@@ -145,7 +145,7 @@ def test_members_of_a_wrong_type_or_value_are_refused(service: ServiceUnderTest,
     good = service.reference_request(track, service.data / "refused")
     (service.data / "notes.wav").write_text("not audio")
     (service.data / "file").write_text("in the way")
-    for change, status, says in (
+    for change, status, message in (
         ({"mixture": "no/such.wav"}, 404, "no/such.wav"),
         ({"mixture": "notes.wav"}, 422, "notes.wav"),
         ({"mixture": "x" * 5000}, 422, ""),
@@ -160,7 +160,7 @@ def test_members_of_a_wrong_type_or_value_are_refused(service: ServiceUnderTest,
         ({"reference_gain": float("nan")}, 422, "gain"),
         ({"reference_gain": 0.0}, 422, "gain"),
     ):
-        service.problem(service.post_json("/separate", {**good, **change}), status, says)
+        service.problem(service.post_json("/separate", {**good, **change}), status, message)
     for body in (b"{", b"\xff", b"[]", b'"text"', b"null", b"{}"):
         service.problem(service.post("/separate", body, "application/json"), 422, "")
     assert not (service.data / "refused").exists()

@@ -123,7 +123,7 @@ def test_levels_beyond_full_scale_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("broken", "says"),
+    ("broken", "message"),
     [
         ({"bass": None}, "gave no bass"),
         ({"drums": np.zeros((2, 5), np.float32)}, r"drums of shape \(2, 5\); expected \(2, 13230\)"),
@@ -131,9 +131,9 @@ def test_levels_beyond_full_scale_are_kept(tmp_path: Path) -> None:
     ],
 )
 def test_an_invalid_result_is_refused_and_not_written(
-    tmp_path: Path, track: Path, broken: dict[str, Any], says: str
+    tmp_path: Path, track: Path, broken: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(BadOutput, match=says):
+    with pytest.raises(BadOutput, match=message):
         separate_track(Shares(**broken), "s", track, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["mixture.wav"]
 
@@ -158,14 +158,14 @@ def test_references_that_do_not_match_the_mixture_are_refused(tmp_path: Path, tr
     write_wav(tmp_path / "short.wav", music(0.2), 44_100)
     write_wav(tmp_path / "rate.wav", music(0.3), 48_000)
     write_wav(tmp_path / "wide.wav", np.zeros((3, 13_230), np.float32), 44_100)
-    for name, says in (
+    for name, message in (
         ("short", "8820 samples"),
         ("rate", "48000 Hz"),
         ("wide", "3 channels"),
         ("no", "no.wav"),
     ):
         paths = dict.fromkeys(STEMS, track) | {"other": tmp_path / f"{name}.wav"}
-        with pytest.raises(BadInput, match=says):
+        with pytest.raises(BadInput, match=message):
             separate_track(Truth(), "t", track, tmp_path / "out", paths)
     assert not (tmp_path / "out").exists()
 
@@ -208,7 +208,7 @@ def rewrite(path: Path, **changed: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "says"),
+    ("damage", "message"),
     [
         (lambda out: (out / "bass.wav").unlink(), "s gave no bass"),
         (lambda out: rewrite(out / "bass.wav", nan=True), "bass with samples that are NaN or infinite"),
@@ -223,13 +223,13 @@ def rewrite(path: Path, **changed: object) -> None:
     ],
 )
 def test_check_separation_finds_missing_and_damaged_files(
-    tmp_path: Path, track: Path, damage: Callable[[Path], object], says: str
+    tmp_path: Path, track: Path, damage: Callable[[Path], object], message: str
 ) -> None:
     out = tmp_path / "out"
     separate_track(Shares(), "s", track, out)
     check_separation("s", out, track)
     damage(out)
-    with pytest.raises(BadOutput, match=says):
+    with pytest.raises(BadOutput, match=message):
         check_separation("s", out, track)
 
 
