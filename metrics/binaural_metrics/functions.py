@@ -5,7 +5,7 @@ Conventions
 Signals have the shape (2, samples) or (samples, 2), left channel first, floating point with full scale ±1; reference
 and estimate have the same length, of one second at least. Every function returns a float, or NaN if the metric has no
 value for the signals (the result of :func:`binaural_metrics.score` has the reason). Unusable arguments raise
-``ValueError``. `axis` is the axis of the channels; by default it is the only axis of length two. `mixture_gain` multiplies
+``ValueError``. `axis` is the axis of the channels, by default the only axis of length two. `mixture_gain` multiplies
 the reference.
 
 Metrics
