@@ -31,6 +31,16 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+def _in_new_thread(function: Callable[[], _Out]) -> _Out:
+    """Call `function` in a thread that ends with the call.
+
+    threadpoolctl ignores changes to OpenBLAS by all threads but one while that one is alive. The computation that ends
+    last often runs in another thread than the one that started first.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result()
+
+
 class _OneBlasThread(ContextDecorator):
     """One BLAS thread in this process while at least one computation runs.
 
@@ -46,14 +56,14 @@ class _OneBlasThread(ContextDecorator):
     def __enter__(self) -> None:
         with self._lock:
             if self._running == 0:
-                self._limit = _controller().limit(limits=1, user_api="blas")
+                self._limit = _in_new_thread(lambda: _controller().limit(limits=1, user_api="blas"))
             self._running += 1
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._running -= 1
             if self._running == 0:
-                self._limit.restore_original_limits()
+                _in_new_thread(self._limit.restore_original_limits)
 
 
 one_blas_thread = _OneBlasThread()
