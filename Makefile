@@ -12,7 +12,8 @@ MODELS   := services/demucs services/openunmix services/spleeter
 DIST     := dist
 PROJECTS := $(PACKAGES:=/pyproject.toml) tools/environment
 # Packages whose docstrings have examples that are run as tests.
-DOCTESTS := services/oracle/oracle_service services/template/template_service
+DOCTESTS := services/base/mssbench_service services/synth/synth_service services/oracle/oracle_service services/template/template_service \
+            orchestrator/mssbench/runs orchestrator/mssbench/datasets orchestrator/mssbench/report/statistics.py
 # The longest tests come first, so that both cores are busy until the end.
 TESTS    := tests orchestrator/tests $(filter-out orchestrator/tests,$(PACKAGES:=/tests)) --ignore tests/compose
 TYPED    := services/base/mssbench_service metrics/binaural_metrics services/synth/synth_service services/evaluator/evaluator_service \
