@@ -169,7 +169,9 @@ def test_a_run_and_its_dataset_move_to_another_machine_through_s3(
     for missing in ("s3://lab/nothing", "s3://no-such-bucket/mine"):
         refused = command(other, "pull", missing)
         assert refused.returncode == 2
-        assert refused.stderr.splitlines()[-1].startswith(f"mssbench: there is no run or dataset at {missing}")
+        assert refused.stderr.splitlines()[-1].startswith(
+            f"mssbench: there is no run or dataset at {missing}"
+        )
 
 
 def test_an_absent_server_is_one_line_without_credentials(
