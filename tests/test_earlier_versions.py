@@ -203,7 +203,7 @@ def test_the_api_refuses_a_run_of_a_newer_version(tmp_path: Path) -> None:
 
 
 def test_a_separation_of_a_newer_version_is_refused(tmp_path: Path) -> None:
-    folder = copy_run("1-at-last", tmp_path).estimates(SCORED)
+    folder = copy_run("1-at-last", tmp_path).layout.estimates(SCORED)
     mixture = tmp_path / "music" / "test" / TITLE / "mixture.wav"
     check_separation("oracle-mixture", folder, mixture)
     (folder / "separation.json").write_text(

@@ -327,7 +327,7 @@ def test_any_header_and_any_path_gets_a_response(name: str, url_of: UrlOf, root:
             except (httpx.InvalidURL, ValueError):
                 return
             answer = client.request(
-                method, url, headers={key: value.encode("latin-1") for key, value in headers.items()}
+                method, url, headers={key.encode(): value.encode("latin-1") for key, value in headers.items()}
             )
             kind = answer.headers.get("content-type", "")
             assert answer.status_code < 500, answer.text

@@ -31,6 +31,7 @@ from mssbench.report import summary
 from mssbench.runs.config import RunConfig, read_config
 from mssbench.runs.records import Cell
 from mssbench.runs.results import result_columns, result_rows, write_csv
+from mssbench.runs.run import Run
 from mssbench.runs.status import failures_of, status_of
 from mssbench.runs.store import RunStore
 from mssbench.services.registry import load_registry
@@ -95,7 +96,7 @@ def _read_run_directory(folder: Path) -> object:
     """Call everything that reads a run directory."""
     store = RunStore(folder)
     record = store.load()
-    run = steps.Run(store, record, _runtime(folder))
+    run = Run(store, record, _runtime(folder))
     rows = result_rows(store, record)
     write_csv(folder / "results.csv", rows, result_columns())
     for value in (rows, asdict(status_of(run)), [asdict(one) for one in failures_of(run)]):
@@ -103,7 +104,7 @@ def _read_run_directory(folder: Path) -> object:
     loaded = report_data.load(folder)
     for separator in loaded.separators:
         loaded.devices(separator.name), loaded.weights(separator.name)
-    for cell in loaded.cells():
+    for cell in loaded.record.cells():
         loaded.mixture_gain(cell)
     return rows
 
