@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-Command = Callable[..., subprocess.CompletedProcess[str]]
+from command import Command
 
 
 @pytest.fixture
@@ -18,7 +16,7 @@ def mssbench(workspace: Path) -> Command:
     """``mssbench(…)`` in the workspace, as a user would type it."""
 
     def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        done: subprocess.CompletedProcess[str] = subprocess.run(
             [sys.executable, "-m", "mssbench", *arguments],
             cwd=workspace,
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
@@ -28,5 +26,6 @@ def mssbench(workspace: Path) -> Command:
             check=False,
             **options,  # type: ignore[call-overload]
         )
+        return done
 
     return run

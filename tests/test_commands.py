@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
+from command import Command
 
 IRM = ["--separators", "oracle-irm", "--inline"]
 
@@ -23,16 +26,16 @@ def table(workspace: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def refused(done) -> str:
+def refused(done: subprocess.CompletedProcess[str]) -> str:
     """Check that the command was refused, and return its message."""
     assert done.returncode == 2, done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.startswith("mssbench: ")]
+    lines: list[str] = [line for line in done.stderr.splitlines() if line.startswith("mssbench: ")]
     assert len(lines) == 1, done.stderr
     assert "Traceback" not in done.stderr
     return lines[0]
 
 
-def test_synth_renders_a_split_with_its_metadata(mssbench, workspace) -> None:
+def test_synth_renders_a_split_with_its_metadata(mssbench: Command, workspace: Path) -> None:
     done = mssbench("synth", "music", "out", "--hrir", "sphere", "--seed", "5", "--profile", "paper")
     assert done.returncode == 0, done.stderr
     for track in tracks(workspace):
@@ -55,7 +58,7 @@ def test_synth_renders_a_split_with_its_metadata(mssbench, workspace) -> None:
         assert sf.info(folder / "mixture.wav").frames == sf.info(track / "mixture.wav").frames + 255
 
 
-def test_synth_reads_angles_of_unusual_titles_from_a_table(mssbench, workspace) -> None:
+def test_synth_reads_angles_of_unusual_titles_from_a_table(mssbench: Command, workspace: Path) -> None:
     angles = {"vocals": 300, "bass": 10, "drums": 80, "other": 70}
     angle_table = {"test": {track.name: angles for track in tracks(workspace)}, "train": {}}
     (workspace / "angles.json").write_text(json.dumps(angle_table), encoding="utf-8")
@@ -67,7 +70,7 @@ def test_synth_reads_angles_of_unusual_titles_from_a_table(mssbench, workspace) 
         assert metadata["angles"] == angles
 
 
-def test_synth_ignores_hidden_and_stray_folders(mssbench, workspace) -> None:
+def test_synth_ignores_hidden_and_stray_folders(mssbench: Command, workspace: Path) -> None:
     (workspace / "music/test/.hidden").mkdir()
     (workspace / "music/test/__MACOSX").mkdir()
     (workspace / "music/test/notes.txt").write_text("hello")
@@ -76,7 +79,7 @@ def test_synth_ignores_hidden_and_stray_folders(mssbench, workspace) -> None:
     assert len(list((workspace / "out/test").iterdir())) == 2
 
 
-def test_synth_keeps_existing_tracks_and_renders_changed_ones(mssbench, workspace) -> None:
+def test_synth_keeps_existing_tracks_and_renders_changed_ones(mssbench: Command, workspace: Path) -> None:
     assert mssbench("synth", "music", "out").returncode == 0
     before = {p: p.stat().st_mtime_ns for p in workspace.glob("out/test/*/*.wav")}
     assert mssbench("synth", "music", "out").returncode == 0
@@ -85,7 +88,7 @@ def test_synth_keeps_existing_tracks_and_renders_changed_ones(mssbench, workspac
     assert all(p.stat().st_mtime_ns != time for p, time in before.items())
 
 
-def test_evaluate_scores_folders_of_estimates(mssbench, workspace) -> None:
+def test_evaluate_scores_folders_of_estimates(mssbench: Command, workspace: Path) -> None:
     references = workspace / "music/test"
     for track in tracks(workspace):
         for stem in ("vocals", "drums", "bass", "other"):
@@ -103,7 +106,9 @@ def test_evaluate_scores_folders_of_estimates(mssbench, workspace) -> None:
 
 
 @pytest.mark.parametrize("profile", ["paper", "corrected"])
-def test_evaluate_leaves_the_columns_of_other_profiles_empty(mssbench, workspace, profile) -> None:
+def test_evaluate_leaves_the_columns_of_other_profiles_empty(
+    mssbench: Command, workspace: Path, profile: str
+) -> None:
     done = mssbench("evaluate", "music/test", "music/test", "--csv", "out.csv", "--profile", profile)
     assert done.returncode == 0, done.stderr
     for row in table(workspace):
@@ -111,7 +116,7 @@ def test_evaluate_leaves_the_columns_of_other_profiles_empty(mssbench, workspace
         assert bool(row["paper_SSR"]) == (profile == "paper")
 
 
-def test_the_gain_of_a_paper_rendering_is_taken_from_its_metadata(mssbench, workspace) -> None:
+def test_the_gain_of_a_paper_rendering_is_taken_from_its_metadata(mssbench: Command, workspace: Path) -> None:
     """An estimate at the level of the mixture is perfect for the corrected metrics, but not for those of the paper."""
     assert mssbench("synth", "music", "out", "--profile", "paper").returncode == 0
     for folder in (workspace / "out/test").iterdir():
@@ -130,7 +135,7 @@ def test_the_gain_of_a_paper_rendering_is_taken_from_its_metadata(mssbench, work
         assert float(row["paper_SSR"]) == pytest.approx(-20 * np.log10(abs(gain - 1)), abs=0.01)
 
 
-def test_missing_and_broken_estimates_are_failed_rows(mssbench, workspace) -> None:
+def test_missing_and_broken_estimates_are_failed_rows(mssbench: Command, workspace: Path) -> None:
     shutil.copytree(workspace / "music/test", workspace / "estimates")
     first, second = (workspace / "estimates" / track.name for track in tracks(workspace))
     (first / "bass.wav").unlink()
@@ -182,7 +187,9 @@ def damage_channels(track: Path) -> str:
     [damage_missing_stem, damage_length, damage_rate, damage_text, damage_channels],
     ids=lambda f: f.__name__,
 )
-def test_a_damaged_track_is_named_and_nothing_is_written(mssbench, workspace, command, damage) -> None:
+def test_a_damaged_track_is_named_and_nothing_is_written(
+    mssbench: Command, workspace: Path, command: list[str], damage: Callable[[Path], str]
+) -> None:
     says = damage(tracks(workspace)[1])
     line = refused(mssbench(*command))
     assert says in line
@@ -223,14 +230,16 @@ def test_a_damaged_track_is_named_and_nothing_is_written(mssbench, workspace, co
     ],
     ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else "",
 )
-def test_bad_requests_give_one_line(mssbench, workspace, arguments, says) -> None:
+def test_bad_requests_give_one_line(
+    mssbench: Command, workspace: Path, arguments: list[str], says: str
+) -> None:
     (workspace / "file").write_text("not a folder")
     (workspace / "empty").mkdir()
     assert says in refused(mssbench(*arguments))
     assert not list(workspace.rglob(".tmp-*"))
 
 
-def test_a_run_id_of_another_run_is_refused(mssbench, workspace) -> None:
+def test_a_run_id_of_another_run_is_refused(mssbench: Command, workspace: Path) -> None:
     assert mssbench("run", "--dataset", "music", *IRM, "--run-id", "mine").returncode == 0
     line = refused(mssbench("run", "--dataset", "music", *IRM, "--run-id", "mine", "--seed", "7"))
     assert "run mine exists with another configuration" in line
@@ -238,7 +247,7 @@ def test_a_run_id_of_another_run_is_refused(mssbench, workspace) -> None:
 
 @pytest.mark.parametrize("layout", ["{title}", "htdemucs/{title}", "{title}_umxhq"])
 def test_estimates_in_the_layouts_of_demucs_open_unmix_and_spleeter_are_found(
-    mssbench, workspace, layout
+    mssbench: Command, workspace: Path, layout: str
 ) -> None:
     for track in tracks(workspace):
         target = workspace / "estimates" / layout.format(title=track.name)
@@ -254,7 +263,7 @@ def test_estimates_in_the_layouts_of_demucs_open_unmix_and_spleeter_are_found(
     assert sorted(p.stem for p in (workspace / "frames").iterdir()) == [t.name for t in tracks(workspace)]
 
 
-def test_estimates_of_two_models_at_once_are_refused(mssbench, workspace) -> None:
+def test_estimates_of_two_models_at_once_are_refused(mssbench: Command, workspace: Path) -> None:
     for model in ("htdemucs", "mdx"):
         shutil.copytree(workspace / "music/test", workspace / "estimates" / model)
     line = refused(mssbench("evaluate", "music/test", "estimates", "--csv", "out.csv"))

@@ -14,15 +14,14 @@ import threading
 import time
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
+from command import Command
 from mssbench import cli
-
-Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 STEMS = ("vocals", "drums", "bass", "other")
 

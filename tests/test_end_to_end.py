@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import soundfile as sf
+from command import Command
 
 sys.path.insert(0, str(Path(__file__).parent))
 from comparing import assert_equal_tables, read_table
@@ -26,7 +27,9 @@ def only_run(workspace: Path) -> Path:
     return runs[0]
 
 
-def test_a_run_ends_with_the_path_of_its_report_and_a_row_for_every_stem(mssbench, workspace) -> None:
+def test_a_run_ends_with_the_path_of_its_report_and_a_row_for_every_stem(
+    mssbench: Command, workspace: Path
+) -> None:
     done = mssbench(*RUN, "--inline")
     assert done.returncode == 0, done.stderr
     folder = only_run(workspace)
@@ -42,7 +45,9 @@ def test_a_run_ends_with_the_path_of_its_report_and_a_row_for_every_stem(mssbenc
             assert float(row["SRR"]) == pytest.approx(80.0, abs=1e-6), condition
 
 
-def test_through_redis_and_workers_the_results_are_those_of_one_process(mssbench, workspace) -> None:
+def test_through_redis_and_workers_the_results_are_those_of_one_process(
+    mssbench: Command, workspace: Path
+) -> None:
     inline = mssbench(*RUN, "--inline", "--run-id", "inline")
     queued = mssbench(*RUN, "--run-id", "queued")
     assert (inline.returncode, queued.returncode) == (0, 0), inline.stderr + queued.stderr
@@ -50,7 +55,7 @@ def test_through_redis_and_workers_the_results_are_those_of_one_process(mssbench
     assert no_process_mentions(str(workspace))
 
 
-def test_the_same_command_again_repeats_no_work(mssbench, workspace) -> None:
+def test_the_same_command_again_repeats_no_work(mssbench: Command, workspace: Path) -> None:
     assert mssbench(*RUN, "--inline").returncode == 0
     folder = only_run(workspace)
     made = {path: path.stat().st_mtime_ns for path in made_by_steps(workspace, folder)}
@@ -59,7 +64,9 @@ def test_the_same_command_again_repeats_no_work(mssbench, workspace) -> None:
 
 
 @pytest.mark.parametrize("mode", [["--inline"], []], ids=["inline", "queued"])
-def test_a_run_killed_at_any_moment_is_completed_by_the_same_command(mssbench, workspace, mode) -> None:
+def test_a_run_killed_at_any_moment_is_completed_by_the_same_command(
+    mssbench: Command, workspace: Path, mode: list[str]
+) -> None:
     undisturbed = mssbench(*RUN, "--inline", "--run-id", "undisturbed")
     assert undisturbed.returncode == 0, undisturbed.stderr
     kept = 0
@@ -114,7 +121,7 @@ def made_by_steps(workspace: Path, run: Path) -> list[Path]:
     ]
 
 
-def test_one_bad_track_found_late_costs_its_own_cells_only(mssbench, workspace) -> None:
+def test_one_bad_track_found_late_costs_its_own_cells_only(mssbench: Command, workspace: Path) -> None:
     """A file that is damaged behind a good header is not found while planning."""
     assert mssbench(*RUN, "--inline", "--run-id", "good").returncode == 0
     drums = next(workspace.glob("music/test/*/drums.wav"))
@@ -135,7 +142,7 @@ def test_one_bad_track_found_late_costs_its_own_cells_only(mssbench, workspace) 
             assert row == good[key]
 
 
-def test_failed_cells_are_tried_again_only_when_asked(mssbench, workspace) -> None:
+def test_failed_cells_are_tried_again_only_when_asked(mssbench: Command, workspace: Path) -> None:
     drums = next(workspace.glob("music/test/*/drums.wav"))
     assert mssbench(*RUN, "--inline", "--conditions", "stereo").returncode == 0
     folder = only_run(workspace)
@@ -163,7 +170,7 @@ def test_failed_cells_are_tried_again_only_when_asked(mssbench, workspace) -> No
     assert {row["status"] for row in read_table(folder / "results.csv").values()} <= {"ok", "undefined"}
 
 
-def test_status_says_how_far_a_run_is(mssbench, workspace) -> None:
+def test_status_says_how_far_a_run_is(mssbench: Command, workspace: Path) -> None:
     assert mssbench("status").stdout.startswith("no runs in ")
     assert mssbench(*RUN, "--inline", "--run-id", "mine").returncode == 0
     said = mssbench("status", "mine").stdout.splitlines()
@@ -177,7 +184,7 @@ def test_status_says_how_far_a_run_is(mssbench, workspace) -> None:
     assert mssbench("status").stdout.startswith("mine: incomplete, 7/8 cells ended")
 
 
-def test_a_report_of_an_unfinished_run_counts_what_is_pending(mssbench, workspace) -> None:
+def test_a_report_of_an_unfinished_run_counts_what_is_pending(mssbench: Command, workspace: Path) -> None:
     assert mssbench(*RUN, "--inline", "--run-id", "mine").returncode == 0
     next((workspace / "runs/mine").rglob("result.json")).unlink()
     done = mssbench("report", "mine", "--no-audio")
@@ -187,7 +194,7 @@ def test_a_report_of_an_unfinished_run_counts_what_is_pending(mssbench, workspac
     assert len(rows) == 32
 
 
-def test_a_run_in_progress_cannot_be_started_a_second_time(mssbench, workspace) -> None:
+def test_a_run_in_progress_cannot_be_started_a_second_time(mssbench: Command, workspace: Path) -> None:
     assert mssbench(*RUN, "--inline", "--run-id", "mine").returncode == 0
     with (workspace / "runs/mine/.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -196,7 +203,9 @@ def test_a_run_in_progress_cannot_be_started_a_second_time(mssbench, workspace) 
     assert "mine is being run by another process" in second.stderr.splitlines()[-1]
 
 
-def test_rescore_scores_stored_estimates_again_and_separates_nothing(mssbench, workspace) -> None:
+def test_rescore_scores_stored_estimates_again_and_separates_nothing(
+    mssbench: Command, workspace: Path
+) -> None:
     first = mssbench(*RUN, "--inline", "--run-id", "mine", "--metrics", "paper", "--conditions", "binaural")
     assert first.returncode == 0, first.stderr
     estimates = {path: path.stat().st_mtime_ns for path in workspace.glob("runs/mine/estimates/**/*.wav")}

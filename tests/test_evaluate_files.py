@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
+from command import Command
 
+Change = Callable[[np.ndarray], np.ndarray]
 FS = 8000
 STEMS = ("vocals", "bass")
 NUMBERS = ("SSR", "SRR", "d_itd_us", "d_ild_db", "d_ic", "level_db", "SI_SDR", "SDR", "SAR", "paper_SSR")
@@ -40,12 +43,12 @@ def write(
         sf.write(target / f"{stem}.wav", signal, rate, subtype=subtype)
 
 
-def scored(mssbench, *options: str) -> dict[str, dict[str, str]]:
+def scored(mssbench: Command, *options: str) -> dict[str, dict[str, str]]:
     """Rows of the only song by stem."""
     return songs_scored(mssbench, *options)["A song"]
 
 
-def songs_scored(mssbench, *options: str) -> dict[str, dict[str, dict[str, str]]]:
+def songs_scored(mssbench: Command, *options: str) -> dict[str, dict[str, dict[str, str]]]:
     """Rows by song and stem. Many songs to a command: starting it costs more than scoring them."""
     done = mssbench("evaluate", "true", "found", "--csv", "out.csv", *options)
     assert done.returncode == 0, done.stderr
@@ -70,7 +73,7 @@ def noisy(x: np.ndarray) -> np.ndarray:
     return x + 0.1 * music(9)[: len(x)]
 
 
-BROKEN = {
+BROKEN: dict[str, tuple[Change, str]] = {
     "NaN": (lambda x: np.where(np.arange(len(x))[:, None] == 50, np.nan, x), "NaN or infinite"),
     "infinite": (lambda x: np.where(np.arange(len(x))[:, None] == 50, np.inf, x), "NaN or infinite"),
     "mono": (lambda x: x[:, 0], "has 1 channel(s)"),
@@ -82,7 +85,7 @@ BROKEN = {
 }
 
 
-def test_an_estimate_that_cannot_be_scored_fails_alone(mssbench, workspace) -> None:
+def test_an_estimate_that_cannot_be_scored_fails_alone(mssbench: Command, workspace: Path) -> None:
     true = references()
     for kind, (change, _) in BROKEN.items():
         write("true", true, title=kind)
@@ -96,7 +99,7 @@ def test_an_estimate_that_cannot_be_scored_fails_alone(mssbench, workspace) -> N
         assert intact["status"] == "ok", kind
 
 
-def test_a_mono_reference_is_named_and_fails_its_own_stem(mssbench, workspace) -> None:
+def test_a_mono_reference_is_named_and_fails_its_own_stem(mssbench: Command, workspace: Path) -> None:
     true = references()
     write("true", true | {"vocals": true["vocals"][:, 0]})
     write("found", {stem: noisy(x) for stem, x in true.items()})
@@ -107,7 +110,7 @@ def test_a_mono_reference_is_named_and_fails_its_own_stem(mssbench, workspace) -
     assert "reference 'vocals' has 1 channel(s)" in rows["bass"]["reason"]  # BSS Eval needs every stem
 
 
-def test_a_dead_channel_has_levels_but_no_cue(mssbench, workspace) -> None:
+def test_a_dead_channel_has_levels_but_no_cue(mssbench: Command, workspace: Path) -> None:
     true = references()
     write("true", true)
     write("found", {"vocals": noisy(true["vocals"]) * [1, 0], "bass": noisy(true["bass"])})
@@ -119,7 +122,7 @@ def test_a_dead_channel_has_levels_but_no_cue(mssbench, workspace) -> None:
 
 
 def test_a_stem_that_is_silent_throughout_is_undefined_and_costs_the_others_bss_eval_alone(
-    mssbench, workspace
+    mssbench: Command, workspace: Path
 ) -> None:
     true = references() | {"vocals": np.zeros((2 * FS, 2))}
     write("true", true)
@@ -132,9 +135,10 @@ def test_a_stem_that_is_silent_throughout_is_undefined_and_costs_the_others_bss_
     assert "the reference 'vocals' is silent throughout" in rows["bass"]["reason"]
 
 
-def test_the_longer_one_is_cut(mssbench, workspace) -> None:
+def test_the_longer_one_is_cut(mssbench: Command, workspace: Path) -> None:
     true = references()
-    for title, change in {"shorter": lambda x: x[:-3000], "longer": lambda x: np.r_[x, x[:3000]]}.items():
+    changes: dict[str, Change] = {"shorter": lambda x: x[:-3000], "longer": lambda x: np.r_[x, x[:3000]]}
+    for title, change in changes.items():
         write("true", true, title=title)
         write("found", {stem: change(x) for stem, x in true.items()}, title=title)
     for rows in songs_scored(mssbench).values():
@@ -142,7 +146,7 @@ def test_the_longer_one_is_cut(mssbench, workspace) -> None:
             assert (row["status"], float(row["SSR"]), float(row["SRR"])) == ("ok", 80, 80)
 
 
-def test_exactly_one_frame_is_enough(mssbench, workspace) -> None:
+def test_exactly_one_frame_is_enough(mssbench: Command, workspace: Path) -> None:
     true = {stem: music(seed, seconds=1.0) for seed, stem in enumerate(STEMS)}
     write("true", true)
     write("found", {stem: noisy(x) for stem, x in true.items()})
@@ -150,7 +154,7 @@ def test_exactly_one_frame_is_enough(mssbench, workspace) -> None:
         assert (row["status"], row["valid_frames"], row["total_frames"]) == ("ok", "1", "1")
 
 
-def test_every_encoding_up_to_its_extremes(mssbench, workspace) -> None:
+def test_every_encoding_up_to_its_extremes(mssbench: Command, workspace: Path) -> None:
     true = {stem: np.clip(30 * x, -1, 1) for stem, x in references().items()}  # clips, at −1 and at +1
     for subtype in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "DOUBLE"):
         write("true", true, subtype=subtype, title=subtype)
@@ -162,18 +166,18 @@ def test_every_encoding_up_to_its_extremes(mssbench, workspace) -> None:
             assert float(row["level_db"]) == pytest.approx(-6.02, abs=0.1)
 
 
-def test_every_sample_rate(mssbench, workspace) -> None:
+def test_every_sample_rate(mssbench: Command, workspace: Path) -> None:
     for rate in (8000, 11025, 22050, 48000, 96000, 192000):
         true = {"vocals": music(1, rate, 1.2)}
         write("true", true, rate, title=str(rate))
         write("found", {"vocals": true["vocals"] * [1, 0.5]}, rate, title=str(rate))
-    for rate, rows in songs_scored(mssbench).items():
-        assert rows["vocals"]["status"] == "ok", rate
+    for title, rows in songs_scored(mssbench).items():
+        assert rows["vocals"]["status"] == "ok", title
         assert float(rows["vocals"]["d_ild_db"]) == pytest.approx(6.02, abs=0.01)
         assert float(rows["vocals"]["d_itd_us"]) == pytest.approx(0, abs=0.01)
 
 
-def test_very_quiet_signals_have_values_or_reasons(mssbench, workspace) -> None:
+def test_very_quiet_signals_have_values_or_reasons(mssbench: Command, workspace: Path) -> None:
     true = references()
     for level in (1e-3, 1e-5, 1e-7, 1e-12, 1e-30):
         write("true", {stem: level * x for stem, x in true.items()}, title=str(level))
@@ -183,7 +187,7 @@ def test_very_quiet_signals_have_values_or_reasons(mssbench, workspace) -> None:
         assert float(row["SSR"]) > 20 if float(title) > 1e-6 else row["reason"]
 
 
-def test_an_offset_is_no_sound_but_no_obstacle_either(mssbench, workspace) -> None:
+def test_an_offset_is_no_sound_but_no_obstacle_either(mssbench: Command, workspace: Path) -> None:
     true = references()
     write("true", {stem: x + 0.5 for stem, x in true.items()})
     write("found", {stem: noisy(x) + 0.5 for stem, x in true.items()})

@@ -6,9 +6,11 @@ import csv
 import json
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile as sf
+from command import Command
 
 METRICS = Path(__file__).parents[1] / "metrics" / "tests"
 GOLDEN = json.loads((METRICS / "data" / "golden.json").read_text(encoding="utf-8"))
@@ -20,7 +22,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def expected(golden: dict) -> dict[str, float]:
+def expected(golden: dict[str, Any]) -> dict[str, float]:
     """Golden values of one pair of signals, by column of the results."""
     released, equations = golden["released"]["median"], golden["equations"]
     values = {
@@ -39,7 +41,7 @@ def expected(golden: dict) -> dict[str, float]:
     return values
 
 
-def test_files_of_64_bit_floats_give_the_golden_values(mssbench, workspace: Path) -> None:
+def test_files_of_64_bit_floats_give_the_golden_values(mssbench: Command, workspace: Path) -> None:
     signals = runpy.run_path(str(METRICS / "golden_signals.py"))["cases"]()
     for name, (reference, estimate, rate) in signals.items():
         for folder, signal in (("true", reference), ("found", estimate)):

@@ -9,10 +9,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile as sf
+from command import Command
 from mssbench.execution.embedded import embedded_redis
 from mssbench.execution.queues import connect
 
@@ -32,8 +34,8 @@ def config(workspace: Path) -> Path:
     return path
 
 
-def record(workspace: Path, run: str) -> dict:
-    found: dict = json.loads((workspace / "runs" / run / "run.json").read_text(encoding="utf-8"))
+def record(workspace: Path, run: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((workspace / "runs" / run / "run.json").read_text(encoding="utf-8"))
     return found
 
 
@@ -43,7 +45,7 @@ def done(result: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_a_run_from_a_file_is_repeated_and_compared_and_gc_removes_unused_files(
-    mssbench, workspace, config, monkeypatch
+    mssbench: Command, workspace: Path, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MSSBENCH_COMMIT", "abc")
     # Paths in the file are relative to it. Options take precedence over it.
@@ -110,7 +112,9 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_a_run_is_cancelled_from_another_process_and_resumed(mssbench, workspace, config) -> None:
+def test_a_run_is_cancelled_from_another_process_and_resumed(
+    mssbench: Command, workspace: Path, config: Path
+) -> None:
     # Its jobs are queued, but there is no worker: it cannot end by itself.
     with embedded_redis() as url:
         url = f"unix://:hush@{url.removeprefix('unix://')}"  # a password that this Redis does not require
@@ -155,7 +159,9 @@ def test_a_run_is_cancelled_from_another_process_and_resumed(mssbench, workspace
     assert mssbench("retry", "mine", "--failed").returncode == 2
 
 
-def test_outcomes_truncated_by_a_power_failure_are_repeated(mssbench, workspace, config) -> None:
+def test_outcomes_truncated_by_a_power_failure_are_repeated(
+    mssbench: Command, workspace: Path, config: Path
+) -> None:
     done(mssbench("run", str(config), "--inline", "--run-id", "mine"))
     before = (workspace / "runs/mine/results.csv").read_bytes()
     torn, empty = sorted((workspace / "runs/mine/cells").rglob("result.json"))
@@ -179,7 +185,9 @@ def test_outcomes_truncated_by_a_power_failure_are_repeated(mssbench, workspace,
 
 
 @pytest.mark.parametrize("lost", ["drums.wav", "metadata.json"])
-def test_a_damaged_rendering_is_rendered_again(mssbench, workspace, config, lost) -> None:
+def test_a_damaged_rendering_is_rendered_again(
+    mssbench: Command, workspace: Path, config: Path, lost: str
+) -> None:
     done(mssbench("run", str(config), "--inline", "--run-id", "mine"))
     before = (workspace / "runs/mine/results.csv").read_bytes()
     (rendering,) = (workspace / "data/rendered").glob("*/*")
@@ -192,7 +200,7 @@ def test_a_damaged_rendering_is_rendered_again(mssbench, workspace, config, lost
     assert (workspace / "runs/mine/results.csv").read_bytes() == before
 
 
-def test_a_damaged_run_does_not_hide_the_others(mssbench, workspace, config) -> None:
+def test_a_damaged_run_does_not_hide_the_others(mssbench: Command, workspace: Path, config: Path) -> None:
     done(mssbench("run", str(config), "--inline", "--run-id", "good"))
     for name, text in (("half", '{"id": '), ("other", '{"version": 1, "id": "other"}')):
         (workspace / "runs" / name).mkdir()
@@ -218,7 +226,9 @@ def test_a_damaged_run_does_not_hide_the_others(mssbench, workspace, config) -> 
         (None, "run.toml"),
     ],
 )
-def test_a_file_that_cannot_be_used_gives_a_one_line_error(mssbench, workspace, text, says) -> None:
+def test_a_file_that_cannot_be_used_gives_a_one_line_error(
+    mssbench: Command, workspace: Path, text: str | None, says: str
+) -> None:
     if text is not None:
         (workspace / "run.toml").write_text(text, encoding="utf-8")
     result = mssbench("run", "run.toml", "--inline")
@@ -239,7 +249,9 @@ def test_the_example_file_has_every_setting_with_its_default() -> None:
     assert "tracks = " in example.read_text(encoding="utf-8")
 
 
-def test_retry_accepts_a_repaired_track_unless_it_has_scores(mssbench, workspace, config) -> None:
+def test_retry_accepts_a_repaired_track_unless_it_has_scores(
+    mssbench: Command, workspace: Path, config: Path
+) -> None:
     track = sorted((workspace / "music/test").iterdir())[0]
     sound = {name: (track / name).read_bytes() for name in ("mixture.wav", "drums.wav")}
     for name in sound:

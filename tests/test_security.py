@@ -25,8 +25,8 @@ from mssbench.services.runtime import make_runtime
 from mssbench.settings.limits import Limits
 from mssbench_contract import running
 from redis import Redis
-from rq import Queue
-from rq.job import Callback, Job, JobStatus
+from rq import Callback, Queue
+from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -214,7 +214,7 @@ def test_jobs_in_redis_are_json(run: Run, connection: Redis) -> None:
     queues.reconcile(run, connection)
     task = next(task for task in run.open_tasks() if isinstance(task, Task))
     job = Job.fetch(queues.job_id("mine", task), connection, serializer=JSONSerializer)
-    function, instance, arguments, keywords = JSONSerializer.loads(job.data)
+    function, instance, arguments, keywords = JSONSerializer.loads(job.data)  # type: ignore[no-untyped-call]
     assert (function, instance, arguments) == ("mssbench.execution.work.work", None, [])
     assert keywords["run_id"] == "mine"
 

@@ -8,13 +8,15 @@ import json
 import os
 import re
 import shlex
+import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from command import Command
 from mssbench_contract import running
 
 CONTENT = bytes(range(256)) * 4000
@@ -143,15 +145,17 @@ def installed(packages: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return packages
 
 
-def refused(done) -> str:
+def refused(done: subprocess.CompletedProcess[str]) -> str:
     assert done.returncode == 2, (done.stdout, done.stderr)
-    lines = [line for line in done.stderr.splitlines() if line.startswith("mssbench: ")]
+    lines: list[str] = [line for line in done.stderr.splitlines() if line.startswith("mssbench: ")]
     assert len(lines) == 1, done.stderr
     assert "Traceback" not in done.stderr
     return lines[0]
 
 
-def test_weights_are_downloaded_over_a_connection_that_breaks(mssbench, installed, weights, files) -> None:
+def test_weights_are_downloaded_over_a_connection_that_breaks(
+    mssbench: Command, installed: Path, weights: Path, files: FileServer
+) -> None:
     files.cut_after = 400_000
     done = mssbench("weights", "fetch", "scaled")
     assert done.returncode == 0, done.stderr
@@ -165,7 +169,9 @@ def test_weights_are_downloaded_over_a_connection_that_breaks(mssbench, installe
     assert files.requests == 3, "existing files are not downloaded again"
 
 
-def test_another_model_is_chosen_by_name_or_option(mssbench, installed, weights, files) -> None:
+def test_another_model_is_chosen_by_name_or_option(
+    mssbench: Command, installed: Path, weights: Path, files: FileServer
+) -> None:
     assert "more.bin is missing" in mssbench("weights", "verify", "scaled:large").stdout
     for arguments in (["scaled:large"], ["scaled", "--model", "large"]):
         done = mssbench("weights", "fetch", *arguments, "--dest", "elsewhere")
@@ -191,7 +197,7 @@ def damaged(files: FileServer) -> str:
 
 @pytest.mark.parametrize("fault", [too_long, wrong_length, damaged], ids=lambda f: f.__name__)
 def test_a_file_with_another_checksum_is_refused_and_removed(
-    mssbench, installed, weights, files, fault
+    mssbench: Command, installed: Path, weights: Path, files: FileServer, fault: Callable[[FileServer], str]
 ) -> None:
     says = fault(files)
     line = refused(mssbench("weights", "fetch", "scaled"))
@@ -202,7 +208,7 @@ def test_a_file_with_another_checksum_is_refused_and_removed(
     )
 
 
-def test_a_damaged_file_is_found(mssbench, installed, weights) -> None:
+def test_a_damaged_file_is_found(mssbench: Command, installed: Path, weights: Path) -> None:
     assert mssbench("weights", "fetch", "scaled").returncode == 0
     path = weights / "scaled" / "model.bin"
     path.write_bytes(b"?" + CONTENT[1:])
@@ -230,7 +236,9 @@ def test_a_damaged_file_is_found(mssbench, installed, weights) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_bad_requests_give_one_line(mssbench, installed, workspace, arguments, says) -> None:
+def test_bad_requests_give_one_line(
+    mssbench: Command, installed: Path, workspace: Path, arguments: list[str], says: str
+) -> None:
     (workspace / "file").write_text("not a folder")
     (workspace / "text.wav").write_text("not audio")
     before = sorted(workspace.rglob("*"))
@@ -238,7 +246,7 @@ def test_bad_requests_give_one_line(mssbench, installed, workspace, arguments, s
     assert [path for path in sorted(workspace.rglob("*")) if "weights" not in path.parts] == before
 
 
-def test_one_track_is_separated_in_this_process(mssbench, workspace) -> None:
+def test_one_track_is_separated_in_this_process(mssbench: Command, workspace: Path) -> None:
     track = next(workspace.glob("music/test/*"))
     done = mssbench("separate", str(track / "mixture.wav"), "--separator", "oracle-mixture")
     assert done.returncode == 0, done.stderr
@@ -250,7 +258,7 @@ def test_one_track_is_separated_in_this_process(mssbench, workspace) -> None:
 
 
 def test_the_fetch_command_makes_a_service_ready_without_a_restart(
-    mssbench, workspace, packages, weights, monkeypatch
+    mssbench: Command, workspace: Path, packages: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only the service has the package: the command line gets the pins from the service."""
     environment = {"PYTHONPATH": str(packages), "MSSBENCH_WEIGHTS_DIR": str(weights)}

@@ -24,6 +24,7 @@ def coded(
         streams = [container.add_stream(codec, rate=rate, layout=layout) for _, rate in zip(lengths, rates)]  # noqa: B905
         for stream, length in zip(streams, lengths, strict=True):
             noise = np.random.default_rng(length).standard_normal((2, length)).astype(np.float32) * 0.1
+            assert isinstance(stream, av.AudioStream)
             signal = np.ascontiguousarray(noise[: stream.codec_context.channels])
             for start in range(0, length, 1024):
                 block = np.ascontiguousarray(signal[:, start : start + 1024])

@@ -40,9 +40,9 @@ def checkout(tmp_path: Path) -> Path:
         run_commands(commands, tmp_path, os.environ, seconds=60)
     (tmp_path / "services/midside/midside_service/__init__.py").write_text(adapter, encoding="utf-8")
     (block,) = PAGE.blocks("yaml")
-    file = tmp_path / "docker-compose.yml"
-    composed = file.read_text(encoding="utf-8").replace("\nvolumes:\n", f"\n{block}\nvolumes:\n")
-    file.write_text(composed.replace("image: mssbench/", "image: mssbench-adding/"), encoding="utf-8")
+    compose_file = tmp_path / "docker-compose.yml"
+    composed = compose_file.read_text(encoding="utf-8").replace("\nvolumes:\n", f"\n{block}\nvolumes:\n")
+    compose_file.write_text(composed.replace("image: mssbench/", "image: mssbench-adding/"), encoding="utf-8")
     return tmp_path
 
 

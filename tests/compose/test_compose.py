@@ -109,8 +109,9 @@ for process in pathlib.Path("/proc").glob("[1-9]*"):
 def test_the_gpu_file_gives_each_replica_of_a_model_its_own_device_and_changes_nothing_else() -> None:
     def services(*files: str) -> dict[str, Any]:
         options = [option for file in files for option in ("--file", file)]
-        found: dict[str, Any] = json.loads(System(0).compose(*options, "config", "--format", "json"))
-        return found["services"]
+        found = json.loads(System(0).compose(*options, "config", "--format", "json"))
+        services_found: dict[str, Any] = found["services"]
+        return services_found
 
     without, with_gpus = (
         services("docker-compose.yml"),

@@ -82,7 +82,7 @@ def test_services_lists_all_as_ready_with_their_weights(with_weights: System) ->
 
 
 def test_a_benchmark_through_all_four_separators(with_weights: System, tmp_path: Path) -> None:
-    body = {
+    body: dict[str, Any] = {
         "dataset": "data/demo",
         "separators": ["oracle-irm", *MODELS],
         "tracks": 2,

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -68,7 +69,7 @@ def run(services: Services, request: pytest.FixtureRequest) -> Iterator[Run]:
 def separating(run: Run, queue: Queue) -> bool:
     """Whether a worker runs a separation that ends only when the fault is switched off."""
     started = [task for task in run.open_tasks() if task.step == "separate" and task.separator == "slow"]
-    registry = queue.connection.zrange("rq:wip:separate-unruly", 0, -1)
+    registry: Any = queue.connection.zrange("rq:wip:separate-unruly", 0, -1)
     ids = {member.decode().partition(":")[0] for member in registry}
     return any(job_id(run.store.id, task) in ids for task in started)
 

@@ -72,6 +72,7 @@ def root(tmp_path_factory: pytest.TempPathFactory, _demo_tracks: Path) -> Path:
 
 
 UrlOf = Callable[[str], str]
+Test = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
@@ -176,12 +177,13 @@ CONFORMING = [
 ]
 
 
-def described(name: str) -> Any:
+def described(name: str) -> Callable[[Test], Test]:
     """Test cases for every operation in the description of the service."""
     schema = schemathesis.openapi.from_dict(importlib.import_module(APPLICATIONS[name]).app.openapi())
     schema.config.update(base_url="http://127.0.0.1")
     schema.config.seed = SEED
-    return schema.parametrize()
+    decorate: Callable[[Test], Test] = schema.parametrize()
+    return decorate
 
 
 def conforms(case: Any, url: str, root: Path) -> None:

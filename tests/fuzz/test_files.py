@@ -25,7 +25,6 @@ from mssbench.datasets.catalog import RemoteDataset
 from mssbench.datasets.convert import convert
 from mssbench.datasets.fetch import accept_angles
 from mssbench.datasets.fetch import fetch as fetch_dataset
-from mssbench.execution import steps
 from mssbench.report import data as report_data
 from mssbench.report import summary
 from mssbench.runs.config import RunConfig, read_config

@@ -127,7 +127,7 @@ def test_the_voice_has_rests(audio: Audio) -> None:
 
 def test_pads_are_wide_and_bass_is_narrow(audio: Audio) -> None:
     for files in audio.values():
-        width = {stem: 1 - np.corrcoef(files[stem].T)[0, 1] for stem in STEMS}
+        width = {stem: 1 - np.atleast_2d(np.corrcoef(files[stem].T))[0, 1] for stem in STEMS}
         assert width["other"] > 0.3
         assert width["bass"] < 0.02
         assert 0.01 < width["vocals"] < 0.2

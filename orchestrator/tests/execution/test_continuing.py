@@ -33,6 +33,9 @@ class AlteredTransport:
         details = {"details": {"model": "m", "weights": answers}, "device": "cpu"}
         return {"version": "1", "separators": [{"name": service.name, "description": "d", **details}]}
 
+    def close(self) -> None:
+        self.inner.close()
+
 
 def begin(workspace: Path, **answers: BenchError | list[dict[str, str]]) -> Run:
     runtime = make_runtime(workspace)

@@ -71,6 +71,12 @@ def queued(connection: Redis, name: str) -> list[str]:
     return Queue(name, connection=connection, serializer=JSONSerializer).job_ids
 
 
+def _text(value: object) -> str:
+    """Return an answer of Redis as text."""
+    assert isinstance(value, bytes)
+    return value.decode()
+
+
 def test_a_new_run_queues_renderings_and_stereo_separations(run: Run, connection: Redis) -> None:
     assert reconcile(run, connection) == 2 + 2 * 2
     assert len(queued(connection, "render")) == 2
@@ -142,6 +148,7 @@ def test_jobs_are_small_and_json(run: Run, connection: Redis) -> None:
     job = Job.fetch(queued(connection, "separate-oracle")[0], connection, serializer=JSONSerializer)
     assert set(job.kwargs) == {"run_id", "task"}
     assert len(job.to_dict()["data"]) < 2000
+    assert job.timeout is not None
     assert job.timeout > Limits().of_step(2.0)
 
 
@@ -161,10 +168,10 @@ def test_a_task_that_kills_its_worker_three_times_fails(run: Run, connection: Re
 
 def test_a_job_that_is_in_no_queue_is_queued_again(run: Run, connection: Redis) -> None:
     reconcile(run, connection)
-    taken = connection.lpop("rq:queue:render")
-    assert taken.decode() not in queued(connection, "render")
+    taken = _text(connection.lpop("rq:queue:render"))
+    assert taken not in queued(connection, "render")
     reconcile(run, connection)
-    assert taken.decode() in queued(connection, "render")
+    assert taken in queued(connection, "render")
 
 
 def test_a_job_whose_worker_died_before_it_started_is_queued_again(
@@ -173,7 +180,7 @@ def test_a_job_whose_worker_died_before_it_started_is_queued_again(
     """RQ does this after a minute, and only if the queue has another worker."""
     monkeypatch.setenv("MSSBENCH_SILENCE_SECONDS", "0.2")
     reconcile(run, connection)
-    taken = connection.lmove("rq:queue:render", "rq:queue:render:intermediate").decode()
+    taken = _text(connection.lmove("rq:queue:render", "rq:queue:render:intermediate"))
     reconcile(run, connection)
     assert taken not in queued(connection, "render"), "a living worker has time to start the job"
     time.sleep(0.3)
@@ -198,7 +205,7 @@ def test_a_job_with_an_expired_execution_is_queued_again(run: Run, connection: R
 def test_a_job_that_cannot_be_read_is_replaced(run: Run, connection: Redis, field: str) -> None:
     """Another version or another program may have written it."""
     reconcile(run, connection)
-    taken = connection.lpop("rq:queue:render").decode()
+    taken = _text(connection.lpop("rq:queue:render"))
     connection.hset(f"rq:job:{taken}", field, "nonsense {")
     assert reconcile(run, connection) == 6
     assert taken in queued(connection, "render")
@@ -381,7 +388,7 @@ def test_a_heartbeat_that_redis_refuses_is_not_reported(
 def test_a_worker_registers_again_after_redis_lost_its_data(connection: Redis) -> None:
     """Otherwise ``rq info``, the dashboard and the alerts would list no worker."""
     worker = BenchWorker(open_queue("render", connection), Limits())
-    worker.register_birth()
+    worker.register_birth()  # type: ignore[no-untyped-call]
     worker.set_state("idle")
     connection.flushall()
     worker.heartbeat()

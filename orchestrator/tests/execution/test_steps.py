@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 from mssbench.execution.inline import run_inline
@@ -13,9 +15,12 @@ from mssbench.execution.prepare import prepare
 from mssbench.execution.steps import perform, perform_with_retries
 from mssbench.runs.config import RunConfig
 from mssbench.runs.progress import progress_of
+from mssbench.runs.records import Cell
 from mssbench.runs.run import Run, Task
 from mssbench.runs.store import LOG_CHARACTERS, Workspace
+from mssbench.services.registry import Service
 from mssbench.services.runtime import Runtime, make_runtime
+from mssbench.services.transport import Transport
 from mssbench.settings.limits import Limits
 from mssbench_service.errors import (
     BadInput,
@@ -28,14 +33,19 @@ from mssbench_service.errors import (
 )
 from mssbench_service.wire import EvaluateResult
 
+T = TypeVar("T")
+
 
 class Faulty:
     """A transport that fails on chosen calls and forwards the others."""
 
-    def __init__(self, transport: object, faults: dict[str, list[Exception | object]]) -> None:
-        self.transport, self.faults, self.calls = transport, faults, []
+    def __init__(self, transport: Transport, faults: dict[str, list[Exception | object]]) -> None:
+        self.transport, self.faults = transport, faults
+        self.calls: list[str] = []
 
-    def call(self, service, step, request, result, seconds):
+    def call(
+        self, service: Service, step: str, request: Any, result: type[T], seconds: float | None = None
+    ) -> Any:
         self.calls.append(step)
         fault = self.faults.get(step, [])
         if fault:
@@ -48,12 +58,18 @@ class Faulty:
                 return answer
         return self.transport.call(service, step, request, result, seconds)
 
-    def info(self, service):
+    def info(self, service: Service) -> dict[str, Any]:
         return self.transport.info(service)
+
+    def close(self) -> None:
+        self.transport.close()
+
+
+MakeRun = Callable[..., tuple[Run, Faulty]]
 
 
 @pytest.fixture
-def make_run(workspace: Path):
+def make_run(workspace: Path) -> MakeRun:
     def make(**faults: list[Exception | object]) -> tuple[Run, Faulty]:
         runtime = make_runtime(workspace)
         transport = Faulty(runtime.transport, faults)
@@ -69,15 +85,21 @@ def finish(run: Run) -> None:
     assert progress_of(run).complete
 
 
+def outcome_of(run: Run, cell: Cell) -> dict[str, Any]:
+    outcome = run.store.outcome(cell)
+    assert outcome is not None
+    return outcome
+
+
 def outcomes(run: Run) -> list[str]:
     return [outcome.get("code", "ok") for outcome in map(run.store.outcome, run.record.cells()) if outcome]
 
 
-def test_a_failed_rendering_ends_the_binaural_cells_of_its_track_alone(make_run) -> None:
+def test_a_failed_rendering_ends_the_binaural_cells_of_its_track_alone(make_run: MakeRun) -> None:
     run, _ = make_run(render=[BadInput("drums.wav is damaged")])
     finish(run)
     for cell in run.record.cells():
-        outcome = run.store.outcome(cell)
+        outcome = outcome_of(run, cell)
         if cell.condition == "binaural":
             assert (outcome["step"], outcome["code"], outcome["detail"]) == (
                 "render",
@@ -89,17 +111,17 @@ def test_a_failed_rendering_ends_the_binaural_cells_of_its_track_alone(make_run)
 
 
 @pytest.mark.parametrize("step", ["separate", "evaluate"])
-def test_a_failed_step_ends_its_own_cell_alone(make_run, step) -> None:
+def test_a_failed_step_ends_its_own_cell_alone(make_run: MakeRun, step: str) -> None:
     run, _ = make_run(**{step: [StepFailed("the model broke")]})
     finish(run)
     assert sorted(outcomes(run)) == ["ok", "ok", "ok", "step-failed"]
 
 
-def test_an_unexpected_exception_is_recorded_with_its_traceback(make_run) -> None:
+def test_an_unexpected_exception_is_recorded_with_its_traceback(make_run: MakeRun) -> None:
     run, _ = make_run(separate=[Busy("full"), ZeroDivisionError("1/0")])
     task = next(task for task in run.open_tasks() if task.step == "separate")
     perform_with_retries(run, task, pauses=[1.0], sleep=lambda seconds: None)
-    error = run.store.outcome(task.cell)
+    error = outcome_of(run, task.cell)
     assert (error["step"], error["code"], error["detail"], error["tries"]) == (
         "separate",
         "step-failed",
@@ -112,22 +134,22 @@ def test_an_unexpected_exception_is_recorded_with_its_traceback(make_run) -> Non
     assert datetime.datetime.fromisoformat(error["when"]).tzinfo
 
 
-def test_a_long_log_is_truncated(make_run) -> None:
+def test_a_long_log_is_truncated(make_run: MakeRun) -> None:
     run, _ = make_run(separate=[RuntimeError("x" * 10**6)])
     task = next(task for task in run.open_tasks() if task.step == "separate")
     perform(run, task)
-    assert len(run.store.outcome(task.cell)["log"]) == LOG_CHARACTERS
+    assert len(outcome_of(run, task.cell)["log"]) == LOG_CHARACTERS
 
 
-def test_a_step_that_times_out_is_tried_twice(make_run) -> None:
+def test_a_step_that_times_out_is_tried_twice(make_run: MakeRun) -> None:
     run, transport = make_run(separate=[TimedOut("nothing in 9 s")] * 6)
     task = next(task for task in run.open_tasks() if task.step == "separate")
     perform_with_retries(run, task, sleep=lambda seconds: None)
-    error = run.store.outcome(task.cell)
+    error = outcome_of(run, task.cell)
     assert (error["code"], error["tries"], transport.calls.count("separate")) == ("timed-out", 2, 2)
 
 
-def test_a_full_disk_leaves_the_task_open(make_run) -> None:
+def test_a_full_disk_leaves_the_task_open(make_run: MakeRun) -> None:
     run, _ = make_run(separate=[StorageFull("no room")] * 4)
     task = next(task for task in run.open_tasks() if task.step == "separate")
     with pytest.raises(StorageFull):
@@ -137,7 +159,7 @@ def test_a_full_disk_leaves_the_task_open(make_run) -> None:
     assert run.store.separated(task.cell)
 
 
-def test_invalid_estimates_are_removed_so_that_a_retry_succeeds(make_run) -> None:
+def test_invalid_estimates_are_removed_so_that_a_retry_succeeds(make_run: MakeRun) -> None:
     run, transport = make_run()
     task = next(task for task in run.open_tasks() if task.step == "separate")
     perform(run, task)
@@ -149,7 +171,7 @@ def test_invalid_estimates_are_removed_so_that_a_retry_succeeds(make_run) -> Non
 
     transport.faults["separate"] = [leave_bad_estimates]
     perform(run, task)
-    error = run.store.outcome(task.cell)
+    error = outcome_of(run, task.cell)
     assert (error["step"], error["code"]) == ("separate", "bad-output")
     assert "drums" in error["detail"]
     run.store.clear_outcome(task.cell)
@@ -158,19 +180,19 @@ def test_invalid_estimates_are_removed_so_that_a_retry_succeeds(make_run) -> Non
     assert not run.store.ended(task.cell)
 
 
-def test_a_separation_without_stems_fails(make_run) -> None:
+def test_a_separation_without_stems_fails(make_run: MakeRun) -> None:
     run, _ = make_run(separate=["done"])
     finish(run)
     assert sorted(outcomes(run)) == ["bad-output", "ok", "ok", "ok"]
 
 
-def test_scores_of_the_wrong_stems_fail(make_run) -> None:
+def test_scores_of_the_wrong_stems_fail(make_run: MakeRun) -> None:
     run, _ = make_run(evaluate=[EvaluateResult([{"source": "vocals"}], 0.1)])
     finish(run)
     assert sorted(outcomes(run)) == ["bad-output", "ok", "ok", "ok"]
 
 
-def test_a_busy_service_is_retried_after_growing_pauses(make_run) -> None:
+def test_a_busy_service_is_retried_after_growing_pauses(make_run: MakeRun) -> None:
     run, transport = make_run(separate=[Busy("full"), Busy("full"), Busy("full")])
     task = next(task for task in run.open_tasks() if task.step == "separate")
     slept: list[float] = []
@@ -181,15 +203,15 @@ def test_a_busy_service_is_retried_after_growing_pauses(make_run) -> None:
     assert run.store.separated(task.cell)
 
 
-def test_an_unreachable_service_ends_the_cell_with_its_error(make_run) -> None:
+def test_an_unreachable_service_ends_the_cell_with_its_error(make_run: MakeRun) -> None:
     run, _ = make_run(separate=[Unreachable("gone")] * 3)
     task = next(task for task in run.open_tasks() if task.step == "separate")
     perform_with_retries(run, task, pauses=(0.0, 0.0), sleep=lambda seconds: None)
-    assert run.store.outcome(task.cell)["code"] == "unreachable"
+    assert outcome_of(run, task.cell)["code"] == "unreachable"
 
 
 def test_a_busy_service_is_retried_for_the_time_limit_of_a_step(
-    make_run, monkeypatch: pytest.MonkeyPatch
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No cell fails because there are more workers than places in a service. A service that is always busy must not
     block the run."""
@@ -207,14 +229,14 @@ def test_a_busy_service_is_retried_for_the_time_limit_of_a_step(
     assert slept[:3] == [10.0, 60.0, 60.0]
 
 
-def test_bad_input_is_not_retried(make_run) -> None:
+def test_bad_input_is_not_retried(make_run: MakeRun) -> None:
     run, transport = make_run(separate=[BadInput("five channels")])
     task = next(task for task in run.open_tasks() if task.step == "separate")
     perform_with_retries(run, task, sleep=lambda seconds: pytest.fail("waited"))
     assert transport.calls.count("separate") == 1
 
 
-def test_unavailable_is_raised_and_leaves_the_cell_open(make_run) -> None:
+def test_unavailable_is_raised_and_leaves_the_cell_open(make_run: MakeRun) -> None:
     run, _ = make_run(separate=[Busy("full")])
     task = next(task for task in run.open_tasks() if task.step == "separate")
     with pytest.raises(Unavailable):
@@ -231,7 +253,9 @@ def _touch(run: Run) -> None:
     ("step", "condition"), [("render", ""), ("separate", "stereo"), ("evaluate", "stereo")]
 )
 @pytest.mark.parametrize("when", ["before", "during"])
-def test_a_track_whose_files_changed_is_refused(make_run, step, condition, when) -> None:
+def test_a_track_whose_files_changed_is_refused(
+    make_run: MakeRun, step: str, condition: str, when: str
+) -> None:
     """Otherwise later runs would reuse the rendering of other files."""
     run, transport = make_run()
     title = run.record.tracks[0].title
@@ -243,29 +267,30 @@ def test_a_track_whose_files_changed_is_refused(make_run, step, condition, when)
     else:
         call = transport.call
 
-        def touching(*arguments):
+        def touching(*arguments: Any) -> Any:
             _touch(run)
             return call(*arguments)
 
-        transport.call = touching
+        transport.call = touching  # type: ignore[assignment, method-assign]
     perform(run, task)
     for cell in run.cells_of(task):
-        error = run.store.outcome(cell)
+        error = outcome_of(run, cell)
         assert (error["step"], error["code"]) == (step, "bad-input")
         assert "have changed since the run was planned" in error["detail"]
     assert not run.rendered(title)
     assert run.store.separated(task.cell) is (step == "evaluate")
 
 
-def test_an_hrir_set_that_changed_is_refused(make_run) -> None:
+def test_an_hrir_set_that_changed_is_refused(make_run: MakeRun) -> None:
     run, _ = make_run()
+    assert run.record.hrir is not None
     run.record.hrir.sha256 = "0" * 64  # as if the run had been planned with another set
     finish(run)
     assert sorted(outcomes(run)) == ["bad-input", "bad-input", "ok", "ok"]
     assert not run.rendered(run.record.tracks[0].title)
 
 
-def test_a_completed_task_is_not_repeated(make_run) -> None:
+def test_a_completed_task_is_not_repeated(make_run: MakeRun) -> None:
     run, transport = make_run()
     finish(run)
     before = list(transport.calls)

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -148,6 +149,7 @@ def test_summary_follows_its_schema(run: Path) -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(found, schema)
     assert found["version"] == summary.Summary.version
+    wrong: dict[str, Any]
     for wrong in ({"version": 99}, {"scores": "many"}, {"scores": [{}]}, {"separators": [{"kind": "best"}]}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(found | wrong, schema)

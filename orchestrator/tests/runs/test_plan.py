@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile as sf
@@ -58,7 +59,7 @@ def test_the_same_command_over_the_same_files_is_the_same_run(workspace: Path) -
         {"tracks": 1},
     ],
 )
-def test_another_configuration_is_another_run(workspace: Path, change: dict[str, object]) -> None:
+def test_another_configuration_is_another_run(workspace: Path, change: dict[str, Any]) -> None:
     assert planned(replace(CONFIG, **change), workspace).id != planned(CONFIG, workspace).id
 
 
@@ -103,7 +104,7 @@ def test_stereo_alone_needs_no_hrir(workspace: Path) -> None:
         ({"seed": -1}, "seed is -1"),
     ],
 )
-def test_a_value_that_cannot_be_used_is_named(workspace: Path, change: dict[str, object], says: str) -> None:
+def test_a_value_that_cannot_be_used_is_named(workspace: Path, change: dict[str, Any], says: str) -> None:
     with pytest.raises((BadInput, NotFound)) as caught:
         planned(replace(CONFIG, **change), workspace)
     assert says in caught.value.detail

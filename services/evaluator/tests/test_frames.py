@@ -1,28 +1,33 @@
 """The Parquet file of the values of frames."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from binaural_metrics.scoring import score_track_with_frames
+from binaural_metrics.scoring import FrameTable, Row, score_track_with_frames
+from binaural_metrics.signals import FloatArray
 from evaluator_service.frames import write_frames
 
 FS = 4000
 
 
-def noise(rng):
+def noise(rng: np.random.Generator) -> FloatArray:
     return 0.1 * rng.standard_normal((2, 5 * FS))
 
 
-def scored(references=None, **options):
+def scored(references: dict[str, FloatArray] | None = None, **options: Any) -> tuple[list[Row], FrameTable]:
     rng = np.random.default_rng(1)
     references = references or {stem: noise(rng)[:, : 3 * FS] for stem in ("vocals", "Où l'été 東京")}
     estimates = {stem: 0.9 * x + 0.1 * x[::-1] for stem, x in references.items()}
     return score_track_with_frames(references, estimates, FS, **options)
 
 
-def test_a_written_table_is_read_unchanged(tmp_path) -> None:
+def test_a_written_table_is_read_unchanged(tmp_path: Path) -> None:
     _, frames = scored()
     write_frames(tmp_path / "frames.parquet", frames)
     table = pq.read_table(tmp_path / "frames.parquet")
@@ -43,7 +48,7 @@ def test_a_written_table_is_read_unchanged(tmp_path) -> None:
         assert table[name].to_pylist() == values.tolist(), name
 
 
-def test_a_table_without_frames_is_written(tmp_path) -> None:
+def test_a_table_without_frames_is_written(tmp_path: Path) -> None:
     silent = {"vocals": np.full((2, 100), np.nan)}
     rows, frames = scored(silent)
     assert rows[0]["status"] == "failed"
@@ -74,11 +79,12 @@ def test_every_value_has_its_aggregation_and_number_of_frames() -> None:
     assert (rows[0]["valid_frames"], rows[0]["total_frames"], rows[0]["bsseval_frames"]) == (6, 9, 3)
 
 
-def test_frames_are_written_without_pandas(tmp_path) -> None:
+def test_frames_are_written_without_pandas(tmp_path: Path) -> None:
     """Importing pandas takes as long as scoring a stem."""
     code = """
 import sys
 import numpy as np
+from binaural_metrics.signals import FloatArray
 from evaluator_service.frames import write_frames
 import evaluator_service.steps
 write_frames(sys.argv[1], {"a": np.array(["x"], object), "b": np.ones(1), "c": np.ones(1, bool)})

@@ -118,7 +118,7 @@ def write_sofa(tmp_path: Path) -> Write:
         convention: str = "SimpleFreeFieldHRIR",
         **fields: Any,
     ) -> Path:
-        import sofar  # type: ignore[import-untyped]
+        import sofar
 
         path = tmp_path / name
         positions = [[azimuth, 0.0, 1.5] for azimuth in azimuths]
