@@ -16,15 +16,17 @@ DOCTESTS := services/base/mssbench_service services/synth/synth_service services
             orchestrator/mssbench/runs orchestrator/mssbench/datasets orchestrator/mssbench/report/statistics.py
 # The longest tests come first, so that both cores are busy until the end.
 TESTS    := tests orchestrator/tests $(filter-out orchestrator/tests,$(PACKAGES:=/tests)) --ignore tests/compose
-TYPED    := services/base/mssbench_service services/base/contract/mssbench_contract metrics/binaural_metrics services/synth/synth_service services/evaluator/evaluator_service \
-            services/oracle/oracle_service services/template/template_service orchestrator/mssbench
-# Files of tests that mypy checks in one call each, because modules of different folders have equal names.
-TYPED_TESTS := "services/oracle/tests services/template/tests" services/synth/tests "services/base/tests services/base/contract/tests" \
-            services/evaluator/tests \
+TYPED    := services/base/mssbench_service services/base/contract/mssbench_contract metrics/binaural_metrics \
+            services/synth/synth_service services/evaluator/evaluator_service services/oracle/oracle_service \
+            services/template/template_service orchestrator/mssbench
+# Groups of test folders. mypy checks each group in a call of its own, because modules of some folders have equal names.
+TYPED_TESTS := "conftest.py services/oracle/tests services/template/tests" services/synth/tests services/evaluator/tests \
+            metrics/tests "services/base/tests services/base/contract/tests" \
             "orchestrator/tests/server orchestrator/tests/services orchestrator/tests/tools orchestrator/tests/*.py" \
             "orchestrator/tests/runs orchestrator/tests/execution" "orchestrator/tests/report orchestrator/tests/datasets" \
             "tests/*.py tests/bad_input tests/faults tests/fuzz tests/compose"
-HELPERS  := tests:tests/bad_input:tests/faults
+# Folders of modules that tests import by name.
+HELPERS  := metrics/tests:tests:tests/bad_input:tests/faults
 
 .PHONY: help demo test test-long test-all bad-input fuzz test-separators lint format test-compose images up down wheels check-tag lock audit clean
 

@@ -1,18 +1,26 @@
 """The two-channel signals of ``data/golden.json``: seeded random noise of three seconds, float64."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.floating[Any]]
 
 
-def pink(rng, channels, samples):
+def pink(rng: np.random.Generator, channels: int, samples: int) -> FloatArray:
     """1/f noise, RMS 0.1 per channel."""
     spectrum = np.fft.rfft(rng.standard_normal((channels, samples)))
     frequency = np.fft.rfftfreq(samples, 1.0)
     frequency[0] = frequency[1]
     x = np.fft.irfft(spectrum / np.sqrt(frequency), samples)
-    return 0.1 * x / np.sqrt(np.mean(x**2, axis=-1, keepdims=True))
+    scaled: FloatArray = 0.1 * x / np.sqrt(np.mean(x**2, axis=-1, keepdims=True))
+    return scaled
 
 
-def delay(x, samples):
+def delay(x: FloatArray, samples: int) -> FloatArray:
     """Return `x` delayed by `samples` (advanced if negative) and padded with zeros."""
     y = np.zeros_like(x)
     if samples >= 0:
@@ -22,7 +30,7 @@ def delay(x, samples):
     return y
 
 
-def cases(fs=44100):
+def cases(fs: int = 44100) -> dict[str, tuple[FloatArray, FloatArray, int]]:
     """Return (reference, estimate, sample rate) by name. The golden values depend on the order of the draws."""
     n = 3 * fs + 1234
     rng = np.random.default_rng(20251)

@@ -6,38 +6,48 @@ The tests compare the package with it. It shares no code with the package, so th
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import fft, signal
 
+FloatArray = npt.NDArray[np.floating[Any]]
+ComplexArray = npt.NDArray[np.complexfloating[Any, Any]]
+IntArray = npt.NDArray[np.integer[Any]]
+BoolArray = npt.NDArray[np.bool_]
 
-def db(a, b):
-    a, b = np.mean(a**2), np.mean(b**2)
-    if a == 0 and b == 0:
+
+def db(a: FloatArray, b: FloatArray) -> float:
+    over, under = np.mean(a**2), np.mean(b**2)
+    if over == 0 and under == 0:
         return 0.0
-    if b == 0:
+    if under == 0:
         return 80.0
-    if a == 0:
+    if over == 0:
         return -80.0
-    return 10 * math.log10(np.clip(a / b, 1e-8, 1e8))
+    return 10 * math.log10(np.clip(over / under, 1e-8, 1e8))
 
 
-def silent(x):
-    return np.std(x) < 1e-8
+def silent(x: FloatArray) -> bool:
+    return bool(np.std(x) < 1e-8)
 
 
-def frames(n, fs):
+def frames(n: int, fs: int) -> Iterator[tuple[int, int]]:
     window, hop = int(1.0 * fs), int(0.5 * fs)
     for i in range(math.ceil((n - window) / hop) + 1):
         yield i * hop, min(i * hop + window, n)
 
 
-def trim(reference, estimate):
+def trim(reference: FloatArray, estimate: FloatArray) -> tuple[FloatArray, FloatArray]:
     n = min(reference.shape[1], estimate.shape[1])
     return reference[:, :n].astype(float), estimate[:, :n].astype(float)
 
 
-def spauq_released(reference, estimate, fs, max_lag=None, method="auto"):
+def spauq_released(
+    reference: FloatArray, estimate: FloatArray, fs: int, max_lag: int | None = None, method: str = "auto"
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
     """(SSR, SRR, cost, shift, scale), each per frame."""
     reference, estimate = trim(reference, estimate)
     max_lag = round(0.1 * fs) if max_lag is None else max_lag
@@ -82,7 +92,9 @@ def spauq_released(reference, estimate, fs, max_lag=None, method="auto"):
     return np.array(ssr), np.array(srr), np.array(cost), np.array(shift), np.array(scale)
 
 
-def spauq_equations(reference, estimate, fs, max_lag=None, method="auto"):
+def spauq_equations(
+    reference: FloatArray, estimate: FloatArray, fs: int, max_lag: int | None = None, method: str = "auto"
+) -> tuple[FloatArray, FloatArray, IntArray, FloatArray, BoolArray]:
     """(SSR, SRR, delays, gains, both-silent), each per frame."""
     reference, estimate = trim(reference, estimate)
     max_lag = round(0.002 * fs) if max_lag is None else max_lag
@@ -119,12 +131,12 @@ def spauq_equations(reference, estimate, fs, max_lag=None, method="auto"):
     return np.array(ssr), np.array(srr), np.array(delays), np.array(gains), np.array(both_silent)
 
 
-def paper_itd_us(x, fs):
+def paper_itd_us(x: FloatArray, fs: int) -> float | None:
     """In µs, positive = left later; None if no frame is above the level threshold."""
     x = x.astype(np.float32)
     m, lag = int(0.5 * fs), int(1e-3 * fs)
     window = signal.get_window("tukey", m).astype(np.float32)
-    level = {}
+    level: dict[int, float] = {}
     for start in range(0, x.shape[1] - m + 1, m):
         left, right = x[0, start : start + m] * window, x[1, start : start + m] * window
         loudness = max(np.sqrt(np.mean(left**2)), np.sqrt(np.mean(right**2)))
@@ -140,7 +152,7 @@ def paper_itd_us(x, fs):
     return min(level, key=lambda delay: (-level[delay], delay)) / fs * 1e6
 
 
-def paper_ild_db(x):
+def paper_ild_db(x: FloatArray) -> float | None:
     left, right = np.sum(x[0].astype(float) ** 2), np.sum(x[1].astype(float) ** 2)
     return None if left == 0 or right == 0 else 10 * math.log10(left / right)
 
@@ -148,24 +160,24 @@ def paper_ild_db(x):
 # ------------------------------------------------------------------------------------ corrected cues
 
 
-def block(fs):
+def block(fs: int) -> int:
     return int(0.05 * fs)
 
 
-def loud(energies):
+def loud(energies: FloatArray) -> BoolArray:
     """Whether each energy is above -60 dB relative to the largest."""
     return energies > 1e-6 * np.max(energies)
 
 
-def weighted_median(values, weights):
+def weighted_median(values: FloatArray, weights: FloatArray) -> float:
     order = np.argsort(values)
     values, share = values[order], np.cumsum(weights[order]) / np.sum(weights)
     low = values[share >= 0.5][0]
     high = values[share > 0.5][0]
-    return (low + high) / 2
+    return float(low + high) / 2
 
 
-def itd_frames(x, fs):
+def itd_frames(x: FloatArray, fs: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     """(ITD in samples, IC, energy of both ears) of each block of the band-passed signal."""
     h, reach = block(fs), int(1e-3 * fs)
     taps = signal.firwin(2 * int(0.02 * fs) + 1, (100, 1500), pass_zero=False, fs=fs)
@@ -201,7 +213,7 @@ def itd_frames(x, fs):
     return np.array(itd), np.array(ic), np.array(energy)
 
 
-def d_itd_us(reference, estimate, fs):
+def d_itd_us(reference: FloatArray, estimate: FloatArray, fs: int) -> float:
     reference, estimate = trim(reference, estimate)
     h = block(fs)
     blocks = [reference[:, i : i + h] for i in range(0, reference.shape[1] // h * h, h)]
@@ -215,11 +227,11 @@ def d_itd_us(reference, estimate, fs):
     return abs(theirs - ours) / fs * 1e6
 
 
-def erb_number(f):
+def erb_number(f: Any) -> Any:
     return 21.4 * np.log10(1 + 0.00437 * f)
 
 
-def bands(fs):
+def bands(fs: int) -> list[tuple[FloatArray, ComplexArray]]:
     """For each band, the weight of each bin, and e^{2πifτ} for each lag τ (row) and bin (column)."""
     h = block(fs)
     f = np.arange(h + 1) * fs / (2 * h)
@@ -235,14 +247,18 @@ def bands(fs):
     return found
 
 
-def band_frames(x, fs):
+def band_frames(
+    x: FloatArray, fs: int
+) -> tuple[FloatArray, FloatArray, list[tuple[FloatArray, FloatArray, ComplexArray]]]:
     """Energies of the ears and IC per frame and band, and the three summed spectra of each frame."""
     h = block(fs)
     x, shapes = x.astype(float), bands(fs)
     window = signal.get_window("hann", 2 * h)
     energies, coherence, spectra = [], [], []
     for start in range(0, x.shape[1] // h * h - 20 * h + 1, 10 * h):
-        left = right = cross = 0
+        left: Any = 0
+        right: Any = 0
+        cross: Any = 0
         for section in range(start, start + 19 * h, h):
             a, b = (np.fft.rfft(window * ear[section : section + 2 * h]) for ear in x)
             left, right, cross = left + np.abs(a) ** 2, right + np.abs(b) ** 2, cross + a * np.conj(b)
@@ -258,12 +274,12 @@ def band_frames(x, fs):
     return np.array(energies), np.array(coherence), spectra
 
 
-def ild(left, right):
+def ild(left: float, right: float) -> float:
     left, right = max(left, 1e-6 * right), max(right, 1e-6 * left)
     return 10 * math.log10(left / right)
 
 
-def band_cues(reference, estimate, fs):
+def band_cues(reference: FloatArray, estimate: FloatArray, fs: int) -> tuple[float, float]:
     """(d_ild_db, d_ic)."""
     reference, estimate = trim(reference, estimate)
     h = block(fs)
@@ -288,7 +304,7 @@ def band_cues(reference, estimate, fs):
     return weighted_median(np.array(d_ild), np.array(weights)), np.median(d_ic)
 
 
-def azimuth(x, active, azimuths, irs, fs):
+def azimuth(x: FloatArray, active: BoolArray, azimuths: FloatArray, irs: FloatArray, fs: int) -> float | None:
     """Azimuth of the smallest cross-relation in the frontal half; None if the minimum is shallow."""
     h = block(fs)
     _, _, spectra = band_frames(x, fs)
@@ -303,14 +319,14 @@ def azimuth(x, active, azimuths, irs, fs):
                 error += both - 2 * np.sum(np.real(s_cross * h_right * np.conj(h_left)))
                 energy += both
             relation[angle] = error / energy
-    best = min(relation, key=relation.get)
+    best = min(relation, key=lambda angle: relation[angle])
     return None if relation[best] > 0.5 * np.median(list(relation.values())) else best % 360
 
 
 # ---------------------------------------------------------------------------------- level and SI-SDR
 
 
-def level_and_si_sdr(reference, estimate):
+def level_and_si_sdr(reference: FloatArray, estimate: FloatArray) -> tuple[float, float]:
     s, e = (x.ravel() for x in trim(reference, estimate))
     alpha = np.dot(e, s) / np.dot(s, s)
     target, error = alpha * s, e - alpha * s

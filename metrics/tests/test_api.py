@@ -1,25 +1,29 @@
 """The public functions: `score` and the single metrics."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
+from typing import Any
 
 import binaural_metrics as bm
 import numpy as np
 import pytest
 from binaural_metrics.scoring import score_track
+from binaural_metrics.signals import FloatArray
 from golden_signals import cases, pink
 
 FS = 8000
 
 
 @pytest.fixture
-def pair():
+def pair() -> tuple[FloatArray, FloatArray]:
     rng = np.random.default_rng(0)
     reference = pink(rng, 2, 2 * FS)
     return reference, 0.8 * reference + 0.1 * reference[::-1] + 0.05 * pink(rng, 2, 2 * FS)
 
 
-def hrirs(rate=FS):
+def hrirs(rate: int = FS) -> bm.Hrirs:
     azimuths = np.array([0.0, 90.0, 270.0])
     irs = np.zeros((3, 2, 16))
     irs[0, :, 8] = irs[1, 0, 6] = irs[1, 1, 10] = irs[2, 0, 10] = irs[2, 1, 6] = 1.0
@@ -27,7 +31,7 @@ def hrirs(rate=FS):
 
 
 @pytest.mark.parametrize("name", ["noise_10db_white", "hrir_itd_change", "crosstalk_noise_pink"])
-def test_scores_equal_the_golden_values(name):
+def test_scores_equal_the_golden_values(name: str) -> None:
     golden = json.loads((Path(__file__).parent / "data" / "golden.json").read_text())[name]
     reference, estimate, rate = cases()[name]
     scores = bm.score(reference, estimate, rate, metrics="all", bsseval=False)
@@ -39,7 +43,7 @@ def test_scores_equal_the_golden_values(name):
     assert bm.paper_srr(reference, estimate, rate) == scores["paper_SRR"]
 
 
-def test_single_metrics_are_the_values_of_score(pair):
+def test_single_metrics_are_the_values_of_score(pair: tuple[FloatArray, FloatArray]) -> None:
     scores = bm.score(*pair, FS, metrics="all", hrir=hrirs(), bsseval=False)
     single = {
         "SSR": bm.ssr, "SRR": bm.srr, "d_itd_us": bm.itd_difference, "d_ild_db": bm.ild_difference,
@@ -55,29 +59,28 @@ def test_single_metrics_are_the_values_of_score(pair):
     )
 
 
-def test_the_gain_of_the_mixture_multiplies_the_reference(pair):
+def test_the_gain_of_the_mixture_multiplies_the_reference(pair: tuple[FloatArray, FloatArray]) -> None:
     reference, _ = pair
     assert bm.ssr(reference, 0.5 * reference, FS, mixture_gain=0.5) == 80
     assert bm.score(reference, 0.5 * reference, FS, mixture_gain=0.5)["level_db"] == pytest.approx(0)
 
 
-def test_channels_may_be_the_first_or_the_last_axis(pair):
+def test_channels_may_be_the_first_or_the_last_axis(pair: tuple[FloatArray, FloatArray]) -> None:
     reference, estimate = pair
     expected = bm.score(reference, estimate, FS, bsseval=False).to_dict()
-    for options in ({}, {"axis": 1}, {"axis": -1}):
+    last_axis: list[dict[str, Any]] = [{}, {"axis": 1}, {"axis": -1}]
+    for options in last_axis:
         assert bm.score(reference.T, estimate.T, FS, bsseval=False, **options).to_dict() == expected
     assert bm.score(reference, estimate.T, FS, bsseval=False).to_dict() == expected
-    stack = [np.stack([x, x[::-1]]) for x in pair]
-    several = bm.score(*stack, FS, bsseval=False)
+    references, estimates = (np.stack([x, x[::-1]]) for x in pair)
+    several = bm.score(references, estimates, FS, bsseval=False)
     assert several.stems["0"] == expected
-    assert bm.score(*(x.transpose(0, 2, 1) for x in stack), FS, bsseval=False).to_dict() == several.to_dict()
-    assert (
-        bm.score(*(x.transpose(0, 2, 1) for x in stack), FS, bsseval=False, axis=2).to_dict()
-        == several.to_dict()
-    )
+    turned = references.transpose(0, 2, 1), estimates.transpose(0, 2, 1)
+    assert bm.score(*turned, FS, bsseval=False).to_dict() == several.to_dict()
+    assert bm.score(*turned, FS, bsseval=False, axis=2).to_dict() == several.to_dict()
 
 
-def test_several_stems_are_scored_as_a_track(pair):
+def test_several_stems_are_scored_as_a_track(pair: tuple[FloatArray, FloatArray]) -> None:
     reference, estimate = pair
     references = {"vocals": reference, "bass": reference[:, ::-1]}
     estimates = {"bass": 0.9 * reference[:, ::-1], "vocals": estimate}
@@ -89,7 +92,7 @@ def test_several_stems_are_scored_as_a_track(pair):
     json.dumps(scores.to_dict(), allow_nan=False)
 
 
-def test_metrics_that_were_not_computed_are_left_out(pair):
+def test_metrics_that_were_not_computed_are_left_out(pair: tuple[FloatArray, FloatArray]) -> None:
     scores = bm.score(*pair, FS)
     assert {"SDR", "ISR"} < scores.to_dict().keys()
     assert not {"SIR", "SAR", "azimuth_deg", "paper_SSR", "source"} & scores.to_dict().keys()
@@ -103,7 +106,7 @@ def test_metrics_that_were_not_computed_are_left_out(pair):
     }  # fmt: skip
 
 
-def test_results_convert_to_data_frames(pair):
+def test_results_convert_to_data_frames(pair: tuple[FloatArray, FloatArray]) -> None:
     pandas = pytest.importorskip("pandas")
     scores = bm.score({"vocals": pair[0]}, {"vocals": pair[1]}, FS)
     table = scores.to_pandas()
@@ -114,7 +117,9 @@ def test_results_convert_to_data_frames(pair):
     assert frames[frames["metric"] == "SSR"]["value"].median() == table["SSR"][0]
 
 
-def test_a_metric_without_a_value_is_nan_and_score_has_the_reason(pair):
+def test_a_metric_without_a_value_is_nan_and_score_has_the_reason(
+    pair: tuple[FloatArray, FloatArray],
+) -> None:
     reference, _ = pair
     one_ear = reference * [[1.0], [0.0]]
     assert np.isnan(bm.ild_difference(reference, one_ear, FS))
@@ -127,7 +132,7 @@ def test_a_metric_without_a_value_is_nan_and_score_has_the_reason(pair):
 
 GOOD = np.random.default_rng(1).standard_normal((2, FS))
 NAN = np.where(np.arange(FS) == 5, np.nan, GOOD)
-BAD = {
+BAD: dict[str, tuple[tuple[Any, ...], dict[str, Any], str]] = {
     "ambiguous": ((GOOD[:, :2], GOOD[:, :2], FS), {}, "axis=0 or axis=1"),
     "mono": ((GOOD[0], GOOD[0], FS), {}, "1 dimension"),
     "three channels": ((np.ones((3, FS)), np.ones((3, FS)), FS), {}, "expected two channels"),
@@ -156,13 +161,13 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_arguments_raise_value_error(name):
+def test_bad_arguments_raise_value_error(name: str) -> None:
     arguments, options, message = BAD[name]
     with pytest.raises(ValueError, match=message):
         bm.score(*arguments, **options)
 
 
-def test_bad_arguments_of_single_metrics_raise_value_error():
+def test_bad_arguments_of_single_metrics_raise_value_error() -> None:
     for function in (bm.ssr, bm.si_sdr, bm.itd_difference, bm.paper_ssr):
         for reference, estimate in ((GOOD, NAN), (GOOD[:, :2], GOOD[:, :2]), (GOOD, GOOD[:, :-1])):
             with pytest.raises(ValueError):  # noqa: PT011  # the messages are those of `score`
@@ -170,10 +175,10 @@ def test_bad_arguments_of_single_metrics_raise_value_error():
     with pytest.raises(ValueError, match="expected one reference"):
         bm.ssr(np.stack([GOOD, GOOD]), np.stack([GOOD, GOOD]), FS)
     with pytest.raises(ValueError, match="not an HRIR set"):
-        bm.azimuth_error(GOOD, GOOD, FS, None)
+        bm.azimuth_error(GOOD, GOOD, FS, None)  # type: ignore[arg-type]
 
 
-def test_an_unknown_name_raises_attribute_error():
+def test_an_unknown_name_raises_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         bm.nothing  # noqa: B018
     assert {"score", "ssr", "Hrirs"} <= set(dir(bm))

@@ -1,12 +1,17 @@
 """BSS Eval v4: each window has the values of museval."""
 
+from __future__ import annotations
+
 import importlib.util
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from binaural_metrics import InputError
-from binaural_metrics.bsseval import bss_eval
+from binaural_metrics.bsseval import BssEval, bss_eval
+from binaural_metrics.signals import FloatArray
 from golden_signals import delay, pink
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,11 +21,20 @@ TAPS = 32
 STEMS = ("vocals", "drums", "bass", "other")
 
 
-def museval(references, estimates, window=FS, taps=TAPS):
+def museval(
+    references: Mapping[str, FloatArray],
+    estimates: Mapping[str, FloatArray],
+    window: int = FS,
+    taps: int = TAPS,
+) -> FloatArray:
     """Ratios of museval. Only its module of metrics is imported, because the package needs an ffmpeg program."""
     package = importlib.util.find_spec("museval")
+    assert package is not None
+    assert package.submodule_search_locations is not None
     path = Path(next(iter(package.submodule_search_locations))) / "metrics.py"
     spec = importlib.util.spec_from_file_location("museval_metrics", path)
+    assert spec is not None
+    assert spec.loader is not None
     metrics = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(metrics)
     stack = [np.stack([x[stem].T for stem in references]) for x in (references, estimates)]
@@ -28,7 +42,9 @@ def museval(references, estimates, window=FS, taps=TAPS):
     return np.array(ratios)
 
 
-def track(seed, stems=4, samples=3 * FS + 123, error=0.1):
+def track(
+    seed: int, stems: int = 4, samples: int = 3 * FS + 123, error: float = 0.1
+) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
     rng = np.random.default_rng(seed)
     references = {stem: pink(rng, 2, samples) for stem in STEMS[:stems]}
     names = list(references)
@@ -42,7 +58,12 @@ def track(seed, stems=4, samples=3 * FS + 123, error=0.1):
     return references, estimates
 
 
-def check(references, estimates, sample_rate=FS, taps=TAPS):
+def check(
+    references: Mapping[str, FloatArray],
+    estimates: Mapping[str, FloatArray],
+    sample_rate: int = FS,
+    taps: int = TAPS,
+) -> BssEval:
     found = bss_eval(references, estimates, sample_rate, taps=taps)
     expected = museval(references, estimates, sample_rate, taps)
     assert np.array_equal(np.isnan(found.values), np.isnan(expected))
@@ -58,12 +79,15 @@ def check(references, estimates, sample_rate=FS, taps=TAPS):
     error=st.floats(0.001, 1),
     taps=st.sampled_from([1, 8, 32, 50]),
 )
-def test_values_equal_those_of_museval(seed, stems, seconds, error, taps):
-    found = check(*track(seed, stems, int(seconds * FS), error), taps=taps)
+def test_values_equal_those_of_museval(
+    seed: int, stems: int, seconds: float, error: float, taps: int
+) -> None:
+    references, estimates = track(seed, stems, int(seconds * FS), error)
+    found = check(references, estimates, taps=taps)
     assert not found.regularised
 
 
-def test_values_equal_those_of_museval_with_512_taps():
+def test_values_equal_those_of_museval_with_512_taps() -> None:
     rng = np.random.default_rng(1)
     t = np.arange(3 * 44100) / 44100
     references = {
@@ -79,7 +103,7 @@ def test_values_equal_those_of_museval_with_512_taps():
     check(references, estimates, 44100, 512)
 
 
-def test_a_window_with_a_silent_stem_has_no_value_for_any_stem():
+def test_a_window_with_a_silent_stem_has_no_value_for_any_stem() -> None:
     references, estimates = track(2)
     references["bass"][:, FS : 2 * FS] = 0
     estimates["other"][:, 2 * FS : 3 * FS] = 0
@@ -87,33 +111,33 @@ def test_a_window_with_a_silent_stem_has_no_value_for_any_stem():
     assert found.valid.tolist() == [True, False, False]
 
 
-def test_channels_of_opposite_sign_count_as_silent_as_in_museval():
+def test_channels_of_opposite_sign_count_as_silent_as_in_museval() -> None:
     references, estimates = track(3)
     estimates["drums"][1, :FS] = -estimates["drums"][0, :FS]
     assert check(references, estimates).valid.tolist() == [False, True, True]
 
 
-def test_a_silent_channel_is_scored_as_by_museval():
+def test_a_silent_channel_is_scored_as_by_museval() -> None:
     references, estimates = track(4)
     references["bass"][1] = 0
     check(references, estimates)
 
 
-def test_a_perfect_estimate_scores_100_db():
+def test_a_perfect_estimate_scores_100_db() -> None:
     references, _ = track(5)
     found = bss_eval(references, references, FS, taps=TAPS)
     assert (found.values[0] == 100).all()
     assert (found.values[1:] > 90).all()
 
 
-def test_the_mixture_gain_multiplies_the_references():
+def test_the_mixture_gain_multiplies_the_references() -> None:
     references, estimates = track(6)
     found = bss_eval(references, estimates, FS, taps=TAPS, reference_gain=0.7)
     scaled = {stem: 0.7 * x for stem, x in references.items()}
     np.testing.assert_allclose(found.values, museval(scaled, estimates), atol=1e-4)
 
 
-def test_order_of_stems_and_missing_estimates_do_not_change_values():
+def test_order_of_stems_and_missing_estimates_do_not_change_values() -> None:
     references, estimates = track(7)
     found = bss_eval(references, estimates, FS, taps=TAPS)
     turned = bss_eval(dict(reversed(references.items())), estimates, FS, taps=TAPS)
@@ -125,7 +149,7 @@ def test_order_of_stems_and_missing_estimates_do_not_change_values():
     np.testing.assert_allclose(without.values[:, [0, 2, 3]], found.values[:, [0, 2, 3]], atol=1e-8)
 
 
-def binaural(seed, samples):
+def binaural(seed: int, samples: int) -> dict[str, FloatArray]:
     rng = np.random.default_rng(seed)
     references = {}
     for stem in STEMS[:3]:
@@ -134,7 +158,7 @@ def binaural(seed, samples):
     return references
 
 
-def test_linearly_dependent_ear_signals_give_stable_values():
+def test_linearly_dependent_ear_signals_give_stable_values() -> None:
     references = binaural(8, 8 * FS)
     rng = np.random.default_rng(9)
     estimates = {
@@ -149,13 +173,13 @@ def test_linearly_dependent_ear_signals_give_stable_values():
     assert (sar > sir + 10).all()
 
 
-def test_rounding_of_files_is_regularised_and_noise_of_16_bits_scores_as_in_museval():
+def test_rounding_of_files_is_regularised_and_noise_of_16_bits_scores_as_in_museval() -> None:
     """Without regularisation, the filters amplify differences of the ears at -100 dB, and ISR is far below -20 dB."""
     rng = np.random.default_rng(10)
     clean = binaural(11, 3 * FS)
     for noise, regularised in ((1e-6, True), (1e-4, False)):
         references = {stem: x + noise * rng.standard_normal(x.shape) for stem, x in clean.items()}
-        mixture = dict.fromkeys(references, sum(references.values()))
+        mixture: dict[str, Any] = dict.fromkeys(references, sum(references.values()))
         found = bss_eval(references, mixture, FS, taps=64)
         assert found.regularised == regularised
         if regularised:
@@ -181,14 +205,16 @@ def test_rounding_of_files_is_regularised_and_noise_of_16_bits_scores_as_in_muse
         (lambda r, e: e.clear(), "no estimate to score"),
     ],
 )
-def test_unusable_input_raises_input_error(change, message):
+def test_unusable_input_raises_input_error(
+    change: Callable[[dict[str, FloatArray], dict[str, FloatArray]], object], message: str
+) -> None:
     references, estimates = track(10)
     change(references, estimates)
     with pytest.raises(InputError, match=message):
         bss_eval(references, estimates, FS, taps=TAPS)
 
 
-def test_the_number_of_workers_does_not_change_the_result():
+def test_the_number_of_workers_does_not_change_the_result() -> None:
     references, estimates = track(11)
     one, three = (bss_eval(references, estimates, FS, taps=TAPS, workers=n).values for n in (1, 3))
     assert one.tobytes() == three.tobytes()

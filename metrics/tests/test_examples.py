@@ -1,5 +1,7 @@
 """The examples in docstrings are right."""
 
+from __future__ import annotations
+
 import doctest
 import importlib
 import pkgutil
@@ -14,10 +16,10 @@ MODULES = [
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_examples_of_docstrings(name):
+def test_examples_of_docstrings(name: str) -> None:
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
-def test_every_function_for_users_is_documented():
+def test_every_function_for_users_is_documented() -> None:
     for name in set(binaural_metrics.__all__) - {"__version__"}:
         assert getattr(binaural_metrics, name).__doc__, name

@@ -1,34 +1,38 @@
 """`score_folder` with audio files."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import binaural_metrics as bm
 import numpy as np
 import pytest
+from binaural_metrics.signals import FloatArray
 from golden_signals import pink
 
 sf = pytest.importorskip("soundfile")
 FS = 8000
 
 
-def write(folder, stems, subtype="FLOAT", rate=FS):
+def write(folder: Path, stems: dict[str, FloatArray], subtype: str = "FLOAT", rate: int = FS) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, signal in stems.items():
         sf.write(folder / name, signal.T, rate, subtype=subtype)
 
 
 @pytest.fixture
-def stems():
+def stems() -> dict[str, FloatArray]:
     rng = np.random.default_rng(3)
     return {name: pink(rng, 2, 2 * FS) for name in ("vocals", "strings")}
 
 
-def test_folders_of_titles_and_stems_are_scored(tmp_path, stems):
+def test_folders_of_titles_and_stems_are_scored(tmp_path: Path, stems: dict[str, FloatArray]) -> None:
     write(
         tmp_path / "true/A song",
-        {f"{stem}.wav": x for stem, x in stems.items()} | {"mixture.wav": sum(stems.values())},
+        {f"{stem}.wav": x for stem, x in stems.items()} | {"mixture.wav": np.add(*stems.values())},
         "DOUBLE",
     )
     write(tmp_path / "found/A song", {f"{stem}.wav": 0.9 * x for stem, x in stems.items()}, "DOUBLE")
@@ -44,7 +48,9 @@ def test_folders_of_titles_and_stems_are_scored(tmp_path, stems):
     assert set(found.frames_to_pandas()["title"]) == {"A song"}
 
 
-def test_the_gain_and_the_hrir_set_of_a_rendering_are_used(tmp_path, stems):
+def test_the_gain_and_the_hrir_set_of_a_rendering_are_used(
+    tmp_path: Path, stems: dict[str, FloatArray]
+) -> None:
     write(tmp_path / "true/A", {f"{stem}.wav": x for stem, x in stems.items()})
     write(tmp_path / "found/A", {f"{stem}.wav": 0.5 * x for stem, x in stems.items()})
     assert bm.score_folder(tmp_path / "true", tmp_path / "found")["A"]["SSR"]["vocals"] < 7
@@ -57,7 +63,7 @@ def test_the_gain_and_the_hrir_set_of_a_rendering_are_used(tmp_path, stems):
     assert "azimuth_error_deg" in found.stems["vocals"]
 
 
-def test_an_unusable_estimate_fails_alone(tmp_path, stems):
+def test_an_unusable_estimate_fails_alone(tmp_path: Path, stems: dict[str, FloatArray]) -> None:
     for title in ("A", "B", "C"):
         write(tmp_path / "true" / title, {f"{stem}.wav": x for stem, x in stems.items()})
     write(tmp_path / "found/A", {"vocals.flac": stems["vocals"]}, "PCM_16")
@@ -73,7 +79,7 @@ def test_an_unusable_estimate_fails_alone(tmp_path, stems):
     assert {row["status"] for row in found["C"].stems.values()} == {"failed"}
 
 
-def test_unusable_folders_raise_value_error(tmp_path, stems):
+def test_unusable_folders_raise_value_error(tmp_path: Path, stems: dict[str, FloatArray]) -> None:
     (tmp_path / "empty").mkdir()
     write(tmp_path / "true/A", {"vocals.wav": stems["vocals"]})
     for arguments, message in (
@@ -82,9 +88,9 @@ def test_unusable_folders_raise_value_error(tmp_path, stems):
         (("true", "empty"), "has no folder of the name 'A'"),
         (("true", "true", "best"), "corrected, paper, all"),
     ):
-        folders = [tmp_path / name for name in arguments[:2]]
+        references, estimates, *metrics = arguments
         with pytest.raises(ValueError, match=message):
-            bm.score_folder(*folders, *arguments[2:])
+            bm.score_folder(tmp_path / references, tmp_path / estimates, *metrics)
     (tmp_path / "true/A/vocals.wav").write_text("not audio")
     with pytest.raises(ValueError, match="cannot be read as audio"):
         bm.score_folder(tmp_path / "true", tmp_path / "true")
@@ -93,7 +99,9 @@ def test_unusable_folders_raise_value_error(tmp_path, stems):
         bm.load_hrirs(tmp_path / "true/A/hrir.npz")
 
 
-def test_a_missing_package_raises_an_error_with_the_pip_command(tmp_path, stems):
+def test_a_missing_package_raises_an_error_with_the_pip_command(
+    tmp_path: Path, stems: dict[str, FloatArray]
+) -> None:
     write(tmp_path / "true/A", {"vocals.wav": stems["vocals"]})
     code = (
         "import sys; sys.modules['soundfile'] = sys.modules['pandas'] = None\n"

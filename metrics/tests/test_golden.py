@@ -1,7 +1,10 @@
 """Every frame has the golden values that came with the specification: to 1e-6 dB, lags and ITD exactly."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
+from typing import Any
 
 import golden_signals
 import numpy as np
@@ -9,24 +12,26 @@ import pytest
 from binaural_metrics.interaural import ild_db, itd_us, paper_cues
 from binaural_metrics.spauq import spauq_both, spauq_equations, spauq_released
 
+Signals = dict[str, tuple[golden_signals.FloatArray, golden_signals.FloatArray, int]]
+Case = tuple[Any, ...]
 GOLDEN = json.loads((Path(__file__).parent / "data" / "golden.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def signals():
+def signals() -> Signals:
     return golden_signals.cases()
 
 
 @pytest.fixture(params=GOLDEN)
-def case(request, signals):
+def case(request: pytest.FixtureRequest, signals: Signals) -> Case:
     return GOLDEN[request.param], *signals[request.param]
 
 
-def close(value, golden, tolerance=1e-6):
+def close(value: Any, golden: Any, tolerance: float = 1e-6) -> None:
     np.testing.assert_allclose(value, golden, rtol=0, atol=tolerance)
 
 
-def test_released_equals_the_golden_values(case):
+def test_released_equals_the_golden_values(case: Case) -> None:
     golden, *signals = case
     golden, found = golden["released"], spauq_released(*signals)
     close(found.ssr, golden["SSR"])
@@ -42,7 +47,7 @@ def test_released_equals_the_golden_values(case):
     assert found.median_shift.tolist() == median["shift"]
 
 
-def test_equations_equal_the_golden_values(case):
+def test_equations_equal_the_golden_values(case: Case) -> None:
     golden, *signals = case
     golden, found = golden["equations"], spauq_equations(*signals)
     close(found.ssr, golden["SSR"])
@@ -54,7 +59,7 @@ def test_equations_equal_the_golden_values(case):
     close(np.median(found.srr), golden["median"]["SRR"])
 
 
-def test_both_at_once_equal_the_golden_values(case):
+def test_both_at_once_equal_the_golden_values(case: Case) -> None:
     golden, *signals = case
     released, equations = spauq_both(*signals)
     close(released.ssr, golden["released"]["SSR"])
@@ -65,7 +70,7 @@ def test_both_at_once_equal_the_golden_values(case):
     assert equations.delays.tolist() == golden["equations"]["delays"]
 
 
-def test_frames_silent_in_both_signals_are_not_in_the_corrected_median(signals):
+def test_frames_silent_in_both_signals_are_not_in_the_corrected_median(signals: Signals) -> None:
     found = spauq_equations(*signals["silent_both_middle"])
     assert found.valid.tolist() == [True, True, False, False, True, True]
     assert (found.valid_frames, found.total_frames) == (4, 6)
@@ -73,7 +78,7 @@ def test_frames_silent_in_both_signals_are_not_in_the_corrected_median(signals):
     close(found.median_srr, 80.0)
 
 
-def test_paper_cues_equal_the_golden_values(case):
+def test_paper_cues_equal_the_golden_values(case: Case) -> None:
     golden, reference, estimate, fs = case
     golden, found = golden["interaural"], paper_cues(reference, estimate, fs)
     if "undefined" in golden:

@@ -1,5 +1,7 @@
 """Importing the package does not change the state of the process, and scoring restores it."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys
@@ -43,7 +45,7 @@ FORBIDDEN = {
 }
 
 
-def imported(use):
+def imported(use: str) -> set[str]:
     """Names of the modules loaded after importing the package and running `use`, which must not change the state."""
     done = subprocess.run(
         [sys.executable, "-c", STATE.replace("{use}", use)], capture_output=True, text=True, check=False
@@ -52,23 +54,23 @@ def imported(use):
     return set(json.loads(done.stdout))
 
 
-def test_importing_changes_nothing_in_the_process():
+def test_importing_changes_nothing_in_the_process() -> None:
     assert not imported("") & FORBIDDEN
 
 
-def test_scoring_restores_the_process_and_imports_no_heavy_package():
+def test_scoring_restores_the_process_and_imports_no_heavy_package() -> None:
     assert not imported(USE) & FORBIDDEN
 
 
-def blas_threads():
+def blas_threads() -> list[int]:
     return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
 
 
-def test_a_computation_that_ends_does_not_lift_the_limit_of_another():
+def test_a_computation_that_ends_does_not_lift_the_limit_of_another() -> None:
     before = blas_threads()
     inside, ended = threading.Event(), threading.Event()
 
-    def first():
+    def first() -> None:
         with one_blas_thread:
             inside.set()
             ended.wait(300)
@@ -84,7 +86,7 @@ def test_a_computation_that_ends_does_not_lift_the_limit_of_another():
     assert blas_threads() == before
 
 
-def test_an_error_restores_the_number_of_threads():
+def test_an_error_restores_the_number_of_threads() -> None:
     before = blas_threads()
     with pytest.raises(ValueError, match="silent"):
         bm.bss_eval({"a": np.zeros((2, 8000))}, {"a": np.zeros((2, 8000))}, 8000)

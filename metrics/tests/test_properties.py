@@ -1,8 +1,14 @@
 """Properties that all corrected metrics have for any signals."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 from binaural_metrics.scoring import score_track, score_track_with_frames
+from binaural_metrics.signals import FloatArray
 from golden_signals import delay, pink
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,14 +17,16 @@ FS = 6000
 SECONDS = 3
 LEVELS = ("SSR", "SRR", "level_db", "SI_SDR", "SDR", "ISR", "SIR", "SAR")
 CUES = ("d_itd_us", "d_ild_db", "d_ic")
+Track = tuple[dict[str, FloatArray], dict[str, FloatArray]]
 few = settings(deadline=None, max_examples=4)
 seeds = st.integers(0, 2**32)
 
 
-def track(seed):
+def track(seed: int) -> Track:
     """Two lateral stems, and estimates with gain, crosstalk and leakage; 20 samples at each end are silent."""
     rng = np.random.default_rng(seed)
-    references, estimates = {}, {}
+    references: dict[str, FloatArray] = {}
+    estimates: dict[str, FloatArray] = {}
     for stem, late in (("vocals", 2), ("bass", -1)):
         source, width = pink(rng, 1, SECONDS * FS), pink(rng, 2, SECONDS * FS)
         references[stem] = np.vstack([source, 0.7 * delay(source, late)]) + 0.2 * width
@@ -29,25 +37,33 @@ def track(seed):
     return references, estimates
 
 
-def scores(references, estimates, **options):
+def scores(
+    references: dict[str, FloatArray], estimates: dict[str, FloatArray], **options: Any
+) -> dict[str, dict[str, Any]]:
     rows = score_track(references, estimates, FS, metrics="corrected", **options)
     assert {row["status"] for row in rows} == {"ok"}, rows
     return {row["source"]: {column: row[column] for column in (*LEVELS, *CUES)} for row in rows}
 
 
-def assert_same(found, expected, columns=(*LEVELS, *CUES), tolerance=1e-5):
+def assert_same(
+    found: dict[str, dict[str, Any]],
+    expected: dict[str, dict[str, Any]],
+    columns: Sequence[str] = (*LEVELS, *CUES),
+    tolerance: float = 1e-5,
+) -> None:
     for stem, values in expected.items():
         for column in columns:
             assert found[stem][column] == pytest.approx(values[column], abs=tolerance), (stem, column)
 
 
-def both(change, pair):
-    return [{stem: change(x) for stem, x in side.items()} for side in pair]
+def both(change: Callable[[FloatArray], FloatArray], pair: Track) -> Track:
+    references, estimates = ({stem: change(x) for stem, x in side.items()} for side in pair)
+    return references, estimates
 
 
 @few
 @given(seed=seeds)
-def test_perfect_estimates_score_best(seed):
+def test_perfect_estimates_score_best(seed: int) -> None:
     references, _ = track(seed)
     for row in scores(references, references).values():
         assert [row[column] for column in ("SSR", "SRR", "SI_SDR", "SDR")] == [80, 80, 100, 100]
@@ -57,14 +73,14 @@ def test_perfect_estimates_score_best(seed):
 
 @few
 @given(seed=seeds, gain=st.floats(0.01, 100), sign=st.sampled_from([-1, 1]))
-def test_a_gain_of_all_signals_keeps_the_values(seed, gain, sign):
+def test_a_gain_of_all_signals_keeps_the_values(seed: int, gain: float, sign: int) -> None:
     pair = track(seed)
     assert_same(scores(*both(lambda x: sign * gain * x, pair)), scores(*pair))
 
 
 @few
 @given(seed=seeds, gain=st.floats(0.1, 10))
-def test_a_gain_of_the_estimates_changes_no_cue_and_no_si_sdr(seed, gain):
+def test_a_gain_of_the_estimates_changes_no_cue_and_no_si_sdr(seed: int, gain: float) -> None:
     references, estimates = track(seed)
     louder = {stem: gain * x for stem, x in estimates.items()}
     found, expected = scores(references, louder), scores(references, estimates)
@@ -75,7 +91,7 @@ def test_a_gain_of_the_estimates_changes_no_cue_and_no_si_sdr(seed, gain):
 
 @few
 @given(seed=seeds, gain=st.floats(0.1, 10))
-def test_the_mixture_gain_multiplies_the_references(seed, gain):
+def test_the_mixture_gain_multiplies_the_references(seed: int, gain: float) -> None:
     references, estimates = track(seed)
     louder = {stem: gain * x for stem, x in references.items()}
     assert_same(scores(references, estimates, mixture_gain=gain), scores(louder, estimates))
@@ -83,7 +99,7 @@ def test_the_mixture_gain_multiplies_the_references(seed, gain):
 
 @few
 @given(seed=seeds, late=st.integers(-10, 10))
-def test_a_delay_of_both_ears_leaves_no_residual_and_changes_no_cue(seed, late):
+def test_a_delay_of_both_ears_leaves_no_residual_and_changes_no_cue(seed: int, late: int) -> None:
     references, _ = track(seed)
     for row in scores(references, {stem: delay(x, late) for stem, x in references.items()}).values():
         assert row["SRR"] == 80
@@ -94,21 +110,21 @@ def test_a_delay_of_both_ears_leaves_no_residual_and_changes_no_cue(seed, late):
 
 @few
 @given(seed=seeds)
-def test_swapping_the_ears_of_all_signals_keeps_the_values(seed):
+def test_swapping_the_ears_of_all_signals_keeps_the_values(seed: int) -> None:
     pair = track(seed)
     assert_same(scores(*both(lambda x: x[::-1], pair)), scores(*pair))
 
 
 @few
 @given(seed=seeds)
-def test_the_order_of_the_stems_does_not_change_the_values(seed):
+def test_the_order_of_the_stems_does_not_change_the_values(seed: int) -> None:
     references, estimates = track(seed)
     assert_same(scores(dict(reversed(references.items())), estimates), scores(references, estimates))
 
 
 @few
 @given(seed=seeds, ears=st.sampled_from([(1, -1), (-1, 1)]))
-def test_inverting_one_ear_of_all_signals_keeps_the_level_metrics(seed, ears):
+def test_inverting_one_ear_of_all_signals_keeps_the_level_metrics(seed: int, ears: tuple[int, int]) -> None:
     """ITD and IC depend on the sign of the correlation between the ears, so they change."""
     pair = track(seed)
     flipped = both(lambda x: x * np.reshape(ears, (2, 1)), pair)
@@ -117,7 +133,7 @@ def test_inverting_one_ear_of_all_signals_keeps_the_level_metrics(seed, ears):
 
 @few
 @given(seed=seeds, seconds=st.integers(1, 3))
-def test_silence_appended_to_all_signals_keeps_the_values(seed, seconds):
+def test_silence_appended_to_all_signals_keeps_the_values(seed: int, seconds: int) -> None:
     pair = track(seed)
     longer = both(lambda x: np.pad(x, ((0, 0), (0, seconds * FS))), pair)
     found, expected = scores(*longer), scores(*pair)
@@ -131,7 +147,10 @@ def test_silence_appended_to_all_signals_keeps_the_values(seed, seconds):
             assert len(after) - len(before) in (0, 1)
 
 
-def values_of(pair, stem, metric):
+def values_of(pair: Track, stem: str, metric: str) -> FloatArray:
     """Values of the counted frames."""
     _, frames = score_track_with_frames(*pair, FS, metrics="corrected", bsseval=False)
-    return frames["value"][(frames["source"] == stem) & (frames["metric"] == metric) & frames["counted"]]
+    values: FloatArray = frames["value"][
+        (frames["source"] == stem) & (frames["metric"] == metric) & frames["counted"]
+    ]
+    return values

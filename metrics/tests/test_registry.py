@@ -1,5 +1,7 @@
 """A metric is one entry of the registry, from which results, tables, reports and documentation read it."""
 
+from __future__ import annotations
+
 import csv
 from pathlib import Path
 
@@ -17,12 +19,14 @@ from binaural_metrics.registry import (
     reported,
 )
 from binaural_metrics.scoring import score_track, score_track_with_frames
+from binaural_metrics.signals import FloatArray
+from binaural_metrics.stem import Stem
 
 FS = 8000
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 
-def peak(stem):
+def peak(stem: Stem) -> Value:
     frames = Frames.of(np.abs(stem.estimate[0, :3]), np.arange(3.0), "max")
     return Value(float(np.abs(stem.estimate).max()), frames=frames)
 
@@ -32,12 +36,12 @@ PEAK = Metric(
 )
 
 
-def track():
+def track() -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
     x = 0.1 * np.random.default_rng(0).standard_normal((2, 2 * FS))
     return {"vocals": x}, {"vocals": 0.5 * x}
 
 
-def test_a_metric_is_scored_as_soon_as_it_is_registered():
+def test_a_metric_is_scored_as_soon_as_it_is_registered() -> None:
     references, estimates = track()
     before = columns()
     with registered(PEAK):
@@ -52,7 +56,7 @@ def test_a_metric_is_scored_as_soon_as_it_is_registered():
     assert columns() == before
 
 
-def test_a_registered_metric_is_in_the_results_and_the_reports_of_runs(tmp_path):
+def test_a_registered_metric_is_in_the_results_and_the_reports_of_runs(tmp_path: Path) -> None:
     report = pytest.importorskip("mssbench.report.metrics")
     results = pytest.importorskip("mssbench.runs.results")
     with registered(PEAK):
@@ -66,14 +70,14 @@ def test_a_registered_metric_is_in_the_results_and_the_reports_of_runs(tmp_path)
         assert shown in report.present(stored)
 
 
-def test_a_missing_value_has_a_reason():
+def test_a_missing_value_has_a_reason() -> None:
     absent = Metric("absent", lambda stem: Value(None, "nothing to measure"), "Never there.")
     with registered(absent):
         (row,) = score_track(*track(), FS, bsseval=False)
     assert (row["status"], row["reason"]) == ("undefined", "absent: nothing to measure")
 
 
-def test_an_invalid_entry_is_refused():
+def test_an_invalid_entry_is_refused() -> None:
     with pytest.raises(ValueError, match="already a column 'SSR'"):
         register(Metric("SSR", peak, ""))
     with pytest.raises(ValueError, match="already a column 'status'"):
@@ -82,7 +86,7 @@ def test_an_invalid_entry_is_refused():
         register(Metric("peak", peak, "", sets=("best",)))
 
 
-def test_columns_of_version_0_1_keep_their_names_and_order():
+def test_columns_of_version_0_1_keep_their_names_and_order() -> None:
     assert columns() == (
         "source", "SSR", "SRR", "d_itd_us", "d_ild_db", "d_ic", "azimuth_deg", "azimuth_error_deg", "level_db",
         "SI_SDR", "SDR", "ISR", "SIR", "SAR", "bsseval_frames", "paper_SSR", "paper_SRR", "paper_cost", "paper_shift",
@@ -94,7 +98,7 @@ def test_columns_of_version_0_1_keep_their_names_and_order():
     ]  # fmt: skip
 
 
-def test_every_metric_has_a_text_and_a_range_that_includes_its_perfect_value():
+def test_every_metric_has_a_text_and_a_range_that_includes_its_perfect_value() -> None:
     for metric in metrics():
         assert metric.text.endswith("."), metric.column
         if metric.perfect is not None:
@@ -104,6 +108,6 @@ def test_every_metric_has_a_text_and_a_range_that_includes_its_perfect_value():
 
 
 @pytest.mark.skipif(not DOCS.exists(), reason="not in the repository")
-def test_the_documentation_has_the_table_of_the_registry():
+def test_the_documentation_has_the_table_of_the_registry() -> None:
     """`python -m binaural_metrics` prints the table."""
     assert markdown_table() in DOCS.read_text(encoding="utf-8")

@@ -1,5 +1,7 @@
 """The same signals give bit-identical results in every process, with any number of threads and under any load."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys
@@ -45,7 +47,7 @@ def start(blas_threads: str | None, workers: int) -> subprocess.Popen[str]:
     )
 
 
-def test_threads_processes_and_load_do_not_change_the_result():
+def test_threads_processes_and_load_do_not_change_the_result() -> None:
     # All run at the same time, to test the influence of load.
     answers = [process.communicate() for process in [start(*setting) for setting in SETTINGS]]
     assert answers[0][0], answers[0][1]

@@ -1,9 +1,14 @@
 """One row per stem with all selected values, or None and a reason; an unusable stem does not affect other rows."""
 
+from __future__ import annotations
+
 import json
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from binaural_metrics import InputError
 from binaural_metrics.bsseval import bss_eval
@@ -11,7 +16,8 @@ from binaural_metrics.cues import Hrirs, interaural_cues
 from binaural_metrics.interaural import paper_cues
 from binaural_metrics.level import level
 from binaural_metrics.registry import columns
-from binaural_metrics.scoring import score_track, score_track_with_frames
+from binaural_metrics.scoring import Row, score_track, score_track_with_frames
+from binaural_metrics.signals import FloatArray
 from binaural_metrics.spauq import spauq_equations, spauq_released
 from golden_signals import pink
 
@@ -23,21 +29,27 @@ BSSEVAL = ["SDR", "ISR", "SIR", "SAR", "bsseval_frames"]
 CORRECTED = ["SSR", "SRR", "d_itd_us", "d_ild_db", "d_ic", "level_db", "SI_SDR"]
 
 
-def track(seconds=3):
+def track(seconds: int = 3) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
     rng = np.random.default_rng(1)
     references = {stem: pink(rng, 2, seconds * FS) for stem in STEMS}
     estimates = {stem: 0.9 * x + 0.2 * pink(rng, 2, seconds * FS) for stem, x in references.items()}
     return references, estimates
 
 
-def score(references, estimates, *, bsseval=False, **options):
+def score(
+    references: dict[str, FloatArray],
+    estimates: dict[str, FloatArray],
+    *,
+    bsseval: bool = False,
+    **options: Any,
+) -> dict[str, Row]:
     """Rows by stem, by default without BSS Eval, which is slow (4096 equations per track)."""
     rows = score_track(references, estimates, FS, bsseval=bsseval, **options)
     json.dumps(rows, allow_nan=False)  # every table must be valid JSON
     return {row["source"]: row for row in rows}
 
 
-def assert_same(row, expected):
+def assert_same(row: Row, expected: Row) -> None:
     """Equal, except for rounding errors of numbers."""
     assert list(row) == list(expected)
     for column, value in expected.items():
@@ -47,7 +59,7 @@ def assert_same(row, expected):
             assert row[column] == value, column
 
 
-def test_rows_have_all_columns_in_the_order_of_the_references():
+def test_rows_have_all_columns_in_the_order_of_the_references() -> None:
     references, estimates = track()
     rows = score_track(dict(reversed(references.items())), estimates, FS, bsseval=False)
     assert [row["source"] for row in rows] == list(reversed(STEMS))
@@ -55,12 +67,12 @@ def test_rows_have_all_columns_in_the_order_of_the_references():
     assert all(row["status"] == "ok" and row["reason"] == "" for row in rows)
 
 
-def test_values_equal_those_of_the_single_metrics():
+def test_values_equal_those_of_the_single_metrics() -> None:
     references, estimates = track()
     row = score(references, estimates, bsseval=True)["drums"]
     reference, estimate = references["drums"], estimates["drums"]
     released, equations = spauq_released(reference, estimate, FS), spauq_equations(reference, estimate, FS)
-    cues = paper_cues(reference, estimate, FS)
+    paper = paper_cues(reference, estimate, FS)
     assert row["SSR"] == pytest.approx(equations.median_ssr, abs=1e-9)
     assert row["SRR"] == pytest.approx(equations.median_srr, abs=1e-9)
     assert row["paper_SSR"] == pytest.approx(released.median_ssr, abs=1e-9)
@@ -68,7 +80,7 @@ def test_values_equal_those_of_the_single_metrics():
     assert row["paper_cost"] == pytest.approx(released.median_cost)
     assert row["paper_shift"] == released.median_shift.tolist()
     np.testing.assert_allclose(row["paper_scale"], released.median_scale)
-    assert (row["paper_diff_ITD"], row["paper_diff_ILD"]) == (cues.d_itd_us, cues.d_ild_db)
+    assert (row["paper_diff_ITD"], row["paper_diff_ILD"]) == (paper.d_itd_us, paper.d_ild_db)
     assert (row["valid_frames"], row["total_frames"]) == (5, 5)
     cues, fitted = interaural_cues(reference, estimate, FS), level(reference, estimate, FS)
     assert row["d_itd_us"] == pytest.approx(cues.d_itd_us.value)
@@ -80,20 +92,19 @@ def test_values_equal_those_of_the_single_metrics():
     assert row["bsseval_frames"] == 3
 
 
-def test_a_metric_set_that_was_not_selected_is_empty_without_a_reason():
+def test_a_metric_set_that_was_not_selected_is_empty_without_a_reason() -> None:
     everything = score(*track())["bass"]
     for metrics, absent, present in [("paper", CORRECTED, PAPER), ("corrected", PAPER, CORRECTED)]:
         row = score(*track(), metrics=metrics)["bass"]
         assert row["status"] == "ok"
         assert row["reason"] == ""
         assert all(row[column] is None for column in absent)
-        np.testing.assert_allclose(
-            *([v for c in present for v in np.ravel(r[c])] for r in (row, everything)), rtol=1e-7, atol=1e-7
-        )
+        found, expected = ([v for c in present for v in np.ravel(r[c])] for r in (row, everything))
+        np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-7)
         assert row["valid_frames"] == 5
 
 
-def test_the_mixture_gain_applies_only_to_the_corrected_metrics():
+def test_the_mixture_gain_applies_only_to_the_corrected_metrics() -> None:
     references, _ = track()
     estimates = {stem: 1.333 * x for stem, x in references.items()}
     as_stored, at_gain = (
@@ -108,7 +119,7 @@ def test_the_mixture_gain_applies_only_to_the_corrected_metrics():
     )
 
 
-BROKEN = {
+BROKEN: dict[str, tuple[Callable[[FloatArray], npt.NDArray[Any]], str]] = {
     "NaN": (
         lambda x: np.where(np.arange(x.shape[1]) == 50, np.nan, x),
         "estimate holds samples that are NaN or infinite",
@@ -125,7 +136,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("metrics", ["paper", "corrected", "all"])
 @pytest.mark.parametrize("kind", BROKEN)
-def test_an_unusable_stem_fails_alone(kind, metrics):
+def test_an_unusable_stem_fails_alone(kind: str, metrics: str) -> None:
     references, estimates = track()
     intact = score(references, estimates, metrics=metrics)
     breaking, reason = BROKEN[kind]
@@ -139,7 +150,7 @@ def test_an_unusable_stem_fails_alone(kind, metrics):
             assert_same(rows[stem], intact[stem])
 
 
-def test_a_silent_estimate_fails_and_keeps_the_paper_metrics():
+def test_a_silent_estimate_fails_and_keeps_the_paper_metrics() -> None:
     references, estimates = track()
     estimates["vocals"] = np.zeros_like(estimates["vocals"])
     row = score(references, estimates)["vocals"]
@@ -148,7 +159,7 @@ def test_a_silent_estimate_fails_and_keeps_the_paper_metrics():
     assert "paper_diff_ITD, paper_diff_ILD: the estimate's left and right channel is silent" in row["reason"]
 
 
-def test_a_missing_stem_fails_alone_and_an_extra_one_is_ignored():
+def test_a_missing_stem_fails_alone_and_an_extra_one_is_ignored() -> None:
     references, estimates = track()
     estimates["piano"] = estimates.pop("bass")
     rows = score(references, estimates)
@@ -157,7 +168,7 @@ def test_a_missing_stem_fails_alone_and_an_extra_one_is_ignored():
     assert {rows[stem]["status"] for stem in STEMS if stem != "bass"} == {"ok"}
 
 
-def test_a_broken_reference_fails_its_own_stem():
+def test_a_broken_reference_fails_its_own_stem() -> None:
     references, estimates = track()
     references["other"] = np.full_like(references["other"], np.nan)
     rows = score(references, estimates)
@@ -166,7 +177,7 @@ def test_a_broken_reference_fails_its_own_stem():
     assert rows["bass"]["status"] == "ok"
 
 
-def test_bsseval_is_undefined_without_all_references_and_names_the_missing_one():
+def test_bsseval_is_undefined_without_all_references_and_names_the_missing_one() -> None:
     references, estimates = track(1)
     references["other"] = np.zeros_like(references["other"])
     rows = score(references, estimates, bsseval=True)
@@ -178,7 +189,7 @@ def test_bsseval_is_undefined_without_all_references_and_names_the_missing_one()
     assert "SDR, ISR, SIR, SAR: reference 'other' holds samples that are NaN" in rows["bass"]["reason"]
 
 
-def test_bsseval_scores_the_stems_that_did_not_fail():
+def test_bsseval_scores_the_stems_that_did_not_fail() -> None:
     references, estimates = track(2)
     whole = score(references, estimates, bsseval=True)
     del estimates["drums"]
@@ -190,14 +201,14 @@ def test_bsseval_scores_the_stems_that_did_not_fail():
     assert all(rows["other"][column] is None for column in BSSEVAL)
 
 
-def test_bsseval_skips_windows_with_a_silent_stem_and_counts_the_others():
+def test_bsseval_skips_windows_with_a_silent_stem_and_counts_the_others() -> None:
     references, estimates = track()
     references["bass"][:, FS : 2 * FS] = 0
     rows = score(references, estimates, bsseval=True)
     assert {row["bsseval_frames"] for row in rows.values()} == {2}
 
 
-def test_a_stem_silent_in_reference_and_estimate_is_undefined_not_failed():
+def test_a_stem_silent_in_reference_and_estimate_is_undefined_not_failed() -> None:
     references, estimates = track()
     references["vocals"] = estimates["vocals"] = np.zeros((2, 3 * FS))
     row = score(references, estimates)["vocals"]
@@ -207,7 +218,7 @@ def test_a_stem_silent_in_reference_and_estimate_is_undefined_not_failed():
     assert "SSR, SRR: reference and estimate are silent in every frame" in row["reason"]
 
 
-def test_a_silent_channel_makes_interaural_metrics_undefined():
+def test_a_silent_channel_makes_interaural_metrics_undefined() -> None:
     references, estimates = track()
     estimates["other"] = estimates["other"] * [[1.0], [0.0]]
     row = score(references, estimates)["other"]
@@ -219,7 +230,7 @@ def test_a_silent_channel_makes_interaural_metrics_undefined():
     )
 
 
-def test_signals_are_trimmed_to_the_shorter_length():
+def test_signals_are_trimmed_to_the_shorter_length() -> None:
     references, estimates = track()
     longer = {stem: np.pad(x, ((0, 0), (0, 777))) for stem, x in estimates.items()}
     for stem, row in score(references, longer).items():
@@ -236,18 +247,18 @@ def test_signals_are_trimmed_to_the_shorter_length():
         (dict(references={}), "no reference stem"),
     ],
 )
-def test_invalid_arguments_are_refused(arguments, message):
+def test_invalid_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
     references, estimates = track(1)
-    arguments = {"references": references, "estimates": estimates, "sample_rate": FS} | arguments
+    defaults: dict[str, Any] = {"references": references, "estimates": estimates, "sample_rate": FS}
     with pytest.raises(InputError, match=message):
-        score_track(**arguments)
+        score_track(**defaults | arguments)
 
 
 # ------------------------------------------------------------------------------- frames and aggregation
 
 
 @pytest.mark.parametrize("aggregate", ["median", "mean"])
-def test_the_value_of_a_track_is_the_aggregate_of_its_counted_frames(aggregate):
+def test_the_value_of_a_track_is_the_aggregate_of_its_counted_frames(aggregate: str) -> None:
     references, estimates = track(4)
     references["bass"][:, : 2 * FS] = estimates["bass"][:, : 2 * FS] = 0
     rows, frames = score_track_with_frames(references, estimates, FS, aggregate=aggregate)
@@ -270,7 +281,7 @@ def test_the_value_of_a_track_is_the_aggregate_of_its_counted_frames(aggregate):
     assert (int(counted.sum()), len(counted)) == (bass["valid_frames"], bass["total_frames"]) == (4, 7)
 
 
-def test_frames_have_their_start_time():
+def test_frames_have_their_start_time() -> None:
     _, frames = score_track_with_frames(*track(2), FS)
     start = {
         metric: frames["start_s"][(frames["source"] == "drums") & (frames["metric"] == metric)].tolist()
@@ -279,7 +290,7 @@ def test_frames_have_their_start_time():
     assert start == {"SSR": [0, 0.5, 1], "paper_SRR": [0, 0.5, 1], "d_ic": [0, 0.5, 1], "SDR": [0, 1]}
 
 
-def test_only_binaural_tracks_with_an_hrir_set_have_an_azimuth():
+def test_only_binaural_tracks_with_an_hrir_set_have_an_azimuth() -> None:
     references, estimates = track(1)
     delays = np.array([-2, 0, 2])
     irs = np.zeros((3, 2, 9))
@@ -292,7 +303,8 @@ def test_only_binaural_tracks_with_an_hrir_set_have_an_azimuth():
     estimates["bass"] = references["bass"][::-1]
     row = score(references, estimates, hrir=hrir)["bass"]
     assert (row["azimuth_deg"], row["azimuth_error_deg"]) == (300, 120)
-    for options in ({"hrir": hrir, "binaural": False}, {}):
+    without: list[dict[str, Any]] = [{"hrir": hrir, "binaural": False}, {}]
+    for options in without:
         row = score(references, estimates, **options)["bass"]
         assert all(row[column] is None for column in AZIMUTH)
         assert row["status"] == "ok"

@@ -1,10 +1,17 @@
 """SPAUQ: the fast code has the values of the literal code, and both have the properties of the model."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import literal_metrics as literal
 import numpy as np
+import numpy.typing as npt
 import pytest
 from binaural_metrics import InputError
-from binaural_metrics.spauq import spauq_both, spauq_equations, spauq_released
+from binaural_metrics.signals import FloatArray
+from binaural_metrics.spauq import Equations, Released, spauq_both, spauq_equations, spauq_released
 from golden_signals import delay, pink
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,11 +19,11 @@ from hypothesis import strategies as st
 FS = 2000
 
 
-def noise(seed, samples, level=0.1):
+def noise(seed: int, samples: int, level: float = 0.1) -> FloatArray:
     return level * np.random.default_rng(seed).standard_normal((2, samples))
 
 
-def adversarial():
+def adversarial() -> Iterator[tuple[str, FloatArray, FloatArray]]:
     """Signals for which fast computations can fail: ties, dependent channels, silence, extreme levels, frame edges."""
     n = 3 * FS + 321
     x, e = noise(1, n), noise(2, n)
@@ -62,11 +69,11 @@ def adversarial():
 CASES = {name: pair for name, *pair in adversarial()}
 
 
-def same_db(found, expected):
+def same_db(found: FloatArray, expected: FloatArray) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
-def check_released(found, expected):
+def check_released(found: Released, expected: tuple[Any, ...]) -> None:
     ssr, srr, cost, shift, scale = expected
     assert found.shift.tolist() == shift.tolist()
     same_db(found.ssr, ssr)
@@ -75,7 +82,7 @@ def check_released(found, expected):
     np.testing.assert_allclose(found.scale, scale, rtol=1e-6, atol=1e-6 * np.abs(scale).max(initial=1.0))
 
 
-def check_equations(found, expected):
+def check_equations(found: Equations, expected: tuple[Any, ...]) -> None:
     ssr, srr, delays, gains, both_silent = expected
     assert found.delays.tolist() == delays.tolist()
     same_db(found.ssr, ssr)
@@ -85,13 +92,13 @@ def check_equations(found, expected):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_released_equals_the_literal_code(name):
+def test_released_equals_the_literal_code(name: str) -> None:
     reference, estimate = CASES[name]
     check_released(spauq_released(reference, estimate, FS), literal.spauq_released(reference, estimate, FS))
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_equations_equal_the_literal_code(name):
+def test_equations_equal_the_literal_code(name: str) -> None:
     reference, estimate = CASES[name]
     check_equations(
         spauq_equations(reference, estimate, FS), literal.spauq_equations(reference, estimate, FS)
@@ -100,7 +107,7 @@ def test_equations_equal_the_literal_code(name):
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("gain", [1.0, 0.4])
-def test_both_at_once_equal_the_literal_code(name, gain):
+def test_both_at_once_equal_the_literal_code(name: str, gain: float) -> None:
     reference, estimate = CASES[name]
     released, equations = spauq_both(reference, estimate, FS, reference_gain=gain)
     check_released(released, literal.spauq_released(reference, estimate, FS))
@@ -116,7 +123,9 @@ def test_both_at_once_equal_the_literal_code(name, gain):
     late=st.integers(-30, 30),
     level=st.sampled_from([0.0, 1e-6, 0.03, 1.0]),
 )
-def test_random_scenes_equal_the_literal_code(seed, fs, seconds, mixing, late, level):
+def test_random_scenes_equal_the_literal_code(
+    seed: int, fs: int, seconds: float, mixing: list[float], late: int, level: float
+) -> None:
     samples = int(fs * seconds)
     reference = noise(seed, samples)
     estimate = delay(np.reshape(mixing, (2, 2)) @ reference, late) + level * noise(seed + 1, samples)
@@ -127,7 +136,7 @@ def test_random_scenes_equal_the_literal_code(seed, fs, seconds, mixing, late, l
 
 
 @pytest.mark.parametrize("fs", [8000, 11025, 22050, 44100, 48000, 192000])
-def test_all_sample_rates_equal_the_literal_code(fs):
+def test_all_sample_rates_equal_the_literal_code(fs: int) -> None:
     reference, estimate = noise(3, fs + fs // 3), noise(4, fs + fs // 3)
     check_released(spauq_released(reference, estimate, fs), literal.spauq_released(reference, estimate, fs))
     check_equations(
@@ -135,7 +144,7 @@ def test_all_sample_rates_equal_the_literal_code(fs):
     )
 
 
-def test_of_equal_maxima_the_first_in_search_order_is_used():
+def test_of_equal_maxima_the_first_in_search_order_is_used() -> None:
     """Two echoes have the same level.
 
     SciPy's lags are ascending, so that the released code finds the later echo first. The equations search 0, 1, …, M
@@ -157,7 +166,7 @@ def test_of_equal_maxima_the_first_in_search_order_is_used():
 
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 2**32), gain=st.floats(0.05, 20), sign=st.sampled_from([-1, 1]))
-def test_a_common_gain_is_spatial_distortion_without_residual(seed, gain, sign):
+def test_a_common_gain_is_spatial_distortion_without_residual(seed: int, gain: float, sign: int) -> None:
     reference = noise(seed, 2 * FS)
     found = spauq_equations(reference, sign * gain * reference, FS)
     expected = 80.0 if sign * gain == 1 else np.clip(-20 * np.log10(abs(sign * gain - 1)), -80, 80)
@@ -167,7 +176,7 @@ def test_a_common_gain_is_spatial_distortion_without_residual(seed, gain, sign):
 
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 2**32), late=st.integers(-4, 4))
-def test_a_common_delay_within_the_search_range_leaves_no_residual(seed, late):
+def test_a_common_delay_within_the_search_range_leaves_no_residual(seed: int, late: int) -> None:
     reference = noise(seed, 3 * FS)
     # Silence at both ends, so that the delay moves no sound past the end of the track.
     reference[:, :10] = reference[:, -10:] = 0
@@ -179,7 +188,7 @@ def test_a_common_delay_within_the_search_range_leaves_no_residual(seed, late):
 
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 2**32), mixing=st.lists(st.floats(-1, 1), min_size=4, max_size=4))
-def test_crosstalk_is_spatial_distortion_without_residual(seed, mixing):
+def test_crosstalk_is_spatial_distortion_without_residual(seed: int, mixing: list[float]) -> None:
     reference = noise(seed, 2 * FS)
     estimate = np.reshape(mixing, (2, 2)) @ reference
     found = spauq_equations(reference, estimate, FS)
@@ -190,7 +199,7 @@ def test_crosstalk_is_spatial_distortion_without_residual(seed, mixing):
 
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 2**32))
-def test_swapping_the_ears_of_both_signals_keeps_the_values(seed):
+def test_swapping_the_ears_of_both_signals_keeps_the_values(seed: int) -> None:
     reference, estimate = noise(seed, 2 * FS), noise(seed, 2 * FS) + noise(seed + 1, 2 * FS, 0.05)
     for variant in (spauq_released, spauq_equations):
         found, swapped = variant(reference, estimate, FS), variant(reference[::-1], estimate[::-1], FS)
@@ -200,7 +209,7 @@ def test_swapping_the_ears_of_both_signals_keeps_the_values(seed):
 
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 2**32), ears=st.sampled_from([(1, -1), (-1, 1), (-1, -1)]))
-def test_inverting_the_same_ear_of_both_signals_keeps_the_values(seed, ears):
+def test_inverting_the_same_ear_of_both_signals_keeps_the_values(seed: int, ears: tuple[int, int]) -> None:
     reference, estimate = noise(seed, 2 * FS), noise(seed, 2 * FS) + noise(seed + 1, 2 * FS, 0.05)
     flip = np.reshape(ears, (2, 1))
     found, flipped = (
@@ -213,34 +222,37 @@ def test_inverting_the_same_ear_of_both_signals_keeps_the_values(seed, ears):
 
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 2**32), seconds=st.integers(1, 3))
-def test_silence_appended_to_both_signals_keeps_the_track_value(seed, seconds):
+def test_silence_appended_to_both_signals_keeps_the_track_value(seed: int, seconds: int) -> None:
     reference, estimate = noise(seed, 2 * FS), noise(seed, 2 * FS) + noise(seed + 1, 2 * FS, 0.05)
     # One more frame is valid: it has half a second of sound at the same ratio, and half a second of silence.
     alone = spauq_equations(reference, estimate, FS)
-    padded = spauq_equations(*(np.pad(x, ((0, 0), (0, seconds * FS))) for x in (reference, estimate)), FS)
+    longer = [np.pad(x, ((0, 0), (0, seconds * FS))) for x in (reference, estimate)]
+    padded = spauq_equations(longer[0], longer[1], FS)
     same_db(padded.ssr[: alone.total_frames - 1], alone.ssr[:-1])
     assert padded.total_frames == alone.total_frames + 2 * seconds
     assert padded.valid_frames == alone.valid_frames + 1
     assert padded.median_srr == pytest.approx(alone.median_srr, abs=0.5)
 
 
-def test_only_the_equations_detect_swapped_ears_and_a_collapse_to_mono():
+def test_only_the_equations_detect_swapped_ears_and_a_collapse_to_mono() -> None:
     source = noise(7, 3 * FS)[:1]
     image = np.vstack([source, 0.5 * delay(source, 1)])
     wide = noise(8, 3 * FS)
     for reference, estimate in [(wide, wide[::-1]), (image, np.repeat(image.mean(0, keepdims=True), 2, 0))]:
         assert spauq_released(reference, estimate, FS).median_ssr == pytest.approx(80, abs=1e-3)
-        assert spauq_equations(reference, estimate, FS).median_ssr < 10
+        ssr = spauq_equations(reference, estimate, FS).median_ssr
+        assert ssr is not None
+        assert ssr < 10
 
 
-def test_the_mixture_gain_multiplies_the_reference():
+def test_the_mixture_gain_multiplies_the_reference() -> None:
     reference = noise(9, 2 * FS)
     found = spauq_equations(reference, 1.333 * reference, FS, reference_gain=1.333)
     assert (found.median_ssr, found.median_srr) == (80.0, 80.0)
     assert spauq_equations(reference, 1.333 * reference, FS).median_ssr == pytest.approx(9.55, abs=0.01)
 
 
-def test_the_number_of_workers_does_not_change_the_result():
+def test_the_number_of_workers_does_not_change_the_result() -> None:
     reference, estimate = noise(10, 6 * FS), noise(11, 6 * FS)
     for variant in (spauq_released, spauq_equations):
         one, two = (variant(reference, estimate, FS, workers=n) for n in (1, 3))
@@ -253,7 +265,7 @@ def test_the_number_of_workers_does_not_change_the_result():
 GOOD = noise(12, 2 * FS)
 
 
-def with_bad_sample(value):
+def with_bad_sample(value: float) -> FloatArray:
     bad = GOOD.copy()
     bad[1, 77] = value
     return bad
@@ -280,25 +292,27 @@ def with_bad_sample(value):
     ],
 )
 @pytest.mark.parametrize("variant", [spauq_released, spauq_equations, spauq_both])
-def test_unusable_input_raises_input_error(variant, reference, estimate, fs, message):
+def test_unusable_input_raises_input_error(
+    variant: Callable[..., object], reference: npt.ArrayLike, estimate: npt.ArrayLike, fs: Any, message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         variant(reference, estimate, fs)
 
 
 @pytest.mark.parametrize("gain", [0.0, np.nan, np.inf, 1e-9])
-def test_an_invalid_mixture_gain_is_refused(gain):
+def test_an_invalid_mixture_gain_is_refused(gain: float) -> None:
     with pytest.raises(InputError, match="mixture gain"):
         spauq_equations(GOOD, GOOD, FS, reference_gain=gain)
 
 
 @pytest.mark.parametrize("lag", [-1, FS])
-def test_an_invalid_search_range_is_refused(lag):
+def test_an_invalid_search_range_is_refused(lag: int) -> None:
     for variant in (spauq_released, spauq_equations):
         with pytest.raises(InputError, match="maximum lag"):
             variant(GOOD, GOOD, FS, max_lag=lag)
 
 
-def read_only(x):
+def read_only(x: FloatArray) -> FloatArray:
     x = x.copy()
     x.flags.writeable = False
     return x
@@ -318,7 +332,9 @@ def read_only(x):
     ],
     ids=["float32", "float16", "longdouble", "fortran", "strided", "big-endian", "read-only", "lists"],
 )
-def test_all_floating_dtypes_and_layouts_have_the_values_of_float64(form):
+def test_all_floating_dtypes_and_layouts_have_the_values_of_float64(
+    form: Callable[[FloatArray], Any],
+) -> None:
     reference, estimate = form(GOOD), form(0.5 * GOOD + noise(13, 2 * FS, 0.01))
     for variant in (spauq_released, spauq_equations):
         found = variant(reference, estimate, FS)
