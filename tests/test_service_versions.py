@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import runpy
+import sys
 from typing import Any
 
 import httpx
@@ -19,6 +20,7 @@ VERSION = "97.98.99"
 )
 def test_info_reports_the_version_of_the_service(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.import_module(package), "__version__", VERSION)
+    monkeypatch.delitem(sys.modules, f"{package}.app", raising=False)  # runpy warns of imported modules
     app = runpy.run_module(f"{package}.app")["app"]  # a second copy: the imported one keeps its version
     assert asyncio.run(info(app))["version"] == VERSION
 
