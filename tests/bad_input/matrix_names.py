@@ -83,7 +83,7 @@ def _create_nothing(path: Path) -> None:
 REFERENCES = Matrix(
     "Names in requests",
     "A valid file exists at the name where that is possible, and outside of the data root too. The paths that a "
-    "service is asked to write (`out`, `frames`) is new.",
+    "service writes (`out`, `frames`) do not exist before.",
     "Reference",
     list(NAMES),
     {
