@@ -39,7 +39,7 @@ Command = Callable[..., Said]
 def mssbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Call the command in `tmp_path`, in this process. Returns exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
-    for name in ("MSSBENCH_DATA_ROOT", "MSSBENCH_DATA_URL", "MSSBENCH_REDIS_URL", "MSSBENCH_TRANSPORT"):
+    for name in ("MSSBENCH_DATA_ROOT", "MSSBENCH_REDIS_URL", "MSSBENCH_TRANSPORT"):
         monkeypatch.delenv(name, raising=False)
 
     def call(*arguments: str) -> Said:

@@ -74,9 +74,9 @@ def run_of(root: Path, cells: int, separators: int, seed: int) -> tuple[Run, flo
     config = RunConfig(
         "music", separators=names, conditions=["stereo"], tracks=cells // separators, seed=seed
     )
-    begun = time.perf_counter()
+    started = time.perf_counter()
     run = prepare(config, Workspace(root), make_runtime(root))
-    return run, time.perf_counter() - begun
+    return run, time.perf_counter() - started
 
 
 def wait_for(condition: Callable[[], bool], pause: float = 0.05) -> None:
@@ -108,12 +108,12 @@ def show(what: str, measured: str, target: str = "") -> None:
 def planning(root: Path, cells: int) -> Run:
     run, seconds = run_of(root, cells, 10, seed=0)
     show(f"planning {cells:,} cells", f"{seconds:.2f} s", "under 5 s")
-    begun = time.perf_counter()
+    started = time.perf_counter()
     status_of(run)
-    show("reading the status", f"{time.perf_counter() - begun:.2f} s")
-    begun = time.perf_counter()
+    show("reading the status", f"{time.perf_counter() - started:.2f} s")
+    started = time.perf_counter()
     count = len(list(run.open_tasks()))
-    show(f"listing open tasks ({count:,})", f"{time.perf_counter() - begun:.2f} s")
+    show(f"listing open tasks ({count:,})", f"{time.perf_counter() - started:.2f} s")
     return run
 
 
@@ -124,10 +124,10 @@ def throughput(root: Path, sleep: float) -> None:
             run, _ = run_of(root, 8 * count, 8, seed=count)
             workers = Workers(url, root, {"separate-sleeping": count})
             wait_for(idle(connection, "separate-sleeping", count))
-            begun = time.perf_counter()
+            started = time.perf_counter()
             reconcile(run, connection)
             wait_for(lambda run=run: all(run.store.separated(cell) for cell in run.record.cells()))
-            share = 8 * sleep / (time.perf_counter() - begun)
+            share = 8 * sleep / (time.perf_counter() - started)
             workers.stop()
         show(f"throughput, {count} workers", f"{share:.1%} of ideal", "at least 95 %")
 
@@ -147,9 +147,9 @@ worker.work(burst=True, logging_level="WARNING", max_jobs=int(sys.argv[2]))
 def empty_jobs(url: str, connection: Redis, queued: int, jobs: int) -> tuple[float, float]:
     """Seconds to queue `queued` empty jobs, and seconds per job for the first `jobs` of them."""
     queue = Queue("empty", connection=connection, serializer=JSONSerializer)
-    begun = time.perf_counter()
+    started = time.perf_counter()
     ids = [queue.enqueue("scale.nothing", result_ttl=3600).id for _ in range(queued)]
-    queueing = time.perf_counter() - begun
+    queueing = time.perf_counter() - started
     subprocess.run([sys.executable, "-c", EMPTY_JOBS, url, str(jobs)], check=True)
     done = Job.fetch_many(ids[:jobs], connection, serializer=JSONSerializer)
     ends = sorted(job.ended_at.timestamp() for job in done if job is not None and job.ended_at)
@@ -171,9 +171,9 @@ def overhead(run: Run, jobs: int) -> None:
     with embedded_redis() as url, connect(url) as connection:
         rq_queueing, before = empty_jobs(url, connection, all_cells, jobs)
         empty = int(connection.info("memory")["used_memory"])
-        begun = time.perf_counter()
+        started = time.perf_counter()
         reconcile(run, connection)
-        queueing = time.perf_counter() - begun
+        queueing = time.perf_counter() - started
         used = int(connection.info("memory")["used_memory"]) - empty
         seconds, growth = [], []
         for queue, done in (

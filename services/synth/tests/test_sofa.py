@@ -169,7 +169,7 @@ def test_unknown_fields_are_ignored_without_a_warning(
 ) -> None:
     path = write_sofa()
     with netCDF4.Dataset(path, "a") as content:
-        content.RoomMood = "an attribute of nobody's convention"
+        content.RoomMood = "an attribute of no convention"
         content.createVariable("Mood", "f8", ("M",))[:] = np.ma.masked_array(np.zeros(12), mask=True)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
