@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from mssbench_service.errors import NotReady, Unavailable
@@ -24,6 +25,12 @@ from .queues import connect, queue_names
 
 STOP_SECONDS = 2.0
 """Time that workers have to complete their jobs when this process ends. Interrupted steps are repeated later."""
+
+START_SECONDS = 300.0
+"""Time that a worker has until its first heartbeat: the libraries of a model may load from a slow network."""
+
+MAX_STARTS = 3
+"""Attempts to start a worker in a row."""
 
 
 def redis_executable() -> str:
@@ -103,10 +110,21 @@ def embedded_redis() -> Iterator[str]:
         yield server.url
 
 
-class Workers:
-    """Worker processes on one queue each, restarted when they end."""
+@dataclass
+class _Worker:
+    """A worker process. It touches `alive` at each heartbeat. `failed` counts starts in a row without one."""
 
-    def __init__(self, url: str, root: Path, counts: dict[str, int]) -> None:
+    queue: str
+    alive: Path
+    process: subprocess.Popen[bytes]
+    started: float
+    failed: int = 0
+
+
+class Workers:
+    """Worker processes on one queue each, restarted when they end. `folder` is for their signs of life."""
+
+    def __init__(self, url: str, root: Path, counts: dict[str, int], folder: Path) -> None:
         self._environment = os.environ | {
             "MSSBENCH_REDIS_URL": url,
             "MSSBENCH_DATA_ROOT": str(root),
@@ -117,22 +135,46 @@ class Workers:
             "OPENBLAS_NUM_THREADS": "1",
             "MSSBENCH_THREADS": "1",
         }
-        self._queues = [name for name, count in counts.items() for _ in range(count)]
-        self._processes = [self._start(name) for name in self._queues]
+        queues = [name for name, count in counts.items() for _ in range(count)]
+        self._workers = [
+            _Worker(queue, alive, self._start(queue, alive), time.monotonic())
+            for queue, alive in ((queue, folder / str(number)) for number, queue in enumerate(queues))
+        ]
 
-    def _start(self, queue: str) -> subprocess.Popen[bytes]:
+    def _start(self, queue: str, alive: Path) -> subprocess.Popen[bytes]:
+        alive.unlink(missing_ok=True)
         command = [sys.executable, "-m", "mssbench", "worker", queue]
-        return _start(command, env=self._environment)
+        return _start(command, env=self._environment | {"MSSBENCH_ALIVE": str(alive)})
 
     def keep_alive(self) -> None:
-        """Restart each worker that has ended."""
-        for index, process in enumerate(self._processes):
-            if process.poll() is not None:
-                self._processes[index] = self._start(self._queues[index])
+        """Restart each worker that has ended or does not start.
+
+        Raises
+        ------
+        NotReady
+            A worker did not start in :data:`MAX_STARTS` attempts.
+        """
+        for worker in self._workers:
+            alive = worker.alive.exists()
+            if not alive and time.monotonic() - worker.started > START_SECONDS:
+                worker.process.kill()
+                worker.process.wait()
+            status = worker.process.poll()
+            if status is None:
+                continue
+            worker.failed = 0 if alive else worker.failed + 1
+            if worker.failed == MAX_STARTS:
+                how = f"killed by signal {-status}" if status < 0 else f"exit code {status}"
+                raise NotReady(
+                    f"the worker of the queue {worker.queue} did not start in {MAX_STARTS} attempts ({how}; its "
+                    "messages are above); --inline runs without workers"
+                )
+            worker.process = self._start(worker.queue, worker.alive)
+            worker.started = time.monotonic()
 
     def stop(self) -> None:
         """Stop all and wait: they complete their jobs or return them to their queues."""
-        _stop(*self._processes)
+        _stop(*(worker.process for worker in self._workers))
 
 
 @contextlib.contextmanager
@@ -140,11 +182,12 @@ def embedded_workers(url: str, root: Path, queues: Iterable[str] | None = None) 
     """Start workers for `queues` (default: all): one each, but one per core for evaluation, which takes longest."""
     cores = max(1, os.cpu_count() or 1)
     counts = {queue: cores if queue == "evaluate" else 1 for queue in queues or queue_names()}
-    workers = Workers(url, root, counts)
-    try:
-        yield workers
-    finally:
-        workers.stop()
+    with tempfile.TemporaryDirectory(prefix="mssbench-") as folder:
+        workers = Workers(url, root, counts, Path(folder))
+        try:
+            yield workers
+        finally:
+            workers.stop()
 
 
 def _start(command: list[str], **options: object) -> subprocess.Popen[bytes]:

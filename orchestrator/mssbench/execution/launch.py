@@ -7,7 +7,8 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from mssbench_service.errors import NotFound
+from mssbench_service.errors import BenchError, NotFound, NotReady
+from mssbench_service.files import storage_errors_raised
 from redis import Redis
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
@@ -18,7 +19,7 @@ from ..runs.status import RunStatus, status_of
 from .control import clear_unreadable
 from .embedded import embedded_server, embedded_workers
 from .inline import run_inline
-from .queues import connect, queue_names, queues_of, reconcile, remove_jobs
+from .queues import connect, queue_names, queues_of, queues_without_worker, reconcile, remove_jobs
 
 log = logging.getLogger("mssbench")
 
@@ -158,7 +159,15 @@ def _repair(run: Run, connection: Redis, repairs: Sequence[Callable[[], None]]) 
     try:
         for repair in repairs:
             repair()
-        reconcile(run, connection)
+        with storage_errors_raised(run.store.folder):
+            reconcile(run, connection)
+        # Embedded workers have `repairs`, and need time to start.
+        if not repairs and (queues := queues_without_worker(run, connection)):
+            return f"run {run.store.id} waits, because no worker listens on {', '.join(queues)}"
+    except NotReady:  # Redis or a worker does not start
+        raise
+    except BenchError as error:
+        return f"run {run.store.id} waits: {error.detail}"
     except (
         ResponseError,
         AuthenticationError,
@@ -166,6 +175,6 @@ def _repair(run: Run, connection: Redis, repairs: Sequence[Callable[[], None]]) 
         return f"run {run.store.id} waits, because Redis refuses a command: {error}"
     except RedisError:
         pass  # Redis restarts or is unreachable; the next call tries again
-    except Exception:  # workers continue with the queued jobs, and the next call tries again
-        log.exception("run %s: lost tasks could not be queued again", run.store.id)
+    except Exception as error:  # workers continue with the queued jobs, and the next call tries again
+        return f"run {run.store.id}: lost tasks could not be queued again: {type(error).__name__}: {error}"
     return ""

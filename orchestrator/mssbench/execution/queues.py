@@ -16,10 +16,10 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from mssbench_service.errors import BadInput, StepFailed, StorageFull, Unreachable
+from mssbench_service.errors import BadInput, StepFailed, StorageUnavailable, Unreachable
 from redis import Redis
 from redis.exceptions import RedisError
-from rq import Queue
+from rq import Queue, Worker
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.scripts import UNIQUE_ENQUEUE_SCRIPT
@@ -160,11 +160,17 @@ def reconcile(run: Run, connection: Redis) -> int:
             if deaths < MAX_DEATHS:
                 again[task] = deaths
             else:
-                with contextlib.suppress(StorageFull):  # recorded by a later call
+                with contextlib.suppress(StorageUnavailable):  # recorded by a later call
                     error = StepFailed(f"the worker died {deaths} times during this step")
                     record_failure(run, task, error, deaths, trace)
     enqueue(run, again, connection)
     return len(tasks)
+
+
+def queues_without_worker(run: Run, connection: Redis) -> list[str]:
+    """Queues with open tasks of the run on which no worker listens."""
+    needed = sorted({queue_of(run, task) for task in run.open_tasks()})
+    return [name for name in needed if not Worker.all(queue=open_queue(name, connection))]
 
 
 def _remove_lost(job: Job | None) -> tuple[int, str]:

@@ -20,11 +20,11 @@ from mssbench_service.errors import (
     BenchError,
     Busy,
     StepFailed,
-    StorageFull,
+    StorageUnavailable,
     TimedOut,
     Unavailable,
 )
-from mssbench_service.files import remove_folder
+from mssbench_service.files import remove_folder, storage_error, storage_errors_raised
 from mssbench_service.musdb import MIXTURE, STEMS
 from mssbench_service.separation import SEPARATION_FILE, check_separation
 from mssbench_service.wire import (
@@ -58,7 +58,8 @@ def perform(run: Run, task: Task, earlier: Sequence[str] = ()) -> None:
     with logs.context(request_id=logs.new_request_id(), run=run.store.id, cell=about):
         started = time.monotonic()
         log.info("%s starts", task.step)
-        _perform(run, task, earlier)
+        with storage_errors_raised(run.store.folder):
+            _perform(run, task, earlier)
         log.info("%s ended after %.1f s", task.step, time.monotonic() - started)
 
 
@@ -78,6 +79,8 @@ def _perform(run: Run, task: Task, earlier: Sequence[str]) -> None:
     except BenchError as error:
         record_failure(run, task, error, len(earlier) + 1, "\n".join(earlier))
     except Exception as error:  # a defect in the bench or a library must not affect other cells
+        if storage_error(error, run.store.folder):
+            raise
         log.exception("%s failed", task)
         trace = "\n".join([*earlier, traceback.format_exc()])
         record_failure(run, task, StepFailed(f"{type(error).__name__}: {error}"), len(earlier) + 1, trace)
@@ -88,8 +91,8 @@ def record_failure(run: Run, task: Task, error: BenchError, tries: int = 1, trac
 
     Raises
     ------
-    StorageFull
-        There is no space for the ``error.json``.
+    StorageUnavailable
+        The ``error.json`` cannot be written: the disk is full, or the storage fails.
     """
     for cell in run.cells_of(task):
         run.store.save_error(cell, task.step, error.code, error.detail, tries=tries, trace=trace)
@@ -256,8 +259,8 @@ def perform_with_retries(
 
     Raises
     ------
-    StorageFull
-        The disk is still full. The task stays open.
+    StorageUnavailable
+        The disk is still full, or the storage still fails. The task stays open.
     """
     limits = Limits.from_environment()
     pauses = limits.pauses if pauses is None else pauses
@@ -273,7 +276,7 @@ def perform_with_retries(
             pause = next(left, None)
             if pause is None and isinstance(error, Busy) and waited < longest_busy:
                 pause = max(longest, 1.0)
-            if pause is None and isinstance(error, StorageFull):
+            if pause is None and isinstance(error, StorageUnavailable):
                 raise
             if pause is None or timeouts >= limits.timeouts:
                 record_failure(run, task, error, len(earlier) + 1, "\n".join(earlier))

@@ -7,7 +7,8 @@ import functools
 import logging
 from pathlib import Path
 
-from mssbench_service.errors import StorageFull
+from mssbench_service.errors import StorageUnavailable
+from mssbench_service.files import storage_errors_raised
 from redis.exceptions import RedisError
 from rq import get_current_job
 
@@ -27,12 +28,14 @@ def work(run_id: str, task: dict[str, str]) -> None:
     Does nothing if the run was removed or cancelled: its open cells stay pending.
     """
     step = Task(**task)
+    root = open_workspace().root
     try:
-        run = load_run(run_id)
-        if run is None or run.store.markers.cancelled:
-            return
-        perform_with_retries(run, step)
-    except StorageFull as error:
+        with storage_errors_raised(root):
+            run = load_run(run_id)
+            if run is None or run.store.markers.cancelled:
+                return
+            perform_with_retries(run, step)
+    except StorageUnavailable as error:
         # The task stays open. `reconcile` queues it again.
         log.warning("%s is postponed: %s", step, error.detail)
         return

@@ -6,19 +6,23 @@ They work from any process, on any machine that shares the data root.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
 
-from mssbench_service.errors import Conflict
-from mssbench_service.files import make_folder
+from mssbench_service.errors import BadInput, Conflict
+from mssbench_service.files import make_folder, storage_errors_raised, sync
 
 from .layout import RunLayout
 
 _ATTEMPTS = 20
 _ATTEMPT_SECONDS = 0.02
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 @dataclass(frozen=True)
@@ -35,33 +39,48 @@ class RunLock:
         ------
         Conflict
             Another process holds it.
+        BadInput
+            The file system has no locks.
+        StorageUnavailable
+            The file system is read-only or fails.
         """
         make_folder(self.layout.folder)
-        with self.layout.lock.open("w") as lock:
-            for attempt in range(_ATTEMPTS):
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
+        with contextlib.ExitStack() as stack:
+            with storage_errors_raised(self.layout.folder):
+                lock = stack.enter_context(self.layout.lock.open("w"))
+                for attempt in range(_ATTEMPTS):
+                    if self._lock(lock, fcntl.LOCK_EX):
+                        break
                     if attempt == _ATTEMPTS - 1:
-                        raise Conflict(
-                            f"run {self.layout.folder.name} is being run by another process"
-                        ) from None
+                        raise Conflict(f"run {self.layout.folder.name} is being run by another process")
                     time.sleep(_ATTEMPT_SECONDS)  # `is_held` locks it for a moment
-            os.utime(self.layout.lock)  # see `last_held`
+                os.utime(self.layout.lock)  # see `last_held`
             yield
 
     @property
     def is_held(self) -> bool:
         """Whether a process executes the run."""
+        with storage_errors_raised(self.layout.folder):
+            try:
+                with self.layout.lock.open() as lock:
+                    return not self._lock(lock, fcntl.LOCK_SH)
+            except FileNotFoundError:
+                return False
+
+    def _lock(self, lock: TextIO, kind: int) -> bool:
+        """Lock the file unless another process holds it. Return whether it is locked now."""
         try:
-            with self.layout.lock.open() as lock:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
+            fcntl.flock(lock, kind | fcntl.LOCK_NB)
         except BlockingIOError:
-            return True
-        return False
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            raise BadInput(
+                f"the file system of {self.layout.folder} has no file locks; mount it with the option flock "
+                "(Lustre) or local_lock=flock (NFS without a lock service)"
+            ) from None
+        return True
 
     @property
     def last_held(self) -> float:
@@ -74,7 +93,7 @@ class RunLock:
 
 @dataclass(frozen=True)
 class RunMarkers:
-    """Marker files that other processes read."""
+    """Marker files that other processes read. Their changes survive a power cut."""
 
     layout: RunLayout
 
@@ -84,10 +103,10 @@ class RunMarkers:
         return self.layout.cancelled.exists()
 
     def set_cancelled(self) -> None:
-        self.layout.cancelled.touch()
+        self._set(self.layout.cancelled, True)
 
     def clear_cancelled(self) -> None:
-        self.layout.cancelled.unlink(missing_ok=True)
+        self._set(self.layout.cancelled, False)
 
     @property
     def supervised(self) -> bool:
@@ -95,7 +114,14 @@ class RunMarkers:
         return self.layout.supervised.exists()
 
     def set_supervised(self) -> None:
-        self.layout.supervised.touch()
+        self._set(self.layout.supervised, True)
 
     def clear_supervised(self) -> None:
-        self.layout.supervised.unlink(missing_ok=True)
+        self._set(self.layout.supervised, False)
+
+    def _set(self, marker: Path, present: bool) -> None:
+        with storage_errors_raised(self.layout.folder):
+            if present == marker.exists():
+                return
+            marker.touch() if present else marker.unlink(missing_ok=True)
+            sync(self.layout.folder)

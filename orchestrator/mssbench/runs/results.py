@@ -46,7 +46,10 @@ def _rows_of(store: RunStore, cell: Cell) -> list[Row]:
 
 def write_csv(path: Path, rows: Iterable[Row], columns: Sequence[str]) -> None:
     """Write `rows` as CSV. An undefined value is an empty field, a matrix is JSON."""
-    with atomic_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        atomic_file(path, record=True) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
         for row in rows:

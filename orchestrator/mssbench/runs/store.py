@@ -77,6 +77,9 @@ def open_workspace(root: Path | None = None) -> Workspace:
     return Workspace(Path(root or os.environ.get("MSSBENCH_DATA_ROOT") or Path.cwd()))
 
 
+_LOST_RECORD = "remove this file and repeat the command that started the run, which keeps its results"
+
+
 @dataclass(frozen=True)
 class RunStore:
     """The record and the outcomes in one run directory."""
@@ -117,12 +120,18 @@ class RunStore:
         """
         if not self.exists():
             raise NotFound(f"there is no run {self.id!r} in {self.folder.parent}")
-        found = RUN.read(self.layout.record)
+        try:
+            content = read_json(self.layout.record)
+        except BadInput as error:
+            raise BadInput(f"{error.detail}; {_LOST_RECORD}") from None
+        found = RUN.current(content, str(self.layout.record))
         try:
             return parse(RunRecord, found)
         except BadInput as error:  # there may be one fault for each separator; the first one is enough
             fault = error.detail.partition("; ")[0]
-            raise BadInput(f"{self.layout.record} is not the record of a run: {fault}") from None
+            raise BadInput(
+                f"{self.layout.record} is not the record of a run: {fault}; {_LOST_RECORD}"
+            ) from None
 
     def separated(self, cell: Cell) -> bool:
         return self._has("estimates", cell, SEPARATION_FILE)

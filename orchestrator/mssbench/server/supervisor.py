@@ -7,8 +7,8 @@ import logging
 import threading
 import time
 
-from mssbench_service.errors import BenchError, Conflict, NotFound
-from mssbench_service.files import write_text
+from mssbench_service.errors import BenchError, Conflict, NotFound, StorageUnavailable
+from mssbench_service.files import storage_errors_raised, write_text
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -43,6 +43,7 @@ class Supervisor:
         self.workspace, self.runtime, self.redis_url, self.seconds = workspace, runtime, redis_url, seconds
         self._stop = threading.Event()
         self._locks: dict[str, contextlib.ExitStack] = {}
+        self._problems: dict[str, str] = {}
         self._connection: Redis | None = None
         self._thread = threading.Thread(target=self._follow, name="supervisor", daemon=True)
 
@@ -96,12 +97,11 @@ class Supervisor:
             for run_id in self._launched():
                 try:
                     self._advance(self.workspace.run(run_id), again)
+                    self._problems.pop(run_id, None)
                 except Conflict:
                     continue  # another process runs it; retried in the next round
-                except (BenchError, RedisError, OSError) as error:
-                    log.warning("run %s: %s", run_id, error)
-                except Exception:  # a damaged run must not stop the other runs
-                    log.exception("run %s", run_id)
+                except Exception as error:  # a damaged run must not stop the other runs
+                    self._report(run_id, error)
             reconciled = started if again else reconciled
             # Leave most of the time to requests, however many cells there are. The upper bound is for rounds
             # in which a report took minutes.
@@ -109,6 +109,14 @@ class Supervisor:
 
         for run_id in list(self._locks):  # otherwise another service would wait until the locks expire
             self._unlock(run_id)
+
+    def _report(self, run_id: str, error: Exception) -> None:
+        """Log `error` once, not in every round."""
+        problem = f"{type(error).__name__}: {error}"
+        if self._problems.get(run_id) != problem:
+            expected = isinstance(error, BenchError | RedisError | OSError)
+            log.warning("run %s: %s", run_id, error, exc_info=None if expected else error)
+        self._problems[run_id] = problem
 
     def _launched(self) -> list[str]:
         """Return the ids of the runs to follow."""
@@ -139,8 +147,11 @@ class Supervisor:
     def _finish(self, run: Run) -> None:
         store = run.store
         try:
-            finish(run)
-            store.layout.problem.unlink(missing_ok=True)
+            with storage_errors_raised(store.folder):
+                finish(run)
+                store.layout.problem.unlink(missing_ok=True)
+        except StorageUnavailable:  # the next round tries again
+            raise
         except Exception as error:  # a retry would fail again; `mssbench report` retries on request
             log.exception("run %s: no report", store.id)
             write_text(store.layout.problem, f"{type(error).__name__}: {error}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import signal
@@ -14,8 +15,8 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from mssbench.execution import launch, queues
-from mssbench.execution.embedded import RedisServer, embedded_redis, embedded_server
+from mssbench.execution import embedded, launch, queues
+from mssbench.execution.embedded import RedisServer, embedded_redis, embedded_server, embedded_workers
 from mssbench.execution.inline import run_inline
 from mssbench.execution.prepare import prepare
 from mssbench.execution.queue_status import queue_status
@@ -40,7 +41,7 @@ from mssbench.runs.status import RunStatus
 from mssbench.runs.store import Workspace
 from mssbench.services.runtime import make_runtime
 from mssbench.settings.limits import Limits
-from mssbench_service.errors import BadInput, NotFound, Unreachable
+from mssbench_service.errors import BadInput, NotFound, NotReady, Unreachable
 from redis import Redis
 from redis.exceptions import ConnectionError, RedisError
 from rq import Queue
@@ -289,6 +290,66 @@ def test_a_job_of_a_run_that_was_removed_does_nothing(run: Run) -> None:
     task = next(run.open_tasks())
     run.store.layout.record.unlink()
     work("mine", vars(task))
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO, errno.EROFS])
+@pytest.mark.parametrize(
+    "function", ["mssbench.execution.work.load_run", "mssbench.execution.steps._perform"]
+)
+def test_a_task_waits_while_the_storage_fails(
+    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, function: str, number: int
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    task = next(run.open_tasks())
+    monkeypatch.setenv("MSSBENCH_PAUSES", "0.001,0.001")
+    monkeypatch.setattr(function, fail)
+    work("mine", vars(task))  # an error would count as the death of the worker
+    assert task in run.open_tasks()
+    assert "is postponed: the storage of" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_a_worker_that_cannot_start_ends_the_run_with_one_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "RECONCILE_SECONDS", 0.1)
+    monkeypatch.setattr(embedded.sys, "executable", "false")
+    with pytest.raises(NotReady, match=r"queue \S+ did not start in 3 attempts \(exit code 1"):
+        launch.execute_embedded(run, lambda status: None)
+    assert progress_of(run).ended == 0
+
+
+def test_a_worker_that_hangs_at_its_start_is_killed(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    hangs = tmp_path / "hangs"
+    hangs.write_text("#!/bin/sh\nexec sleep 60\n")
+    hangs.chmod(0o755)
+    monkeypatch.setattr(embedded.sys, "executable", str(hangs))
+    monkeypatch.setattr(embedded, "START_SECONDS", 0.0)
+    with embedded_workers("unix:///none", workspace, ["render"]) as workers:
+        workers.keep_alive()
+        workers.keep_alive()
+        with pytest.raises(NotReady, match="killed by signal 9"):
+            workers.keep_alive()
+
+
+def test_a_queue_without_a_worker_is_reported_once(
+    run: Run, connection: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shown: list[RunStatus] = []
+
+    def show(status: RunStatus) -> None:
+        shown.append(status)
+        if len(shown) == 3:
+            run.store.markers.set_cancelled()
+
+    monkeypatch.setattr(launch, "RECONCILE_SECONDS", 0.0)
+    with pytest.raises(launch.Cancelled):
+        launch._follow(run, connection, show)
+    assert caplog.text.count("no worker listens on render, separate-oracle") == 1
 
 
 def start_worker(queue: str, url: str, root: Path, **settings: str) -> subprocess.Popen[bytes]:

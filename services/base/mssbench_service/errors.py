@@ -18,7 +18,8 @@
     │   ├── Unreachable                  no answer from the service (raised by a client)
     │   │   └── Interrupted              the connection broke after the request was sent
     │   ├── TimedOut               504   no answer within the time limit (raised by a client)
-    │   └── StorageFull            507   no room under the data root; no partial file is left
+    │   └── StorageUnavailable           the storage of the data root fails or is read-only
+    │       └── StorageFull        507   no room under the data root; no partial file is left
     └── StepFailed                 500   the step ran and failed; recorded, never retried
         └── BadOutput                    its result is not valid (NaN, wrong length, missing stem)
 
@@ -186,7 +187,12 @@ class TimedOut(Unavailable):
     status = 504
 
 
-class StorageFull(Unavailable):
+class StorageUnavailable(Unavailable):
+    code = "storage-unavailable"
+    title = "The storage is not available"
+
+
+class StorageFull(StorageUnavailable):
     code = "storage-full"
     title = "There is no room left to write"
     status = 507

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import filecmp
 import json
 import math
 import os
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import BadInput, NotFound, StepFailed, StorageFull
+from .errors import BadInput, NotFound, StepFailed, StorageFull, StorageUnavailable
 
 TEMPORARY = ".tmp-"
 """Prefix of the names of files and folders that are being written."""
@@ -112,27 +113,60 @@ class DataRoot:
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path, *, record: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`. On success it is renamed to `path`, on failure it is removed.
+
+    Parameters
+    ----------
+    path : Path
+    record : bool
+        Whether the file must survive a power cut, because it cannot be made again from other files. It is written
+        through to the disk, and a file that has the same content already is left alone.
 
     Raises
     ------
     BadInput
-        The folder cannot be written (missing permission, read-only, a file in the way).
+        The folder cannot be written (missing permission, a file in the way).
     StorageFull
         The disk is full, also where the library that writes raises another error.
+    StorageUnavailable
+        The file system is read-only or fails.
     """
     temporary = _temporary_beside(path)
     try:
-        with _storage_full_raised(path.parent):
+        with storage_errors_raised(path.parent, writing=True):
             yield temporary
             if path.is_dir():
                 raise BadInput(f"{path} is a folder; expected a file, or nothing")
             if path.exists() and not path.is_file():  # it would replace a device or a pipe
                 raise BadInput(f"{path} is not a regular file; expected one, or nothing")
-            os.replace(temporary, path)
+            if not record:
+                os.replace(temporary, path)
+            elif not (path.exists() and filecmp.cmp(temporary, path, shallow=False)):
+                sync(temporary)
+                os.replace(temporary, path)
+                sync(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def sync(path: Path) -> None:
+    """Write a file or the entries of a folder through to the disk.
+
+    Without this, a power cut after a rename may leave an empty file under the new name.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (
+            errno.EINVAL,
+            errno.ENOTSUP,
+        ):  # some network file systems have no sync of folders
+            raise
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -145,12 +179,12 @@ def atomic_folder(path: Path, *, replace: bool = True) -> Iterator[Path]:
 
     Raises
     ------
-    BadInput, StorageFull
+    BadInput, StorageFull, StorageUnavailable
         As :func:`atomic_file`, or `path` is a file.
     """
     temporary = _temporary_beside(path)
     try:
-        with _storage_full_raised(path.parent):
+        with storage_errors_raised(path.parent, writing=True):
             temporary.mkdir()
             yield temporary
             _move_folder(temporary, path, replace)
@@ -167,18 +201,35 @@ def remove_folder(path: Path) -> None:
 
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_UNAVAILABLE = (errno.EIO, errno.EROFS, errno.ESTALE, errno.ENOTCONN, errno.ESHUTDOWN, errno.ETIMEDOUT)
+"""Errors of the storage itself: a failing disk, a file system mounted read-only, a network file system that is away."""
 _ALMOST_FULL = 64 * 1024
 """Bytes; with less free space, an unknown error while writing is taken for a full disk."""
 
 
+def storage_error(error: BaseException, folder: Path) -> StorageUnavailable | None:
+    """The error to raise instead of `error` if the storage of `folder` caused it; None for any other error."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number in DISK_FULL:
+        return StorageFull(f"no room left to write in {folder}")
+    if number in _UNAVAILABLE:
+        return StorageUnavailable(f"the storage of {folder} is not available: {os.strerror(number or 0)}")
+    return None
+
+
 @contextlib.contextmanager
-def _storage_full_raised(folder: Path) -> Iterator[None]:
+def storage_errors_raised(folder: Path, *, writing: bool = False) -> Iterator[None]:
+    """Raise :class:`StorageUnavailable` for errors inside the block that the storage of `folder` caused.
+
+    When `writing`, an error without a number counts as a full disk if no space is free: libsndfile reports none.
+    """
     try:
         yield
-    # libsndfile does not report the number of the error, so the free space is checked.
     except (OSError, RuntimeError, AssertionError, StepFailed) as error:
-        known = error.errno if isinstance(error, OSError) else None
-        if known in DISK_FULL or (known is None and shutil.disk_usage(folder).free < _ALMOST_FULL):
+        if found := storage_error(error, folder):
+            raise found from error
+        numbered = isinstance(error, OSError) and error.errno is not None
+        if writing and not numbered and shutil.disk_usage(folder).free < _ALMOST_FULL:
             raise StorageFull(f"no room left to write in {folder}") from error
         raise
 
@@ -233,12 +284,16 @@ def make_folder(path: Path) -> Path:
         It cannot be created or written; the message names the folder.
     StorageFull
         There is no room for it.
+    StorageUnavailable
+        The file system is read-only or fails.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
+        if os.statvfs(path).f_flag & os.ST_RDONLY:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
     except OSError as error:
-        if error.errno in DISK_FULL:
-            raise StorageFull(f"no room left to create the folder {path}") from error
+        if found := storage_error(error, path):
+            raise found from error
         raise BadInput(f"cannot create the folder {path}: {error.strerror or error}") from None
     if not os.access(path, os.W_OK | os.X_OK):
         raise BadInput(f"cannot write in the folder {path}: permission denied")
@@ -252,8 +307,8 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` in UTF-8; the file appears complete or not at all."""
-    with atomic_file(path) as temporary:
+    """Write `text` in UTF-8 as a record: the file appears complete or not at all, also after a power cut."""
+    with atomic_file(path, record=True) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -265,6 +320,8 @@ def read_json(path: Path) -> Any:
     NotFound, BadInput
         It does not exist, or is not JSON (which has no NaN and no infinite numbers) of valid Unicode text; the
         message names it.
+    StorageUnavailable
+        The file system fails.
     """
     try:
         if (
@@ -280,6 +337,8 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise NotFound(f"{path} does not exist") from None
     except (OSError, ValueError, RecursionError) as error:  # not text, not JSON, or nested too deep
+        if found := storage_error(error, path.parent):
+            raise found from error
         raise BadInput(f"{path} is not a readable JSON file: {error}") from None
 
 

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from .errors import PROBLEM_TYPE, BadInput, BenchError, ClientDisconnected, OutOfMemory, Unavailable, one_line
-from .files import DataRoot
+from .files import DataRoot, storage_error
 from .wire import validation_detail
 
 log = logging.getLogger("mssbench")
@@ -88,6 +88,11 @@ def install_problem_documents(app: FastAPI, root: DataRoot) -> None:
             log.info("%s %s: %s", request.method, request.url.path, error.detail)
         return problem_response(error, shown(error.detail))
 
+    async def system_error(request: Request, error: Exception) -> Response:
+        if found := storage_error(error, root.root):
+            return await bench_error(request, found)
+        raise error
+
     async def invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         return problem_response(BadInput(validation_detail(error.errors())))
@@ -125,6 +130,7 @@ def install_problem_documents(app: FastAPI, root: DataRoot) -> None:
         return response
 
     app.add_exception_handler(BenchError, bench_error)
+    app.add_exception_handler(OSError, system_error)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(MemoryError, out_of_memory)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from mssbench_service import files
-from mssbench_service.errors import BadInput, NotFound, StorageFull
+from mssbench_service.errors import BadInput, NotFound, StorageFull, StorageUnavailable
 from mssbench_service.files import (
     DataRoot,
     atomic_file,
@@ -325,3 +326,66 @@ def test_other_write_errors_are_raised_unchanged(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="System error"), atomic_file(tmp_path / "x"):
         raise RuntimeError("System error")  # not caused by a full disk
     assert names(tmp_path) == []
+
+
+# -- power cuts and failing storage --------------------------------------------------------------------------
+
+
+def test_a_record_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def noted_fsync(descriptor: int) -> None:
+        steps.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    def noted_replace(old: Path, new: Path) -> None:
+        steps.append("rename")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "replace", noted_replace)
+    write_json(tmp_path / "x.json", {"a": 1})
+    assert steps == ["file", "rename", "folder"]
+    steps.clear()
+    written = (tmp_path / "x.json").stat()
+    write_json(tmp_path / "x.json", {"a": 1})
+    assert steps == []
+    assert (tmp_path / "x.json").stat() == written
+    with atomic_file(tmp_path / "x.wav") as temporary:  # can be made again
+        temporary.touch()
+    assert steps == ["rename"]
+
+
+def test_a_file_system_without_sync_of_folders_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", _raising(errno.EINVAL))
+    write_json(tmp_path / "x.json", 1)
+    assert read_json(tmp_path / "x.json") == 1
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EROFS, errno.ESTALE])
+@pytest.mark.parametrize("function", ["fsync", "replace", "mkdir", "open"])
+def test_a_failing_storage_is_a_retryable_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, number: int
+) -> None:
+    monkeypatch.setattr(os, function, _raising(number))
+    with pytest.raises(StorageUnavailable, match="the storage of .* is not available") as caught:
+        write_json(tmp_path / "new" / "x.json", 1)
+    assert caught.value.retryable
+    monkeypatch.undo()
+    assert not (tmp_path / "new" / "x.json").exists()
+    (tmp_path / "x.json").touch()
+    monkeypatch.setattr(Path, "read_text", _raising(number))
+    with pytest.raises(StorageUnavailable):
+        read_json(tmp_path / "x.json")
+
+
+def _raising(number: int) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail

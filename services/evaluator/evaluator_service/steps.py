@@ -64,7 +64,7 @@ def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | N
     except InputError as error:
         raise BadInput(str(error)) from None
     if request.frames:
-        with atomic_file(root.resolve(request.frames)) as temporary:
+        with atomic_file(root.resolve(request.frames), record=True) as temporary:
             write_frames(temporary, frames)
     # Reasons are part of results, in which the service does not hide the path of the data root, as it does in errors.
     problems = {stem: root.hide_root(problem) for stem, problem in problems.items()}
