@@ -373,7 +373,7 @@ def test_a_failing_storage_is_a_retryable_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, number: int
 ) -> None:
     monkeypatch.setattr(os, function, _raising(number))
-    with pytest.raises(StorageUnavailable, match="the storage of .* is not available") as caught:
+    with pytest.raises(StorageUnavailable, match=r"the storage of .* is not available") as caught:
         write_json(tmp_path / "new" / "x.json", 1)
     assert caught.value.retryable
     monkeypatch.undo()
