@@ -16,8 +16,11 @@ from .files import atomic_file
 
 FloatArray = npt.NDArray[np.float32]
 
-SAMPLE_RATES = (1_000, 768_000)
+SAMPLE_RATES = (1_000, 192_000)
 """Accepted range in Hz. A file with another rate has a wrong header, and its length in seconds would be wrong."""
+
+USUAL_RATE = 48_000
+"""Highest rate in Hz at which a file may have the longest accepted duration; the memory that it needs is limited."""
 
 _UNKNOWN_LENGTH = 1 << 62
 """libsndfile reports this number of samples, or more, if the file does not contain its length."""
@@ -47,25 +50,35 @@ def read_header(path: Path) -> AudioInfo:
             raise BadInput(
                 f"{path} cannot be read as audio: {'not a file' if path.exists() else 'there is no such file'}"
             )
+        if audio_headers.is_bw64(path):
+            raise BadInput(f"{path} is a BW64 file, which is not read; expected WAV or RF64")
         info = sf.info(str(path))
-        wrong = audio_headers.header_error(path)
-        counted = mp3.samples_in_all_frames(path) if info.subtype == "MPEG_LAYER_III" else None
+        wrong = audio_headers.header_error(
+            path, audio_headers.Samples(info.frames, info.channels, info.subtype)
+        )
+        coded = info.subtype == "MPEG_LAYER_III"
+        counted, stored = mp3.samples_in_all_frames(path) if coded else (0, True)
     except (sf.LibsndfileError, OSError, ValueError, TypeError) as error:
         raise BadInput(f"{path} cannot be read as audio: {_reason(error)}") from None
+    if info.format not in audio_headers.CHECKED:
+        raise BadInput(
+            f"{path} is a file of the format {info.format}, which does not store its length, so that it may be "
+            "truncated; expected WAV, FLAC, AIFF or another format that does"
+        )
     if wrong:
         raise BadInput(f"{path} {wrong}")
     if info.frames >= _UNKNOWN_LENGTH:
         raise BadInput(f"{path} does not say how long it is; expected a file that was not written to a pipe")
-    if (counted or 0) > info.frames:  # libsndfile would not read all of them
+    if counted > info.frames and not stored:  # libsndfile would not read all of them
         raise BadInput(f"{path} does not say how long it is, and is truncated or of a varying bit rate")
+    if counted > info.frames + mp3.LARGEST_GAP:
+        raise BadInput(f"{path} has a wrong header: {info.frames} samples, and there are {counted}")
     if info.frames <= 0:
         raise BadInput(f"{path} holds no samples")
     if not SAMPLE_RATES[0] <= info.samplerate <= SAMPLE_RATES[1]:
         low, high = SAMPLE_RATES
         raise BadInput(f"{path} claims a sample rate of {info.samplerate} Hz; expected {low} to {high} Hz")
-    return AudioInfo(
-        info.samplerate, info.channels, info.frames if counted is None else counted, info.subtype
-    )
+    return AudioInfo(info.samplerate, info.channels, info.frames if stored else counted, info.subtype)
 
 
 def read(path: Path, *, max_seconds: float | None = None) -> tuple[FloatArray, int]:
@@ -113,6 +126,8 @@ def read_unrounded(
 
 def _read(path: Path, info: AudioInfo, dtype: str, max_seconds: float | None) -> tuple[Any, int]:
     check_length(path, info, max_seconds)
+    if info.channels > 2:
+        raise BadInput(f"{path} has {info.channels} channels; expected 1 or 2")
     try:
         data, sample_rate = sf.read(str(path), dtype=dtype, always_2d=True)
     except (sf.LibsndfileError, OSError, ValueError) as error:
@@ -127,11 +142,18 @@ def _read(path: Path, info: AudioInfo, dtype: str, max_seconds: float | None) ->
 
 
 def check_length(path: Path, info: AudioInfo, max_seconds: float | None) -> None:
-    """Raise :class:`TooLarge` if the file lasts longer than `max_seconds`, by its header."""
-    if max_seconds is not None and info.samples > max_seconds * info.sample_rate:
+    """Raise :class:`TooLarge` if the file lasts longer than `max_seconds`, or has too many samples, by its header."""
+    if max_seconds is None:
+        return
+    if info.samples > max_seconds * info.sample_rate:
         seconds = info.samples / info.sample_rate
         raise TooLarge(
             f"{path} lasts {seconds:.0f} s; at most {max_seconds:.0f} s are accepted (MSSBENCH_MAX_SECONDS)"
+        )
+    if info.samples > max_seconds * USUAL_RATE:
+        raise TooLarge(
+            f"{path} has {info.samples} samples; at most {max_seconds * USUAL_RATE:.0f} are accepted "
+            f"({max_seconds:.0f} s at {USUAL_RATE} Hz, MSSBENCH_MAX_SECONDS)"
         )
 
 

@@ -26,8 +26,12 @@ _DIVISORS = {3: 1, 2: 2, 0: 4}
 """Of the sample rate, by the two bits of the version: MPEG-1, 2 and 2.5."""
 
 
-def samples_in_all_frames(path: Path) -> int | None:
-    """Samples per channel in all frames; None if the first frame stores the length.
+LARGEST_GAP = 8 * 1152
+"""Samples in the frames that a player may omit: the frame that stores the length, delay and padding."""
+
+
+def samples_in_all_frames(path: Path) -> tuple[int, bool]:
+    """Samples per channel in all frames, and whether the first frame stores the length.
 
     The last frame is counted although it may be truncated.
 
@@ -38,8 +42,9 @@ def samples_in_all_frames(path: Path) -> int | None:
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         at = _next_frame(content, _after_tags(content))
-        if at is None or any(note in content[at : at + 64] for note in _LENGTH_TAGS):
-            return None
+        if at is None:
+            return 0, True
+        stored = any(note in content[at : at + 64] for note in _LENGTH_TAGS)
         total, sync = 0, content[at : at + 2]
         while at is not None:
             while (frame := _frame(content, at)) is not None:
@@ -48,7 +53,7 @@ def samples_in_all_frames(path: Path) -> int | None:
             at = _next_frame(
                 content, at, sync
             )  # usually only tags follow; otherwise the decoder continues, too
-        return total
+        return total, stored
 
 
 def _frame(content: mmap.mmap, at: int) -> tuple[int, int] | None:

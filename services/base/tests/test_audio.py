@@ -201,7 +201,7 @@ def number(at: int, value: int, size: int = 4) -> Callable[[bytearray], None]:
     ("change", "message"),
     [
         (number(40, 10**9), "is truncated: 999968000 bytes are missing"),  # the size of the data chunk
-        (number(40, 400), "not part of a WAV file"),
+        (number(40, 400), "not part of such a file"),
         (number(34, 7, 2), "samples of 7 bits"),
         (number(32, 3, 2), "16 bits, and 3 bytes for 2"),
         (number(24, 1), "sample rate of 1 Hz"),
