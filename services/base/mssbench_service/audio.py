@@ -20,7 +20,7 @@ SAMPLE_RATES = (1_000, 192_000)
 """Accepted range in Hz. A file with another rate has a wrong header, and its length in seconds would be wrong."""
 
 USUAL_RATE = 48_000
-"""Highest rate in Hz at which a file may have the longest accepted duration; the memory that it needs is limited."""
+"""Highest rate in Hz at which a stereo file may have the longest accepted duration. It limits the memory for a file."""
 
 _UNKNOWN_LENGTH = 1 << 62
 """libsndfile reports this number of samples, or more, if the file does not contain its length."""
@@ -126,8 +126,6 @@ def read_unrounded(
 
 def _read(path: Path, info: AudioInfo, dtype: str, max_seconds: float | None) -> tuple[Any, int]:
     check_length(path, info, max_seconds)
-    if info.channels > 2:
-        raise BadInput(f"{path} has {info.channels} channels; expected 1 or 2")
     try:
         data, sample_rate = sf.read(str(path), dtype=dtype, always_2d=True)
     except (sf.LibsndfileError, OSError, ValueError) as error:
@@ -150,10 +148,10 @@ def check_length(path: Path, info: AudioInfo, max_seconds: float | None) -> None
         raise TooLarge(
             f"{path} lasts {seconds:.0f} s; at most {max_seconds:.0f} s are accepted (MSSBENCH_MAX_SECONDS)"
         )
-    if info.samples > max_seconds * USUAL_RATE:
+    if (samples := info.samples * info.channels) > (most := int(2 * max_seconds * USUAL_RATE)):
         raise TooLarge(
-            f"{path} has {info.samples} samples; at most {max_seconds * USUAL_RATE:.0f} are accepted "
-            f"({max_seconds:.0f} s at {USUAL_RATE} Hz, MSSBENCH_MAX_SECONDS)"
+            f"{path} has {samples} samples in all channels; at most {most} are accepted, as many as in "
+            f"{max_seconds:g} s of stereo at {USUAL_RATE} Hz (MSSBENCH_MAX_SECONDS)"
         )
 
 

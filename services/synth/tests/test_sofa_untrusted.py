@@ -92,8 +92,8 @@ def _delayed_by_a_second(file: h5py.File) -> None:
     file["Data.IR"] = np.ones((sources, 2, 8))
     for name, value in {
         "SourcePosition": [[0.0, 0.0, 1.5]] * sources,
-        "Data.Delay": np.full((sources, 2), 7e5),
-        "Data.SamplingRate": [768_000.0],
+        "Data.Delay": np.full((sources, 2), 1.75e5),
+        "Data.SamplingRate": [192_000.0],
     }.items():
         attributes = dict(file[name].attrs)
         del file[name]
