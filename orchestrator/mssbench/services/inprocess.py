@@ -7,6 +7,7 @@ import importlib
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from mssbench_service.environment import max_track_seconds
@@ -17,8 +18,14 @@ from mssbench_service.errors import (
     StepFailed,
 )
 from mssbench_service.files import DataRoot
-from mssbench_service.musdb import STEMS
-from mssbench_service.separation import Separator, Separators, describe, separate_track
+from mssbench_service.separation import (
+    Separator,
+    Separators,
+    describe,
+    reference_files,
+    separate_track,
+    set_up,
+)
 from mssbench_service.wire import (
     HrirRequest,
     SeparateRequest,
@@ -54,8 +61,13 @@ class InProcessTransport:
         if hasattr(package, "SEPARATORS"):
             # Set up as a service does before it is ready, so that missing weights are reported now.
             with _LOADING:
-                loaded = {name: _separator(service.module, name) for name in package.SEPARATORS}
-            info["separators"] = [asdict(item) for item in describe(loaded)]
+                setups = {name: partial(_separator, service.module, name) for name in package.SEPARATORS}
+                failed = set_up(setups)
+                loaded = {
+                    name: make() if name in failed else setups[name]()
+                    for name, make in package.SEPARATORS.items()
+                }
+            info["separators"] = [asdict(item) for item in describe(loaded, failed)]
         return info
 
     def close(self) -> None:
@@ -66,18 +78,15 @@ class InProcessTransport:
         name = request.separator or next(iter(separators))
         if name not in separators:
             raise BadInput(f"unknown separator {name!r}; {service.name} offers {', '.join(separators)}")
-        references = None
-        if request.references:
-            folder = self.root.existing(request.references)
-            references = {stem: folder / f"{stem}.wav" for stem in STEMS}
         return separate_track(
             _separator(service.module, name),
             name,
             self.root.existing(request.mixture),
             self.root.resolve(request.out),
-            references,
+            reference_files(self.root, request.references, request.stems),
             reference_gain=request.reference_gain,
             max_seconds=max_track_seconds(),
+            stems=request.stems,
         )
 
 

@@ -8,13 +8,14 @@ attributes and implements :meth:`ModelSeparator.load` and :meth:`ModelSeparator.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import logging
 import os
 import re
 import threading
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -25,9 +26,10 @@ import numpy as np
 from . import audio, weights
 from .audio import FloatArray
 from .devices import chosen_device, thread_count
-from .errors import BenchError, NotReady, OutOfMemory, StepFailed
-from .musdb import STEMS
-from .separation import Separator
+from .environment import whole_number
+from .errors import BadInput, BenchError, NotReady, OutOfMemory, StepFailed
+from .musdb import check_stem_names
+from .separation import Separator, Separators, weights_file
 
 log = logging.getLogger("mssbench")
 
@@ -68,7 +70,16 @@ class LoadedModel:
 
 
 class ModelSeparator(Separator):
-    """A separator that holds one model in memory and separates one track at a time.
+    """A separator that holds one model in memory; one model separates one track at a time.
+
+    Parameters
+    ----------
+    model : str
+        A pinned model, which is loaded on first use. By default the requested model (:meth:`load`), which
+        :meth:`setup` loads.
+
+    A service may offer several models of its library (:func:`model_family`). They are loaded on first use, and
+    ``MSSBENCH_LOADED_MODELS`` of them (default 3) are kept in memory.
 
     Long work calls :func:`mssbench_service.cancellation.raise_if_cancelled` between chunks, so that a job whose client
     has disconnected stops.
@@ -91,11 +102,14 @@ class ModelSeparator(Separator):
     distributions: ClassVar[tuple[str, ...]]
     out_of_memory: ClassVar[tuple[type[Exception], ...]] = ()
 
-    def __init__(self) -> None:
+    _one_at_a_time: ClassVar[threading.RLock] = threading.RLock()
+    _in_memory: ClassVar[list[ModelSeparator]] = []  # the one that was used last at the end
+
+    def __init__(self, model: str = "") -> None:
+        self.model = model
         self._device = "not loaded"
         self._details: dict[str, object] = {}
         self._shortest = 0
-        self._one_at_a_time = threading.Lock()
 
     @property
     def device(self) -> str:
@@ -105,19 +119,37 @@ class ModelSeparator(Separator):
         return self._details
 
     def setup(self) -> None:
-        """Load the model and warm it up.
+        """Load the model and warm it up. Of a model that is loaded on first use, the files are verified only.
 
         Raises
         ------
         BadInput
             A setting is wrong.
         NotReady
-            A file is missing or damaged, the model does not estimate the four stems in stereo, or the requested
-            device is not available.
+            A file is missing or damaged, the model is not for stereo, or the requested device is not available.
         """
-        loaded = self.load()
-        sample_rate = self.sample_rate = checked_sample_rate(loaded.name, loaded.sample_rate)
-        self._shortest = loaded.shortest
+        if not self.model:
+            self._load()
+            return
+        pins = weights.load(weights_file(self))
+        weights.require(weights_file(self), weights.weights_folder(self.service).parent, self.model)
+        self.stems = pins.stems[self.model]
+        self._device = self.choose_device()
+
+    def _load(self) -> None:
+        with self._one_at_a_time:
+            if self in self._in_memory:  # its setup is repeated
+                self._in_memory.remove(self)
+            while len(self._in_memory) >= whole_number("MSSBENCH_LOADED_MODELS", 3, 1, 100):
+                self._in_memory.pop(0).unload()
+            self._describe(self.load())
+            self._in_memory.append(self)
+            if self._warm_up:
+                self.separate(np.zeros((2, self.sample_rate or 0), np.float32), self.sample_rate or 0)
+
+    def _describe(self, loaded: LoadedModel) -> None:
+        self.sample_rate = checked_sample_rate(loaded.name, loaded.sample_rate)
+        self._shortest, self._warm_up, self.stems = loaded.shortest, loaded.warm_up, tuple(loaded.stems)
         self._details = {
             "model": loaded.name,
             "model_stems": list(loaded.stems),
@@ -126,14 +158,16 @@ class ModelSeparator(Separator):
             "threads": thread_count(),
             "libraries": {name: version(name) for name in self.distributions},
         }
-        if loaded.warm_up:
-            self.separate(np.zeros((2, sample_rate), np.float32), sample_rate)
 
     def separate(self, mixture: FloatArray, sample_rate: int) -> Mapping[str, FloatArray]:
         samples = mixture.shape[1]
         missing = max(0, self._shortest - samples)
         padded = np.pad(mixture, ((0, 0), (0, missing))) if missing else mixture
         with self._one_at_a_time, self._errors_of_library():
+            if self not in self._in_memory:
+                self._load()
+            self._in_memory.remove(self)
+            self._in_memory.append(self)
             estimates = self.estimate(padded)
         return {stem: np.ascontiguousarray(estimate[:, :samples]) for stem, estimate in estimates.items()}
 
@@ -163,6 +197,9 @@ class ModelSeparator(Separator):
     @abstractmethod
     def cuda_devices(self) -> int:
         """Number of CUDA devices that the library finds. Not called if ``DEVICE`` is ``cpu``."""
+
+    def unload(self) -> None:
+        """Drop the model from memory. :meth:`load` is called before the next track."""
 
     def release_memory(self) -> None:
         """Return cached memory to the device. Called after an allocation failed."""
@@ -240,19 +277,33 @@ def requested_model(variable: str, weights_toml: Path) -> str:
     return os.environ.get(variable, "").strip() or weights.load(weights_toml).default
 
 
+def model_family(make: Callable[..., ModelSeparator], weights_toml: Path) -> Separators:
+    """The separators of a service whose library has several models.
+
+    The service's own name stands for the requested model; ``<service>:<model>`` for each pinned one that declares its
+    stems in `weights_toml`.
+    """
+    pins = weights.load(weights_toml)
+    named = {f"{pins.service}:{model.removeprefix(f'{pins.service}:')}": model for model in pins.stems}
+    return {pins.service: make, **{name: functools.partial(make, model) for name, model in named.items()}}
+
+
 def check_stems(model: str, stems: Sequence[str], channels: int) -> None:
-    """Check that a model estimates the benchmark's four stems in stereo.
+    """Check that a model estimates named stems in stereo.
 
     Raises
     ------
     NotReady
-        It has other stems or another number of channels.
+        It has no stem, two of one name or an invalid name, or another number of channels.
     """
-    if sorted(stems) != sorted(STEMS) or channels != 2:
+    if not stems or channels != 2:
         raise NotReady(
-            f"the model {model!r} estimates {', '.join(stems)} in {channels} channel(s); "
-            f"the benchmark needs {', '.join(STEMS)} in 2"
+            f"the model {model!r} estimates {', '.join(stems) or 'nothing'} in {channels} channel(s); expected 2"
         )
+    try:
+        check_stem_names(stems, f"the model {model!r}")
+    except BadInput as error:
+        raise NotReady(error.detail) from None
 
 
 def checked_sample_rate(model: str, sample_rate: float) -> int:

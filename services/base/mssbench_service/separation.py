@@ -8,12 +8,14 @@ mixture, converts mono and sample rates, checks the result, and writes the stems
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import soundfile as sf
@@ -21,14 +23,20 @@ import soxr
 
 from . import audio
 from .audio import FloatArray
-from .errors import BadInput, BadOutput, NotFound, OutOfMemory
-from .files import atomic_folder, write_json
+from .errors import BadInput, BadOutput, NotFound, NotReady, OutOfMemory
+from .files import DataRoot, atomic_folder, write_json
 from .formats import SEPARATION_FORMAT
-from .musdb import STEMS
+from .musdb import STEMS, check_stem_names
 from .wire import Expectation, SeparateResult, SeparatorInfo, parse
+
+WEIGHTS_FILE = "weights.toml"
+"""Pinned weights (:mod:`mssbench_service.weights`), a file beside the separator's module."""
 
 SEPARATION_FILE = "separation.json"
 """Name of the record beside the estimates; a folder with this file is a finished separation."""
+
+MOST_STEMS = 32
+"""Largest number of stems of one track."""
 
 _MAX_GAIN = 1e9  # of references: far above 1/peak of any mixture that is not silent, far below overflow
 
@@ -44,11 +52,14 @@ class Separator(ABC):
         The only rate the model takes, in Hz; None if it takes any. Other inputs are resampled to it and back.
     expected : sequence of Expectation
         Known scores; only separators for known-answer tests have any.
+    stems : sequence of str
+        Names of the stems that it estimates, by default MUSDB18-HQ's four. Empty if it takes any stem set.
     """
 
     description: str = ""
     sample_rate: int | None = None
     expected: Sequence[Expectation] = ()
+    stems: Sequence[str] = STEMS
 
     def setup(self) -> None:  # noqa: B027 - there may be nothing to load
         """Load weights and warm up. Called once, before the first :meth:`separate`."""
@@ -69,7 +80,7 @@ class Separator(ABC):
         Returns
         -------
         dict of str to array, shape (2, samples), float32
-            One entry per name in :data:`mssbench_service.musdb.STEMS`, at the mixture's level and length.
+            One entry per name in :attr:`stems`, at the mixture's level and length.
         """
 
     @property
@@ -81,8 +92,25 @@ class Separator(ABC):
         return {}
 
 
+class AnyStemsSeparator(Separator):
+    """A separator that estimates the stems that it is asked for."""
+
+    stems = ()
+
+    @abstractmethod
+    def separate_into(
+        self, mixture: FloatArray, stems: Sequence[str], sample_rate: int
+    ) -> Mapping[str, FloatArray]:
+        """Like :meth:`separate`, for the stems with these names."""
+
+    def separate(self, mixture: FloatArray, sample_rate: int) -> Mapping[str, FloatArray]:
+        return self.separate_into(mixture, STEMS, sample_rate)
+
+
 class ReferenceSeparator(Separator):
-    """A separator that needs the true stems, such as an ideal mask."""
+    """A separator that needs the true stems, such as an ideal mask. It estimates the stems that it receives."""
+
+    stems = ()
 
     @abstractmethod
     def separate_with(
@@ -98,8 +126,39 @@ Separators = Mapping[str, Callable[[], Separator]]
 """``SEPARATORS`` of a service's package: a function that creates each separator, by name."""
 
 
-def describe(separators: Mapping[str, Separator]) -> list[SeparatorInfo]:
-    """Describe separators, by name. Their devices and weights are known once they are set up."""
+def weights_file(separator: Separator) -> Path:
+    """The ``weights.toml`` beside the module of `separator`, which need not exist."""
+    return Path(inspect.getfile(type(separator))).with_name(WEIGHTS_FILE)
+
+
+def set_up(setups: Mapping[str, Callable[[], object]]) -> dict[str, NotReady]:
+    """Call the functions that set up separators. Return the errors of those that cannot be used, by name.
+
+    Raises
+    ------
+    NotReady
+        None of them can be used; this is the error of the first one.
+    BadInput
+        A setting is wrong.
+    """
+    failed = {}
+    for name, setup in setups.items():
+        try:
+            setup()
+        except NotReady as error:
+            failed[name] = error
+    if failed and len(failed) == len(setups):
+        raise next(iter(failed.values()))
+    return failed
+
+
+def describe(
+    separators: Mapping[str, Separator], failed: Mapping[str, NotReady] = MappingProxyType({})
+) -> list[SeparatorInfo]:
+    """Describe separators, by name. Their devices and weights are known once they are set up.
+
+    `failed` holds the errors of those that cannot be used (:func:`set_up`).
+    """
     return [
         SeparatorInfo(
             name,
@@ -108,9 +167,19 @@ def describe(separators: Mapping[str, Separator]) -> list[SeparatorInfo]:
             expected=list(separator.expected),
             device=separator.device,
             details=dict(separator.details()),
+            stems=list(separator.stems),
+            reason=failed[name].detail if name in failed else "",
         )
         for name, separator in separators.items()
     ]
+
+
+def reference_files(root: DataRoot, folder: str, stems: Sequence[str]) -> dict[str, Path] | None:
+    """Files of the true stems (default: MUSDB18-HQ's) in the folder that a request names; None if it names none."""
+    check_stem_names(stems, "the request")
+    if not folder:
+        return None
+    return {stem: root.existing(folder) / f"{stem}.wav" for stem in stems or STEMS}
 
 
 @contextlib.contextmanager
@@ -131,10 +200,12 @@ def separate_track(
     *,
     reference_gain: float = 1.0,
     max_seconds: float | None = None,
+    stems: Sequence[str] = (),
 ) -> SeparateResult:
     """Separate the sound file `mixture` into ``<out>/<stem>.wav`` (float32), complete or not at all.
 
-    `references` are the files of the true stems, which `reference_gain` brings to the mixture's level.
+    `references` are the files of the true stems, which `reference_gain` brings to the mixture's level. `stems` are
+    estimated by a separator that takes any stem set (default: the references', else MUSDB18-HQ's).
 
     Raises
     ------
@@ -144,7 +215,7 @@ def separate_track(
     TooLarge
         The mixture is longer than `max_seconds`.
     BadOutput
-        A stem is missing, has a wrong shape, or has samples that are NaN or infinite.
+        A stem is missing, has an invalid name or a wrong shape, or has samples that are NaN or infinite.
     StorageFull
         There is no room for the stems.
     OutOfMemory
@@ -160,18 +231,22 @@ def separate_track(
         raise BadInput(f"the reference gain is {reference_gain}; expected a number above 0")
     notes: list[str] = []
     signal, sample_rate = _read_stereo(mixture, notes, max_seconds)
+    names = list(separator.stems) or list(references or stems or STEMS)
+    check_stem_names(names, name)
+    if len(names) > MOST_STEMS:
+        raise BadInput(f"{name} has {len(names)} stems; at most {MOST_STEMS} are possible")
     started = time.perf_counter()
     if isinstance(separator, ReferenceSeparator) and references:
         truth = _read_references(references, signal, sample_rate, reference_gain)
-        stems = separator.separate_with(signal, truth, sample_rate)
+        estimates = separator.separate_with(signal, truth, sample_rate)
     else:
-        stems = _separate_at_its_rate(separator, signal, sample_rate, notes)
+        estimates = _separate_at_its_rate(separator, signal, names, sample_rate, notes)
     seconds = time.perf_counter() - started
-    for stem in STEMS:
-        _check_stem(name, stem, stems.get(stem), signal.shape)
+    for stem in names:
+        _check_stem(name, stem, estimates.get(stem), signal.shape)
     result = SeparateResult(
         separator=name,
-        stems=list(STEMS),
+        stems=names,
         sample_rate=sample_rate,
         samples=signal.shape[1],
         device=separator.device,
@@ -180,8 +255,8 @@ def separate_track(
         details=dict(separator.details()),
     )
     with atomic_folder(out, replace=replace) as folder:
-        for stem in STEMS:
-            audio.write_wav(folder / f"{stem}.wav", stems[stem], sample_rate)
+        for stem in names:
+            audio.write_wav(folder / f"{stem}.wav", estimates[stem], sample_rate)
         write_json(folder / SEPARATION_FILE, SEPARATION_FORMAT.stamped(asdict(result)))
     return result
 
@@ -189,8 +264,8 @@ def separate_track(
 _BLOCK = 1 << 18  # samples
 
 
-def check_separation(name: str, folder: Path, mixture: Path) -> None:
-    """Check that `folder` is a complete and valid result of :func:`separate_track`.
+def check_separation(name: str, folder: Path, mixture: Path, stems: Sequence[str] = ()) -> None:
+    """Check that `folder` is a complete and valid result of :func:`separate_track`, with all of `stems`.
 
     Every sample is read, in blocks, so that a damaged estimate is never scored.
 
@@ -208,7 +283,8 @@ def check_separation(name: str, folder: Path, mixture: Path) -> None:
                 f"{name} recorded {record.samples} samples at {record.sample_rate} Hz; "
                 f"expected {whole.samples} at {whole.sample_rate} Hz"
             )
-        for stem in STEMS:
+        check_stem_names(record.stems, name)
+        for stem in dict.fromkeys([*stems, *record.stems]):
             path = folder / f"{stem}.wav"
             if not path.is_file():
                 raise BadOutput(f"{name} gave no {stem}")
@@ -258,12 +334,17 @@ def _read_references(
 
 
 def _separate_at_its_rate(
-    separator: Separator, signal: FloatArray, sample_rate: int, notes: list[str]
+    separator: Separator, signal: FloatArray, names: Sequence[str], sample_rate: int, notes: list[str]
 ) -> Mapping[str, FloatArray]:
+    def separate(mixture: FloatArray, rate: int) -> Mapping[str, FloatArray]:
+        if isinstance(separator, AnyStemsSeparator):
+            return separator.separate_into(mixture, names, rate)
+        return separator.separate(mixture, rate)
+
     if separator.sample_rate in (None, sample_rate):
-        return separator.separate(signal, sample_rate)
+        return separate(signal, sample_rate)
     notes.append(f"resampled from {sample_rate} Hz to {separator.sample_rate} Hz and back")
-    stems = separator.separate(_resample(signal, sample_rate, separator.sample_rate), separator.sample_rate)
+    stems = separate(_resample(signal, sample_rate, separator.sample_rate), separator.sample_rate)
     return {
         stem: _fit(_resample(estimate, separator.sample_rate, sample_rate), signal.shape[1])
         for stem, estimate in stems.items()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import shutil
 import tempfile
 import zipfile
@@ -21,15 +20,24 @@ from starlette.types import Message, Receive, Scope, Send
 
 from .admission import run_job
 from .app import JOB_PROBLEMS, Settings, create_app, problems
-from .errors import BadInput, NotFound, StorageFull
+from .errors import BadInput, NotFound, NotReady, StorageFull
 from .files import DISK_FULL
-from .musdb import MIXTURE, STEMS
+from .musdb import MIXTURE, STEMS, check_stem_names, in_order
 from .problems import UPLOADS
-from .separation import Separator, Separators, describe, separate_track
+from .separation import (
+    MOST_STEMS,
+    ReferenceSeparator,
+    Separator,
+    Separators,
+    describe,
+    reference_files,
+    separate_track,
+    set_up,
+    weights_file,
+)
 from .wire import SeparateRequest, parse
 
-WEIGHTS_FILE = "weights.toml"
-"""Pinned weights (:mod:`mssbench_service.weights`), a file beside the separator's module."""
+_SOUND = {"type": "string", "format": "binary"}
 
 _BODY = {
     "requestBody": {
@@ -40,12 +48,10 @@ _BODY = {
                     "type": "object",
                     "required": [MIXTURE],
                     "properties": {
-                        MIXTURE: {"type": "string", "format": "binary", "description": "the track"},
-                        **{
-                            stem: {"type": "string", "format": "binary", "description": "true stem (oracle)"}
-                            for stem in STEMS
-                        },
+                        MIXTURE: {**_SOUND, "description": "the track"},
+                        **{stem: {**_SOUND, "description": "true stem (oracle)"} for stem in STEMS},
                     },
+                    "additionalProperties": {**_SOUND, "description": "true stem of another name (oracle)"},
                 }
             },
             "application/json": {
@@ -60,6 +66,11 @@ _BODY = {
                         "reference_gain": {
                             "type": "number",
                             "description": "gain that brings the stems to the mixture's level",
+                        },
+                        "stems": {
+                            "type": "array",
+                            "items": {"type": "string"},
+                            "description": "true stems in that folder (default: those of MUSDB18-HQ)",
                         },
                     },
                 }
@@ -101,14 +112,16 @@ def create_separator_app(
     instances = {label: make() for label, make in separators.items()}
     default = next(iter(instances))
 
+    failed: dict[str, NotReady] = {}
+
     def setup() -> None:
-        for instance in instances.values():
-            instance.setup()
+        failed.clear()
+        failed.update(set_up({label: instance.setup for label, instance in instances.items()}))
 
     def info() -> dict[str, Any]:
         return {
-            "separators": [asdict(described) for described in describe(instances)],
-            "stems": list(STEMS),
+            "separators": [asdict(described) for described in describe(instances, failed)],
+            "stems": list(instances[default].stems or STEMS),
             "device": instances[default].device,
             **instances[default].details(),
         }
@@ -139,6 +152,8 @@ def create_separator_app(
         label = label or default
         if label not in instances:
             raise BadInput(f"unknown separator {label!r}; this service offers {', '.join(instances)}")
+        if label in failed:
+            raise failed[label]
         return label, instances[label]
 
     @app.post(
@@ -165,9 +180,9 @@ def create_separator_app(
             )
         if content_type != "multipart/form-data":
             raise BadInput(f"content type {content_type!r}; expected multipart/form-data or application/json")
-        if stem and stem not in STEMS:
-            raise BadInput(f"unknown stem {stem!r}; expected one of {', '.join(STEMS)}")
         label, chosen = choose(separator)
+        if stem and stem not in (offered := chosen.stems or STEMS):
+            raise BadInput(f"unknown stem {stem!r}; expected one of {', '.join(offered)}")
         form = await _form_of(request)
         try:
             return await run_job(request, _by_upload(settings, label, chosen, form, stem))
@@ -175,11 +190,6 @@ def create_separator_app(
             await form.close()
 
     return app
-
-
-def weights_file(separator: Separator) -> Path:
-    """The ``weights.toml`` beside the module of `separator`, which need not exist."""
-    return Path(inspect.getfile(type(separator))).with_name(WEIGHTS_FILE)
 
 
 def _reference_request(body: object, separator: str, stem: str) -> SeparateRequest:
@@ -201,10 +211,7 @@ def _by_reference(
     root = settings.data_root
     label, separator = choose(body.separator)
     mixture, out = root.existing(body.mixture), root.resolve(body.out)
-    references = None
-    if body.references:
-        folder = root.existing(body.references)
-        references = {stem: folder / f"{stem}.wav" for stem in STEMS}
+    references = reference_files(root, body.references, body.stems)
 
     def work() -> Response:
         result = separate_track(
@@ -215,6 +222,7 @@ def _by_reference(
             references,
             reference_gain=body.reference_gain,
             max_seconds=settings.max_seconds,
+            stems=body.stems,
         )
         return JSONResponse(asdict(result))
 
@@ -233,7 +241,7 @@ async def _form_of(request: Request) -> FormData:
 
     try:
         with _storage_full_raised():
-            return await Request(request.scope, receive).form(max_files=1 + len(STEMS), max_fields=0)
+            return await Request(request.scope, receive).form(max_files=1 + MOST_STEMS, max_fields=0)
     except ValueError as error:  # of the parser; an older Starlette does not handle it
         raise BadInput(f"the form cannot be read: {error}") from None
     except StorageFull:
@@ -252,11 +260,12 @@ def _by_upload(
         uploads = {MIXTURE: next(iter(uploads.values()))}  # a single file is the mixture under any name
     if MIXTURE not in uploads:
         raise BadInput(f"the form has no file called {MIXTURE!r}")
-    unknown = sorted(uploads.keys() - {MIXTURE, *STEMS})
-    if unknown:
+    references = in_order(uploads.keys() - {MIXTURE})
+    check_stem_names(references, "the form")
+    unknown = sorted(set(references) - set(STEMS))
+    if unknown and (len(references) == 1 or not isinstance(separator, ReferenceSeparator)):
         raise BadInput(f"unknown file {unknown[0]!r} in the form; expected {MIXTURE!r}, and true stems")
-    references = uploads.keys() & set(STEMS)
-    if references and references != set(STEMS):
+    if references and set(references) <= set(STEMS) and set(references) != set(STEMS):
         raise BadInput(f"true stems must be sent together: {', '.join(STEMS)}")
 
     @_storage_full_raised()
@@ -270,7 +279,7 @@ def _by_upload(
                 with paths[part].open("wb") as file:
                     shutil.copyfileobj(upload.file, file)
                 upload.file.close()  # frees its copy on the disk
-            truth = {part: paths[part] for part in STEMS} if references else None
+            truth = {part: paths[part] for part in references} or None
             out = folder / "out"
             separate_track(separator, label, paths[MIXTURE], out, truth, max_seconds=settings.max_seconds)
             answer, media_type = _pack(folder, out, stem)

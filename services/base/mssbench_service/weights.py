@@ -8,6 +8,9 @@ Each service has a ``weights.toml``::
     [models]                                     # files of each model
     htdemucs_ft = ["f7e0c4bc-ba3fe64a.th"]
 
+    [stems]                                      # optional; what a model estimates, where the service offers it by name
+    htdemucs_ft = ["drums", "bass", "other", "vocals"]
+
     [files."f7e0c4bc-ba3fe64a.th"]
     url = "https://…"
     sha256 = "ba3fe64a"                          # optional; complete, or the published leading part
@@ -29,13 +32,14 @@ import sys
 import tarfile
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .download import LARGEST, Progress, RemoteFile, download, folder_lock, mismatch
 from .download import sha256_of as sha256_of
 from .errors import BadInput, BenchError, NotFound, NotReady
 from .files import DataRoot, atomic_folder, make_folder, read_json, write_json
+from .musdb import check_stem_names
 
 UNPACKED_FILE = ".unpacked.json"
 """In an unpacked folder: size and SHA-256 of every file in it, and of the archive."""
@@ -61,6 +65,7 @@ class Pins:
     default: str
     models: Mapping[str, tuple[str, ...]]
     files: Mapping[str, Weight]
+    stems: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def of(self, model: str = "") -> list[Weight]:
         """Return the files of `model` (default: the service's default model).
@@ -98,11 +103,14 @@ def load(weights_toml: Path) -> Pins:
     try:
         files = {name: Weight(name=name, **entry) for name, entry in text["files"].items()}
         models = {model: tuple(names) for model, names in text["models"].items()}
-        pins = Pins(text["service"], text["default"], models, files)
+        stems = {model: tuple(names) for model, names in text.get("stems", {}).items()}
+        pins = Pins(text["service"], text["default"], models, files, stems)
         _check_name(pins.service)
         for name in (name for names in models.values() for name in names):
             _check(files[name])
-        pins.of()
+        for model in ("", *stems):
+            pins.of(model)
+            check_stem_names(stems.get(model, ()), f"the model {model!r}")
     except (KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{weights_toml} does not have the expected layout: {error!r}") from None
     return pins

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from .errors import BadInput
+from .musdb import STEMS
 
 RENDER_PROFILES = ("matched", "paper")
 """How binaural tracks are rendered (see ``docs/protocol.md``)."""
@@ -91,7 +92,8 @@ class SeparateRequest:
     """Separate the file `mixture` into ``<out>/<stem>.wav`` with the separator called `separator`.
 
     `references` is the folder of true stems, for separators that need them. `reference_gain` scales these stems to
-    the level of the mixture: the mixture gain of a rendering with the paper profile, otherwise 1.
+    the level of the mixture: the mixture gain of a rendering with the paper profile, otherwise 1. `stems` are the true
+    stems in that folder, and what a separator that takes any stem set estimates; empty: those of MUSDB18-HQ.
     """
 
     mixture: str
@@ -99,6 +101,7 @@ class SeparateRequest:
     separator: str = ""
     references: str = ""
     reference_gain: float = 1.0
+    stems: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -179,7 +182,8 @@ class SeparatorInfo:
     """One separator of a service. A separator with `expected` scores is a known-answer test of the benchmark.
 
     `device` and `details` describe the separator after its setup: weights and their hashes, versions of libraries,
-    settings.
+    settings. `stems` are what it estimates; empty if it takes any stem set. `reason` says why it cannot be used at
+    present. Services of version 0.2 send neither.
     """
 
     name: str
@@ -188,6 +192,8 @@ class SeparatorInfo:
     expected: list[Expectation] = field(default_factory=list)
     device: str = ""
     details: dict[str, Any] = field(default_factory=dict)
+    stems: list[str] = field(default_factory=lambda: list(STEMS))
+    reason: str = ""
 
 
 T = TypeVar("T")

@@ -6,6 +6,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,11 @@ from mssbench_service.model import (
     ModelSeparator,
     check_stems,
     checked_sample_rate,
+    model_family,
     requested_model,
 )
 from mssbench_service.musdb import STEMS
+from mssbench_service.separation import describe, set_up
 
 RATE = 44_100
 SHORTEST = 8
@@ -163,12 +166,62 @@ def test_errors_of_the_library_become_errors_of_the_benchmark(
     assert set(separator.separate(track, RATE)) == set(STEMS)  # the next track works
 
 
-def test_only_models_of_four_stereo_stems_are_accepted() -> None:
-    check_stems("m", sorted(STEMS), 2)
-    with pytest.raises(NotReady, match=r"the model 'm' estimates vocals, other in 2 channel\(s\)"):
-        check_stems("m", ["vocals", "other"], 2)
-    with pytest.raises(NotReady, match=r"in 1 channel\(s\); the benchmark needs"):
-        check_stems("m", STEMS, 1)
+@pytest.mark.parametrize(
+    ("stems", "channels", "message"),
+    [
+        (STEMS, 1, r"estimates vocals, .* in 1 channel\(s\); expected 2"),
+        ([], 2, "estimates nothing"),
+        (["vocals", "vocals"], 2, "two stems called 'vocals'"),
+        (["vocals", "../bass"], 2, r"a stem called '\.\./bass'"),
+        (["vocals", "mixture"], 2, "a stem called 'mixture'"),
+    ],
+)
+def test_a_model_has_distinct_stems_in_stereo(stems: list[str], channels: int, message: str) -> None:
+    check_stems("m", ["vocals", "accompaniment", "guitar_2"], 2)
+    with pytest.raises(NotReady, match=message):
+        check_stems("m", stems, channels)
+
+
+def test_models_of_a_family_are_loaded_on_first_use_and_the_last_ones_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MSSBENCH_LOADED_MODELS", "2")
+    monkeypatch.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
+    (tmp_path / "weights.toml").write_text(
+        'service = "halves"\ndefault = "a"\n[models]\na = ["f"]\nb = ["f"]\nmissing = ["g"]\n'
+        '[stems]\na = ["vocals"]\nb = ["vocals", "guitar"]\nmissing = ["bass"]\n'
+        '[files.f]\nurl = "http://localhost/f"\n[files.g]\nurl = "http://localhost/g"\n'
+    )
+    (tmp_path / "halves").mkdir()
+    (tmp_path / "halves" / "f").write_bytes(b"weights")
+    events: list[str] = []
+
+    class Named(Halves):
+        def __init__(self, model: str = "") -> None:
+            super().__init__(tmp_path / "halves" / "f")
+            self.model = model
+
+        def load(self) -> LoadedModel:
+            events.append(f"load {self.model}")
+            return replace(super().load(), stems=self.stems, warm_up=False)
+
+        def unload(self) -> None:
+            events.append(f"unload {self.model}")
+
+    monkeypatch.setattr("mssbench_service.model.weights_file", lambda _: tmp_path / "weights.toml")
+    monkeypatch.setattr(ModelSeparator, "_in_memory", [])
+    made = {name: make() for name, make in model_family(Named, tmp_path / "weights.toml").items()}
+    assert list(made) == ["halves", "halves:a", "halves:b", "halves:missing"]
+    failed = set_up({name: one.setup for name, one in made.items()})
+    assert list(failed) == ["halves:missing"]
+    described = describe(made, failed)
+    assert [one.stems for one in described] == [list(STEMS), ["vocals"], ["vocals", "guitar"], list(STEMS)]
+    assert "g is missing; get it with: mssbench weights fetch halves:missing" in described[-1].reason
+    assert events == ["load "]
+    track = np.zeros((2, 10), np.float32)
+    for name in ("halves:a", "halves", "halves:b", "halves:a"):
+        made[name].separate(track, RATE)
+    assert events[1:] == ["load a", "unload a", "load b", "unload ", "load a"]
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, 1e9, float("nan")])

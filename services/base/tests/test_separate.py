@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import soundfile as sf
 from mssbench_contract import Answer, ServiceUnderTest, decode, encode, wav
-from mssbench_contract.service import stems_of
 from mssbench_service.audio import FloatArray
 from mssbench_service.formats import SEPARATION_FORMAT
 from mssbench_service.musdb import STEMS
@@ -90,7 +89,9 @@ def test_integer_files_have_full_scale_1(
         plain[name] = wav((steps / 2**15).astype(np.float32))
         coded[name] = encode(steps << 16, 44100, *container)
     path = service.path()
-    assert stems_of(service.post_files(path, coded)) == stems_of(service.post_files(path, plain))
+    assert service.stems_of(service.post_files(path, coded)) == service.stems_of(
+        service.post_files(path, plain)
+    )
 
 
 @pytest.mark.parametrize("container", ["OGG", "MP3"])
@@ -100,7 +101,9 @@ def test_compressed_files_are_separated_as_they_decode(
     coded = {name: encode(x, 44100, container) for name, x in service.signals(track).items()}
     plain = {name: wav(decode(content)) for name, content in coded.items()}
     path = service.path()
-    assert stems_of(service.post_files(path, coded)) == stems_of(service.post_files(path, plain))
+    assert service.stems_of(service.post_files(path, coded)) == service.stems_of(
+        service.post_files(path, plain)
+    )
 
 
 def test_a_range_that_cannot_be_sent_leaves_no_temporary_file(

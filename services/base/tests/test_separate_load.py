@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from mssbench_contract import ServiceUnderTest, music
 from mssbench_contract.server import wait_for
-from mssbench_contract.service import PLACES, stems_of
+from mssbench_contract.service import PLACES
 from mssbench_service.audio import FloatArray
 from mssbench_service.errors import PROBLEM_TYPE
 
@@ -32,7 +32,7 @@ def test_requests_beyond_the_queue_are_refused_and_all_others_are_served(service
         assert problem["retryable"] is True
         assert int(answer.headers["retry-after"]) >= 1
     assert [answer.status for answer in answers] == [200] * PLACES
-    assert [stems_of(answer) for answer in answers] == alone
+    assert [service.stems_of(answer) for answer in answers] == alone
     assert service.stems(tracks[0]) == alone[0]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from mssbench_service.files import read_json
 from mssbench_service.musdb import STEMS
 from mssbench_service.separation import (
     SEPARATION_FILE,
+    AnyStemsSeparator,
     ReferenceSeparator,
     Separator,
     check_separation,
@@ -248,3 +249,49 @@ def test_of_two_concurrent_separations_the_first_is_kept(tmp_path: Path, track: 
     assert read_json(out / SEPARATION_FILE)["separator"] == "third", (
         "expected the earlier separation to be replaced"
     )
+
+
+class Copies(AnyStemsSeparator):
+    """The mixture as every stem that is asked for."""
+
+    def separate_into(
+        self, mixture: FloatArray, stems: Sequence[str], sample_rate: int
+    ) -> Mapping[str, FloatArray]:
+        return dict.fromkeys(stems, mixture)
+
+
+def test_any_stem_set_is_separated_and_recorded(tmp_path: Path, track: Path) -> None:
+    pair = Shares(vocals=np.zeros((2, 13_230), np.float32), accompaniment=np.ones((2, 13_230), np.float32))
+    pair.stems = ("vocals", "accompaniment")
+    truth = dict.fromkeys(("vocals", "guitar", "piano"), track)
+    for name, separator, references, stems, expected in (
+        ("pair", pair, None, (), ["vocals", "accompaniment"]),
+        ("any", Copies(), None, ("guitar", "accompaniment"), ["guitar", "accompaniment"]),
+        ("any-44k", Copies(), None, (), list(STEMS)),
+        ("truth", Truth(), truth, (), ["vocals", "guitar", "piano"]),
+    ):
+        out = tmp_path / name
+        assert separate_track(separator, name, track, out, references, stems=stems).stems == expected
+        assert sorted(path.stem for path in out.glob("*.wav")) == sorted(expected)
+        check_separation(name, out, track, expected)
+        with pytest.raises(BadOutput, match=f"{name} gave no drums_2"):
+            check_separation(name, out, track, [*expected, "drums_2"])
+    assert [one.stems for one in describe({"pair": pair, "any": Copies()})] == [
+        ["vocals", "accompaniment"],
+        [],
+    ]
+
+
+@pytest.mark.parametrize(
+    "stems", [("vocals", "vocals"), ("../x",), ("mixture",), tuple(f"s{n}" for n in range(33))]
+)
+def test_invalid_stem_names_are_refused_and_nothing_is_written(
+    tmp_path: Path, track: Path, stems: tuple[str, ...]
+) -> None:
+    with pytest.raises(BadInput):
+        separate_track(Copies(), "any", track, tmp_path / "out", stems=stems)
+    broken = Shares()
+    broken.stems = stems
+    with pytest.raises((BadInput, BadOutput)):
+        separate_track(broken, "broken", track, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["mixture.wav"]

@@ -4,7 +4,7 @@ Conventions
 -----------
 x(n, f) and s_j(n, f) are vectors of two short-time spectra (:mod:`.stft`), one per ear, of the mixture and of stem j;
 s_jc is the spectrum of one ear. The gains of every filter add up to one over the stems, so the estimates add up to the
-mixture. Where all stems are digitally silent, each estimate is a quarter of the mixture.
+mixture. Where all stems are digitally silent, the estimates are equal shares of the mixture.
 
 Separators
 ----------
@@ -39,13 +39,12 @@ References
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from mssbench_service.audio import FloatArray
-from mssbench_service.musdb import STEMS
-from mssbench_service.separation import ReferenceSeparator, Separator
+from mssbench_service.separation import AnyStemsSeparator, ReferenceSeparator
 
 from .stft import BINS, Resynthesis, Spectrum, analyse, blocks
 
@@ -55,13 +54,15 @@ DIFFUSE = 1e-6
 """Diffuse part of every spatial covariance (−60 dB). It bounds the condition of the matrix to invert."""
 
 
-class Mixture(Separator):
+class Mixture(AnyStemsSeparator):
     """The mixture as the estimate of every stem."""
 
     description = "the mixture as every stem: the floor"
 
-    def separate(self, mixture: FloatArray, sample_rate: int) -> Mapping[str, FloatArray]:
-        return dict.fromkeys(STEMS, mixture)
+    def separate_into(
+        self, mixture: FloatArray, stems: Sequence[str], sample_rate: int
+    ) -> Mapping[str, FloatArray]:
+        return dict.fromkeys(stems, mixture)
 
 
 class _Filter(ReferenceSeparator):
@@ -70,15 +71,15 @@ class _Filter(ReferenceSeparator):
     def separate_with(
         self, mixture: FloatArray, references: Mapping[str, FloatArray], sample_rate: int
     ) -> Mapping[str, FloatArray]:
-        truth = [references[stem] for stem in STEMS]
+        truth = list(references.values())
         prepared = self.prepare(truth)
-        estimates = [Resynthesis(*mixture.shape) for _ in STEMS]
+        estimates = [Resynthesis(*mixture.shape) for _ in truth]
         for frames in blocks(mixture.shape[1]):
             spectra = np.stack([analyse(stem, frames) for stem in truth])
             filtered = self.filter(analyse(mixture, frames), spectra, prepared)
             for estimate, spectrum in zip(estimates, filtered, strict=True):
                 estimate.add(spectrum)
-        return {stem: estimate.signal() for stem, estimate in zip(STEMS, estimates, strict=True)}
+        return {stem: estimate.signal() for stem, estimate in zip(references, estimates, strict=True)}
 
     def prepare(self, references: list[FloatArray]) -> Spectrum | None:
         """Parameters of the filter that depend on the whole track."""

@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mssbench_service.audio import FloatArray
-from mssbench_service.musdb import STEMS
 
 from .server import RunningService, running
 from .signals import music, wav
@@ -93,11 +92,12 @@ def check_equals_library(
     answer = service.upload(wav(track))
     assert answer.status == 200, answer.body
     stems = answer.stems()
-    assert sorted(stems) == sorted(STEMS) == sorted(expected)
-    for stem in STEMS:
+    assert sorted(stems) == sorted(expected)
+    for stem in stems:
         assert np.abs(expected[stem]).max() > 1e-3  # the comparison is not between silent signals
         np.testing.assert_allclose(stems[stem], expected[stem], rtol=0, atol=tolerance)
-    assert np.abs(stems["vocals"] - stems["drums"]).max() > 1e-3  # nor between four equal stems
+    first, second = list(stems.values())[:2]
+    assert np.abs(first - second).max() > 1e-3  # nor between equal stems
 
 
 def check_stops_when_client_disconnects(service: RunningService) -> None:

@@ -9,6 +9,7 @@ import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,11 +55,21 @@ class ServiceUnderTest(RunningService):
         chosen = {"separator": self.separator} | query
         return "/separate?" + urllib.parse.urlencode({name: value for name, value in chosen.items() if value})
 
-    def needs_references(self) -> bool:
-        """Whether the separator is defined by the true stems."""
+    @cached_property
+    def info(self) -> dict[str, Any]:
+        """What the service says of the separator."""
         separators = self.get("/info").json()["separators"]
         named = [item for item in separators if item["name"] == self.separator] or separators
-        return bool(named[0]["needs_references"])
+        return dict(named[0])
+
+    @property
+    def declared(self) -> list[str]:
+        """The stems that the separator returns; of one that takes any stem set, those of MUSDB18-HQ."""
+        return self.info["stems"] or list(STEMS)
+
+    def needs_references(self) -> bool:
+        """Whether the separator is defined by the true stems."""
+        return bool(self.info["needs_references"])
 
     def signals(self, mixture: FloatArray) -> dict[str, FloatArray]:
         """The mixture, and the true stems for a separator that needs them."""
@@ -77,8 +88,14 @@ class ServiceUnderTest(RunningService):
         return self.post_files(self.path(**query), self.files(mixture, rate))
 
     def stems(self, mixture: FloatArray, rate: int = 44100) -> dict[str, bytes]:
-        """The files of the four stems."""
-        return stems_of(self.separate(mixture, rate))
+        """The files of the stems."""
+        return self.stems_of(self.separate(mixture, rate))
+
+    def stems_of(self, answer: Answer) -> dict[str, bytes]:
+        """The files of the stems in the zip of a successful response."""
+        assert answer.status == 200, answer.body
+        files = answer.files()
+        return {stem: files[f"{stem}.wav"] for stem in self.declared}
 
     def reference_request(
         self, mixture: FloatArray, out: Path, rate: int = 44100, encode: Encode = wav
@@ -142,13 +159,6 @@ class ServiceUnderTest(RunningService):
             if not left or time.monotonic() > deadline:
                 return left
             time.sleep(0.02)
-
-
-def stems_of(answer: Answer) -> dict[str, bytes]:
-    """The files of the four stems in the zip of a successful response."""
-    assert answer.status == 200, answer.body
-    files = answer.files()
-    return {stem: files[f"{stem}.wav"] for stem in STEMS}
 
 
 @contextlib.contextmanager

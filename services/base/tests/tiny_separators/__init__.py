@@ -22,6 +22,16 @@ class Quarters(Separator):
         return dict.fromkeys(STEMS, mixture * np.float32(0.25))
 
 
+class Pair(Separator):
+    """The mixture as two halves."""
+
+    description = "half of the mixture as vocals and as accompaniment"
+    stems = ("vocals", "accompaniment")
+
+    def separate(self, mixture: FloatArray, sample_rate: int) -> Mapping[str, FloatArray]:
+        return dict.fromkeys(self.stems, mixture * np.float32(0.5))
+
+
 class TrueStems(ReferenceSeparator):
     """The true stems themselves."""
 
@@ -33,4 +43,4 @@ class TrueStems(ReferenceSeparator):
         return references
 
 
-SEPARATORS: Separators = {"quarters": Quarters, "true-stems": TrueStems}
+SEPARATORS: Separators = {"quarters": Quarters, "true-stems": TrueStems, "pair": Pair}
