@@ -1,31 +1,20 @@
-"""Running the real command in real processes."""
+"""Running the command."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from command import Command
+from command import Command, command_here
 
 
 @pytest.fixture
-def mssbench(workspace: Path) -> Command:
+def mssbench(workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """``mssbench(…)`` in the workspace, as a user would type it."""
+    return command_here(monkeypatch, capsys)
 
-    def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-        done: subprocess.CompletedProcess[str] = subprocess.run(
-            [sys.executable, "-m", "mssbench", *arguments],
-            cwd=workspace,
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=900,
-            check=False,
-            **options,  # type: ignore[call-overload]
-        )
-        return done
 
-    return run
+@pytest.fixture
+def without_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs end without their report, which takes longer than a small run. Tables are written."""
+    monkeypatch.setattr("mssbench.report.build_report", lambda run_dir, **_: run_dir)

@@ -21,26 +21,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 from command import Command
-from mssbench import cli
 
 STEMS = ("vocals", "drums", "bass", "other")
-
-
-@pytest.fixture
-def mssbench(workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Function that runs a command in this process, which is faster than a new process."""
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        monkeypatch.setattr(sys, "argv", ["mssbench", *arguments])
-        capsys.readouterr()
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
-
-    return run
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
-from mssbench.cli import main
+from command import command_here
 from mssbench.report.summary import read as read_summary
 from mssbench.runs import formats
 from mssbench.runs.compare import differences
@@ -37,20 +36,15 @@ Command = Callable[..., Said]
 
 @pytest.fixture
 def mssbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Call the command in `tmp_path`, in this process. Returns exit code, stdout and stderr."""
+    """Call the command in `tmp_path`. Returns exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
     for name in ("MSSBENCH_DATA_ROOT", "MSSBENCH_REDIS_URL", "MSSBENCH_TRANSPORT"):
         monkeypatch.delenv(name, raising=False)
+    run = command_here(monkeypatch, capsys)
 
     def call(*arguments: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["mssbench", *arguments])
-        capsys.readouterr()
-        try:
-            main()
-            code = 0
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        return code, *capsys.readouterr()
+        done = run(*arguments)
+        return done.returncode, done.stdout, done.stderr
 
     return call
 

@@ -49,7 +49,7 @@ def scored(mssbench: Command, *options: str) -> dict[str, dict[str, str]]:
 
 
 def songs_scored(mssbench: Command, *options: str) -> dict[str, dict[str, dict[str, str]]]:
-    """Rows by song and stem. Many songs to a command: starting it costs more than scoring them."""
+    """Rows by song and stem. Many songs to a command, so that it starts once."""
     done = mssbench("evaluate", "true", "found", "--csv", "out.csv", *options)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr

@@ -14,8 +14,8 @@ from typing import Any
 
 import boto3
 import pytest
+from command import Command
 from comparing import assert_equal_tables
-from mssbench.cli import main
 
 RUN = [
     "run",
@@ -86,27 +86,15 @@ def killed_when(ready: Callable[[], bool], folder: Path, *arguments: str) -> Non
     process.wait()
 
 
-class Command:
-    """``mssbench …`` in a folder, in this process. A process of its own takes seconds to start."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch, self._capsys = monkeypatch, capsys
-
-    def __call__(self, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-        self._monkeypatch.chdir(folder)
-        self._monkeypatch.setattr(sys, "argv", ["mssbench", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        printed = self._capsys.readouterr()
-        return subprocess.CompletedProcess(arguments, code, printed.out, printed.err)
-
-
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capsys)
+def command(mssbench: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """``mssbench …`` in a folder."""
+
+    def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(folder)
+        return mssbench(*arguments)
+
+    return run
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -18,6 +18,9 @@ from command import Command
 from mssbench.execution.embedded import embedded_redis
 from mssbench.execution.queues import connect
 
+# The reports are not the subject.
+pytestmark = pytest.mark.usefixtures("without_report")
+
 SETTINGS = """
 dataset = "music"
 separators = ["oracle-identity", "oracle-mixture"]

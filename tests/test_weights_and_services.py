@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -140,7 +141,8 @@ def packages(workspace: Path, weights: Path, files: FileServer, monkeypatch: pyt
 @pytest.fixture
 def installed(packages: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put the package on the path. Importing it fails, as with a broken library."""
-    monkeypatch.setenv("PYTHONPATH", str(packages))
+    monkeypatch.syspath_prepend(packages)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # the tests compare the files of the workspace
     (packages / "scaled_service" / "__init__.py").write_text("raise RuntimeError('imported')")
     return packages
 
@@ -257,6 +259,7 @@ def test_one_track_is_separated_in_this_process(mssbench: Command, workspace: Pa
     assert (workspace / "irm" / "separation.json").is_file()
 
 
+@pytest.mark.usefixtures("without_report")
 def test_the_fetch_command_makes_a_service_ready_without_a_restart(
     mssbench: Command, workspace: Path, packages: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
