@@ -53,7 +53,10 @@ def cli() -> None:
 
 
 def current_runtime() -> Runtime:
-    return make_runtime(open_workspace().root)
+    """Return a runtime that is closed at the end of the command."""
+    runtime = make_runtime(open_workspace().root)
+    click.get_current_context().call_on_close(runtime.close)
+    return runtime
 
 
 def reference_of(runtime: Runtime, value: str) -> str:
