@@ -58,7 +58,8 @@ def write_sofa(path: Path, step: int = 10, swapped: bool = False) -> np.ndarray:
         sofa.SourcePosition = np.stack([wrapped, 0 * azimuths, 1.4 + 0 * azimuths], axis=1)
         sofa.Data_SamplingRate = 44100
         sofa.Data_Delay = np.zeros((1, 2))
-        sofa.ReceiverPosition = np.array([[0.0, 0.09, 0.0], [0.0, -0.09, 0.0]])
+        # A file that says where the ears are is read in the order that its responses show.
+        sofa.ReceiverPosition = np.array([[0.0, 0.09, 0.0], [0.0, -0.09, 0.0]]) * (not swapped)
         sofar.write_sofa(str(path), sofa)
     return irs
 

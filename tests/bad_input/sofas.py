@@ -176,7 +176,22 @@ SOFAS: dict[str, Make] = {
     "at 48 kHz": _changed(_values("Data.SamplingRate", lambda _: [48000.0])),
     "no delays at all": _changed(lambda file: file.__delitem__("Data.Delay")),
     "no view of the listener": _changed(lambda file: file.__delitem__("ListenerView")),
-    "swapped ears": _changed(_values("Data.IR", lambda irs: irs[:, ::-1])),
+    "the right ear listed first, wrongly": _changed(_values("ReceiverPosition", lambda at: at[::-1])),
+    "the left ear listed first, wrongly": _changed(_values("Data.IR", lambda irs: irs[:, ::-1])),
+    "swapped ears": _changed(
+        _values("Data.IR", lambda irs: irs[:, ::-1]), _values("ReceiverPosition", lambda at: 0 * at)
+    ),
+    "swapped ears on the left": _changed(
+        _values("Data.IR", lambda irs: np.where(np.arange(len(irs))[:, None, None] < 12, irs[:, ::-1], irs))
+    ),
+    "positions in radians": _changed(
+        _values("SourcePosition", lambda at: at * [np.pi / 180, np.pi / 180, 1]),
+        lambda file: file["SourcePosition"].attrs.__setitem__("Units", "radian, radian, metre"),
+    ),
+    "positions in furlongs": _changed(
+        lambda file: file["SourcePosition"].attrs.__setitem__("Units", "degree, degree, furlong")
+    ),
+    "spherical distances of 0": _sources(lambda at: at * [1.0, 1.0, 0.0]),
     "missing angles": _changed(
         _values("Data.IR", lambda irs: irs[::9]), _values("SourcePosition", lambda at: at[::9])
     ),
@@ -210,7 +225,10 @@ SOFAS: dict[str, Make] = {
     "no positions": _changed(lambda file: file.__delitem__("SourcePosition")),
     "no rate": _changed(lambda file: file.__delitem__("Data.SamplingRate")),
     "a rate of 0 Hz": _changed(_values("Data.SamplingRate", lambda _: [0.0])),
-    "sources where the listener is": _sources(lambda at: at * [1.0, 1.0, 0.0]),
+    "sources where the listener is": _changed(
+        _values("SourcePosition", lambda at: 0 * at),
+        lambda file: file["SourcePosition"].attrs.__setitem__("Type", "cartesian"),
+    ),
     "delays of a minute": _changed(_values("Data.Delay", lambda _: np.full((1, 2), 60.0 * 44100))),
     "terabytes of responses in 10 KB": _claiming((1 << 16, 2, 1 << 20), (1, 2, 1 << 16)),
     "a piece of 4 GB": _claiming((19, 2, 256), (19, 2, 1 << 23)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +64,23 @@ def test_a_plot_is_written(tmp_path: Path, suffix: str) -> None:
 )
 def test_azimuths_are_described_by_their_step_or_the_first_eight(azimuths: list[float], text: str) -> None:
     assert hrir_plot.describe_azimuths(azimuths) == text
+
+
+SPHERE = replace(INFO, azimuths=[0.0, 90.0, 200.0], elevations=[0.0, 45.0, -90.0], distances=[1.2, 1.4])
+
+
+def test_directions_are_described() -> None:
+    assert hrir_plot.describe_directions(SPHERE) == "3, at elevations from -90° to 45°"
+    assert hrir_plot.describe_directions(INFO) == "12, all at elevation 0°"
+    assert hrir_plot.describe_distances(SPHERE.distances) == "1.2 to 1.4 m"
+
+
+def test_the_left_is_left_and_above_is_up_in_the_map_of_directions(tmp_path: Path) -> None:
+    rows = hrir_plot.text_map(SPHERE).splitlines()
+    assert rows[9][6 + 36] == "o"  # front
+    assert rows[5][6 + 18] == "o"  # left, 45° up (rounded to 40°)
+    assert rows[18][6 + 68] == "o"
+    assert sum(row.count("o") for row in rows[:19]) == 3
+    hrir_plot.save_plot(INFO, tmp_path / "plane.png", INFO)
+    hrir_plot.save_plot(INFO, tmp_path / "sphere.png", SPHERE)
+    assert image.imread(tmp_path / "sphere.png").shape[0] > image.imread(tmp_path / "plane.png").shape[0]

@@ -23,22 +23,25 @@ class HrirRequest:
     """Describe an HRIR set: ``sphere``, or a reference to a SADIE II folder or a SOFA file.
 
     `sample_rate` in Hz selects the set if a folder has sets of several sample rates. With `curves`, the result has
-    the values at every azimuth.
+    the values at every azimuth. With `sphere`, it is about all directions, otherwise about the horizontal plane.
     """
 
     hrir: str
     sample_rate: int = 44100
     curves: bool = False
+    sphere: bool = False
 
 
 @dataclass
 class HrirInfo:
-    """Description of an HRIR set on the horizontal plane; the set passed the orientation check.
+    """Description of an HRIR set; the set passed the orientation check.
 
     `azimuths` are in degrees counter-clockwise (90 = left ear). `itd_90_us` is positive if the left ear leads at 90°,
     `ild_90_db` is positive if it is louder. `side` is the azimuth of these two values: the one nearest to 90°. If
     the request has `curves`, the lists `itd_us`, `left_db` and `right_db` have one value per azimuth. The levels are
-    relative to the largest.
+    relative to the largest. `elevations` has one value per azimuth in degrees; it is empty on the horizontal plane.
+    `distances` are the smallest and the largest distance of the sources in m, if known. `room` is true for room
+    responses; their interaural differences are those of the direct sound. `notes` say what was converted or left out.
     """
 
     name: str
@@ -52,6 +55,11 @@ class HrirInfo:
     left_db: list[float] = field(default_factory=list)
     right_db: list[float] = field(default_factory=list)
     side: float = 90.0
+    elevations: list[float] = field(default_factory=list)
+    distances: list[float] = field(default_factory=list)
+    convention: str = ""
+    room: bool = False
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""An HRIR set on the horizontal plane from any source, and the checks of all sets.
+"""An HRIR set from any source, on the horizontal plane or on the sphere, and the checks of all sets.
 
 Azimuths are degrees counter-clockwise: 0 = front, 90 = left ear, 270 = right ear, as in SADIE II and SOFA.
 """
@@ -10,14 +10,17 @@ import hashlib
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import scipy.fft
 import soxr
 from mssbench_service.errors import BadInput, TooLarge
 from mssbench_service.wire import HrirInfo
 
-from . import sadie, sofa, sphere
+from . import ears, sadie, sofa, sphere
+from .ears import ITD_BAND, MAX_ITD
 from .measured import LARGEST, Float64Array, Measured
 
 SPHERE = "sphere"
@@ -26,24 +29,21 @@ SPHERE = "sphere"
 AZIMUTH_TOLERANCE = 0.5
 """Largest difference in degrees between a requested azimuth and that of the stored HRIR."""
 
-ITD_BAND = 1500.0
-"""Interaural time differences are measured below this frequency, Hz: above it the phase is ambiguous."""
-
-MAX_ITD = 1000
-"""Largest interaural time difference that is measured, in µs."""
-
 SIDE = 90.0
 """Azimuth of the left ear, degrees. The HRIR nearest to it shows which channel is the left ear."""
 
 SIDE_TOLERANCE = 30.0
 """Largest distance of that HRIR from 90°, degrees: some sets have none at 90°."""
 
+SAME_RESPONSE = 1e-6
+"""Two responses at one direction are one if they differ by less than this share of their energy: −60 dB."""
+
 _RESAMPLING_ROOM = 64  # samples at either end
 
 
 @dataclass(frozen=True, eq=False)
 class HrirSet:
-    """Checked HRIRs of the horizontal plane.
+    """Checked HRIRs, of the horizontal plane or of all directions.
 
     Attributes
     ----------
@@ -56,9 +56,15 @@ class HrirSet:
     irs : array, shape (A, 2, K)
         Left and right ear.
     sha256 : str
-        Hash of the stored content (rate, azimuths and responses), which does not depend on the file format.
+        Hash of the stored content (rate, directions and responses), which does not depend on the file format.
     resampled_from : int or None
         The stored sample rate in Hz, if the set was resampled.
+    elevations : array, shape (A,), or None
+        Degrees, 90 = above. None on the horizontal plane. The azimuths then ascend within each elevation.
+    room : bool
+        Whether the responses are those of a room.
+    distances, convention, notes
+        As in :class:`synth_service.measured.Measured`.
     """
 
     name: str
@@ -67,6 +73,11 @@ class HrirSet:
     irs: Float64Array
     sha256: str
     resampled_from: int | None = None
+    elevations: Float64Array | None = None
+    room: bool = False
+    distances: tuple[float, ...] = ()
+    convention: str = ""
+    notes: tuple[str, ...] = ()
 
     def at(self, azimuth: float) -> Float64Array:
         """Return the HRIR at `azimuth` degrees (modulo 360), shape (2, K).
@@ -84,11 +95,20 @@ class HrirSet:
             raise BadInput(f"{self.name} has no HRIR at azimuth {azimuth:g}°; {there_is}")
         return np.asarray(self.irs[nearest])
 
-    def nearest(self, azimuth: float) -> tuple[int, float]:
-        """Index of the HRIR nearest to `azimuth` degrees, and its distance in degrees."""
-        apart = np.abs((self.azimuths - azimuth + 180.0) % 360.0 - 180.0)
+    def nearest(self, azimuth: float, elevation: float = 0.0) -> tuple[int, float]:
+        """Index of the HRIR nearest to a direction, and its great-circle distance in degrees."""
+        if self.elevations is None and elevation == 0.0:
+            apart = np.abs((self.azimuths - azimuth + 180.0) % 360.0 - 180.0)
+        else:
+            apart = great_circle(
+                self.azimuths, 0.0 if self.elevations is None else self.elevations, azimuth, elevation
+            )
         index = int(np.argmin(apart))
         return index, float(apart[index])
+
+    def direct(self) -> Float64Array:
+        """The direct sound of all responses (:func:`synth_service.ears.direct`), shape (A, 2, L)."""
+        return ears.direct(self.irs, self.sample_rate)
 
     def at_rate(self, sample_rate: int, *, resample: bool = False) -> HrirSet:
         """Return this set at `sample_rate` Hz. Resampling delays it by 64 of its stored samples and makes it longer.
@@ -121,8 +141,19 @@ class HrirSet:
         return replace(self, sample_rate=sample_rate, irs=irs, resampled_from=origin)
 
 
-def load_hrir(spec: str | Path, sample_rate: int = 44100) -> HrirSet:
-    """Load ``sphere``, a SADIE II folder or a SOFA file.
+def great_circle(
+    azimuths: npt.ArrayLike, elevations: npt.ArrayLike, azimuth: npt.ArrayLike, elevation: npt.ArrayLike
+) -> Float64Array:
+    """Angles between directions (first two arguments) and a direction, in degrees like the arguments."""
+    first, second = np.radians(elevations), np.radians(elevation)
+    turn = np.radians(np.asarray(azimuths) - np.asarray(azimuth))
+    # The haversine is exact for small angles, where the arc cosine is not.
+    half = np.sin((first - second) / 2) ** 2 + np.cos(first) * np.cos(second) * np.sin(turn / 2) ** 2
+    return np.asarray(np.degrees(2 * np.arcsin(np.sqrt(np.clip(half, 0.0, 1.0)))))
+
+
+def load_hrir(spec: str | Path, sample_rate: int = 44100, *, sphere: bool = False) -> HrirSet:
+    """Load ``sphere``, a SADIE II folder or a SOFA file: the horizontal plane or, with `sphere`, all directions.
 
     From a folder with sets at several rates, the one at `sample_rate` Hz is chosen; its name says which one.
 
@@ -130,7 +161,7 @@ def load_hrir(spec: str | Path, sample_rate: int = 44100) -> HrirSet:
     ------
     BadInput
         There is no such file, it cannot be read, or the set is not valid: a value is NaN or infinite, an ear is
-        silent, two different responses have one azimuth, or the ears are exchanged.
+        silent, two different responses have one direction, or the ears are exchanged.
 
     Examples
     --------
@@ -143,9 +174,9 @@ def load_hrir(spec: str | Path, sample_rate: int = 44100) -> HrirSet:
     path = Path(spec)
     if path.is_dir():
         chosen = sadie.find_set(path, sample_rate)
-        return _checked(chosen, sadie.read_folder(chosen), sadie.name_below(path, chosen))
+        return _checked(chosen, sadie.read_folder(chosen, sphere=sphere), sadie.name_below(path, chosen))
     if path.is_file():
-        return _checked(path, sofa.read_file(path))
+        return _checked(path, sofa.read_file(path, sphere=sphere))
     raise BadInput(f"there is no HRIR set {path}; expected 'sphere', a SADIE II folder or a SOFA file")
 
 
@@ -155,9 +186,13 @@ def _sphere() -> HrirSet:
 
 
 def describe(hrir: HrirSet, *, curves: bool = False) -> HrirInfo:
-    """Describe the set, with its interaural differences at the side or, with `curves`, at every azimuth."""
+    """Describe the set, with its interaural differences at the side or, with `curves`, at every direction.
+
+    Those of a room are the differences of its direct sound.
+    """
     side, _ = hrir.nearest(SIDE)
-    itd, ild = interaural(hrir.irs[side], hrir.sample_rate)
+    irs = hrir.direct() if hrir.room else hrir.irs
+    itd, ild = interaural(irs[side], hrir.sample_rate)
     info = HrirInfo(
         name=hrir.name,
         sha256=hrir.sha256,
@@ -167,11 +202,16 @@ def describe(hrir: HrirSet, *, curves: bool = False) -> HrirInfo:
         itd_90_us=itd,
         ild_90_db=ild,
         side=float(hrir.azimuths[side]),
+        elevations=[] if hrir.elevations is None else hrir.elevations.tolist(),
+        distances=list(hrir.distances),
+        convention=hrir.convention,
+        room=hrir.room,
+        notes=list(hrir.notes),
     )
     if curves:
-        energy = np.sum(hrir.irs**2, axis=2)
+        energy = np.sum(irs**2, axis=2)
         levels = 10 * np.log10(energy / energy.max())
-        info.itd_us = [interaural(ir, hrir.sample_rate)[0] for ir in hrir.irs]
+        info.itd_us = [interaural(ir, hrir.sample_rate)[0] for ir in irs]
         info.left_db, info.right_db = levels.T.tolist()
     return info
 
@@ -208,29 +248,93 @@ def interaural(ir: Float64Array, sample_rate: int) -> tuple[float, float]:
 
 def _checked(path: Path, measured: Measured, name: str = "") -> HrirSet:
     azimuths = np.round(measured.azimuths % 360.0, 6) % 360.0
-    order = np.argsort(azimuths, kind="stable")
-    azimuths, irs = azimuths[order], measured.irs[order]
+    elevations = np.zeros_like(azimuths)
+    if measured.elevations is not None:
+        elevations = np.round(measured.elevations, 6)
+        azimuths[np.abs(elevations) == 90.0] = 0.0  # where azimuths have no meaning
+    order = np.lexsort((azimuths, elevations))
+    azimuths, elevations, irs = azimuths[order], elevations[order], measured.irs[order]
     if not np.isfinite(irs).all():
-        where = azimuths[~np.isfinite(irs).all(axis=(1, 2))][0]
-        raise BadInput(f"{path} has values that are NaN or infinite in its HRIR at azimuth {where:g}°")
+        where = _at(azimuths, elevations, ~np.isfinite(irs).all(axis=(1, 2)))
+        raise BadInput(f"{path} has values that are NaN or infinite in its HRIR at {where}")
     silent = (irs == 0.0).all(axis=2).any(axis=1)
     if silent.any():
-        where = azimuths[silent][0]
-        raise BadInput(f"{path} has an ear that is silent in its HRIR at azimuth {where:g}°")
-    again = np.flatnonzero(np.diff(azimuths) == 0.0) + 1
-    differ = (irs[again] != irs[again - 1]).any(axis=(1, 2))
+        raise BadInput(f"{path} has an ear that is silent in its HRIR at {_at(azimuths, elevations, silent)}")
+    room = measured.room or ears.is_room(irs, measured.sample_rate)
+    notes = list(measured.notes)
+    again = np.flatnonzero((np.diff(azimuths) == 0.0) & (np.diff(elevations) == 0.0)) + 1
+    apart = np.sum((irs[again] - irs[again - 1]) ** 2, axis=(1, 2))
+    differ = apart > SAME_RESPONSE * np.sum(irs[again] ** 2, axis=(1, 2))
     if differ.any():
-        where = azimuths[again[differ]][0]
-        raise BadInput(f"{path} has different HRIRs at one azimuth, {where:g}°; expected one")
-    azimuths, irs = np.delete(azimuths, again), np.delete(irs, again, axis=0)
-    azimuths.flags.writeable = irs.flags.writeable = False
-    sha256 = _digest(measured.sample_rate, azimuths, irs)
-    hrir = HrirSet(name or path.name, measured.sample_rate, azimuths, irs, sha256)
-    _check_ears(path, hrir)
+        where = _at(azimuths, elevations, again[differ])
+        if not room:
+            raise BadInput(f"{path} has different HRIRs at one azimuth, {where[8:]}; expected one")
+        notes.append(f"{np.count_nonzero(differ)} further measurements of the same directions left out")
+    azimuths, elevations, irs = (np.delete(each, again, axis=0) for each in (azimuths, elevations, irs))
+    irs = _in_order(path, measured, azimuths, elevations, irs, room, notes)
+    azimuths.flags.writeable = elevations.flags.writeable = irs.flags.writeable = False
+    level = not elevations.any()
+    hrir = HrirSet(
+        name or path.name,
+        measured.sample_rate,
+        azimuths,
+        irs,
+        _digest(measured.sample_rate, *((azimuths,) if level else (azimuths, elevations)), irs),
+        elevations=None if level else elevations,
+        room=room,
+        distances=measured.distances,
+        convention=measured.convention,
+        notes=tuple(notes),
+    )
+    if not room:
+        _check_side(path, hrir)
     return hrir
 
 
-def _check_ears(path: Path, hrir: HrirSet) -> None:
+def _at(azimuths: Float64Array, elevations: Float64Array, where: Any) -> str:
+    """Name the first direction of `where`, which is a mask or indices."""
+    azimuth, elevation = azimuths[where][0], elevations[where][0]
+    return f"azimuth {azimuth:g}°" + (f", elevation {elevation:g}°" if elevation else "")
+
+
+def _in_order(
+    path: Path,
+    measured: Measured,
+    azimuths: Float64Array,
+    elevations: Float64Array,
+    irs: Float64Array,
+    room: bool,
+    notes: list[str],
+) -> Float64Array:
+    """Return `irs` with the left ear first, if all lateral directions agree on which it is.
+
+    If the file lists its ears and the responses show the other order, the responses are right: the ARI API 0.4 wrote
+    the right ear first into whole databases whose data have the left ear first.
+    """
+    agree, differ = ears.compare(irs, azimuths, elevations, measured.sample_rate)
+    if agree.any() and differ.any():
+        # As the responses lie in the file, which is the order that its reader knows.
+        wrong = agree if agree.sum() < differ.sum() else differ
+        names = [_at(azimuths, elevations, [index])[8:] for index in np.flatnonzero(wrong)]
+        listed = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+        total = np.count_nonzero(agree | differ)
+        raise BadInput(
+            f"{path} has the ears the wrong way round at {len(names)} of {total} lateral directions: at azimuth "
+            f"{listed} the far ear is earlier and louder; expected one order of the ears in the whole set"
+        )
+    if room and not (agree.any() or differ.any()):
+        raise BadInput(f"{path} has no direction whose direct sound shows which ear is which")
+    if differ.any() and measured.receivers:
+        second = "left" if measured.receivers == "right" else "right"
+        notes.append(
+            f"the file lists the {measured.receivers} ear first, but its responses have the {second} ear first; "
+            "the responses were followed"
+        )
+        return irs[:, ::-1]
+    return irs
+
+
+def _check_side(path: Path, hrir: HrirSet) -> None:
     side, apart = hrir.nearest(SIDE)
     if apart > SIDE_TOLERANCE:
         raise BadInput(
@@ -245,8 +349,9 @@ def _check_ears(path: Path, hrir: HrirSet) -> None:
         )
 
 
-def _digest(sample_rate: int, azimuths: Float64Array, irs: Float64Array) -> str:
-    digest = hashlib.sha256(f"{sample_rate} {irs.shape}".encode())
-    for values in (azimuths, irs):
+def _digest(sample_rate: int, *arrays: Float64Array) -> str:
+    # The responses come last.
+    digest = hashlib.sha256(f"{sample_rate} {arrays[-1].shape}".encode())
+    for values in arrays:
         digest.update(np.ascontiguousarray(values, dtype="<f8").tobytes())
     return digest.hexdigest()

@@ -18,7 +18,7 @@ LARGEST = 1 << 25
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """HRIRs of the horizontal plane, neither sorted nor checked.
+    """HRIRs, neither sorted nor checked.
 
     Attributes
     ----------
@@ -28,8 +28,26 @@ class Measured:
         Degrees counter-clockwise, 0 = front; any range.
     irs : array, shape (A, 2, K)
         Left and right ear.
+    elevations : array, shape (A,), or None
+        Degrees, 90 = above. None on the horizontal plane.
+    distances : tuple of float
+        The smallest and the largest distance of the sources, m; empty if unknown.
+    convention : str
+        The SOFA convention, or ``SADIE II``.
+    room : bool
+        Whether the file says that these are room responses.
+    receivers : str
+        Which ear the file lists first, "left" or "right", if it says so. The responses are in the order of `receivers`.
+    notes : tuple of str
+        What was converted or left out.
     """
 
     sample_rate: int
     azimuths: Float64Array
     irs: Float64Array
+    elevations: Float64Array | None = None
+    distances: tuple[float, ...] = ()
+    convention: str = ""
+    room: bool = False
+    receivers: str = ""
+    notes: tuple[str, ...] = ()

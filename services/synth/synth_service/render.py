@@ -39,6 +39,8 @@ _FILES = {*(f"{name}.wav" for name in (MIXTURE, *STEMS)), HRIR_FILE, METADATA}
 
 SUBTYPES = {"matched": "FLOAT", "paper": "PCM_16"}
 
+_LONGEST_COMPARED = 0.1  # seconds: responses that the evaluation compares with
+
 _FFT_LENGTH = 2**14  # samples: much longer than most HRIRs, and small enough for the cache of a processor
 
 
@@ -118,11 +120,13 @@ def render_track(
             hrir_resampled_from=hrir.resampled_from,
             clipped_samples=clipped,
         )
-        # The evaluation of azimuths needs the set, and may not have access to the original.
+        # The evaluation of azimuths needs the set, and may not have access to the original. In a room, it compares
+        # with the direct sound; longer responses than these are refused there.
+        long = hrir.room and hrir.irs.shape[2] > _LONGEST_COMPARED * hrir.sample_rate
         np.savez_compressed(
             folder / HRIR_FILE,
             azimuths=hrir.azimuths,
-            irs=hrir.irs,
+            irs=hrir.direct() if long else hrir.irs,
             sample_rate=np.asarray(checked.sample_rate),
         )
         write_json(folder / METADATA, RENDERING_FORMAT.stamped(asdict(result)))

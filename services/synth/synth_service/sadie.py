@@ -1,4 +1,4 @@
-"""Reading of the horizontal plane of a SADIE II folder: ``azi_<deg>,0_ele_<deg>,0.wav``, two channels each.
+"""Reading of a SADIE II folder: ``azi_<deg>,0_ele_<deg>,0.wav``, two channels each.
 
 Azimuths are counter-clockwise, 0 = front; channel 0 is the left ear.
 
@@ -61,37 +61,37 @@ def name_below(folder: Path, chosen: Path) -> str:
     return f"{folder.name}/{chosen.relative_to(folder).as_posix()}" if chosen != folder else folder.name
 
 
-def horizontal_files(folder: Path) -> dict[float, Path]:
-    """The files at elevation 0° in `folder`, by azimuth in degrees.
+def measured_files(folder: Path, *, sphere: bool = False) -> dict[tuple[float, float], Path]:
+    """The files at elevation 0° in `folder` or, with `sphere`, all, by azimuth and elevation in degrees.
 
     Raises
     ------
     BadInput
-        There are none, or two files name one azimuth.
+        There are none, or two files name one direction.
     """
-    found = _files(folder)
+    found = _files(folder, sphere=sphere)
     if not found:
         raise BadInput(f"{folder} holds no HRIRs at elevation 0°; {_EXPECTED}")
-    by_azimuth: dict[float, Path] = {}
-    for path, azimuth in found:
-        other = by_azimuth.setdefault(azimuth % 360.0, path)
+    by_direction: dict[tuple[float, float], Path] = {}
+    for path, azimuth, elevation in found:
+        other = by_direction.setdefault((azimuth % 360.0, elevation), path)
         if other is not path:
             raise BadInput(f"{path} has the same azimuth as {other.name}; expected one file per azimuth")
-    return by_azimuth
+    return by_direction
 
 
-def read_folder(folder: Path) -> Measured:
-    """Read the set.
+def read_folder(folder: Path, *, sphere: bool = False) -> Measured:
+    """Read the set: its horizontal plane or, with `sphere`, all directions.
 
     Raises
     ------
     BadInput
-        As :func:`horizontal_files`; or a file is not audio, does not have two channels, or has another rate or
+        As :func:`measured_files`; or a file is not audio, does not have two channels, or has another rate or
         length than the others. The message names the file.
     TooLarge
         The set has more than :data:`synth_service.measured.LARGEST` numbers.
     """
-    files = horizontal_files(folder)
+    files = measured_files(folder, sphere=sphere)
     irs = []
     first: tuple[Path, int, int] | None = None
     for path in files.values():
@@ -108,7 +108,14 @@ def read_folder(folder: Path) -> Measured:
             raise TooLarge(f"{folder} holds more than {LARGEST} numbers in its {len(files)} HRIRs")
         irs.append(ir)
     assert first is not None
-    return Measured(first[1], np.array(list(files), dtype=np.float64), np.array(irs, dtype=np.float64))
+    azimuths, elevations = np.array(list(files), dtype=np.float64).T
+    return Measured(
+        first[1],
+        azimuths,
+        np.array(irs, dtype=np.float64),
+        elevations if sphere else None,
+        convention="SADIE II",
+    )
 
 
 def _sets_below(folder: Path, levels: int) -> Iterator[Path]:
@@ -121,13 +128,13 @@ def _sets_below(folder: Path, levels: int) -> Iterator[Path]:
             yield from _sets_below(entry, levels - 1)
 
 
-def _files(folder: Path) -> list[tuple[Path, float]]:
+def _files(folder: Path, *, sphere: bool = False) -> list[tuple[Path, float, float]]:
     found = []
     for path in _entries(folder):
         # Matching the whole name also ignores hidden files such as "._azi_0,0_ele_0,0.wav".
         match = _NAME.fullmatch(path.name)
-        if match and _degrees(match[2]) == 0.0 and path.is_file():
-            found.append((path, _degrees(match[1])))
+        if match and (sphere or _degrees(match[2]) == 0.0) and path.is_file():
+            found.append((path, _degrees(match[1]), _degrees(match[2])))
     return found
 
 

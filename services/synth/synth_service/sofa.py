@@ -1,8 +1,7 @@
-"""Reading of the horizontal plane of a SOFA file of the convention SimpleFreeFieldHRIR.
+"""Reading of a SOFA file with the impulse responses of two ears.
 
-A SOFA file is a netCDF-4 file, and so an HDF5 file. A malicious one can refer to any other file of the machine, or
-claim terabytes of numbers in a kilobyte. So the few fields of a set are checked before any of their numbers is read,
-and nothing else in the file is read.
+Conventions: SimpleFreeFieldHRIR for HRIRs, and several for binaural room responses (BRIRs). Room responses are found in
+files of the first convention as well.
 
 References
 ----------
@@ -11,49 +10,53 @@ AES69-2022, "AES standard for file exchange - Spatial acoustic data file format"
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 from mssbench_service.audio import SAMPLE_RATES
 from mssbench_service.errors import BadInput, BenchError, TooLarge
 
 from .measured import LARGEST, LONGEST, Float64Array, Measured
-
-if TYPE_CHECKING:
-    import h5py
+from .sofa_fields import Fields
 
 CONVENTION = "SimpleFreeFieldHRIR"
+
+ROOMS = ("SingleRoomSRIR", "SingleRoomDRIR", "SingleRoomMIMOSRIR", "MultiSpeakerBRIR")
+"""Conventions of room responses. The last two have one more dimension: the loudspeakers."""
 
 ELEVATION_TOLERANCE = 0.5
 """Largest elevation in degrees of a source on the horizontal plane."""
 
+ROOM_ELEVATION_TOLERANCE = 10.0
+"""The same in rooms, where loudspeakers and ears are seldom at exactly one height."""
+
 RADIUS_TOLERANCE = 0.05
-"""The sources at the greatest distance are used, since a renderer assumes the far field. Distances that differ by less
-than this fraction are one distance."""
+"""The sources at the greatest distance are preferred, since a renderer assumes the far field. Distances that differ by
+less than this fraction are one distance."""
+
+SAME_DIRECTION = 0.1
+"""Sources at different distances within this angle, degrees, have one direction."""
 
 MAX_DELAY = 1.0
 """Longest accepted ``Data.Delay``, seconds."""
 
-MOST_CHUNKS = 1 << 16
-"""Largest number of chunks of a field, several for each measurement of the largest sets. Each takes time and memory,
-also if it was never written."""
-
-LONGEST_TEXT = 1000
-"""Longest attribute in bytes: the name of a convention, or of a kind of coordinates."""
-
-_NEVER_WRITTEN = 1e30  # netCDF's fill value of unwritten numbers is larger, and no pressure or position is
-_FARTHEST = 1e6  # metres or degrees
+_HERTZ = {"khz": 1000.0, "kilohertz": 1000.0}
 _SINC_HALF = 16  # samples on either side of a fractional delay's interpolating sinc
 
+Indices = npt.NDArray[np.intp]
 
-def read_file(path: Path) -> Measured:
-    """Read the set.
+
+def read_file(path: Path, *, sphere: bool = False) -> Measured:
+    """Read the set: its horizontal plane or, with `sphere`, all directions.
 
     Source directions are relative to the listener's position and view. The left ear is the receiver with the larger y.
     If both are equal (the positions were not written), it is the first one, as usual; the check of the orientation of
     every set then shows whether that is right.
+
+    The sources at the greatest distance are used. Directions that have none are taken from the distances nearest to
+    it.
 
     Raises
     ------
@@ -68,7 +71,7 @@ def read_file(path: Path) -> Measured:
 
     try:
         with h5py.File(path, "r", locking=False) as file:
-            return _measured(_Fields(file, path), path)
+            return _measured(Fields(file, path), path, sphere)
     except BenchError:
         raise
     except Exception as error:  # HDF5 and h5py raise many kinds of errors for other files
@@ -76,37 +79,97 @@ def read_file(path: Path) -> Measured:
         raise BadInput(f"{path} cannot be read as a SOFA file: {reason}") from None
 
 
-def _measured(fields: _Fields, path: Path) -> Measured:
-    convention = fields.text("SOFAConventions")
-    if convention != CONVENTION:
-        raise BadInput(
-            f"{path} follows the SOFA convention {convention or 'of no name'}; expected {CONVENTION}"
-        )
-    irs = fields.numbers("Data.IR")
-    if irs.ndim != 3 or irs.shape[1] != 2 or irs.size == 0:
-        raise BadInput(f"{path} has impulse responses of shape {irs.shape}; expected (sources, 2 ears, taps)")
+def _measured(fields: Fields, path: Path, sphere: bool) -> Measured:
+    convention = _convention(fields, path)
+    shape, axis = _shape(fields, path)
     sample_rate = _sample_rate(fields, path)
-    if irs.shape[2] > LONGEST * sample_rate:
-        raise BadInput(f"{path} has {irs.shape[2]} taps; expected at most {LONGEST:g} s of them")
-    azimuths, chosen = _horizontal_plane(fields, path, irs.shape[0])
+    emitters = shape[axis] if axis else 0
+    directions = _directions(fields, path, shape[0], emitters)
+    chosen, notes = _chosen(directions, path, sphere, convention in ROOMS)
+    irs = _responses(fields, chosen, emitters, axis)
+    taps = irs.shape[2]
+    if taps > LONGEST * sample_rate:
+        raise BadInput(f"{path} has {taps} taps; expected at most {LONGEST:g} s of them")
+    delays = _delays(fields, path, shape[0], max(emitters, 1), sample_rate)[chosen]
+    if delays.size * (taps + float(delays.max())) > LARGEST:
+        raise TooLarge(f"{path} holds more than {LARGEST} numbers once its delays are put in")
+    irs = delayed(irs, delays)
+    receivers = _first_ear(fields)
+    radius = np.where(directions.unknown, np.nan, directions.radius)[chosen]
+    radius = radius[np.isfinite(radius)]
+    return Measured(
+        sample_rate,
+        directions.azimuth[chosen],
+        irs[:, ::-1] if receivers == "right" else irs,
+        directions.elevation[chosen] if sphere else None,
+        distances=(round(float(radius.min()), 3), round(float(radius.max()), 3)) if radius.size else (),
+        convention=convention,
+        room=convention in ROOMS,
+        receivers=receivers,
+        notes=(*fields.notes, *notes),
+    )
+
+
+def _convention(fields: Fields, path: Path) -> str:
+    convention = fields.text("SOFAConventions")
+    kind = fields.text("DataType")
+    if convention not in (CONVENTION, *ROOMS):
+        content = "" if not kind or kind.upper().startswith("FIR") else f" with data of the type {kind}"
+        raise BadInput(
+            f"{path} follows the SOFA convention {convention or 'of no name'}{content}; expected {CONVENTION}, "
+            f"or {', '.join(ROOMS[:-1])} or {ROOMS[-1]} with room responses at two ears"
+        )
+    if kind and not kind.upper().startswith("FIR"):
+        raise BadInput(f"{path} has data of the type {kind}; expected FIR, impulse responses")
+    return convention
+
+
+def _shape(fields: Fields, path: Path) -> tuple[tuple[int, ...], int]:
+    """Shape of the responses, and the axis of the loudspeakers (0: there is none)."""
+    shape = fields.shape("Data.IR")
+    if len(shape) not in (3, 4) or shape[1] != 2 or 0 in shape:
+        raise BadInput(f"{path} has impulse responses of shape {shape}; expected (sources, 2 ears, taps)")
+    if len(shape) == 3:
+        return shape, 0
+    count = fields.shape("EmitterPosition")[0]
+    # FIRE has the loudspeakers before the taps, and FIR-E after them.
+    before = fields.text("DataType").upper() == "FIRE"
+    axes = [axis for axis in ((2, 3) if before else (3, 2)) if shape[axis] == count]
+    if not axes:
+        raise BadInput(f"{path} has {count} emitter positions and impulse responses of shape {shape}")
+    return shape, axes[0]
+
+
+def _responses(fields: Fields, chosen: Indices, emitters: int, axis: int) -> Float64Array:
+    """The responses of the chosen pairs of measurement and loudspeaker, shape (A, 2, K)."""
+    if not axis:
+        return fields.rows("Data.IR", chosen)
+    measurements, loudspeakers = np.divmod(chosen, emitters)
+    rows, inverse = np.unique(measurements, return_inverse=True)
+    stored = np.moveaxis(fields.rows("Data.IR", rows), axis, 1)
+    return stored[inverse, loudspeakers]
+
+
+def _delays(fields: Fields, path: Path, measurements: int, emitters: int, sample_rate: int) -> Float64Array:
+    """Delays in samples, shape (measurements × emitters, 2)."""
     delays = fields.numbers("Data.Delay", default=np.zeros((1, 2)))
+    found = delays.shape
     if delays.size == 2:  # the same for all sources
         delays = delays.reshape(1, 2)
+    if delays.ndim == 2:
+        delays = delays[:, :, None]
     try:
-        delays = np.broadcast_to(delays, irs.shape[:2])[chosen]
+        delays = np.broadcast_to(delays, (measurements, 2, emitters))
     except ValueError:
-        found = f"delays of shape {delays.shape}"
-        raise BadInput(f"{path} has {found}; expected one per ear and source") from None
+        raise BadInput(f"{path} has delays of shape {found}; expected one per ear and source") from None
     if not (np.isfinite(delays) & (delays >= 0) & (delays <= MAX_DELAY * sample_rate)).all():
         raise BadInput(f"{path} has a Data.Delay that is negative or beyond {MAX_DELAY:g} s")
-    if delays.size * (irs.shape[2] + float(delays.max())) > LARGEST:
-        raise TooLarge(f"{path} holds more than {LARGEST} numbers once its delays are put in")
-    ears = _ears(fields, path)
-    return Measured(sample_rate, azimuths, delayed(irs[chosen], delays)[:, ears])
+    return np.moveaxis(delays, 2, 1).reshape(-1, 2)
 
 
-def _sample_rate(fields: _Fields, path: Path) -> int:
+def _sample_rate(fields: Fields, path: Path) -> int:
     rates = np.unique(fields.numbers("Data.SamplingRate"))  # some files have one for each measurement
+    rates = rates * _HERTZ.get(fields.text("Units", of="Data.SamplingRate").lower(), 1.0)
     lowest, highest = SAMPLE_RATES
     if rates.size != 1 or not lowest <= rates[0] <= highest or rates[0] != np.round(rates[0]):
         found = ", ".join(f"{value:g}" for value in rates[:3])
@@ -148,123 +211,124 @@ def delayed(irs: Float64Array, delays: Float64Array) -> Float64Array:
     return result
 
 
-class _Fields:
-    """The fields of an open file. Each is checked before it is read."""
+@dataclass(frozen=True, eq=False)
+class _Directions:
+    """Directions of all sources from the listener, in degrees and metres, each of shape (N,)."""
 
-    def __init__(self, file: h5py.File, path: Path) -> None:
-        self._file, self._path = file, path
-        self._room = LARGEST
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._file
-
-    def numbers(self, name: str, default: Float64Array | None = None) -> Float64Array:
-        """The field's values; unwritten ones are NaN, which every check refuses."""
-        if name not in self and default is not None:
-            return default
-        stored = self._stored(name)
-        if stored.dtype.kind not in "fiu":
-            raise BadInput(f"{self._path} has a {name} that is not numeric")
-        self._check_size(name, stored)
-        values = np.asarray(stored[()], dtype=np.float64)
-        values[np.abs(values) > _NEVER_WRITTEN] = np.nan
-        return values
-
-    def text(self, name: str, of: str = "") -> str:
-        """The attribute `name` of the file or of the field `of`, in one line; empty if there is none."""
-        import h5py
-
-        holder = self._stored(of) if of else self._file
-        if name not in holder.attrs:
-            return ""
-        if h5py.h5a.open(holder.id, name.encode()).get_storage_size() > LONGEST_TEXT:
-            raise BadInput(f"{self._path} has an attribute {name} of more than {LONGEST_TEXT} bytes")
-        value = np.ravel(holder.attrs[name])[:1]  # some programs write a list of one string
-        text = value[0] if value.size else ""
-        text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
-        return " ".join(text.split())[:100]
-
-    def _stored(self, name: str) -> h5py.Dataset:
-        import h5py
-
-        link = self._file.get(name, getlink=True)
-        if link is None:
-            raise BadInput(f"{self._path} has no {name}; a {CONVENTION} file needs it")
-        # Other kinds of links refer to another file, or to another name in this one. No SOFA file needs them.
-        stored = self._file[name] if isinstance(link, h5py.HardLink) else None
-        if stored is not None and not isinstance(stored, h5py.Dataset):
-            raise BadInput(f"{self._path} has a {name} that is not numeric")
-        if stored is None or stored.is_virtual or stored.external:
-            raise BadInput(f"{self._path} keeps its {name} somewhere else; expected the numbers in the file")
-        return stored
-
-    def _check_size(self, name: str, stored: h5py.Dataset) -> None:
-        """Raise ``TooLarge`` for a field that a small file claims, for example with compressed zeros."""
-        chunk = stored.chunks or ()
-        pieces = math.prod(math.ceil(n / each) for n, each in zip(stored.shape, chunk, strict=False))
-        claimed = max(math.prod(stored.shape), math.prod(chunk))  # a chunk may be larger than its field
-        if claimed > self._room:
-            raise TooLarge(
-                f"{self._path} holds {claimed} numbers in {name}; at most {LARGEST} are accepted in all"
-            )
-        if pieces > MOST_CHUNKS:
-            raise TooLarge(f"{self._path} has {name} in {pieces} pieces; at most {MOST_CHUNKS} are accepted")
-        self._room -= claimed
+    azimuth: Float64Array
+    elevation: Float64Array
+    radius: Float64Array
+    unknown: npt.NDArray[np.bool_]
+    """Where the file gives the distance 0."""
 
 
-def _horizontal_plane(fields: _Fields, path: Path, sources: int) -> tuple[Float64Array, Any]:
-    """Azimuths in degrees of the sources to use, and their indices."""
-    origin = _positions(fields, "ListenerPosition", path, default=(0.0, 0.0, 0.0))
-    view = _positions(fields, "ListenerView", path, default=(1.0, 0.0, 0.0))
+def _directions(fields: Fields, path: Path, measurements: int, emitters: int) -> _Directions:
+    """Directions of all pairs of measurement and loudspeaker; without `emitters`, of all measurements."""
+    origin = fields.positions("ListenerPosition", default=(0.0, 0.0, 0.0))
+    view = fields.positions("ListenerView", default=(1.0, 0.0, 0.0))
     if not np.allclose(view[:, 2], 0.0, atol=1e-3) or (np.hypot(view[:, 0], view[:, 1]) < 1e-6).any():
         raise BadInput(f"{path} has a listener who does not look horizontally; expected a view along x")
+    # From a listener at the origin, a source at spherical distance 0 has a direction; elsewhere it is at the origin.
+    nominal = 0.0 if origin.any() or emitters else 1.0
+    sources, unknown = fields.directions("SourcePosition", nominal)
+    sources, unknown = sources[:, None], unknown[:, None] & (nominal > 0)
     try:
-        towards, view = np.broadcast_arrays(_positions(fields, "SourcePosition", path) - origin, view)
-        towards, view = (np.broadcast_to(vectors, (sources, 3)) for vectors in (towards, view))
+        if emitters:
+            sources = sources + _loudspeakers(fields, emitters)
+        shape = (measurements, max(emitters, 1))
+        towards = np.broadcast_to(sources - origin[:, None], (*shape, 3)).reshape(-1, 3)
+        unknown = np.broadcast_to(unknown, shape).ravel()
+        view = np.broadcast_to(view[:, None], (*shape, 3)).reshape(-1, 3)
     except ValueError:
-        raise BadInput(f"{path} has not as many source positions as impulse responses ({sources})") from None
+        raise BadInput(
+            f"{path} has not as many source positions as impulse responses ({measurements})"
+        ) from None
     radius = np.linalg.norm(towards, axis=1)
     if not radius.all():
         raise BadInput(f"{path} has sources where the listener is; expected them at some distance")
-    elevation = np.degrees(np.arctan2(towards[:, 2], np.hypot(towards[:, 0], towards[:, 1])))
-    level = np.abs(elevation) <= ELEVATION_TOLERANCE
+    azimuth = np.arctan2(towards[:, 1], towards[:, 0]) - np.arctan2(view[:, 1], view[:, 0])
+    elevation = np.arctan2(towards[:, 2], np.hypot(towards[:, 0], towards[:, 1]))
+    return _Directions(np.degrees(azimuth), np.degrees(elevation), radius, unknown)
+
+
+def _loudspeakers(fields: Fields, emitters: int) -> Float64Array:
+    """Positions of the loudspeakers from the source's position in the room's axes, shape (M or 1, E, 3)."""
+    positions = fields.positions("EmitterPosition")[:emitters]
+    view = fields.positions("SourceView", default=(1.0, 0.0, 0.0))
+    up = fields.positions("SourceUp", default=(0.0, 0.0, 1.0))
+    side = np.cross(up, view)
+    axes = np.stack(np.broadcast_arrays(view, side, np.cross(view, side)), axis=1)
+    lengths = np.linalg.norm(axes, axis=2, keepdims=True)
+    return positions @ (axes / np.where(lengths > 0, lengths, 1.0))
+
+
+def _chosen(directions: _Directions, path: Path, sphere: bool, room: bool) -> tuple[Indices, list[str]]:
+    """Indices of the sources to use, ascending, and what else there is."""
+    elevation, radius = directions.elevation, directions.radius
+    tolerance = ROOM_ELEVATION_TOLERANCE if room else ELEVATION_TOLERANCE
+    level = np.ones(elevation.size, dtype=bool) if sphere else np.abs(elevation) <= tolerance
     if not level.any():
         nearest = float(elevation[np.argmin(np.abs(elevation))])
         raise BadInput(f"{path} has no source at elevation 0°; the nearest is at {nearest:g}°")
-    chosen = np.flatnonzero(level & (radius >= radius[level].max() * (1 - RADIUS_TOLERANCE)))
-    azimuths = np.arctan2(towards[:, 1], towards[:, 0]) - np.arctan2(view[:, 1], view[:, 0])
-    return np.degrees(azimuths)[chosen], chosen
+    notes = []
+    known = level & ~directions.unknown
+    farthest = float(radius[known].max()) if known.any() else 1.0
+    usual = level & (directions.unknown | (radius >= farthest * (1 - RADIUS_TOLERANCE)))
+    if (level & directions.unknown).any():
+        notes.append(f"{np.count_nonzero(level & directions.unknown)} sources have no distance")
+    others = np.flatnonzero(level & ~usual)
+    taken: set[tuple[int, int]] = set()
+    chosen: list[int] = []
+    keys = _keys(directions)
+
+    def take(candidates: Indices) -> list[int]:
+        new = []
+        for index in candidates.tolist():
+            if keys[index] not in taken:
+                taken.add(keys[index])
+                new.append(index)
+        return new
+
+    first = np.flatnonzero(usual)
+    if room:  # one direction is often measured with several loudspeakers or views
+        first = first[np.argsort(np.abs(elevation[first]).round(1), kind="stable")]
+        chosen = take(first)
+        if len(chosen) < first.size:
+            notes.append(f"{first.size - len(chosen)} further measurements of the same directions left out")
+    else:
+        taken.update(keys[index] for index in first.tolist())
+        chosen = first.tolist()
+    if others.size:
+        added = take(others[np.argsort(farthest - radius[others], kind="stable")])
+        left = np.setdiff1d(others, added)
+        if added:
+            notes.append(f"{_sources(radius[added])} used as well: no other in these directions")
+        if left.size:
+            notes.append(
+                f"{_sources(radius[left])} left out: the same directions are there at greater distances, "
+                f"up to {farthest:.3g} m"
+            )
+        chosen = [*chosen, *added]
+    return np.sort(np.array(chosen, dtype=np.intp)), notes
 
 
-def _ears(fields: _Fields, path: Path) -> list[int]:
-    """Index of the left and of the right ear's receiver."""
-    receivers = _positions(fields, "ReceiverPosition", path, default=(0.0, 0.0, 0.0))
-    if receivers.shape[0] != 2:
-        return [0, 1]
-    return [1, 0] if receivers[1, 1] > receivers[0, 1] + 1e-6 else [0, 1]
+def _keys(directions: _Directions) -> list[tuple[int, int]]:
+    """Equal for sources of one direction."""
+    elevation = np.rint(directions.elevation / SAME_DIRECTION).astype(int)
+    azimuth = np.rint(directions.azimuth % 360.0 / SAME_DIRECTION).astype(int) % round(360 / SAME_DIRECTION)
+    azimuth[np.abs(directions.elevation) > 90 - SAME_DIRECTION] = 0
+    return list(zip(azimuth.tolist(), elevation.tolist(), strict=True))
 
 
-def _positions(
-    fields: _Fields, name: str, path: Path, default: tuple[float, ...] | None = None
-) -> Float64Array:
-    """Cartesian positions, shape (N, 3), from cartesian or spherical coordinates."""
-    if default is not None and name not in fields:
-        return np.array([default])
-    values = fields.numbers(name)
-    if (
-        values.ndim == 3 and values.shape[2]
-    ):  # receivers may move with the measurement; HRIR sets do not use that
-        values = values[:, :, 0]
-    values = np.atleast_2d(values)
-    if values.ndim != 2 or values.shape[1] != 3 or not (np.abs(values) <= _FARTHEST).all():
-        raise BadInput(f"{path} has a {name} of shape {values.shape}; expected three finite coordinates")
-    kind = (fields.text("Type", of=name) or "cartesian").lower()
-    if kind == "cartesian":
-        return values
-    if kind != "spherical":
-        raise BadInput(f"{path} gives {name} in {kind!r} coordinates; expected cartesian or spherical")
-    if (values[:, 2] < 0).any():
-        raise BadInput(f"{path} has a {name} at a negative distance")
-    azimuth, elevation = np.radians(values[:, 0]), np.radians(values[:, 1])
-    direction = (np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation))
-    return np.stack(direction, axis=1) * values[:, 2:]
+def _sources(radius: Float64Array) -> str:
+    low, high = radius.min(), radius.max()
+    where = f"{low:.3g} m" if high - low < 0.005 else f"{low:.3g} to {high:.3g} m"
+    return f"{radius.size} sources at {where}" if radius.size > 1 else f"1 source at {where}"
+
+
+def _first_ear(fields: Fields) -> str:
+    """The ear of the first receiver, "left" or "right", or "" if the positions do not tell."""
+    receivers = fields.positions("ReceiverPosition", default=(0.0, 0.0, 0.0))
+    if receivers.shape[0] != 2 or abs(receivers[1, 1] - receivers[0, 1]) <= 1e-6:
+        return ""
+    return "right" if receivers[1, 1] > receivers[0, 1] else "left"

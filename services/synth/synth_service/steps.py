@@ -44,24 +44,28 @@ def describe_hrir(root: DataRoot, request: HrirRequest) -> HrirInfo:
     NotFound, BadInput
         It does not exist, or :func:`synth_service.hrir.load_hrir` refuses it.
     """
-    return describe(_hrir(root, request.hrir, request.sample_rate), curves=request.curves)
+    hrir = _hrir(root, request.hrir, request.sample_rate, sphere=request.sphere)
+    return describe(hrir, curves=request.curves)
 
 
-def _hrir(root: DataRoot, reference: str, sample_rate: int) -> HrirSet:
+def _hrir(root: DataRoot, reference: str, sample_rate: int, *, sphere: bool = False) -> HrirSet:
     if reference == SPHERE:
         return load_hrir(SPHERE)
     path = root.existing(reference)
-    return _load(path, sample_rate, _state(path, sample_rate))
+    return _load(path, sample_rate, sphere, _state(path, sample_rate, sphere))
 
 
 @functools.lru_cache(maxsize=4)
-def _load(path: Path, sample_rate: int, state: tuple[tuple[str, int, int], ...]) -> HrirSet:
+def _load(path: Path, sample_rate: int, sphere: bool, state: tuple[tuple[str, int, int], ...]) -> HrirSet:
     # `state` is only part of the cache's key: a set that has changed on disk is loaded again.
-    return load_hrir(path, sample_rate)
+    return load_hrir(path, sample_rate, sphere=sphere)
 
 
-def _state(path: Path, sample_rate: int) -> tuple[tuple[str, int, int], ...]:
+def _state(path: Path, sample_rate: int, sphere: bool) -> tuple[tuple[str, int, int], ...]:
     """Names, times and sizes of a file, or of the files of a folder's set."""
-    files = [path] if path.is_file() else sadie.horizontal_files(sadie.find_set(path, sample_rate)).values()
+    if path.is_file():
+        files = [path]
+    else:
+        files = list(sadie.measured_files(sadie.find_set(path, sample_rate), sphere=sphere).values())
     stats = [(str(file), file.stat()) for file in files]
     return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)

@@ -7,18 +7,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile as sf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mssbench_service.errors import BadInput, TooLarge
-from synth_service.hrir import HrirSet, describe, interaural, load_hrir
+from synth_service.hrir import HrirSet, describe, great_circle, interaural, load_hrir
 
 from .conftest import AZIMUTHS, RATE, SWAPPED, Write, head, refused_hrir
 
 
 @pytest.fixture(params=["sadie", "sofa"])
-def any_set(request: pytest.FixtureRequest, write_sadie: Write, write_sofa: Write) -> Path:
+def write_any(request: pytest.FixtureRequest, write_sadie: Write, write_sofa: Write) -> Write:
+    """Write a set in either format."""
+    return write_sadie if request.param == "sadie" else write_sofa
+
+
+@pytest.fixture
+def any_set(write_any: Write) -> Path:
     """The toy head, written in either format."""
-    return write_sadie() if request.param == "sadie" else write_sofa()
+    return write_any()
 
 
 def test_both_formats_give_the_same_set(write_sadie: Write, write_sofa: Write) -> None:
@@ -83,8 +90,69 @@ def test_an_azimuth_must_be_a_number(azimuth: float) -> None:
 def test_swapped_ears_are_refused_with_the_measured_differences(
     write_sadie: Write, write_sofa: Write
 ) -> None:
-    for path in (write_sadie(irs=SWAPPED), write_sofa(irs=SWAPPED)):
+    """The folder's format fixes the order of the ears, and so does a file that does not say where they are."""
+    for path in (write_sadie(irs=SWAPPED), write_sofa(irs=SWAPPED, ReceiverPosition=np.zeros((2, 3)))):
         assert "-227 µs earlier and -6.0 dB louder" in refused_hrir(path)
+
+
+def test_ears_that_are_swapped_on_one_side_are_refused_with_their_directions(write_any: Write) -> None:
+    irs = head()
+    irs[7:] = irs[7:, ::-1]
+    line = refused_hrir(write_any("half.sofa", irs=irs))
+    assert (
+        "wrong way round at 5 of 10 lateral directions: at azimuth 210°, 240°, 270°, 300°, 330° the far"
+        in line
+    )
+    irs[7:], irs[4] = irs[7:, ::-1], irs[4, ::-1].copy()
+    assert "1 of 10 lateral directions: at azimuth 120° the far ear" in refused_hrir(
+        write_any("one.sofa", irs=irs)
+    )
+
+
+def test_responses_at_one_direction_that_differ_by_rounding_are_one(write_sofa: Write) -> None:
+    closed = head((*AZIMUTHS, 0))
+    for difference in (1e-12, 0.9e-3):
+        closed[-1] = closed[0] * (1 + difference)
+        hrir = load_hrir(write_sofa(azimuths=(*AZIMUTHS, 360), irs=closed))
+        assert np.array_equal(hrir.irs, head())
+    closed[-1] = closed[0] * 1.002
+    assert "different HRIRs at one azimuth, 0°" in refused_hrir(
+        write_sofa(azimuths=(*AZIMUTHS, 360), irs=closed)
+    )
+
+
+def test_directions_on_the_sphere(write_sofa: Write, write_sadie: Write) -> None:
+    """The horizontal plane of the set, and its hash, stay what they are."""
+    elevations = np.repeat([-30.0, 0.0, 90.0], 12)
+    positions = np.column_stack([np.tile(AZIMUTHS, 3), elevations, np.full(36, 1.5)])
+    irs = np.concatenate([0.5 * head(), head(), np.repeat(head([0]), 12, axis=0)])
+    path = write_sofa(SourcePosition=positions, irs=irs)
+    folder = write_sadie(irs=head())
+    for azimuth, ir in zip(AZIMUTHS, irs[:12], strict=True):
+        sf.write(str(folder / f"azi_{azimuth},0_ele_-30,0.wav"), ir.T, RATE, subtype="FLOAT")
+    sf.write(str(folder / "azi_0,0_ele_90,0.wav"), irs[-1].T, RATE, subtype="FLOAT")
+    for spec in (path, folder):
+        plane, hrir = load_hrir(spec), load_hrir(spec, sphere=True)
+        assert plane.elevations is None
+        assert np.array_equal(plane.azimuths, AZIMUTHS)
+        assert plane.sha256 == load_hrir(write_sofa("plane.sofa", irs=plane.irs)).sha256 != hrir.sha256
+        assert hrir.elevations is not None
+        assert hrir.elevations.tolist() == [-30.0] * 12 + [0.0] * 12 + [90.0]  # one response above the head
+        for direction, index, apart in (
+            ((100, -32), 3, great_circle(100, -32, 90, -30)),
+            ((123, 80), 24, 10.0),
+        ):
+            found = hrir.nearest(*direction)
+            assert found[0] == index
+            assert found[1] == pytest.approx(apart)
+
+
+def test_great_circle_distances() -> None:
+    assert great_circle(350, 0, 10, 0) == pytest.approx(20)
+    assert great_circle(0, 89, 180, 89) == pytest.approx(2)
+    assert great_circle([0, 90], [45, 0], 0, 45) == pytest.approx([0, 90])
+    assert great_circle(10, 20, 190, -20) == pytest.approx(180)
+    assert great_circle(0, 0, 1e-7, 0) == pytest.approx(1e-7, rel=1e-6)
 
 
 def test_a_left_ear_that_is_earlier_but_not_louder_is_refused(write_sadie: Write) -> None:

@@ -73,9 +73,9 @@ def test_a_set_is_loaded_once_and_again_when_it_changes(
     folder = write_sadie("sets/D1")
     loads = []
 
-    def counted(path: Path, rate: int) -> HrirSet:
+    def counted(path: Path, rate: int, **options: bool) -> HrirSet:
         loads.append(path)
-        return load_hrir(path, rate)
+        return load_hrir(path, rate, **options)
 
     monkeypatch.setattr(steps, "load_hrir", counted)
     root = DataRoot(tmp_path)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+import h5py
 import netCDF4
 import numpy as np
+import numpy.typing as npt
 import pytest
 from synth_service import sofa
 from synth_service.hrir import load_hrir
@@ -54,9 +56,88 @@ def test_distances_within_the_tolerance_are_one_distance(write_sofa: Write) -> N
     assert load_hrir(write_sofa(SourcePosition=positions)).azimuths.size == 12
 
 
+def test_sources_at_many_distances_are_all_used(write_sofa: Write) -> None:
+    """Head tracking measures the distance of every source."""
+    positions = np.array([[a, 0, 1.3 + 0.2 * (i * 7 % 12) / 11] for i, a in enumerate(AZIMUTHS)])
+    hrir = load_hrir(write_sofa(SourcePosition=positions))
+    assert np.array_equal(hrir.irs, head())
+    assert hrir.distances == (1.3, 1.5)
+    assert hrir.notes == ("7 sources at 1.3 to 1.41 m used as well: no other in these directions",)
+
+
+def test_what_is_left_out_at_other_distances_is_said(write_sofa: Write) -> None:
+    near = (0, 15, 30)
+    positions = [[a, 0, 2.0] for a in AZIMUTHS] + [[a, 0, r] for r in (0.5, 1.0) for a in near]
+    irs = np.concatenate([head(), 3 * head(near), 2 * head(near)])
+    hrir = load_hrir(write_sofa(SourcePosition=np.array(positions), irs=irs))
+    assert np.array_equal(hrir.irs, np.concatenate([head([0]), 2 * head([15]), head(AZIMUTHS[1:])]))
+    assert hrir.notes == (
+        "1 source at 1 m used as well: no other in these directions",
+        "5 sources at 0.5 to 1 m left out: the same directions are there at greater distances, up to 2 m",
+    )
+
+
+@pytest.mark.parametrize("distances", [np.zeros(12), np.r_[1.0, np.zeros(11)]])
+def test_a_source_at_spherical_distance_0_has_a_direction(
+    write_sofa: Write, distances: npt.NDArray[np.float64]
+) -> None:
+    positions = np.column_stack([AZIMUTHS, np.zeros(12), distances])
+    hrir = load_hrir(write_sofa(SourcePosition=positions))
+    assert np.array_equal(hrir.irs, head())
+    assert np.allclose(hrir.azimuths, AZIMUTHS)
+    assert hrir.notes == (f"{np.count_nonzero(distances == 0)} sources have no distance",)
+
+
+@pytest.mark.parametrize(
+    ("units", "scale"),
+    [
+        ("radian, radian, metre", [np.pi / 180, np.pi / 180, 1]),
+        ("rad,rad,m", [np.pi / 180, np.pi / 180, 1]),
+        ("radians radians centimeters", [np.pi / 180, np.pi / 180, 100]),
+        ("degrees, degrees, millimetre", [1, 1, 1000]),
+    ],
+)
+def test_other_units_are_converted(write_sofa: Write, units: str, scale: list[float]) -> None:
+    positions = (np.array([[a, e, 1.5] for e in (0, 40) for a in AZIMUTHS]) * scale).astype(np.float32)
+    irs = np.concatenate([head(), SWAPPED])
+    path = write_sofa(SourcePosition=positions, irs=irs)
+    with h5py.File(path, "a") as file:
+        file["SourcePosition"].attrs["Units"] = units
+    hrir = load_hrir(path)
+    assert hrir.azimuths.tolist() == list(AZIMUTHS)
+    assert np.array_equal(hrir.irs, head())
+    assert hrir.distances == (1.5, 1.5)
+    assert hrir.notes == (f"SourcePosition was converted from {units}",)
+
+
+@pytest.mark.parametrize("units", ["degree, degree, furlong", "metre, metre, metre", "hertz", "degree"])
+def test_unknown_units_are_refused(write_sofa: Write, units: str) -> None:
+    path = write_sofa()
+    with h5py.File(path, "a") as file:
+        file["SourcePosition"].attrs["Units"] = units
+    assert f"gives SourcePosition in {units}; expected degree, degree, metre" in refused_hrir(path)
+
+
+RIGHT_FIRST = np.array([[0.0, -0.09, 0.0], [0.0, 0.09, 0.0]])
+
+
 def test_the_order_of_receivers_follows_from_their_positions(write_sofa: Write) -> None:
-    right_first = np.array([[0.0, -0.09, 0.0], [0.0, 0.09, 0.0]])
-    assert np.array_equal(load_hrir(write_sofa(irs=SWAPPED, ReceiverPosition=right_first)).irs, head())
+    hrir = load_hrir(write_sofa(irs=SWAPPED, ReceiverPosition=RIGHT_FIRST))
+    assert np.array_equal(hrir.irs, head())
+    assert hrir.notes == ()
+
+
+def test_the_responses_decide_which_ear_is_which(write_sofa: Write) -> None:
+    """Files by the ARI API 0.4 list the right ear first, while their data have the left ear first."""
+    hrir = load_hrir(write_sofa(ReceiverPosition=RIGHT_FIRST))
+    assert np.array_equal(hrir.irs, head())
+    assert hrir.notes == (
+        "the file lists the right ear first, but its responses have the left ear first; "
+        "the responses were followed",
+    )
+    hrir = load_hrir(write_sofa(irs=SWAPPED))
+    assert np.array_equal(hrir.irs, head())
+    assert "lists the left ear first, but its responses have the right ear first" in hrir.notes[0]
 
 
 def test_receivers_without_positions_are_left_and_right(write_sofa: Write) -> None:
@@ -124,9 +205,29 @@ def test_different_measurements_of_one_azimuth_are_refused(write_sofa: Write) ->
     )
 
 
-def test_another_convention_is_refused_by_name(write_sofa: Write) -> None:
-    path = write_sofa(convention="GeneralFIR")
-    assert "follows the SOFA convention GeneralFIR; expected SimpleFreeFieldHRIR" in refused_hrir(path)
+@pytest.mark.parametrize(
+    ("convention", "says"),
+    [
+        ("GeneralFIR", "follows the SOFA convention GeneralFIR; expected SimpleFreeFieldHRIR"),
+        (
+            "SimpleFreeFieldHRTF",
+            "follows the SOFA convention SimpleFreeFieldHRTF with data of the type TF; expected",
+        ),
+    ],
+)
+def test_another_convention_is_refused_by_name(write_sofa: Write, convention: str, says: str) -> None:
+    path = write_sofa()
+    with h5py.File(path, "a") as file:
+        file.attrs["SOFAConventions"] = convention
+        file.attrs["DataType"] = "TF" if "HRTF" in convention else "FIR"
+    assert says in refused_hrir(path)
+
+
+def test_data_that_are_not_impulse_responses_are_refused(write_sofa: Write) -> None:
+    path = write_sofa()
+    with h5py.File(path, "a") as file:
+        file.attrs["DataType"] = "SOS"
+    assert "has data of the type SOS; expected FIR" in refused_hrir(path)
 
 
 def test_a_set_for_more_or_fewer_ears_is_refused(write_sofa: Write) -> None:
