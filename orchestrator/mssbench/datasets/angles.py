@@ -7,26 +7,50 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from mssbench_service.errors import BadInput
 from mssbench_service.files import read_json
 from mssbench_service.musdb import STEMS
+from mssbench_service.wire import HrirInfo
 
 CHOICES = (*range(0, 91, 10), *range(270, 360, 10))
 """Azimuths to draw from: the frontal half plane in steps of 10°."""
+
+TOLERANCE = 0.5
+"""Largest difference in degrees between an azimuth and that of an HRIR."""
 
 _LARGEST_ANGLE = 3600.0  # degrees
 
 Angles = dict[str, float]
 
 
-def draw_angles(title: str, seed: int) -> Angles:
-    """Draw four different azimuths from :data:`CHOICES`.
+def apart(one: float, other: float) -> float:
+    """Distance between two azimuths in degrees."""
+    return abs((one - other + 180.0) % 360.0 - 180.0)
 
-    The result depends only on `title` and `seed`, so that a track has the same azimuths in a subset of the
-    dataset.
+
+def drawable(hrir: HrirInfo) -> list[float]:
+    """Azimuths of the set to draw from: those of the frontal half plane.
+
+    A room with fewer than four loudspeakers there is used with all of them.
+
+    Examples
+    --------
+    >>> drawable(HrirInfo("name", "", 44100, 256, [0.0, 45.0, 90.0, 135.0, 270.0], 0.0, 0.0))
+    [0.0, 45.0, 90.0, 270.0]
+    """
+    frontal = [azimuth for azimuth in hrir.azimuths if apart(azimuth, 0.0) <= 90.0]
+    return list(hrir.azimuths) if hrir.room and len(frontal) < len(STEMS) else frontal
+
+
+def draw_angles(title: str, seed: int, azimuths: Sequence[float] = CHOICES) -> Angles:
+    """Draw four different azimuths from :data:`CHOICES` or, if `azimuths` lacks one of these, from `azimuths`.
+
+    The result depends only on the arguments, so that a track has the same azimuths in a subset of the dataset. All HRIR
+    sets that have the azimuths drawn first place a track alike.
 
     Parameters
     ----------
@@ -34,6 +58,8 @@ def draw_angles(title: str, seed: int) -> Angles:
         Title of the track.
     seed : int
         Zero or more.
+    azimuths : sequence of float
+        Azimuths that can be rendered, degrees (:func:`drawable`). With fewer than four, they are ignored.
 
     Returns
     -------
@@ -53,7 +79,12 @@ def draw_angles(title: str, seed: int) -> Angles:
     if seed < 0:
         raise BadInput(f"the seed {seed} is negative; expected 0 or more")
     of_title = int.from_bytes(hashlib.sha256(_normal(title).encode()).digest()[:8], "big")
-    drawn = np.random.default_rng([seed, of_title]).choice(CHOICES, size=len(STEMS), replace=False)
+    generator = np.random.default_rng([seed, of_title])
+    drawn = generator.choice(CHOICES, size=len(STEMS), replace=False)
+    if len(azimuths) >= len(STEMS) and any(
+        min(apart(angle, azimuth) for azimuth in azimuths) > TOLERANCE for angle in drawn
+    ):
+        drawn = generator.choice(sorted(azimuths), size=len(STEMS), replace=False)
     return {stem: float(angle) for stem, angle in zip(STEMS, drawn, strict=True)}
 
 

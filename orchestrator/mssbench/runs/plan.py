@@ -20,7 +20,7 @@ from mssbench_service.musdb import Track, check_track, track_folders
 from mssbench_service.wire import HrirInfo, HrirRequest
 
 from .. import __version__
-from ..datasets.angles import Angles, draw_angles, read_angle_table
+from ..datasets.angles import TOLERANCE, Angles, apart, draw_angles, drawable, read_angle_table
 from ..services.health import ServiceHealth, survey_separators
 from ..services.runtime import Runtime
 from . import provenance
@@ -53,7 +53,7 @@ def plan(config: RunConfig, workspace: Workspace, runtime: Runtime, command: str
     if "binaural" in config.conditions:
         hrir = runtime.describe_hrir(HrirRequest(config.hrir, tracks[0].sample_rate))
         check_rates(hrir, tracks, resample=config.resample_hrir)
-        angles = choose_angles(config.split, config.angles, config.seed, tracks, runtime)
+        angles = choose_angles(config.split, config.angles, config.seed, tracks, runtime, hrir)
         check_angles(hrir, angles)
     records = [
         _track_record(track, config, workspace, runtime, hrir, angles.get(track.title, {}))
@@ -93,21 +93,24 @@ def checked_tracks(dataset: Path, split: str, first: int | None = None) -> list[
 
 
 def choose_angles(
-    split: str, table: str, seed: int, tracks: Sequence[Track], runtime: Runtime
+    split: str, table: str, seed: int, tracks: Sequence[Track], runtime: Runtime, hrir: HrirInfo
 ) -> dict[str, Angles]:
-    """Angles of each title: from the table that `table` refers to, or drawn with `seed` if it is empty."""
+    """Angles of each title: from the table that `table` refers to, or drawn with `seed` if it is empty.
+
+    They are drawn from those that `hrir` has.
+    """
     titles = [track.title for track in tracks]
     if table:
         return read_angle_table(runtime.root.existing(table), split, titles)
-    return {title: draw_angles(title, seed) for title in titles}
+    return {title: draw_angles(title, seed, drawable(hrir)) for title in titles}
 
 
 def check_angles(hrir: HrirInfo, angles: dict[str, Angles]) -> None:
     """Raise :class:`BadInput` if the HRIR set has no azimuth within half a degree of an angle."""
     for title, of_track in angles.items():
         for stem, angle in of_track.items():
-            nearest = min(hrir.azimuths, key=lambda azimuth: _apart(azimuth, angle))
-            if _apart(nearest, angle) > 0.5:
+            nearest = min(hrir.azimuths, key=lambda azimuth: apart(azimuth, angle))
+            if apart(nearest, angle) > TOLERANCE:
                 raise BadInput(
                     f"the HRIR set {hrir.name} has no azimuth {angle:g}°, the angle of {stem} of {title!r}; "
                     f"the nearest is {nearest:g}°"
@@ -122,10 +125,6 @@ def check_rates(hrir: HrirInfo, tracks: Sequence[Track], *, resample: bool) -> N
                 f"{track.folder} is at {track.sample_rate} Hz and the HRIR set {hrir.name} at "
                 f"{hrir.sample_rate} Hz; give --resample-hrir (resample_hrir) to resample the set"
             )
-
-
-def _apart(one: float, other: float) -> float:
-    return abs((one - other + 180.0) % 360.0 - 180.0)
 
 
 def choose_separators(asked: Sequence[str], available: Sequence[ServiceHealth]) -> list[SeparatorRecord]:

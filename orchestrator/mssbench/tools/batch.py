@@ -76,7 +76,7 @@ def synthesise(
     tracks = checked_tracks(dataset, split)
     info = runtime.describe_hrir(HrirRequest(hrir, tracks[0].sample_rate))
     check_rates(info, tracks, resample=resample_hrir)
-    placed = choose_angles(split, angles, seed, tracks, runtime)
+    placed = choose_angles(split, angles, seed, tracks, runtime, info)
     check_angles(info, placed)
     make_folder(out / split)
     with output_folder(out / split):

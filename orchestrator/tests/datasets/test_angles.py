@@ -7,9 +7,10 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from mssbench.datasets.angles import CHOICES, draw_angles, read_angle_table
+from mssbench.datasets.angles import CHOICES, draw_angles, drawable, read_angle_table
 from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.musdb import STEMS
+from mssbench_service.wire import HrirInfo
 
 ANGLES = {"vocals": 300, "bass": 10, "drums": 80, "other": 70}
 
@@ -124,3 +125,32 @@ def test_a_missing_or_binary_table_is_refused_with_its_path(tmp_path: Path) -> N
     (tmp_path / "angles.json").write_bytes(b"\xff\xfe not json")
     with pytest.raises(BadInput, match=r"angles\.json is not a readable JSON file"):
         read_angle_table(tmp_path / "angles.json", "test", [])
+
+
+def test_azimuths_are_drawn_from_what_the_set_has() -> None:
+    """A set that has the usual azimuths changes nothing, whatever else it has."""
+    coarse = [float(azimuth) for azimuth in range(0, 360, 15)]
+    fine = [float(azimuth) for azimuth in range(0, 360, 5)]
+    frontal = [azimuth for azimuth in coarse if azimuth <= 90 or azimuth >= 270]
+    assert drawable(_set(coarse)) == frontal
+    counts = dict.fromkeys(frontal, 0)
+    for number in range(500):
+        drawn = draw_angles(f"track {number}", 0, drawable(_set(coarse)))
+        assert len(set(drawn.values())) == 4
+        for angle in drawn.values():
+            counts[angle] += 1
+        usual = draw_angles(f"track {number}", 0)
+        assert draw_angles(f"track {number}", 0, drawable(_set(fine))) == usual
+        if set(usual.values()) <= set(coarse):
+            assert drawn == usual
+    assert min(counts.values()) > 0.75 * 2000 / len(frontal)
+
+
+def test_a_room_with_four_loudspeakers_is_drawn_from_all_of_them() -> None:
+    square = [0.0, 90.0, 180.0, 270.0]
+    assert sorted(draw_angles("a", 0, drawable(_set(square, room=True))).values()) == square
+    assert draw_angles("a", 0, drawable(_set(square))) == draw_angles("a", 0)  # which the set lacks
+
+
+def _set(azimuths: list[float], room: bool = False) -> HrirInfo:
+    return HrirInfo("set", "", 44100, 256, azimuths, 700.0, 10.0, room=room)

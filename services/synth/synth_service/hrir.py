@@ -316,7 +316,7 @@ def _in_order(
         # As the responses lie in the file, which is the order that its reader knows.
         wrong = agree if agree.sum() < differ.sum() else differ
         names = [_at(azimuths, elevations, [index])[8:] for index in np.flatnonzero(wrong)]
-        listed = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+        listed = ("; " if elevations.any() else ", ").join([*names[:5], *["…"] * (len(names) > 5)])
         total = np.count_nonzero(agree | differ)
         raise BadInput(
             f"{path} has the ears the wrong way round at {len(names)} of {total} lateral directions: at azimuth "

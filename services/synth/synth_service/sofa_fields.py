@@ -149,7 +149,8 @@ class Fields:
         """Factors to degrees and metres."""
         words = re.split(r"[\s,;]+", units.strip(" ,;").lower()) if units else []
         tables = [_ANGLES, _ANGLES, _LENGTHS] if spherical else [_LENGTHS] * 3
-        if not words or (name.endswith("View") and not spherical):  # a view has no length
+        # Of views and ears only the direction counts, and files name any unit for it.
+        if not words or (name.endswith(("View", "Up", "ReceiverPosition")) and not spherical):
             return [1.0] * 3
         if len(words) == 2:
             words = [words[0], *words]
