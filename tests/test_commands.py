@@ -221,7 +221,7 @@ def test_a_damaged_track_is_named_and_nothing_is_written(
         (["run"], "--dataset"),
         (["evaluate", "music", "music", "--csv", "x.csv"], "did you mean music/test?"),
         (["evaluate", "nowhere", "music", "--csv", "x.csv"], "nowhere is not a folder"),
-        (["evaluate", "music/test", "empty", "--csv", "x.csv"], "empty has no folder with the name"),
+        (["evaluate", "music/test", "empty", "--csv", "x.csv"], "empty has no estimates of"),
         (["evaluate", "music/test", "music/test", "--csv", "file/x.csv"], "file"),
         (["report", "nothing"], "no run 'nothing'"),
         (["status", "nothing"], "no run 'nothing'"),
@@ -265,8 +265,16 @@ def test_estimates_in_the_layouts_of_demucs_open_unmix_and_spleeter_are_found(
     assert sorted(p.stem for p in (workspace / "frames").iterdir()) == [t.name for t in tracks(workspace)]
 
 
-def test_estimates_of_two_models_at_once_are_refused(mssbench: Command, workspace: Path) -> None:
+def test_estimates_of_two_models_cost_the_title_and_not_the_table(mssbench: Command, workspace: Path) -> None:
+    first, second = tracks(workspace)
     for model in ("htdemucs", "mdx"):
-        shutil.copytree(workspace / "music/test", workspace / "estimates" / model)
-    line = refused(mssbench("evaluate", "music/test", "estimates", "--csv", "out.csv"))
-    assert "has estimates in estimates/htdemucs/" in line
+        shutil.copytree(first, workspace / "estimates" / model / first.name)
+    evaluate = ("evaluate", "music/test", "estimates", "--csv", "out.csv", "--no-bsseval")
+    done = mssbench(*evaluate)
+    assert done.returncode == 1
+    assert "every row failed" in done.stderr
+    shutil.copytree(second, workspace / "estimates/mdx" / second.name)
+    assert mssbench(*evaluate).returncode == 0
+    rows = {row["title"]: row for row in table(workspace)}
+    assert f"has estimates in estimates/htdemucs/{first.name} and in" in rows[first.name]["reason"]
+    assert rows[second.name]["status"] == "ok"

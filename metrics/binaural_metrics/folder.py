@@ -10,13 +10,11 @@ import numpy as np
 
 from .api import computed_columns
 from .cues import Hrirs
+from .layouts import Estimates, find_estimates
 from .registry import check_metric_set
 from .results import FolderScores, Scores, scores_of
 from .scoring import score_track_with_frames
 from .signals import FloatArray, InputError
-
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
-"""Formats of estimates, in the order in which they are looked for."""
 
 
 def score_folder(
@@ -28,7 +26,7 @@ def score_folder(
     aggregate: str = "median",
     workers: int | None = None,
 ) -> FolderScores:
-    """Score ``<estimate_dir>/<title>/<stem>`` against ``<reference_dir>/<title>/<stem>.wav`` for every title.
+    """Score the estimates of every title against ``<reference_dir>/<title>/<stem>.wav``.
 
     Each ``.wav`` file of a title is a stem, apart from ``mixture.wav``. In a folder that ``mssbench synth`` rendered,
     the gain of the mixture comes from ``metadata.json``, and the HRIR set for the azimuth from ``hrir.npz``.
@@ -36,8 +34,8 @@ def score_folder(
     Parameters
     ----------
     reference_dir, estimate_dir : str or Path
-        Folders of the true and of the separated stems. Estimates may be WAV, FLAC, OGG or MP3. An estimate and its
-        reference are compared over the length of the shorter one.
+        Folders of the true and of the separated stems. Estimates may be in the layouts of
+        :mod:`binaural_metrics.layouts`, and in any format that is named there.
     metrics, bsseval, aggregate, workers
         As of :func:`binaural_metrics.score`.
 
@@ -61,13 +59,14 @@ def score_folder(
     titles = [folder for folder in sorted(truth.iterdir()) if folder.is_dir() and _stems(folder)]
     if not titles:
         raise InputError(f"{truth} holds no <title>/<stem>.wav")
-    if not any((found / title.name).is_dir() for title in titles):
-        raise InputError(f"{found} has no folder of the name {titles[0].name!r} or of another title")
+    places = find_estimates(found, {title.name: _stems(title) for title in titles})
+    if not any(place.folder.is_dir() for place in places.values()):
+        raise InputError(next(iter(places[titles[0].name].problems.values())))
     options = {"metrics": metrics, "bsseval": bsseval, "aggregate": aggregate, "workers": workers}
-    return FolderScores({title.name: _score_title(title, found / title.name, options) for title in titles})
+    return FolderScores({title.name: _score_title(title, places[title.name], options) for title in titles})
 
 
-def _score_title(truth: Path, found: Path, options: dict[str, Any]) -> Scores:
+def _score_title(truth: Path, found: Estimates, options: dict[str, Any]) -> Scores:
     references = {stem: read(truth / f"{stem}.wav") for stem in _stems(truth)}
     rates = {rate for _, rate in references.values()}
     if len(rates) > 1:
@@ -75,10 +74,10 @@ def _score_title(truth: Path, found: Path, options: dict[str, Any]) -> Scores:
             f"{truth} holds stems at {' and '.join(map(str, sorted(rates)))} Hz; expected one rate"
         )
     (rate,) = rates
-    estimates, problems = {}, {}
-    for stem in references:
+    estimates, problems = {}, dict(found.problems)
+    for stem, path in found.files.items():
         try:
-            estimates[stem] = _estimate(found, stem, rate)
+            estimates[stem] = _estimate(path, rate)
         except InputError as error:
             problems[stem] = str(error)
     metadata = _metadata(truth)
@@ -102,11 +101,7 @@ def _stems(folder: Path) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.wav") if path.stem != "mixture")
 
 
-def _estimate(folder: Path, stem: str, rate: int) -> FloatArray:
-    candidates = [folder / f"{stem}{suffix}" for suffix in SUFFIXES]
-    path = next((path for path in candidates if path.exists()), None)
-    if path is None:
-        raise InputError(f"{candidates[0]} is missing")
+def _estimate(path: Path, rate: int) -> FloatArray:
     signal, own_rate = read(path)
     if own_rate != rate:
         raise InputError(f"{path} is at {own_rate} Hz; expected {rate} Hz as the reference")

@@ -75,7 +75,7 @@ def test_an_unusable_estimate_fails_alone(tmp_path: Path, stems: dict[str, Float
     assert "strings.wav is missing" in reasons["A", "strings"]
     assert "at 44100 Hz; expected 8000 Hz" in reasons["B", "vocals"]
     assert "cannot be read as audio" in reasons["B", "strings"]
-    assert "is missing" in reasons["C", "vocals"]
+    assert "has no estimates of 'C'" in reasons["C", "vocals"]
     assert {row["status"] for row in found["C"].stems.values()} == {"failed"}
 
 
@@ -85,7 +85,7 @@ def test_unusable_folders_raise_value_error(tmp_path: Path, stems: dict[str, Flo
     for arguments, message in (
         (("nowhere", "true"), "nowhere is not a folder"),
         (("empty", "true"), "holds no"),
-        (("true", "empty"), "has no folder of the name 'A'"),
+        (("true", "empty"), "has no estimates of 'A'"),
         (("true", "true", "best"), "corrected, paper, all"),
     ):
         references, estimates, *metrics = arguments

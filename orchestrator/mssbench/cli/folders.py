@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from mssbench_service.errors import printable
 
 from ..runs.results import score_columns, write_csv
 from ..tools.batch import evaluate_folders, failed, synthesise
@@ -75,9 +76,12 @@ def evaluate(ref_dir: Path, est_dir: Path, csv_path: Path, **options: Any) -> No
     """Score the estimates in a folder.
 
     EST_DIR/<title>/<stem>.wav is compared with REF_DIR/<title>/<stem>.wav. EST_DIR may also have the layout
-    of Demucs, Open-Unmix or Spleeter.
+    of audio-separator, Demucs, MSST, Open-Unmix, Spleeter or UVR. The exit code is 1 if every row failed.
     """
     with progress_bar("evaluate") as show:
         rows = evaluate_folders(ref_dir, est_dir, current_runtime(), show=show, **options)
     write_csv(csv_path, rows, score_columns())
     click.echo(f"{len(rows)} rows, {failed(rows)} failed: {csv_path}")
+    if failed(rows) == len(rows):
+        click.echo(printable(f"mssbench: every row failed: {rows[0]['reason']}"), err=True)
+        sys.exit(1)

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from binaural_metrics.layouts import Estimates, find_estimates
 from mssbench_service.errors import BadInput
 from mssbench_service.files import make_folder, read_json
 from mssbench_service.musdb import STEMS, Track
@@ -134,9 +135,8 @@ def evaluate_folders(
 ) -> list[Row]:
     """Score the estimates of each title against ``<references>/<title>/<stem>.wav``.
 
-    Estimates are found as ``<title>/<stem>.wav`` (the layout of Spleeter), ``<model>/<title>/<stem>.wav`` (Demucs)
-    and ``<title>_<model>/<stem>.wav`` (Open-Unmix). The gain of a reference that ``mssbench synth`` rendered is
-    read from its ``metadata.json``.
+    Estimates are found in the layouts of :mod:`binaural_metrics.layouts`. The gain of a reference that ``mssbench
+    synth`` rendered is read from its ``metadata.json``.
 
     Parameters
     ----------
@@ -166,19 +166,16 @@ def evaluate_folders(
         hint = next((s for s in ("test", "train") if _titles(references / s)), None)
         better = f"; did you mean {references / hint}?" if hint else ""
         raise BadInput(f"{references} holds no <title>/<stem>.wav with stems {', '.join(STEMS)}{better}")
-    folders = {title: find_estimates(estimates, title) for title in titles}
-    if not any(folders.values()):
-        raise BadInput(
-            f"{estimates} has no folder with the name of one in {references}, such as {titles[0]!r}"
-        )
+    found = find_estimates(estimates, {title: _stems(references / title) for title in titles})
+    if not any(each.folder.is_dir() for each in found.values()):
+        raise BadInput(next(iter(found[titles[0]].problems.values())))
 
     def request(title: str) -> EvaluateRequest:
         kept = runtime.root.reference(frames / f"{title}.parquet") if frames else ""
         return EvaluateRequest("", "", metrics=metrics, bsseval=bsseval, aggregate=aggregate, frames=kept)
 
     def score(title: str) -> list[Row]:
-        reference, estimate = references / title, folders[title] or estimates / title
-        return _score(reference, estimate, runtime, request(title))
+        return _score(references / title, found[title], runtime, request(title))
 
     rows = []
     # Threads: over HTTP they keep the service busy; in-process, NumPy and SciPy release the interpreter's lock.
@@ -187,24 +184,6 @@ def evaluate_folders(
             rows += scored
             show(number, len(titles))
     return rows
-
-
-def find_estimates(estimates: Path, title: str) -> Path | None:
-    """Find the folder with the stems of `title`, in any of the layouts that separators write.
-
-    Raises
-    ------
-    BadInput
-        There are several, such as those of two models. The message names them.
-    """
-    if (estimates / title).is_dir():
-        return estimates / title
-    visible = [path for path in sorted(estimates.iterdir()) if path.is_dir() and path.name[0] != "."]
-    found = [path / title for path in visible if (path / title).is_dir()]
-    found += [path for path in visible if path.name.startswith(f"{title}_")]
-    if len(found) > 1:
-        raise BadInput(f"{title!r} has estimates in {found[0]} and in {found[1]}; name one model's folder")
-    return found[0] if found else None
 
 
 def _titles(folder: Path) -> list[str]:
@@ -217,26 +196,30 @@ def _stems(folder: Path) -> list[str]:
     return [stem for stem in STEMS if (folder / f"{stem}.wav").is_file()]
 
 
-def _score(reference: Path, estimate: Path, runtime: Runtime, request: EvaluateRequest) -> list[Row]:
+def _score(reference: Path, estimates: Estimates, runtime: Runtime, request: EvaluateRequest) -> list[Row]:
     title = reference.name
     try:
-        if not estimate.is_dir():
-            raise BadInput(f"{estimate} is missing")
+        if not estimates.files:
+            return [_failed_row(title, stem, problem) for stem, problem in estimates.problems.items()]
         metadata = (
             RENDERING_FORMAT.read(reference / RENDERING_FILE) if (reference / RENDERING_FILE).exists() else {}
         )
         request.reference = runtime.root.reference(reference)
-        request.estimate = runtime.root.reference(estimate)
+        request.estimate = runtime.root.reference(estimates.folder)
+        request.files = {stem: runtime.root.reference(path) for stem, path in estimates.files.items()}
         request.mixture_gain = metadata.get("mixture_gain", 1.0)
         request.binaural = "angles" in metadata
         result = runtime.evaluate(parse(EvaluateRequest, asdict(request)))
     except BadInput as error:
         # The other tracks are still scored.
-        return [
-            {"title": title, "source": stem, "status": "failed", "reason": error.detail}
-            for stem in _stems(reference)
-        ]
-    return [row | {"title": title} for row in result.rows]
+        return [_failed_row(title, stem, error.detail) for stem in _stems(reference)]
+    rows = [row | {"title": title} for row in result.rows]
+    problems = estimates.problems
+    return [row | {"reason": problems.get(row["source"], row["reason"])} for row in rows]
+
+
+def _failed_row(title: str, stem: str, reason: str) -> Row:
+    return {"title": title, "source": stem, "status": "failed", "reason": reason}
 
 
 def failed(rows: Iterable[Row]) -> int:

@@ -139,7 +139,8 @@ class EvaluateRequest:
     signals of two ears. Azimuths are computed only for these, and only if the reference folder has ``hrir.npz``.
     `bsseval` enables SDR, ISR, SIR and SAR, the slowest metrics. `aggregate` (``median`` or ``mean``) is how the
     value of a stem is computed from the values of its frames. `frames`, if given, is the Parquet file to write the
-    values of the frames to. `profile` is the name of `metrics` in version 0.1; a request may use either.
+    values of the frames to. `files`, if given, are the estimates by stem; the folder `estimate` is not searched then.
+    `profile` is the name of `metrics` in version 0.1; a request may use either.
     """
 
     reference: str
@@ -151,6 +152,7 @@ class EvaluateRequest:
     aggregate: str = "median"
     frames: str = ""
     profile: str = ""
+    files: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.profile and self.metrics == "all":

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from binaural_metrics import Hrirs, InputError, load_hrirs
+from binaural_metrics.layouts import stem_files
 from binaural_metrics.scoring import Row, score_track_with_frames
 from mssbench_service import audio
 from mssbench_service.errors import BadInput
@@ -23,8 +25,8 @@ from .frames import write_frames
 def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | None = None) -> EvaluateResult:
     """Score the stems of one track: vocals, drums, bass and other, as far as the reference folder has them.
 
-    If an estimate is missing, unreadable or has another sample rate, only its own row fails. Estimates may be WAV,
-    FLAC, MP3 or OGG files.
+    If an estimate is missing, unreadable or has another sample rate, only its own row fails. Estimates are found as
+    :func:`binaural_metrics.layouts.stem_files` does, unless the request names their files.
 
     Raises
     ------
@@ -47,7 +49,12 @@ def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | N
     for stem in stems:
         if rates[stem] != sample_rate:
             raise BadInput(f"{truth / stem}.wav is at {rates[stem]} Hz; expected {sample_rate} Hz")
-    estimates, problems = _estimates(found, stems, sample_rate, max_seconds)
+    files, problems = {stem: root.existing(file) for stem, file in request.files.items()}, {}
+    if not files:
+        in_folder = stem_files(found, stems)
+        files, problems = in_folder.files, in_folder.problems
+    estimates, unusable = _estimates(files, sample_rate, max_seconds)
+    problems |= unusable
     try:
         rows, frames = score_track_with_frames(
             references,
@@ -91,16 +98,12 @@ def _hrirs(folder: Path) -> Hrirs | None:
 
 
 def _estimates(
-    folder: Path, stems: list[str], sample_rate: int, max_seconds: float | None
+    files: Mapping[str, Path], sample_rate: int, max_seconds: float | None
 ) -> tuple[dict[str, npt.NDArray[np.floating[Any]]], dict[str, str]]:
     """Usable estimates, and the problems of the others, both by stem."""
     estimates, problems = {}, {}
-    for stem in stems:
-        candidates = [folder / f"{stem}{suffix}" for suffix in (".wav", ".flac", ".mp3", ".ogg")]
-        path = next((candidate for candidate in candidates if candidate.exists()), candidates[0])
+    for stem, path in files.items():
         try:
-            if not path.exists():
-                raise BadInput(f"{path} is missing")
             signal, rate = audio.read_unrounded(path, max_seconds=max_seconds)
             if rate != sample_rate:
                 raise BadInput(f"{path} is at {rate} Hz; expected {sample_rate} Hz as the reference")
