@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .functions import azimuth_error as azimuth_error
     from .functions import ic_difference as ic_difference
     from .functions import ild_difference as ild_difference
+    from .functions import in_place as in_place
     from .functions import itd_difference as itd_difference
     from .functions import level_difference as level_difference
     from .functions import paper_ild_difference as paper_ild_difference
@@ -64,6 +65,7 @@ _EXPORTS = {
     "Hrirs": "cues",
     "ssr": "functions",
     "srr": "functions",
+    "in_place": "functions",
     "itd_difference": "functions",
     "ild_difference": "functions",
     "ic_difference": "functions",

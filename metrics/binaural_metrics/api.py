@@ -6,12 +6,14 @@ import math
 from collections.abc import Mapping
 from numbers import Real
 
+import numpy.typing as npt
+
 from .cues import HrirSet
 from .registry import KEY_COLUMNS, check_metric_set, columns
 from .registry import metrics as all_metrics
 from .results import Scores, scores_of
 from .scoring import score_track_with_frames
-from .shapes import Signals, check_pairs
+from .shapes import Signals, channels_first, check_pairs
 from .signals import InputError
 
 
@@ -27,6 +29,7 @@ def score(
     bsseval: bool = True,
     aggregate: str = "median",
     workers: int | None = None,
+    mixture: npt.ArrayLike | None = None,
 ) -> Scores:
     """Score one separated stem, or all stems of a track.
 
@@ -58,6 +61,9 @@ def score(
         How the score of a stem is computed from the values of its frames.
     workers : int, optional
         Number of threads; every core by default. It does not change the result.
+    mixture : array_like, shape (2, samples) or (samples, 2), optional
+        The separated mixture, for the leakage where a stem is silent. By default it is `mixture_gain` × the sum of
+        the references, if there are several.
 
     Returns
     -------
@@ -104,6 +110,7 @@ def score(
         bsseval=bsseval,
         aggregate=aggregate,
         workers=workers,
+        mixture=None if mixture is None else channels_first(mixture, "mixture", axis),
     )
     single = not isinstance(reference, Mapping) and list(true) == ["stem"]
     computed = computed_columns(metrics, stems=len(true), azimuth=hrir is not None, bsseval=bsseval)

@@ -72,7 +72,7 @@ def band_distances(
         & (second.energies.sum(axis=0) > 0.0)
     )
     ild = _track(
-        np.abs(_ild(second.energies) - _ild(first.energies)),
+        np.abs(ild_of(second.energies) - ild_of(first.energies)),
         cells,
         frame_energy,
         starts,
@@ -107,7 +107,7 @@ def _track(
     return Cue(aggregate_frames(frames, aggregate, weights), "", start, frames, weights, len(starts))
 
 
-def _ild(energies: Float64) -> Float64:
+def ild_of(energies: Float64) -> Float64:
     """ILD in dB, limited to ±60, from energies of shape (2, frames, bands); 0 where both ears are silent."""
     floor = 10 ** (-ILD_LIMIT_DB / 10) * energies[::-1]
     left, right = np.maximum(energies, floor)
@@ -172,10 +172,10 @@ def _bands(sample_rate: int) -> tuple[Float64, list[_Shape]]:
     """Power weights, shape (bins, bands), and for each band the matrices from cross spectrum to correlation."""
     samples = 2 * block_length(sample_rate)
     frequency = np.arange(samples // 2 + 1) * sample_rate / samples
-    low, high = _erb_number(np.array(BANDS_HZ))
+    low, high = erb_number(np.array(BANDS_HZ))
     centres = np.arange(low, high + 1e-9)
-    centres = centres[centres + 1.0 <= _erb_number(np.array(0.5 * sample_rate))]
-    distance = np.abs(_erb_number(frequency)[:, None] - centres)
+    centres = centres[centres + 1.0 <= erb_number(np.array(0.5 * sample_rate))]
+    distance = np.abs(erb_number(frequency)[:, None] - centres)
     weights = np.where(distance < 1.0, np.cos(0.5 * np.pi * np.minimum(distance, 1.0)) ** 2, 0.0)
     shapes = []
     for weight in weights.T:
@@ -189,7 +189,7 @@ def _bands(sample_rate: int) -> tuple[Float64, list[_Shape]]:
     return weights, shapes
 
 
-def _erb_number(frequency: Float64) -> Float64:
+def erb_number(frequency: Float64) -> Float64:
     """ERB number of a frequency in Hz (Glasberg and Moore, 1990)."""
     return np.asarray(21.4 * np.log10(1.0 + 0.00437 * frequency))
 

@@ -11,6 +11,7 @@ the reference.
 Metrics
 -------
 * :func:`ssr`, :func:`srr`: SPAUQ by its equations [1]_
+* :func:`in_place`: share of the sound that stays in place
 * :func:`itd_difference`, :func:`ild_difference`, :func:`ic_difference`, :func:`azimuth_error`: interaural cues
 * :func:`level_difference`, :func:`si_sdr`: level and what is left of it [2]_
 * :func:`paper_ssr`, :func:`paper_srr`, :func:`paper_itd_difference`, :func:`paper_ild_difference`: as in [3]_
@@ -124,6 +125,28 @@ def srr(
     20.0
     """
     return _compute("SRR", reference, estimate, sample_rate, axis, mixture_gain)
+
+
+def in_place(
+    reference: npt.ArrayLike, estimate: npt.ArrayLike, sample_rate: int, *, axis: int | None = None
+) -> float:
+    """Share of the sound that is still heard where it was, in %, 0 to 100, higher is better.
+
+    A sound in a band and a moment counts if its interaural differences are within two just-noticeable differences
+    (:mod:`binaural_metrics.place`). Parameters as of :func:`ssr`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import binaural_metrics as bm
+    >>> reference = 0.1 * np.random.default_rng(0).standard_normal((2, 44100))
+    >>> bm.in_place(reference, 0.5 * reference, 44100)
+    100.0
+    >>> ahead = np.stack([reference[0], reference[0]])
+    >>> bm.in_place(ahead, ahead * [[1.0], [0.5]], 44100)
+    0.0
+    """
+    return _compute("in_place", reference, estimate, sample_rate, axis)
 
 
 def itd_difference(

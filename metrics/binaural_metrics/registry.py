@@ -190,7 +190,7 @@ def registered(metric: Metric) -> Iterator[Metric]:
 
 def metrics() -> tuple[Metric, ...]:
     """All metrics, in the order in which they are computed."""
-    from . import catalog  # noqa: F401  # registers the metrics of this package
+    from . import catalog_listener, catalog  # noqa: F401, I001  # they register the metrics of this package
 
     return tuple(_METRICS.values())
 

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from .cues import HrirSet, check_hrirs
 from .registry import Frames, Metric, Value, check_metric_set, columns
 from .registry import metrics as all_metrics
-from .signals import AGGREGATES, InputError, check_sample_rate
+from .signals import AGGREGATES, InputError, check_sample_rate, check_signal
 from .spauq import check_gain
 from .stem import Options, Stem, Track
 from .threads import one_blas_thread
@@ -46,6 +46,7 @@ def score_track(
     bsseval: bool = True,
     aggregate: str = "median",
     workers: int | None = None,
+    mixture: npt.ArrayLike | None = None,
 ) -> list[Row]:
     """Score every stem of a track.
 
@@ -72,6 +73,9 @@ def score_track(
         How the value of a stem is computed from the values of its frames.
     workers : int, optional
         Number of threads; every core of this process by default. It does not change the result.
+    mixture : array_like, shape (2, samples), optional
+        The separated mixture, for the leakage where a stem is silent. By default it is `mixture_gain` × the sum of the
+        references, if there are several.
 
     Returns
     -------
@@ -95,6 +99,7 @@ def score_track(
         bsseval=bsseval,
         aggregate=aggregate,
         workers=workers,
+        mixture=mixture,
     )
     return rows
 
@@ -112,6 +117,7 @@ def score_track_with_frames(
     bsseval: bool = True,
     aggregate: str = "median",
     workers: int | None = None,
+    mixture: npt.ArrayLike | None = None,
 ) -> tuple[list[Row], FrameTable]:
     """Score every stem of a track as :func:`score_track` does, and return the values of frames as well.
 
@@ -135,7 +141,8 @@ def score_track_with_frames(
     if hrir is not None:
         check_hrirs(hrir, rate)
     sets = frozenset({"corrected", "paper"} if chosen == "all" else {chosen})
-    options = Options(rate, sets, gain, aggregate, hrir, bsseval, workers)
+    whole_mixture = None if mixture is None else check_signal(mixture, "mixture")
+    options = Options(rate, sets, gain, aggregate, hrir, bsseval, workers, whole_mixture)
     sheets = {source: _Sheet(source) for source in references}
     for sheet in sheets.values():
         try:

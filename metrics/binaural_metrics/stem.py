@@ -13,6 +13,7 @@ from .bsseval import BssEval, bss_eval
 from .cues import Cues, HrirSet, interaural_cues
 from .interaural import PaperCues, paper_cues
 from .level import Level, level
+from .place import Place, place
 from .signals import (
     Float64,
     FloatArray,
@@ -38,6 +39,7 @@ class Options:
     hrir: HrirSet | None
     bsseval: bool
     workers: int | None
+    mixture: FloatArray | None = None
 
 
 class Track:
@@ -66,6 +68,13 @@ class Track:
         except InputError as error:
             return None, str(error)
         return found, "every window has a silent stem"
+
+    @property
+    def mixture(self) -> tuple[list[npt.ArrayLike], float]:
+        """Signals whose sum is the mixture, and their gain in it; no signals if it is not known."""
+        if self.options.mixture is not None:
+            return [self.options.mixture], 1.0
+        return list(self.references.values()) if len(self.references) > 1 else [], self.options.gain
 
 
 class Stem:
@@ -144,6 +153,18 @@ class Stem:
             self.sample_rate,
             hrir=options.hrir,
             aggregate=options.aggregate,
+            workers=options.workers,
+        )
+
+    @cached_property
+    def place(self) -> Place:
+        """Share of the sound that stays in place."""
+        options = self.options
+        return place(
+            self.reference,
+            self.estimate,
+            self.sample_rate,
+            reference_gain=options.gain,
             workers=options.workers,
         )
 

@@ -331,3 +331,74 @@ def level_and_si_sdr(reference: FloatArray, estimate: FloatArray) -> tuple[float
     alpha = np.dot(e, s) / np.dot(s, s)
     target, error = alpha * s, e - alpha * s
     return 20 * np.log10(alpha), 10 * np.log10(np.sum(target**2) / np.sum(error**2))
+
+
+# ------------------------------------------------------------------------------------- share in place
+
+
+def triangle(f: FloatArray, centre: float) -> FloatArray:
+    height: FloatArray = np.maximum(0.0, 1.0 - np.abs(erb_number(f) - centre))
+    return height
+
+
+def cell_cues(
+    left: ComplexArray, right: ComplexArray, weight: FloatArray, f: FloatArray
+) -> tuple[float, float, float, float]:
+    """(energy of both ears, ILD, ITD in s, IC) of one band of one frame."""
+    e_left, e_right = (float(np.sum(weight * np.abs(x) ** 2)) for x in (left, right))
+    cross = weight * left * np.conj(right)
+    inside = weight > 0
+    steps = np.arange(-100, 101)
+    r = np.real(np.exp(2e-5j * np.pi * np.outer(steps, f[inside])) @ cross[inside])
+    peak, offset = int(np.argmax(r)), 0.0
+    if 0 < peak < 200 and r[peak - 1] - 2 * r[peak] + r[peak + 1] < 0:
+        offset = 0.5 * (r[peak - 1] - r[peak + 1]) / (r[peak - 1] - 2 * r[peak] + r[peak + 1])
+    level = ild(e_left, e_right) if e_left + e_right > 0 else 0.0
+    ic = max(r) / math.sqrt(e_left * e_right) if e_left * e_right > 0 else 0.0
+    return e_left + e_right, level, (peak - 100 + offset) * 1e-5, ic
+
+
+def in_place(
+    reference: FloatArray, estimate: FloatArray, fs: int, jnd: float = 2.0
+) -> tuple[float, float, float]:
+    """(in_place in %, missing in %, cue_error_jnd), one cell after the other."""
+    reference, estimate = trim(reference, estimate)
+    length = round(0.05 * fs)
+    hop, size = length - length // 2, 2 ** math.ceil(math.log2(1.8 * length))
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
+    f = np.arange(size // 2 + 1) * fs / size
+    first, last = erb_number(100.0), erb_number(min(16000.0, fs / 2))
+    centres = [first + b for b in range(100) if first + b < last]
+    below = [first - b for b in range(1, 10) if first - b > 0.3]
+    starts = range(0, reference.shape[1] - length + 1, hop)
+    spectra = {
+        i: [np.fft.rfft(window * x[i : i + length], size) for x in (*reference, *estimate)] for i in starts
+    }
+    weights = [triangle(f, centre) for centre in (*centres, *below)]
+    energy = {
+        i: [float(np.sum(w * (np.abs(s[0]) ** 2 + np.abs(s[1]) ** 2))) for w in weights]
+        for i, s in spectra.items()
+    }
+    loudest_frame = max(sum(e[: len(centres)]) for e in energy.values())
+    total = lost = kept = 0.0
+    errors, loudness = [], []
+    for i, (r_left, r_right, e_left, e_right) in spectra.items():
+        if not sum(energy[i][: len(centres)]) > 1e-6 * loudest_frame:
+            continue
+        for b, centre in enumerate(centres):
+            if not energy[i][b] > 1e-4 * max(energy[i]):
+                continue
+            both, level, itd, ic = cell_cues(r_left, r_right, weights[b], f)
+            both_e, level_e, itd_e, _ = cell_cues(e_left, e_right, weights[b], f)
+            total += both**0.23
+            if both_e < 1e-6 * both:
+                lost += both**0.23
+                continue
+            error = abs(level_e - level) / (1 + 0.05 * abs(level))
+            if (10 ** (centre / 21.4) - 1) / 0.00437 < 1400 and ic >= 0.8:
+                error = max(error, abs(itd_e - itd) / (20e-6 + 0.05 * abs(itd)))
+            kept += both**0.23 * (error <= jnd)
+            errors.append(min(error, 40.0))
+            loudness.append(both**0.23)
+    median = weighted_median(np.array(errors), np.array(loudness))
+    return 100 * kept / (total - lost), 100 * lost / total, median

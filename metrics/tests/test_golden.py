@@ -10,6 +10,7 @@ import golden_signals
 import numpy as np
 import pytest
 from binaural_metrics.interaural import ild_db, itd_us, paper_cues
+from binaural_metrics.place import place
 from binaural_metrics.spauq import spauq_both, spauq_equations, spauq_released
 
 Signals = dict[str, tuple[golden_signals.FloatArray, golden_signals.FloatArray, int]]
@@ -94,3 +95,13 @@ def test_paper_cues_equal_the_golden_values(case: Case) -> None:
         close(found.d_ild_db, golden["delta_ild_db"], 1e-9)
         assert itd_us(reference, fs) == pytest.approx(golden["itd_ref_us"], rel=1e-12)
         close(ild_db(reference), golden["ild_ref_db"], 1e-9)
+
+
+def test_the_share_in_place_equals_the_golden_values(case: Case) -> None:
+    golden, *signals = case
+    found = place(*signals)
+    values = [cue.value for cue in (found.in_place[2], found.missing, found.cue_error_jnd)]
+    for value, expected in zip(values, golden["in_place"].values(), strict=True):
+        assert (value is None) == (expected is None)
+        if value is not None:
+            close(value, expected, 1e-5)

@@ -1,0 +1,125 @@
+"""Metrics of what a listener hears: one entry each, in the order in which they are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .hrir import Cue
+from .place import TOLERANCE_JND
+from .registry import Frames, Metric, Value, register
+from .signals import InputError
+from .silence import LIMIT_DB, silence_leak
+
+if TYPE_CHECKING:
+    from .stem import Stem
+
+
+def _cue(of: Callable[[Stem], Cue]) -> Callable[[Stem], Value]:
+    def compute(stem: Stem) -> Value:
+        cue = of(stem)
+        if not len(cue.frames):
+            return Value(cue.value, cue.reason)
+        frames = Frames.of(cue.frames, cue.start_s, "weighted mean", weights=cue.weights, total=cue.total)
+        return Value(cue.value, cue.reason, frames)
+
+    return compute
+
+
+def _in_place(jnd: int) -> Callable[[Stem], Value]:
+    return _cue(lambda stem: stem.place.in_place[jnd])
+
+
+def _bands(stem: Stem) -> Value:
+    return Value(stem.place.bands or None, stem.place.in_place[TOLERANCE_JND].reason)
+
+
+def _silence_leak(stem: Stem) -> Value | None:
+    assert stem.track is not None
+    mixture, gain = stem.track.mixture
+    if not mixture:
+        return None
+    try:
+        found = silence_leak(stem.reference, stem.estimate, mixture, stem.sample_rate, mixture_gain=gain)
+    except InputError:  # another stem is broken, which its own row says, so that the mixture is not known
+        return None
+    return None if found is None else Value(found)
+
+
+register(
+    Metric(
+        "in_place",
+        _in_place(TOLERANCE_JND),
+        "Share of the sound that is still heard where it was: loudness of the bands and moments whose interaural "
+        "differences are within two just-noticeable differences (JND) of the reference's.",
+        unit="%",
+        better="higher",
+        low=0,
+        high=100,
+        perfect=100,
+        label="In place",
+        decimals=1,
+    ),
+    Metric(
+        "in_place_1jnd",
+        _in_place(1),
+        "The same within one JND.",
+        unit="%",
+        better="higher",
+        low=0,
+        high=100,
+        perfect=100,
+    ),
+    Metric(
+        "in_place_4jnd",
+        _in_place(4),
+        "The same within four JND.",
+        unit="%",
+        better="higher",
+        low=0,
+        high=100,
+        perfect=100,
+    ),
+    Metric(
+        "in_place_bands",
+        _bands,
+        "`in_place` by band: [centre in Hz, `in_place` in %, share of the loudness in %].",
+    ),
+    Metric(
+        "missing",
+        _cue(lambda stem: stem.place.missing),
+        "Share of the sound that the estimate lacks: loudness of the bands and moments in which it is more than 60 dB "
+        "below the reference. They are not part of `in_place`.",
+        unit="%",
+        better="lower",
+        low=0,
+        high=100,
+        perfect=0,
+        label="Missing",
+        decimals=1,
+    ),
+    Metric(
+        "cue_error_jnd",
+        _cue(lambda stem: stem.place.cue_error_jnd),
+        "Median error of the interaural differences in JND, weighted by loudness.",
+        unit="JND",
+        better="lower",
+        low=0,
+        high=40,
+        perfect=0,
+        label="Cue error",
+    ),
+    Metric(
+        "silence_leak_db",
+        _silence_leak,
+        "Level of the estimate relative to the mixture where the reference is silent; empty if it never is.",
+        unit="dB",
+        better="lower",
+        low=-LIMIT_DB,
+        high=LIMIT_DB,
+        perfect=-LIMIT_DB,
+        label="Silence leak",
+        decimals=1,
+        whole_track=True,
+    ),
+)
