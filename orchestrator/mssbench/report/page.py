@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -35,7 +37,7 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    env.globals |= {"asset": asset, "dash": dash, "DASH": DASH}
+    env.globals |= {"asset": asset, "dash": dash, "DASH": DASH, "policy": content_security_policy()}
     env.filters |= {"p": p_value, "number": format_number}
     return env
 
@@ -43,6 +45,16 @@ def environment() -> jinja2.Environment:
 def asset(name: str) -> Markup:
     """Return a file of ``assets/`` to include in the page."""
     return Markup((resources.files("mssbench.report") / "assets" / name).read_text(encoding="utf-8"))
+
+
+def content_security_policy() -> str:
+    """Return the policy of a page: of scripts only ``report.js``, and nothing from elsewhere."""
+    script = f"\n{asset('report.js')}".encode()  # as in the template
+    digest = base64.b64encode(hashlib.sha256(script).digest()).decode()
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src 'self' file: data:; "
+        "media-src 'self' file:; base-uri 'none'; form-action 'none'"
+    )
 
 
 def dash(reason: str) -> Markup:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
@@ -20,6 +21,9 @@ from mssbench_service.wire import RENDER_PROFILES
 
 AGGREGATES = ("median", "mean")
 CONDITIONS = ("stereo", "binaural")
+
+_MOST_SEPARATORS, _LONGEST_NAME = 1000, 200
+"""Limits of a request, far above those of a real run."""
 
 
 @dataclass
@@ -81,8 +85,14 @@ class RunConfig:
             raise BadInput(f"no condition given; expected some of {', '.join(CONDITIONS)}")
         for condition in self.conditions:
             _one_of("condition", condition, CONDITIONS)
+        if len(self.separators) > _MOST_SEPARATORS:
+            raise BadInput(
+                f"{len(self.separators)} separators are given; expected at most {_MOST_SEPARATORS}"
+            )
         for name, values in (("condition", self.conditions), ("separator", self.separators)):
-            twice = [value for value in values if values.count(value) > 1]
+            if longest := next((value for value in values if len(value) > _LONGEST_NAME), ""):
+                raise BadInput(f"the {name} {longest!r} has a name of more than {_LONGEST_NAME} characters")
+            twice = [value for value, times in Counter(values).items() if times > 1]
             if twice:
                 raise BadInput(f"the {name} {twice[0]!r} is given twice")
         if self.tracks is not None and self.tracks < 1:

@@ -19,6 +19,7 @@ from ..runs.run import Run
 from ..runs.status import Failure, RunStatus, failures_of, status_of
 from ..runs.store import Workspace
 from ..services.runtime import Runtime
+from .status_watch import StatusWatch
 from .supervisor import Supervisor
 
 log = logging.getLogger("mssbench")
@@ -33,6 +34,7 @@ class RunService:
     def __init__(self, workspace: Workspace, runtime: Runtime, redis_url: str) -> None:
         self.workspace, self.runtime = workspace, runtime
         self.supervisor = Supervisor(workspace, runtime, redis_url)
+        self.watch = StatusWatch(self.status)
         self._records: dict[str, tuple[int, RunRecord]] = {}
         self._ended: dict[str, tuple[object, RunStatus]] = {}
 
@@ -122,6 +124,7 @@ class RunService:
         with self._queue():
             cancel(run, self.supervisor.connection)
         self.supervisor.release(run.store)
+        self.watch.forget(run_id)
         return self.status(run_id)
 
     def delete(self, run_id: str) -> None:
@@ -131,6 +134,7 @@ class RunService:
             delete(run, self.supervisor.connection)
         self._records.pop(run_id, None)
         self._ended.pop(run_id, None)
+        self.watch.forget(run_id)
 
     def failures(self, run_id: str) -> list[Failure]:
         """Return the failed cells of a run with their reasons."""
@@ -144,6 +148,7 @@ class RunService:
     def _launch(self, run: Run) -> RunStatus:
         with self._queue():
             self.supervisor.launch(run)
+        self.watch.forget(run.store.id)
         return status_of(run)
 
     @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,13 @@ class RecordedPage:
         self.page.on("dialog", self._dismiss)
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.goto(path.resolve().as_uri())
+
+    def wait_for(self, condition: str) -> None:
+        # Not `wait_for_function`, which the content security policy of the page does not allow.
+        deadline = time.monotonic() + TIMEOUT_MS / 1000
+        while not self.page.evaluate(condition):
+            assert time.monotonic() < deadline, condition
+            self.page.wait_for_timeout(50)
 
     def _dismiss(self, dialog: Any) -> None:
         self.messages.append(dialog.message)
@@ -176,7 +184,7 @@ def test_player_switches_signals_during_playback(browser: Any, report: Path) -> 
         player = page.locator("[data-player]").first
         state = "() => [...document.querySelector('[data-player]').querySelectorAll('audio')].map(a => %s)"
         player.locator("[data-play]").click()
-        page.wait_for_function("document.querySelector('[data-audio]').currentTime > 0.3")
+        recorded.wait_for("document.querySelector('[data-audio]').currentTime > 0.3")
         assert page.evaluate(state % "a.muted") == [True, True, False]  # the estimate is audible
         # One script, so that no time passes between reading the two positions.
         before, after = page.evaluate("""() => {
@@ -190,7 +198,7 @@ def test_player_switches_signals_during_playback(browser: Any, report: Path) -> 
         assert page.evaluate(state % "a.muted") == [False, True, True]
         other = page.locator("[data-player]").nth(1)
         other.locator("[data-play]").click()
-        page.wait_for_function("document.querySelector('[data-player] [data-play]').textContent === 'Play'")
+        recorded.wait_for("document.querySelector('[data-player] [data-play]').textContent === 'Play'")
         assert page.evaluate(state % "a.paused") == [True] * 3  # one player at a time
 
 

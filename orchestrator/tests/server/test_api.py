@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,12 @@ import uvicorn
 from fastapi import FastAPI
 from mssbench.execution.embedded import embedded_redis, embedded_workers
 from mssbench.execution.queue_status import QueueStatus
+from mssbench.report.page import content_security_policy, environment
 from mssbench.runs.config import RunConfig
 from mssbench.runs.records import Cell
 from mssbench.runs.results import result_columns
-from mssbench.runs.status import Failure, RunStatus
+from mssbench.runs.run import Run
+from mssbench.runs.status import Failure, RunStatus, status_of
 from mssbench.runs.store import Workspace
 from mssbench.server import examples
 from mssbench.server.app import create_app
@@ -426,3 +429,80 @@ def test_examples_are_valid_requests_and_responses(description: dict[str, Any]) 
     (row,) = csv.DictReader(table["text/csv"]["example"].splitlines())
     assert set(row) <= set(result_columns())
     assert row["source"] in STEMS
+
+
+# -- load ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"separators": [f"oracle-{number}" for number in range(40_000)]}, "40000 separators are given"),
+        ({"separators": ["a"] * 40_000}, "40000 separators are given"),
+        ({"separators": ["-" * 900_000]}, "a name of more than 200 characters"),
+        ({"conditions": ["stereo"] * 40_000}, "is given twice"),
+        ({"dataset": "/".join(["a"] * 400_000)}, "too long for a path"),
+    ],
+    ids=["names", "equal names", "a long name", "conditions", "a long path"],
+)
+def test_a_large_request_is_refused_in_linear_time(
+    api: httpx.Client, settings: dict[str, Any], says: str
+) -> None:
+    started = time.process_time()  # of this process, in which the service runs
+    answer = api.post("/runs", json={"dataset": "music", **settings})
+    assert time.process_time() - started < 1.5
+    assert answer.status_code == 422
+    assert says in answer.json()["detail"]
+
+
+def test_requests_of_other_hosts_are_refused(api: httpx.Client) -> None:
+    for path in ("/", "/runs", "/health", "/info"):
+        for host in ("rebound.example", "orchestrator"):
+            assert api.get(path, headers={"Host": host}).status_code == 403
+        assert api.get(path, headers={"Host": "localhost:1"}).status_code == 200
+
+
+def test_clients_that_follow_a_run_share_its_surveys(
+    api: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = api.post("/runs", json={"dataset": "music", "separators": ["oracle-identity"]})
+    run_id = answer.json()["id"]
+    surveys = []
+
+    def counted(run: Run) -> RunStatus:
+        surveys.append(run.store.id)
+        return status_of(run)
+
+    monkeypatch.setattr("mssbench.server.run_service.status_of", counted)
+    seconds = 3.0
+
+    def follow(_: int) -> int:
+        count, deadline = 0, time.monotonic() + seconds
+        with api.stream("GET", f"/runs/{run_id}/events", timeout=60) as events:
+            for line in events.iter_lines():
+                count += line.startswith("event: progress")
+                if time.monotonic() > deadline or count:
+                    break
+            time.sleep(max(0.0, deadline - time.monotonic()))
+        return count
+
+    with ThreadPoolExecutor(20) as pool:
+        assert list(pool.map(follow, range(20))) == [1] * 20
+    assert 1 <= len(surveys) <= 2 * seconds + 2, "each client surveyed the run"
+    # A change is seen at once, not after the time for which a survey is shared.
+    api.post(f"/runs/{run_id}/cancel")
+    assert [status.state for _, status in events_of(api, run_id)][-1] == "cancelled"
+
+
+def test_pages_of_a_report_carry_their_content_security_policy(api: httpx.Client, workspace: Path) -> None:
+    run_id = api.post("/runs", json=RUN).json()["id"]
+    folder = workspace / "runs" / run_id / "report"
+    folder.mkdir()
+    page = environment().from_string('{% extends "base.html.j2" %}').render()
+    for text, scripts in ((page, "'sha256-"), ("<html>of an earlier version</html>", "'unsafe-inline'")):
+        (folder / "index.html").write_text(text, encoding="utf-8")
+        policy = api.get(f"/runs/{run_id}/report/index.html").headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; ")
+        assert policy.endswith("; frame-ancestors 'none'")
+        assert f"script-src {scripts}" in policy
+    assert "unsafe-inline" not in content_security_policy().split("script-src")[1].split(";")[0]

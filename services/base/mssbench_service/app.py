@@ -3,7 +3,8 @@
 Settings come from the environment:
 
 ``MSSBENCH_DATA_ROOT``     folder that references are relative to (default: the working directory)
-``MSSBENCH_MAX_UPLOAD_MB`` largest request body (default 2048)
+``MSSBENCH_MAX_UPLOAD_MB`` largest request body with files (default 2048); others have at most 1 MiB
+``MSSBENCH_ALLOWED_HOSTS`` host names of this service, separated by commas, besides those of loopback; ``*``: all
 ``MSSBENCH_MAX_SECONDS``   longest sound file (default 3600)
 ``MSSBENCH_CONCURRENCY``   jobs at a time (default 1)
 ``MSSBENCH_QUEUE``         jobs that may wait beyond those; more are answered 503 (default 4)
@@ -27,7 +28,7 @@ from .environment import DEFAULT_MAX_SECONDS, max_track_seconds, number, whole_n
 from .errors import BadInput
 from .files import DataRoot
 from .metrics import Metrics
-from .middleware import BodyLimit, RequestId
+from .middleware import AllowedHosts, BodyLimit, RequestId
 from .problems import install_problem_documents, problem_response, problems
 from .startup import Startup
 
@@ -48,12 +49,15 @@ class Settings:
     max_seconds: float = DEFAULT_MAX_SECONDS
     concurrency: int = 1
     queue: int = 4
+    allowed_hosts: tuple[str, ...] = ()
     wrong: BadInput | None = None
 
     @classmethod
     def from_environment(cls) -> Settings:
         """Read the settings; see the module's docstring."""
         root = DataRoot(Path(os.environ.get("MSSBENCH_DATA_ROOT") or Path.cwd()))
+        hosts = os.environ.get("MSSBENCH_ALLOWED_HOSTS", "").lower().split(",")
+        allowed = tuple(host.strip() for host in hosts if host.strip())
         try:
             return cls(
                 data_root=root,
@@ -61,9 +65,10 @@ class Settings:
                 max_seconds=max_track_seconds(),
                 concurrency=whole_number("MSSBENCH_CONCURRENCY", 1, 1),
                 queue=whole_number("MSSBENCH_QUEUE", 4, 0),
+                allowed_hosts=allowed,
             )
         except BadInput as error:
-            return cls(data_root=root, wrong=error)
+            return cls(data_root=root, allowed_hosts=allowed, wrong=error)
 
 
 def create_app(
@@ -74,6 +79,8 @@ def create_app(
     info: Callable[[], dict[str, Any]],
     setup: Callable[[], None] | None = None,
     jobs: Collection[str] = (),
+    uploads: Collection[str] = (),
+    internal: bool = True,
     device: Callable[[], str] = lambda: "cpu",
 ) -> FastAPI:
     """Create the application of a service: ``GET /health``, ``/info``, ``/metrics`` and ``/docs``.
@@ -94,6 +101,11 @@ def create_app(
     jobs : collection of str
         Paths whose ``POST`` calls :func:`~mssbench_service.admission.run_job`. While the service is full or not ready,
         they are refused before their body is parsed.
+    uploads : collection of str
+        Paths that accept files; all other bodies are limited to 1 MiB.
+    internal : bool
+        Whether other services call this one, by the names that it has on their network
+        (:class:`~mssbench_service.middleware.AllowedHosts`).
     device : callable
         Returns the device that the service computes on, for ``/metrics``.
     """
@@ -121,7 +133,8 @@ def create_app(
     install_problem_documents(app, settings.data_root)
     # The last one added is the outermost: the response to a body that is too large has a request id, too.
     app.add_middleware(AdmissionMiddleware, jobs=frozenset(jobs))
-    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes, uploads=frozenset(uploads))
+    app.add_middleware(AllowedHosts, allowed=settings.allowed_hosts, internal=internal)
     app.add_middleware(RequestId)
     add_docs(app)
     _add_system_routes(app, lambda: {"service": name, "version": version, **info()})
@@ -139,7 +152,7 @@ def _add_system_routes(app: FastAPI, info: Callable[[], dict[str, Any]]) -> None
         return {"status": "busy" if in_flight else "ready", "in_flight": in_flight}
 
     @app.get("/info", summary="What this service is and runs on", tags=["system"])
-    async def describe() -> dict[str, Any]:
+    def describe() -> dict[str, Any]:
         """Its name and version; a separator's weights with their hashes, its device, its libraries."""
         return info()
 

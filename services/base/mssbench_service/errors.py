@@ -4,7 +4,8 @@
 
     BenchError                     500
     ├── BadInput                   422   the data or the request is wrong; never retried
-    │   └── TooLarge               413
+    │   ├── TooLarge               413
+    │   └── SlowRequest            408   the request did not arrive in time
     ├── NotFound                   404   a path, run or name that does not exist
     ├── Unauthorized               401   the request needs a token, which it does not have
     ├── Forbidden                  403   the request comes from a page of another site
@@ -105,6 +106,12 @@ class TooLarge(BadInput):
     code = "too-large"
     title = "The input is larger than this service accepts"
     status = 413
+
+
+class SlowRequest(BadInput):
+    code = "slow-request"
+    title = "The request did not arrive in time"
+    status = 408
 
 
 class NotFound(BenchError):

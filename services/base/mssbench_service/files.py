@@ -59,6 +59,8 @@ class DataRoot:
             raise BadInput(f"{reference[:200]!r} is not a path that can be opened: it is not UTF-8") from None
         if self.trusted:
             return self.root / path
+        if len(os.fsencode(reference)) > _LONGEST_PATH:
+            raise BadInput(f"{reference[:200]!r}… is too long for a path")
         if path.is_absolute() or ".." in path.parts:
             raise BadInput(f"{reference!r} leads outside the data root; expected a path relative to it")
         try:

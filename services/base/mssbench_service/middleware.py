@@ -1,12 +1,24 @@
-"""Middleware of every service: an id for each request, and a limit on the size of its body."""
+"""Middleware of every service: an id for each request, the hosts it may name, and limits of its body."""
 
 from __future__ import annotations
+
+import asyncio
+import ipaddress
+import time
+from collections.abc import Collection
+from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import logs
-from .errors import TooLarge
+from .errors import BenchError, Forbidden, SlowRequest, TooLarge, Unavailable
 from .problems import problem_response
+
+MAX_JSON_BYTES = 1024 * 1024
+"""Largest body of a request that uploads no files."""
+
+JSON_SECONDS, UPLOAD_SECONDS = 30.0, 60.0
+"""Time limits for receiving a whole body without files, and each part of a body with files."""
 
 
 class RequestId:
@@ -42,32 +54,136 @@ class RequestId:
             await self.app(scope, receive, send_with_id)
 
 
-class BodyLimit:
-    """Refuses bodies over `max_bytes` with 413: by their declared length, otherwise while they are received."""
+class AllowedHosts:
+    """Refuses requests whose ``Host`` is not a name of this service (403).
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    Otherwise a web page whose host name resolves to this machine could use the service as if it came from there (DNS
+    rebinding). Loopback names are always allowed.
+
+    Parameters
+    ----------
+    allowed : collection of str
+        Further host names, in lower case. ``*`` allows all.
+    internal : bool
+        Allow addresses, and names without a dot, such as those of a composed system: no web page has such a name.
+    """
+
+    def __init__(self, app: ASGIApp, allowed: Collection[str] = (), internal: bool = False) -> None:
+        self.app = app
+        self._allowed, self._internal = frozenset(allowed) | {"localhost"}, internal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and "*" not in self._allowed:
+            host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+            if not self._allows(host):
+                error = Forbidden(
+                    f"requests to the host {host[:200]!r} are refused; use localhost, or name the host in "
+                    "MSSBENCH_ALLOWED_HOSTS"
+                )
+                await problem_response(error)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+    def _allows(self, host: str) -> bool:
+        try:
+            name = (urlsplit(f"//{host}").hostname or "").removesuffix(".")
+        except ValueError:
+            return False
+        if name in self._allowed:
+            return True
+        try:
+            return ipaddress.ip_address(name).is_loopback or self._internal
+        except ValueError:
+            return self._internal and name != "" and "." not in name
+
+
+class BodyLimit:
+    """Limits the size of bodies (413) and the time in which they arrive (408).
+
+    Size is limited by the declared length, otherwise while the body is received. The application gets a body without
+    files only when it is complete. When the service stops, it waits for no body.
+
+    Parameters
+    ----------
+    max_bytes : int
+        Largest body with files; a smaller value than :data:`MAX_JSON_BYTES` is that of all bodies.
+    uploads : collection of str
+        Paths that accept bodies with files, as ``multipart/form-data``.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, uploads: Collection[str] = ()) -> None:
         self.app = app
         self.max_bytes = max_bytes
+        self._uploads = uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self.max_bytes:
-            await problem_response(self._error())(scope, receive, send)
+        headers = dict(scope["headers"])
+        form = headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data")
+        with_files = form and scope["path"] in self._uploads
+        body = _Body(scope, receive, self.max_bytes if with_files else min(self.max_bytes, MAX_JSON_BYTES))
+        declared = headers.get(b"content-length", b"0")
+        try:
+            if declared.isdigit() and int(declared[:20]) > body.max_bytes:
+                raise body.too_large()
+            if not with_files:
+                await body.read(JSON_SECONDS)
+        except BenchError as error:
+            await problem_response(error)(scope, receive, send)
             return
-        received = 0
+        await self.app(scope, body.receive, send)
 
-        async def receive_counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self.max_bytes:
-                raise self._error()
-            return message
 
-        await self.app(scope, receive_counted, send)
+class _Body:
+    """The body of one request, received within its limits."""
 
-    def _error(self) -> TooLarge:
+    def __init__(self, scope: Scope, receive: Receive, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self._scope, self._receive = scope, receive
+        self._received = 0
+        self._whole: Message | None = None
+        self._more = True
+
+    async def read(self, seconds: float) -> None:
+        """Receive all of it, for :meth:`receive` to return."""
+        parts, deadline = [], time.monotonic() + seconds
+        while self._more:
+            message = await self._part(deadline - time.monotonic())
+            if message["type"] == "http.disconnect":
+                self._whole = message
+                return
+            parts.append(message.get("body", b""))
+        self._whole = {"type": "http.request", "body": b"".join(parts), "more_body": False}
+
+    async def receive(self) -> Message:
+        """The ``receive`` of the application."""
+        if (whole := self._whole) is not None:
+            self._whole = None
+            return whole
+        return await self._part(UPLOAD_SECONDS) if self._more else await self._receive()
+
+    async def _part(self, seconds: float) -> Message:
+        task = asyncio.ensure_future(self._receive())
+        deadline = time.monotonic() + seconds
+        stopping = self._scope["app"].state.stopping
+        try:
+            while not (await asyncio.wait({task}, timeout=min(max(deadline - time.monotonic(), 0.0), 1.0)))[
+                0
+            ]:
+                if time.monotonic() >= deadline:
+                    raise SlowRequest("the request's body did not arrive in time")
+                if stopping.is_set():
+                    raise Unavailable("the service is stopping")
+        finally:
+            task.cancel()
+        message = task.result()
+        self._more = message.get("more_body", False)
+        self._received += len(message.get("body", b""))
+        if self._received > self.max_bytes:
+            raise self.too_large()
+        return message
+
+    def too_large(self) -> TooLarge:
         return TooLarge(f"the request is larger than {self.max_bytes / 1024 / 1024:g} MiB")

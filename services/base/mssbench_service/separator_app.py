@@ -133,6 +133,7 @@ def create_separator_app(
         info=info,
         setup=setup,
         jobs=["/separate"],
+        uploads=["/separate"],
         device=lambda: instances[default].device,
     )
 

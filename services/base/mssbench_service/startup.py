@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from .admission import Readiness
 from .errors import BenchError
+from .http_heads import limit_heads
 
 log = logging.getLogger("mssbench")
 
@@ -37,6 +38,7 @@ class Startup:
     @contextlib.asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         """The application's lifespan."""
+        limit_heads()
         preparing = asyncio.create_task(anyio.to_thread.run_sync(self._prepare))
         with _set_on_signal(self.stopping):
             yield

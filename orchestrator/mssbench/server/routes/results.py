@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path as FilePath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
@@ -77,4 +79,19 @@ def report(
     file = folder / inside
     if not file.is_file():
         raise NotFound(f"the report of {run_id} has no file {path!r}")
-    return FileResponse(file)
+    return FileResponse(file, headers={"Content-Security-Policy": _policy_of(file), **_HEADERS})
+
+
+_HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
+_POLICY_OF_EARLIER_VERSIONS = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; media-src 'self'"
+)
+_POLICY = re.compile(rb'<meta http-equiv="Content-Security-Policy" content="([^"]+)">')
+
+
+def _policy_of(file: FilePath) -> str:
+    """The policy that the page itself has, extended by what only a header can say."""
+    with file.open("rb") as page:
+        found = _POLICY.search(page.read(1000))
+    policy = found[1].decode("latin-1") if found else _POLICY_OF_EARLIER_VERSIONS
+    return f"{policy}; frame-ancestors 'none'"

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import Annotated
 
 import anyio
-import anyio.to_thread
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from mssbench_service.errors import NotFound
@@ -15,11 +14,8 @@ from mssbench_service.problems import problems
 
 from ...runs.config import RunConfig
 from ...runs.status import RunStatus
-from .. import examples
+from .. import examples, status_watch
 from .common import TOKEN, RunId, RunServiceDependency, json_response, require_ready
-
-EVENT_SECONDS = 1.0
-"""Seconds between two readings of the status of a run whose events a client follows."""
 
 router = APIRouter(tags=["runs"])
 
@@ -71,6 +67,11 @@ def status(run_id: RunId, service: RunServiceDependency) -> RunStatus:
     return service.status(run_id)
 
 
+async def shared_status(run_id: RunId, service: RunServiceDependency) -> RunStatus:
+    """The status for a client that follows events."""
+    return await service.watch.latest(run_id)
+
+
 @router.get(
     "/runs/{run_id}/events",
     summary="Follow a run (server-sent events)",
@@ -81,16 +82,16 @@ def status(run_id: RunId, service: RunServiceDependency) -> RunStatus:
     },
 )
 async def events(
-    request: Request, first: Annotated[RunStatus, Depends(status)], service: RunServiceDependency
+    request: Request, first: Annotated[RunStatus, Depends(shared_status)], service: RunServiceDependency
 ) -> AsyncIterator[ServerSentEvent]:
     """Send `progress` with the status at each change, then `end` with the last status, and close."""
     now = first
     yield ServerSentEvent(event="progress", data=asdict(now))
     while now.state == "running" and not request.app.state.stopping.is_set():
-        await anyio.sleep(EVENT_SECONDS)
+        await anyio.sleep(status_watch.SECONDS)
         before = now
         try:
-            now = await anyio.to_thread.run_sync(service.status, first.id)
+            now = await service.watch.latest(first.id)
         except NotFound:  # the run was deleted
             return
         if now != before:
