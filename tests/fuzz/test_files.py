@@ -36,7 +36,7 @@ from mssbench.runs.store import RunStore
 from mssbench.services.registry import load_registry
 from mssbench.services.runtime import make_runtime
 from mssbench.tools import batch as folders
-from mssbench_service import audio, weights
+from mssbench_service import archives, audio, weights
 from mssbench_service.errors import BenchError, from_problem
 from mssbench_service.files import read_json
 from mssbench_service.musdb import HRIR_FILE, check_track
@@ -145,7 +145,7 @@ def _weights(folder: Path) -> object:
 
 def _unpacked(folder: Path) -> object:
     pinned = weights.Weight("4stems.tar.gz", "https://example.org/x", sha256="3a", unpack="4stems")
-    assert isinstance(weights._unpacked_problem(pinned, folder), str)
+    assert isinstance(archives.unpacked_problem([pinned.sha256], folder), str)
     return None
 
 

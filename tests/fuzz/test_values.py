@@ -33,7 +33,7 @@ from mssbench.services.health import survey, survey_separators
 from mssbench.services.http import HttpTransport
 from mssbench.services.registry import Registry, Service
 from mssbench.services.runtime import Runtime
-from mssbench_service import logs, weights, wire
+from mssbench_service import archives, logs, wire
 from mssbench_service.download import RemoteFile, download
 from mssbench_service.errors import BadInput, BenchError, NotFound, Starting, from_problem
 from mssbench_service.files import DataRoot
@@ -331,7 +331,7 @@ def test_a_zip_archive_stays_in_its_folder(tmp_path_factory: pytest.TempPathFact
 def test_a_tar_archive_stays_in_its_folder(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     outer, folder = _archive_in_folder(tmp_path_factory, content, "weights.tar.gz")
     with contextlib.suppress(BenchError):
-        weights._unpack(outer / "weights.tar.gz", folder / "weights")
+        archives.unpack(outer / "weights.tar.gz", folder / "weights")
     assert _paths_below(outer) == {"weights.tar.gz"}
     assert [entry.name for entry in (outer / "inner").iterdir()] == ["folder"]
     assert not any(path.is_symlink() for path in folder.rglob("*"))

@@ -9,6 +9,7 @@ import datetime
 import difflib
 import os
 import platform
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -133,14 +134,18 @@ def choose_separators(asked: Sequence[str], available: Sequence[ServiceHealth]) 
     The name of a service selects all its separators. An empty `asked` selects all services.
     """
     offered = {
-        info.name: SeparatorRecord(**asdict(info) | {"expected": info.expected}, service=service.name)
+        info.name: SeparatorRecord(
+            **asdict(info) | {"expected": info.expected},
+            service=service.name,
+            status="unavailable" if info.reason else "available",
+        )
         for service in available
         for info in service.separators
     }
     services = {service.name: service for service in available}
     chosen: dict[str, SeparatorRecord] = {}
     for name in asked or services:
-        service = services.get(name) or services.get(name.split("-")[0])
+        service = services.get(name) or services.get(re.split("[-:]", name)[0])
         if name in offered:
             chosen[name] = offered[name]
         elif service and not service.separators:
@@ -148,7 +153,7 @@ def choose_separators(asked: Sequence[str], available: Sequence[ServiceHealth]) 
                 name, "", service=service.name, status="unavailable", reason=service.reason
             )
         elif name in services:
-            chosen |= {info.name: offered[info.name] for info in services[name].separators}
+            chosen |= {info.name: offered[info.name] for info in services[name].separators if not info.reason}
         else:
             known = [*services, *offered]
             close = difflib.get_close_matches(name, known, n=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -109,8 +110,8 @@ def survey_separators(
 
 def service_of(name: str, registry: Registry) -> Service | None:
     """The separator service called `name`, or else the one with the longest name that `name` starts with."""
-    parts = name.split("-")
-    prefixes = ("-".join(parts[:count]) for count in range(len(parts), 0, -1))
+    parts = re.split("([-:])", name)  # with its separators, so that any number of parts can be joined again
+    prefixes = ("".join(parts[:count]) for count in range(len(parts), 0, -2))
     return next((registry.separators[one] for one in prefixes if one in registry.separators), None)
 
 

@@ -28,8 +28,8 @@ from .audio import FloatArray
 from .devices import chosen_device, thread_count
 from .environment import whole_number
 from .errors import BadInput, BenchError, NotReady, OutOfMemory, StepFailed
-from .musdb import check_stem_names
 from .separation import Separator, Separators, weights_file
+from .stems import check_stem_names
 
 log = logging.getLogger("mssbench")
 

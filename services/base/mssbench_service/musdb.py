@@ -5,36 +5,17 @@ Rafii, Liutkus, Stöter, Mimilakis & Bittner, "MUSDB18-HQ - an uncompressed vers
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .audio import check_length, read_header
 from .errors import BadInput
+from .stems import MIXTURE as MIXTURE
+from .stems import STEMS as STEMS
 
-STEMS = ("vocals", "drums", "bass", "other")
-MIXTURE = "mixture"
 SPLITS = ("train", "test")
-VOCALS, ACCOMPANIMENT = "vocals", "accompaniment"
-"""The two targets of every kind of model: the voice, and the sum of all else."""
 HRIR_FILE = "hrir.npz"
 """Beside rendered stems: their HRIR set (``azimuths``, ``irs``, ``sample_rate``)."""
-
-
-def in_order(stems: Iterable[str]) -> tuple[str, ...]:
-    """Return `stems` in the order of all tables: MUSDB18-HQ's four first, the others by name."""
-    found = set(stems)
-    return (*(stem for stem in STEMS if stem in found), *sorted(found.difference(STEMS)))
-
-
-def check_stem_names(stems: Sequence[str], owner: str) -> None:
-    """Raise ``BadInput`` unless `stems` are distinct names of ``a-z``, ``0-9`` and ``_``, and none is the mixture."""
-    for stem in stems:
-        if not re.fullmatch(r"[a-z0-9_]{1,64}", stem) or stem == MIXTURE:
-            raise BadInput(f"{owner} has a stem called {stem!r:.80}; expected a name of a-z, 0-9 and _")
-        if list(stems).count(stem) > 1:
-            raise BadInput(f"{owner} has two stems called {stem!r}")
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from .audio import FloatArray
 from .errors import BadInput, BadOutput, NotFound, NotReady, OutOfMemory
 from .files import DataRoot, atomic_folder, write_json
 from .formats import SEPARATION_FORMAT
-from .musdb import STEMS, check_stem_names
+from .stems import STEMS, check_stem_names
 from .wire import Expectation, SeparateResult, SeparatorInfo, parse
 
 WEIGHTS_FILE = "weights.toml"

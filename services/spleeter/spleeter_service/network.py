@@ -70,6 +70,10 @@ class Network:
             for stem, masked in builder.masked_stfts.items()
         }
 
+    def close(self) -> None:
+        """Free the session's memory."""
+        self._session.close()
+
     def separate(self, mixture: FloatArray) -> dict[str, FloatArray]:
         """Separate one track.
 

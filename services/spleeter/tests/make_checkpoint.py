@@ -1,8 +1,8 @@
 """Write a small Spleeter checkpoint with random weights: ``python make_checkpoint.py WEIGHTS_DIR``.
 
 In the released format: a TensorFlow checkpoint in a model folder, and a configuration of the library. They are written
-to the folder ``spleeter`` of WEIGHTS_DIR: ``tiny.json`` with the checkpoint in ``tiny/``, and ``tiny_two.json`` for two
-stems, which the service refuses. ``--full`` writes ``full.json`` and ``full/`` for benchmarks, which are as large as
+to the folder ``spleeter`` of WEIGHTS_DIR: ``tiny.json`` with the checkpoint in ``tiny/``, and ``tiny_two.json`` with
+``tiny_two/`` for two stems. ``--full`` writes ``full.json`` and ``full/`` for benchmarks, which are as large as
 ``spleeter:4stems``.
 """
 
@@ -30,10 +30,9 @@ def make_checkpoint(weights: Path) -> Path:
     params = load_configuration("spleeter:4stems")
     params["T"] = 64
     params["model"]["params"]["conv_n_filters"] = FILTERS
-    folder = _make(weights / "spleeter", "tiny", params)
     two = {**params, "instrument_list": ["vocals", "accompaniment"]}
-    (folder / "tiny_two.json").write_text(json.dumps(two, indent=1))
-    return folder
+    _make(weights / "spleeter", "tiny_two", two)
+    return _make(weights / "spleeter", "tiny", params)
 
 
 def make_full(weights: Path) -> Path:

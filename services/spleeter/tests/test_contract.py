@@ -10,6 +10,11 @@ class TestSpleeter(SeparatorContract):
     app = "spleeter_service.app:app"
 
 
+class TestTwoStems(SeparatorContract):
+    app = "spleeter_service.app:app"
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _small_model(environment: dict[str, str]) -> None:
     TestSpleeter.environment = environment
+    TestTwoStems.environment = environment | {"SPLEETER_MODEL": "tiny_two.json"}

@@ -28,7 +28,13 @@ def test_a_job_stops_when_its_client_disconnects(service: RunningService) -> Non
 
 def test_info_describes_the_model(service: RunningService, weights: Path) -> None:
     info = service.get("/info").json()
-    assert [separator["name"] for separator in info["separators"]] == ["spleeter"]
+    stems = {separator["name"]: separator["stems"] for separator in info["separators"]}
+    assert stems["spleeter"] == info["stems"] == ["vocals", "drums", "bass", "other"]
+    assert list(stems)[1:4] == ["spleeter:2stems", "spleeter:2stems-16kHz", "spleeter:4stems"]
+    missing = next(one for one in info["separators"] if one["name"] == "spleeter:5stems")
+    assert (
+        "5stems.tar.gz is missing; get it with: mssbench weights fetch spleeter:5stems" in missing["reason"]
+    )
     assert info["device"] == "cpu"
     assert info["model"] == "tiny.json"
     files = sorted((weights / "spleeter" / "tiny").glob("model.*"))
