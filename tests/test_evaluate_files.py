@@ -57,7 +57,7 @@ def songs_scored(mssbench: Command, *options: str) -> dict[str, dict[str, dict[s
         rows = list(csv.DictReader(file))
     for row in rows:
         assert row["status"] in ("ok", "undefined", "failed")
-        assert bool(row["reason"]) == (row["status"] != "ok")
+        assert row["reason"] or row["status"] == "ok"
         for column in NUMBERS:
             assert row[column] == "" or math.isfinite(float(row[column])), (column, row[column])
     return {
@@ -78,7 +78,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
     "infinite": (lambda x: np.where(np.arange(len(x))[:, None] == 50, np.inf, x), "NaN or infinite"),
     "mono": (lambda x: x[:, 0], "has 1 channel(s)"),
     "three channels": (lambda x: np.c_[x, x[:, :1]], "has 3 channel(s)"),
-    "shorter than a frame": (lambda x: x[: FS - 1], "fewer than the 8000 of one SPAUQ frame"),
+    "a part of the track": (lambda x: x[:FS], "8000 samples (1.000 s) and the reference 16000 (2.000 s)"),
     "empty": (lambda x: x[:0], "holds no samples"),
     "silent": (lambda x: 0 * x, "silent wherever the reference is active"),
     "far too loud": (lambda x: 1e9 * x, "expected full scale"),
@@ -137,13 +137,14 @@ def test_a_stem_that_is_silent_throughout_is_undefined_and_costs_the_others_bss_
 
 def test_the_longer_one_is_cut(mssbench: Command, workspace: Path) -> None:
     true = references()
-    changes: dict[str, Change] = {"shorter": lambda x: x[:-3000], "longer": lambda x: np.r_[x, x[:3000]]}
+    changes: dict[str, Change] = {"shorter": lambda x: x[:-300], "longer": lambda x: np.r_[x, x[:300]]}
     for title, change in changes.items():
         write("true", true, title=title)
         write("found", {stem: change(x) for stem, x in true.items()}, title=title)
     for rows in songs_scored(mssbench).values():
         for row in rows.values():
             assert (row["status"], float(row["SSR"]), float(row["SRR"])) == ("ok", 80, 80)
+            assert "are compared" in row["reason"]
 
 
 def test_exactly_one_frame_is_enough(mssbench: Command, workspace: Path) -> None:

@@ -107,7 +107,10 @@ def _equations(name: str) -> Callable[[Stem], Value]:
     def compute(stem: Stem) -> Value:
         found, aggregate = stem.equations, stem.options.aggregate
         values: Float64 = getattr(found, name)
-        frames = Frames.of(values, stem.spauq_starts(len(values)), aggregate, counted=found.valid)
+        total = stem.total_frames
+        frames = Frames.of(
+            values, stem.spauq_starts(len(values)), aggregate, counted=found.valid, total=total
+        )
         if not found.valid_frames:
             return Value(None, _SILENT, frames)
         return Value(aggregate_frames(values[found.valid], aggregate), frames=frames)
@@ -121,7 +124,7 @@ def _valid_frames(stem: Stem) -> Value:
 
 
 def _total_frames(stem: Stem) -> Value:
-    return Value(stem.equations.total_frames if "corrected" in stem.sets else len(stem.released.ssr))
+    return Value(stem.total_frames)
 
 
 register(

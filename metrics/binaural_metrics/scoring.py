@@ -7,7 +7,8 @@ the corrected set compare with `mixture_gain` × reference, those of the paper s
 
 status   ok: every requested value is there; undefined: a metric has no value for this stem; failed: the separator's
          output could not be scored
-reason   one line that names the columns without a value and why; empty where the status is ok
+reason   one line that names the columns without a value and why, and what is unusual about the signals: a length, a
+         level or a delay (:mod:`.plausible`)
 
 Values can be written as JSON: numbers, nested lists, strings or None; never NaN, never infinite. A stem that fails
 does not change the other rows.
@@ -23,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .cues import HrirSet, check_hrirs
+from .plausible import check_lengths, lag_note, level_note
 from .registry import Frames, Metric, Value, check_metric_set, columns
 from .registry import metrics as all_metrics
 from .signals import AGGREGATES, InputError, check_sample_rate, check_signal
@@ -158,6 +160,9 @@ def score_track_with_frames(
                 sheet.compute(whole_track=True)
             except InputError as error:
                 sheet.failure = str(error)
+    if lag := lag_note(references, estimates, rate):
+        for sheet in sheets.values():
+            sheet.notes.append(lag)
     return [sheet.row() for sheet in sheets.values()], _frame_table(sheets)
 
 
@@ -170,6 +175,7 @@ class _Sheet:
     values: Row = field(default_factory=dict)
     reasons: dict[str, list[str]] = field(default_factory=dict)
     failure: str = ""
+    notes: list[str] = field(default_factory=list)
     frames: list[tuple[str, Frames]] = field(default_factory=list)
 
     def compute(self, *, whole_track: bool) -> None:
@@ -191,7 +197,7 @@ class _Sheet:
     def row(self) -> Row:
         lines = [f"{', '.join(columns)}: {reason}" for reason, columns in self.reasons.items()]
         status = "failed" if self.failure else "undefined" if lines else "ok"
-        reason = "; ".join(filter(None, [self.failure, *lines]))
+        reason = "; ".join(filter(None, [self.failure, *self.notes, *lines]))
         known = {"source": self.source, **self.values, "status": status, "reason": reason}
         return {column: known.get(column) for column in columns()}
 
@@ -208,7 +214,10 @@ def _score_stem(
 ) -> None:
     if sheet.source not in estimates:
         raise InputError(f"the separator gave no stem {sheet.source!r}")
-    stem = sheet.stem = Stem(sheet.source, references[sheet.source], estimates[sheet.source], options)
+    stem = Stem(sheet.source, references[sheet.source], estimates[sheet.source], options)
+    length = check_lengths(references[sheet.source], estimates[sheet.source], options.sample_rate)
+    levels = level_note(stem.reference, "reference"), level_note(stem.estimate, "estimate")
+    sheet.stem, sheet.notes = stem, [note for note in (length, *levels) if note]
     if stem.estimate_is_silent():
         # Such an estimate has no spatial image, so that it has no corrected metrics. The paper's are defined.
         sheet.failure = "the estimate is silent wherever the reference is active"

@@ -173,7 +173,7 @@ def spauq_released(
         A signal is unusable (:func:`~binaural_metrics.signals.check_signal`) or shorter than one frame.
     """
     ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
-    grid = _Grid.of(ref.shape[1], sample_rate)
+    grid = Grid.of(ref.shape[1], sample_rate)
     lag = _released_lag(grid, sample_rate, max_lag)
 
     def frame(bounds: tuple[int, int]) -> _ReleasedFrame:
@@ -219,7 +219,7 @@ def spauq_equations(
         A signal is unusable (:func:`~binaural_metrics.signals.check_signal`) or shorter than one frame.
     """
     ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
-    grid = _Grid.of(ref.shape[1], sample_rate)
+    grid = Grid.of(ref.shape[1], sample_rate)
     lag = _equations_lag(grid, sample_rate, max_lag)
     gain = check_gain(reference_gain)
 
@@ -245,7 +245,7 @@ def spauq_both(
     `reference_gain` applies only to the equations; the released variant uses the reference as it is.
     """
     ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
-    grid = _Grid.of(ref.shape[1], sample_rate)
+    grid = Grid.of(ref.shape[1], sample_rate)
     wide, lag = _released_lag(grid, sample_rate, None), _equations_lag(grid, sample_rate, None)
     gain = check_gain(reference_gain)
 
@@ -268,7 +268,7 @@ def spauq_both(
 
 
 @dataclass(frozen=True)
-class _Grid:
+class Grid:
     """Start and stop samples of the frames."""
 
     samples: int
@@ -276,7 +276,7 @@ class _Grid:
     hop: int
 
     @classmethod
-    def of(cls, samples: int, sample_rate: int) -> _Grid:
+    def of(cls, samples: int, sample_rate: int) -> Grid:
         window, hop = int(1.0 * sample_rate), int(0.5 * sample_rate)
         if samples < window:
             raise InputError(
@@ -292,12 +292,12 @@ class _Grid:
             yield i * self.hop, min(i * self.hop + self.window, self.samples)
 
 
-def _released_lag(grid: _Grid, sample_rate: int, max_lag: int | None) -> int:
+def _released_lag(grid: Grid, sample_rate: int, max_lag: int | None) -> int:
     # A frame can lose max_lag samples at either end, and the last frame can be as short as a hop.
     return _check_lag(round(0.1 * sample_rate) if max_lag is None else max_lag, (grid.window - grid.hop) // 2)
 
 
-def _equations_lag(grid: _Grid, sample_rate: int, max_lag: int | None) -> int:
+def _equations_lag(grid: Grid, sample_rate: int, max_lag: int | None) -> int:
     return _check_lag(round(0.002 * sample_rate) if max_lag is None else max_lag, grid.window - grid.hop)
 
 

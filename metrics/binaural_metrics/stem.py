@@ -14,6 +14,7 @@ from .cues import Cues, HrirSet, interaural_cues
 from .interaural import PaperCues, paper_cues
 from .level import Level, level
 from .place import Place, place
+from .plausible import TOLERANCE_S
 from .signals import (
     Float64,
     FloatArray,
@@ -23,7 +24,7 @@ from .signals import (
     check_pair,
     is_silent_where,
 )
-from .spauq import Equations, Released, spauq_both, spauq_equations, spauq_released
+from .spauq import Equations, Grid, Released, spauq_both, spauq_equations, spauq_released
 
 _HOP_S = 0.5  # between SPAUQ's frames
 
@@ -57,6 +58,12 @@ class Track:
     def bsseval(self) -> tuple[BssEval | None, str]:
         """BSS Eval of all stems together, None where it has no value, with the reason for that."""
         gain, workers = self.options.gain, self.options.workers
+        lengths = {source: np.shape(signal)[-1] for source, signal in self.references.items()}
+        short = min(lengths, key=lambda source: lengths[source])
+        if max(lengths.values()) - lengths[short] > TOLERANCE_S * self.options.sample_rate:
+            return None, (
+                f"the reference {short!r} has {lengths[short]} samples, and another one {max(lengths.values())}"
+            )
         try:
             found = bss_eval(
                 self.references,
@@ -100,6 +107,7 @@ class Stem:
         self.reference: FloatArray
         self.estimate: FloatArray
         self.reference, self.estimate, _ = check_pair(reference, estimate, options.sample_rate)
+        self._reference_samples = np.shape(reference)[1]
         self.track: Track | None = None
 
     @property
@@ -172,6 +180,11 @@ class Stem:
     def level(self) -> Level:
         """Fitted level and SI-SDR."""
         return level(self.reference, self.estimate, self.sample_rate, reference_gain=self.options.gain)
+
+    @property
+    def total_frames(self) -> int:
+        """Number of SPAUQ frames of the whole reference, which may be longer than the estimate."""
+        return len(Grid.of(self._reference_samples, self.sample_rate))
 
     def spauq_starts(self, frames: int) -> Float64:
         """Start of each SPAUQ frame in s."""
