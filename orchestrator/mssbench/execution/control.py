@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import logging
 import shutil
+import zipfile
 from collections.abc import Iterable
 
 from mssbench_service.errors import BadOutput, BenchError, Conflict
-from mssbench_service.files import remove_folder
-from mssbench_service.musdb import MIXTURE, check_track
+from mssbench_service.musdb import HRIR_FILE, MIXTURE, STEMS, check_track
 from mssbench_service.separation import check_separation
-from mssbench_service.wire import RenderResult, parse
 from redis import Redis
 
-from ..runs.formats import RENDERING_FORMAT
-from ..runs.layout import DELETED_PREFIX, RENDERING_FILE
+from ..runs.layout import DELETED_PREFIX
 from ..runs.plan import plan_track_again
 from ..runs.progress import progress_of
 from ..runs.records import Cell
 from ..runs.run import Run
 from ..runs.status import status_of
-from ..runs.store import Workspace, has_unreadable_outcome
+from ..runs.store import Workspace, has_damaged_outcome
+from .integrity import estimates_problem, read_rendering, rendering_problem
 from .queues import count_running, remove_jobs
+from .steps import remove_estimates, remove_rendering
 
 log = logging.getLogger("mssbench")
 
@@ -55,11 +55,11 @@ def cancel(run: Run, connection: Redis | None) -> int:
     return remove_jobs(run, connection) if connection is not None else 0
 
 
-def clear_unreadable(run: Run) -> int:
-    """Reopen cells whose outcome is empty or truncated, as after a power failure. Return their number."""
-    cells = [cell for cell in run.record.cells() if has_unreadable_outcome(run.store, cell)]
+def clear_damaged(run: Run) -> int:
+    """Reopen cells whose outcome is truncated, changed, or that of another cell. Return their number."""
+    cells = [cell for cell in run.record.cells() if has_damaged_outcome(run.store, cell)]
     for cell in cells:
-        log.warning("run %s: the outcome of %s cannot be read; the cell is repeated", run.store.id, cell)
+        log.warning("run %s: the outcome of %s is damaged; the cell is repeated", run.store.id, cell)
         run.store.clear_outcome(cell)
     return len(cells)
 
@@ -73,10 +73,10 @@ def retry_failed(run: Run) -> int:
     _accept_changed_tracks(run, dict.fromkeys(cell.title for cell in failed))
     for title in dict.fromkeys(cell.title for cell in failed if cell.condition == "binaural"):
         if run.rendered(title) and not _rendering_is_valid(run, title):
-            remove_folder(run.runtime.root.resolve(run.record.track(title).folders["binaural"]))
+            remove_rendering(run, title)
     for cell in failed:
         if run.store.separated(cell) and not _estimates_are_valid(run, cell):
-            remove_folder(run.store.layout.estimates(cell))
+            remove_estimates(run, cell)
         run.store.clear_outcome(cell)
     return len(failed)
 
@@ -95,7 +95,7 @@ def _accept_changed_tracks(run: Run, titles: Iterable[str]) -> None:
             continue  # the retried cells report it
         if now.files != track.files:
             for cell in cells:
-                remove_folder(run.store.layout.estimates(cell))
+                remove_estimates(run, cell)
             vars(track).update(vars(now))
             changed = True
     if changed:
@@ -103,7 +103,9 @@ def _accept_changed_tracks(run: Run, titles: Iterable[str]) -> None:
 
 
 def _estimates_are_valid(run: Run, cell: Cell) -> bool:
-    """Whether the estimates still pass the check that they passed after the separation."""
+    """Whether the estimates are as they were written, and pass the check that they passed after the separation."""
+    if estimates_problem(run, cell):
+        return False
     mixture = f"{run.record.track(cell.title).folders[cell.condition]}/{MIXTURE}.wav"
     try:
         check_separation(cell.separator, run.store.layout.estimates(cell), run.runtime.root.existing(mixture))
@@ -115,14 +117,16 @@ def _estimates_are_valid(run: Run, cell: Cell) -> bool:
 
 
 def _rendering_is_valid(run: Run, title: str) -> bool:
-    """Whether the rendered track still has the length and rate that it was written with."""
-    folder = run.runtime.root.resolve(run.record.track(title).folders["binaural"])
-    try:
-        written = parse(RenderResult, RENDERING_FORMAT.read(folder / RENDERING_FILE))
-        found = check_track(folder)
-    except BenchError:
+    """Whether the rendered track is as it was written. Without checksums (version 0.2), its lengths are checked."""
+    if rendering_problem(run, title, [*(f"{name}.wav" for name in (MIXTURE, *STEMS)), HRIR_FILE]):
         return False
-    return (found.samples, found.sample_rate) == (written.samples, written.sample_rate)
+    folder = run.rendering(title)
+    try:
+        written, found = read_rendering(folder), check_track(folder)
+        hrirs = zipfile.ZipFile(folder / HRIR_FILE).testzip() if (folder / HRIR_FILE).exists() else None
+    except (BenchError, OSError, zipfile.BadZipFile):
+        return False
+    return hrirs is None and (found.samples, found.sample_rate) == (written.samples, written.sample_rate)
 
 
 def delete(run: Run, connection: Redis | None) -> None:

@@ -16,7 +16,7 @@ from ..runs.progress import Progress
 from ..runs.results import result_columns, result_rows, write_csv
 from ..runs.run import Run
 from ..runs.status import RunStatus, status_of
-from .control import clear_unreadable
+from .control import clear_damaged
 from .embedded import embedded_server, embedded_workers
 from .inline import run_inline
 from .queues import connect, queue_names, queues_of, queues_without_worker, reconcile, remove_jobs
@@ -86,7 +86,7 @@ def finish(run: Run, *, audio: bool = True, cells: Sequence[tuple[str, str, str,
 def _locked(run: Run) -> Iterator[None]:
     """Hold the run's lock, and reopen cells with a damaged outcome. Raises :class:`Conflict`."""
     with run.store.lock.hold():
-        clear_unreadable(run)
+        clear_damaged(run)
         yield
 
 

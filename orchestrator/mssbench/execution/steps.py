@@ -24,24 +24,23 @@ from mssbench_service.errors import (
     TimedOut,
     Unavailable,
 )
-from mssbench_service.files import remove_folder, storage_error, storage_errors_raised
-from mssbench_service.musdb import MIXTURE, STEMS
+from mssbench_service.files import remove_folder, storage_error, storage_errors_raised, write_text
+from mssbench_service.musdb import HRIR_FILE, MIXTURE, STEMS
 from mssbench_service.separation import SEPARATION_FILE, check_separation
 from mssbench_service.wire import (
     EvaluateRequest,
     RenderRequest,
-    RenderResult,
     SeparateRequest,
-    SeparateResult,
-    parse,
 )
 
 from ..runs.fingerprint import state_of_files
 from ..runs.formats import RENDERING_FORMAT, SEPARATION_FORMAT
 from ..runs.layout import RENDERING_FILE
-from ..runs.records import Cell, TrackRecord
+from ..runs.owned import remove_made
+from ..runs.records import RENDERED, Cell, TrackRecord
 from ..runs.run import Run, Task
 from ..settings.limits import Limits
+from .integrity import complete_record, estimates_problem, read_rendering, read_separation, rendering_problem
 
 log = logging.getLogger("mssbench")
 
@@ -99,11 +98,14 @@ def record_failure(run: Run, task: Task, error: BenchError, tries: int = 1, trac
 
 
 def _render(run: Run, title: str) -> None:
+    if not run.rendered(title):
+        _render_now(run, title)
+
+
+def _render_now(run: Run, title: str) -> None:
     track, config = run.record.track(title), run.record.config
-    out = track.folders["binaural"]
-    if run.rendered(title):
-        return
-    with _as_planned(run, track, track.source, out):
+    out, folder = track.folders["binaural"], run.rendering(title)
+    with _as_planned(run, track, track.source, lambda: remove_rendering(run, title)):
         rendered = run.runtime.render(
             RenderRequest(
                 track=track.source,
@@ -115,22 +117,50 @@ def _render(run: Run, title: str) -> None:
             ),
             track.seconds,
         )
-        if not (run.runtime.root.resolve(out) / RENDERING_FILE).exists():
+        if not (folder / RENDERING_FILE).exists():
             raise BadOutput(f"the rendering of {title!r} was reported as complete, but its files are missing")
         if run.record.hrir is not None and rendered.hrir_sha256 != run.record.hrir.sha256:
-            remove_folder(run.runtime.root.resolve(out))
+            remove_rendering(run, title)
             raise BadInput(
                 f"the HRIR set {config.hrir} has changed since the run was planned; restore it and retry, or start "
                 "a new run with the present set"
             )
+        complete_record(folder / RENDERING_FILE, RENDERING_FORMAT)
+
+
+def remove_rendering(run: Run, title: str) -> None:
+    """Remove the rendered track `title`."""
+    remove_made(run.runtime.root.root / RENDERED, run.rendering(title), RENDERING_FILE)
+
+
+def remove_estimates(run: Run, cell: Cell) -> None:
+    """Remove the estimates of `cell`."""
+    remove_made(run.store.folder, run.estimates(cell), SEPARATION_FILE)
+
+
+def _require_rendering(run: Run, cell: Cell, *names: str) -> None:
+    """Check the files called `names` of the cell's rendered track. If they are damaged, render the track again."""
+    if cell.condition != "binaural":
+        return
+    if problem := rendering_problem(run, cell.title, names):
+        log.warning("run %s: %s; the track is rendered again", run.store.id, problem)
+        try:
+            read_rendering(run.rendering(cell.title))
+        except BenchError:  # the service replaces what has a valid record only
+            remove_rendering(run, cell.title)
+        _render_now(run, cell.title)
+        if problem := rendering_problem(run, cell.title, names):
+            raise BadOutput(f"{problem}, also after the track was rendered again; check the storage")
 
 
 @contextlib.contextmanager
-def _as_planned(run: Run, track: TrackRecord, reads: str, out: str = "") -> Iterator[None]:
+def _as_planned(
+    run: Run, track: TrackRecord, reads: str, remove: Callable[[], None] = lambda: None
+) -> Iterator[None]:
     """Call :func:`require_planned_files` before and after a step that `reads` the track's source folder.
 
     Otherwise the result of changed files would be scored as the track, and later runs would reuse their rendering. If
-    the files change during the step, its output folder `out` is removed.
+    the files change during the step, `remove` is called, which removes its output.
     """
     if reads != track.source:
         yield
@@ -140,8 +170,7 @@ def _as_planned(run: Run, track: TrackRecord, reads: str, out: str = "") -> Iter
     try:
         require_planned_files(run, track)
     except BadInput:
-        if out:
-            remove_folder(run.runtime.root.resolve(out))
+        remove()
         raise
 
 
@@ -163,39 +192,70 @@ def _mixture_gain(run: Run, cell: Cell) -> float:
     """Gain that brings the track's reference stems to their level in its mixture."""
     if cell.condition != "binaural":
         return 1.0
-    folder = run.runtime.root.resolve(run.record.track(cell.title).folders["binaural"])
-    return parse(RenderResult, RENDERING_FORMAT.read(folder / RENDERING_FILE)).mixture_gain
+    return read_rendering(run.rendering(cell.title)).mixture_gain
 
 
 def _separate(run: Run, cell: Cell) -> None:
-    out = run.runtime.root.reference(run.store.layout.estimates(cell))
     if not run.needs_separation(cell):
         return
+    made = run.estimates(cell)
+    existed = made.exists()
     track, separator = run.record.track(cell.title), run.record.separator(cell.separator)
     folder = track.folders[cell.condition]
     mixture = f"{folder}/{MIXTURE}.wav"
-    with _as_planned(run, track, folder, out):
+    read = [MIXTURE, *(STEMS if separator.needs_references else ())]
+    _require_rendering(run, cell, *(f"{name}.wav" for name in read))
+    with _as_planned(run, track, folder, lambda: remove_estimates(run, cell)):
         run.runtime.separate(
             separator.service,
             SeparateRequest(
                 mixture=mixture,
-                out=out,
+                out=run.runtime.root.reference(made),
                 separator=cell.separator,
                 references=folder if separator.needs_references else "",
                 reference_gain=_mixture_gain(run, cell) if separator.needs_references else 1.0,
             ),
             track.seconds,
         )
-        made = run.runtime.root.resolve(out)
         try:
             if not (made / SEPARATION_FILE).exists():
                 raise BadOutput(
                     f"{cell.separator} reported {cell.title!r} as complete, but the stems are missing"
                 )
             check_separation(cell.separator, made, run.runtime.root.resolve(mixture))
+            if (label := read_separation(made).separator) != cell.separator:
+                raise BadOutput(
+                    f"{separator.service} gave estimates of {label!r}; expected {cell.separator!r}"
+                )
         except BadOutput:
-            remove_folder(made)  # otherwise a retry would find them and keep them
+            # Otherwise a retry would find them and keep them. Files that were there before are not this run's.
+            remove_estimates(run, cell) if existed else remove_folder(made)
             raise
+        version = run.record.versions.get(separator.service, "")
+        complete_record(made / SEPARATION_FILE, SEPARATION_FORMAT, service_version=version)
+
+
+def _discard_damaged(run: Run, cell: Cell) -> bool:
+    """Remove the estimates of `cell` if they are damaged, so that it is separated again. Return whether they were.
+
+    Raises
+    ------
+    BadOutput
+        They were damaged, were made again, and are damaged again; or their service is no longer registered.
+    """
+    problem = estimates_problem(run, cell)
+    if not problem:
+        return False
+    if not run.store.separated(cell):  # another worker has removed them meanwhile
+        return True
+    if run.store.layout.damaged(cell).exists():
+        raise BadOutput(f"{problem}, also after the track was separated again; check the storage")
+    if run.record.separator(cell.separator).service not in run.runtime.registry.separators:
+        raise BadOutput(f"{problem}, and its service is no longer registered (services.toml)")
+    log.warning("run %s: %s; the track is separated again", run.store.id, problem)
+    write_text(run.store.layout.damaged(cell), f"{problem}\n")
+    remove_estimates(run, cell)
+    return True
 
 
 def _evaluate(run: Run, cell: Cell) -> None:
@@ -203,8 +263,11 @@ def _evaluate(run: Run, cell: Cell) -> None:
     if run.store.ended(cell):
         return
     track, config = run.record.track(cell.title), run.record.config
+    _require_rendering(run, cell, *(f"{stem}.wav" for stem in STEMS), HRIR_FILE)
     gain = _mixture_gain(run, cell)
     with _as_planned(run, track, track.folders[cell.condition]):
+        if not run.store.separated(cell) or _discard_damaged(run, cell):
+            return
         evaluation = run.runtime.evaluate(
             EvaluateRequest(
                 reference=track.folders[cell.condition],
@@ -225,7 +288,8 @@ def _evaluate(run: Run, cell: Cell) -> None:
         # A stem may fail because of its content, such as silence. A file that cannot be read is an error instead.
         mixture = root.resolve(f"{track.folders[cell.condition]}/{MIXTURE}.wav")
         check_separation(cell.separator, layout.estimates(cell), mixture)
-    separation = parse(SeparateResult, SEPARATION_FORMAT.read(layout.estimates(cell) / SEPARATION_FILE))
+    separation, versions = read_separation(layout.estimates(cell)), run.record.versions
+    service = run.record.separator(cell.separator).service
     run.store.save_result(
         cell,
         {
@@ -236,8 +300,15 @@ def _evaluate(run: Run, cell: Cell) -> None:
             "details": separation.details,
             "seconds": {"separate": separation.seconds, "evaluate": evaluation.seconds},
             "audio_seconds": separation.samples / separation.sample_rate,
+            "made_by": {
+                "separator_version": separation.service_version or versions.get(service, ""),
+                "weights": separation.details.get("weights", []),
+                "evaluator_version": evaluation.version or versions.get("evaluator", ""),
+                "accepted_changes": run.record.accepted or [],
+            },
         },
     )
+    layout.damaged(cell).unlink(missing_ok=True)
 
 
 def perform_with_retries(

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from mssbench_service.errors import BadInput
 from mssbench_service.files import write_json
+from mssbench_service.names import check_name
 from mssbench_service.wire import HrirInfo, validation_detail
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -305,6 +306,16 @@ def _first(error: ValidationError) -> str:
 
 
 def _check_names(summary: Summary, path: Path) -> None:
+    try:
+        for what, found in (
+            ("run", [summary.run.id]),
+            ("track", summary.run.tracks),
+            ("separator", [separator.name for separator in summary.separators]),
+        ):
+            for name in found:
+                check_name(name, what)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error.detail}") from None
     columns = {metric.column for metric in summary.metrics}
     names = {separator.name for separator in summary.separators}
     for score in summary.scores:

@@ -36,7 +36,7 @@ def _error_2(fields: Fields) -> Fields:
 RUN = Format("run.json", (_run_2,))
 """2: `version` instead of `schema`; all settings are written."""
 
-RESULT = Format("result.json", (unchanged,))
+RESULT = Format("result.json", (unchanged,), sealed=True)
 """2: `details` of the separator, `audio_seconds`, more columns in rows. A column that is missing is undefined."""
 
 ERROR = Format("error.json", (_error_2,))

@@ -6,7 +6,7 @@
     <root>/runs/<run id>/
         run.json                            configuration, tracks, separators, versions: `RunRecord`
         estimates/<condition>/<separator>/<title>/<stem>.wav, separation.json
-        cells/<condition>/<separator>/<title>/result.json or error.json; frames.parquet
+        cells/<condition>/<separator>/<title>/result.json or error.json; frames.parquet, damaged.txt
         results.csv                         written when the run ends, and by `mssbench report`
         report/index.html
         .lock                               locked by the process that executes the run
@@ -81,6 +81,10 @@ class RunLayout:
 
     def error(self, cell: Cell) -> Path:
         return self.cell(cell) / ERROR.name
+
+    def damaged(self, cell: Cell) -> Path:
+        """What was damaged in estimates that were removed and are made again."""
+        return self.cell(cell) / "damaged.txt"
 
     def frames(self, cell: Cell) -> Path:
         """Per-frame values behind the cell's scores."""

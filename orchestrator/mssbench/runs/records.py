@@ -5,11 +5,15 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, field
 
-from mssbench_service.errors import NotFound
+from mssbench_service.errors import BadInput, NotFound
+from mssbench_service.names import check_name
 from mssbench_service.wire import HrirInfo, SeparatorInfo
 
-from .config import RunConfig
+from .config import CONDITIONS, RunConfig
 from .formats import RUN
+
+RENDERED = "data/rendered"
+"""Reference of the folder of all rendered tracks."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Cell:
 class TrackRecord:
     """A track of a run. `folders` holds, per condition, the reference of the folder with its audio.
 
-    `files` is a fingerprint of its source files, from their sizes and times.
+    `files` is a fingerprint of its source files, from their sizes and times, and `content` one of their samples.
     """
 
     title: str
@@ -35,6 +39,10 @@ class TrackRecord:
     folders: dict[str, str]
     angles: dict[str, float] = field(default_factory=dict)
     files: str = ""
+    content: str = ""
+
+    def __post_init__(self) -> None:
+        check_name(self.title, "track")
 
     @property
     def seconds(self) -> float:
@@ -49,10 +57,19 @@ class SeparatorRecord(SeparatorInfo):
     status: str = "available"
     reason: str = ""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.service:
+            check_name(self.service, "service")
+
 
 @dataclass
 class RunRecord:
-    """The content of ``run.json``. `commit` and `images` identify the code."""
+    """The content of ``run.json``. `commit` and `images` identify the code.
+
+    `accepted` lists the changes of weights, versions and settings with which the run was continued. It is None in runs
+    of version 0.2 and earlier, which did not compare them.
+    """
 
     id: str
     created: str
@@ -66,6 +83,18 @@ class RunRecord:
     version: int = RUN.version
     commit: str = ""
     images: dict[str, str] = field(default_factory=dict)
+    accepted: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        for condition in self.config.conditions:
+            if condition not in CONDITIONS:
+                raise BadInput(f"unknown condition {condition!r}; expected one of {', '.join(CONDITIONS)}")
+        for kind, names in (
+            ("track", [track.title for track in self.tracks]),
+            ("separator", [separator.name for separator in self.separators]),
+        ):
+            if len(set(names)) < len(names):
+                raise BadInput(f"a {kind} is listed twice")
 
     def cells(self) -> list[Cell]:
         """All cells, track by track, so that a partial run has complete tracks."""

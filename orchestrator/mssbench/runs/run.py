@@ -6,10 +6,14 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+
+from mssbench_service.errors import BadInput
 
 from ..services.runtime import Runtime
 from .layout import RENDERING_FILE
-from .records import Cell, RunRecord
+from .owned import inside
+from .records import RENDERED, Cell, RunRecord
 from .store import RunStore
 
 
@@ -40,6 +44,25 @@ class Run:
         if task.step != "render":
             return [task.cell]
         return [cell for cell in self.record.cells_of(task.title) if cell.condition == "binaural"]
+
+    def rendering(self, title: str) -> Path:
+        """Folder of the rendered track.
+
+        Raises
+        ------
+        BadInput
+            ``run.json`` names one that is not in the folder of rendered tracks.
+        """
+        reference = self.record.track(title).folders["binaural"]
+        base, names = reference.split("/")[:-2], reference.split("/")[-2:]
+        if "/".join(base) != RENDERED:
+            raise BadInput(f"the rendering of {title!r} is not in {RENDERED}, but in {reference!r}")
+        return inside(self.runtime.root.root / RENDERED, *names)
+
+    def estimates(self, cell: Cell) -> Path:
+        """Folder of the estimates. Raises :class:`BadInput` where it leads outside the run directory."""
+        names = self.store.layout.estimates(cell).relative_to(self.store.folder).parts
+        return inside(self.store.folder, *names)
 
     def rendered(self, title: str) -> bool:
         folder = self.record.track(title).folders["binaural"]

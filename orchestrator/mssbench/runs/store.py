@@ -8,6 +8,7 @@ written under a temporary name and renamed, so that a process can be killed at a
 from __future__ import annotations
 
 import datetime
+import logging
 import os
 import re
 import socket
@@ -20,13 +21,16 @@ from typing import Any
 from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.files import read_json, write_json
 from mssbench_service.formats import Format
+from mssbench_service.musdb import STEMS
 from mssbench_service.separation import SEPARATION_FILE
 from mssbench_service.wire import parse
 
 from .formats import ERROR, RESULT, RUN
 from .layout import SUPERVISED_MARKER, RunLayout
 from .lock import RunLock, RunMarkers
-from .records import Cell, RunRecord
+from .records import RENDERED, Cell, RunRecord
+
+log = logging.getLogger("mssbench")
 
 LOG_CHARACTERS = 4000
 """Longest log in an ``error.json``; its end is kept."""
@@ -44,7 +48,7 @@ class Workspace:
 
     @property
     def renderings(self) -> Path:
-        return self.root / "data" / "rendered"
+        return self.root / RENDERED
 
     def rendered(self, key: str, title: str) -> Path:
         """Folder of a rendered track."""
@@ -165,8 +169,16 @@ class RunStore:
                 except BadInput as error:
                     raise BadInput(f"{error.detail}; mssbench resume {self.id} repeats the cell") from None
                 outcome: dict[str, Any] = kind.current(found, str(path)) if isinstance(found, dict) else {}
-                if not is_valid(outcome):
-                    raise BadInput(f"{path} is not the outcome of a cell; remove it to repeat the cell")
+                if not is_valid(cell, outcome):
+                    raise BadInput(
+                        f"{path} is not the outcome of this cell; mssbench resume {self.id} repeats the cell"
+                    )
+                if not kind.is_intact(found):
+                    log.warning(
+                        "%s was changed after it was written; mssbench resume %s repeats the cell",
+                        path,
+                        self.id,
+                    )
                 return outcome
         return None
 
@@ -205,28 +217,45 @@ class RunStore:
 # Checked by hand instead of parsed: a run has up to ten thousand outcomes.
 
 
-def _is_result(outcome: object) -> bool:
-    rows = outcome.get("rows") if isinstance(outcome, dict) else None
-    return isinstance(rows, list) and all(
-        isinstance(row, dict) and isinstance(row.get("source"), str) and isinstance(row.get("status"), str)
-        for row in rows
-    )
+def _is_result(cell: Cell, outcome: dict[str, Any]) -> bool:
+    rows = outcome.get("rows")
+    if not (_is_of(cell, outcome) and isinstance(rows, list)):
+        return False
+    if not all(
+        isinstance(row, dict) and isinstance(row.get("status"), str) and _is_of(cell, row) for row in rows
+    ):
+        return False
+    return [row.get("source") for row in rows] == list(STEMS)
 
 
-def _is_error(outcome: object) -> bool:
-    return isinstance(outcome, dict) and {"step", "detail"} <= outcome.keys()
+def _is_error(cell: Cell, outcome: dict[str, Any]) -> bool:
+    return _is_of(cell, outcome) and {"step", "detail"} <= outcome.keys()
 
 
-_OUTCOMES: tuple[tuple[Format, Callable[[object], bool]], ...] = ((RESULT, _is_result), (ERROR, _is_error))
+def _is_of(cell: Cell, found: dict[str, Any]) -> bool:
+    return all(found.get(name, value) == value for name, value in vars(cell).items())
 
 
-def has_unreadable_outcome(store: RunStore, cell: Cell) -> bool:
-    """Whether the cell has an outcome that is not JSON."""
-    for path in (store.layout.result(cell), store.layout.error(cell)):
+_OUTCOMES: tuple[tuple[Format, Callable[[Cell, dict[str, Any]], bool]], ...] = (
+    (RESULT, _is_result),
+    (ERROR, _is_error),
+)
+
+
+def has_damaged_outcome(store: RunStore, cell: Cell) -> bool:
+    """Whether the cell has an outcome that cannot be read, belongs to another cell, or is not as it was written."""
+    for kind, is_valid in _OUTCOMES:
         try:
-            read_json(path)
+            found = read_json(store.layout.cell(cell) / kind.name)
         except NotFound:
             continue
         except BadInput:
             return True
+        if not isinstance(found, dict) or not kind.is_intact(found):
+            return True
+        try:
+            if not is_valid(cell, kind.current(found, kind.name)):
+                return True
+        except BadInput:
+            continue  # a newer version wrote it; reading it says so
     return False

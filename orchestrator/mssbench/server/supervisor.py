@@ -12,7 +12,7 @@ from mssbench_service.files import storage_errors_raised, write_text
 from redis import Redis
 from redis.exceptions import RedisError
 
-from ..execution.control import clear_unreadable
+from ..execution.control import clear_damaged
 from ..execution.launch import finish
 from ..execution.queues import connect, reconcile
 from ..runs.progress import progress_of
@@ -129,7 +129,7 @@ class Supervisor:
         try:
             run = open_run(store, self.runtime)
             if fresh:
-                clear_unreadable(run)
+                clear_damaged(run)
         except BenchError as error:
             if fresh or isinstance(error, NotFound):
                 self._unlock(store.id)

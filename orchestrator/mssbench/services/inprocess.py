@@ -57,7 +57,7 @@ class InProcessTransport:
 
     def info(self, service: Service) -> dict[str, Any]:
         package = _import(service.module, service)
-        info: dict[str, Any] = {"version": getattr(package, "__version__", "unknown")}
+        info: dict[str, Any] = {"version": _version(package)}
         if hasattr(package, "SEPARATORS"):
             # Set up as a service does before it is ready, so that missing weights are reported now.
             with _LOADING:
@@ -87,7 +87,12 @@ class InProcessTransport:
             reference_gain=request.reference_gain,
             max_seconds=max_track_seconds(),
             stems=request.stems,
+            version=_version(_import(service.module, service)),
         )
+
+
+def _version(package: Any) -> str:
+    return str(getattr(package, "__version__", "unknown"))
 
 
 def _import(module: str, service: Service) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mssbench_service.errors import BadInput
+from mssbench_service.names import check_name
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def url_variable(name: str) -> str:
 def _services(table: dict[str, dict[str, str]]) -> dict[str, Service]:
     services = {}
     for name, entry in table.items():
+        check_name(name, "service")
         given = os.environ.get(url_variable(name), "")
         services[name] = Service(name, entry["module"], (given or entry["url"]).rstrip("/"), bool(given))
     return services

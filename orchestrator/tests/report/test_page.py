@@ -336,7 +336,7 @@ def test_published_results_are_compared_only_with_the_same_model(make_run: MakeR
         (run / "cells" / condition / "model-0").rename(run / "cells" / condition / "demucs")
     for model in ("htdemucs_ft", "hdemucs_mmi"):
         for path in run.glob("cells/*/demucs/*/result.json"):
-            write_json(path, read_json(path) | {"details": {"model": model}})
+            write_json(path, read_json(path) | {"separator": "demucs", "details": {"model": model}})
         data = load(run)
         pairs = published.compare(data, analyse(data).table)
         found[model] = {pair.published.model for pair in pairs if pair.separator}

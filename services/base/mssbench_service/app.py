@@ -137,7 +137,7 @@ def create_app(
     app.add_middleware(AllowedHosts, allowed=settings.allowed_hosts, internal=internal)
     app.add_middleware(RequestId)
     add_docs(app)
-    _add_system_routes(app, lambda: {"service": name, "version": version, **info()})
+    _add_system_routes(app, lambda: {**info(), "service": name, "version": version})
     return app
 
 

@@ -6,6 +6,8 @@ is added, removed or changes its meaning; then a function is added that migrates
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,18 +35,26 @@ class Format:
         Name of the file, for messages.
     migrations : tuple of function
         The first one migrates version 1 to version 2, and so on. The current version is their number plus one.
+    sealed : bool
+        Whether the file has a checksum of its own content, so that a change of it is found.
     """
 
     name: str
     migrations: tuple[Migration, ...] = ()
+    sealed: bool = False
 
     @property
     def version(self) -> int:
         return 1 + len(self.migrations)
 
     def stamped(self, fields: Mapping[str, Any]) -> Fields:
-        """`fields` with the version, as they are written."""
-        return {"version": self.version} | dict(fields) | {"version": self.version}
+        """`fields` with the version, and the checksum of a sealed file, as they are written."""
+        found = {"version": self.version} | dict(fields) | {"version": self.version}
+        return found | {"checksum": _checksum(found)} if self.sealed else found
+
+    def is_intact(self, found: Fields) -> bool:
+        """False if a sealed file was changed after it was written. Version 0.2 wrote no checksum."""
+        return not self.sealed or found.get("checksum", "") in ("", _checksum(found))
 
     def read(self, path: Path) -> Fields:
         """Read a file and migrate its fields to the current version.
@@ -52,9 +62,14 @@ class Format:
         Raises
         ------
         NotFound, BadInput
-            It does not exist, is not a JSON object, or has an unknown version; the message names it.
+            It does not exist, is not a JSON object, has an unknown version, or is not as it was written; the message
+            names it.
         """
-        return self.current(read_json(path), str(path))
+        found = read_json(path)
+        current = self.current(found, str(path))
+        if not self.is_intact(found):
+            raise BadInput(f"{path} was changed after it was written: its checksum does not match")
+        return current
 
     def current(self, found: object, where: str) -> Fields:
         """Migrate the content of a file to the current version; `where` names the file in messages."""
@@ -76,7 +91,12 @@ class Format:
         return fields | {"version": self.version}
 
 
-SEPARATION_FORMAT = Format("separation.json", (unchanged,))
+def _checksum(fields: Fields) -> str:
+    content = {name: value for name, value in fields.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+SEPARATION_FORMAT = Format("separation.json", (unchanged,), sealed=True)
 """Beside estimates. Version 2 adds `details` of the separator, and the version itself."""
 
 
@@ -88,5 +108,5 @@ def _rendering_2(fields: Fields) -> Fields:
     return fields
 
 
-RENDERING_FORMAT = Format("metadata.json", (_rendering_2,))
+RENDERING_FORMAT = Format("metadata.json", (_rendering_2,), sealed=True)
 """Beside rendered tracks. Version 2 adds `peak`, and the version itself."""

@@ -23,6 +23,7 @@ import soxr
 
 from . import audio
 from .audio import FloatArray
+from .checksums import checksum_of, checksums_of
 from .errors import BadInput, BadOutput, NotFound, NotReady, OutOfMemory
 from .files import DataRoot, atomic_folder, write_json
 from .formats import SEPARATION_FORMAT
@@ -201,11 +202,13 @@ def separate_track(
     reference_gain: float = 1.0,
     max_seconds: float | None = None,
     stems: Sequence[str] = (),
+    version: str = "",
 ) -> SeparateResult:
     """Separate the sound file `mixture` into ``<out>/<stem>.wav`` (float32), complete or not at all.
 
     `references` are the files of the true stems, which `reference_gain` brings to the mixture's level. `stems` are
-    estimated by a separator that takes any stem set (default: the references', else MUSDB18-HQ's).
+    estimated by a separator that takes any stem set (default: the references', else MUSDB18-HQ's). `version` is that
+    of the service, for the record.
 
     Raises
     ------
@@ -235,6 +238,7 @@ def separate_track(
     check_stem_names(names, name)
     if len(names) > MOST_STEMS:
         raise BadInput(f"{name} has {len(names)} stems; at most {MOST_STEMS} are possible")
+    mixture_checksum = checksum_of(mixture)
     started = time.perf_counter()
     if isinstance(separator, ReferenceSeparator) and references:
         truth = _read_references(references, signal, sample_rate, reference_gain)
@@ -253,10 +257,13 @@ def separate_track(
         seconds=seconds,
         notes=notes,
         details=dict(separator.details()),
+        mixture_checksum=mixture_checksum,
+        service_version=version,
     )
     with atomic_folder(out, replace=replace) as folder:
         for stem in names:
             audio.write_wav(folder / f"{stem}.wav", estimates[stem], sample_rate)
+        result.checksums = checksums_of(folder)
         write_json(folder / SEPARATION_FILE, SEPARATION_FORMAT.stamped(asdict(result)))
     return result
 

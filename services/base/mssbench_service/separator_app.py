@@ -177,7 +177,7 @@ def create_separator_app(
             except (ValueError, RecursionError):  # not text, not JSON, or nested too deep
                 raise BadInput("the request body is not JSON") from None
             return await run_job(
-                request, _by_reference(settings, choose, _reference_request(body, separator, stem))
+                request, _by_reference(settings, choose, _reference_request(body, separator, stem), version)
             )
         if content_type != "multipart/form-data":
             raise BadInput(f"content type {content_type!r}; expected multipart/form-data or application/json")
@@ -208,6 +208,7 @@ def _by_reference(
     settings: Settings,
     choose: Callable[[str], tuple[str, Separator]],
     body: SeparateRequest,
+    version: str,
 ) -> Callable[[], Response]:
     root = settings.data_root
     label, separator = choose(body.separator)
@@ -224,6 +225,7 @@ def _by_reference(
             reference_gain=body.reference_gain,
             max_seconds=settings.max_seconds,
             stems=body.stems,
+            version=version,
         )
         return JSONResponse(asdict(result))
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from .errors import BadInput
+from .names import check_name
 from .stems import STEMS
 
 RENDER_PROFILES = ("matched", "paper")
@@ -79,7 +80,8 @@ class RenderResult:
     """Content of ``metadata.json`` in the folder of the rendered files.
 
     Multiplied by `mixture_gain`, the written stems have their level in the written mixture. It is 1/peak for the
-    paper profile and 1 for matched. `peak` is the peak of the sum of the stems before any gain.
+    paper profile and 1 for matched. `peak` is the peak of the sum of the stems before any gain. `checksums` are those
+    of the files in the folder (:mod:`mssbench_service.checksums`); version 0.2 wrote none.
     """
 
     title: str
@@ -93,6 +95,7 @@ class RenderResult:
     hrir_sha256: str
     hrir_resampled_from: int | None
     clipped_samples: dict[str, int]
+    checksums: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -117,7 +120,9 @@ class SeparateResult:
     """Content of ``separation.json`` in the folder of the estimates.
 
     `notes` list every change of the audio, such as resampling. `details` describe the separator after its setup:
-    weights and their hashes, versions of libraries, settings.
+    weights and their hashes, versions of libraries, settings. `checksums` are those of the files in the folder, and
+    `mixture_checksum` is that of the mixture (:mod:`mssbench_service.checksums`). `service_version` is the version of
+    the service's package. Version 0.2 wrote none of these three.
     """
 
     separator: str
@@ -128,6 +133,9 @@ class SeparateResult:
     seconds: float
     notes: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
+    checksums: dict[str, str] = field(default_factory=dict)
+    mixture_checksum: str = ""
+    service_version: str = ""
 
 
 @dataclass
@@ -164,10 +172,14 @@ class EvaluateRequest:
 
 @dataclass
 class EvaluateResult:
-    """One row per stem; the keys are the columns of ``binaural_metrics.registry``."""
+    """One row per stem; the keys are the columns of ``binaural_metrics.registry``.
+
+    `version` is the version of the evaluator; that of version 0.2 sends none.
+    """
 
     rows: list[dict[str, Any]]
     seconds: float
+    version: str = ""
 
 
 @dataclass
@@ -204,6 +216,9 @@ class SeparatorInfo:
     details: dict[str, Any] = field(default_factory=dict)
     stems: list[str] = field(default_factory=lambda: list(STEMS))
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "separator")
 
 
 T = TypeVar("T")

@@ -10,6 +10,7 @@ import pytest
 import soundfile as sf
 from mssbench_contract import Answer, ServiceUnderTest, decode, encode, wav
 from mssbench_service.audio import FloatArray
+from mssbench_service.checksums import checksum_of
 from mssbench_service.formats import SEPARATION_FORMAT
 from mssbench_service.musdb import STEMS
 
@@ -47,7 +48,11 @@ def test_a_request_by_reference_writes_what_an_upload_returns(
     assert result["device"]
     assert result["seconds"] >= 0
     record = json.loads((out / "separation.json").read_text(encoding="utf-8"))
-    assert record.pop("version") == SEPARATION_FORMAT.version
+    assert SEPARATION_FORMAT.is_intact(record)
+    assert (record.pop("version"), len(record.pop("checksum"))) == (SEPARATION_FORMAT.version, 16)
+    assert record["service_version"]
+    assert record["mixture_checksum"].startswith("crc32:")
+    assert record["checksums"] == {f"{stem}.wav": checksum_of(out / f"{stem}.wav") for stem in STEMS}
     assert record == result
     written = {stem: (out / f"{stem}.wav").read_bytes() for stem in STEMS}
     assert written == service.stems(track)

@@ -19,6 +19,7 @@ from mssbench_service.files import DataRoot, atomic_file
 from mssbench_service.musdb import HRIR_FILE, STEMS
 from mssbench_service.wire import EvaluateRequest, EvaluateResult
 
+from . import __version__
 from .frames import write_frames
 
 
@@ -75,7 +76,9 @@ def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | N
             write_frames(temporary, frames)
     # Reasons are part of results, in which the service does not hide the path of the data root, as it does in errors.
     problems = {stem: root.hide_root(problem) for stem, problem in problems.items()}
-    return EvaluateResult([_with_problem(row, problems) for row in rows], time.perf_counter() - started)
+    return EvaluateResult(
+        [_with_problem(row, problems) for row in rows], time.perf_counter() - started, __version__
+    )
 
 
 def _thread_count() -> int | None:

@@ -23,6 +23,7 @@ import numpy as np
 import scipy.fft
 import soundfile as sf
 from mssbench_service.audio import clear_peak_timestamp
+from mssbench_service.checksums import checksums_of
 from mssbench_service.errors import BadInput, BenchError, StepFailed, TooLarge
 from mssbench_service.files import atomic_folder, read_json, write_json
 from mssbench_service.formats import RENDERING_FORMAT
@@ -107,6 +108,15 @@ def render_track(
     # If several processes render the track at once, the first result may already be in use.
     with atomic_folder(out, replace=(out / METADATA).exists()) as folder:
         clipped = rendering.write(folder, gains, checked.sample_rate, SUBTYPES[profile])
+        # The evaluation of azimuths needs the set, and may not have access to the original. In a room, it compares
+        # with the direct sound; longer responses than these are refused there.
+        long = hrir.room and hrir.irs.shape[2] > _LONGEST_COMPARED * hrir.sample_rate
+        np.savez_compressed(
+            folder / HRIR_FILE,
+            azimuths=hrir.azimuths,
+            irs=hrir.direct() if long else hrir.irs,
+            sample_rate=np.asarray(checked.sample_rate),
+        )
         result = RenderResult(
             title=checked.title,
             profile=profile,
@@ -119,15 +129,7 @@ def render_track(
             hrir_sha256=hrir.sha256,
             hrir_resampled_from=hrir.resampled_from,
             clipped_samples=clipped,
-        )
-        # The evaluation of azimuths needs the set, and may not have access to the original. In a room, it compares
-        # with the direct sound; longer responses than these are refused there.
-        long = hrir.room and hrir.irs.shape[2] > _LONGEST_COMPARED * hrir.sample_rate
-        np.savez_compressed(
-            folder / HRIR_FILE,
-            azimuths=hrir.azimuths,
-            irs=hrir.direct() if long else hrir.irs,
-            sample_rate=np.asarray(checked.sample_rate),
+            checksums=checksums_of(folder),
         )
         write_json(folder / METADATA, RENDERING_FORMAT.stamped(asdict(result)))
     return result

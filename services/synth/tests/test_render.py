@@ -15,6 +15,7 @@ import pytest
 import soundfile as sf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mssbench_service.checksums import checksum_of
 from mssbench_service.formats import RENDERING_FORMAT
 from mssbench_service.musdb import MIXTURE, STEMS, check_track
 from synth_service import render as module
@@ -48,8 +49,12 @@ def test_a_rendering_is_a_track_folder_with_metadata(write_track: Write, tmp_pat
     )
     assert check_track(out).samples == 3000 + 256 - 1
     record = json.loads((out / "metadata.json").read_text(encoding="utf-8"))
-    assert record.pop("version") == RENDERING_FORMAT.version
+    assert RENDERING_FORMAT.is_intact(record)
+    assert (record.pop("version"), len(record.pop("checksum"))) == (RENDERING_FORMAT.version, 16)
     assert record == asdict(result)
+    assert result.checksums == {
+        name: checksum_of(out / name) for name in ("hrir.npz", *(f"{name}.wav" for name in FILES))
+    }
     assert (result.title, result.profile, result.angles) == ("Artist - Title", "matched", ANGLES)
     assert (result.hrir, result.hrir_sha256) == ("sphere", SPHERE.sha256)
     assert (result.sample_rate, result.samples) == (RATE, 3255)

@@ -1,0 +1,57 @@
+"""Removing what a run made, and nothing else.
+
+A path may come from a record that others wrote, so it is checked where files are removed: it lies in the folder for
+such files, no part of it is a link, and the folder has the record that is written beside such files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from mssbench_service.errors import BadInput
+from mssbench_service.files import remove_folder
+
+
+def inside(base: Path, *names: str) -> Path:
+    """Return the path of `names` below `base`.
+
+    Raises
+    ------
+    BadInput
+        It leads outside, or a part of it below `base` is a link.
+    """
+    path = base.joinpath(*names)
+    real = os.path.realpath(base)
+    if os.path.realpath(path) != os.path.join(real, *names) or os.path.realpath(path) == real:
+        raise BadInput(f"{path} leads outside {base}, or through a link; nothing is written or removed there")
+    return path
+
+
+def remove_made(base: Path, folder: Path, marker: str) -> None:
+    """Remove `folder`, which lies below `base` and has the file `marker`. It need not exist.
+
+    Raises
+    ------
+    BadInput
+        It leads outside `base`, or holds files but no `marker`: it is not known who made them.
+    """
+    if not os.path.lexists(folder):
+        return
+    try:
+        names = Path(os.path.abspath(folder)).relative_to(os.path.abspath(base)).parts
+    except ValueError:
+        raise BadInput(f"{folder} is not inside {base}; nothing is removed there") from None
+    path = inside(base, *names)
+    if not path.is_dir():
+        raise BadInput(f"{path} is not a folder; remove it")
+    if not (path / marker).is_file() and any(not name.startswith(".") for name in os.listdir(path)):
+        raise BadInput(f"{path} holds files but no {marker}, so no run made it; move it away")
+    remove_folder(path)
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove `folder` if it is empty."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
