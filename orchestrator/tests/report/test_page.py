@@ -384,6 +384,8 @@ def test_published_results_are_compared_with_the_run(make_run: MakeRun) -> None:
     write_json(run / "run.json", raw)
     for condition in ("stereo", "binaural"):
         (run / "cells" / condition / "model-0").rename(run / "cells" / condition / "htdemucs_ft")
+    for path in run.glob("cells/*/htdemucs_ft/*/*.json"):
+        write_json(path, read_json(path) | {"separator": "htdemucs_ft"})
     data = load(run)
     found = analyse(data)
     pairs = [pair for pair in published.compare(data, found.table) if pair.separator]
@@ -444,18 +446,14 @@ def test_a_folder_that_is_not_a_run_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("change", "message"), [({"source": "piano"}, "piano"), ({"source": "drums"}, "two rows for")]
-)
-def test_rows_that_contradict_the_run_are_refused(
-    make_run: MakeRun, change: dict[str, str], message: str
-) -> None:
+@pytest.mark.parametrize("change", [{"source": "piano"}, {"source": "drums"}])
+def test_rows_that_contradict_the_run_are_refused(make_run: MakeRun, change: dict[str, str]) -> None:
     run = make_run(tracks=1, trouble=False)
     path = next(run.glob("cells/stereo/irm/*/result.json"))
     result = read_json(path)
     result["rows"][0] |= change
     write_json(path, result)
-    with pytest.raises(BadInput, match=message):
+    with pytest.raises(BadInput, match="is not the outcome of this cell"):
         build_report(run)
     assert not (run / "report").exists()
 
