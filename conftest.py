@@ -25,3 +25,9 @@ def workspace(tmp_path: Path, _demo_tracks: Path, monkeypatch: pytest.MonkeyPatc
     for name in ("MSSBENCH_DATA_ROOT", "MSSBENCH_REDIS_URL", "MSSBENCH_TRANSPORT", "MSSBENCH_SERVICES"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
+
+
+@pytest.fixture
+def without_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs end without their report, which takes longer than a small run. Tables are written."""
+    monkeypatch.setattr("mssbench.report.build_report", lambda run_dir, **_: run_dir)

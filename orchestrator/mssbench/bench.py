@@ -316,7 +316,7 @@ def list_runs(*, root: str | Path | None = None) -> list[str]:
     return open_workspace(Path(root) if root is not None else None).run_ids()
 
 
-def write_demo(folder: str | Path, *, tracks: int = 4, seconds: float = 12.0) -> list[Path]:
+def write_demo(folder: str | Path, *, tracks: int = 4, seconds: float = 6.0) -> list[Path]:
     """Write a dataset of procedural music in the layout of MUSDB18-HQ.
 
     Parameters

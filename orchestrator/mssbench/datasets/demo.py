@@ -36,7 +36,7 @@ PEAK = 0.85
 Int16Array = npt.NDArray[np.int16]
 
 
-def write_demo(out: Path, tracks: int = 4, seconds: float = 12.0, seed: int = SEED) -> list[Path]:
+def write_demo(out: Path, tracks: int = 4, seconds: float = 6.0, seed: int = SEED) -> list[Path]:
     """Write demo tracks to ``<out>/test/<title>/{mixture,vocals,drums,bass,other}.wav``.
 
     The same arguments give the same bytes. Existing tracks with the same content are kept; others are replaced

@@ -64,7 +64,7 @@ def connection(url: str) -> Iterator[Redis]:
 
 @pytest.fixture
 def run(workspace: Path) -> Run:
-    config = RunConfig(dataset="music", separators=["oracle-identity", "oracle-irm"])
+    config = RunConfig(dataset="music", separators=["oracle-identity", "oracle-irm"], bsseval=False)
     return prepare(config, Workspace(workspace), make_runtime(workspace), run_id="mine")
 
 
@@ -374,6 +374,7 @@ def test_workers_complete_a_run_without_a_launcher(run: Run, url: str, connectio
     assert connection.keys("rq:job:*") == [], "Redis keeps no completed job"
 
 
+@pytest.mark.usefixtures("without_report")
 def test_an_embedded_redis_that_is_killed_is_restarted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     servers: list[RedisServer] = []
     killed: list[int] = []

@@ -74,7 +74,8 @@ def make_run(workspace: Path) -> MakeRun:
         runtime = make_runtime(workspace)
         transport = Faulty(runtime.transport, faults)
         faulty = Runtime(transport, runtime.registry, runtime.root)
-        config = RunConfig(dataset="music", separators=["oracle-identity", "oracle-irm"], tracks=1)
+        separators = ["oracle-identity", "oracle-irm"]
+        config = RunConfig(dataset="music", separators=separators, tracks=1, bsseval=False)
         return prepare(config, Workspace(workspace), faulty), transport
 
     return make
