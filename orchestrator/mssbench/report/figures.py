@@ -226,6 +226,7 @@ def _medians_panel(data: RunData, table: ScoreTable, metric: Metric, source: str
         f"{metric.title}, {SOURCE_NAMES[source].lower()}: medians. {medians}",
         _height(data),
         lambda axes: draw_medians(axes, data, table, metric, source),
+        box=_row_box(data),
     )
 
 
@@ -239,6 +240,7 @@ def stereo_binaural(data: RunData) -> list[Panel]:
             f"{metric.label} of each track, stereo against binaural, one row per separator",
             _height(data),
             lambda axes, metric=metric: draw_pairs(axes, data, metric),
+            box=_row_box(data),
         )
         for metric in data.headline
     ]
@@ -320,6 +322,13 @@ def _or_nan(value: float | None) -> float:
 
 def _height(data: RunData) -> float:
     return 0.6 + len(data.compared) * (0.12 + 0.14 * len(data.conditions))
+
+
+def _row_box(data: RunData) -> tuple[float, float, float, float]:
+    """Return the axes of a panel with a row per separator, as the automatic layout has them, which is slow."""
+    left = svg.width_of_labels(tuple(_short(one.name) for one in data.compared)) + 0.09
+    bottom = 0.4
+    return left, bottom, svg.PANEL - left - 0.17, _height(data) - bottom - 0.04
 
 
 def _panel(

@@ -6,6 +6,7 @@ the light or dark theme. The same input gives the same bytes.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import re
@@ -89,6 +90,15 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+@functools.lru_cache(maxsize=8)
+def width_of_labels(labels: tuple[str, ...]) -> float:
+    """Return the width of the longest label of the y axis, inches."""
+    with style():
+        figure = new_figure(PANEL, 1.0)
+        drawn = [figure.text(0, 0, label, fontsize=_STYLE["ytick.labelsize"]) for label in labels]
+        return max((text.get_window_extent().width for text in drawn), default=0.0) / figure.dpi
 
 
 def _lay_out(figure: Figure) -> None:

@@ -36,7 +36,7 @@ from mssbench_service.files import DataRoot
 from mssbench_service.musdb import STEMS
 from mssbench_service.wire import parse
 
-RUN = {"dataset": "music", "separators": ["oracle-identity"], "tracks": 1}
+RUN = {"dataset": "music", "separators": ["oracle-identity"], "tracks": 1, "bsseval": False}
 QUEUES = ("render", "evaluate", "separate-oracle")
 
 

@@ -75,7 +75,7 @@ def _free_port() -> int:
 
 @pytest.fixture
 def replicas(tmp_path: Path) -> Iterator[Replicas]:
-    sf.write(tmp_path / "mixture.wav", music(20.0).T, 44100, subtype="FLOAT")
+    sf.write(tmp_path / "mixture.wav", music(8.0).T, 44100, subtype="FLOAT")
     replicas = Replicas(tmp_path)
     yield replicas
     for address in list(replicas.running):
@@ -165,7 +165,7 @@ def answering(listener: socket.socket, answer: bytes | None) -> None:
     with connection:
         connection.recv(65536)
         if answer is None:
-            time.sleep(5)
+            time.sleep(1)
         else:
             connection.sendall(answer)
 
