@@ -4,8 +4,8 @@ BIN     := .venv/bin
 # Stamps of .venv: DEMO has what the demo needs, READY what tests and checks need as well.
 DEMO    := .venv/.demo
 READY   := .venv/.ready
-# Installed from the checkout as editable, so that a change takes effect at once.
-PYTEST  := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Three processes keep two cores busy, because many tests wait for a service, a worker or a browser.
+PYTEST  := $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 PACKAGES := services/base services/base/contract metrics services/synth services/evaluator services/oracle services/template orchestrator
 # Models have environments of their own: services/run-tests.
 MODELS   := services/demucs services/openunmix services/spleeter

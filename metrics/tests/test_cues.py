@@ -57,7 +57,7 @@ def scenes(fs: int) -> Iterator[tuple[str, FloatArray, FloatArray]]:
     yield "polarity", both_ears(m) + 0.1 * x, both_ears(m) * [[1.0], [-1.0]] + 0.1 * e
 
 
-@pytest.mark.parametrize("fs", [8000, 11025])
+@pytest.mark.parametrize("fs", [8000, pytest.param(11025, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", [name for name, *_ in scenes(8000)])
 def test_values_equal_those_of_the_literal_code(name: str, fs: int) -> None:
     reference, estimate = {name: pair for name, *pair in scenes(fs)}[name]
