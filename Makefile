@@ -8,7 +8,7 @@ READY   := .venv/.ready
 PYTEST  := $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 PACKAGES := services/base services/base/contract metrics services/synth services/evaluator services/oracle services/template orchestrator
 # Models have environments of their own: services/run-tests.
-MODELS   := services/demucs services/openunmix services/spleeter
+MODELS   := services/demucs services/openunmix services/spleeter services/msst
 DIST     := dist
 PROJECTS := $(PACKAGES:=/pyproject.toml) tools/environment
 # Packages whose docstrings have examples that are run as tests.
@@ -62,7 +62,7 @@ fuzz: $(READY)   ## search for bad input at random, with TIMES the examples of `
 bad-input: $(READY) ## write the tables of docs/bad-input.md from observed behaviour
 	WRITE_BAD_INPUT=1 $(BIN)/pytest tests/bad_input -k every_input
 
-test-separators: ## test Demucs, Open-Unmix and Spleeter, each in its own environment
+test-separators: ## test Demucs, Open-Unmix, Spleeter and MSST, each in its own environment
 	PYTHON=$(PYTHON) services/run-tests
 
 lint: $(READY)   ## run ruff and mypy

@@ -118,7 +118,7 @@ def test_the_gpu_file_gives_each_replica_of_a_model_its_own_device_and_changes_n
         services("docker-compose.yml", "docker-compose.gpu.yml"),
     )
     changed = {name for name in without if with_gpus[name] != without[name]}
-    assert changed == {"demucs", "openunmix", "spleeter"}
+    assert changed == {"demucs", "msst", "openunmix", "spleeter"}
     for name in changed:
         assert with_gpus[name]["environment"].pop("DEVICE") == "cuda:free"
         assert with_gpus[name]["deploy"]["resources"].pop("reservations") == {

@@ -14,7 +14,7 @@ import pytest
 from comparing import read_table
 from composed import PROJECT, ROOT, System, docker
 
-MODELS = {"demucs": "tiny_ft", "openunmix": "tiny", "spleeter": "tiny.json"}
+MODELS = {"demucs": "tiny_ft", "openunmix": "tiny", "spleeter": "tiny.json", "msst": "tiny"}
 WEIGHTS = f"{PROJECT}_weights"
 
 

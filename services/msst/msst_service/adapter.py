@@ -1,0 +1,206 @@
+"""Checkpoints of Music-Source-Separation-Training (MSST) as a separator.
+
+==========================  ====================================================================================
+``MSST_MODEL``              a preset (``scnet_small_musdb`` by default, and others in ``weights.toml``), or your own
+                            model: the name of a folder in the weights folder, or its whole path, with a YAML file
+                            and a checkpoint (``.ckpt``, ``.chpt``, ``.pt``, ``.pth``, ``.th``)
+``MSST_OVERLAP``            chunks that cover each sample (default: the YAML file's ``inference.num_overlap``)
+``MSST_BATCH_SIZE``         chunks in one forward pass (default: 1 on the CPU, else the YAML file's). It changes speed
+                            and memory only
+``MSST_PRECISION``          ``fp32`` (default), ``bf16`` or ``fp16``
+``MSST_ZERO_DC``            RoFormers: set the 0 Hz bin of the estimates to 0, ``yes`` or ``no`` (default: as the YAML
+                            file says, else ``yes``, as MSST since 23 September 2025; ``no`` as before)
+``MSST_EXTRACT_INSTRUMENTAL``  a model with one target: also give the mixture without the target, ``yes`` or ``no``
+                            (default: as the YAML file says)
+``DEVICE``, ``THREADS``     see :mod:`mssbench_service.devices`
+``MSSBENCH_WEIGHTS_DIR``    weights folder, whose subfolder ``msst`` holds the files; see
+                            :mod:`mssbench_service.weights`
+==========================  ====================================================================================
+
+References
+----------
+.. [1] R. Solovyev, A. Stempkovskiy and T. Habruseva, "Benchmarks and leaderboards for sound demixing tasks,"
+   arXiv:2305.07489, 2023.
+.. [2] W.-T. Lu, J.-C. Wang, Q. Kong and Y.-N. Hung, "Music Source Separation with Band-Split RoPE Transformer," IEEE
+   International Conference on Acoustics, Speech and Signal Processing (ICASSP), 2024.
+.. [3] W. Tong, J. Zhu, J. Chen, S. Kang, T. Jiang, Y. Li, Z. Wu and H. Meng, "SCNet: Sparse Compression Network for
+   Music Source Separation," ICASSP, 2024.
+"""
+
+from __future__ import annotations
+
+import tomllib
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from mssbench_service import weights
+from mssbench_service.audio import FloatArray
+from mssbench_service.environment import choice, whole_number
+from mssbench_service.errors import BadInput, NotReady
+from mssbench_service.model import LoadedModel, TorchSeparator, check_stems, requested_model
+
+from .checkpoint import load_model, read_config, run
+from .chunks import separate, stems_of
+from .stems import rest_of, stem_names
+
+WEIGHTS = Path(__file__).with_name("weights.toml")
+
+CHECKPOINTS = (".ckpt", ".chpt", ".pt", ".pth", ".th")
+"""Extensions of checkpoints."""
+
+_CHOICE = {"": None, "yes": True, "no": False}
+_PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings from the environment; see the module's docstring. 0 and "" stand for what the YAML file says."""
+
+    model: str
+    overlap: int
+    batch_size: int
+    precision: str
+    zero_dc: str
+    extract_instrumental: str
+
+    @classmethod
+    def from_environment(cls) -> Config:
+        return cls(
+            model=requested_model("MSST_MODEL", WEIGHTS),
+            overlap=whole_number("MSST_OVERLAP", 0, 0, 50),
+            batch_size=whole_number("MSST_BATCH_SIZE", 0, 0, 1024),
+            precision=choice("MSST_PRECISION", "fp32", tuple(_PRECISIONS)),
+            zero_dc=choice("MSST_ZERO_DC", "", tuple(_CHOICE)),
+            extract_instrumental=choice("MSST_EXTRACT_INSTRUMENTAL", "", tuple(_CHOICE)),
+        )
+
+
+class MsstSeparator(TorchSeparator):
+    """A model in MSST's format, held in memory."""
+
+    description = "A checkpoint of Music-Source-Separation-Training: BS-RoFormer, SCNet and others"
+    sample_rate = 44100
+    service = "msst"
+    library = "MSST"
+    distributions = ("pymss-core", "torch", "numpy")
+    out_of_memory = (torch.OutOfMemoryError,)
+
+    def load(self) -> LoadedModel:
+        config = Config.from_environment()
+        name = self.model or config.model
+        on_cpu = self.choose_device() == "cpu"
+        config_path, checkpoint = model_files(name, weights.weights_folder("msst"))
+        found = read_config(config_path)
+        if config.overlap > found.size:
+            raise BadInput(f"MSST_OVERLAP={config.overlap}; the chunks of {name!r} have {found.size} samples")
+        self._found = found
+        self._model = load_model(found, config_path, checkpoint, _CHOICE[config.zero_dc]).to(self.device)
+        self._chunks = found.chunks(config.overlap or found.overlap)
+        self._batch_size = config.batch_size or (1 if on_cpu else found.batch_size)
+        self._precision = config.precision
+        names = stem_names(found.instruments, other_fix=found.other_fix)
+        stems = names if found.target is None else [names[found.instruments.index(found.target)]]
+        extract = _CHOICE[config.extract_instrumental]
+        extract = found.extract_instrumental if extract is None else extract
+        self._rest = rest_of(stems[0]) if extract and len(stems) == 1 else ""
+        self._estimated = stems
+        offered = [*stems, self._rest] if self._rest else stems
+        check_stems(name, offered, 2)
+        self._card = model_card(name) | {
+            "architecture": found.architecture,
+            "parameters": sum(parameter.numel() for parameter in self._model.parameters()),
+        }
+        return LoadedModel(
+            name=name,
+            stems=offered,
+            sample_rate=found.sample_rate,
+            weights=[checkpoint, config_path],
+            settings={
+                "model": name,
+                "architecture": found.architecture,
+                "instruments": found.instruments,
+                "target_instrument": found.target,
+                "other_fix": found.other_fix,
+                "mixture_minus_target": self._rest,
+                **asdict(self._chunks),
+                "batch_size": self._batch_size,
+                "precision": config.precision,
+                "zero_dc": getattr(self._model, "zero_dc", None),
+            },
+        )
+
+    def details(self) -> Mapping[str, object]:
+        return {**super().details(), "card": getattr(self, "_card", {})}
+
+    def unload(self) -> None:
+        del self._model
+        self.release_memory()
+
+    def estimate(self, mixture: FloatArray) -> Mapping[str, FloatArray]:
+        dtype = _PRECISIONS[self._precision]
+        device = torch.device(self.device)
+
+        def forward(batch: torch.Tensor) -> torch.Tensor:
+            with warnings.catch_warnings(), torch.autocast(device.type, dtype, enabled=dtype is not None):
+                warnings.filterwarnings(
+                    "ignore", "A window was not provided"
+                )  # SCNet's window is a rectangle
+                output = run(self._model, self._found.architecture, batch.to(device))
+            return stems_of(output, self._found.instruments, self._found.target)
+
+        with torch.inference_mode():
+            result = separate(mixture, forward, len(self._estimated), self._chunks, self._batch_size)
+        estimates = dict(zip(self._estimated, result, strict=True))
+        if self._rest:
+            estimates[self._rest] = mixture - result[0]
+        return estimates
+
+
+def model_card(name: str) -> dict[str, object]:
+    """What ``weights.toml`` says of a preset: training data, licence and more. Empty for other models."""
+    cards = tomllib.loads(WEIGHTS.read_text(encoding="utf-8")).get("cards", {})
+    return dict(cards.get(name, {}))
+
+
+def model_files(name: str, folder: Path) -> tuple[Path, Path]:
+    """The YAML file and the checkpoint of a model.
+
+    Parameters
+    ----------
+    name : str
+        A preset, a folder in `folder`, or the whole path of a folder.
+    folder : Path
+        Folder of the service in the weights folder.
+
+    Raises
+    ------
+    NotReady
+        A file is missing or damaged. The message names the file and the remedy.
+    """
+    pins = weights.load(WEIGHTS)
+    if name in pins.models:
+        weights.require(WEIGHTS, folder.parent, name)
+        files = [folder / weight.local_name for weight in pins.of(name)]
+    else:
+        files = _own_files(folder / name, ", ".join(pins.models))
+    found = []
+    for kind, extensions in (("YAML file", (".yaml", ".yml")), ("checkpoint", CHECKPOINTS)):
+        fitting = [path for path in files if path.suffix.lower() in extensions]
+        if len(fitting) != 1:
+            raise NotReady(
+                f"the model {name!r} has {len(fitting)} {kind}s ({', '.join(extensions)}); expected one"
+            )
+        found += fitting
+    return found[0], found[1]
+
+
+def _own_files(folder: Path, presets: str) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_file())
+    except (OSError, ValueError):
+        raise NotReady(
+            f"the model {folder.name!r} is no preset ({presets}), and the folder {folder} does not exist"
+        ) from None

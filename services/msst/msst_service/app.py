@@ -1,0 +1,11 @@
+"""The MSST service; ``uvicorn msst_service.app:app``."""
+
+from __future__ import annotations
+
+from mssbench_service.separator_app import create_separator_app
+
+from . import SEPARATORS, __version__
+
+app = create_separator_app("msst", __version__, SEPARATORS)
+
+__all__ = ["SEPARATORS", "app"]
