@@ -37,7 +37,7 @@ LONGEST_CHUNK = 120.0
 """Seconds. A longer chunk would need more memory than a machine has."""
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     """Also reads ``1e-3`` as a number, as the library does, and tuples."""
 
 
@@ -103,7 +103,7 @@ def read_config(path: Path) -> ModelConfig:
         It cannot be read, lacks what is needed, or is of an unknown architecture. The message names the file.
     """
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        values = _Loader(path.read_text(encoding="utf-8")).get_single_data()
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise NotReady(f"{path} cannot be read as YAML: {_first_line(error)}") from None
     if not isinstance(values, dict):
@@ -210,7 +210,7 @@ def load_model(config: ModelConfig, config_path: Path, checkpoint: Path, zero_dc
     state = _read_checkpoint(checkpoint, config)
     values = dict(config.values)
     if config.architecture in ("bs_roformer", "mel_band_roformer"):
-        values["model"] = {"zero_dc": True} | _section(config_path, values, "model")
+        values["model"] = {"zero_dc": True, **_section(config_path, values, "model")}
         if zero_dc is not None:
             values["model"]["zero_dc"] = zero_dc
     if config.architecture == "mel_band_roformer" and (layers := _hidden_layers(state)) is not None:
@@ -241,15 +241,17 @@ def run(model: Any, architecture: str, batch: torch.Tensor) -> torch.Tensor:
     Of BandIt, two things in the library differ from MSST. It mixes up the channels of a stereo chunk, so each goes in
     by itself. And it normalizes spectra by the length of the window, MSST by the energy: the level makes up for that.
     """
+    output: torch.Tensor
     if architecture != "bandit":
-        output: torch.Tensor = model(batch)
+        output = model(batch)
         return output
     window = model.stft.window
     level = (
         (model.stft.n_fft / window.square().sum()).sqrt() if model.stft.normalized else window.new_ones(())
     )
     channels = model(batch.reshape(-1, 1, batch.shape[-1]) * level) / level
-    return channels.reshape(*batch.shape[:2], *channels.shape[1:2], -1).transpose(1, 2)
+    output = channels.reshape(*batch.shape[:2], *channels.shape[1:2], -1).transpose(1, 2)
+    return output
 
 
 def _read_checkpoint(path: Path, config: ModelConfig) -> dict[str, torch.Tensor]:

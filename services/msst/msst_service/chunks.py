@@ -76,7 +76,7 @@ def separate(
     border = chunks.size - chunks.step if chunks.fades else 0
     margin = border if samples > 2 * border else 0
     starts = range(-margin, samples + margin, chunks.step)
-    mean, scale = _level(mixture) if chunks.normalize else (np.float32(0), np.float32(1))
+    mean, scale = _level(mixture) if chunks.normalize else (0.0, 1.0)
     signal = torch.from_numpy(mixture)
     result = np.empty((stems, *mixture.shape), np.float32)
     sums = torch.zeros(stems, 2, chunks.size)
@@ -100,11 +100,11 @@ def separate(
     return result
 
 
-def _level(mixture: FloatArray) -> tuple[np.float32, np.float32]:
+def _level(mixture: FloatArray) -> tuple[float, float]:
     """Mean and standard deviation of the mean of both channels; 1 for a constant."""
     mono = mixture.mean(0)
     deviation = mono.std()
-    return mono.mean(), deviation if deviation > np.finfo(np.float32).eps else np.float32(1)
+    return float(mono.mean()), float(deviation) if deviation > np.finfo(np.float32).eps else 1.0
 
 
 def _reflected(signal: torch.Tensor, start: int, end: int, chunks: Chunks) -> torch.Tensor:

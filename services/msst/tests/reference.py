@@ -11,7 +11,6 @@ import importlib.machinery
 import sys
 import types
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,7 +37,7 @@ REPLACED = (
 
 
 class _Replaced(types.ModuleType):
-    __path__: Sequence[str] = ()
+    __path__ = []  # noqa: RUF012
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -75,7 +74,8 @@ def _mel(*, sr: float, n_fft: int, n_mels: int) -> FloatArray:
     rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
     falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
     filters = np.maximum(0, np.minimum(rising, falling)) * (2 / (edges[2:] - edges[:-2]))[:, None]
-    return filters.astype(np.float32)
+    found: FloatArray = filters.astype(np.float32)
+    return found
 
 
 class _Spectrogram(nn.Module):
@@ -87,7 +87,7 @@ class _Spectrogram(nn.Module):
         super().__init__()
         assert normalized
         assert options["pad_mode"] == "constant"
-        self.sizes = {"n_fft": n_fft, "hop_length": hop_length, "win_length": win_length}
+        self.sizes: dict[str, Any] = {"n_fft": n_fft, "hop_length": hop_length, "win_length": win_length}
         self.register_buffer("window", options["window_fn"](win_length))
         self.window: torch.Tensor
 
@@ -147,16 +147,19 @@ def _separate(
         from msst.utils.model_utils import demix
         from msst.utils.settings import build_model_from_config, load_config
 
-        config = load_config(architecture, str(folder / "config.yaml"))
+        config: Any = load_config(architecture, str(folder / "config.yaml"))
         for name, value in model.items():
             config.model[name] = value
         built = build_model_from_config(architecture, config)
     finally:
         sys.meta_path.remove(finder)
     built.load_state_dict(torch.load(folder / "model.ckpt", weights_only=True))
+    level: dict[str, float] = {}
+    signal: Any = mixture
     normalize = bool(config.inference.get("normalize", False))
-    signal, level = normalize_audio(mixture) if normalize else (mixture, {})
-    found = demix(config, built.eval(), signal, torch.device("cpu"), architecture)
+    if normalize:
+        signal, level = normalize_audio(mixture)
+    found: Any = demix(config, built.eval(), signal, torch.device("cpu"), architecture)
     if not isinstance(found, dict):
         found = dict(zip(config.training.instruments, found, strict=True))
     return {name: denormalize_audio(one, level) if normalize else one for name, one in found.items()}

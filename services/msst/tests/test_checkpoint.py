@@ -18,6 +18,7 @@ from mssbench_service.separation import Separator
 from mssbench_service.weights import load, sha256_of
 from msst_service import SEPARATORS, adapter
 from msst_service.checkpoint import read_config
+from msst_service.stems import stem_names
 
 
 def ready() -> Separator:
@@ -179,7 +180,7 @@ def test_the_checkpoint_of_a_training_on_several_devices_is_loaded(own: Path) ->
     ],
 )
 def test_stems_have_the_names_of_the_benchmark(training: dict[str, Any], stems: list[str]) -> None:
-    names = adapter.stem_names(training["instruments"], other_fix=training.get("other_fix", False))
+    names = stem_names(training["instruments"], other_fix=training.get("other_fix", False))
     assert names == stems
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from ml_collections import ConfigDict
 from mssbench_contract import music
+from mssbench_service.audio import FloatArray
 from mssbench_service.errors import ClientDisconnected
 from msst_service.chunks import Chunks, separate, stems_of
 
@@ -21,17 +24,18 @@ class Uneven(torch.nn.Module):
         return torch.stack([batch * ramp, batch.flip(-1), batch.cumsum(-1) / 50], dim=1)
 
 
-def reference(track: np.ndarray, overlap: int, group: int, model_type: str) -> np.ndarray:
+def reference(track: FloatArray, overlap: int, group: int, model_type: str) -> FloatArray:
     from msst.utils.model_utils import demix
 
-    config = ConfigDict(
+    config: Any = ConfigDict(
         {
             "audio": {"chunk_size": SIZE},
             "training": {"instruments": STEMS, "target_instrument": None, "samplerate": SIZE, "segment": 1},
             "inference": {"num_overlap": overlap, "batch_size": group},
         }
     )
-    found = demix(config, Uneven(), track, torch.device("cpu"), model_type)
+    signal: Any = track
+    found: Any = demix(config, Uneven(), signal, torch.device("cpu"), model_type)
     return np.stack(list(found.values()))
 
 

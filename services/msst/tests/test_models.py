@@ -29,7 +29,7 @@ def ready(settings: pytest.MonkeyPatch, folder: Path, **changes: str) -> Separat
 
 def difference_db(found: FloatArray, expected: FloatArray) -> float:
     """Level of the difference, relative to `expected`."""
-    ratio = np.linalg.norm(found - expected) / np.linalg.norm(expected)
+    ratio = float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
     return 20 * float(np.log10(max(ratio, 1e-12)))
 
 
