@@ -64,6 +64,49 @@ class HrirInfo:
 
 
 @dataclass
+class Room:
+    """A rectangular room: `size` and the listener's `position` in m, the `distance` of the sources from the listener.
+
+    The listener looks along the first axis. `rt60` is the reverberation time in seconds.
+    """
+
+    size: list[float]
+    rt60: float
+    position: list[float]
+    distance: float = 1.5
+
+
+@dataclass
+class Scene:
+    """What a rendering has beyond azimuths on the horizontal plane.
+
+    `elevations` are in degrees, by stem (default 0). `trajectories` of moving stems are lists of (seconds, azimuth,
+    elevation), by stem; they replace the stem's angle. Stems at rest use the nearest response of the set or, with
+    `interpolate`, one between its directions. `room` simulates a room around the set. With `direct`, the direct sound
+    of each stem is written to ``<stem>.direct.wav``, if it is in a room.
+    """
+
+    elevations: dict[str, float] = field(default_factory=dict)
+    trajectories: dict[str, list[list[float]]] = field(default_factory=dict)
+    interpolate: bool = False
+    room: Room | None = None
+    direct: bool = False
+
+
+@dataclass
+class Placed:
+    """How a scene was rendered.
+
+    `directions` are the azimuth and elevation of the response of each stem at rest, and `apart_deg` its distance from
+    the requested direction. `notes` say where they are more than 5° apart, and what the set lacks.
+    """
+
+    directions: dict[str, list[float]]
+    apart_deg: dict[str, float]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
 class RenderRequest:
     """Render one MUSDB18-HQ track folder binaurally to the folder `out`; `angles` are in degrees, by stem."""
 
@@ -73,6 +116,7 @@ class RenderRequest:
     angles: dict[str, float]
     profile: str = "matched"
     resample_hrir: bool = False
+    scene: Scene | None = None
 
 
 @dataclass
@@ -96,6 +140,14 @@ class RenderResult:
     hrir_resampled_from: int | None
     clipped_samples: dict[str, int]
     checksums: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class SceneResult(RenderResult):
+    """The same for a request with a scene."""
+
+    scene: Scene = field(default_factory=Scene)
+    placed: Placed = field(default_factory=lambda: Placed({}, {}))
 
 
 @dataclass

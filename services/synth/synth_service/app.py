@@ -11,7 +11,14 @@ from typing import Any
 from fastapi import FastAPI, Request
 from mssbench_service.admission import run_job
 from mssbench_service.app import JOB_PROBLEMS, Settings, create_app
-from mssbench_service.wire import RENDER_PROFILES, HrirInfo, HrirRequest, RenderRequest, RenderResult
+from mssbench_service.wire import (
+    RENDER_PROFILES,
+    HrirInfo,
+    HrirRequest,
+    RenderRequest,
+    RenderResult,
+    SceneResult,
+)
 
 from . import __version__, steps
 from .hrir import SPHERE, load_hrir
@@ -34,7 +41,7 @@ def create(settings: Settings | None = None) -> FastAPI:
     )
 
     @app.post("/render", summary="Render one track binaurally", responses=JOB_PROBLEMS)
-    async def render(request: Request, body: RenderRequest) -> RenderResult:
+    async def render(request: Request, body: RenderRequest) -> SceneResult | RenderResult:
         return await run_job(request, lambda: steps.render(root, body, max_seconds=settings.max_seconds))
 
     @app.post("/describe_hrir", summary="Describe an HRIR set", responses=JOB_PROBLEMS)

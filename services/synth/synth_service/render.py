@@ -27,16 +27,24 @@ from mssbench_service.checksums import checksums_of
 from mssbench_service.errors import BadInput, BenchError, StepFailed, TooLarge
 from mssbench_service.files import atomic_folder, read_json, write_json
 from mssbench_service.formats import RENDERING_FORMAT
-from mssbench_service.musdb import HRIR_FILE, MIXTURE, STEMS, check_track
-from mssbench_service.wire import RENDER_PROFILES, RenderResult
+from mssbench_service.musdb import HRIR_FILE, MIXTURE, STEMS, Track, check_track
+from mssbench_service.wire import RENDER_PROFILES, RenderResult, Scene, SceneResult
 
 from .hrir import HrirSet
 from .measured import Float64Array
+from .moving import convolved
+from .scenes import Moving, Response, place, still
+from .sofa import ELEVATION_TOLERANCE
 
 METADATA = "metadata.json"
 """Name of the record beside the rendered files."""
 
-_FILES = {*(f"{name}.wav" for name in (MIXTURE, *STEMS)), HRIR_FILE, METADATA}
+_FILES = {
+    *(f"{name}.wav" for name in (MIXTURE, *STEMS)),
+    *(f"{stem}.direct.wav" for stem in STEMS),
+    HRIR_FILE,
+    METADATA,
+}
 
 SUBTYPES = {"matched": "FLOAT", "paper": "PCM_16"}
 
@@ -54,8 +62,11 @@ def render_track(
     *,
     resample_hrir: bool = False,
     max_seconds: float | None = None,
+    scene: Scene | None = None,
 ) -> RenderResult:
     """Render the stems in the folder `track` to ``<out>/{mixture,<stem>}.wav`` and ``metadata.json``.
+
+    A scene in a room may have ``<out>/<stem>.direct.wav`` as well.
 
     Parameters
     ----------
@@ -65,7 +76,7 @@ def render_track(
     out
         Output folder, which appears complete or not at all. An earlier rendering is replaced.
     hrir
-        HRIR set of K taps: n samples become n + K − 1.
+        HRIR set of K taps: n samples become n + K − 1 (in a simulated room, K is the length of its responses).
     angles
         Azimuth per stem, degrees counter-clockwise; exactly the four stems.
     profile
@@ -74,13 +85,16 @@ def render_track(
         Whether a set at another sample rate may be resampled to the track's.
     max_seconds
         Longest track.
+    scene
+        Elevations, movements and a simulated room. Without a scene, the set must have a response within 0.5° of each
+        angle.
 
     Returns
     -------
     RenderResult
-        ``mixture_gain`` brings the *written* stems to their level in the written mixture: 1 for matched, 1/peak
-        for paper. ``clipped_samples`` is the number of samples beyond ±1 that 16 bit cannot represent, per file and
-        over both channels.
+        A ``SceneResult`` if there is a scene. ``mixture_gain`` brings the *written* stems to their level in the
+        written mixture: 1 for matched, 1/peak for paper. ``clipped_samples`` is the number of samples beyond ±1 that
+        16 bit cannot represent, per file and over both channels.
 
     Raises
     ------
@@ -100,7 +114,8 @@ def render_track(
         raise TooLarge(f"{track} lasts {checked.seconds:.0f} s; at most {max_seconds:.0f} s are accepted")
     _check_out(track, out)
     hrir = hrir.at_rate(checked.sample_rate, resample=resample_hrir)
-    rendering = _Rendering(track, {stem: hrir.at(azimuths[stem]) for stem in STEMS})
+    placed = place(hrir, azimuths, scene) if scene else still({s: hrir.at(azimuths[s]) for s in STEMS})
+    rendering = _Rendering(track, checked, placed.responses)
     peak = rendering.peak()
     # Silence, and peaks whose reciprocal overflows, are not scaled.
     gain = 1.0 / peak if peak > np.finfo(np.float64).tiny else 1.0
@@ -108,44 +123,68 @@ def render_track(
     # If several processes render the track at once, the first result may already be in use.
     with atomic_folder(out, replace=(out / METADATA).exists()) as folder:
         clipped = rendering.write(folder, gains, checked.sample_rate, SUBTYPES[profile])
-        # The evaluation of azimuths needs the set, and may not have access to the original. In a room, it compares
-        # with the direct sound; longer responses than these are refused there.
-        long = hrir.room and hrir.irs.shape[2] > _LONGEST_COMPARED * hrir.sample_rate
-        np.savez_compressed(
-            folder / HRIR_FILE,
-            azimuths=hrir.azimuths,
-            irs=hrir.direct() if long else hrir.irs,
-            sample_rate=np.asarray(checked.sample_rate),
-        )
-        result = RenderResult(
+        if placed.direct:
+            direct = _Rendering(track, checked, placed.direct, "{}.direct")
+            clipped |= direct.write(folder, gains, checked.sample_rate, SUBTYPES[profile])
+        _write_set(folder / HRIR_FILE, hrir)
+        common = RenderResult(
             title=checked.title,
             profile=profile,
             angles=azimuths,
             mixture_gain=gains[MIXTURE] / gains[STEMS[0]],
             peak=peak,
             sample_rate=checked.sample_rate,
-            samples=checked.samples + hrir.irs.shape[2] - 1,
+            samples=checked.samples + placed.taps - 1,
             hrir=hrir.name,
             hrir_sha256=hrir.sha256,
             hrir_resampled_from=hrir.resampled_from,
             clipped_samples=clipped,
             checksums=checksums_of(folder),
         )
+        result = SceneResult(**vars(common), scene=scene, placed=placed.record) if scene else common
         write_json(folder / METADATA, RENDERING_FORMAT.stamped(asdict(result)))
     return result
+
+
+def _write_set(path: Path, hrir: HrirSet) -> None:
+    """Keep the horizontal plane of the set.
+
+    The evaluation of azimuths needs it, and may not have access to the original. In a room, it compares with the direct
+    sound; it refuses longer responses than these.
+    """
+    level = np.ones(hrir.azimuths.size, dtype=bool)
+    if hrir.elevations is not None:
+        level = np.abs(hrir.elevations) <= ELEVATION_TOLERANCE
+    if not level.any():
+        return
+    long = hrir.room and hrir.irs.shape[2] > _LONGEST_COMPARED * hrir.sample_rate
+    irs = hrir.direct() if long else hrir.irs
+    azimuths, irs = (hrir.azimuths, irs) if level.all() else (hrir.azimuths[level], irs[level])
+    np.savez_compressed(path, azimuths=azimuths, irs=irs, sample_rate=np.asarray(hrir.sample_rate))
 
 
 class _Rendering:
     """The binaural stems and their sum, as a stream that can be read several times."""
 
-    def __init__(self, track: Path, irs: Mapping[str, Float64Array]) -> None:
-        self._stems = {stem: (track / f"{stem}.wav", irs[stem]) for stem in STEMS}
+    def __init__(
+        self, track: Path, checked: Track, responses: Mapping[str, Response], name: str = "{}"
+    ) -> None:
+        self._track, self._checked, self._responses, self._name = track, checked, responses, name
+        self._moving = any(isinstance(response, Moving) for response in responses.values())
 
     def blocks(self) -> Iterator[dict[str, Float64Array]]:
         """Yield blocks of all five signals, each of shape (2, n). Every pass gives the same bits."""
-        streams = [_convolved(path, ir) for path, ir in self._stems.values()]
+        streams = [self._stream(self._track / f"{stem}.wav", self._responses[stem]) for stem in STEMS]
         for blocks in zip(*streams, strict=True):
             yield dict(zip(STEMS, blocks, strict=True)) | {MIXTURE: sum(blocks, np.zeros(()))}
+
+    def _stream(self, path: Path, response: Response) -> Iterator[Float64Array]:
+        if isinstance(response, Moving):
+            mono = _mono(path, _FFT_LENGTH)
+            wet = convolved(mono, self._checked.samples, self._checked.sample_rate, *response)
+        else:
+            wet = _convolved(path, response)
+        return _regular(wet, _FFT_LENGTH) if self._moving else wet
 
     def peak(self) -> float:
         """Largest absolute sample of the sum."""
@@ -154,8 +193,13 @@ class _Rendering:
     def write(
         self, folder: Path, gains: Mapping[str, float], sample_rate: int, subtype: str
     ) -> dict[str, int]:
-        """Write every signal times its gain; return the number of clipped samples per file."""
-        clipped = dict.fromkeys((MIXTURE, *STEMS), 0)
+        """Write every signal times its gain; return the number of clipped samples per file.
+
+        The mixture is written only with the stems themselves, not with their direct sound.
+        """
+        written = (MIXTURE, *STEMS) if self._name == "{}" else STEMS
+        names = {signal: self._name.format(signal) for signal in written}
+        clipped = dict.fromkeys(names.values(), 0)
         try:
             with contextlib.ExitStack() as stack:
                 files = {
@@ -165,8 +209,9 @@ class _Rendering:
                     for name in clipped
                 }
                 for signals in self.blocks():
-                    for name, file in files.items():
-                        scaled = signals[name] * gains[name]
+                    for signal, name in names.items():
+                        file = files[name]
+                        scaled = signals[signal] * gains[signal]
                         if subtype == "PCM_16":
                             clipped[name] += int(np.count_nonzero(np.abs(scaled) > 1.0))
                         file.write(scaled.T)
@@ -189,6 +234,22 @@ def _convolved(path: Path, ir: Float64Array) -> Iterator[Float64Array]:
         yield wet[:, : mono.size]
         tail = wet[:, mono.size : mono.size + taps - 1]
     yield tail
+
+
+def _regular(stream: Iterator[Float64Array], size: int) -> Iterator[Float64Array]:
+    """The same stream in blocks of `size` samples, the last one shorter."""
+    parts: list[Float64Array] = []
+    held = 0
+    for part in stream:
+        parts.append(part)
+        held += part.shape[1]
+        if held >= size:
+            joined = np.concatenate(parts, axis=1)
+            whole = held - held % size
+            for start in range(0, whole, size):
+                yield joined[:, start : start + size]
+            parts, held = [joined[:, whole:]], held - whole
+    yield np.concatenate(parts, axis=1)
 
 
 def _mono(path: Path, block: int) -> Iterator[Float64Array]:

@@ -28,11 +28,12 @@ def render(root: DataRoot, request: RenderRequest, *, max_seconds: float | None 
     return render_track(
         track,
         out,
-        _hrir(root, request.hrir, check_track(track, STEMS).sample_rate),
+        _hrir(root, request.hrir, check_track(track, STEMS).sample_rate, sphere=request.scene is not None),
         request.angles,
         request.profile,
         resample_hrir=request.resample_hrir,
         max_seconds=max_seconds,
+        scene=request.scene,
     )
 
 
