@@ -89,6 +89,7 @@ register(
         sets=("paper",),
         paper_table="spauq",
         paper_name="shift",
+        matrix=True,
     ),
     Metric(
         "paper_scale",
@@ -97,6 +98,7 @@ register(
         sets=("paper",),
         paper_table="spauq",
         paper_name="scale",
+        matrix=True,
     ),
 )
 

@@ -84,6 +84,7 @@ register(
         "in_place_bands",
         _bands,
         "`in_place` by band: [centre in Hz, `in_place` in %, share of the loudness in %].",
+        matrix=True,
     ),
     Metric(
         "missing",

@@ -123,6 +123,8 @@ class Metric:
         Whether it is meaningful only for several stems. :func:`binaural_metrics.score` omits it for a single stem.
     option : str
         Option of :func:`~binaural_metrics.scoring.score_track` that has to be true, "bsseval" for example.
+    matrix : bool
+        Whether the value is a nested list of numbers.
     """
 
     column: str
@@ -145,6 +147,7 @@ class Metric:
     whole_track: bool = False
     several_stems: bool = False
     option: str = ""
+    matrix: bool = False
 
     @property
     def range(self) -> str:

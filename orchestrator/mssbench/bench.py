@@ -19,7 +19,7 @@ from .execution.control import retry_failed
 from .execution.launch import Cancelled, execute_embedded, execute_inline, execute_queued, finish
 from .execution.prepare import prepare
 from .runs.config import RunConfig, read_config, require_known, with_references
-from .runs.results import result_columns, result_rows
+from .runs.results import column_kind, result_columns, result_rows
 from .runs.run import Run, open_run
 from .runs.status import Failure, RunStatus, failures_of, status_of
 from .runs.store import RunStore, Workspace, open_workspace
@@ -116,13 +116,12 @@ class BenchmarkRun:
         except ImportError:
             raise ImportError("to_pandas() needs pandas: pip install pandas") from None
         rows = self.results
-        texts = ("condition", "separator", "title", "source", "status", "reason")
         columns: dict[str, Any] = {}
         for name in result_columns():
             values = [row[name] for row in rows]
-            if name in texts:
+            if column_kind(name) == "text":
                 columns[name] = pd.Series([value or "" for value in values], dtype="str")
-            elif any(isinstance(value, list | str) for value in values):  # a matrix for each row
+            elif column_kind(name) == "matrix":
                 columns[name] = pd.Series(values, dtype="object")
             else:
                 columns[name] = pd.Series(values, dtype="float64")

@@ -7,12 +7,12 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..runs.results import Row, result_columns, write_csv
+from ..runs.results import Row, column_kind, guarded, result_columns, write_csv
 from .data import SOURCES, RunData
 from .figures import SOURCE_NAMES
 from .metrics import Metric, paper_columns, paper_tables
@@ -25,26 +25,24 @@ def write_results(data: RunData, folder: Path) -> list[str]:
     write_csv(folder / "results.csv", data.rows, result_columns())
     names = ["results.csv"]
     if find_spec("pyarrow"):
-        _write_parquet(folder / "results.parquet", data.rows, result_columns(), data.metrics)
+        _write_parquet(folder / "results.parquet", data.rows, result_columns())
         names.append("results.parquet")
     return names
 
 
-def _write_parquet(path: Path, rows: Sequence[Row], names: Sequence[str], metrics: Iterable[Metric]) -> None:
+def _write_parquet(path: Path, rows: Sequence[Row], names: Sequence[str]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    numbers = {metric.column for metric in metrics} | {"paper_cost"}
+    types = {"number": pa.float64(), "count": pa.int64(), "text": pa.string(), "matrix": pa.string()}
     arrays, fields = [], []
     for name in names:
         values = [row.get(name) for row in rows]
-        if name in numbers:
-            column_type = pa.float64()
+        nested = any(isinstance(value, list) for value in values)
+        column_type = types["matrix" if nested else column_kind(name)]
+        if column_type == pa.float64():
             values = [None if value is None else float(value) for value in values]
-        elif name.endswith("_frames"):
-            column_type = pa.int64()
-        else:  # text, and matrices as JSON
-            column_type = pa.string()
+        elif column_type == pa.string():
             values = [
                 value if value is None or isinstance(value, str) else json.dumps(value) for value in values
             ]
@@ -76,7 +74,7 @@ def write_paper_files(data: RunData, folder: Path) -> list[str]:
                     writer.writerow(["title", "source", *mapping])
                     for row in rows:
                         values = [_field(row.get(ours)) for ours in mapping.values()]
-                        writer.writerow([row["title"], row["source"], *values])
+                        writer.writerow([guarded(row["title"]), row["source"], *values])
     return names
 
 

@@ -6,9 +6,9 @@ import csv
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from binaural_metrics.registry import columns
+from binaural_metrics.registry import columns, metrics
 from mssbench_service.files import atomic_file
 from mssbench_service.musdb import STEMS
 
@@ -44,8 +44,21 @@ def _rows_of(store: RunStore, cell: Cell) -> list[Row]:
     return [key | {"source": stem, "status": "failed", "reason": reason} for stem in STEMS]
 
 
+def column_kind(name: str) -> Literal["text", "matrix", "count", "number"]:
+    """Type of the values of a column in every table."""
+    found = next((metric for metric in metrics() if metric.column == name), None)
+    if found is None:
+        return "text"
+    return "matrix" if found.matrix else "count" if name.endswith("_frames") else "number"
+
+
+def guarded(text: str) -> str:
+    """Return `text` with an apostrophe before it if a spreadsheet would compute it, or if it begins with one."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "'")) else text
+
+
 def write_csv(path: Path, rows: Iterable[Row], columns: Sequence[str]) -> None:
-    """Write `rows` as CSV. An undefined value is an empty field, a matrix is JSON."""
+    """Write `rows` as CSV. An undefined value is an empty field, a matrix is JSON, and text is :func:`guarded`."""
     with (
         atomic_file(path, record=True) as temporary,
         temporary.open("w", newline="", encoding="utf-8") as file,
@@ -59,4 +72,6 @@ def write_csv(path: Path, rows: Iterable[Row], columns: Sequence[str]) -> None:
 def _field(value: object) -> object:
     if isinstance(value, list | dict):
         return json.dumps(value, allow_nan=False)
+    if isinstance(value, str):
+        return guarded(value)
     return "" if value is None else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import re
 import shutil
@@ -17,7 +18,7 @@ from mssbench.report import build_leaderboard, exports, summary
 from mssbench.report.analysis import analyse
 from mssbench.report.build import write_files
 from mssbench.report.data import load
-from mssbench.runs.results import result_columns
+from mssbench.runs.results import column_kind, result_columns, write_csv
 from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.files import read_json, write_json
 
@@ -59,6 +60,52 @@ def test_parquet_equals_csv(run: Path) -> None:
                 assert value == float(other[name])
             else:
                 assert (value or "") == other[name]
+
+
+@pytest.mark.parametrize("bsseval", [True, False])
+def test_csv_and_parquet_have_one_schema_of_numbers(tmp_path: Path, run: Path, bsseval: bool) -> None:
+    pd = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    data = load(run)
+    extra = {name: 1.5 if bsseval else None for name in ("SDR", "ISR", "SIR", "SAR", "azimuth_deg")}
+    exports.write_results(dataclasses.replace(data, rows=[row | extra for row in data.rows]), tmp_path)
+    parquet = pd.read_parquet(tmp_path / "results.parquet")
+    text = pd.read_csv(tmp_path / "results.csv", keep_default_na=False, na_values=[""], dtype={"title": str})
+    key = ["condition", "separator"]
+    numbers = [name for name in result_columns() if column_kind(name) in ("number", "count")]
+    assert {"SDR", "ISR", "SIR", "SAR", "azimuth_deg", "bsseval_frames"} <= set(numbers)
+    medians = parquet.groupby(key)[numbers].median()
+    pd.testing.assert_frame_equal(medians, text.groupby(key)[numbers].median())
+    assert bool(medians["SAR"].notna().all()) == bsseval
+
+
+TITLES = [
+    "NA",
+    "null",
+    "1e5",
+    "=1+1",
+    "-2",
+    "+x",
+    "@x",
+    "\tx",
+    "'Til",
+    "nan",
+    "",
+    "Ünïcode",
+    'a "b", c',
+    "007",
+]
+
+
+def test_titles_survive_pandas_and_are_no_formulas(tmp_path: Path) -> None:
+    write_csv(tmp_path / "x.csv", [{"title": t, "SSR": -1.5} for t in TITLES], ("title", "SSR"))
+    cells = [row["title"] for row in rows(tmp_path / "x.csv")]
+    assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) for cell in cells)
+    assert [cell.removeprefix("'") for cell in cells] == TITLES
+    assert {row["SSR"] for row in rows(tmp_path / "x.csv")} == {"-1.5"}
+    pd = pytest.importorskip("pandas")
+    table = pd.read_csv(tmp_path / "x.csv", keep_default_na=False, na_values=[""], dtype={"title": str})
+    assert table["title"].str.removeprefix("'").fillna("").tolist() == TITLES
 
 
 def test_paper_files_have_the_columns_of_the_paper(run: Path) -> None:
