@@ -4,7 +4,8 @@ Settings come from the environment:
 
 ``MSSBENCH_DATA_ROOT``     folder that references are relative to (default: the working directory)
 ``MSSBENCH_MAX_UPLOAD_MB`` largest request body with files (default 2048); others have at most 1 MiB
-``MSSBENCH_ALLOWED_HOSTS`` host names of this service, separated by commas, besides those of loopback; ``*``: all
+``MSSBENCH_ALLOWED_HOSTS`` host names that requests may name, separated by commas, besides those of loopback (default:
+                           all; for the orchestrator none)
 ``MSSBENCH_MAX_SECONDS``   longest sound file (default 3600)
 ``MSSBENCH_CONCURRENCY``   jobs at a time (default 1)
 ``MSSBENCH_QUEUE``         jobs that may wait beyond those; more are answered 503 (default 4)
@@ -80,7 +81,7 @@ def create_app(
     setup: Callable[[], None] | None = None,
     jobs: Collection[str] = (),
     uploads: Collection[str] = (),
-    internal: bool = True,
+    hosts: Collection[str] = ("*",),
     device: Callable[[], str] = lambda: "cpu",
 ) -> FastAPI:
     """Create the application of a service: ``GET /health``, ``/info``, ``/metrics`` and ``/docs``.
@@ -103,9 +104,9 @@ def create_app(
         they are refused before their body is parsed.
     uploads : collection of str
         Paths that accept files; all other bodies are limited to 1 MiB.
-    internal : bool
-        Whether other services call this one, by the names that it has on their network
-        (:class:`~mssbench_service.middleware.AllowedHosts`).
+    hosts : collection of str
+        Hosts that requests may name besides loopback, if the settings have none. The orchestrator calls services by
+        any name that its configuration has.
     device : callable
         Returns the device that the service computes on, for ``/metrics``.
     """
@@ -134,7 +135,7 @@ def create_app(
     # The last one added is the outermost: the response to a body that is too large has a request id, too.
     app.add_middleware(AdmissionMiddleware, jobs=frozenset(jobs))
     app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes, uploads=frozenset(uploads))
-    app.add_middleware(AllowedHosts, allowed=settings.allowed_hosts, internal=internal)
+    app.add_middleware(AllowedHosts, allowed=settings.allowed_hosts or hosts)
     app.add_middleware(RequestId)
     add_docs(app)
     _add_system_routes(app, lambda: {**info(), "service": name, "version": version})

@@ -64,13 +64,11 @@ class AllowedHosts:
     ----------
     allowed : collection of str
         Further host names, in lower case. ``*`` allows all.
-    internal : bool
-        Allow addresses, and names without a dot, such as those of a composed system: no web page has such a name.
     """
 
-    def __init__(self, app: ASGIApp, allowed: Collection[str] = (), internal: bool = False) -> None:
+    def __init__(self, app: ASGIApp, allowed: Collection[str] = ()) -> None:
         self.app = app
-        self._allowed, self._internal = frozenset(allowed) | {"localhost"}, internal
+        self._allowed = frozenset(allowed) | {"localhost"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and "*" not in self._allowed:
@@ -92,9 +90,9 @@ class AllowedHosts:
         if name in self._allowed:
             return True
         try:
-            return ipaddress.ip_address(name).is_loopback or self._internal
+            return ipaddress.ip_address(name).is_loopback
         except ValueError:
-            return self._internal and name != "" and "." not in name
+            return False
 
 
 class BodyLimit:
