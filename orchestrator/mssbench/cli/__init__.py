@@ -23,6 +23,7 @@ import os
 import sys
 
 import click
+from mssbench_service import logs
 from mssbench_service.errors import BenchError, one_line
 
 from . import control, data, folders, hrir, reports, runs, separate, services, transfer, weights
@@ -46,7 +47,9 @@ __all__ = [
 
 def main() -> None:
     """Run the command line. Each failure gives one line and an exit code."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logs.TextLines())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     try:
         cli(standalone_mode=False)
     except BenchError as error:

@@ -13,7 +13,16 @@ from mssbench_service.wire import HrirRequest
 from rich.console import Console
 from rich.table import Table
 
-from .shared import byte_bars, cli, console, current_runtime, progress_bar, reference_of
+from .shared import (
+    byte_bars,
+    cli,
+    console,
+    current_runtime,
+    print_message,
+    print_result,
+    progress_bar,
+    reference_of,
+)
 
 if TYPE_CHECKING:
     from ..datasets.check import DatasetReport, TrackReport
@@ -36,7 +45,7 @@ def data_demo(out: Path) -> None:
     from ..datasets.demo import write_demo
 
     for folder in write_demo(out):
-        click.echo(folder)
+        print_result(str(folder))
 
 
 @data.command("fetch")
@@ -82,7 +91,7 @@ def data_fetch(
     }
     with byte_bars() as show:
         fetched = fetch.fetch(source, out, checks[source.content], progress=show)
-    click.echo(out if fetched else f"{out} exists already")
+    print_result(str(out) if fetched else f"{out} exists already")
 
 
 def _accept_hrir(folder: Path) -> None:
@@ -96,7 +105,7 @@ def _accept_hrir(folder: Path) -> None:
         console.print(f"Not checked: {error.detail}", markup=False)
         return
     measured = f"at {info.side:g}° the left ear is {info.itd_90_us:.0f} µs earlier and {info.ild_90_db:.1f} dB louder"
-    console.print(f"{chosen.relative_to(folder)}: {measured}", markup=False)
+    print_message(f"{chosen.relative_to(folder)}: {measured}")
 
 
 @data.command("check")
@@ -115,9 +124,8 @@ def data_check(folder: Path, split: str | None, as_json: bool) -> None:
         report = check_dataset(folder, [split] if split else [], show)
     if as_json:
         tracks = [asdict(track) | {"status": track.status} for track in report.tracks]
-        click.echo(
-            json.dumps(asdict(report) | {"tracks": tracks}, indent=1, ensure_ascii=False, allow_nan=False)
-        )
+        # ASCII: JSON leaves some control characters as they are otherwise.
+        click.echo(json.dumps(asdict(report) | {"tracks": tracks}, indent=1, allow_nan=False))
     else:
         _print_report(report)
     if unusable := report.unusable():
@@ -182,4 +190,4 @@ def data_convert(stem_mp4_dir: Path, out_dir: Path) -> None:
 
     with progress_bar("convert") as show:
         count = convert_dataset(stem_mp4_dir, out_dir, show)
-    click.echo(f"{count} tracks: {out_dir}")
+    print_result(f"{count} tracks: {out_dir}")

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
-from mssbench_service.errors import Conflict
+from mssbench_service.errors import Conflict, printable
 from mssbench_service.wire import parse
 
 from ..execution.control import retry_failed
@@ -128,7 +128,7 @@ def demo(inline: bool) -> None:
         confirmed = self_check(job.store.folder)
     except SelfCheckFailed as error:
         conclude(job)
-        click.echo(f"mssbench: {error}", err=True)
+        click.echo(f"mssbench: {printable(str(error))}", err=True)
         sys.exit(1)
     console.print(f"self-check: {confirmed} scores of the known-answer tests confirmed", highlight=False)
     conclude(job)

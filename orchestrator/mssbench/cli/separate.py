@@ -12,7 +12,7 @@ from mssbench_service.separation import SEPARATION_FILE
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from ..tools.upload import separate_by_upload, separate_registered
-from .shared import cli, console, current_runtime
+from .shared import cli, console, current_runtime, print_message, print_result
 
 
 @cli.command()
@@ -50,10 +50,10 @@ def separate(
             runtime = current_runtime()
             separate_registered(runtime, separator, track, out, references, show=show, patience=patience)
     for path in sorted(out.glob("*.wav")):
-        click.echo(path)
+        print_result(str(path))
     if (out / SEPARATION_FILE).is_file():
         for note in read_json(out / SEPARATION_FILE).get("notes", []):
-            console.print(note, style="yellow", markup=False)
+            print_message(note, style="yellow")
 
 
 @contextmanager

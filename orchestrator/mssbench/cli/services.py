@@ -6,7 +6,7 @@ import json
 
 import click
 from mssbench_service import logs
-from mssbench_service.errors import BadInput
+from mssbench_service.errors import BadInput, printable
 from rich.console import Console
 from rich.table import Table
 
@@ -65,7 +65,7 @@ def services(as_json: bool) -> None:
     for column in ("service", "state", "device", "model", "weights", "version", "where"):
         table.add_column(column, overflow="fold")
     for health in surveyed:
-        table.add_row(*_cells(health))
+        table.add_row(*map(printable, _cells(health)))
     # Lines are folded on a terminal only, not in a file or a pipe.
     output = Console(markup=False, highlight=False, emoji=False)
     if not output.is_terminal:

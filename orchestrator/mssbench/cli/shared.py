@@ -42,8 +42,8 @@ def print_result(line: str) -> None:
 
 
 def print_message(text: str, style: str | None = None) -> None:
-    """Write `text` to stderr as it is."""
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    """Write `text` to stderr as it is, without control characters."""
+    console.print(printable(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -57,9 +57,7 @@ def create_app(settings: Settings | None = None, redis_url: str | None = None) -
         connect(redis_url).close()
         service.supervisor.start(app.state.stopping)
 
-    app = base.create_app(
-        "orchestrator", __version__, settings=settings, info=info, setup=setup, hosts=()
-    )
+    app = base.create_app("orchestrator", __version__, settings=settings, info=info, setup=setup, hosts=())
     app.router.lifespan_context = _with_shutdown(app.router.lifespan_context, service.supervisor.join)
     app.state.service = service
     app.state.metrics.registry.register(RunCollector(service))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import httpcore
 import httpx
 from mssbench_service import logs
 from mssbench_service.errors import (
@@ -66,6 +69,50 @@ class _Replica:
     host: str
 
 
+_deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
+"""Moment (monotonic clock) at which the answer to the present request must be complete."""
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection that is read until the deadline. The timeouts of httpx apply to each part of an answer only."""
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        left = _deadline.get() - time.monotonic()
+        if left <= 0:
+            raise httpcore.ReadTimeout("the answer is not complete")
+        return self._stream.read(max_bytes, min(timeout or math.inf, left))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, timeout)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(self, *arguments: Any, **options: Any) -> _Stream:
+        return _Stream(self._stream.start_tls(*arguments, **options))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _Backend(httpcore.SyncBackend):
+    def connect_tcp(self, *arguments: Any, **options: Any) -> _Stream:
+        return _Stream(super().connect_tcp(*arguments, **options))
+
+
+class _Transport(httpx.HTTPTransport):
+    """Reads answers through :class:`_Stream`. httpx has no argument for that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=httpx.create_ssl_context(), max_connections=100, network_backend=_Backend()
+        )
+
+
 class HttpTransport:
     """POSTs requests as JSON, and raises the service's errors again from its problem documents.
 
@@ -84,7 +131,7 @@ class HttpTransport:
     def __init__(self, limits: Limits | None = None, resolve: Resolver = addresses_of) -> None:
         self._limits = limits or Limits.from_environment()
         self._resolve = resolve
-        self._client = httpx.Client()
+        self._client = httpx.Client(transport=_Transport())
 
     def close(self) -> None:
         self._client.close()
@@ -147,6 +194,7 @@ class HttpTransport:
         options["headers"] = {"Host": replica.host, **logs.headers(), **options.get("headers", {})}
         limits = httpx.Timeout(timeout, connect=CONNECT_SECONDS)
         where = f"{replica.name} at {replica.url}"
+        token = _deadline.set(time.monotonic() + timeout)
         try:
             with self._client.stream(
                 method,
@@ -164,6 +212,8 @@ class HttpTransport:
             raise BadOutput(f"{replica.name} sent an answer that cannot be decompressed: {error}") from None
         except (httpx.RequestError, httpx.InvalidURL) as error:
             raise Unreachable(f"{where} does not answer: {error or type(error).__name__}") from None
+        finally:
+            _deadline.reset(token)
         try:
             answer = json.loads(body)
         except (ValueError, RecursionError):  # not text, not JSON, or nested too deeply
@@ -177,12 +227,13 @@ class HttpTransport:
 
 
 def _read(response: httpx.Response, name: str, seconds: float) -> bytes:
-    """Read the body within the limits of size and time. The timeouts of httpx apply to each part only."""
-    body, deadline = bytearray(), time.monotonic() + seconds
-    for part in response.iter_bytes():
-        body += part
-        if len(body) > MAX_ANSWER_BYTES:
-            raise BadOutput(f"{name} sent an answer of more than {MAX_ANSWER_BYTES // 2**20} MiB")
-        if time.monotonic() > deadline:
-            raise TimedOut(f"{name} did not finish its answer within {seconds:g} s")
+    """Read the body within the limits of size and time."""
+    body = bytearray()
+    try:
+        for part in response.iter_bytes():
+            body += part
+            if len(body) > MAX_ANSWER_BYTES:
+                raise BadOutput(f"{name} sent an answer of more than {MAX_ANSWER_BYTES // 2**20} MiB")
+    except httpx.ReadTimeout:
+        raise TimedOut(f"{name} did not finish its answer within {seconds:g} s") from None
     return bytes(body)

@@ -204,6 +204,30 @@ def test_an_endless_answer_is_cut_off(part: bytes, pause: float, kind: type[Benc
         runtime.describe_hrir(HrirRequest("sphere"))
 
 
+def test_headers_sent_a_byte_at_a_time_are_cut_off() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+                while True:
+                    connection.sendall(b"x")
+                    time.sleep(0.05)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        synth = Service("synth", "synth_service", f"http://127.0.0.1:{listening.getsockname()[1]}")
+        transport = HttpTransport(Limits(step_seconds=0.5, step_seconds_per_audio_second=1e-6))
+        runtime = Runtime(transport, Registry({"synth": synth}, {}), DataRoot(Path.cwd()))
+        started = time.monotonic()
+        with pytest.raises(TimedOut, match="did not answer within 0.5"):
+            runtime.describe_hrir(HrirRequest("sphere"))
+        assert time.monotonic() - started < 5
+        transport.close()
+        thread.join(10)
+
+
 @pytest.mark.parametrize("status", [307, 500, 503])
 def test_an_error_without_a_reason_reports_its_status(status: int) -> None:
     with (

@@ -21,6 +21,8 @@ from contextvars import ContextVar
 from typing import Any
 from urllib.parse import quote, unquote
 
+from .errors import printable
+
 _FIELDS = ("request_id", "run", "cell")
 _UVICORN = ("uvicorn", "uvicorn.access", "uvicorn.error")
 _QUIET = ("/health", "/metrics")
@@ -65,6 +67,20 @@ def from_headers(request_id: str, baggage: str) -> dict[str, str]:
     return found
 
 
+class TextLines(logging.Formatter):
+    """Formats records for a terminal. Control characters, which titles and paths may contain, are escaped."""
+
+    def __init__(self) -> None:
+        super().__init__("%(levelname)s %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:
+        return "\n".join(printable(line) for line in super().formatException(ei).split("\n"))
+
+
 class JsonLines(logging.Formatter):
     """Formats each record as a JSON object."""
 
@@ -88,7 +104,12 @@ class JsonLines(logging.Formatter):
             line.update({"client": client, "method": method, "path": path, "status": status})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        # JSON escapes all control characters but these.
+        return re.sub("[\x7f-\x9f]", _escaped, json.dumps(line, ensure_ascii=False, default=str))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 def _is_logged(record: logging.LogRecord) -> bool:
@@ -116,7 +137,7 @@ def configure(service: str) -> None:
     """
     text = os.environ.get("MSSBENCH_LOG") == "text"
     handler = _Stderr()
-    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s") if text else JsonLines(service))
+    handler.setFormatter(TextLines() if text else JsonLines(service))
     root = logging.getLogger()
     for old in [old for old in root.handlers if type(old) in (logging.StreamHandler, _Stderr)]:
         root.removeHandler(old)

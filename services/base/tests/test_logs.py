@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -96,3 +98,22 @@ def test_successful_health_checks_are_not_logged(path: str, status: int, kept: b
     finally:
         root.handlers[:], access_log.filters[:] = before[0], before[2]
         root.setLevel(before[1])
+
+
+HOSTILE = "Song\x1b]0;owned\x07\x9b31m\r\nERROR forged"
+
+
+def test_control_characters_never_reach_a_terminal_raw() -> None:
+    try:
+        raise ValueError(HOSTILE)
+    except ValueError:
+        failure = sys.exc_info()
+    record = logging.LogRecord("mssbench", logging.WARNING, "", 0, "%s is odd", (HOSTILE,), failure)
+    text = logs.TextLines().format(record)
+    assert text.splitlines()[0].startswith(
+        "WARNING Song\\x1b]0;owned\\x07\\x9b31m\\x0d\\x0aERROR forged is odd"
+    )
+    line = logs.JsonLines("service").format(record)
+    assert json.loads(line)["message"] == f"{HOSTILE} is odd"
+    for written in (text.replace("\n", ""), line):
+        assert not re.search(r"[\x00-\x1f\x7f-\x9f]", written)
