@@ -43,7 +43,7 @@ def fetch(names: tuple[str, ...], model: str, dest: Path | None) -> None:
         for pins, models in _chosen(names, model):
             kept += store.fetch(pins, dest or store.weights_folder(), models, progress=show)
     for path in kept:
-        click.echo(path)
+        click.echo(store.described(path))
 
 
 @weights.command("verify")
@@ -60,6 +60,7 @@ def verify(names: tuple[str, ...], model: str, dest: Path | None) -> None:
         pins = store.load(path)
         for one in models or [pins.default]:
             folder = dest or store.weights_folder(pins.service).parent
+            pins = store.load(path, folder)
             problems = store.verify(path, folder, [one])
             wrong += len(problems)
             for name, problem in problems.items():

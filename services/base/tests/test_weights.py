@@ -91,6 +91,47 @@ def test_the_commands(
     assert "no pinned model 'huge'" in capsys.readouterr().err
 
 
+def test_without_a_published_checksum_the_first_download_decides(
+    server: Server, pins: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, folder = pins(sha256=""), tmp_path / "demo"
+    assert main(["fetch", str(path), "--dest", str(tmp_path)]) == 0
+    assert f"no checksum is published; that of the first download is {SHA256}" in capsys.readouterr().out
+    require(path, tmp_path)
+    (folder / "model.th").write_bytes(b"junk")
+    with pytest.raises(NotReady, match=r"model\.th is damaged: its SHA-256 is"):
+        require(path, tmp_path)
+    fetch_quickly(path, tmp_path)
+    require(path, tmp_path)
+    (folder / "model.th").unlink()
+    server.content, server.etag = b"another file", '"two"'
+    with pytest.raises(BadInput, match="is damaged: its SHA-256 is"):
+        fetch_quickly(path, tmp_path)
+    assert not (folder / "model.th").exists()
+
+
+def test_models_of_the_user_are_fetched_and_required_like_pinned_ones(
+    server: Server, pins: Callable[..., Path], tmp_path: Path
+) -> None:
+    path, presets = pins(), tmp_path / "demo" / weights.PRESETS_FILE
+    presets.parent.mkdir()
+    presets.write_text(f'[models]\nmine = ["mine.th"]\n[files."mine.th"]\nurl = "{server.url}"\n')
+    assert fetch_quickly(path, tmp_path, models=["mine"]) == [presets.parent / "mine.th"]
+    require(path, tmp_path, "mine")
+    assert list(load(path, tmp_path).models) == ["small", "mine"]
+    assert list(load(path).models) == ["small"]
+    for text, message in (
+        ('[models]\nsmall = ["mine.th"]', r"presets\.toml has 'small', which the service pins"),
+        ('[models]\nmine = ["mine.th"]', r"presets\.toml does not have the expected layout"),
+        ("models = 3", r"presets\.toml does not have the expected layout"),
+        ("= =", r"presets\.toml cannot be read"),
+        (f'[models]\nmine = ["../m"]\n[files."../m"]\nurl = "{server.url}"', "is not a plain file name"),
+    ):
+        presets.write_text(text)
+        with pytest.raises(BadInput, match=message):
+            require(path, tmp_path)
+
+
 SERVICES = Path(__file__).parents[2]
 
 
@@ -100,5 +141,5 @@ def test_the_pins_of_all_services_are_valid(path: Path) -> None:
     assert pins.service == path.parts[-3]
     for model in pins.models:
         for weight in pins.of(model):
-            assert len(weight.sha256) >= 8
+            assert len(weight.sha256) >= 8 or weight.name.endswith(".yaml")  # text, which runs no code
             assert weight.url.startswith("https://") or (weight.package and len(weight.sha256) == 64)

@@ -1,9 +1,10 @@
 """Checkpoints of Music-Source-Separation-Training (MSST) as a separator.
 
 ==========================  ====================================================================================
-``MSST_MODEL``              a preset (``scnet_small_musdb`` by default, and others in ``weights.toml``), or your own
-                            model: the name of a folder in the weights folder, or its whole path, with a YAML file
-                            and a checkpoint (``.ckpt``, ``.chpt``, ``.pt``, ``.pth``, ``.th``)
+``MSST_MODEL``              a preset (``scnet_small_musdb`` by default, and others in ``weights.toml`` and in your own
+                            ``presets.toml`` in the weights folder), or your own model: the name of a folder in the
+                            weights folder, or its whole path, with a YAML file and a checkpoint (``.ckpt``, ``.chpt``,
+                            ``.pt``, ``.pth``, ``.th``)
 ``MSST_OVERLAP``            chunks that cover each sample (default: the YAML file's ``inference.num_overlap``)
 ``MSST_BATCH_SIZE``         chunks in one forward pass (default: 1 on the CPU, else the YAML file's). It changes speed
                             and memory only
@@ -29,7 +30,6 @@ References
 
 from __future__ import annotations
 
-import tomllib
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -109,7 +109,7 @@ class MsstSeparator(TorchSeparator):
         self._estimated = stems
         offered = [*stems, self._rest] if self._rest else stems
         check_stems(name, offered, 2)
-        self._card = model_card(name) | {
+        self._card = model_card(name, weights.weights_folder("msst")) | {
             "architecture": found.architecture,
             "parameters": sum(parameter.numel() for parameter in self._model.parameters()),
         }
@@ -159,10 +159,19 @@ class MsstSeparator(TorchSeparator):
         return estimates
 
 
-def model_card(name: str) -> dict[str, object]:
-    """What ``weights.toml`` says of a preset: training data, licence and more. Empty for other models."""
-    cards = tomllib.loads(WEIGHTS.read_text(encoding="utf-8")).get("cards", {})
-    return dict(cards.get(name, {}))
+def model_card(name: str, folder: Path) -> dict[str, object]:
+    """What ``weights.toml``, or the user's ``presets.toml``, says of a preset: training data, licence and more.
+
+    Empty for other models.
+    """
+    card: dict[str, object] = {}
+    for path in (folder / weights.PRESETS_FILE, WEIGHTS):
+        if path.is_file():
+            try:
+                card |= weights.read_tables(path).get("cards", {}).get(name, {})
+            except (AttributeError, TypeError, ValueError):
+                raise BadInput(f"{path}: [cards.{name}] is not a table") from None
+    return card
 
 
 def model_files(name: str, folder: Path) -> tuple[Path, Path]:
@@ -180,7 +189,7 @@ def model_files(name: str, folder: Path) -> tuple[Path, Path]:
     NotReady
         A file is missing or damaged. The message names the file and the remedy.
     """
-    pins = weights.load(WEIGHTS)
+    pins = weights.load(WEIGHTS, folder.parent)
     if name in pins.models:
         weights.require(WEIGHTS, folder.parent, name)
         files = [folder / weight.local_name for weight in pins.of(name)]

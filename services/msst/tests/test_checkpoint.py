@@ -240,4 +240,6 @@ def test_every_released_preset_has_a_card_and_its_files() -> None:
     for model in pins.models:
         names = [weight.name for weight in pins.of(model)]
         assert len(names) == 2
-        assert {"training_data", "contains_test_set", "licence"} <= adapter.model_card(model).keys()
+        assert {"training_data", "contains_test_set", "licence"} <= adapter.model_card(
+            model, adapter.WEIGHTS.parent
+        ).keys()
