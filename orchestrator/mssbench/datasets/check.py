@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import soundfile as sf
+from binaural_metrics.layouts import twins
+from binaural_metrics.plausible import PEAK
 from mssbench_service.environment import max_track_seconds
 from mssbench_service.errors import BadInput, printable
 from mssbench_service.musdb import MIXTURE, SPLITS, STEMS, Track, check_track, track_folders
@@ -199,6 +201,9 @@ def _read(track: Track, report: TrackReport) -> None:
     report.problems += [
         f"{name}.wav has samples that are NaN or infinite" for name in names if not finite[name]
     ]
+    report.notes += [
+        f"{name}.wav peaks at {peaks[name]:.5g} where full scale is 1" for name in names if peaks[name] > PEAK
+    ]
     report.notes += [f"{name}.wav is silent" for name in names if peaks[name] == 0.0 and finite[name]]
     if all(finite.values()):
         _check_sum(mixture_energy, residual_energy, report)
@@ -232,13 +237,18 @@ def _compare_with_musdb18(report: TrackReport, known: dict[str, Any]) -> None:
 
 
 def _split_notes(split: str, tracks: Sequence[TrackReport], known: dict[str, Any]) -> list[str]:
-    titles = {unicodedata.normalize("NFC", track.title) for track in tracks if track.split == split}
+    own = [track.title for track in tracks if track.split == split]
+    notes = [
+        f"{split}: {' and '.join(map(repr, group))} differ only in case or in the coding of accents; some file systems "
+        "and tools take them for one title"
+        for group in twins(own)
+    ]
+    titles = {unicodedata.normalize("NFC", title) for title in own}
     of_musdb18 = known["titles"][split]
     missing = [title for title in of_musdb18 if title not in titles]
     if len(missing) == len(of_musdb18):
-        return [f"{split}: no title of MUSDB18; this is probably another dataset"]
+        return [*notes, f"{split}: no title of MUSDB18; this is probably another dataset"]
     unknown = sorted(titles.difference(*known["titles"].values()))
-    notes = []
     if missing:
         notes.append(
             f"{split}: {len(missing)} of the {len(of_musdb18)} titles of MUSDB18 are missing{_some(missing)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import unicodedata
 from pathlib import Path
 
@@ -63,6 +64,24 @@ def test_coding_noise_is_not_noted(write_track: WriteTrack) -> None:
     report = check_track_folder(track, "test")
     assert report.notes == []
     assert report.residual_db == pytest.approx([-30.5, -30.5], abs=0.5)
+
+
+def test_titles_that_differ_in_case_or_accents_alone_are_noted(write_track: WriteTrack) -> None:
+    track = write_track(title="Café")
+    for twin in ("Cafe\u0301", "café", "Other"):
+        shutil.copytree(track, track.with_name(twin))
+    note, _ = check_dataset(track.parents[1]).notes
+    assert "differ only in case" in note
+    assert all(repr(title) in note for title in ("Café", "Cafe\u0301", "café"))
+    assert "Other" not in note
+
+
+def test_samples_that_are_scaled_like_integers_are_noted(write_track: WriteTrack) -> None:
+    track = write_track()
+    for name in ("mixture", *STEMS):
+        rewrite(track / f"{name}.wav", sf.read(track / f"{name}.wav")[0] * 32768)
+    notes = check_track_folder(track, "test").notes
+    assert len([note for note in notes if "where full scale is 1" in note]) == 5
 
 
 def test_a_silent_mixture_of_audible_stems_is_noted(write_track: WriteTrack) -> None:

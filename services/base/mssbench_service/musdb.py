@@ -73,9 +73,14 @@ def _hint(folder: Path) -> str:
         return "; these are MUSDB18's .stem.mp4 files, which `mssbench data convert` turns into that layout"
     if folder.resolve().name in SPLITS and any(_is_track(entry) for entry in folder.iterdir()):
         return f"; did you mean {folder.parent}?"
-    if found := next(folder.glob("*/*.WAV"), None):
-        return f"; {found.name} should be called {found.stem.lower()}.wav"
-    return ""
+    return next(filter(None, map(_spelled_otherwise, folder.glob("*/*.[wW][aA][vV]"))), "")
+
+
+def _spelled_otherwise(path: Path) -> str:
+    """A suggestion if the name of a file of a track has capital letters."""
+    wanted = path.name.lower()
+    known = wanted in {f"{name}.wav" for name in (MIXTURE, *STEMS)} and path.name != wanted
+    return f"; {path.name} should be called {wanted}" if known else ""
 
 
 def _is_track(folder: Path) -> bool:
@@ -105,7 +110,8 @@ def check_track(
     for name in names:
         path = folder / f"{name}.wav"
         if not path.is_file():
-            raise BadInput(f"{path} is missing; a track needs {', '.join(f'{n}.wav' for n in names)}")
+            hint = next(filter(None, map(_spelled_otherwise, sorted(folder.glob("*.[wW][aA][vV]")))), "")
+            raise BadInput(f"{path} is missing; a track needs {', '.join(f'{n}.wav' for n in names)}{hint}")
         info = read_header(path)
         check_length(path, info, max_seconds)
         if info.channels != 2:

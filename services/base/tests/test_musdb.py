@@ -117,6 +117,14 @@ def test_the_error_suggests_the_likely_remedy(dataset: Path) -> None:
         path.rename(path.with_suffix(".WAV"))
     with pytest.raises(BadInput, match=r"(\w+)\.WAV should be called \1\.wav"):
         track_folders(dataset, "test")
+    folder = dataset / "test" / "Don't"
+    for name in ("mixture", "drums"):
+        (folder / f"{name}.WAV").rename(folder / f"{name}.wav")
+    (folder / "vocals.WAV").rename(folder / "Vocals.wav")
+    with pytest.raises(
+        BadInput, match=r"vocals\.wav is missing; .*; Vocals\.wav should be called vocals\.wav"
+    ):
+        check_track(folder, ("mixture", "drums", "vocals"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems allow only Unicode names")
