@@ -60,7 +60,7 @@ def follow(checkout: Path, commands: str) -> str:
     environment |= {
         "INSTALLED": str(checkout / "installed"),
         "PYTEST_ADDOPTS": "-p no:cacheprovider "
-        "-k 'health or info or four_stems or same_file or beyond_full_scale or add_up'",
+        "-k 'health or info or declared_stems or same_file or beyond_full_scale or add_up'",
     }
     commands = f"trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{commands.replace('8765', port)}"
     return pages.run_commands(commands, checkout, environment, seconds=1500)
