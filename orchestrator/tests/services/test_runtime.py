@@ -221,7 +221,7 @@ def test_headers_sent_a_byte_at_a_time_are_cut_off() -> None:
         transport = HttpTransport(Limits(step_seconds=0.5, step_seconds_per_audio_second=1e-6))
         runtime = Runtime(transport, Registry({"synth": synth}, {}), DataRoot(Path.cwd()))
         started = time.monotonic()
-        with pytest.raises(TimedOut, match="did not answer within 0.5"):
+        with pytest.raises(TimedOut, match=r"did not answer within 0\.5"):
             runtime.describe_hrir(HrirRequest("sphere"))
         assert time.monotonic() - started < 5
         transport.close()
