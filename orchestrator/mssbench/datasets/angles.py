@@ -1,4 +1,4 @@
-"""Azimuths of the stems of a track: read from a table, or drawn by a seeded generator.
+"""Azimuths, directions and trajectories of the stems of a track: read from a table, or drawn by a seeded generator.
 
 Azimuths are in degrees counter-clockwise: 0 = front, 90 = left ear, 270 = right ear.
 """
@@ -6,11 +6,13 @@ Azimuths are in degrees counter-clockwise: 0 = front, 90 = left ear, 270 = right
 from __future__ import annotations
 
 import hashlib
+import math
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from mssbench_service.errors import BadInput
 from mssbench_service.files import read_json
 from mssbench_service.musdb import STEMS
@@ -22,9 +24,15 @@ CHOICES = (*range(0, 91, 10), *range(270, 360, 10))
 TOLERANCE = 0.5
 """Largest difference in degrees between an azimuth and that of an HRIR."""
 
+ARC = (30.0, 180.0)
+"""Smallest and largest arc of a moving stem before it turns or changes its speed, degrees."""
+
 _LARGEST_ANGLE = 3600.0  # degrees
+_MOST_TRIES = 1000
 
 Angles = dict[str, float]
+Directions = dict[str, tuple[float, float]]
+Trajectories = dict[str, list[list[float]]]
 
 
 def apart(one: float, other: float) -> float:
@@ -76,16 +84,120 @@ def draw_angles(title: str, seed: int, azimuths: Sequence[float] = CHOICES) -> A
     >>> draw_angles("Artist - Title", seed=0)
     {'vocals': 70.0, 'drums': 310.0, 'bass': 30.0, 'other': 40.0}
     """
-    if seed < 0:
-        raise BadInput(f"the seed {seed} is negative; expected 0 or more")
-    of_title = int.from_bytes(hashlib.sha256(_normal(title).encode()).digest()[:8], "big")
-    generator = np.random.default_rng([seed, of_title])
+    generator = _generator(title, seed)
     drawn = generator.choice(CHOICES, size=len(STEMS), replace=False)
     if len(azimuths) >= len(STEMS) and any(
         min(apart(angle, azimuth) for azimuth in azimuths) > TOLERANCE for angle in drawn
     ):
         drawn = generator.choice(sorted(azimuths), size=len(STEMS), replace=False)
     return {stem: float(angle) for stem, angle in zip(STEMS, drawn, strict=True)}
+
+
+def draw_directions(
+    title: str, seed: int, hrir: HrirInfo, elevations: Sequence[float] = (-90.0, 90.0)
+) -> Directions:
+    """Draw four different directions of a set, evenly over the sphere between two elevations.
+
+    Even points are drawn, and each takes the set's nearest direction, so that the density of the set does not matter.
+
+    Parameters
+    ----------
+    title : str
+        Title of the track.
+    seed : int
+        Zero or more.
+    hrir : HrirInfo
+        The set, described on the sphere.
+    elevations : sequence of float
+        The lowest and the highest, degrees.
+
+    Returns
+    -------
+    dict of str to tuple of float
+        Azimuth and elevation of each stem in degrees.
+
+    Raises
+    ------
+    BadInput
+        `seed` is negative, or the set has fewer than four directions between the elevations.
+    """
+    low, high = min(elevations), max(elevations)
+    stored = np.column_stack([hrir.azimuths, hrir.elevations or np.zeros(len(hrir.azimuths))])
+    stored = stored[(stored[:, 1] >= low - TOLERANCE) & (stored[:, 1] <= high + TOLERANCE)]
+    if len(stored) < len(STEMS):
+        raise BadInput(
+            f"{hrir.name} has {len(stored)} directions at elevations from {low:g}° to {high:g}°; "
+            f"expected at least {len(STEMS)}"
+        )
+    generator = _generator(title, seed)
+    vectors = _vectors(stored)
+    heights = np.sin(np.radians([low, high]))
+    drawn: dict[int, None] = {}
+    for _ in range(_MOST_TRIES):
+        point = (generator.uniform(0.0, 360.0), np.degrees(np.arcsin(generator.uniform(*heights))))
+        drawn[int(np.argmax(vectors @ _vectors(np.array([point]))[0]))] = None
+        if len(drawn) == len(STEMS):
+            break
+    # A direction that no even point is nearest to is drawn last.
+    chosen = [*drawn, *(index for index in range(len(stored)) if index not in drawn)]
+    places = [(float(azimuth), float(elevation)) for azimuth, elevation in stored[chosen[: len(STEMS)]]]
+    return dict(zip(STEMS, places, strict=True))
+
+
+def draw_trajectories(
+    title: str, seed: int, seconds: float, speeds: Sequence[float] = (10.0, 60.0)
+) -> Trajectories:
+    """Draw a way on the horizontal circle for each stem: arcs of random size, direction and speed.
+
+    Parameters
+    ----------
+    title : str
+        Title of the track.
+    seed : int
+        Zero or more.
+    seconds : float
+        Length of the track. A longer track has the same way at its beginning.
+    speeds : sequence of float
+        The lowest and the highest, degrees per second.
+
+    Returns
+    -------
+    dict of str to list
+        Points of (seconds, azimuth, elevation) of each stem. Between them, the azimuth changes linearly; it is not
+        reduced to one turn.
+
+    Raises
+    ------
+    BadInput
+        `seed` is negative, or a speed is not positive.
+    """
+    slow, fast = min(speeds), max(speeds)
+    if not (0 < slow <= fast < math.inf):
+        raise BadInput(f"speeds from {slow:g} to {fast:g} degrees per second; expected them above zero")
+    ways: Trajectories = {}
+    for stem, generator in zip(STEMS, _generator(title, seed).spawn(len(STEMS)), strict=True):
+        time, azimuth = 0.0, float(generator.uniform(0.0, 360.0))
+        points = [[time, azimuth, 0.0]]
+        while time < seconds:
+            arc, speed = generator.uniform(*ARC), generator.uniform(slow, fast)
+            time += float(arc / speed)
+            azimuth += float(arc * generator.choice([-1, 1]))
+            points.append([time, azimuth, 0.0])
+        ways[stem] = points
+    return ways
+
+
+def _generator(title: str, seed: int) -> np.random.Generator:
+    if seed < 0:
+        raise BadInput(f"the seed {seed} is negative; expected 0 or more")
+    of_title = int.from_bytes(hashlib.sha256(_normal(title).encode()).digest()[:8], "big")
+    return np.random.default_rng([seed, of_title])
+
+
+def _vectors(directions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    azimuth, elevation = np.radians(directions).T
+    level = np.cos(elevation)
+    return np.stack([level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)], axis=1)
 
 
 def read_angle_table(path: Path, split: str, titles: list[str]) -> dict[str, Angles]:

@@ -6,8 +6,16 @@ import json
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
-from mssbench.datasets.angles import CHOICES, draw_angles, drawable, read_angle_table
+from mssbench.datasets.angles import (
+    CHOICES,
+    draw_angles,
+    draw_directions,
+    draw_trajectories,
+    drawable,
+    read_angle_table,
+)
 from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.musdb import STEMS
 from mssbench_service.wire import HrirInfo
@@ -150,6 +158,52 @@ def test_a_room_with_four_loudspeakers_is_drawn_from_all_of_them() -> None:
     square = [0.0, 90.0, 180.0, 270.0]
     assert sorted(draw_angles("a", 0, drawable(_set(square, room=True))).values()) == square
     assert draw_angles("a", 0, drawable(_set(square))) == draw_angles("a", 0)  # which the set lacks
+
+
+GRID = [(float(a), float(e)) for e in range(-40, 91, 10) for a in range(0, 360, 10)]
+SPHERE = HrirInfo("ball", "", 44100, 256, [a for a, _ in GRID], 0.0, 0.0, elevations=[e for _, e in GRID])
+
+
+def test_directions_are_drawn_evenly_over_the_sphere() -> None:
+    """A grid of 10° has as many directions near the pole as at the horizon."""
+    drawn = [draw_directions(f"track {number}", 0, SPHERE, [-40, 90]) for number in range(300)]
+    assert all(len(set(one.values())) == 4 for one in drawn)
+    assert (
+        draw_directions("track 7", 0, SPHERE, [90, -40]) == drawn[7] != draw_directions("track 7", 1, SPHERE)
+    )
+    places = [place for one in drawn for place in one.values()]
+    assert set(places) <= set(GRID)
+    above = sum(elevation > 25 for _, elevation in places) / len(places)
+    expected = (1 - np.sin(np.radians(25))) / (1 + np.sin(np.radians(40)))
+    assert above == pytest.approx(expected, abs=0.05)
+    low = draw_directions("a", 0, SPHERE, [-40, -40])
+    assert {elevation for _, elevation in low.values()} == {-40.0}
+    with pytest.raises(
+        BadInput, match="ball has 0 directions at elevations from -80° to -60°; expected at least 4"
+    ):
+        draw_directions("a", 0, SPHERE, [-80, -60])
+
+
+def test_few_directions_are_all_drawn() -> None:
+    square = [0.0, 0.001, 90.0, 180.0]
+    assert sorted(azimuth for azimuth, _ in draw_directions("a", 0, _set(square)).values()) == square
+
+
+def test_trajectories_keep_to_their_speeds() -> None:
+    drawn = draw_trajectories("a", 3, 60.0, [10, 60])
+    assert drawn == draw_trajectories("a", 3, 60.0, [10, 60]) != draw_trajectories("b", 3, 60.0, [10, 60])
+    longer = draw_trajectories("a", 3, 90.0, [10, 60])
+    for stem, points in drawn.items():
+        assert longer[stem][: len(points)] == points
+        time, azimuth, elevation = np.array(points).T
+        assert time[0] == 0 < 60 <= time[-1]
+        assert not elevation.any()
+        arcs = np.abs(np.diff(azimuth))
+        assert np.all((arcs >= 30) & (arcs <= 180))
+        speed = arcs / np.diff(time)
+        assert np.all((speed >= 10 - 1e-9) & (speed <= 60 + 1e-9))
+    with pytest.raises(BadInput, match="expected them above zero"):
+        draw_trajectories("a", 3, 60.0, [0, 60])
 
 
 def _set(azimuths: list[float], room: bool = False) -> HrirInfo:
