@@ -19,7 +19,8 @@ from .statistics import Estimate
 
 CITATION = (
     "R. Namballa, A. Roginska and M. Fuentes, “Do Music Source Separation Models Preserve Spatial "
-    "Information in Binaural Audio?”, ISMIR 2025, arXiv 2507.00155"
+    "Information in Binaural Audio?”, ISMIR 2025, arXiv 2507.00155; "
+    "(repository): added later in the paper's repository"
 )
 TRACKS = 50
 """Number of tracks of the published medians (the test split of MUSDB18-HQ)."""
@@ -65,7 +66,11 @@ def published_medians() -> list[Published]:
     names = {
         ours: theirs for table in paper_tables().values() for theirs, ours in table.items() if ours in shown
     }
-    for name in ("namballa2025_median_by_source.csv", "namballa2025_median_overall.csv"):
+    for name in (
+        "namballa2025_median_by_source.csv",
+        "namballa2025_median_overall.csv",
+        "repository_median_overall.csv",
+    ):
         for row in _read(name):
             values = {column: float(row[theirs]) for column, theirs in names.items()}
             found.append(

@@ -11,6 +11,7 @@ from mssbench.report.analysis import analyse
 from mssbench.report.data import ALL_STEMS, load
 from mssbench_service.files import read_json, write_json
 from mssbench_service.musdb import STEMS
+from mssbench_service.weights import load as load_pins
 
 MakeRun = Callable[..., Path]
 
@@ -30,6 +31,20 @@ def test_published_results_are_compared_only_with_the_same_model(make_run: MakeR
         pairs = published.compare(data, analyse(data).table)
         found[model] = {pair.published.model for pair in pairs if pair.separator}
     assert found == {"htdemucs_ft": {"Demucs"}, "hdemucs_mmi": set()}
+
+
+def test_models_of_the_paper_are_presets_that_can_be_run() -> None:
+    presets = load_pins(Path(__file__).parents[3] / "services/msst/msst_service/weights.toml").stems
+    runnable = {
+        model: names.weights
+        for model, names in published.published_models().items()
+        if f"msst:{names.weights}" in names.separators and names.weights in presets
+    }
+    assert runnable == {
+        "BS-RoFormer": "bs_roformer_musdb",
+        "SCNet-small": "scnet_small_musdb",
+        "SCNet-large (repository)": "scnet_large_musdb",
+    }
 
 
 def test_published_results_are_compared_with_the_run(make_run: MakeRun) -> None:
@@ -55,6 +70,6 @@ def test_published_results_are_compared_with_the_run(make_run: MakeRun) -> None:
 
 def test_published_files_are_complete() -> None:
     lines = published.published_medians()
-    assert len(lines) == 44 + 11
+    assert len(lines) == 44 + 11 + 3
     assert {line.source for line in lines} == {*STEMS, ALL_STEMS}
     assert {line.model for line in lines} == set(published.published_models())
