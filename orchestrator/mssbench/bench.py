@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +17,15 @@ from mssbench_service.files import DataRoot
 from mssbench_service.wire import parse
 
 from .execution.control import retry_failed
-from .execution.launch import Cancelled, execute_embedded, execute_inline, execute_queued, finish
+from .execution.launch import (
+    Cancelled,
+    Change,
+    execute_embedded,
+    execute_inline,
+    execute_queued,
+    finish,
+    unchanged,
+)
 from .execution.prepare import prepare
 from .runs.config import RunConfig, read_config, require_known, with_references
 from .runs.results import column_kind, result_columns, result_rows
@@ -168,6 +177,7 @@ class BenchmarkRun:
         self,
         *,
         failed: bool = False,
+        accept_changes: bool = False,
         scheduler: Scheduler = "inline",
         redis_url: str = "",
         progress: ProgressCallback | None = None,
@@ -178,6 +188,9 @@ class BenchmarkRun:
         ----------
         failed : bool
             Whether to retry the cells that ended with an error.
+        accept_changes : bool
+            Whether to continue also if weights, versions or settings differ from those that the run began with. The
+            changes are recorded with each new result.
         scheduler, redis_url, progress
             As for :func:`run`.
 
@@ -193,11 +206,11 @@ class BenchmarkRun:
         """
         execute = _executor(scheduler, redis_url)
         with _invalid_arguments():
-            if failed:
-                retry_failed(self._run)
-            self._run.store.markers.clear_cancelled()
+            change = (
+                functools.partial(retry_failed, self._run, accept=accept_changes) if failed else unchanged
+            )
             try:
-                execute(self._run, progress or _silent)
+                execute(self._run, progress or _silent, change, accept_changes)
             except Cancelled:
                 raise Conflict(f"run {self.id} was cancelled; resume() continues it") from None
         return self
@@ -342,14 +355,15 @@ def _silent(_: RunStatus) -> None:
     pass
 
 
-def _executor(scheduler: str, redis_url: str) -> Callable[[Run, ProgressCallback], None]:
+def _executor(scheduler: str, redis_url: str) -> Callable[[Run, ProgressCallback, Change, bool], None]:
     if scheduler not in ("inline", "embedded", "redis"):
         raise InvalidArgument(f"unknown scheduler {scheduler!r}; expected inline, embedded or redis")
     if bool(redis_url) != (scheduler == "redis"):
         raise InvalidArgument("redis_url is for scheduler='redis', which needs it")
     if scheduler == "redis":
-        return lambda run, show: execute_queued(run, redis_url, show)
-    return execute_inline if scheduler == "inline" else execute_embedded
+        return lambda run, show, change, accept: execute_queued(run, redis_url, show, change, accept=accept)
+    local = execute_inline if scheduler == "inline" else execute_embedded
+    return lambda run, show, change, accept: local(run, show, change, accept=accept)
 
 
 def _settings(config: RunConfig | Mapping[str, Any] | str | Path | None, root: DataRoot) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import shlex
 import sys
@@ -15,7 +16,14 @@ from mssbench_service.errors import Conflict, printable
 from mssbench_service.wire import parse
 
 from ..execution.control import retry_failed
-from ..execution.launch import Cancelled, execute_embedded, execute_inline, execute_queued
+from ..execution.launch import (
+    Cancelled,
+    Change,
+    execute_embedded,
+    execute_inline,
+    execute_queued,
+    unchanged,
+)
 from ..execution.prepare import clear_scores, prepare
 from ..runs.compare import changes, differences
 from ..runs.config import CONDITIONS, RunConfig, read_config, with_references
@@ -138,9 +146,7 @@ def start_run(
     config: RunConfig, runtime: Runtime, run_id: str, again: bool, inline: bool, redis_url: str
 ) -> Run:
     job = _prepared(config, runtime, run_id)
-    if again:
-        retry_failed(job)
-    execute(job, inline, redis_url)
+    execute(job, inline, redis_url, functools.partial(retry_failed, job) if again else unchanged)
     return job
 
 
@@ -181,21 +187,21 @@ def _name_of_repeat(model: Run) -> str:
     raise AssertionError("unreachable")
 
 
-def execute(job: Run, inline: bool, redis_url: str) -> None:
-    """Run the open steps of `job`, and print the path of its report."""
-    _work(job, inline, redis_url)
+def execute(job: Run, inline: bool, redis_url: str, change: Change = unchanged, accept: bool = False) -> None:
+    """Run the open steps of `job` after `change`, and print the path of its report."""
+    _work(job, inline, redis_url, change, accept)
     conclude(job)
 
 
-def _work(job: Run, inline: bool, redis_url: str) -> None:
+def _work(job: Run, inline: bool, redis_url: str, change: Change = unchanged, accept: bool = False) -> None:
     try:
         with run_bars() as show:
             if inline:
-                execute_inline(job, show)
+                execute_inline(job, show, change, accept=accept)
             elif redis_url:
-                execute_queued(job, redis_url, show)
+                execute_queued(job, redis_url, show, change, accept=accept)
             else:
-                execute_embedded(job, show)
+                execute_embedded(job, show, change, accept=accept)
     except Cancelled:
         print_message(f"run {job.store.id} was cancelled; continue it with: mssbench resume {job.store.id}")
         sys.exit(130)
@@ -208,43 +214,57 @@ def conclude(job: Run) -> None:
             f"{progress.failed} of {progress.cells} cells failed; the report lists them", style="red"
         )
     click.echo(f"report: {_shown(job.store.layout.report)}")
+    if not progress.complete:
+        print_message(
+            f"{progress.cells - progress.ended} of {progress.cells} cells are pending; continue with: "
+            f"mssbench resume {job.store.id}",
+            style="red",
+        )
+        sys.exit(1)
 
 
 def _shown(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
+accept_option = click.option(
+    "--accept-changes",
+    "accept",
+    is_flag=True,
+    help="Continue although weights, versions or settings have changed; each new result records this.",
+)
+
+
 @cli.command()
 @click.argument("run")
+@accept_option
 @scheduling_options
-def resume(run: str, inline: bool, redis_url: str) -> None:
+def resume(run: str, accept: bool, inline: bool, redis_url: str) -> None:
     """Resume a run that was cancelled or interrupted.
 
     RUN is its id or its folder.
     """
-    job = existing_run(run)
-    job.store.markers.clear_cancelled()
-    execute(job, inline, redis_url)
+    execute(existing_run(run), inline, redis_url, accept=accept)
 
 
 @cli.command()
 @click.argument("run")
 @click.option("--failed", is_flag=True, default=True, help="Retry the cells that failed (the default).")
+@accept_option
 @scheduling_options
-def retry(run: str, failed: bool, inline: bool, redis_url: str) -> None:
+def retry(run: str, failed: bool, accept: bool, inline: bool, redis_url: str) -> None:
     """Retry the failed cells of a run.
 
     RUN is its id or its folder. Existing estimates are used again.
     """
     job = existing_run(run)
-    if not (count := retry_failed(job)):
-        raise Conflict(f"run {job.store.id} has no failed cells")
-    print_message(f"run {job.store.id}: {count} cells to retry")
-    job.store.markers.clear_cancelled()
-    if job.store.lock.is_held:
-        print_message("another process is running it and retries them")
-        return
-    execute(job, inline, redis_url)
+
+    def reopen() -> None:
+        if not (count := retry_failed(job, accept=accept)):
+            raise Conflict(f"run {job.store.id} has no failed cells")
+        print_message(f"run {job.store.id}: {count} cells to retry")
+
+    execute(job, inline, redis_url, reopen, accept)
 
 
 @cli.command()
@@ -258,7 +278,9 @@ def rescore(run: str, metrics: str, bsseval: bool, aggregate: str, inline: bool,
     RUN is its id or its folder. Nothing is separated again.
     """
     job = existing_run(run)
-    with job.store.lock.hold():
+
+    def reopen() -> None:
         count = clear_scores(job, metrics, bsseval, aggregate)
-    print_message(f"run {job.store.id}: {count} cells to score again")
-    execute(job, inline, redis_url)
+        print_message(f"run {job.store.id}: {count} cells to score again")
+
+    execute(job, inline, redis_url, reopen)

@@ -25,6 +25,7 @@ from ..runs.status import status_of
 from ..runs.store import Workspace, has_damaged_outcome
 from .integrity import estimates_problem, read_rendering, rendering_problem
 from .queues import count_running, remove_jobs
+from .same_code import require_same_code
 from .steps import remove_estimates, remove_rendering
 
 log = logging.getLogger("mssbench")
@@ -64,12 +65,15 @@ def clear_damaged(run: Run) -> int:
     return len(cells)
 
 
-def retry_failed(run: Run) -> int:
+def retry_failed(run: Run, *, accept: bool = False) -> int:
     """Reopen all failed cells. Return their number. Valid renderings and estimates are kept.
+
+    The caller holds the run's lock. `accept` is for :func:`~mssbench.execution.same_code.require_same_code`.
 
     If the files of a track have changed and no cell of it has a score, the present files are used.
     """
     failed = [cell for cell in run.record.cells() if run.store.failed(cell)]
+    require_same_code(run, failed, accept=accept)
     _accept_changed_tracks(run, dict.fromkeys(cell.title for cell in failed))
     for title in dict.fromkeys(cell.title for cell in failed if cell.condition == "binaural"):
         if run.rendered(title) and not _rendering_is_valid(run, title):
@@ -82,8 +86,6 @@ def retry_failed(run: Run) -> int:
 
 
 def _accept_changed_tracks(run: Run, titles: Iterable[str]) -> None:
-    if run.store.lock.is_held:  # the process that executes the run has the tracks in memory
-        return
     changed = False
     for track in map(run.record.track, titles):
         cells = run.record.cells_of(track.title)

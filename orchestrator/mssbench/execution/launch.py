@@ -20,6 +20,7 @@ from .control import clear_damaged
 from .embedded import embedded_server, embedded_workers
 from .inline import run_inline
 from .queues import connect, queue_names, queues_of, queues_without_worker, reconcile, remove_jobs
+from .same_code import require_same_code
 
 log = logging.getLogger("mssbench")
 
@@ -30,13 +31,39 @@ Show = Callable[[RunStatus], None]
 """Called with the status of the run, a few times per second."""
 
 
+Change = Callable[[], object]
+"""Changes the run before it is executed, such as :func:`~mssbench.execution.control.retry_failed`."""
+
+
+def unchanged() -> None:
+    """The change that changes nothing."""
+
+
 class Cancelled(Exception):
     """The run was cancelled, by this process or another one. Its open cells stay pending."""
 
 
-def execute_inline(run: Run, show: Show) -> None:
-    """Run all open tasks in this process."""
-    with _locked(run):
+def execute_inline(run: Run, show: Show, change: Change = unchanged, *, accept: bool = False) -> None:
+    """Run all open tasks in this process.
+
+    Parameters
+    ----------
+    show : Show
+    change : Change
+        Called under the run's lock, before the first task.
+    accept : bool
+        Continue also with other weights, versions or settings than those in ``run.json``.
+
+    Raises
+    ------
+    Conflict
+        Another process executes the run. Nothing is changed.
+    BadInput
+        The code has changed, and `accept` is false.
+    Cancelled
+        The run was cancelled.
+    """
+    with _locked(run, change, accept):
         _require_services(run)
         monitor = _Monitor(run, show)
         monitor.update()
@@ -45,16 +72,19 @@ def execute_inline(run: Run, show: Show) -> None:
         finish(run)
 
 
-def execute_queued(run: Run, url: str, show: Show) -> None:
+def execute_queued(
+    run: Run, url: str, show: Show, change: Change = unchanged, *, accept: bool = False
+) -> None:
     """Run all open tasks by the workers of the Redis at `url`, which were started separately."""
-    with _locked(run):
-        _follow(run, connect(url), show)
+    connection = connect(url)
+    with _locked(run, change, accept):
+        _follow(run, connection, show)
         finish(run)
 
 
-def execute_embedded(run: Run, show: Show) -> None:
+def execute_embedded(run: Run, show: Show, change: Change = unchanged, *, accept: bool = False) -> None:
     """Run all open tasks by a private Redis and workers, which end with this process."""
-    with _locked(run):
+    with _locked(run, change, accept):
         if not _Monitor(run, show).update().complete:
             _require_services(run)
             # A service that is no longer registered has no open tasks: `_require_services` checked it.
@@ -83,11 +113,21 @@ def finish(run: Run, *, audio: bool = True, cells: Sequence[tuple[str, str, str,
 
 
 @contextlib.contextmanager
-def _locked(run: Run) -> Iterator[None]:
-    """Hold the run's lock, and reopen cells with a damaged outcome. Raises :class:`Conflict`."""
+def _locked(run: Run, change: Change, accept: bool) -> Iterator[None]:
+    """Hold the run's lock, under which all changes of its state are made. Raises :class:`Conflict`."""
     with run.store.lock.hold():
+        reload(run)  # another process may have executed it since it was read
+        change()
         clear_damaged(run)
+        require_same_code(run, accept=accept)
+        run.store.markers.clear_cancelled()
         yield
+
+
+def reload(run: Run) -> None:
+    """Read the run's record again."""
+    vars(run.record).pop("_tracks", None)
+    vars(run.record).update(vars(run.store.load()))
 
 
 def _require_services(run: Run) -> None:

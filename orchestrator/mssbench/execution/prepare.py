@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
-from mssbench_service.errors import BadInput
+from mssbench_service.errors import BadInput, Conflict
 
 from ..runs.config import RunConfig
 from ..runs.plan import plan
-from ..runs.records import SeparatorRecord, TrackRecord
+from ..runs.records import RunRecord, SeparatorRecord, TrackRecord
 from ..runs.run import Run
 from ..runs.store import Workspace
 from ..services.runtime import Runtime
+from .same_code import present_versions
 from .steps import require_planned_files
 
 
@@ -29,17 +30,28 @@ def prepare(
     record = plan(config, workspace, runtime, command)
     record.id = run_id or record.id
     store = workspace.run(record.id)
-    if store.exists():
+    try:
+        with store.lock.hold():
+            if store.exists():
+                _continue(store.load(), record)
+            store.save(record)
+            store.markers.clear_cancelled()
+    except Conflict:
+        # Another process executes the run, so nothing is written. Its execution here is refused.
         before = store.load()
-        if asdict(before.config) != asdict(record.config) or not _same(before.tracks, record.tracks):
-            raise BadInput(
-                f"run {record.id} exists with another configuration or other files; choose another id"
-            )
-        record.created, record.command = before.created, before.command
-        record.separators = _continued(record.id, before.separators, record.separators)
-    store.save(record)
-    store.markers.clear_cancelled()
+        _continue(before, record)
+        return Run(store, before, runtime)
     return Run(store, record, runtime)
+
+
+def _continue(before: RunRecord, record: RunRecord) -> None:
+    """Keep in `record` what the run began with: `before`."""
+    if asdict(before.config) != asdict(record.config) or not _same(before.tracks, record.tracks):
+        raise BadInput(f"run {record.id} exists with another configuration or other files; choose another id")
+    for name in ("created", "command", "commit", "images", "machine", "accepted"):
+        setattr(record, name, getattr(before, name))
+    record.versions |= before.versions
+    record.separators = _continued(record.id, before.separators, record.separators)
 
 
 def _same(before: list[TrackRecord], now: list[TrackRecord]) -> bool:
@@ -72,13 +84,17 @@ def _continued(
 def clear_scores(run: Run, metrics: str, bsseval: bool, aggregate: str) -> int:
     """Change the metrics of `run` and reopen its separated cells. Return their number.
 
-    A cell whose separation failed keeps its error.
+    A cell whose separation failed keeps its error. The caller holds the run's lock.
 
     Raises
     ------
     BadInput
         The files of a track have changed. All scores are kept.
+    Conflict
+        The run was cancelled. All scores are kept.
     """
+    if run.store.markers.cancelled:
+        raise Conflict(f"run {run.store.id} was cancelled; continue it first: mssbench resume {run.store.id}")
     config = run.record.config
     config.metrics, config.bsseval, config.aggregate = metrics, bsseval, aggregate
     config.validate()
@@ -87,6 +103,10 @@ def clear_scores(run: Run, metrics: str, bsseval: bool, aggregate: str) -> int:
         require_planned_files(run, run.record.track(title))
     for cell in cells:
         run.store.clear_outcome(cell)
+    if not any(
+        run.needs_separation(cell) for cell in run.record.cells()
+    ):  # all scores are made by the present code
+        run.record.versions |= present_versions(run, "evaluator")
     # Written last: if the process is killed before, all cells are scored again with the old metrics, never with both.
     run.store.save(run.record)
     return len(cells)

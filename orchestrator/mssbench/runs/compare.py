@@ -82,22 +82,22 @@ def _is_number(value: object) -> bool:
 def differences(before: RunRecord, after: RunRecord) -> list[str]:
     """Find differences in settings, code, files, HRIR set, separators and machine; one line each."""
     lines = [
-        *_pairs("setting", asdict(before.config), asdict(after.config)),
-        *_pairs("version of", before.versions, after.versions),
-        *_pairs("image of", before.images, after.images),
-        *_pairs("", {"commit": before.commit}, {"commit": after.commit}),
-        *_pairs("HRIR set:", _flat(before.hrir), _flat(after.hrir)),
-        *_pairs("machine:", before.machine, after.machine),
+        *pairs("setting", asdict(before.config), asdict(after.config)),
+        *pairs("version of", before.versions, after.versions),
+        *pairs("image of", before.images, after.images),
+        *pairs("", {"commit": before.commit}, {"commit": after.commit}),
+        *pairs("HRIR set:", _flat(before.hrir), _flat(after.hrir)),
+        *pairs("machine:", before.machine, after.machine),
     ]
     tracks = [{track.title: track for track in record.tracks} for record in (before, after)]
-    lines += _pairs("track", *(dict.fromkeys(found, "present") for found in tracks))
+    lines += pairs("track", *(dict.fromkeys(found, "present") for found in tracks))
     for title in tracks[0].keys() & tracks[1].keys():
         one, other = tracks[0][title], tracks[1][title]
-        lines += _pairs(f"{title}:", _track(one), _track(other))
+        lines += pairs(f"{title}:", _track(one), _track(other))
     separators = [{found.name: asdict(found) for found in record.separators} for record in (before, after)]
-    lines += _pairs("separator", *(dict.fromkeys(found, "present") for found in separators))
+    lines += pairs("separator", *(dict.fromkeys(found, "present") for found in separators))
     for name in separators[0].keys() & separators[1].keys():
-        lines += _pairs(f"{name}:", separators[0][name], separators[1][name])
+        lines += pairs(f"{name}:", separators[0][name], separators[1][name])
     return lines
 
 
@@ -109,7 +109,8 @@ def _flat(value: Any) -> dict[str, object]:
     return {} if value is None else asdict(value)
 
 
-def _pairs(what: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
+def pairs(what: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
+    """One line for each name whose values differ; `what` begins it."""
     for name in dict.fromkeys([*before, *after]):
         one, other = before.get(name), after.get(name)
         if one != other:

@@ -76,6 +76,7 @@ def plan(config: RunConfig, workspace: Workspace, runtime: Runtime, command: str
         hrir=hrir,
         commit=provenance.commit(),
         images=provenance.images(),
+        accepted=[],
         versions={"mssbench": __version__, "python": platform.python_version(), **_versions(services)},
         machine={"system": platform.platform(), "cores": str(len(os.sched_getaffinity(0)))}
         if sys.platform == "linux"

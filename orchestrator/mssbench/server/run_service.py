@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from ..execution.control import cancel, delete, retry_failed
 from ..execution.prepare import prepare
 from ..execution.queue_status import QueueStatus, queue_status
+from ..execution.same_code import require_same_code
 from ..runs.config import RunConfig
 from ..runs.records import RunRecord
 from ..runs.run import Run
@@ -101,7 +102,9 @@ class RunService:
         run = self.run(run_id)
         if self.status(run_id).state == "running":
             return self.status(run_id)
-        run.store.markers.clear_cancelled()
+        with self._held(run):
+            require_same_code(run)
+            run.store.markers.clear_cancelled()
         return self._launch(run)
 
     def retry(self, run_id: str) -> RunStatus:
@@ -113,9 +116,10 @@ class RunService:
             The run has no failed cells.
         """
         run = self.run(run_id)
-        if retry_failed(run) == 0:
-            raise Conflict(f"run {run_id} has no failed cells")
-        run.store.markers.clear_cancelled()
+        with self._held(run):
+            if retry_failed(run) == 0:
+                raise Conflict(f"run {run_id} has no failed cells")
+            run.store.markers.clear_cancelled()
         return self._launch(run)
 
     def cancel(self, run_id: str) -> RunStatus:
@@ -144,6 +148,15 @@ class RunService:
         """Return the state of the queues and workers."""
         with self._queue():
             return queue_status(self.supervisor.connection)
+
+    @contextmanager
+    def _held(self, run: Run) -> Iterator[None]:
+        """Hold the run's lock, unless the supervisor does. Raises :class:`Conflict` if another process does."""
+        if self.supervisor.holds(run.store):
+            yield
+            return
+        with run.store.lock.hold():
+            yield
 
     def _launch(self, run: Run) -> RunStatus:
         with self._queue():

@@ -80,6 +80,10 @@ class Supervisor:
         store.markers.clear_supervised()
         self._unlock(store.id)
 
+    def holds(self, store: RunStore) -> bool:
+        """Whether it follows the run at present, and so holds its lock."""
+        return store.id in self._locks
+
     def _lock(self, store: RunStore) -> None:
         lock = contextlib.ExitStack()
         lock.enter_context(store.lock.hold())

@@ -116,7 +116,10 @@ DAMAGES: dict[str, Callable[[Run], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damage_is_named_and_made_again(run: Run, damage: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_damage_is_named_and_made_again(
+    run: Run, damage: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("mssbench"), "disabled", False)  # other libraries disable loggers
     before = result_rows(run.store, run.record)
     DAMAGES[damage](run)
     for one in run.record.cells():
