@@ -267,12 +267,18 @@ def _gain_range(data: RunData) -> dict[str, tuple[float, float]]:
 
 
 def _failures(data: RunData) -> list[dict[str, Any]]:
-    """Return failed and undefined stems grouped by cell and reason; failures first, known-answer tests last."""
+    """Return failed, undefined and noted stems grouped by cell and reason.
+
+    A noted stem has all values and a reason to doubt them, such as a delay, which is intended in known-answer tests.
+    Failures come first, known-answer tests last.
+    """
+    probes = {one.name for one in data.probes}
     groups: dict[tuple[str, ...], list[str]] = {}
     for row in data.rows:
-        if row["status"] in ("failed", "undefined"):
+        noted = row["status"] == "ok" and row.get("reason") and row["separator"] not in probes
+        if noted or row["status"] in ("failed", "undefined"):
             key = (
-                row["status"],
+                "noted" if noted else row["status"],
                 row["condition"],
                 row["separator"],
                 row["title"],
@@ -284,8 +290,7 @@ def _failures(data: RunData) -> list[dict[str, Any]]:
         | {"stems": stems}
         for key, stems in groups.items()
     ]
-    probes = {one.name for one in data.probes}
-    order = {"failed": 0, "undefined": 1}
+    order = {"failed": 0, "undefined": 1, "noted": 2}
     return sorted(found, key=lambda f: (order[f["status"]], f["separator"] in probes))
 
 

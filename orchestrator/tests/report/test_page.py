@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -180,6 +181,16 @@ def test_failures_are_counted_by_reason(page: Page, data: RunData) -> None:
     assert counts.text == "1 undefined"
     lost = data.counts(None, "binaural", "model-1")
     assert (lost.failed, lost.text) == (4, "4 failed")
+
+
+def test_scored_stems_with_a_reason_are_listed_last_without_known_answer_tests(data: RunData) -> None:
+    late = [row | {"reason": "late"} if row["status"] == "ok" else row for row in data.rows]
+    found = page_module._failures(dataclasses.replace(data, rows=late))
+    statuses = [one["status"] for one in found]
+    assert statuses == sorted(statuses, key=["failed", "undefined", "noted"].index)
+    noted = {one["separator"] for one in found if one["status"] == "noted"}
+    assert "model-0" in noted
+    assert not noted & {one.name for one in data.probes}
 
 
 def test_answer_contains_the_numbers_of_the_run(page: Page, data: RunData) -> None:
