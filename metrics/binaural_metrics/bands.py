@@ -15,22 +15,32 @@ from .hrir import Cue, HrirSet
 from .signals import (
     ACTIVITY_RANGE_DB,
     BoolArray,
+    Float32,
     Float64,
     FloatArray,
     InputError,
     aggregate_frames,
+    binary_exponent,
     block_length,
-    load,
+    load_scaled,
+    power_ratio,
 )
 from .threads import threaded
 
 REACH_S = 1e-3
 BANDS_HZ = (200.0, 16000.0)
 ILD_LIMIT_DB = 60.0
+AUDIBLE = 1e-4
+"""Smallest energy of an audible band relative to the loudest band of its frame."""
+
+MISSING = 1e-6
+"""Energy of an estimate's band relative to the reference's, below which the estimate lacks the band."""
+
+LOUDNESS_EXPONENT = 0.23
 SHALLOW = 0.5
 """A minimum of the cross-relation above this share of its median over the HRIR set gives no azimuth."""
 
-_Sections = TypeVar("_Sections", Float64, npt.NDArray[np.complex128])
+_Sections = TypeVar("_Sections", Float32, npt.NDArray[np.complex64])
 _FRAME_BLOCKS, _HOP_BLOCKS = 20, 10
 _CHUNK_BLOCKS = 40  # blocks per task: 2 s fit in the processor's cache
 _QUIET = 10 ** (-ACTIVITY_RANGE_DB / 10)
@@ -40,10 +50,21 @@ _QUIET = 10 ** (-ACTIVITY_RANGE_DB / 10)
 class _Spectra:
     """Energies of the ears and IC per frame and band, and spectra summed over the active frames."""
 
-    energies: Float64  # (2, frames, bands)
+    energies: Float64  # (2, frames, bands and those below 200 Hz)
     coherence: Float64  # (frames, bands)
     auto: Float64  # (2, bins), power spectra of the ears
     cross: npt.NDArray[np.complex128]  # (bins,), left times conjugate right
+
+
+@dataclass(frozen=True)
+class BandCues:
+    """Errors of the interaural differences in bands, and the azimuth of the estimate with its error."""
+
+    d_ild_db: Cue
+    d_ild_db_flat: Cue
+    d_ic: Cue
+    azimuth_deg: Cue
+    azimuth_error_deg: Cue
 
 
 def band_distances(
@@ -54,55 +75,59 @@ def band_distances(
     hrir: HrirSet | None,
     aggregate: str,
     workers: int | None,
-) -> tuple[Cue, Cue, Cue, Cue]:
-    """d_ild_db, d_ic, azimuth_deg and azimuth_error_deg; `energies` are those of the reference's blocks."""
+) -> BandCues:
+    """Compute the cues of the bands; `energies` are those of the reference's blocks."""
     frames = (len(energies) - _FRAME_BLOCKS) // _HOP_BLOCKS + 1
     if frames < 1:
-        short = Cue.undefined("shorter than one frame of 1 s")
-        return short, short, short, short
+        return BandCues(*[Cue.undefined("shorter than one frame of 1 s")] * 5)
     starts = _HOP_BLOCKS * np.arange(frames)
     frame_energy = np.array([energies[i : i + _FRAME_BLOCKS].sum() for i in starts])
     active = frame_energy > _QUIET * frame_energy.max()
-    first, second = (_spectra(x, sample_rate, active, workers) for x in (ref, est))
+    exponents = binary_exponent(ref), binary_exponent(est)
+    first, second = (
+        _spectra(x, sample_rate, exponent, active, workers)
+        for x, exponent in zip((ref, est), exponents, strict=True)
+    )
+    bands = first.coherence.shape[1]
+    whole = first.energies.sum(axis=0)
+    p, q = first.energies[..., :bands], second.energies[..., :bands]
+    loudness, heard = whole[:, :bands], q.sum(axis=0)
+    audible = active[:, None] & (loudness > AUDIBLE * whole.max(axis=1, keepdims=True))
+    cells = audible & (power_ratio(*exponents) * heard >= MISSING * loudness)
+    any_place = active[:, None] & (loudness > _QUIET * loudness.max(initial=0.0)) & (heard > 0.0)
+    weights = loudness**LOUDNESS_EXPONENT
 
-    loudness = first.energies.sum(axis=0)
-    cells = (
-        active[:, None]
-        & (loudness > _QUIET * loudness.max(initial=0.0))
-        & (second.energies.sum(axis=0) > 0.0)
+    def track(values: Float64, chosen: BoolArray, of_bands: Float64, of_frames: Float64) -> Cue:
+        return _track(values, np.where(chosen, of_bands, 0.0), of_frames, starts, sample_rate, aggregate)
+
+    moved, flat, once = np.abs(ild_of(q) - ild_of(p)), np.ones_like(weights), np.ones(frames)
+    both_ears = (p > 0.0).all(axis=0) & (q > 0.0).all(axis=0)
+    coherence = np.abs(second.coherence - first.coherence)
+    cues = (
+        track(moved, cells, weights, frame_energy),
+        track(moved, any_place, flat, frame_energy),
+        track(coherence, cells & both_ears, weights, once),
     )
-    ild = _track(
-        np.abs(ild_of(second.energies) - ild_of(first.energies)),
-        cells,
-        frame_energy,
-        starts,
-        sample_rate,
-        aggregate,
-    )
-    both_ears = (first.energies > 0.0).all(axis=0) & (second.energies > 0.0).all(axis=0)
-    difference = np.abs(second.coherence - first.coherence)
-    ic = _track(difference, cells & both_ears, np.ones(frames), starts, sample_rate, aggregate)
     if hrir is None:
-        no_azimuth = Cue.undefined("no HRIR set was given")
-        return ild, ic, no_azimuth, no_azimuth
-    return ild, ic, *_azimuth_distance(first, second, hrir, sample_rate, frames)
+        return BandCues(*cues, *[Cue.undefined("no HRIR set was given")] * 2)
+    return BandCues(*cues, *_azimuth_distance(first, second, hrir, sample_rate, frames))
 
 
 def _track(
     values: Float64,
-    cells: BoolArray,
-    weights: Float64,
+    of_bands: Float64,
+    of_frames: Float64,
     starts: npt.NDArray[np.int64],
     sample_rate: int,
     aggregate: str,
 ) -> Cue:
-    """Cue from values of shape (frames, bands): the mean over the bands in `cells`, aggregated over frames."""
-    count = cells.sum(axis=1)
-    counted = np.flatnonzero((count > 0) & (weights > 0.0))
+    """Cue from values of shape (frames, bands): their mean weighted by `of_bands`, aggregated over frames."""
+    total = of_bands.sum(axis=1)
+    counted = np.flatnonzero((total > 0.0) & (of_frames > 0.0))
     if not len(counted):
         return Cue.undefined("no active frame has energy in any band of both signals", len(starts))
-    frames = np.where(cells, values, 0.0).sum(axis=1)[counted] / count[counted]
-    weights = weights[counted]
+    frames = (values * of_bands).sum(axis=1)[counted] / total[counted]
+    weights = of_frames[counted]
     start = starts[counted] * block_length(sample_rate) / sample_rate
     return Cue(aggregate_frames(frames, aggregate, weights), "", start, frames, weights, len(starts))
 
@@ -117,28 +142,31 @@ def ild_of(energies: Float64) -> Float64:
     return np.asarray(np.where(audible, 10.0 * level, 0.0))
 
 
-def _spectra(x: FloatArray, sample_rate: int, active: BoolArray, workers: int | None) -> _Spectra:
+def _spectra(
+    x: FloatArray, sample_rate: int, exponent: int, active: BoolArray, workers: int | None
+) -> _Spectra:
     block = block_length(sample_rate)
-    window = get_window("hann", 2 * block)[None, None]
+    window = get_window("hann", 2 * block).astype(np.float32)
     weights, shapes = _bands(sample_rate)
     step = _CHUNK_BLOCKS // _HOP_BLOCKS
 
     def chunk(first: int) -> tuple[Float64, Float64, Float64, npt.NDArray[np.complex128]]:
         last = min(first + step, len(active))
-        samples = load(x, first * _HOP_BLOCKS * block, ((last - 1) * _HOP_BLOCKS + _FRAME_BLOCKS) * block)
+        stop = ((last - 1) * _HOP_BLOCKS + _FRAME_BLOCKS) * block
+        samples = load_scaled(x, first * _HOP_BLOCKS * block, stop, exponent)
         sections = np.lib.stride_tricks.sliding_window_view(samples, 2 * block, axis=1)[:, ::block]
         spectra = fft.rfft(sections * window)
         auto = np.stack([_frame_sums(s.real**2 + s.imag**2) for s in spectra])
         cross = _frame_sums(spectra[0] * np.conj(spectra[1]))
-        energies = auto @ weights
+        energies = (auto @ weights).astype(np.float64)
         norm = np.sqrt(energies[0] * energies[1])
-        coherence = np.zeros_like(norm)
+        coherence = np.zeros((last - first, len(shapes)))
         for b, shape in enumerate(shapes):
-            part = cross[:, shape.bins]
-            peak = (part.real @ shape.cosines + part.imag @ shape.sines).max(axis=1)
+            part = np.ascontiguousarray(cross[:, shape.bins]).view(np.float32)
+            peak = (part @ shape.matrix).max(axis=1)
             np.divide(peak, norm[:, b], out=coherence[:, b], where=norm[:, b] > 0.0)
         use = active[first:last]
-        return energies, coherence, auto[:, use].sum(axis=1), cross[use].sum(axis=0)
+        return energies, coherence, auto[:, use].sum(1, np.float64), cross[use].sum(0, np.complex128)
 
     parts = threaded(chunk, range(0, len(active), step), workers)
     energies, coherence, auto, cross = zip(*parts, strict=True)
@@ -159,34 +187,38 @@ def _frame_sums(sections: _Sections) -> _Sections:
 
 
 @dataclass(frozen=True)
-class _Shape:
-    """Bins of one band, and the contribution of each bin (row) to the correlation at each lag (column)."""
+class Steering:
+    """Bins of a band, and the matrix from their interleaved real and imaginary parts to the correlation at each lag."""
 
     bins: slice
-    cosines: Float64
-    sines: Float64
+    matrix: Float32
+
+    @classmethod
+    def of(cls, weight: Float64, frequency: Float64, lags: Float64) -> Steering:
+        """Weight and frequency of each bin in Hz, and lags in s."""
+        inside = np.flatnonzero(weight)
+        angle, part = 2 * np.pi * np.outer(frequency[inside], lags), weight[inside, None]
+        matrix = np.stack([part * np.cos(angle), -part * np.sin(angle)], axis=1).reshape(-1, len(lags))
+        return cls(slice(int(inside[0]), int(inside[-1]) + 1), matrix.astype(np.float32))
 
 
 @lru_cache(maxsize=2)
-def _bands(sample_rate: int) -> tuple[Float64, list[_Shape]]:
-    """Power weights, shape (bins, bands), and for each band the matrices from cross spectrum to correlation."""
+def _bands(sample_rate: int) -> tuple[Float32, list[Steering]]:
+    """Power weights, shape (bins, bands and those below 200 Hz), and the steering of each band."""
     samples = 2 * block_length(sample_rate)
     frequency = np.arange(samples // 2 + 1) * sample_rate / samples
     low, high = erb_number(np.array(BANDS_HZ))
     centres = np.arange(low, high + 1e-9)
     centres = centres[centres + 1.0 <= erb_number(np.array(0.5 * sample_rate))]
-    distance = np.abs(erb_number(frequency)[:, None] - centres)
+    every = np.concatenate([centres, np.arange(low - 1.0, 0.3, -1.0)])
+    distance = np.abs(erb_number(frequency)[:, None] - every)
     weights = np.where(distance < 1.0, np.cos(0.5 * np.pi * np.minimum(distance, 1.0)) ** 2, 0.0)
     shapes = []
-    for weight in weights.T:
-        inside = np.flatnonzero(weight)
-        bins = slice(int(inside[0]), int(inside[-1]) + 1)
+    for weight in weights.T[: len(centres)]:
         # With 16 lags per period of the highest frequency, a peak between two lags is at most 2 % too low.
-        half = int(np.ceil(16 * REACH_S * frequency[inside[-1]]))
-        angle = 2 * np.pi * frequency[bins, None] * np.linspace(-REACH_S, REACH_S, 2 * half + 1)
-        part = weight[bins, None]
-        shapes.append(_Shape(bins, part * np.cos(angle), -part * np.sin(angle)))
-    return weights, shapes
+        half = int(np.ceil(16 * REACH_S * frequency[np.flatnonzero(weight)[-1]]))
+        shapes.append(Steering.of(weight, frequency, np.linspace(-REACH_S, REACH_S, 2 * half + 1)))
+    return weights.astype(np.float32), shapes
 
 
 def erb_number(frequency: Float64) -> Float64:

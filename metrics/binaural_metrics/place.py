@@ -42,9 +42,19 @@ import numpy.typing as npt
 from scipy import fft
 from scipy.signal import get_window
 
-from .bands import erb_number, ild_of
+from .bands import AUDIBLE, LOUDNESS_EXPONENT, MISSING, Steering, erb_number, ild_of
 from .hrir import Cue
-from .signals import BoolArray, Float64, FloatArray, aggregate_frames, check_pair
+from .signals import (
+    BoolArray,
+    Float32,
+    Float64,
+    FloatArray,
+    aggregate_frames,
+    binary_exponent,
+    check_pair,
+    load_scaled,
+    power_ratio,
+)
 from .threads import one_blas_thread, threaded
 
 JNDS = (1, 2, 4)
@@ -52,17 +62,11 @@ JNDS = (1, 2, 4)
 
 TOLERANCE_JND = 2
 ERROR_LIMIT_JND = 40.0
-AUDIBLE = 1e-4
-"""Smallest energy of an audible cell relative to the loudest band of its frame."""
-
-AUDIBLE_FRAME = MISSING = 1e-6
-LOUDNESS_EXPONENT = 0.23
+AUDIBLE_FRAME = 1e-6
 _LOW_HZ, _HIGH_HZ, _ITD_HZ = 100.0, 16000.0, 1400.0
 _COHERENT = 0.8
 _LAG_S, _REACH = 1e-5, 100  # ±1 ms in steps of 10 µs
 _CHUNK = 80  # frames per task: 2 s fit in the processor's cache
-
-Float32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ def place(
     frames = (ref.shape[1] - grid.length) // grid.hop + 1
     if frames < 1:
         return _undefined("shorter than one frame of 50 ms")
-    exponents = _exponent(ref), _exponent(est)
+    exponents = binary_exponent(ref), binary_exponent(est)
 
     def chunk(first: int) -> _Cells:
         last = min(first + _CHUNK, frames)
@@ -133,8 +137,7 @@ def place(
         return _cells(first_spectra, second_spectra, grid)
 
     cells = _Cells.concatenated(threaded(chunk, range(0, frames, _CHUNK), workers))
-    relative = np.clip(exponents[1] - exponents[0], -400, 400)
-    ratio = 4.0 ** float(relative) / reference_gain**2
+    ratio = power_ratio(*exponents) / reference_gain**2
     return _summary(cells, ratio, np.arange(frames) * grid.hop // sample_rate, grid)
 
 
@@ -143,21 +146,10 @@ def _undefined(reason: str, missing: Cue | None = None, total: int = 0) -> Place
     return Place(dict.fromkeys(JNDS, none), missing or none, none, [])
 
 
-def _exponent(x: FloatArray) -> int:
-    """Binary exponent by which the samples are scaled, so that float32 holds their squares; 0 for usual levels."""
-    peak = max(float(x.max()), -float(x.min()))
-    return 0 if 1e-6 < peak < 1e6 else math.frexp(peak)[1]
-
-
 def _spectra(x: FloatArray, exponent: int, first: int, last: int, grid: _Grid) -> npt.NDArray[np.complex64]:
     """Spectra of the frames `first` to `last`, shape (2, frames, bins)."""
-    samples = x[:, first * grid.hop : (last - 1) * grid.hop + grid.length]
-    if exponent:
-        # Two factors, because one alone can be beyond the range of float64.
-        samples = samples.astype(np.float64) * 2.0 ** (-exponent // 2) * 2.0 ** (-exponent - -exponent // 2)
-    windows = np.lib.stride_tricks.sliding_window_view(
-        samples.astype(np.float32, copy=False), grid.length, axis=1
-    )
+    samples = load_scaled(x, first * grid.hop, (last - 1) * grid.hop + grid.length, exponent)
+    windows = np.lib.stride_tricks.sliding_window_view(samples, grid.length, axis=1)
     found: npt.NDArray[np.complex64] = fft.rfft(windows[:, :: grid.hop] * grid.window, grid.size)
     return found[..., : grid.bins]
 
@@ -203,7 +195,7 @@ def _powers(z: npt.NDArray[np.complex64]) -> Float32:
 
 
 def _lags(
-    cross: npt.NDArray[np.complex64], rows: npt.NDArray[np.intp], shape: _Steering
+    cross: npt.NDArray[np.complex64], rows: npt.NDArray[np.intp], shape: Steering
 ) -> tuple[Float64, Float64]:
     """Lag in s of the peak of the band's correlation, and its height, of the frames `rows`."""
     part = np.ascontiguousarray(cross[rows, shape.bins]).view(np.float32)
@@ -265,14 +257,6 @@ def _share(weight: Float64, chosen: BoolArray, second: npt.NDArray[np.int64]) ->
 
 
 @dataclass(frozen=True)
-class _Steering:
-    """Bins of a band, and the matrix from their interleaved real and imaginary parts to the correlation at each lag."""
-
-    bins: slice
-    matrix: Float32
-
-
-@dataclass(frozen=True)
 class _Grid:
     length: int
     hop: int
@@ -282,7 +266,7 @@ class _Grid:
     weights: Float32  # (bins, bands and those below 100 Hz)
     bands: int
     centres_hz: Float64
-    steering: list[_Steering]  # of the bands below 1400 Hz
+    steering: list[Steering]  # of the bands below 1400 Hz
 
 
 @lru_cache(maxsize=4)
@@ -297,14 +281,8 @@ def _grid(sample_rate: int) -> _Grid:
     weights = np.maximum(1.0 - distance, 0.0)
     bins = int(np.flatnonzero(weights.any(axis=1))[-1]) + 1
     hz = (10 ** (centres / 21.4) - 1.0) / 0.00437
-    lags = _LAG_S * np.arange(-_REACH, _REACH + 1)
-    steering = []
-    for weight in weights.T[: len(centres)][hz < _ITD_HZ]:
-        inside = np.flatnonzero(weight)
-        angle = 2 * np.pi * np.outer(frequency[inside], lags)
-        part = weight[inside, None]
-        matrix = np.stack([part * np.cos(angle), -part * np.sin(angle)], axis=1).reshape(-1, len(lags))
-        steering.append(_Steering(slice(int(inside[0]), int(inside[-1]) + 1), matrix.astype(np.float32)))
+    lags: Float64 = _LAG_S * np.arange(-_REACH, _REACH + 1).astype(np.float64)
+    steering = [Steering.of(weight, frequency, lags) for weight in weights.T[: len(centres)][hz < _ITD_HZ]]
     window = get_window("hann", length).astype(np.float32)
     return _Grid(
         length,

@@ -1,8 +1,8 @@
 """The registry of metrics. One entry declares all that there is to know about a metric.
 
 Score tables, the wire format of the evaluator, the results of a run, its report and the table in ``docs/metrics.md``
-read the entries from here. To add a metric, add an entry to :mod:`binaural_metrics.catalog`; to try one out without
-changing the package, call :func:`register`.
+read the entries from here. To add a metric, add an entry to a module of :mod:`binaural_metrics.catalog`; to try one
+out without changing the package, call :func:`register`.
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ def registered(metric: Metric) -> Iterator[Metric]:
 
 def metrics() -> tuple[Metric, ...]:
     """All metrics, in the order in which they are computed."""
-    from . import catalog_listener, catalog  # noqa: F401, I001  # they register the metrics of this package
+    from . import catalog  # noqa: F401  # registers the metrics of this package
 
     return tuple(_METRICS.values())
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.floating[Any]]
+Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 AGGREGATES = ("median", "mean")
@@ -181,6 +182,27 @@ def load(x: FloatArray, start: int, stop: int) -> Float64:
     before = min(max(-start, 0), stop - start)
     after = stop - start - before - inside.shape[1]
     return np.pad(inside, ((0, 0), (before, after))) if before or after else inside
+
+
+def binary_exponent(x: FloatArray) -> int:
+    """Exponent by which :func:`load_scaled` divides, so that float32 holds the squares; 0 for usual levels."""
+    peak = max(float(x.max()), -float(x.min()))
+    return 0 if 1e-6 < peak < 1e6 else math.frexp(peak)[1]
+
+
+def load_scaled(x: FloatArray, start: int, stop: int, exponent: int) -> Float32:
+    """Samples `start` to `stop`, divided by 2 to the power of `exponent`, as float32."""
+    samples = x[:, start:stop]
+    if exponent:
+        # Two factors, because one alone can be beyond the range of float64.
+        half = -exponent // 2
+        samples = samples.astype(np.float64) * 2.0**half * 2.0 ** (-exponent - half)
+    return samples.astype(np.float32, copy=False)
+
+
+def power_ratio(first: int, second: int) -> float:
+    """Factor for energies of signals that were scaled by `second`, to compare them with those scaled by `first`."""
+    return 4.0 ** min(max(second - first, -400), 400)
 
 
 # ------------------------------------------------------------------------------- activity, in blocks of 50 ms

@@ -177,54 +177,78 @@ def weighted_median(values: FloatArray, weights: FloatArray) -> float:
     return float(low + high) / 2
 
 
-def itd_frames(x: FloatArray, fs: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """(ITD in samples, IC, energy of both ears) of each block of the band-passed signal."""
+def itd_frames(x: FloatArray, fs: int) -> tuple[list[list[tuple[float, float]]], FloatArray]:
+    """For each block of the band-passed signal its inner maxima (ITD in samples, height), and energies of the ears."""
     h, reach = block(fs), int(1e-3 * fs)
     taps = signal.firwin(2 * int(0.02 * fs) + 1, (100, 1500), pass_zero=False, fs=fs)
     band = np.stack([signal.fftconvolve(np.pad(ear, reach), taps, mode="same") for ear in x.astype(float)])
-    itd, ic, energy = [], [], []
+    maxima: list[list[tuple[float, float]]] = []
+    energy = []
     for start in range(reach, reach + x.shape[1] // h * h, h):
         left, right = band[:, start : start + h]
         energy.append((np.sum(left**2), np.sum(right**2)))
+        maxima.append([])
         if min(energy[-1]) == 0:
-            itd.append(np.nan)
-            ic.append(np.nan)
             continue
         rho = []
         for k in range(-reach, reach + 1):
-            later = band[
-                0, start + k : start + k + h
-            ]  # left ear, correlated with this frame of the right ear
-            earlier = band[
-                1, start - k : start - k + h
-            ]  # right ear, correlated with this frame of the left ear
+            # Left ear, correlated with this frame of the right ear, and the reverse.
+            later, earlier = band[0, start + k : start + k + h], band[1, start - k : start - k + h]
             rho.append(
                 0.5 * later @ right / (np.linalg.norm(later) * np.linalg.norm(right))
                 + 0.5 * left @ earlier / (np.linalg.norm(left) * np.linalg.norm(earlier))
             )
-        peak = int(np.argmax(rho))
-        offset = 0.0
-        if 0 < peak < 2 * reach:
-            before, at, after = rho[peak - 1 : peak + 2]
-            if before - 2 * at + after < 0:
-                offset = 0.5 * (before - after) / (before - 2 * at + after)
-        itd.append(peak - reach + offset)
-        ic.append(min(rho[peak], 1.0))
-    return np.array(itd), np.array(ic), np.array(energy)
+        for k in range(1, 2 * reach):
+            before, at, after = rho[k - 1 : k + 2]
+            offset = (
+                0.5 * (before - after) / (before - 2 * at + after) if before - 2 * at + after < 0 else 0.0
+            )
+            if before < at >= after and at > 0 and abs(k - reach + offset) <= 850e-6 * fs:
+                maxima[-1].append((k - reach + offset, at))
+    return maxima, np.array(energy)
 
 
-def d_itd_us(reference: FloatArray, estimate: FloatArray, fs: int) -> float:
+def candidates(maxima: list[tuple[float, float]], energy: FloatArray) -> list[float]:
+    """ITDs of the maxima within 0.5 dB of the highest; of several, those on the side of the louder ear."""
+    near = [itd for itd, height in maxima if height >= 10**-0.05 * max(height for _, height in maxima)]
+    if len(near) < 2:
+        return near
+    level = 10 * math.log10(energy[0] / energy[1])
+    return [itd for itd in near if abs(level) > 1 and itd * level < 0]
+
+
+def d_itd_us(reference: FloatArray, estimate: FloatArray, fs: int) -> tuple[float, float] | None:
+    """(d_itd_us, itd_moved); None if it is not defined."""
     reference, estimate = trim(reference, estimate)
     h = block(fs)
-    blocks = [reference[:, i : i + h] for i in range(0, reference.shape[1] // h * h, h)]
-    itd_r, ic, energy_r = itd_frames(reference, fs)
-    itd_e, _, energy_e = itd_frames(estimate, fs)
-    weights = energy_r.sum(1) * np.maximum(ic, 0) ** 4
-    use = loud(np.array([np.sum(b**2) for b in blocks])) & (weights > 0)
-    for energy in (*energy_r.T, *energy_e.T):
-        use &= energy > 1e-12 * energy.max()
-    ours, theirs = weighted_median(itd_r[use], weights[use]), weighted_median(itd_e[use], weights[use])
-    return abs(theirs - ours) / fs * 1e6
+    active = loud(
+        np.array([np.sum(reference[:, i : i + h] ** 2) for i in range(0, reference.shape[1] // h * h, h)])
+    )
+    total = sum(np.sum(reference[:, i * h : (i + 1) * h] ** 2) for i in np.flatnonzero(active))
+    maxima_r, energy_r = itd_frames(reference, fs)
+    maxima_e, energy_e = itd_frames(estimate, fs)
+    ic = np.array([min(max([height for _, height in maxima] or [0.0]), 1.0) for maxima in maxima_r])
+    both = energy_r.sum(1)
+    if np.sum(both[active]) < 1e-3 * total or np.average(ic[active], weights=both[active]) < 0.5:
+        return None
+    ours, theirs, weights, ambiguous = [], [], [], 0.0
+    for i in np.flatnonzero(active):
+        quiet = any(e[i] <= 1e-12 * e.max() for e in (*energy_r.T, *energy_e.T))
+        if quiet or not maxima_r[i] or not maxima_e[i]:
+            continue
+        weight = both[i] * ic[i] ** 4
+        one, several = candidates(maxima_r[i], energy_r[i]), candidates(maxima_e[i], energy_e[i])
+        if len(one) != 1 or not several:
+            ambiguous += weight
+            continue
+        ours.append(one[0])
+        theirs.append(min(several, key=lambda itd: abs(itd - one[0])))
+        weights.append(weight)
+    if not sum(weights) > ambiguous:
+        return None
+    a, b, w = np.array(ours), np.array(theirs), np.array(weights)
+    distance = abs(weighted_median(b, w) - weighted_median(a, w)) / fs * 1e6
+    return distance, 100 * float(np.sum(w[np.abs(b - a) / fs * 1e6 > 100]) / np.sum(w))
 
 
 def erb_number(f: Any) -> Any:
@@ -279,29 +303,52 @@ def ild(left: float, right: float) -> float:
     return 10 * math.log10(left / right)
 
 
-def band_cues(reference: FloatArray, estimate: FloatArray, fs: int) -> tuple[float, float]:
-    """(d_ild_db, d_ic)."""
+def weighted_mean(pairs: list[tuple[float, float]]) -> float:
+    """Mean of values with their weights."""
+    return sum(value * weight for value, weight in pairs) / sum(weight for _, weight in pairs)
+
+
+def band_cues(reference: FloatArray, estimate: FloatArray, fs: int) -> tuple[float, float, float]:
+    """(d_ild_db, d_ild_db_flat, d_ic)."""
     reference, estimate = trim(reference, estimate)
     h = block(fs)
-    e_ref, ic_ref, _ = band_frames(reference, fs)
+    e_ref, ic_ref, spectra = band_frames(reference, fs)
     e_est, ic_est, _ = band_frames(estimate, fs)
     starts = 10 * h * np.arange(len(e_ref))
     energy = np.array([np.sum(reference[:, start : start + 20 * h] ** 2) for start in starts])
     active, loudest = loud(energy), np.max(e_ref.sum(-1))
-    d_ild, d_ic, weights = [], [], []
-    for i in range(len(e_ref)):
-        levels, coherences = [], []
+    f = np.arange(h + 1) * fs / (2 * h)
+    d_ild, d_flat, d_ic, weights, flat_weights = [], [], [], [], []
+    for i in np.flatnonzero(active):
+        loudest_here = np.max(e_ref[i].sum(-1))
+        centre = erb_number(200.0) - 1
+        while centre > 0.3:
+            distance = np.minimum(np.abs(erb_number(f) - centre), 1)
+            below = np.sum(np.cos(np.pi / 2 * distance) ** 2 * (spectra[i][0] + spectra[i][1]))
+            loudest_here, centre = max(loudest_here, below), centre - 1
+        levels, flat, coherences = [], [], []
         for b in range(e_ref.shape[1]):
-            if active[i] and e_ref[i, b].sum() > 1e-6 * loudest and e_est[i, b].sum() > 0:
-                levels.append(abs(ild(*e_est[i, b]) - ild(*e_ref[i, b])))
+            level, heard = e_ref[i, b].sum(), e_est[i, b].sum()
+            moved = abs(ild(*e_est[i, b]) - ild(*e_ref[i, b])) if heard > 0 else 0.0
+            if level > 1e-6 * loudest and heard > 0:
+                flat.append(moved)
+            if level > 1e-4 * loudest_here and heard >= 1e-6 * level:
+                levels.append((moved, level**0.23))
                 if e_ref[i, b].min() > 0 and e_est[i, b].min() > 0:
-                    coherences.append(abs(ic_est[i, b] - ic_ref[i, b]))
+                    coherences.append((abs(ic_est[i, b] - ic_ref[i, b]), level**0.23))
         if levels:
-            d_ild.append(np.mean(levels))
+            d_ild.append(weighted_mean(levels))
             weights.append(energy[i])
+        if flat:
+            d_flat.append(np.mean(flat))
+            flat_weights.append(energy[i])
         if coherences:
-            d_ic.append(np.mean(coherences))
-    return weighted_median(np.array(d_ild), np.array(weights)), np.median(d_ic)
+            d_ic.append(weighted_mean(coherences))
+    return (
+        weighted_median(np.array(d_ild), np.array(weights)),
+        weighted_median(np.array(d_flat), np.array(flat_weights)),
+        float(np.median(d_ic)),
+    )
 
 
 def azimuth(x: FloatArray, active: BoolArray, azimuths: FloatArray, irs: FloatArray, fs: int) -> float | None:

@@ -19,7 +19,7 @@ FS = 8000
 @pytest.fixture
 def pair() -> tuple[FloatArray, FloatArray]:
     rng = np.random.default_rng(0)
-    reference = pink(rng, 2, 2 * FS)
+    reference = pink(rng, 1, 2 * FS) + 0.3 * pink(rng, 2, 2 * FS)
     return reference, 0.8 * reference + 0.1 * reference[::-1] + 0.05 * pink(rng, 2, 2 * FS)
 
 
@@ -46,9 +46,9 @@ def test_scores_equal_the_golden_values(name: str) -> None:
 def test_single_metrics_are_the_values_of_score(pair: tuple[FloatArray, FloatArray]) -> None:
     scores = bm.score(*pair, FS, metrics="all", hrir=hrirs(), bsseval=False)
     single = {
-        "SSR": bm.ssr, "SRR": bm.srr, "d_itd_us": bm.itd_difference, "d_ild_db": bm.ild_difference,
-        "d_ic": bm.ic_difference, "level_db": bm.level_difference, "SI_SDR": bm.si_sdr, "paper_SSR": bm.paper_ssr,
-        "paper_SRR": bm.paper_srr, "paper_diff_ITD": bm.paper_itd_difference,
+        "in_place": bm.in_place, "SSR": bm.ssr, "SRR": bm.srr, "d_itd_us": bm.itd_difference,
+        "d_ild_db": bm.ild_difference, "d_ic": bm.ic_difference, "level_db": bm.level_difference, "SI_SDR": bm.si_sdr,
+        "paper_SSR": bm.paper_ssr, "paper_SRR": bm.paper_srr, "paper_diff_ITD": bm.paper_itd_difference,
         "paper_diff_ILD": bm.paper_ild_difference,
     }  # fmt: skip
     for column, function in single.items():

@@ -57,13 +57,23 @@ def scenes(fs: int) -> Iterator[tuple[str, FloatArray, FloatArray]]:
     yield "polarity", both_ears(m) + 0.1 * x, both_ears(m) * [[1.0], [-1.0]] + 0.1 * e
 
 
+def assert_equal_to_the_literal_code(reference: FloatArray, estimate: FloatArray, fs: int) -> None:
+    found = interaural_cues(reference, estimate, fs)
+    itd = literal.d_itd_us(reference, estimate, fs)
+    if itd is None:
+        assert found.d_itd_us.value is found.itd_moved.value is None
+    else:
+        assert [found.d_itd_us.value, found.itd_moved.value] == pytest.approx(itd, abs=1e-6)
+    # Bands have spectra in float32.
+    bands = [cue.value for cue in (found.d_ild_db, found.d_ild_db_flat, found.d_ic)]
+    assert bands == pytest.approx(literal.band_cues(reference, estimate, fs), abs=2e-5)
+
+
 @pytest.mark.parametrize("fs", [8000, pytest.param(11025, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", [name for name, *_ in scenes(8000)])
 def test_values_equal_those_of_the_literal_code(name: str, fs: int) -> None:
     reference, estimate = {name: pair for name, *pair in scenes(fs)}[name]
-    found = cues(reference, estimate, fs)
-    assert found[0] == pytest.approx(literal.d_itd_us(reference, estimate, fs), abs=1e-6)
-    assert found[1:] == pytest.approx(literal.band_cues(reference, estimate, fs), abs=1e-8)
+    assert_equal_to_the_literal_code(reference, estimate, fs)
 
 
 @settings(deadline=None, max_examples=8)
@@ -77,9 +87,7 @@ def test_random_scenes_equal_the_literal_code(seed: int, fs: int, leak: float, l
     m, e = pink(rng(seed), 1, 2 * fs), pink(rng(seed + 1), 2, 2 * fs)
     reference = np.vstack([m, 0.7 * delay(m, late)]) + 0.05 * e
     estimate = reference + leak * e[::-1]
-    found = cues(reference, estimate, fs)
-    assert found[0] == pytest.approx(literal.d_itd_us(reference, estimate, fs), abs=1e-6)
-    assert found[1:] == pytest.approx(literal.band_cues(reference, estimate, fs), abs=1e-8)
+    assert_equal_to_the_literal_code(reference, estimate, fs)
 
 
 # ---------------------------------------------------------------------------- signals with known cues
@@ -87,16 +95,17 @@ def test_random_scenes_equal_the_literal_code(seed: int, fs: int, leak: float, l
 MUSIC = pink(rng(4), 2, 4 * FS)
 SOURCE = pink(rng(5), 1, 4 * FS)
 LATERAL = np.vstack([delay(SOURCE, 20), 0.5 * SOURCE])  # left later by 453.5 us and 6 dB louder
+WIDE = both_ears(SOURCE) + 0.3 * MUSIC  # ears with different, but coherent signals
 
 
 def test_equal_signals_score_zero() -> None:
-    assert cues(MUSIC, MUSIC.copy()) == [0, 0, 0]
+    assert cues(WIDE, WIDE.copy()) == [0, 0, 0]
 
 
 @settings(deadline=None, max_examples=5)
-@given(gain=st.floats(1e-3, 1e3), sign=st.sampled_from([-1, 1]))
+@given(gain=st.floats(0.01, 1e3), sign=st.sampled_from([-1, 1]))
 def test_a_common_gain_scores_zero(gain: float, sign: int) -> None:
-    assert cues(LATERAL, sign * gain * LATERAL) == pytest.approx([0, 0, 0], abs=1e-6)
+    assert cues(LATERAL, sign * gain * LATERAL) == pytest.approx([0, 0, 0], abs=1e-5)
 
 
 @settings(deadline=None, max_examples=5)
@@ -108,7 +117,7 @@ def test_a_common_delay_scores_nearly_zero(late: int) -> None:
     assert ic == pytest.approx(0, abs=0.005)
 
 
-@pytest.mark.parametrize("late", [5, 13, 40])
+@pytest.mark.parametrize("late", [5, 13, 36])
 def test_a_delay_of_the_right_ear_is_measured_in_microseconds(late: int) -> None:
     estimate = np.vstack([SOURCE, delay(SOURCE, late)])
     assert cues(both_ears(SOURCE), estimate)[0] == pytest.approx(late / FS * 1e6, abs=2)
@@ -118,7 +127,7 @@ def test_swapped_ears_score_twice_the_cue() -> None:
     itd, ild, ic = cues(LATERAL, LATERAL[::-1])
     assert itd == pytest.approx(2 * 20 / FS * 1e6, abs=1)
     assert ild == pytest.approx(2 * 20 * np.log10(2), abs=0.05)
-    assert ic == pytest.approx(0, abs=1e-9)
+    assert ic == pytest.approx(0, abs=1e-6)
 
 
 def test_a_mono_estimate_scores_the_cue_of_the_reference() -> None:
@@ -135,8 +144,8 @@ def test_inverted_polarity_of_one_ear_is_detected_unlike_in_the_paper() -> None:
 
 
 def test_half_the_level_in_the_right_ear_scores_six_decibels() -> None:
-    itd, ild, ic = cues(MUSIC, MUSIC * [[1.0], [0.5]])
-    assert ild == pytest.approx(20 * np.log10(2), abs=1e-9)
+    itd, ild, ic = cues(WIDE, WIDE * [[1.0], [0.5]])
+    assert ild == pytest.approx(20 * np.log10(2), abs=1e-6)
     assert (itd, ic) == pytest.approx((0, 0), abs=1e-6)
 
 
@@ -161,9 +170,9 @@ def test_leakage_at_minus_60_db_does_not_change_the_itd_of_a_bass_unlike_in_the_
 @settings(deadline=None, max_examples=5)
 @given(seed=st.integers(0, 2**32))
 def test_swapping_the_ears_of_both_signals_keeps_the_values(seed: int) -> None:
-    x = pink(rng(seed), 2, 2 * FS)
+    x = LATERAL[:, : 2 * FS] + 0.3 * pink(rng(seed), 2, 2 * FS)
     y = x + 0.5 * pink(rng(seed + 1), 2, 2 * FS)
-    assert cues(x[::-1], y[::-1]) == pytest.approx(cues(x, y), abs=1e-6)
+    assert cues(x[::-1], y[::-1]) == pytest.approx(cues(x, y), abs=1e-5)
 
 
 @settings(deadline=None, max_examples=5)
@@ -173,7 +182,7 @@ def test_inverting_the_same_ear_of_both_signals_keeps_the_ild(seed: int, ears: t
     x = pink(rng(seed), 2, 2 * FS)
     y = x + 0.5 * pink(rng(seed + 1), 2, 2 * FS)
     flip = np.reshape(ears, (2, 1))
-    assert cues(flip * x, flip * y)[1] == pytest.approx(cues(x, y)[1], abs=1e-9)
+    assert cues(flip * x, flip * y)[1] == pytest.approx(cues(x, y)[1], abs=1e-6)
 
 
 def test_frames_in_which_the_reference_is_silent_do_not_count() -> None:
@@ -293,6 +302,108 @@ def test_an_unusable_hrir_set_is_refused(hrir: Hrirs, message: str) -> None:
         interaural_cues(MUSIC, MUSIC, FS, hrir=hrir)
 
 
+# ------------------------------------------------------------------------ what the first version got wrong
+
+
+def leaky(image: FloatArray, db: float) -> FloatArray:
+    """`image` with two other sources at `db` relative to it."""
+    others = rendered_at(300, pink(rng(8), 1, 4 * FS)[0]) + rendered_at(20, pink(rng(9), 1, 4 * FS)[0])
+    others = others[:, : image.shape[1]]
+    mixed: FloatArray = image + 10 ** (db / 20) * np.std(image) / np.std(others) * others
+    return mixed
+
+
+SECONDS = np.arange(2 * FS) / FS
+SHORT = SOURCE[0, : 2 * FS]
+
+
+def distance(reference: FloatArray, estimate: FloatArray, hrir: Hrirs | None = None) -> tuple[Any, Any, str]:
+    found = interaural_cues(reference, estimate, FS, hrir=hrir)
+    return found.d_itd_us.value, found.itd_moved.value, found.d_itd_us.reason
+
+
+@pytest.mark.parametrize("frequency", [800, 1200])
+@pytest.mark.parametrize("hrir", [None, HEAD])
+def test_a_lateral_tone_with_leakage_keeps_its_period(frequency: float, hrir: Hrirs | None) -> None:
+    tone = rendered_at(80, np.sin(2 * np.pi * frequency * SECONDS))
+    itd, moved, _ = distance(tone, leaky(tone, -20), hrir)
+    assert itd < 5
+    assert moved == 0
+
+
+def test_a_tone_whose_level_difference_does_not_tell_the_side_is_ambiguous() -> None:
+    tone = rendered_at(0, np.sin(2 * np.pi * 1200 * SECONDS))
+    assert distance(tone, leaky(tone, -20)) == (
+        None, None, "ambiguous: the maxima of a narrow-band sound, and no level difference that tells the side"
+    )  # fmt: skip
+
+
+def test_a_stem_without_energy_below_1500_hz_has_no_itd() -> None:
+    high = rendered_at(40, sosfilt(butter(8, [8000, 12000], "band", fs=FS, output="sos"), SHORT))
+    itd, moved, reason = distance(high, leaky(high, -40))
+    assert itd is moved is None
+    assert reason == "the reference holds less than −30 dB of its energy between 100 and 1500 Hz"
+
+
+def test_independent_ears_have_no_itd() -> None:
+    itd, _, reason = distance(MUSIC, MUSIC + 0.3 * MUSIC[:, ::-1])
+    assert itd is None
+    assert reason.startswith("the ears of the reference are not coherent")
+
+
+@pytest.mark.parametrize("share", [0.45, 0.6])
+def test_an_image_on_the_wrong_side_some_of_the_time_has_moved_for_that_time(share: float) -> None:
+    image = rendered_at(80, SHORT)
+    wrong = np.arange(image.shape[1]) / FS % 1 < share
+    itd, moved, _ = distance(image, np.where(wrong, image[::-1], image))
+    assert moved == pytest.approx(100 * share, abs=7)
+    assert (itd < 20) == (share < 0.5)
+
+
+def test_a_swap_at_80_degrees_is_measured_in_full() -> None:
+    late = 34.1  # samples, 773.5 us
+    taps = np.arange(128)
+    irs = np.stack([1.3 * np.sinc(taps - 60 + side * late / 2) * np.hanning(128) for side in (1, -1)])
+    image = np.stack([fftconvolve(SHORT, ir) for ir in irs])
+    itd, moved, _ = distance(image, image[::-1])
+    assert itd == pytest.approx(1547, abs=5)
+    assert moved == 100
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 20), (40, 60), (60, 80)])
+def test_a_move_by_20_degrees_is_measured(before: float, after: float) -> None:
+    lateral = np.deg2rad([before, after])
+    expected = float(np.diff(0.0875 / 343 * (np.sin(lateral) + lateral))[0]) * 1e6
+    assert distance(rendered_at(before, SHORT), rendered_at(after, SHORT))[0] == pytest.approx(
+        expected, abs=10
+    )
+
+
+@pytest.mark.parametrize("db", [-20, -40])
+def test_leakage_of_a_bass_reads_below_its_move(db: float) -> None:
+    """The unweighted value measures leakage before place."""
+    harmonics = sum(k**-1.6 * np.sin(2 * np.pi * 55 * k * SECONDS) for k in range(1, 12))
+    bass = harmonics * np.exp(-4 * (SECONDS * 2 % 1))
+    image = rendered_at(40, bass)
+    leak, move = (interaural_cues(image, x, FS) for x in (leaky(image, db), rendered_at(20, bass)))
+    values = [cue.value for cue in (leak.d_ild_db, leak.d_ild_db_flat, move.d_ild_db)]
+    assert values[0] < values[2]  # type: ignore[operator]
+    assert values[1] > 5 * values[0]  # type: ignore[operator]
+    assert values[0] < (1.2 if db == -20 else 0.1)  # type: ignore[operator]
+    assert leak.d_itd_us.value is not None
+    assert leak.d_itd_us.value < 10
+
+
+def test_a_band_that_the_estimate_lacks_has_no_place() -> None:
+    dust = sosfilt(butter(10, 3000, fs=FS, output="sos"), LATERAL)
+    # Numerical dust with the ears swapped, far more than 60 dB below the reference.
+    dust = dust + 1e-6 * LATERAL[::-1]
+    assert cues(LATERAL, dust)[1] == pytest.approx(0, abs=0.3)
+    flat = interaural_cues(LATERAL, dust, FS).d_ild_db_flat.value
+    assert flat is not None
+    assert flat > 1
+
+
 # ------------------------------------------------------------------------------------------ undefined
 
 
@@ -314,7 +425,7 @@ def test_a_silent_channel_makes_all_cues_undefined(
 
 
 def test_signals_shorter_than_a_frame_have_no_cue() -> None:
-    found = interaural_cues(MUSIC[:, : FS // 2], MUSIC[:, : FS // 2], FS, hrir=HEAD)
+    found = interaural_cues(WIDE[:, : FS // 2], WIDE[:, : FS // 2], FS, hrir=HEAD)
     assert found.d_itd_us.value == 0
     assert found.d_ild_db.value is found.d_ic.value is found.azimuth_deg.value is None
     assert found.d_ild_db.reason == "shorter than one frame of 1 s"
@@ -331,7 +442,7 @@ def test_a_low_sample_rate_has_no_itd_and_a_reason() -> None:
 
 
 def test_an_estimate_silent_in_all_active_frames_has_no_itd_and_a_reason() -> None:
-    reference, estimate = MUSIC.copy(), MUSIC.copy()
+    reference, estimate = WIDE.copy(), WIDE.copy()
     reference[:, 2 * FS :] = estimate[:, : 2 * FS] = 0
     reference[:, : FS // 10] = (
         0  # so that the filter spreads no sound into the active frames of the other signal
@@ -353,7 +464,7 @@ def test_extreme_levels_give_no_warning_and_no_infinity(level: float, other: flo
 
 @pytest.mark.parametrize("fs", [192000, 48000, 22050])
 def test_all_sample_rates_are_supported(fs: int) -> None:
-    x = pink(rng(6), 2, 2 * fs)
+    x = both_ears(pink(rng(6), 1, 2 * fs)) + 0.3 * pink(rng(7), 2, 2 * fs)
     assert cues(x, x * [[1.0], [0.5]], fs) == pytest.approx([0, 20 * np.log10(2), 0], abs=1e-6)
 
 

@@ -26,7 +26,7 @@ def write(folder: Path, stems: dict[str, FloatArray], subtype: str = "FLOAT", ra
 @pytest.fixture
 def stems() -> dict[str, FloatArray]:
     rng = np.random.default_rng(3)
-    return {name: pink(rng, 2, 2 * FS) for name in ("vocals", "strings")}
+    return {name: pink(rng, 1, 2 * FS) + 0.3 * pink(rng, 2, 2 * FS) for name in ("vocals", "strings")}
 
 
 def test_folders_of_titles_and_stems_are_scored(tmp_path: Path, stems: dict[str, FloatArray]) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 FS = 6000
 SECONDS = 3
 LEVELS = ("SSR", "SRR", "level_db", "SI_SDR", "SDR", "ISR", "SIR", "SAR")
-CUES = ("d_itd_us", "d_ild_db", "d_ic")
+CUES = ("d_itd_us", "itd_moved", "d_ild_db", "d_ic", "cue_error_jnd", "missing")
 Track = tuple[dict[str, FloatArray], dict[str, FloatArray]]
 few = settings(deadline=None, max_examples=2)
 seeds = st.integers(0, 2**32)
@@ -38,11 +38,14 @@ def track(seed: int) -> Track:
 
 
 def scores(
-    references: dict[str, FloatArray], estimates: dict[str, FloatArray], **options: Any
+    references: dict[str, FloatArray],
+    estimates: dict[str, FloatArray],
+    status: str = "ok",
+    **options: Any,
 ) -> dict[str, dict[str, Any]]:
     rows = score_track(references, estimates, FS, metrics="corrected", **options)
-    assert {row["status"] for row in rows} == {"ok"}, rows
-    return {row["source"]: {column: row[column] for column in (*LEVELS, *CUES)} for row in rows}
+    assert {row["status"] for row in rows} == {status}, rows
+    return {row["source"]: {column: row[column] for column in (*LEVELS, *CUES, "in_place")} for row in rows}
 
 
 def assert_same(
@@ -53,7 +56,9 @@ def assert_same(
 ) -> None:
     for stem, values in expected.items():
         for column in columns:
-            assert found[stem][column] == pytest.approx(values[column], abs=tolerance), (stem, column)
+            # Spectra of cells are in float32, and the median falls on one of them.
+            within = max(tolerance, 1e-3) if column == "cue_error_jnd" else tolerance
+            assert found[stem][column] == pytest.approx(values[column], abs=within), (stem, column)
 
 
 def both(change: Callable[[FloatArray], FloatArray], pair: Track) -> Track:
@@ -67,7 +72,8 @@ def test_perfect_estimates_score_best(seed: int) -> None:
     references, _ = track(seed)
     for row in scores(references, references).values():
         assert [row[column] for column in ("SSR", "SRR", "SI_SDR", "SDR")] == [80, 80, 100, 100]
-        assert [row[column] for column in ("level_db", *CUES)] == [0, 0, 0, 0]
+        assert [row[column] for column in ("level_db", *CUES)] == [0] * 7
+        assert row["in_place"] == 100
         assert min(row[column] for column in ("ISR", "SIR", "SAR")) > 90
 
 
@@ -125,10 +131,10 @@ def test_the_order_of_the_stems_does_not_change_the_values(seed: int) -> None:
 @few
 @given(seed=seeds, ears=st.sampled_from([(1, -1), (-1, 1)]))
 def test_inverting_one_ear_of_all_signals_keeps_the_level_metrics(seed: int, ears: tuple[int, int]) -> None:
-    """ITD and IC depend on the sign of the correlation between the ears, so they change."""
+    """ITD and IC depend on the sign of the correlation between the ears: inverted ears are not coherent."""
     pair = track(seed)
     flipped = both(lambda x: x * np.reshape(ears, (2, 1)), pair)
-    assert_same(scores(*flipped), scores(*pair), (*LEVELS, "d_ild_db"))
+    assert_same(scores(*flipped, status="undefined"), scores(*pair), (*LEVELS, "d_ild_db"))
 
 
 @few

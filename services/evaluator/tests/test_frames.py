@@ -17,7 +17,8 @@ FS = 4000
 
 
 def noise(rng: np.random.Generator) -> FloatArray:
-    return 0.1 * rng.standard_normal((2, 5 * FS))
+    signal: FloatArray = 0.1 * rng.standard_normal((1, 5 * FS)) + 0.03 * rng.standard_normal((2, 5 * FS))
+    return signal
 
 
 def scored(references: dict[str, FloatArray] | None = None, **options: Any) -> tuple[list[Row], FrameTable]:

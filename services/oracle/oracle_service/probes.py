@@ -41,7 +41,7 @@ GAIN = 0.5
 DELAY = 0.0005
 """Seconds; well within the ±2 ms that SPAUQ searches."""
 
-CUES = ("d_itd_us", "d_ild_db", "d_ic", "azimuth_error_deg")
+CUES = ("d_itd_us", "itd_moved", "d_ild_db", "d_ic", "azimuth_error_deg", "missing", "cue_error_jnd")
 """Interaural errors of the corrected profile: a gain common to both ears changes none."""
 
 LIMIT = 80.0
@@ -88,6 +88,7 @@ class Identity(_Probe):
         _equals("SDR", CAP, "there is no residual"),
         _equals("paper_diff_ITD", 0.0, "the same signal"),
         _equals("paper_diff_ILD", 0.0, "the same signal"),
+        _equals("in_place", 100.0, "the same signal"),
         *(_equals(cue, 0.0, "the same signal") for cue in CUES),
     )
 
@@ -108,6 +109,7 @@ class Gain(_Probe):
         _equals("SI_SDR", CAP, "it does not depend on a gain"),
         _equals("SDR", -20 * math.log10(abs(GAIN - 1)), "−20·log10|g − 1|: the error is (g − 1)·s"),
         _equals("paper_diff_ILD", 0.0, "the same gain for both ears"),
+        _equals("in_place", 100.0, "the same gain for both ears"),
         *(_equals(cue, 0.0, "the same gain for both ears") for cue in CUES),
     )
 

@@ -1,18 +1,18 @@
-"""Metrics of what a listener hears: one entry each, in the order in which they are computed."""
+"""What a listener hears."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .hrir import Cue
-from .place import TOLERANCE_JND
-from .registry import Frames, Metric, Value, register
-from .signals import InputError
-from .silence import LIMIT_DB, silence_leak
+from ..hrir import Cue
+from ..place import TOLERANCE_JND
+from ..registry import Frames, Metric, Value, register
+from ..signals import InputError
+from ..silence import LIMIT_DB, silence_leak
 
 if TYPE_CHECKING:
-    from .stem import Stem
+    from ..stem import Stem
 
 
 def _cue(of: Callable[[Stem], Cue]) -> Callable[[Stem], Value]:

@@ -1,0 +1,167 @@
+"""Interaural cues, of the paper and corrected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..registry import Frames, Metric, Value, register
+
+if TYPE_CHECKING:
+    from ..stem import Stem
+
+# ------------------------------------------------------------------------------------- interaural cues, paper
+
+
+def _paper_itd(stem: Stem) -> Value:
+    return Value(stem.paper_cues.d_itd_us, stem.paper_cues.itd_reason)
+
+
+def _paper_ild(stem: Stem) -> Value:
+    return Value(stem.paper_cues.d_ild_db, stem.paper_cues.ild_reason)
+
+
+register(
+    Metric(
+        "paper_diff_ITD",
+        _paper_itd,
+        "ΔITD as the paper computed it: GCC-PHAT in whole samples (22.7 µs), unreliable for bass.",
+        unit="µs",
+        better="lower",
+        low=0,
+        high=2000,
+        perfect=0,
+        sets=("paper",),
+        label="ΔITD (paper)",
+        group="paper",
+        decimals=1,
+        role="itd",
+        paper_table="itd_ild",
+        paper_name="diff_ITD",
+    ),
+    Metric(
+        "paper_diff_ILD",
+        _paper_ild,
+        "ΔILD as the paper computed it: one broadband level difference for the whole track.",
+        unit="dB",
+        better="lower",
+        low=0,
+        perfect=0,
+        sets=("paper",),
+        label="ΔILD (paper)",
+        group="paper",
+        role="ild",
+        paper_table="itd_ild",
+        paper_name="diff_ILD",
+    ),
+)
+
+# --------------------------------------------------------------------------------- interaural cues, corrected
+
+
+def _cue(name: str, how: str) -> Callable[[Stem], Value]:
+    """`how` describes how the value is computed from frames; {} is the aggregation."""
+
+    def compute(stem: Stem) -> Value:
+        cue = getattr(stem.cues, name)
+        how_here = how.format(stem.options.aggregate)
+        frames = Frames.of(cue.frames, cue.start_s, how_here, weights=cue.weights, total=cue.total)
+        return Value(cue.value, cue.reason, frames)
+
+    return compute
+
+
+def _azimuth(name: str) -> Callable[[Stem], Value | None]:
+    def compute(stem: Stem) -> Value | None:
+        if stem.options.hrir is None:
+            return None
+        cue = getattr(stem.cues, name)
+        return Value(cue.value, cue.reason)
+
+    return compute
+
+
+register(
+    Metric(
+        "d_itd_us",
+        _cue("d_itd_us", "difference of the signals' weighted {}s"),
+        "Error of the interaural time difference, 100–1500 Hz, weighted by energy and coherence.",
+        unit="µs",
+        better="lower",
+        low=0,
+        high=2000,
+        perfect=0,
+        label="ΔITD",
+        decimals=1,
+        role="itd",
+    ),
+    Metric(
+        "itd_moved",
+        _cue("itd_moved", "weighted mean"),
+        "Share of the frames, weighted as for `d_itd_us`, whose time difference is off by more than 100 µs.",
+        unit="%",
+        better="lower",
+        low=0,
+        high=100,
+        perfect=0,
+        label="ITD moved",
+        decimals=1,
+    ),
+    Metric(
+        "d_ild_db",
+        _cue("d_ild_db", "weighted {}"),
+        "Error of the interaural level difference, mean over the audible ERB-spaced bands from 200 Hz to 16 kHz, "
+        "weighted by loudness.",
+        unit="dB",
+        better="lower",
+        low=0,
+        high=120,
+        perfect=0,
+        label="ΔILD",
+        role="ild",
+    ),
+    Metric(
+        "d_ild_db_flat",
+        _cue("d_ild_db_flat", "weighted {}"),
+        "`d_ild_db` as version 0.2 computed it: all bands weigh the same, and leakage counts in bands that nobody "
+        "hears. It will be removed.",
+        unit="dB",
+        better="lower",
+        low=0,
+        high=120,
+        perfect=0,
+    ),
+    Metric(
+        "d_ic",
+        _cue("d_ic", "{}"),
+        "Error of the interaural coherence over the same bands.",
+        better="lower",
+        low=0,
+        high=2,
+        perfect=0,
+        label="ΔIC",
+        decimals=3,
+    ),
+    Metric(
+        "azimuth_deg",
+        _azimuth("azimuth_deg"),
+        "Direction of the estimate by the HRIR set; binaural only.",
+        unit="°",
+        low=0,
+        high=360,
+        binaural_only=True,
+    ),
+    Metric(
+        "azimuth_error_deg",
+        _azimuth("azimuth_error_deg"),
+        "Distance between the azimuths at which the HRIR set places estimate and reference; binaural only.",
+        unit="°",
+        better="lower",
+        low=0,
+        high=180,
+        perfect=0,
+        label="Azimuth error",
+        decimals=1,
+        binaural_only=True,
+    ),
+)

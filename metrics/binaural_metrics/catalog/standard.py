@@ -1,0 +1,110 @@
+"""Level, SI-SDR and BSS Eval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..registry import Frames, Metric, Value, register
+from ..signals import aggregate_frames
+
+if TYPE_CHECKING:
+    from ..stem import Stem
+
+# ------------------------------------------------------------------------------------------------- level
+
+
+def _level(stem: Stem) -> Value:
+    return Value(stem.level.level_db, stem.level.level_reason)
+
+
+def _si_sdr(stem: Stem) -> Value:
+    return Value(stem.level.si_sdr_db, stem.level.si_sdr_reason)
+
+
+register(
+    Metric(
+        "level_db",
+        _level,
+        "Fitted level of the estimate against the reference; 0 is kept. A diagnostic, not a score.",
+        unit="dB",
+        perfect=0,
+        label="Level",
+    ),
+    Metric(
+        "SI_SDR",
+        _si_sdr,
+        "Scale-invariant SDR, one scale for both ears.",
+        unit="dB",
+        better="higher",
+        low=-100,
+        high=100,
+        perfect=100,
+        label="SI-SDR",
+        group="standard",
+        group_order=1,
+    ),
+)
+
+# ---------------------------------------------------------------------------------------------- BSS Eval
+
+
+def _bsseval(ratio: int) -> Callable[[Stem], Value]:
+    def compute(stem: Stem) -> Value:
+        assert stem.track is not None
+        found, reason = stem.track.bsseval
+        if found is None or not found.valid.any():
+            return Value(None, reason)
+        values = found.values[ratio, list(stem.track.references).index(stem.source)][found.valid]
+        aggregate = stem.options.aggregate
+        frames = Frames.of(
+            values, np.flatnonzero(found.valid).astype(float), aggregate, total=len(found.valid)
+        )
+        return Value(aggregate_frames(values, aggregate), frames=frames)
+
+    return compute
+
+
+def _bsseval_frames(stem: Stem) -> Value:
+    assert stem.track is not None
+    found, _ = stem.track.bsseval
+    return Value(0 if found is None else int(found.valid.sum()))
+
+
+for _ratio, (_column, _meaning) in enumerate(
+    {
+        "SDR": "signal to distortion",
+        "ISR": "image to spatial distortion",
+        "SIR": "signal to interference",
+        "SAR": "signal to artefacts",
+    }.items()
+):
+    register(
+        Metric(
+            _column,
+            _bsseval(_ratio),
+            f"BSS Eval v4: {_meaning}.",
+            unit="dB",
+            better="higher",
+            low=-100,
+            high=100,
+            perfect=100,
+            label=_column,
+            group="standard",
+            whole_track=True,
+            several_stems=_column in ("SIR", "SAR"),
+            option="bsseval",
+        )
+    )
+register(
+    Metric(
+        "bsseval_frames",
+        _bsseval_frames,
+        "Windows of 1 s behind the metrics of BSS Eval.",
+        low=0,
+        whole_track=True,
+        option="bsseval",
+    )
+)

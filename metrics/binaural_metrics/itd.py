@@ -1,0 +1,229 @@
+"""Interaural time difference of each frame; see :mod:`binaural_metrics.cues`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy import fft
+from scipy.signal import firwin, oaconvolve
+
+from .bands import REACH_S
+from .hrir import Cue, HrirSet
+from .signals import BoolArray, Float64, FloatArray, active_blocks, aggregate_frames, block_length, load
+from .threads import threaded
+
+ITD_BAND_HZ = (100.0, 1500.0)
+ITD_FILTER_S = 0.04
+ITD_LIMIT_S = 850e-6
+"""Largest ITD that is searched for without an HRIR set."""
+
+MOVED_US = 100.0
+_PHASE_HZ = (200.0, 600.0)
+_TIE = 10**-0.05  # 0.5 dB
+_TELLING_ILD = 10**0.1  # 1 dB, a just noticeable difference
+_LEAST_ENERGY, _LEAST_COHERENCE = 1e-3, 0.5
+_CHUNK_BLOCKS = 40  # blocks per task: 2 s fit in the processor's cache
+_AMBIGUOUS = "ambiguous: the maxima of a narrow-band sound, and no level difference that tells the side"
+
+
+@dataclass(frozen=True)
+class _Lags:
+    """Values per 50 ms frame.
+
+    Attributes
+    ----------
+    itd : ndarray, shape (frames, candidates)
+        ITD in samples (positive = left later) of each maximum that is nearly the highest; NaN elsewhere.
+    ic : ndarray, shape (frames,)
+        Height of the highest maximum; 0 where there is none.
+    energy : ndarray, shape (2, frames)
+        Band energy of each ear.
+    """
+
+    itd: Float64
+    ic: Float64
+    energy: Float64
+
+    @property
+    def audible(self) -> BoolArray:
+        """Frames with a maximum whose ears are both above −120 dB relative to their loudest frame.
+
+        Below this level is the rounding error of the filters.
+        """
+        loud = self.energy > 1e-12 * self.energy.max(axis=1, keepdims=True)
+        return np.asarray(loud.all(axis=0) & (self.ic > 0.0))
+
+    def on_the_louder_side(self) -> Float64:
+        """Candidates; where there are several, only those on the side of the louder ear."""
+        left, right = self.energy
+        tells = np.maximum(left, right) > _TELLING_ILD * np.minimum(left, right)
+        side = np.where(tells, np.sign(right - left), 0.0)  # the louder ear is earlier
+        several = np.isfinite(self.itd).sum(axis=1) > 1
+        return np.where(several[:, None] & ~(self.itd * side[:, None] > 0.0), np.nan, self.itd)
+
+
+def itd_distance(
+    ref: FloatArray,
+    est: FloatArray,
+    sample_rate: int,
+    energies: Float64,
+    limit_s: float,
+    aggregate: str,
+    workers: int | None,
+) -> tuple[Cue, Cue]:
+    """d_itd_us and itd_moved; `energies` are those of the reference's blocks, `limit_s` is the largest ITD."""
+    total = len(energies)
+
+    def undefined(reason: str) -> tuple[Cue, Cue]:
+        return Cue.undefined(reason, total), Cue.undefined(reason, total)
+
+    if ITD_BAND_HZ[1] >= 0.45 * sample_rate:
+        return undefined(f"a sample rate of {sample_rate} Hz holds no band up to {ITD_BAND_HZ[1]:.0f} Hz")
+    if not total:
+        return undefined("shorter than one frame of 50 ms")
+    first, second = (_lags(x, sample_rate, limit_s, workers) for x in (ref, est))
+    active, energy = active_blocks(energies), first.energy.sum(axis=0)
+    if not energy[active].sum() > _LEAST_ENERGY * energies[active].sum():
+        return undefined("the reference holds less than −30 dB of its energy between 100 and 1500 Hz")
+    if energy[active] @ first.ic[active] < _LEAST_COHERENCE * energy[active].sum():
+        return undefined(
+            "the ears of the reference are not coherent between 100 and 1500 Hz (mean IC below 0.5)"
+        )
+    weights = energy * first.ic**4
+    usable = active & first.audible & second.audible & (weights > 0.0)
+    if not usable.any():
+        return undefined("no active frame has energy between 100 and 1500 Hz in both ears of both signals")
+    itd, found = _resolved(first.on_the_louder_side(), second.on_the_louder_side())
+    counted = np.flatnonzero(usable & np.isfinite(found))
+    weight = weights[counted]
+    if not weight.sum() > 0.5 * weights[usable].sum():
+        return undefined(_AMBIGUOUS)
+    itd, found, to_us = itd[counted], found[counted], 1e6 / sample_rate
+    distance = (
+        abs(aggregate_frames(found, aggregate, weight) - aggregate_frames(itd, aggregate, weight)) * to_us
+    )
+    start = counted * block_length(sample_rate) / sample_rate
+    difference = (found - itd) * to_us
+    moved = np.where(np.abs(difference) > MOVED_US, 100.0, 0.0)
+    share = 100.0 * float(weight[moved > 0.0].sum() / weight.sum())
+    return (
+        Cue(distance, "", start, difference, weight, total),
+        Cue(share, "", start, moved, weight, total),
+    )
+
+
+def _resolved(first: Float64, second: Float64) -> tuple[Float64, Float64]:
+    """ITD of each frame of the reference and of the estimate, NaN where it is ambiguous.
+
+    Of the candidates of the estimate, the one nearest the reference's counts.
+    """
+    one = np.isfinite(first).sum(axis=1) == 1
+    itd = np.where(one, np.nan_to_num(first).sum(axis=1), np.nan)
+    distance = np.where(np.isfinite(second), np.abs(second - itd[:, None]), np.inf)
+    nearest = np.take_along_axis(second, np.argmin(distance, axis=1)[:, None], axis=1)[:, 0]
+    return itd, np.where(one, nearest, np.nan)
+
+
+def largest_itd(hrir: HrirSet, sample_rate: int) -> float:
+    """Largest ITD of an HRIR set in s, by the cross-correlation of :func:`itd_distance` and by low-frequency phase."""
+    if ITD_BAND_HZ[1] >= 0.45 * sample_rate:
+        return ITD_LIMIT_S
+    reach = int(REACH_S * sample_rate)
+    band = oaconvolve(np.asarray(hrir.irs, np.float64), _band_pass(sample_rate)[None, None], axes=2)
+    size = int(fft.next_fast_len(band.shape[2] + reach, real=True))
+    left, right = np.moveaxis(fft.rfft(band, size), 1, 0)
+    cross = left * np.conj(right)
+    itd, height = _maxima(fft.irfft(cross, size)[:, np.arange(-reach, reach + 1)])
+    highest = np.where(height > 0.0, height == height.max(axis=1, keepdims=True), False)
+    # Delays are longer at low frequencies, where the phase is unique up to half a period.
+    frequency = np.arange(size // 2 + 1) * sample_rate / size
+    low = (frequency >= _PHASE_HZ[0]) & (frequency <= _PHASE_HZ[1])
+    phase = np.abs(np.angle(cross[:, low])) / (2 * np.pi * frequency[low])
+    delays = np.concatenate([np.abs(itd[highest]) / sample_rate, phase.ravel()])
+    return min(float(delays.max(initial=0.0)), REACH_S) or ITD_LIMIT_S
+
+
+def _lags(x: FloatArray, sample_rate: int, limit_s: float, workers: int | None) -> _Lags:
+    block, reach = block_length(sample_rate), int(REACH_S * sample_rate)
+    taps = _band_pass(sample_rate)
+    half = len(taps) // 2 + reach
+
+    def chunk(first: int) -> _Lags:
+        last = min(first + _CHUNK_BLOCKS, x.shape[1] // block)
+        context = load(x, first * block - half, last * block + half)
+        # "valid" keeps `reach` samples on both sides of the chunk, for the lags of its first and last frames.
+        band = oaconvolve(context, taps[None], mode="valid", axes=1)
+        rho, energy = _correlations(band, last - first, block, reach)
+        itd, height = _maxima(rho)
+        height = np.where(np.abs(itd) <= limit_s * sample_rate, height, 0.0)
+        highest = height.max(axis=1, keepdims=True)
+        itd = np.where((height >= _TIE * highest) & (height > 0.0), itd, np.nan)
+        return _Lags(itd, np.minimum(highest[:, 0], 1.0), energy)
+
+    parts = threaded(chunk, range(0, x.shape[1] // block, _CHUNK_BLOCKS), workers)
+    return _Lags(
+        np.concatenate([part.itd for part in parts]),
+        np.concatenate([part.ic for part in parts]),
+        np.concatenate([part.energy for part in parts], axis=1),
+    )
+
+
+def _maxima(rho: Float64) -> tuple[Float64, Float64]:
+    """Lag in samples by a parabola, and height, of each inner maximum; NaN and 0 elsewhere.
+
+    Parameters
+    ----------
+    rho : ndarray, shape (frames, 2·reach + 1)
+        Correlation at the lags −reach … reach.
+
+    Returns
+    -------
+    lags, heights : ndarray, shape (frames, 2·reach − 1)
+    """
+    before, at, after = rho[:, :-2], rho[:, 1:-1], rho[:, 2:]
+    curvature = before - 2.0 * at + after
+    is_maximum = (at > before) & (at >= after) & (curvature < 0.0)
+    offset = np.divide(0.5 * (before - after), curvature, out=np.zeros_like(at), where=is_maximum)
+    reach = rho.shape[1] // 2
+    lags = np.arange(1 - reach, reach) + offset
+    return np.where(is_maximum, lags, np.nan), np.where(is_maximum, np.maximum(at, 0.0), 0.0)
+
+
+def _correlations(band: Float64, frames: int, block: int, reach: int) -> tuple[Float64, Float64]:
+    """Normalised correlation at the lags −reach … reach, shape (frames, lags), and energies of the ears (2, frames).
+
+    `band` has the shape (2, frames·block + 2·reach).
+    """
+    size = int(fft.next_fast_len(block + 2 * reach, real=True))
+    wide = np.lib.stride_tricks.sliding_window_view(band, block + 2 * reach, axis=1)[:, ::block]
+    core = wide[..., reach : reach + block]
+    wide_spectra, core_spectra = fft.rfft(wide, size), fft.rfft(core, size)
+    # Σ L[n+k]·R[n], first with n in the frame (wide L, core R), then with n + k in the frame (core L, wide R).
+    of_right = fft.irfft(wide_spectra[0] * np.conj(core_spectra[1]), size)[:, : 2 * reach + 1]
+    of_left = fft.irfft(wide_spectra[1] * np.conj(core_spectra[0]), size)[:, 2 * reach :: -1]
+    # Energies of the 2·reach + 1 segments of `block` samples, one per lag.
+    enters, leaves = wide[..., block:] ** 2, wide[..., : 2 * reach] ** 2
+    segment = wide[..., :block]
+    start = np.einsum("cfn,cfn->cf", segment, segment)[..., None]
+    segments = np.concatenate([start, start + np.cumsum(enters - leaves, axis=-1)], axis=-1)
+    energy = np.einsum("cfn,cfn->cf", core, core)
+    floor = 1e-12 * (start + np.sum(enters, axis=-1, keepdims=True))
+    rho = np.zeros_like(of_right)
+    for numerator, segment_energy, least, core_energy in (
+        (of_right, segments[0], floor[0], energy[1]),
+        (of_left, segments[1, :, ::-1], floor[1], energy[0]),
+    ):
+        norm = np.sqrt(np.maximum(segment_energy, least) * core_energy[:, None])
+        rho += 0.5 * np.divide(numerator, norm, out=np.zeros_like(numerator), where=norm > 0.0)
+    return rho, energy
+
+
+@lru_cache(maxsize=4)
+def _band_pass(sample_rate: int) -> Float64:
+    taps: Float64 = firwin(
+        2 * int(ITD_FILTER_S * sample_rate / 2) + 1, ITD_BAND_HZ, pass_zero=False, fs=sample_rate
+    )
+    taps.flags.writeable = False
+    return taps
