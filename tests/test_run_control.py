@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -51,6 +52,7 @@ def test_a_run_from_a_file_is_repeated_and_compared_and_gc_removes_unused_files(
     mssbench: Command, workspace: Path, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MSSBENCH_COMMIT", "abc")
+    monkeypatch.setattr(tempfile, "tempdir", str(workspace))  # other tests leave folders of killed launchers
     # Paths in the file are relative to it. Options take precedence over it.
     elsewhere = config.rename(workspace / "music" / "run.toml")
     elsewhere.write_text(SETTINGS.replace('"music"', '"."'), encoding="utf-8")

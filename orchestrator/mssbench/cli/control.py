@@ -12,7 +12,7 @@ from mssbench_service.errors import BadInput, NotFound
 
 from ..execution.control import cancel as cancel_run
 from ..execution.control import delete as delete_run
-from ..execution.gc import find_removable
+from ..execution.gc import find_removable, temporary_folders
 from ..execution.launch import POLL_SECONDS
 from ..execution.queues import connect
 from ..runs.compare import changes, differences
@@ -211,7 +211,7 @@ def gc(dry_run: bool, estimates: bool) -> None:
 
     These are renderings without a run, and files that killed processes and deleted runs have left behind.
     """
-    found = find_removable(open_workspace(), current_runtime(), estimates)
+    found = [*find_removable(open_workspace(), current_runtime(), estimates), *temporary_folders()]
     for item in found:
         print_result(f"{_size(item.size):>10}  {item.reference}  ({item.reason})")
         if not dry_run:

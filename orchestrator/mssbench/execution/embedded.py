@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,7 @@ from pathlib import Path
 
 from mssbench_service.errors import NotReady, Unavailable
 
+from ..runs.lock import folder_locked
 from .queues import connect, queue_names
 
 STOP_SECONDS = 2.0
@@ -56,9 +59,9 @@ class RedisServer:
     """A Redis on a socket in `folder`. It saves nothing to disk: the queues are restored from the run directory."""
 
     def __init__(self, folder: Path) -> None:
-        socket = folder / "redis.sock"
-        self.url = f"unix://{socket}"
-        options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)]
+        path = folder / "redis.sock"
+        self.url = f"unix://{path}"
+        options = ["--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(folder)]
         self._command = [redis_executable(), *options]
         self._process = _start(self._command, stdout=subprocess.DEVNULL)
 
@@ -85,6 +88,28 @@ class RedisServer:
 
 
 @contextlib.contextmanager
+def _temporary_folder() -> Iterator[str]:
+    """A folder that is locked while this process exists, so that :func:`is_abandoned` is false."""
+    with tempfile.TemporaryDirectory(prefix="mssbench-") as folder, folder_locked(Path(folder), shared=True):
+        yield folder
+
+
+def is_abandoned(folder: Path) -> bool:
+    """Whether the launcher that made `folder` has ended, and the folder holds nothing of others."""
+    if any(path.is_dir() for path in folder.iterdir()):
+        return False
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    with socket.socket(socket.AF_UNIX) as server:  # a launcher of version 0.2 holds no lock
+        return not (folder / "redis.sock").exists() or server.connect_ex(str(folder / "redis.sock")) != 0
+
+
+@contextlib.contextmanager
 def embedded_server() -> Iterator[RedisServer]:
     """Start a private Redis server.
 
@@ -94,7 +119,7 @@ def embedded_server() -> Iterator[RedisServer]:
         No server is installed, or it does not start.
     """
     # Socket paths are limited to about 100 bytes, so the socket is not in the run directory.
-    with tempfile.TemporaryDirectory(prefix="mssbench-") as folder:
+    with _temporary_folder() as folder:
         server = RedisServer(Path(folder))
         try:
             server.wait()
@@ -182,7 +207,7 @@ def embedded_workers(url: str, root: Path, queues: Iterable[str] | None = None) 
     """Start workers for `queues` (default: all): one each, but one per core for evaluation, which takes longest."""
     cores = max(1, os.cpu_count() or 1)
     counts = {queue: cores if queue == "evaluate" else 1 for queue in queues or queue_names()}
-    with tempfile.TemporaryDirectory(prefix="mssbench-") as folder:
+    with _temporary_folder() as folder:
         workers = Workers(url, root, counts, Path(folder))
         try:
             yield workers

@@ -25,6 +25,19 @@ _ATTEMPT_SECONDS = 0.02
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
+@contextlib.contextmanager
+def folder_locked(folder: Path, *, shared: bool) -> Iterator[None]:
+    """Hold a lock on `folder` itself, which is made; wait until it is free."""
+    with storage_errors_raised(make_folder(folder)):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with storage_errors_raised(folder):
+            fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 @dataclass(frozen=True)
 class RunLock:
     """Lock of the process that executes the run. It ends with the process, however that ends."""

@@ -27,7 +27,7 @@ from mssbench_service.wire import parse
 
 from .formats import ERROR, RESULT, RUN
 from .layout import SUPERVISED_MARKER, RunLayout
-from .lock import RunLock, RunMarkers
+from .lock import RunLock, RunMarkers, folder_locked
 from .records import RENDERED, Cell, RunRecord
 
 log = logging.getLogger("mssbench")
@@ -110,7 +110,9 @@ class RunStore:
         return self.layout.record.exists()
 
     def save(self, record: RunRecord) -> None:
-        write_json(self.layout.record, asdict(record))
+        # `mssbench gc` removes renderings under the exclusive lock, after it has read all records.
+        with folder_locked(self.folder.parent, shared=True):
+            write_json(self.layout.record, asdict(record))
 
     def load(self) -> RunRecord:
         """Read the run's record.
