@@ -1,7 +1,7 @@
 """The leaderboard: a static site of many runs with an index, a page per separator, and the methodology.
 
-Scores are compared only between runs with the same setting: the same tracks, rendering and HRIR set. Each setting
-has its own table. A run is given as its directory or its ``summary.json``.
+Scores are compared only between runs with the same setting: the same files of the same tracks, rendering, angles, HRIR
+set, metrics and aggregate. Each setting has its own table. A run is given as its directory or its ``summary.json``.
 """
 
 from __future__ import annotations
@@ -140,11 +140,14 @@ def _settings(runs: Sequence[Summary], pages: dict[str, str]) -> list[Setting]:
             binaural = condition == "binaural"
             hrir = run.run.hrir if binaural else None
             profile = run.run.profile if binaural else ""
-            key = (condition, run.run.split, tuple(sorted(run.run.tracks)), hrir and hrir.sha256, profile)
+            scoring = (run.run.metrics, run.run.bsseval, run.run.aggregate)
+            source = (run.run.split, tuple(sorted(run.run.tracks)), run.run.files)
+            key = (condition, *source, hrir and hrir.sha256, profile, binaural and run.run.angles, *scoring)
             dataset = f"{PurePosixPath(run.run.dataset).name} {run.run.split}"
             name = f"{dataset}, {len(run.run.tracks)} tracks, {condition}"
             if hrir is not None:
                 name += f" ({hrir.name}, {profile} rendering)"
+            name += f", {run.run.metrics} metrics, {run.run.aggregate} of frames"
             setting = found.setdefault(key, Setting(name, condition))
             setting.runs.append(run)
             setting.entries += [

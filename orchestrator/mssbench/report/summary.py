@@ -19,6 +19,7 @@ from mssbench_service.names import check_name
 from mssbench_service.wire import HrirInfo, validation_detail
 from pydantic import Field, TypeAdapter, ValidationError
 
+from ..runs.fingerprint import digest
 from ..runs.formats import SUMMARY
 from ..runs.records import RunRecord
 from .analysis import Analysis
@@ -158,7 +159,7 @@ class StatisticsSummary:
 
 @dataclass
 class RunSummary:
-    """Where the numbers come from."""
+    """Where the numbers come from. `angles` and `files` are hashes; summaries of version 0.2 have none."""
 
     id: str
     created: str
@@ -173,6 +174,10 @@ class RunSummary:
     hrir: HrirInfo | None
     versions: dict[str, str]
     machine: dict[str, str]
+    aggregate: str = "median"
+    bsseval: bool = True
+    angles: str = ""
+    files: str = ""
 
 
 @dataclass
@@ -341,6 +346,10 @@ def _run(record: RunRecord) -> RunSummary:
         hrir=record.hrir,
         versions=record.versions,
         machine=record.machine,
+        aggregate=config.aggregate,
+        bsseval=config.bsseval,
+        angles=digest({track.title: track.angles for track in record.tracks})[:20],
+        files=digest([[track.title, track.samples, track.files] for track in record.tracks])[:20],
     )
 
 

@@ -29,7 +29,7 @@ class Cell:
 class TrackRecord:
     """A track of a run. `folders` holds, per condition, the reference of the folder with its audio.
 
-    `files` is a fingerprint of its source files, from their sizes and times, and `content` one of their samples.
+    `files` is a fingerprint of its source files, from their sizes and times.
     """
 
     title: str
@@ -39,7 +39,6 @@ class TrackRecord:
     folders: dict[str, str]
     angles: dict[str, float] = field(default_factory=dict)
     files: str = ""
-    content: str = ""
 
     def __post_init__(self) -> None:
         check_name(self.title, "track")
