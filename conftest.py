@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,3 +33,12 @@ def workspace(tmp_path: Path, _demo_tracks: Path, monkeypatch: pytest.MonkeyPatc
 def without_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs end without their report, which takes longer than a small run. Tables are written."""
     monkeypatch.setattr("mssbench.report.build_report", lambda run_dir, **_: run_dir)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Write the table of docs/security.md, if asked."""
+    if os.environ.get("WRITE_SECURITY"):
+        import measured
+
+        reports = [one for state in ("passed", "failed") for one in terminalreporter.stats.get(state, [])]
+        measured.write(report for report in reports if report.when == "call")

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from measured import measured
 from mssbench.execution import queues
 from mssbench.execution.embedded import embedded_redis
 from mssbench.execution.prepare import prepare
@@ -266,7 +267,14 @@ def test_tests_named_in_the_threat_model_exist(path: str, name: str) -> None:
 
 
 def test_each_row_of_the_threat_model_names_a_test() -> None:
-    rows = [line for line in PAGE.splitlines() if line.startswith("| ") and not line.startswith("| Threat")]
+    heads = ("| Threat", "| Kind")
+    rows = [line for line in PAGE.splitlines() if line.startswith("| ") and not line.startswith(heads)]
     assert len(rows) >= 15
     for row in rows:
         assert re.search(r"`[\w./]+\.py::(?:\w+::)?test_\w+`", row), row
+
+
+def test_all_that_was_tried_has_held() -> None:
+    numbers = measured()
+    assert len(numbers) >= 7
+    assert all(tried == held > 0 for tried, held in numbers.values()), numbers
