@@ -60,6 +60,13 @@ from .shared import (
     "--conditions", default=",".join(CONDITIONS), show_default=True, metavar="A,B", help="Conditions."
 )
 @click.option("--tracks", type=int, help="Only the first N tracks.")
+@click.option(
+    "--targets",
+    "--sources",
+    default="",
+    metavar="A,B",
+    help="What is scored: stems, accompaniment. Default: the dataset's stems.",
+)
 @metrics_option()
 @scoring_options
 @click.option("--like", metavar="RUN", help="Repeat this run, and show what differs.")
@@ -109,7 +116,7 @@ def _given(context: click.Context) -> dict[str, Any]:
         for name, value in context.params.items()
         if name in names and context.get_parameter_source(name) is not ParameterSource.DEFAULT
     }
-    for name in ("separators", "conditions"):
+    for name in ("separators", "conditions", "targets"):
         if name in given:
             given[name] = names_in(given[name])
     return given

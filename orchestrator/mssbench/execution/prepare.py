@@ -48,7 +48,7 @@ def _continue(before: RunRecord, record: RunRecord) -> None:
     """Keep in `record` what the run began with: `before`."""
     if asdict(before.config) != asdict(record.config) or not _same(before.tracks, record.tracks):
         raise BadInput(f"run {record.id} exists with another configuration or other files; choose another id")
-    for name in ("created", "command", "commit", "images", "machine", "accepted"):
+    for name in ("created", "command", "commit", "images", "machine", "accepted", "stems", "targets"):
         setattr(record, name, getattr(before, name))
     record.versions |= before.versions
     record.separators = _continued(record.id, before.separators, record.separators)

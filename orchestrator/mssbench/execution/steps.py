@@ -25,20 +25,23 @@ from mssbench_service.errors import (
     Unavailable,
 )
 from mssbench_service.files import remove_folder, storage_error, storage_errors_raised, write_text
-from mssbench_service.musdb import HRIR_FILE, MIXTURE, STEMS
+from mssbench_service.musdb import HRIR_FILE, MIXTURE
 from mssbench_service.separation import SEPARATION_FILE, check_separation
+from mssbench_service.stems import STEMS
 from mssbench_service.wire import (
     EvaluateRequest,
     RenderRequest,
     SeparateRequest,
+    Target,
 )
 
 from ..runs.fingerprint import state_of_files
 from ..runs.formats import RENDERING_FORMAT, SEPARATION_FORMAT
 from ..runs.layout import RENDERING_FILE
 from ..runs.owned import remove_made
-from ..runs.records import RENDERED, Cell, TrackRecord
+from ..runs.records import RENDERED, Cell, SeparatorRecord, TrackRecord
 from ..runs.run import Run, Task
+from ..runs.targets import estimate, folding, reference
 from ..settings.limits import Limits
 from .integrity import complete_record, estimates_problem, read_rendering, read_separation, rendering_problem
 
@@ -203,7 +206,7 @@ def _separate(run: Run, cell: Cell) -> None:
     track, separator = run.record.track(cell.title), run.record.separator(cell.separator)
     folder = track.folders[cell.condition]
     mixture = f"{folder}/{MIXTURE}.wav"
-    read = [MIXTURE, *(STEMS if separator.needs_references else ())]
+    read = [MIXTURE, *(run.record.stems if separator.needs_references else ())]
     _require_rendering(run, cell, *(f"{name}.wav" for name in read))
     with _as_planned(run, track, folder, lambda: remove_estimates(run, cell)):
         run.runtime.separate(
@@ -213,6 +216,7 @@ def _separate(run: Run, cell: Cell) -> None:
                 out=run.runtime.root.reference(made),
                 separator=cell.separator,
                 references=folder if separator.needs_references else "",
+                stems=_stems(run, separator),
                 reference_gain=_mixture_gain(run, cell) if separator.needs_references else 1.0,
             ),
             track.seconds,
@@ -222,7 +226,12 @@ def _separate(run: Run, cell: Cell) -> None:
                 raise BadOutput(
                     f"{cell.separator} reported {cell.title!r} as complete, but the stems are missing"
                 )
-            check_separation(cell.separator, made, run.runtime.root.resolve(mixture))
+            check_separation(
+                cell.separator,
+                made,
+                run.runtime.root.resolve(mixture),
+                separator.stems or _stems(run, separator),
+            )
             if (label := read_separation(made).separator) != cell.separator:
                 raise BadOutput(
                     f"{separator.service} gave estimates of {label!r}; expected {cell.separator!r}"
@@ -258,13 +267,26 @@ def _discard_damaged(run: Run, cell: Cell) -> bool:
     return True
 
 
+def _stems(run: Run, separator: SeparatorRecord) -> list[str]:
+    """Stems of a request to a separator that takes any stem set."""
+    if separator.stems:
+        return []
+    return list(run.record.stems if separator.needs_references else run.record.sources)
+
+
 def _evaluate(run: Run, cell: Cell) -> None:
     root, layout = run.runtime.root, run.store.layout
     if run.store.ended(cell):
         return
     track, config = run.record.track(cell.title), run.record.config
-    _require_rendering(run, cell, *(f"{stem}.wav" for stem in STEMS), HRIR_FILE)
+    _require_rendering(run, cell, *(f"{stem}.wav" for stem in run.record.stems), HRIR_FILE)
     gain = _mixture_gain(run, cell)
+    separator, stems = run.record.separator(cell.separator), run.record.stems
+    offered = run.record.offered(cell.separator)
+    targets = {
+        target: Target(reference(target, stems), estimate(target, separator, stems)) for target in offered
+    }
+    folded = folding(offered, separator, stems)
     with _as_planned(run, track, track.folders[cell.condition]):
         if not run.store.separated(cell) or _discard_damaged(run, cell):
             return
@@ -278,12 +300,15 @@ def _evaluate(run: Run, cell: Cell) -> None:
                 bsseval=config.bsseval,
                 aggregate=config.aggregate,
                 frames=root.reference(layout.frames(cell)),
+                # As before for the stems of MUSDB18-HQ: also a service of version 0.2 scores them.
+                targets={} if offered == list(STEMS) == stems and not folded else targets,
+                stems=stems,
             ),
             track.seconds,
         )
     sources = [row.get("source") for row in evaluation.rows]
-    if sources != list(STEMS):
-        raise BadOutput(f"the evaluator scored {sources}; expected {list(STEMS)}")
+    if sources != offered:
+        raise BadOutput(f"the evaluator scored {sources}; expected {offered}")
     if any(row.get("status") == "failed" for row in evaluation.rows):
         # A stem may fail because of its content, such as silence. A file that cannot be read is an error instead.
         mixture = root.resolve(f"{track.folders[cell.condition]}/{MIXTURE}.wav")
@@ -296,7 +321,7 @@ def _evaluate(run: Run, cell: Cell) -> None:
             "rows": evaluation.rows,
             "mixture_gain": gain,
             "device": separation.device,
-            "notes": separation.notes,
+            "notes": [*separation.notes, *folded],
             "details": separation.details,
             "seconds": {"separate": separation.seconds, "evaluate": evaluation.seconds},
             "audio_seconds": separation.samples / separation.sample_rate,

@@ -15,7 +15,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from mssbench_service.errors import BadInput
-from mssbench_service.musdb import STEMS
 
 from ..runs.records import Cell, RunRecord, SeparatorRecord
 from ..runs.results import Row, result_rows
@@ -25,14 +24,13 @@ from .metrics import Metric, headline, present
 FloatArray = npt.NDArray[np.float64]
 
 STATUSES = ("ok", "undefined", "failed", "pending")
+NOT_OFFERED = "not offered"
+"""Status of a target that the separator does not estimate. It is no row of the results and is not counted."""
 REFERENCE_SERVICE = "oracle"
 """The service whose separators are not models: they receive the true stems, or return the mixture."""
 
 ALL_STEMS = "all"
-"""Value of `source` for the four stems together."""
-
-SOURCES = (*STEMS, ALL_STEMS)
-"""Values of `source`, in the order of the tables: each stem, then all stems together."""
+"""Value of `source` for all stems of the dataset together."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +95,32 @@ class RunData:
         return [track.title for track in self.record.tracks]
 
     @property
+    def targets(self) -> list[str]:
+        """What is scored, the last axis of the arrays."""
+        return self.record.sources
+
+    @property
+    def sources(self) -> list[str]:
+        """Values of `source`, in the order of the tables: each target, then all stems together."""
+        return [*self.targets, ALL_STEMS]
+
+    @property
+    def not_offered(self) -> dict[str, list[str]]:
+        """Targets that separators do not offer, by separator."""
+        found = {one.name: self.record.offered(one.name) for one in self.separators}
+        missing = {
+            name: [target for target in self.targets if target not in of] for name, of in found.items()
+        }
+        return {name: targets for name, targets in missing.items() if targets}
+
+    def _columns(self, source: str) -> list[int]:
+        """Indices of the targets of `source`; all stems are those of the dataset, so that none counts twice."""
+        if source != ALL_STEMS:
+            return [self.targets.index(source)]
+        plain = [i for i, target in enumerate(self.targets) if target in self.record.stems]
+        return plain or list(range(len(self.targets)))
+
+    @property
     def headline(self) -> list[Metric]:
         """Metrics of the first tables, at most four."""
         return headline(self.metrics)
@@ -125,26 +149,40 @@ class RunData:
         """Return the values of one group, shape (tracks, stems); (tracks, 1) for one stem."""
         column = metric if isinstance(metric, str) else metric.column
         group: FloatArray = self.values[column][self.index(condition, separator)]
-        return group if source == ALL_STEMS else group[:, [STEMS.index(source)]]
+        return group[:, self._columns(source)]
+
+    def common_values(
+        self, metric: Metric, first: tuple[str, str], second: tuple[str, str]
+    ) -> tuple[FloatArray, FloatArray]:
+        """The values of two groups (condition, separator), for the stems that both offer."""
+        names = [self.targets[i] for i in self._columns(ALL_STEMS)]
+        offered = [set(self.record.offered(separator)) for _, separator in (first, second)]
+        both = [i for i, name in enumerate(names) if all(name in one for one in offered)]
+        a, b = (self.track_values(metric, *group)[:, both] for group in (first, second))
+        return a, b
 
     def counts(
         self, metric: Metric | None, condition: str, separator: str, source: str = ALL_STEMS
     ) -> Counts:
         """Count the rows of one group: by values of the metric, or without one by status alone."""
         status = self.status[self.index(condition, separator)]
-        if source != ALL_STEMS:
-            status = status[:, [STEMS.index(source)]]
+        status = status[:, self._columns(source)]
+        expected = int(np.sum(status != NOT_OFFERED))
         failed, pending = int(np.sum(status == "failed")), int(np.sum(status == "pending"))
         if metric is None:
             valid = int(np.sum(status == "ok"))
         else:
             valid = int(np.sum(~np.isnan(self.track_values(metric, condition, separator, source))))
-        return Counts(status.size, valid, status.size - valid - failed - pending, failed, pending)
+        return Counts(expected, valid, expected - valid - failed - pending, failed, pending)
 
     def totals(self) -> Counts:
         """Count the rows of the whole run by status."""
         number = {status: int(np.sum(self.status == status)) for status in STATUSES}
-        return Counts(self.status.size, number["ok"], *(number[status] for status in STATUSES[1:]))
+        return Counts(
+            int(np.sum(self.status != NOT_OFFERED)),
+            number["ok"],
+            *(number[status] for status in STATUSES[1:]),
+        )
 
     def azimuth(self, title: str, stem: str) -> float | None:
         """Return the true azimuth of a stem in degrees, None where it was not rendered."""
@@ -207,18 +245,21 @@ def load(run_dir: Path) -> RunData:
     store = RunStore(run_dir)
     record = store.load()
     separators = [one for one in record.separators if one.status == "available"]
-    shape = (len(record.config.conditions), len(separators), len(record.tracks), len(STEMS))
+    shape = (len(record.config.conditions), len(separators), len(record.tracks), len(record.sources))
     rows = result_rows(store, record)
     metrics = present({name for row in rows for name, value in row.items() if value is not None})
     values = {metric.column: np.full(shape, np.nan) for metric in metrics}
-    status = np.full(shape, "pending", dtype="U9")
+    status = np.full(shape, "pending", dtype="U11")
+    for number, one in enumerate(separators):
+        without = [i for i, name in enumerate(record.sources) if name not in record.offered(one.name)]
+        status[:, number, :, without] = NOT_OFFERED
     reason = np.full(shape, "", dtype=object)
     sounding = np.full(shape, True)
     axes = (
         {name: i for i, name in enumerate(record.config.conditions)},
         {one.name: i for i, one in enumerate(separators)},
         {track.title: i for i, track in enumerate(record.tracks)},
-        {stem: i for i, stem in enumerate(STEMS)},
+        {stem: i for i, stem in enumerate(record.sources)},
     )
     seen: set[tuple[int, ...]] = set()
     for row in rows:

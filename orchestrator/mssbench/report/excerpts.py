@@ -17,7 +17,7 @@ import soundfile
 from markupsafe import Markup
 from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.files import DataRoot
-from mssbench_service.musdb import MIXTURE, STEMS
+from mssbench_service.musdb import MIXTURE
 from scipy import signal
 
 from ..runs.records import Cell
@@ -92,7 +92,7 @@ def choose(data: RunData, selected: Sequence[tuple[str, str, str, str]] = ()) ->
     chosen = []
     for condition, separator, title, stem in selected:
         cell = Cell(condition, separator, title)
-        if cell not in data.outcomes or stem not in STEMS:
+        if cell not in data.outcomes or stem not in data.record.stems:
             raise BadInput(f"this run has no {stem!r} of {title!r} by {separator!r} ({condition})")
         chosen.append(Choice(cell, stem, "selected"))
     if data.headline:
@@ -122,9 +122,12 @@ def _ranked(data: RunData, condition: str, separator: str) -> list[tuple[str, st
     """Return (title, stem), worst first."""
     metric = data.headline[0]
     values = data.track_values(metric, condition, separator)
+    stems = [target for target in data.targets if target in data.record.stems]
+    if not stems:  # sums of stems are not files
+        return []
     found = [(float(values[t, s]), t, s) for t, s in zip(*np.nonzero(~np.isnan(values)), strict=True)]
     found.sort(key=lambda item: item[0], reverse=metric.better == "lower")
-    return [(data.titles[t], STEMS[s]) for _, t, s in found]
+    return [(data.titles[t], stems[s]) for _, t, s in found]
 
 
 def write(data: RunData, choices: Sequence[Choice], report: Path, max_bytes: int = MAX_BYTES) -> Excerpts:

@@ -13,8 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..runs.results import Row, column_kind, guarded, result_columns, write_csv
-from .data import SOURCES, RunData
-from .figures import SOURCE_NAMES
+from .data import RunData
+from .figures import source_name
 from .metrics import Metric, paper_columns, paper_tables
 from .scores import ScoreTable
 from .statistics import Estimate
@@ -126,14 +126,16 @@ def latex_table(
     ]
     for separator in data.compared or data.separators:
         lines.append(r"\midrule")
-        for i, source in enumerate(SOURCES):
+        for i, source in enumerate(data.sources):
             counts = data.counts(None, condition, separator.name, source)
+            if not counts.expected:
+                continue
             scores = [table.get(condition, separator.name, source, metric) for metric in metrics]
             cells = [_latex_cell(score.metric, score.estimate, counts.scored) for score in scores]
             complete = counts.scored == counts.expected
             n = f"{counts.scored}" if complete else f"{counts.scored}/{counts.expected}"
             name = latex(separator.name) if i == 0 else ""
-            lines.append(" & ".join([name, SOURCE_NAMES[source], *cells, n]) + r" \\")
+            lines.append(" & ".join([name, source_name(source), *cells, n]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table*}", ""])
 
 

@@ -6,6 +6,7 @@ with its width) and for a paper (one file per figure, at column width).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.projections.polar import PolarAxes
 from matplotlib.ticker import MaxNLocator
-from mssbench_service.musdb import STEMS
 
 from . import svg
 from .data import ALL_STEMS, FloatArray, RunData
@@ -26,7 +26,10 @@ from .metrics import Metric
 from .scores import ScoreTable
 from .statistics import track_medians
 
-SOURCE_NAMES = {**{stem: stem.capitalize() for stem in STEMS}, ALL_STEMS: "All stems"}
+
+def source_name(source: str) -> str:
+    """Name of a target, or of all stems, for tables and figures."""
+    return "All stems" if source == ALL_STEMS else source.replace("_", " ").capitalize()
 
 
 @dataclass(frozen=True)
@@ -209,7 +212,7 @@ def overview(data: RunData, table: ScoreTable) -> list[Panel]:
 
 def by_stem(data: RunData, table: ScoreTable, metric: Metric) -> list[Panel]:
     """Return a panel per stem."""
-    return [_medians_panel(data, table, metric, stem, SOURCE_NAMES[stem]) for stem in STEMS]
+    return [_medians_panel(data, table, metric, stem, source_name(stem)) for stem in data.targets]
 
 
 def _medians_panel(data: RunData, table: ScoreTable, metric: Metric, source: str, title: str) -> Panel:
@@ -223,7 +226,7 @@ def _medians_panel(data: RunData, table: ScoreTable, metric: Metric, source: str
     )
     return _panel(
         title,
-        f"{metric.title}, {SOURCE_NAMES[source].lower()}: medians. {medians}",
+        f"{metric.title}, {source_name(source).lower()}: medians. {medians}",
         _height(data),
         lambda axes: draw_medians(axes, data, table, metric, source),
         box=_row_box(data),
@@ -284,8 +287,9 @@ def against_azimuth(data: RunData, metric: Metric) -> list[Panel]:
     """Return a polar panel per separator for the binaural condition, all with the same radius."""
     if "binaural" not in data.conditions or not data.compared:
         return []
+    stems = [stem for stem in data.targets if stem in data.record.stems] or data.targets
     angles = np.array(
-        [[_or_nan(data.azimuth(title, stem)) for stem in STEMS] for title in data.titles], dtype=float
+        [[_or_nan(data.azimuth(title, stem)) for stem in stems] for title in data.titles], dtype=float
     )
     found: list[tuple[str, FloatArray, FloatArray]] = []
     for separator in data.compared:
@@ -360,13 +364,16 @@ def save_for_paper(data: RunData, table: ScoreTable, folder: Path) -> list[str]:
     names = []
     for metric in data.headline:
         with svg.style():
-            figure = svg.new_figure(svg.COLUMN, 0.35 + 2 * _height(data))
-            grid = figure.subplots(2, 2, sharey=True, sharex=True)
-            for axes, stem in zip(grid.ravel(), STEMS, strict=True):
+            rows = math.ceil(len(data.targets) / 2)
+            figure = svg.new_figure(svg.COLUMN, 0.35 + rows * _height(data))
+            grid = figure.subplots(rows, 2, sharey=True, sharex=True, squeeze=False)
+            for axes in grid.ravel()[len(data.targets) :]:
+                axes.set_axis_off()
+            for axes, stem in zip(grid.ravel(), data.targets, strict=False):
                 draw_medians(axes, data, table, metric, stem)
-                axes.set_title(SOURCE_NAMES[stem], fontsize=8, loc="left")
+                axes.set_title(source_name(stem), fontsize=8, loc="left")
                 axes.label_outer()
-            _common_limits(grid.ravel())
+            _common_limits(list(grid.ravel()))
             _legend(figure, data)
             names.append(_save(figure, folder / f"by-stem-{metric.column}"))
     with svg.style():

@@ -13,12 +13,13 @@ from typing import Any
 
 from mssbench_service.errors import BadInput
 from mssbench_service.files import atomic_folder, write_json, write_text
+from mssbench_service.stems import in_order
 
 from . import summary as summaries
 from .analysis import analyse
-from .data import ALL_STEMS, SOURCES, load
+from .data import ALL_STEMS, load
 from .exports import slug
-from .figures import SOURCE_NAMES
+from .figures import source_name
 from .metrics import Metric, headline, present
 from .page import environment
 from .summary import ScoreSummary, SeparatorSummary, Summary
@@ -87,8 +88,8 @@ def build_leaderboard(sources: Sequence[Path], out: Path) -> Path:
         for number, run in enumerate(runs):
             write_json(folder / "runs" / _run_file(number, run), asdict(run))
         common = {
-            "source_names": SOURCE_NAMES,
-            "sources": SOURCES,
+            "source_name": source_name,
+            "sources": _sources(runs),
             "all": ALL_STEMS,
             "runs": runs,
             "run_files": [_run_file(number, run) for number, run in enumerate(runs)],
@@ -104,6 +105,12 @@ def build_leaderboard(sources: Sequence[Path], out: Path) -> Path:
             ]
             _write(folder / page, "separator.html.j2", name=name, entries=entries, root="../", **common)
     return out / "index.html"
+
+
+def _sources(runs: Sequence[Summary]) -> list[str]:
+    """Sources of all runs in the order of the tables, all stems last."""
+    found = {score.source for run in runs for score in run.scores}
+    return [*in_order(found - {ALL_STEMS}), ALL_STEMS]
 
 
 def read_source(path: Path) -> Summary:

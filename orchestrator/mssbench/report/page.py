@@ -17,9 +17,9 @@ from ..runs.records import SeparatorRecord
 from . import figures, published
 from .analysis import Analysis
 from .answer import QUESTION
-from .data import SOURCES, RunData, finite_value, separator_kind
+from .data import RunData, finite_value, separator_kind
 from .excerpts import Excerpts
-from .figures import SOURCE_NAMES, Panel
+from .figures import Panel, source_name
 from .metrics import DASH, ITD_LIMIT_US, Metric
 from .mixture_gain import track_gains
 from .scores import LargeItdError, ScoreTable
@@ -130,8 +130,8 @@ def context(
         "published_metrics": published.published_metrics(),
         "citation": published.CITATION,
         "published_tracks": published.TRACKS,
-        "source_names": SOURCE_NAMES,
-        "sources": SOURCES,
+        "source_name": source_name,
+        "sources": data.sources,
         "gain_effects": analysis.gain_effects,
         "gain_range": _gain_range(data),
         "has_paper_ssr": any(metric.column == "paper_SSR" for metric in data.metrics),
@@ -189,8 +189,10 @@ def _results(
     groups = []
     for separator in separators:
         rows = []
-        for source in SOURCES:
+        for source in data.sources:
             counts = data.counts(None, condition, separator.name, source)
+            if not counts.expected:
+                continue
             cells = []
             for metric in metrics:
                 score = table.get(condition, separator.name, source, metric)
@@ -205,7 +207,7 @@ def _results(
                     "n": f"n = {score.estimate.n}" if score.estimate.n != counts.scored else "",
                 })  # fmt: skip
             rows.append(
-                {"source": SOURCE_NAMES[source], "cells": cells, "counts": counts, "all": source == "all"}
+                {"source": source_name(source), "cells": cells, "counts": counts, "all": source == "all"}
             )
         groups.append({"separator": separator, "kind": separator_kind(separator), "rows": rows})
     return {"condition": condition, "metrics": metrics, "groups": groups}
@@ -240,7 +242,7 @@ def _large_itd_errors(data: RunData, shares: Sequence[LargeItdError]) -> list[di
         {
             "condition": condition,
             "separator": separator.name,
-            "shares": [by_key[condition, separator.name, source].estimate for source in SOURCES],
+            "shares": [by_key[condition, separator.name, source].estimate for source in data.sources],
         }
         for condition in data.conditions
         for separator in data.compared

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import statistics
-from .data import SOURCES, Counts, RunData
+from .data import Counts, RunData
 from .metrics import ITD_LIMIT_US, Metric
 
 
@@ -80,7 +80,7 @@ def median_scores(data: RunData, metrics: Iterable[Metric] | None = None) -> lis
         for metric in (data.metrics if metrics is None else metrics)
         for condition in data.conditions
         for separator in data.separators
-        for source in SOURCES
+        for source in data.sources
     ]
 
 
@@ -93,9 +93,7 @@ def separator_differences(data: RunData) -> list[Difference]:
         for first, second in itertools.combinations(data.compared, 2)
     ]
     pairs = [
-        statistics.paired(
-            data.track_values(metric, condition, first), data.track_values(metric, condition, second)
-        )
+        statistics.paired(*data.common_values(metric, (condition, first), (condition, second)))
         for condition, first, second, metric in keys
     ]
     return _with_holm(keys, pairs)
@@ -135,7 +133,7 @@ def large_itd_errors(data: RunData) -> list[LargeItdError]:
     if metric is None:
         return []
     found = []
-    for condition, separator, source in itertools.product(data.conditions, data.compared, SOURCES):
+    for condition, separator, source in itertools.product(data.conditions, data.compared, data.sources):
         values = data.track_values(metric, condition, separator.name, source)
         # The largest value of a track's stems decides; fmax ignores NaN.
         estimate = statistics.share_above(np.fmax.reduce(values, axis=1), ITD_LIMIT_US)

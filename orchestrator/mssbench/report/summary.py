@@ -234,6 +234,7 @@ def build(data: RunData, analysis: Analysis) -> Summary:
                 s.counts.pending,
             )
             for s in analysis.table.all
+            if s.counts.expected  # otherwise the separator does not offer the target
         ],
         model_differences=[_difference(d) for d in analysis.separator_differences],
         condition_differences=[_difference(d) for d in analysis.condition_differences],

@@ -57,6 +57,8 @@ class RunConfig:
         Whether to compute SDR, ISR, SIR and SAR too, which take most of the time.
     aggregate : str
         How frame values are aggregated to one value for a track: ``median`` or ``mean``.
+    targets : list of str
+        What is scored: stems of the dataset, ``accompaniment``. Empty: :func:`mssbench.runs.targets.choose_targets`.
     """
 
     dataset: str
@@ -72,6 +74,7 @@ class RunConfig:
     metrics: str = "all"
     bsseval: bool = True
     aggregate: str = "median"
+    targets: list[str] = field(default_factory=list)
 
     def validate(self) -> None:
         """Raise :class:`BadInput` if a value is not allowed."""
@@ -89,7 +92,11 @@ class RunConfig:
             raise BadInput(
                 f"{len(self.separators)} separators are given; expected at most {_MOST_SEPARATORS}"
             )
-        for name, values in (("condition", self.conditions), ("separator", self.separators)):
+        for name, values in (
+            ("condition", self.conditions),
+            ("separator", self.separators),
+            ("target", self.targets),
+        ):
             if longest := next((value for value in values if len(value) > _LONGEST_NAME), ""):
                 raise BadInput(f"the {name} {longest!r} has a name of more than {_LONGEST_NAME} characters")
             twice = [value for value, times in Counter(values).items() if times > 1]
@@ -106,7 +113,9 @@ class RunConfig:
         The same configuration over the same files gives the same name. An interrupted run is therefore resumed by
         starting it again.
         """
-        everything = json.dumps([asdict(self), fingerprint], sort_keys=True)
+        # Runs keep the names that they had before there were targets.
+        settings = {name: value for name, value in asdict(self).items() if name != "targets" or value}
+        everything = json.dumps([settings, fingerprint], sort_keys=True)
         digest = hashlib.sha256(everything.encode()).hexdigest()[:10]
         name = re.sub(r"[^A-Za-z0-9]+", "-", PurePosixPath(self.dataset).name).strip("-").lower()[:24]
         return f"{name or 'run'}-{digest}"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mssbench_service.environment import max_track_seconds
 from mssbench_service.errors import BadInput, Unavailable
-from mssbench_service.musdb import Track, check_track, track_folders
+from mssbench_service.musdb import STEMS, Track, check_track, track_folders
 from mssbench_service.wire import HrirInfo, HrirRequest
 
 from .. import __version__
@@ -29,6 +29,7 @@ from .config import RunConfig
 from .fingerprint import digest, fingerprint, state_of_files
 from .records import RunRecord, SeparatorRecord, TrackRecord
 from .store import Workspace
+from .targets import choose_targets, offered
 
 RENDERER = 1
 """Part of the key of every rendering. Increase it when the output of the renderer changes."""
@@ -50,6 +51,11 @@ def plan(config: RunConfig, workspace: Workspace, runtime: Runtime, command: str
     tracks = checked_tracks(runtime.root.existing(config.dataset), config.split, config.tracks)
     services = survey_separators(runtime, config.separators, tools=True)
     separators = choose_separators(config.separators, [one for one in services if one.kind == "separator"])
+    usable = [one for one in separators if one.status == "available"]
+    targets = choose_targets(config.targets, usable, STEMS)
+    for one in usable:
+        if not offered(targets, one, STEMS):
+            one.status, one.reason = "unavailable", f"it offers none of the targets {', '.join(targets)}"
     hrir, angles = None, {}
     if "binaural" in config.conditions:
         hrir = runtime.describe_hrir(HrirRequest(config.hrir, tracks[0].sample_rate))
@@ -74,6 +80,8 @@ def plan(config: RunConfig, workspace: Workspace, runtime: Runtime, command: str
         tracks=records,
         separators=separators,
         hrir=hrir,
+        stems=list(STEMS),
+        targets=[] if targets == list(STEMS) else targets,
         commit=provenance.commit(),
         images=provenance.images(),
         accepted=[],

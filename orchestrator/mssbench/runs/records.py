@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 
 from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.names import check_name
+from mssbench_service.stems import STEMS
 from mssbench_service.wire import HrirInfo, SeparatorInfo
 
 from .config import CONDITIONS, RunConfig
 from .formats import RUN
+from .targets import offered
 
 RENDERED = "data/rendered"
 """Reference of the folder of all rendered tracks."""
@@ -68,6 +70,7 @@ class RunRecord:
 
     `accepted` lists the changes of weights, versions and settings with which the run was continued. It is None in runs
     of version 0.2 and earlier, which did not compare them.
+    `stems` are those of the dataset. `targets` are scored (:mod:`.targets`); empty: the stems.
     """
 
     id: str
@@ -83,6 +86,8 @@ class RunRecord:
     commit: str = ""
     images: dict[str, str] = field(default_factory=dict)
     accepted: list[str] | None = None
+    stems: list[str] = field(default_factory=lambda: list(STEMS))
+    targets: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for condition in self.config.conditions:
@@ -94,6 +99,15 @@ class RunRecord:
         ):
             if len(set(names)) < len(names):
                 raise BadInput(f"a {kind} is listed twice")
+
+    @property
+    def sources(self) -> list[str]:
+        """What is scored: values of the column ``source``."""
+        return self.targets or self.stems
+
+    def offered(self, separator: str) -> list[str]:
+        """The targets that a separator offers."""
+        return offered(self.sources, self.separator(separator), self.stems)
 
     def cells(self) -> list[Cell]:
         """All cells, track by track, so that a partial run has complete tracks."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from binaural_metrics.registry import columns, metrics
+from mssbench_service.errors import BadInput
 from mssbench_service.files import atomic_file
-from mssbench_service.musdb import STEMS
 
 from .records import Cell, RunRecord
 from .store import RunStore
@@ -29,19 +29,23 @@ def result_columns() -> tuple[str, ...]:
 
 
 def result_rows(store: RunStore, record: RunRecord) -> list[Row]:
-    """Four rows for every cell of the run: scores, or ``failed`` with the reason, or ``pending``."""
-    return [row for cell in record.cells() for row in _rows_of(store, cell)]
+    """A row for every target that a cell's separator offers: scores, or ``failed`` with the reason, or ``pending``."""
+    offered = {one.name: record.offered(one.name) for one in record.separators}
+    return [row for cell in record.cells() for row in _rows_of(store, cell, offered[cell.separator])]
 
 
-def _rows_of(store: RunStore, cell: Cell) -> list[Row]:
+def _rows_of(store: RunStore, cell: Cell, offered: Sequence[str]) -> list[Row]:
     key = {"condition": cell.condition, "separator": cell.separator, "title": cell.title}
     outcome = store.outcome(cell)
     if outcome is None:
-        return [key | {"source": stem, "status": "pending", "reason": "not done yet"} for stem in STEMS]
+        return [key | {"source": stem, "status": "pending", "reason": "not done yet"} for stem in offered]
     if "rows" in outcome:
+        if [row["source"] for row in outcome["rows"]] != list(offered):
+            path = store.layout.result(cell)
+            raise BadInput(f"{path} is not the outcome of a cell; remove it to repeat the cell")
         return [row | key for row in outcome["rows"]]
     reason = f"{outcome['step']}: {outcome['detail']}"
-    return [key | {"source": stem, "status": "failed", "reason": reason} for stem in STEMS]
+    return [key | {"source": stem, "status": "failed", "reason": reason} for stem in offered]
 
 
 def column_kind(name: str) -> Literal["text", "matrix", "count", "number"]:

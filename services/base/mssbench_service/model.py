@@ -131,9 +131,8 @@ class ModelSeparator(Separator):
         if not self.model:
             self._load()
             return
-        pins = weights.load(weights_file(self))
+        self.stems = weights.load(weights_file(self)).stems[self.model]
         weights.require(weights_file(self), weights.weights_folder(self.service).parent, self.model)
-        self.stems = pins.stems[self.model]
         self._device = self.choose_device()
 
     def _load(self) -> None:

@@ -191,6 +191,14 @@ class SeparateResult:
 
 
 @dataclass
+class Target:
+    """What is scored: the sum of the stems `estimate` of a separator against the sum of the stems `reference`."""
+
+    reference: list[str]
+    estimate: list[str]
+
+
+@dataclass
 class EvaluateRequest:
     """Score the stems in the folder `estimate` against those in the folder `reference`.
 
@@ -201,6 +209,9 @@ class EvaluateRequest:
     value of a stem is computed from the values of its frames. `frames`, if given, is the Parquet file to write the
     values of the frames to. `files`, if given, are the estimates by stem; the folder `estimate` is not searched then.
     `profile` is the name of `metrics` in version 0.1; a request may use either.
+
+    `targets` are scored, by the name of their row; empty: each stem of `reference` that MUSDB18-HQ has. `stems` are
+    those of the reference, which are sources of interference for BSS Eval, whether they are targets or not.
     """
 
     reference: str
@@ -213,6 +224,8 @@ class EvaluateRequest:
     frames: str = ""
     profile: str = ""
     files: dict[str, str] = field(default_factory=dict)
+    targets: dict[str, Target] = field(default_factory=dict)
+    stems: list[str] = field(default_factory=lambda: list(STEMS))
 
     def __post_init__(self) -> None:
         if self.profile and self.metrics == "all":

@@ -17,14 +17,16 @@ from mssbench_service import audio
 from mssbench_service.errors import BadInput
 from mssbench_service.files import DataRoot, atomic_file
 from mssbench_service.musdb import HRIR_FILE, STEMS
-from mssbench_service.wire import EvaluateRequest, EvaluateResult
+from mssbench_service.stems import check_stem_names
+from mssbench_service.wire import EvaluateRequest, EvaluateResult, Target
 
 from . import __version__
 from .frames import write_frames
+from .targets import frames_of, scored_sets, total, without_direction
 
 
 def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | None = None) -> EvaluateResult:
-    """Score the stems of one track: vocals, drums, bass and other, as far as the reference folder has them.
+    """Score the targets of one track; by default vocals, drums, bass and other, as far as the reference has them.
 
     If an estimate is missing, unreadable or has another sample rate, only its own row fails. Estimates are found as
     :func:`binaural_metrics.layouts.stem_files` does, unless the request names their files.
@@ -40,9 +42,15 @@ def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | N
     """
     started = time.perf_counter()
     truth, found = root.existing(request.reference), root.existing(request.estimate)
-    stems = [stem for stem in STEMS if (truth / f"{stem}.wav").exists()]
+    named = request.stems if request.targets else list(STEMS)
+    if request.targets:
+        check_stem_names(named, "the request")
+    stems = [stem for stem in named if (truth / f"{stem}.wav").exists()]
     if not stems:
-        raise BadInput(f"{truth} holds none of {', '.join(f'{stem}.wav' for stem in STEMS)}")
+        raise BadInput(f"{truth} holds none of {', '.join(f'{stem}.wav' for stem in named)}")
+    targets = request.targets or {stem: Target([stem], [stem]) for stem in stems}
+    parts = list(dict.fromkeys(part for target in targets.values() for part in target.estimate))
+    sets = scored_sets(targets, stems)
     references, rates = {}, {}
     for stem in stems:
         references[stem], rates[stem] = audio.read_unrounded(truth / f"{stem}.wav", max_seconds=max_seconds)
@@ -52,26 +60,39 @@ def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | N
             raise BadInput(f"{truth / stem}.wav is at {rates[stem]} Hz; expected {sample_rate} Hz")
     files, problems = {stem: root.existing(file) for stem, file in request.files.items()}, {}
     if not files:
-        in_folder = stem_files(found, stems)
+        in_folder = stem_files(found, parts)
         files, problems = in_folder.files, in_folder.problems
-    estimates, unusable = _estimates(files, sample_rate, max_seconds)
-    problems |= unusable
-    try:
-        rows, frames = score_track_with_frames(
-            references,
-            estimates,
-            sample_rate,
-            metrics=request.metrics,
-            mixture_gain=request.mixture_gain,
-            binaural=request.binaural,
-            hrir=_hrirs(truth) if request.binaural else None,
-            bsseval=request.bsseval,
-            aggregate=request.aggregate,
-            workers=_thread_count(),
-        )
-    except InputError as error:
-        raise BadInput(str(error)) from None
+    signals, unusable = _estimates(files, sample_rate, max_seconds)
+    estimates, problems = _of_targets(targets, signals, problems | unusable)
+    hrir = _hrirs(truth) if request.binaural else None
+    scored: dict[str, Row] = {}
+    tables = []
+    for one in sets:
+        try:
+            rows, frames = score_track_with_frames(
+                {name: total(of, references) for name, of in one.references.items()},
+                {name: estimates[name] for name in one.targets if name in estimates},
+                sample_rate,
+                metrics=request.metrics,
+                mixture_gain=request.mixture_gain,
+                binaural=request.binaural,
+                hrir=hrir,
+                bsseval=request.bsseval,
+                aggregate=request.aggregate,
+                workers=_thread_count(),
+            )
+        except InputError as error:
+            raise BadInput(str(error)) from None
+        composite = [name for name, of in one.references.items() if len(of) > 1]
+        scored |= {
+            row["source"]: without_direction(row) if row["source"] in composite else row
+            for row in rows
+            if row["source"] in one.targets
+        }
+        tables.append(frames_of(one.targets, composite, frames) if request.targets else frames)
+    rows = [scored[name] for name in targets]
     if request.frames:
+        frames = {column: np.concatenate([table[column] for table in tables]) for column in tables[0]}
         with atomic_file(root.resolve(request.frames), record=True) as temporary:
             write_frames(temporary, frames)
     # Reasons are part of results, in which the service does not hide the path of the data root, as it does in errors.
@@ -114,6 +135,23 @@ def _estimates(
         except BadInput as error:
             problems[stem] = error.detail
     return estimates, problems
+
+
+def _of_targets(
+    targets: Mapping[str, Target], signals: Mapping[str, npt.NDArray[Any]], problems: Mapping[str, str]
+) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
+    """Estimates of the targets, and the problems of the others: of the first stem that is missing or wrong."""
+    estimates, unusable = {}, {}
+    for name, target in targets.items():
+        wrong = [problems.get(part, f"there is no {part}") for part in target.estimate if part not in signals]
+        try:
+            if not wrong:
+                estimates[name] = total(target.estimate, signals)
+        except BadInput as error:
+            wrong = [error.detail]
+        if wrong:
+            unusable[name] = wrong[0]
+    return estimates, unusable
 
 
 def _with_problem(row: Row, problems: dict[str, str]) -> Row:
