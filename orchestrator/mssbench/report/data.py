@@ -33,6 +33,11 @@ ALL_STEMS = "all"
 """Value of `source` for all stems of the dataset together."""
 
 
+def source_name(source: str) -> str:
+    """Name of a target, or of all stems, for tables and figures."""
+    return "All stems" if source == ALL_STEMS else source.replace("_", " ").capitalize()
+
+
 @dataclass(frozen=True)
 class Counts:
     """Number of rows of a group by status. With a metric, `undefined` counts scored rows without its value."""

@@ -13,8 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..runs.results import Row, column_kind, guarded, result_columns, write_csv
-from .data import RunData
-from .figures import source_name
+from .data import RunData, source_name
 from .metrics import Metric, paper_columns, paper_tables
 from .scores import ScoreTable
 from .statistics import Estimate

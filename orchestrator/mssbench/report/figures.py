@@ -21,15 +21,10 @@ from matplotlib.projections.polar import PolarAxes
 from matplotlib.ticker import MaxNLocator
 
 from . import svg
-from .data import ALL_STEMS, FloatArray, RunData
+from .data import ALL_STEMS, FloatArray, RunData, source_name
 from .metrics import Metric
 from .scores import ScoreTable
 from .statistics import track_medians
-
-
-def source_name(source: str) -> str:
-    """Name of a target, or of all stems, for tables and figures."""
-    return "All stems" if source == ALL_STEMS else source.replace("_", " ").capitalize()
 
 
 @dataclass(frozen=True)
@@ -367,9 +362,7 @@ def save_for_paper(data: RunData, table: ScoreTable, folder: Path) -> list[str]:
             rows = math.ceil(len(data.targets) / 2)
             figure = svg.new_figure(svg.COLUMN, 0.35 + rows * _height(data))
             grid = figure.subplots(rows, 2, sharey=True, sharex=True, squeeze=False)
-            for axes in grid.ravel()[len(data.targets) :]:
-                axes.set_axis_off()
-            for axes, stem in zip(grid.ravel(), data.targets, strict=False):
+            for axes, stem in svg.used(grid, data.targets):
                 draw_medians(axes, data, table, metric, stem)
                 axes.set_title(source_name(stem), fontsize=8, loc="left")
                 axes.label_outer()
@@ -379,9 +372,7 @@ def save_for_paper(data: RunData, table: ScoreTable, folder: Path) -> list[str]:
     with svg.style():
         figure = svg.new_figure(svg.COLUMN, 0.35 + 2 * _height(data))
         grid = figure.subplots(2, 2, sharey=True, squeeze=False)
-        for axes in grid.ravel()[len(data.headline) :]:
-            axes.set_axis_off()
-        for axes, metric in zip(grid.ravel(), data.headline, strict=False):
+        for axes, metric in svg.used(grid, data.headline):
             draw_medians(axes, data, table, metric, ALL_STEMS)
         _legend(figure, data)
         names.append(_save(figure, folder / "overview"))

@@ -17,9 +17,8 @@ from mssbench_service.stems import in_order
 
 from . import summary as summaries
 from .analysis import analyse
-from .data import ALL_STEMS, load
+from .data import ALL_STEMS, load, source_name
 from .exports import slug
-from .figures import source_name
 from .metrics import Metric, headline, present
 from .page import environment
 from .summary import ScoreSummary, SeparatorSummary, Summary

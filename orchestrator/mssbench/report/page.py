@@ -17,9 +17,9 @@ from ..runs.records import SeparatorRecord
 from . import figures, published
 from .analysis import Analysis
 from .answer import QUESTION
-from .data import RunData, finite_value, separator_kind
+from .data import RunData, finite_value, separator_kind, source_name
 from .excerpts import Excerpts
-from .figures import Panel, source_name
+from .figures import Panel
 from .metrics import DASH, ITD_LIMIT_US, Metric
 from .mixture_gain import track_gains
 from .scores import LargeItdError, ScoreTable

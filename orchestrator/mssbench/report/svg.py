@@ -10,7 +10,7 @@ import functools
 import hashlib
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -148,3 +148,10 @@ def save(figure: Figure, stem: Path) -> None:
     with style():
         stem.with_suffix(".svg").write_text(_svg(figure), encoding="utf-8")
         figure.savefig(stem.with_suffix(".pdf"), metadata={"CreationDate": None, "Creator": "mssbench"})
+
+
+def used(grid: Any, shown: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    """Yield the first axes with what each shows; the others are hidden."""
+    for axes in grid.ravel()[len(shown) :]:
+        axes.set_axis_off()
+    yield from zip(grid.ravel(), shown, strict=False)
