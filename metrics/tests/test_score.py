@@ -201,6 +201,17 @@ def test_bsseval_scores_the_stems_that_did_not_fail() -> None:
     assert all(rows["other"][column] is None for column in BSSEVAL)
 
 
+def test_a_row_says_whether_the_equations_of_bsseval_were_regularised() -> None:
+    source = pink(np.random.default_rng(2), 1, FS)
+    ears = {"a": np.vstack([source, 0.5 * source]), "b": pink(np.random.default_rng(3), 2, FS)}
+    rows = score(ears, ears, bsseval=True)
+    assert rows["a"]["bsseval_regularised"] == rows["b"]["bsseval_regularised"] == 1
+    independent = {"b": ears["b"], "c": 0.1 * np.random.default_rng(4).standard_normal((2, FS))}
+    rows = score(independent, independent, bsseval=True)
+    assert rows["b"]["bsseval_regularised"] == 0
+    assert score(ears, ears)["a"]["bsseval_regularised"] is None
+
+
 def test_bsseval_skips_windows_with_a_silent_stem_and_counts_the_others() -> None:
     references, estimates = track()
     references["bass"][:, FS : 2 * FS] = 0

@@ -67,6 +67,12 @@ def _bsseval(ratio: int) -> Callable[[Stem], Value]:
     return compute
 
 
+def _bsseval_regularised(stem: Stem) -> Value | None:
+    assert stem.track is not None
+    found, _ = stem.track.bsseval
+    return None if found is None else Value(int(found.regularised))
+
+
 def _bsseval_frames(stem: Stem) -> Value:
     assert stem.track is not None
     found, _ = stem.track.bsseval
@@ -104,6 +110,18 @@ register(
         _bsseval_frames,
         "Windows of 1 s behind the metrics of BSS Eval.",
         low=0,
+        whole_track=True,
+        option="bsseval",
+    )
+)
+register(
+    Metric(
+        "bsseval_regularised",
+        _bsseval_regularised,
+        "1 if the equations of BSS Eval were nearly singular and were regularised (float32 binaural stems), else 0. If "
+        "they were, ISR, SIR and SAR differ from museval's.",
+        low=0,
+        high=1,
         whole_track=True,
         option="bsseval",
     )
