@@ -7,6 +7,7 @@ counted and left out.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +16,18 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 from markupsafe import Markup
+from mssbench_service.checksums import damage
 from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.files import DataRoot
 from mssbench_service.musdb import MIXTURE
 from scipy import signal
 
+from ..runs.formats import RENDERING_FORMAT, SEPARATION_FORMAT, Format
 from ..runs.records import Cell
 from . import svg
 from .data import FloatArray, RunData
+
+log = logging.getLogger("mssbench")
 
 SECONDS = 6.0
 """Length of an excerpt."""
@@ -147,6 +152,15 @@ def write(data: RunData, choices: Sequence[Choice], report: Path, max_bytes: int
     return Excerpts(players, without_audio, over_limit, writer.bytes)
 
 
+def _require_intact(folder: Path, kind: Format, *names: str) -> None:
+    """Raise :class:`BadInput` if one of the files called `names` is not as it was written."""
+    if (folder / kind.name).exists():
+        checksums = kind.read(folder / kind.name).get("checksums") or {}
+        if problem := damage(folder, checksums, names):
+            log.warning("%s: %s; the report leaves it out", folder, problem)
+            raise BadInput(f"{folder}: {problem}")
+
+
 class _Writer:
     """Writes excerpts up to a limit on their total size."""
 
@@ -161,11 +175,14 @@ class _Writer:
         cell, stem = choice.cell, choice.stem
         track = self.data.record.track(cell.title)
         folder = self.root.existing(track.folders[cell.condition])
+        estimates = self.data.store.layout.estimates(cell)
+        _require_intact(folder, RENDERING_FORMAT, f"{MIXTURE}.wav", f"{stem}.wav")
+        _require_intact(estimates, SEPARATION_FORMAT, f"{stem}.wav")
         start, length = _loudest(folder / f"{stem}.wav")
         signals = {
             "Mixture": _read(folder / f"{MIXTURE}.wav", start, length),
             "Reference": _read(folder / f"{stem}.wav", start, length),
-            "Estimate": _read(self.data.store.layout.estimates(cell) / f"{stem}.wav", start, length),
+            "Estimate": _read(estimates / f"{stem}.wav", start, length),
         }
         # The reference is scored at the level of the mixture.
         gain = self.data.mixture_gain(cell) or 1.0
