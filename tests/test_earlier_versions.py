@@ -186,7 +186,9 @@ def test_the_api_refuses_a_run_of_a_newer_version(tmp_path: Path) -> None:
     app = create_app(Settings(data_root=DataRoot(tmp_path)), "redis://127.0.0.1:1/0")
 
     async def ask() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://it") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://127.0.0.1"
+        ) as client:
             return await client.get("/runs/written")
 
     import anyio
