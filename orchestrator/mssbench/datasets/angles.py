@@ -16,6 +16,7 @@ import numpy.typing as npt
 from mssbench_service.errors import BadInput
 from mssbench_service.files import read_json
 from mssbench_service.musdb import STEMS
+from mssbench_service.names import check_name
 from mssbench_service.wire import HrirInfo
 
 CHOICES = (*range(0, 91, 10), *range(270, 360, 10))
@@ -230,6 +231,10 @@ def read_angle_table(path: Path, split: str, titles: list[str]) -> dict[str, Ang
         raise BadInput(f"{path} has no {split!r} table; expected {{{split!r}: {{title: {{stem: azimuth}}}}}}")
     by_title: dict[str, object] = {}
     for title, angles in of_split.items():
+        try:
+            check_name(title, "track")
+        except BadInput as error:
+            raise BadInput(f"{path}: {error.detail}") from None
         if by_title.setdefault(_normal(title), angles) != angles:
             raise BadInput(
                 f"{path} has two entries for the {split} track {title!r} that differ in their angles"

@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -152,6 +153,7 @@ def choose_separators(asked: Sequence[str], available: Sequence[ServiceHealth]) 
         for info in service.separators
     }
     services = {service.name: service for service in available}
+    owners = Counter(info.name for service in available for info in service.separators)
     chosen: dict[str, SeparatorRecord] = {}
     for name in asked or services:
         service = services.get(name) or services.get(re.split("[-:]", name)[0])
@@ -168,6 +170,13 @@ def choose_separators(asked: Sequence[str], available: Sequence[ServiceHealth]) 
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
             raise BadInput(f"unknown separator {name!r}; {hint}")
+    for name in chosen:
+        if owners[name] > 1:
+            several = [one.name for one in available for info in one.separators if info.name == name]
+            raise BadInput(
+                f"the separator {name!r} is offered {owners[name]} times, by {', '.join(several)}; expected one "
+                "service (services.toml)"
+            )
     if all(record.status == "unavailable" for record in chosen.values()):
         reasons = "; ".join(f"{record.name}: {record.reason}" for record in chosen.values())
         raise Unavailable(f"no separator is available: {reasons}")

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from binaural_metrics.layouts import Estimates, find_estimates
+from mssbench_service.checksums import damage
 from mssbench_service.errors import BadInput
-from mssbench_service.files import make_folder, read_json
-from mssbench_service.musdb import STEMS, Track
+from mssbench_service.files import make_folder
+from mssbench_service.formats import Format
+from mssbench_service.musdb import HRIR_FILE, STEMS, Track
+from mssbench_service.separation import SEPARATION_FILE
 from mssbench_service.wire import EvaluateRequest, HrirRequest, RenderRequest, parse
 
-from ..runs.formats import RENDERING_FORMAT
+from ..runs.formats import RENDERING_FORMAT, SEPARATION_FORMAT
 from ..runs.layout import RENDERING_FILE
 from ..runs.plan import check_angles, check_rates, checked_tracks, choose_angles
 from ..services.runtime import Runtime
 from .output_folder import output_folder
+
+log = logging.getLogger("mssbench")
 
 Row = dict[str, Any]
 Show = Callable[[int, int], None]
@@ -41,7 +47,8 @@ def synthesise(
 ) -> int:
     """Render every track of a split into ``<out>/<split>/<title>/``.
 
-    A track that was rendered from the same request is kept. Temporary files of killed processes are removed.
+    A track that was rendered from the same request is kept, unless it is damaged. Temporary files of killed processes
+    are removed.
 
     Parameters
     ----------
@@ -116,10 +123,25 @@ def _changed(track: Track, rendering: Path) -> bool:
 
 
 def _holds(path: Path, expected: dict[str, object]) -> bool:
-    if not path.exists():
+    try:
+        metadata = RENDERING_FORMAT.read(path)
+        _require_undamaged(path.parent, metadata)
+    except BadInput as error:
+        log.warning("%s; the track is rendered again", error.detail)
         return False
-    metadata = read_json(path)
-    return isinstance(metadata, dict) and all(metadata.get(key) == value for key, value in expected.items())
+    return all(metadata.get(key) == value for key, value in expected.items())
+
+
+def _record(path: Path, kind: Format) -> Mapping[str, Any]:
+    """The record beside audio that the bench made; empty for other audio."""
+    return kind.read(path) if path.exists() else {}
+
+
+def _require_undamaged(folder: Path, record: Mapping[str, Any], names: Iterable[str] | None = None) -> None:
+    """Raise :class:`BadInput` if files (default: all) are not as they were when their `record` was written."""
+    checksums = record.get("checksums")
+    if isinstance(checksums, dict) and (problem := damage(folder, checksums, names or checksums)):
+        raise BadInput(f"{folder}: {problem}")
 
 
 def evaluate_folders(
@@ -201,8 +223,12 @@ def _score(reference: Path, estimates: Estimates, runtime: Runtime, request: Eva
     try:
         if not estimates.files:
             return [_failed_row(title, stem, problem) for stem, problem in estimates.problems.items()]
-        metadata = (
-            RENDERING_FORMAT.read(reference / RENDERING_FILE) if (reference / RENDERING_FILE).exists() else {}
+        metadata = _record(reference / RENDERING_FILE, RENDERING_FORMAT)
+        _require_undamaged(reference, metadata, [*(f"{stem}.wav" for stem in STEMS), HRIR_FILE])
+        _require_undamaged(
+            estimates.folder,
+            _record(estimates.folder / SEPARATION_FILE, SEPARATION_FORMAT),
+            [path.name for path in estimates.files.values()],
         )
         request.reference = runtime.root.reference(reference)
         request.estimate = runtime.root.reference(estimates.folder)

@@ -110,6 +110,7 @@ def test_a_negative_seed_is_refused() -> None:
         ([], "has no 'test' table"),
         ({"train": {}}, "has no 'test' table"),
         ({"test": {"other title": ANGLES}}, "no angles for the test track 'title'"),
+        ({"test": {"title": ANGLES, "../title": ANGLES}}, "called '../title'; expected a plain name"),
         ({"test": {"title": {**ANGLES, "bass": "left"}}}, "'left' as angle of bass"),
         ({"test": {"title": {k: v for k, v in ANGLES.items() if k != "bass"}}}, "None as angle of bass"),
         ({"test": {"title": {**ANGLES, "bass": True}}}, "True as angle of bass"),

@@ -133,3 +133,11 @@ def test_an_unavailable_separator_is_kept_with_its_reason_and_has_no_cells() -> 
 def test_a_run_without_any_available_separator_is_refused() -> None:
     with pytest.raises(Unavailable, match="no weights; run fetch"):
         choose_separators(["gone"], OFFERED)
+
+
+@pytest.mark.parametrize("asked", [["alpha"], []])
+def test_a_separator_that_two_services_offer_is_refused(asked: list[str]) -> None:
+    (second,) = [one for one in OFFERED if one.name == "alpha"]
+    with pytest.raises(BadInput, match="'alpha' is offered 2 times, by alpha, second"):
+        choose_separators(asked, [*OFFERED, replace(second, name="second")])
+    assert choose_separators(["many"], [*OFFERED, replace(second, name="second")])
