@@ -11,12 +11,13 @@ Examples
 --------
 >>> import numpy as np
 >>> import binaural_metrics as bm
->>> reference = 0.1 * np.random.default_rng(0).standard_normal((2, 88200))
+>>> sound = 0.1 * np.random.default_rng(0).standard_normal(88200)
+>>> reference = np.stack([sound, 0.5 * np.roll(sound, 10)])  # at the left: earlier and louder there
 >>> scores = bm.score(reference, 0.9 * reference, 44100)
 >>> round(scores["SSR"], 1), scores["status"]
 (20.0, 'ok')
->>> [metric.column for metric in bm.metrics() if metric.better == "lower"]
-['paper_diff_ITD', 'paper_diff_ILD', 'd_itd_us', 'd_ild_db', 'd_ic', 'azimuth_error_deg']
+>>> [metric.column for metric in bm.metrics() if metric.unit == "µs"]
+['paper_diff_ITD', 'd_itd_us']
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from ..execution.launch import (
 from ..execution.prepare import clear_scores, prepare
 from ..runs.compare import changes, differences
 from ..runs.config import CONDITIONS, RunConfig, read_config, with_references
-from ..runs.progress import progress_of
+from ..runs.progress import Progress, progress_of
 from ..runs.results import result_rows
 from ..runs.run import Run, open_run
 from ..runs.store import open_workspace
@@ -195,9 +195,19 @@ def _name_of_repeat(model: Run) -> str:
 
 
 def execute(job: Run, inline: bool, redis_url: str, change: Change = unchanged, accept: bool = False) -> None:
-    """Run the open steps of `job` after `change`, and print the path of its report."""
+    """Run the open steps of `job` after `change`, and print the path of its report.
+
+    The exit code is 1 if cells are pending.
+    """
     _work(job, inline, redis_url, change, accept)
-    conclude(job)
+    progress = conclude(job)
+    if not progress.complete:
+        print_message(
+            f"{progress.cells - progress.ended} of {progress.cells} cells are pending; continue with: "
+            f"mssbench resume {job.store.id}",
+            style="red",
+        )
+        sys.exit(1)
 
 
 def _work(job: Run, inline: bool, redis_url: str, change: Change = unchanged, accept: bool = False) -> None:
@@ -214,20 +224,15 @@ def _work(job: Run, inline: bool, redis_url: str, change: Change = unchanged, ac
         sys.exit(130)
 
 
-def conclude(job: Run) -> None:
+def conclude(job: Run) -> Progress:
+    """Print the number of failed cells and the path of the report."""
     progress = progress_of(job)
     if progress.failed:
         console.print(
             f"{progress.failed} of {progress.cells} cells failed; the report lists them", style="red"
         )
     click.echo(f"report: {_shown(job.store.layout.report)}")
-    if not progress.complete:
-        print_message(
-            f"{progress.cells - progress.ended} of {progress.cells} cells are pending; continue with: "
-            f"mssbench resume {job.store.id}",
-            style="red",
-        )
-        sys.exit(1)
+    return progress
 
 
 def _shown(path: Path) -> Path:

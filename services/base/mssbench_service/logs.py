@@ -144,7 +144,7 @@ def configure(service: str) -> None:
     root.addHandler(handler)
     if root.level in (logging.NOTSET, logging.WARNING):
         root.setLevel(logging.WARNING if text else logging.INFO)
-    for chatty in ("httpx", "httpcore", "matplotlib", "numba"):
+    for chatty in ("httpx", "httpcore", "matplotlib", "fontTools", "numba"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     for name in _UVICORN:
         logger = logging.getLogger(name)
