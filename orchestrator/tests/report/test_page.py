@@ -369,7 +369,7 @@ def test_rows_that_contradict_the_run_are_refused(make_run: MakeRun, change: dic
     result = read_json(path)
     result["rows"][0] |= change
     write_json(path, result)
-    with pytest.raises(BadInput, match="is not the outcome of (a|this) cell"):
+    with pytest.raises(BadInput, match=r"is not the outcome of (a|this) cell"):
         build_report(run)
     assert not (run / "report").exists()
 
