@@ -113,7 +113,9 @@ def test_a_delay_and_a_level_are_named_and_do_not_change_the_scores() -> None:
     late = rows(true, shifted(true, 300), bsseval=False)
     assert late["vocals"]["status"] == "ok"
     assert late["vocals"]["reason"] == "every estimate is 300 samples later than the reference (37.5 ms)"
-    assert late["other"]["reason"].startswith("every estimate is 300 samples later than the reference (37.5 ms)")
+    assert late["other"]["reason"].startswith(
+        "every estimate is 300 samples later than the reference (37.5 ms)"
+    )
     loud = rows(true, {stem: 32768 * x for stem, x in true.items()}, bsseval=False)["vocals"]
     assert loud["reason"].startswith("the estimate peaks at ")
     assert loud["SRR"] == 80
