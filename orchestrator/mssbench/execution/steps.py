@@ -12,6 +12,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from mssbench_service import logs
 from mssbench_service.errors import (
@@ -38,7 +39,7 @@ from mssbench_service.wire import (
 from ..runs.fingerprint import state_of_files
 from ..runs.formats import RENDERING_FORMAT, SEPARATION_FORMAT
 from ..runs.layout import RENDERING_FILE
-from ..runs.owned import remove_made
+from ..runs.owned import move_unknown, remove_made
 from ..runs.records import RENDERED, Cell, SeparatorRecord, TrackRecord
 from ..runs.run import Run, Task
 from ..runs.targets import estimate, folding, reference
@@ -108,6 +109,7 @@ def _render(run: Run, title: str) -> None:
 def _render_now(run: Run, title: str) -> None:
     track, config = run.record.track(title), run.record.config
     out, folder = track.folders["binaural"], run.rendering(title)
+    _move_unknown(folder, RENDERING_FILE)
     with _as_planned(run, track, track.source, lambda: remove_rendering(run, title)):
         rendered = run.runtime.render(
             RenderRequest(
@@ -139,6 +141,13 @@ def remove_rendering(run: Run, title: str) -> None:
 def remove_estimates(run: Run, cell: Cell) -> None:
     """Remove the estimates of `cell`."""
     remove_made(run.store.folder, run.estimates(cell), SEPARATION_FILE)
+
+
+def _move_unknown(folder: Path, marker: str) -> None:
+    if moved := move_unknown(folder, marker):
+        log.warning(
+            "%s holds files but no %s; it was moved to %s and is made again", folder, marker, moved.name
+        )
 
 
 def _require_rendering(run: Run, cell: Cell, *names: str) -> None:
@@ -202,6 +211,7 @@ def _separate(run: Run, cell: Cell) -> None:
     if not run.needs_separation(cell):
         return
     made = run.estimates(cell)
+    _move_unknown(made, SEPARATION_FILE)
     existed = made.exists()
     track, separator = run.record.track(cell.title), run.record.separator(cell.separator)
     folder = track.folders[cell.condition]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from pathlib import Path
 
 from mssbench_service.errors import BadInput
@@ -46,9 +47,23 @@ def remove_made(base: Path, folder: Path, marker: str) -> None:
     path = inside(base, *names)
     if not path.is_dir():
         raise BadInput(f"{path} is not a folder; remove it")
-    if not (path / marker).is_file() and any(not name.startswith(".") for name in os.listdir(path)):
+    if _is_unknown(path, marker):
         raise BadInput(f"{path} holds files but no {marker}, so no run made it; move it away")
     remove_folder(path)
+
+
+def move_unknown(folder: Path, marker: str) -> Path | None:
+    """Rename `folder` if it holds files but no `marker`, so that the step that makes it can repeat it.
+
+    Return its new path, beside the old one; None if nothing was moved.
+    """
+    if not folder.is_dir() or not _is_unknown(folder, marker):
+        return None
+    return folder.rename(folder.with_name(f"unknown-{secrets.token_hex(8)}"))
+
+
+def _is_unknown(folder: Path, marker: str) -> bool:
+    return not (folder / marker).is_file() and any(not name.startswith(".") for name in os.listdir(folder))
 
 
 def remove_if_empty(folder: Path) -> None:

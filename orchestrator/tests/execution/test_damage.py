@@ -99,6 +99,8 @@ DAMAGES: dict[str, Callable[[Run], object]] = {
     ),
     "the folder of another condition": lambda run: swap(estimates(run), estimates(run, condition="stereo")),
     "an empty separation.json": lambda run: (estimates(run) / "separation.json").write_bytes(b""),
+    "a missing separation.json": lambda run: (estimates(run) / "separation.json").unlink(),
+    "a missing metadata.json": lambda run: (rendering(run) / "metadata.json").unlink(),
     "a changed separation.json": lambda run: edit(estimates(run) / "separation.json", notes=["none"]),
     "a bit of a rendered stem": lambda run: flip(rendering(run) / "vocals.wav"),
     "a zeroed page of a rendered stem": lambda run: zero_page(rendering(run) / "drums.wav"),
@@ -129,6 +131,17 @@ def test_damage_is_named_and_made_again(
     assert result_rows(run.store, run.record) == before
     assert "again" in caplog.text
     assert not list(run.store.folder.rglob("damaged.txt"))
+
+
+def test_files_without_a_record_are_kept_beside_those_that_are_made(run: Run) -> None:
+    for folder, record in ((estimates(run), "separation.json"), (rendering(run), "metadata.json")):
+        (folder / record).rename(folder / "notes.txt")
+    run.store.clear_outcome(cell(run))
+    run_inline(run, lambda: None)
+    assert run.store.succeeded(cell(run))
+    for folder in (estimates(run), rendering(run)):
+        (kept,) = folder.parent.glob("unknown-*")
+        assert {"notes.txt", "vocals.wav"} <= {path.name for path in kept.iterdir()}
 
 
 def test_a_damaged_rendering_is_not_separated(run: Run) -> None:
