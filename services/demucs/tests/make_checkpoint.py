@@ -4,7 +4,7 @@ In the released format: a bag ``<name>.yaml`` and checkpoints ``<signature>-<che
 of WEIGHTS_DIR.
 
 ``tiny_ft`` is a bag like ``htdemucs_ft``, one HT Demucs for each stem; ``tiny_hybrid`` is one Hybrid Demucs,
-like ``hdemucs_mmi``; ``tiny_six`` estimates six stems, which the service refuses.
+like ``hdemucs_mmi``; ``tiny_six`` estimates six stems, like ``htdemucs_6s``.
 
 ``--full`` writes models for benchmarks: ``full``, as large as ``htdemucs``, and ``full_ft``, as large as
 ``htdemucs_ft``.
