@@ -242,7 +242,13 @@ class ModelSeparator(Separator):
 
 
 class TorchSeparator(ModelSeparator):
-    """A :class:`ModelSeparator` on PyTorch, which the adapter's own module imports."""
+    """A :class:`ModelSeparator` on PyTorch, which the adapter's own module imports. It keeps its model in ``_model``."""
+
+    _model: Any
+
+    def unload(self) -> None:
+        del self._model
+        self.release_memory()
 
     def framework(self) -> str:
         return f"PyTorch {_torch().__version__}"

@@ -7,11 +7,12 @@ app      the HTTP service
 
 from __future__ import annotations
 
+from mssbench_service.model import model_family
 from mssbench_service.separation import Separators
 
-from .adapter import DemucsSeparator
+from .adapter import WEIGHTS, DemucsSeparator
 
 __version__ = "0.2.0"
 
-SEPARATORS: Separators = {"demucs": DemucsSeparator}
-"""Constructor of each separator, by name."""
+SEPARATORS: Separators = model_family(DemucsSeparator, WEIGHTS)
+"""Constructor of each separator, by name: ``demucs`` (the requested model), and every released model."""

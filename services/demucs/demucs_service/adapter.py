@@ -1,8 +1,10 @@
 """HT Demucs, and every other model of the ``demucs`` library, as a separator.
 
 ==========================  ====================================================================================
-``DEMUCS_MODEL``            ``htdemucs_ft`` (default), ``htdemucs``, ``hdemucs_mmi``, or your own model: the name
-                            of a ``<name>.yaml`` bag or the signature of a checkpoint in the weights folder
+``DEMUCS_MODEL``            model of the separator ``demucs``: ``htdemucs_ft`` (default), another released model
+                            (``htdemucs``, ``htdemucs_6s`` with six stems, ``hdemucs_mmi``), or your own: the name of
+                            a ``<name>.yaml`` bag or the signature of a checkpoint in the weights folder
+``MSSBENCH_LOADED_MODELS``  number of models that are kept in memory (default 3)
 ``DEMUCS_SHIFTS``           number of random shifts to average (default 1; 0 for none)
 ``DEMUCS_OVERLAP``          overlap of neighbouring segments, 0 to 0.95 (default 0.25, as in the library)
 ``DEMUCS_SEGMENT``          length of a segment in seconds (default: the model's own)
@@ -13,6 +15,8 @@
 ``MSSBENCH_WEIGHTS_DIR``    weights folder, whose subfolder ``demucs`` holds the checkpoints; see
                             :mod:`mssbench_service.weights`
 ==========================  ====================================================================================
+
+The released models are separators of their own, too (``demucs:htdemucs_6s``), which are loaded on first use.
 
 A checkpoint is a pickle, which can run code when it is loaded. The library verifies it by the checksum in its file
 name before it loads it. This adapter refuses a file without a checksum in its name.
@@ -100,6 +104,7 @@ class DemucsSeparator(TorchSeparator):
 
     def load(self) -> LoadedModel:
         config = Config.from_environment()
+        config = replace(config, model=self.model or config.model)
         on_cpu = self.choose_device() == "cpu"
         model, checkpoints = load_model(config.model, weights.weights_folder("demucs"))
         _check(model, config)

@@ -19,7 +19,7 @@ from demucs_service.adapter import DemucsSeparator, shifts_from
 from make_checkpoint import TRANSFORMER, save
 from mssbench_contract import music
 from mssbench_service.errors import BadInput, BenchError, NotReady, OutOfMemory, StepFailed
-from mssbench_service.separation import Separator, separate_track
+from mssbench_service.separation import Separator, separate_track, set_up
 from mssbench_service.weights import load, sha256_of
 
 RATE = 44100
@@ -125,31 +125,62 @@ def test_a_few_samples_can_be_separated(
 def test_a_released_model_is_the_bag_of_the_library_with_the_pinned_files(
     settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path
 ) -> None:
-    """Small models with the released signatures, and therefore with other checksums and pins."""
-    folder = tmp_path / "demucs"
-    folder.mkdir()
-    signatures = [name.partition("-")[0] for name in load(adapter.WEIGHTS).models["htdemucs_ft"]]
-    pins = []
-    for number, signature in enumerate(signatures):
-        (tiny,) = (weights / "demucs").glob(f"tinyft{number}-*.th")
-        shutil.copy(tiny, folder / tiny.name.replace(f"tinyft{number}", signature))
-        pins.append(tiny.name.replace(f"tinyft{number}", signature))
-    files = [f'[files."{name}"]\nurl = "http://localhost/x"\nsha256 = "{name[9:-3]}"' for name in pins]
-    toml = tmp_path / "weights.toml"
-    toml.write_text(
-        "\n".join(['service = "demucs"\ndefault = "htdemucs_ft"', f"[models]\nhtdemucs_ft = {pins}", *files])
-    )
-    settings.setattr(adapter, "WEIGHTS", toml)
-    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
-    settings.setenv("DEMUCS_MODEL", "")
-    folder.chmod(0o555)
+    pins = publish(settings, weights, tmp_path, {"htdemucs_ft": [f"tinyft{number}" for number in range(4)]})
+    (tmp_path / "demucs").chmod(0o555)
     separator = ready()
     assert separator.details()["model"] == "htdemucs_ft"
-    assert [entry["file"] for entry in separator.details()["weights"]] == pins
+    assert [entry["file"] for entry in separator.details()["weights"]] == pins["htdemucs_ft"]
     track = music(1.0)
     expected = by_the_library(weights, "tiny_ft", track)  # its bag has the same weights
     for stem, estimate in separator.separate(track, RATE).items():
         np.testing.assert_allclose(estimate, expected[stem], rtol=0, atol=1e-6)
+
+
+def test_released_models_are_separators_that_are_loaded_on_first_use(
+    settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path
+) -> None:
+    publish(settings, weights, tmp_path, {"htdemucs": ["tinyft0"], "htdemucs_6s": ["tinysix"]})
+    settings.setenv("DEMUCS_MODEL", "htdemucs")
+    settings.setenv("MSSBENCH_LOADED_MODELS", "1")
+    made = {name: make() for name, make in SEPARATORS.items()}
+    failed = set_up({name: separator.setup for name, separator in made.items()})
+    assert list(failed) == ["demucs:htdemucs_ft", "demucs:hdemucs_mmi"]
+    requested, six = made["demucs"], made["demucs:htdemucs_6s"]
+    assert (requested.details()["model"], six.details()) == ("htdemucs", {})
+    sf.write(tmp_path / "track.wav", music(1.0).T, RATE, subtype="FLOAT")
+    result = separate_track(six, "demucs:htdemucs_6s", tmp_path / "track.wav", tmp_path / "stems")
+    assert result.stems == list(six.stems) == [*SOURCES, "guitar", "piano"]
+    assert result.details["model"] == "htdemucs_6s"
+    for stem, estimate in by_the_library(weights, "tiny_six", music(1.0)).items():
+        found, _ = sf.read(tmp_path / "stems" / f"{stem}.wav", dtype="float32")
+        np.testing.assert_allclose(found.T, estimate, rtol=0, atol=1e-6)
+    assert not hasattr(requested, "_model")
+    assert list(requested.separate(music(0.5), RATE)) == SOURCES
+
+
+def publish(
+    settings: pytest.MonkeyPatch, weights: Path, folder: Path, models: dict[str, list[str]]
+) -> dict[str, list[str]]:
+    """Make small models the released ones: with the released signatures, but other checksums and therefore pins.
+
+    Returns the names of the files of each model.
+    """
+    (folder / "demucs").mkdir()
+    text, pins = adapter.WEIGHTS.read_text(), {}
+    for model, tiny in models.items():
+        pins[model] = []
+        for released, signature in zip(load(adapter.WEIGHTS).models[model], tiny, strict=True):
+            (path,) = (weights / "demucs").glob(f"{signature}-*.th")
+            name = path.name.replace(signature, released.partition("-")[0])
+            shutil.copy(path, folder / "demucs" / name)
+            text = text.replace(released, name).replace(released[9:-3], name[9:-3])
+            pins[model].append(name)
+    (folder / "weights.toml").write_text(text)
+    settings.setattr(adapter, "WEIGHTS", folder / "weights.toml")
+    settings.setattr("mssbench_service.model.weights_file", lambda _: folder / "weights.toml")
+    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(folder))
+    settings.setenv("DEMUCS_MODEL", "")
+    return pins
 
 
 def test_the_error_names_a_damaged_checkpoint(

@@ -32,7 +32,10 @@ def test_a_job_stops_when_its_client_disconnects(service: RunningService) -> Non
 
 def test_info_describes_the_model(service: RunningService, weights: Path) -> None:
     info = service.get("/info").json()
-    assert [separator["name"] for separator in info["separators"]] == ["demucs"]
+    stems = {separator["name"]: separator["stems"] for separator in info["separators"]}
+    released = ["htdemucs_ft", "htdemucs", "htdemucs_6s", "hdemucs_mmi"]
+    assert list(stems) == ["demucs", *(f"demucs:{model}" for model in released)]
+    assert stems["demucs:htdemucs_6s"] == [*info["model_stems"], "guitar", "piano"]
     assert info["device"] == "cpu"
     assert info["model"] == "tiny_ft"
     assert info["model_stems"] == ["drums", "bass", "other", "vocals"]

@@ -135,10 +135,6 @@ class MsstSeparator(TorchSeparator):
     def details(self) -> Mapping[str, object]:
         return {**super().details(), "card": getattr(self, "_card", {})}
 
-    def unload(self) -> None:
-        del self._model
-        self.release_memory()
-
     def estimate(self, mixture: FloatArray) -> Mapping[str, FloatArray]:
         dtype = _PRECISIONS[self._precision]
         device = torch.device(self.device)
