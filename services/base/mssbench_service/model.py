@@ -242,7 +242,7 @@ class ModelSeparator(Separator):
 
 
 class TorchSeparator(ModelSeparator):
-    """A :class:`ModelSeparator` on PyTorch, which the adapter's own module imports. It keeps its model in ``_model``."""
+    """A :class:`ModelSeparator` on PyTorch, which the adapter's own module imports. ``_model`` is the loaded model."""
 
     _model: Any
 
