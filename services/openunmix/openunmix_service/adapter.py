@@ -3,14 +3,17 @@
 ==========================  ====================================================================================
 ``OPENUNMIX_MODEL``         ``umxhq`` (default), ``umxl``, ``umx``, or your own model: the name of a folder with
                             ``separator.json`` and ``<stem>.json`` and ``<stem>.pth`` in the weights folder
+``OPENUNMIX_TARGETS``       targets that are estimated, separated by commas (default: ``vocals,drums,bass,other``); a
+                            model of your own needs files for these only
+``OPENUNMIX_RESIDUAL``      ``yes``: the Wiener filter has one more source for the rest of the mixture, which is no
+                            stem; ``no``: the targets share the whole mixture (default: ``no`` with all four
+                            targets of MUSDB18-HQ, else ``yes``)
 ``OPENUNMIX_NITER``         iterations of the multichannel Wiener filter (default 1, as in the library)
 ``OPENUNMIX_WINDOW``        frames that it filters together (default 300, as in the library)
 ``DEVICE``, ``THREADS``     see :mod:`mssbench_service.devices`
 ``MSSBENCH_WEIGHTS_DIR``    weights folder, whose subfolder ``openunmix`` holds the checkpoints; see
                             :mod:`mssbench_service.weights`
 ==========================  ====================================================================================
-
-There is no residual target, so that the stems need not add up to the mixture.
 
 References
 ----------
@@ -21,9 +24,10 @@ References
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +35,11 @@ import openunmix
 import torch
 from mssbench_service import weights
 from mssbench_service.audio import FloatArray
-from mssbench_service.environment import whole_number
-from mssbench_service.errors import NotReady
+from mssbench_service.environment import choice, whole_number
+from mssbench_service.errors import BadInput, NotReady
 from mssbench_service.files import read_json
 from mssbench_service.model import LoadedModel, TorchSeparator, requested_model
-from mssbench_service.musdb import STEMS
+from mssbench_service.stems import STEMS, check_stem_names
 from openunmix.utils import load_separator
 
 from . import windows
@@ -48,16 +52,31 @@ class Config:
     """Settings from the environment; see the module's docstring."""
 
     model: str
+    targets: Sequence[str]
+    residual: bool
     niter: int
     window: int
 
     @classmethod
     def from_environment(cls) -> Config:
-        return cls(
+        named = os.environ.get("OPENUNMIX_TARGETS", "").split(",")
+        targets = [target.strip() for target in named if target.strip()] or list(STEMS)
+        check_stem_names(targets, "OPENUNMIX_TARGETS")
+        config = cls(
             model=requested_model("OPENUNMIX_MODEL", WEIGHTS),
+            targets=targets,
+            residual=choice(
+                "OPENUNMIX_RESIDUAL", "no" if set(STEMS) <= set(targets) else "yes", ("yes", "no")
+            )
+            == "yes",
             niter=whole_number("OPENUNMIX_NITER", 1, 0, 100),
             window=whole_number("OPENUNMIX_WINDOW", 300, 1, 100_000),
         )
+        if len(targets) == 1 and config.niter and not config.residual:
+            raise BadInput(
+                "OPENUNMIX_RESIDUAL=no with one target needs OPENUNMIX_NITER=0: there is nothing to filter"
+            )
+        return config
 
 
 class OpenUnmixSeparator(TorchSeparator):
@@ -81,7 +100,7 @@ class OpenUnmixSeparator(TorchSeparator):
             stems=list(model.target_models),
             sample_rate=float(model.sample_rate),
             weights=files,
-            settings=asdict(config) | {"residual": False},
+            settings={name: getattr(config, name) for name in ("model", "niter", "window", "residual")},
             shortest=model.stft.n_fft // 2 + 1,  # the transform reflects half a frame at both ends
         )
 
@@ -112,19 +131,32 @@ def load_model(config: Config, folder: Path) -> tuple[Any, list[Path]]:
 
     Raises
     ------
+    BadInput
+        The released model has no such target.
     NotReady
         A file is missing or damaged. The message names the file and the remedy.
     """
-    options: dict[str, Any] = {"niter": config.niter, "residual": False, "wiener_win_len": config.window}
+    targets = list(config.targets)
+    options: dict[str, Any] = {
+        "targets": targets,
+        "niter": config.niter,
+        "residual": config.residual,
+        "wiener_win_len": config.window,
+    }
     pins = weights.load(WEIGHTS)
     if config.model in pins.models:
+        if unknown := set(targets).difference(STEMS):
+            raise BadInput(
+                f"OPENUNMIX_TARGETS names {min(unknown)}; the model {config.model!r} has {', '.join(STEMS)}"
+            )
         weights.require(WEIGHTS, folder.parent, config.model)
-        files = [folder / weight.name for weight in pins.of(config.model)]
+        released = {weight.name.partition("-")[0]: folder / weight.name for weight in pins.of(config.model)}
+        files = [released[target] for target in targets]
         with _torch_hub_finds(files):
             return getattr(openunmix, config.model)(**options), files
-    files = _own_files(folder / config.model)
+    files = _own_files(folder / config.model, targets)
     with _damage_named(f"the model in {folder / config.model} is"):
-        model = load_separator(str(folder / config.model), targets=list(STEMS), **options)
+        model = load_separator(str(folder / config.model), **options)
     for path, target in zip(files, model.target_models.values(), strict=True):
         # The library leaves parameters that a checkpoint lacks at their random initial values.
         if absent := sorted(target.state_dict().keys() - _state(path).keys()):
@@ -134,12 +166,12 @@ def load_model(config: Config, folder: Path) -> tuple[Any, list[Path]]:
     return model, files
 
 
-def _own_files(folder: Path) -> list[Path]:
+def _own_files(folder: Path, targets: Sequence[str]) -> list[Path]:
     """Checkpoints of a user's model; the library takes ``<stem>.pth`` or ``<stem>-<checksum>.pth``."""
     if not folder.is_dir():
         raise NotReady(f"the folder {folder}, which should hold the model {folder.name!r}, does not exist")
     found = []
-    for name in ("separator", *STEMS):
+    for name in ("separator", *targets):
         path = folder / f"{name}.json"
         if not path.is_file():
             raise NotReady(f"{path} is missing; the model {folder.name!r} needs it")
@@ -148,7 +180,7 @@ def _own_files(folder: Path) -> list[Path]:
             channels = (description if name == "separator" else description["args"])["nb_channels"]
         if channels != 2:
             raise NotReady(f"{path} is not for two channels")
-    for stem in STEMS:
+    for stem in targets:
         checkpoints = sorted(folder.glob(f"{stem}*.pth"))
         if len(checkpoints) != 1:
             raise NotReady(f"{folder / stem}.pth is missing, or there are several; {folder.name!r} needs one")

@@ -24,14 +24,14 @@ def separate(separator: Any, mixture: torch.Tensor) -> dict[str, torch.Tensor]:
     Parameters
     ----------
     separator : openunmix.model.Separator
-        With a window length, without the residual target.
+        With a window length.
     mixture : tensor, shape (channels, samples)
         On the separator's device, longer than L/2 samples: the transform reflects it at its ends.
 
     Returns
     -------
     dict of str to tensor, shape (channels, samples)
-        On the CPU, in the order of the separator's targets.
+        On the CPU, in the order of the separator's targets, without the residual.
     """
     spectra = separator.stft(mixture[None])  # (1, channels, bins, frames, 2)
     magnitudes = separator.complexnorm(spectra)
@@ -54,8 +54,8 @@ def separate(separator: Any, mixture: torch.Tensor) -> dict[str, torch.Tensor]:
             spectra[0].permute(2, 1, 0, 3)[window],
             separator.niter,
             softmask=separator.softmask,
-            residual=False,
-        )  # (frames, bins, channels, 2, stems)
+            residual=separator.residual,
+        )[..., : len(targets)]  # (frames, bins, channels, 2, stems)
         last = start + len(window) == frames
         first, samples = inverse.add(filtered.permute(4, 2, 1, 0, 3), last=last)
         estimates[..., first : first + samples.shape[-1]] = samples

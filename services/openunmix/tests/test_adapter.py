@@ -51,6 +51,41 @@ def test_windows_do_not_change_the_result(
         np.testing.assert_allclose(estimate, expected[stem][0].numpy(), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("targets", [["vocals"], ["bass", "vocals"]])
+def test_a_subset_of_the_targets_is_that_of_the_library(
+    settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path, targets: list[str]
+) -> None:
+    """From a folder that has these targets only; the rest of the mixture is a source of the filter, and no stem."""
+    folder = tmp_path / "openunmix" / "tiny"
+    folder.mkdir(parents=True)
+    for path in (weights / "openunmix" / "tiny").iterdir():
+        if path.stem in ("separator", *targets):
+            shutil.copy(path, folder)
+    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
+    settings.setenv("OPENUNMIX_TARGETS", " , ".join(targets))
+    settings.setenv("OPENUNMIX_WINDOW", "10")
+    track = music(1.2)
+    for niter, residual in (("1", ""), ("0", "no")):
+        settings.setenv("OPENUNMIX_NITER", niter)
+        settings.setenv("OPENUNMIX_RESIDUAL", residual)
+        separator = ready()
+        expected = separate(
+            torch.from_numpy(track),
+            rate=RATE,
+            model_str_or_path=str(folder),
+            targets=targets,
+            residual=not residual,
+            niter=int(niter),
+            wiener_win_len=10,
+            device="cpu",
+        )
+        estimates = separator.separate(track, RATE)
+        assert list(estimates) == list(separator.stems) == targets
+        assert separator.details()["settings"]["residual"] is not bool(residual)  # type: ignore[index]
+        for stem, estimate in estimates.items():
+            np.testing.assert_allclose(estimate, expected[stem][0].numpy(), rtol=0, atol=1e-6)
+
+
 def test_windows_may_be_shorter_than_the_overlap_of_the_inverse_transform(
     settings: pytest.MonkeyPatch,
 ) -> None:
@@ -91,6 +126,13 @@ def test_a_released_model_is_loaded_by_the_library(settings: pytest.MonkeyPatch,
     expected = released.to_dict(released(torch.from_numpy(track)[None]))
     for stem, estimate in separator.separate(track, RATE).items():
         np.testing.assert_allclose(estimate, expected[stem][0].numpy(), rtol=0, atol=1e-6)
+    settings.setenv("OPENUNMIX_TARGETS", "bass")
+    alone = ready()
+    assert [entry["file"][:5] for entry in alone.details()["weights"]] == ["bass-"]  # type: ignore[index, attr-defined]
+    assert list(alone.separate(track, RATE)) == ["bass"]
+    settings.setenv("OPENUNMIX_TARGETS", "bass,piano")
+    with pytest.raises(BadInput, match="names piano; the model 'umxhq' has vocals, drums, bass, other"):
+        ready()
 
 
 def _released_names() -> list[str]:
@@ -209,6 +251,10 @@ def test_files_that_do_not_fit_together_are_an_error_during_setup(
         ("OPENUNMIX_MODEL", "unheard_of", NotReady, "unheard_of.*does not exist"),
         ("OPENUNMIX_NITER", "-1", BadInput, "OPENUNMIX_NITER='-1' is not a number from 0 to 100"),
         ("OPENUNMIX_WINDOW", "0", BadInput, "OPENUNMIX_WINDOW"),
+        ("OPENUNMIX_TARGETS", "vocals,piano", NotReady, r"piano\.json is missing; the model 'tiny' needs it"),
+        ("OPENUNMIX_TARGETS", "../vocals", BadInput, r"OPENUNMIX_TARGETS has a stem called '\.\./vocals'"),
+        ("OPENUNMIX_TARGETS", "vocals,vocals", BadInput, "OPENUNMIX_TARGETS has two stems called 'vocals'"),
+        ("OPENUNMIX_RESIDUAL", "maybe", BadInput, "OPENUNMIX_RESIDUAL"),
         ("DEVICE", "gpu", BadInput, "DEVICE='gpu'"),
         ("THREADS", "none", BadInput, "THREADS"),
     ],
@@ -218,6 +264,13 @@ def test_a_wrong_setting_is_refused(
 ) -> None:
     settings.setenv(name, value)
     with pytest.raises(kind, match=message):
+        ready()
+
+
+def test_one_target_without_the_residual_cannot_be_filtered(settings: pytest.MonkeyPatch) -> None:
+    settings.setenv("OPENUNMIX_TARGETS", "drums")
+    settings.setenv("OPENUNMIX_RESIDUAL", "no")
+    with pytest.raises(BadInput, match="needs OPENUNMIX_NITER=0"):
         ready()
 
 
