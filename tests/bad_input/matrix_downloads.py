@@ -88,8 +88,9 @@ def _weights_command(action: str) -> EntryPoint:
         with _weights_server(name) as url:
             outcome = _run_with_service(sandbox, url, "weights", action, "x", "--dest", "weights")
         there = {path.relative_to(sandbox.folder).as_posix() for path in sandbox.folder.rglob("*")}
-        assert there <= {"services.toml", "weights", "weights/x", "weights/x/.lock", "weights/x/model.bin"}
-        assert ("weights/x/model.bin" in there) == (action == "fetch" and outcome.code == "0")
+        model = "weights/x/model.bin"
+        assert there <= {"services.toml", "weights", "weights/x", "weights/x/.lock", model, f"{model}.sha256"}
+        assert (model in there) == (action == "fetch" and outcome.code == "0")
         return outcome
 
     return entry_point

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from mssbench.datasets.demo import write_demo
 from mssbench.execution.inline import run_inline
-from mssbench.execution.launch import _locked
+from mssbench.execution.launch import _locked, unchanged
 from mssbench.execution.prepare import prepare
 from mssbench.runs.config import RunConfig
 from mssbench.runs.store import Workspace
@@ -34,7 +34,7 @@ def once(root: Path) -> None:
     """Create or continue the run, as the command does, and write its table."""
     config = RunConfig("music", separators=["oracle-mixture", "oracle-irm"], bsseval=False)
     run = prepare(config, Workspace(root), make_runtime(root), run_id="cut")
-    with _locked(run):
+    with _locked(run, unchanged, accept=False):
         run_inline(run, lambda: None)
         table(run)
 

@@ -315,7 +315,7 @@ def test_a_worker_that_cannot_start_ends_the_run_with_one_line(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launch, "RECONCILE_SECONDS", 0.1)
-    monkeypatch.setattr(embedded.sys, "executable", "false")
+    monkeypatch.setattr("sys.executable", "false")
     with pytest.raises(NotReady, match=r"queue \S+ did not start in 3 attempts \(exit code 1"):
         launch.execute_embedded(run, lambda status: None)
     assert progress_of(run).ended == 0
@@ -327,7 +327,7 @@ def test_a_worker_that_hangs_at_its_start_is_killed(
     hangs = tmp_path / "hangs"
     hangs.write_text("#!/bin/sh\nexec sleep 60\n")
     hangs.chmod(0o755)
-    monkeypatch.setattr(embedded.sys, "executable", str(hangs))
+    monkeypatch.setattr("sys.executable", str(hangs))
     monkeypatch.setattr(embedded, "START_SECONDS", 0.0)
     with embedded_workers("unix:///none", workspace, ["render"]) as workers:
         workers.keep_alive()

@@ -16,6 +16,7 @@ from mssbench.runs.config import RunConfig
 from mssbench.runs.layout import RunLayout
 from mssbench.runs.lock import RunLock
 from mssbench.runs.owned import remove_made
+from mssbench.runs.records import Cell
 from mssbench.runs.results import result_rows
 from mssbench.runs.run import Run, open_run
 from mssbench.runs.store import Workspace
@@ -217,7 +218,7 @@ def test_a_cancelled_run_keeps_its_scores_when_it_is_rescored(
 
 
 def test_a_cell_that_is_reopened_during_an_inline_run_is_completed(run: Run) -> None:
-    reopened = []
+    reopened: list[Cell] = []
 
     def reopen() -> None:
         cell = run.record.cells()[0]

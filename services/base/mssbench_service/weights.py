@@ -103,7 +103,9 @@ class Pins:
             (name for name in (model or self.default, f"{self.service}:{model}") if name in self.models), ""
         )
         if not name:
-            raise NotFound(f"{self.service} has no pinned model {model!r}; pinned: {', '.join(self.models)}")
+            raise NotFound(
+                f"{self.service} has no pinned model {model or self.default!r}; pinned: {', '.join(self.models)}"
+            )
         return [self.files[file] for file in self.models[name]]
 
     def command(self, model: str = "") -> str:
