@@ -5,12 +5,12 @@ Standard library only, as :mod:`.download`.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from .download import RemoteFile, mismatch
@@ -61,7 +61,8 @@ def download_wheel(wheel: RemoteFile, package: str, version: str, filename: str,
 
 
 def _pip() -> list[str]:
-    if importlib.util.find_spec("pip"):
+    # Not importlib.util.find_spec(): setuptools takes that for an import of pip, and unloads distutils in this process.
+    if PathFinder.find_spec("pip"):
         return [sys.executable, "-m", "pip"]
     found = shutil.which("pip") or shutil.which("pip3")
     if not found:

