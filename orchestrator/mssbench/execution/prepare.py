@@ -12,14 +12,14 @@ from ..runs.records import RunRecord, SeparatorRecord, TrackRecord
 from ..runs.run import Run
 from ..runs.store import Workspace
 from ..services.runtime import Runtime
-from .same_code import present_versions
+from .same_code import present_versions, require_same_code
 from .steps import require_planned_files
 
 
 def prepare(
     config: RunConfig, workspace: Workspace, runtime: Runtime, command: str = "", run_id: str = ""
 ) -> Run:
-    """Plan a run and write its ``run.json``. A run that exists is continued.
+    """Plan a run and write its ``run.json``. A run that exists is continued, unless it is executed elsewhere.
 
     Raises
     ------
@@ -35,7 +35,6 @@ def prepare(
             if store.exists():
                 _continue(store.load(), record)
             store.save(record)
-            store.markers.clear_cancelled()
     except Conflict:
         # Another process executes the run, so nothing is written. Its execution here is refused.
         before = store.load()
@@ -89,24 +88,24 @@ def clear_scores(run: Run, metrics: str, bsseval: bool, aggregate: str) -> int:
     Raises
     ------
     BadInput
-        The files of a track have changed. All scores are kept.
+        The files of a track have changed, or cells are left and the code has changed. All scores are kept.
     Conflict
         The run was cancelled. All scores are kept.
     """
     if run.store.markers.cancelled:
         raise Conflict(f"run {run.store.id} was cancelled; continue it first: mssbench resume {run.store.id}")
-    config = run.record.config
-    config.metrics, config.bsseval, config.aggregate = metrics, bsseval, aggregate
+    config = replace(run.record.config, metrics=metrics, bsseval=bsseval, aggregate=aggregate)
     config.validate()
     cells = [cell for cell in run.record.cells() if run.store.separated(cell)]
     for title in dict.fromkeys(cell.title for cell in cells if cell.condition == "stereo"):
         require_planned_files(run, run.record.track(title))
+    if any(run.needs_separation(cell) for cell in run.record.cells()):
+        require_same_code(run, cells)
+    else:  # all scores are made by the present code
+        run.record.versions |= present_versions(run, "evaluator")
     for cell in cells:
         run.store.clear_outcome(cell)
-    if not any(
-        run.needs_separation(cell) for cell in run.record.cells()
-    ):  # all scores are made by the present code
-        run.record.versions |= present_versions(run, "evaluator")
     # Written last: if the process is killed before, all cells are scored again with the old metrics, never with both.
+    run.record.config = config
     run.store.save(run.record)
     return len(cells)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 
 from mssbench_service.errors import Conflict, Unavailable
@@ -95,6 +95,10 @@ class RunService:
     def start(self, config: RunConfig) -> RunStatus:
         """Start or continue a run."""
         run = prepare(config, self.workspace, self.runtime, command=f"POST /runs {asdict(config)}")
+        # If another process executes the run, the supervisor takes it over when that process has ended.
+        with suppress(Conflict), self._held(run):
+            require_same_code(run)
+            run.store.markers.clear_cancelled()
         return self._launch(run)
 
     def resume(self, run_id: str) -> RunStatus:

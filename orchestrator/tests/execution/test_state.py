@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,27 @@ def test_a_cancelled_run_keeps_its_scores_when_it_is_rescored(
     code, said = command("rescore", "mine", "--metrics", "paper", "--inline")
     assert (code, "mssbench resume mine" in said) == (2, True)
     assert result_rows(run.store, open_run(run.store, run.runtime).record) == before
+
+
+@pytest.mark.parametrize("name", ["run", "resume", "rescore"])
+def test_a_command_that_is_refused_for_other_code_changes_nothing(
+    workspace: Path, name: str, command: Callable[..., tuple[int, str]]
+) -> None:
+    run = prepare(replace(CONFIG, tracks=2), Workspace(workspace), make_runtime(workspace), run_id="mine")
+    run_inline(run, lambda: None)
+    first, second = run.record.cells()
+    run.store.clear_outcome(second)
+    shutil.rmtree(run.estimates(second))
+    if name != "rescore":  # which a cancelled run refuses for another reason
+        run.store.markers.set_cancelled()
+    record = read_json(run.store.layout.record)
+    record["versions"]["oracle"] = "0.0.1"
+    write_json(run.store.layout.record, record)
+    code, said = command(*["2" if word == "1" else word for word in REFUSED[name]])
+    assert (code, "version of oracle: 0.0.1" in said) == (2, True), said
+    assert read_json(run.store.layout.record) == record
+    assert run.store.markers.cancelled == (name != "rescore")
+    assert run.store.succeeded(first)
 
 
 def test_a_cell_that_is_reopened_during_an_inline_run_is_completed(run: Run) -> None:

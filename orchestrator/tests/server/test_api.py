@@ -190,6 +190,16 @@ def depth(api: httpx.Client, queue: str) -> int:
     return next(state.depth for state in found.queues if state.name == queue)
 
 
+def test_a_run_that_is_started_again_with_other_code_is_refused(api: httpx.Client, workspace: Path) -> None:
+    run_id = api.post("/runs", json=RUN).json()["id"]
+    assert api.post(f"/runs/{run_id}/cancel").is_success
+    record = workspace / "runs" / run_id / "run.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"versions": {"oracle": "0.0.1"}}))
+    refused = api.post("/runs", json=RUN)
+    assert (refused.status_code, "version of oracle: 0.0.1" in refused.json()["detail"]) == (422, True)
+    assert api.get(f"/runs/{run_id}").json()["state"] == "cancelled"
+
+
 def test_a_cancelled_run_leaves_the_queues_and_can_be_resumed(api: httpx.Client) -> None:
     run = f"/runs/{api.post('/runs', json=RUN).json()['id']}"
     assert depth(api, "separate-oracle") == 1
