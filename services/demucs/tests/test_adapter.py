@@ -129,7 +129,8 @@ def test_a_released_model_is_the_bag_of_the_library_with_the_pinned_files(
     (tmp_path / "demucs").chmod(0o555)
     separator = ready()
     assert separator.details()["model"] == "htdemucs_ft"
-    assert [entry["file"] for entry in separator.details()["weights"]] == pins["htdemucs_ft"]
+    files = separator.details()["weights"]
+    assert [entry["file"] for entry in files] == pins["htdemucs_ft"]  # type: ignore[attr-defined]
     track = music(1.0)
     expected = by_the_library(weights, "tiny_ft", track)  # its bag has the same weights
     for stem, estimate in separator.separate(track, RATE).items():
@@ -166,7 +167,8 @@ def publish(
     Returns the names of the files of each model.
     """
     (folder / "demucs").mkdir()
-    text, pins = adapter.WEIGHTS.read_text(), {}
+    text = adapter.WEIGHTS.read_text()
+    pins: dict[str, list[str]] = {}
     for model, tiny in models.items():
         pins[model] = []
         for released, signature in zip(load(adapter.WEIGHTS).models[model], tiny, strict=True):

@@ -128,7 +128,8 @@ def test_a_released_model_is_loaded_by_the_library(settings: pytest.MonkeyPatch,
         np.testing.assert_allclose(estimate, expected[stem][0].numpy(), rtol=0, atol=1e-6)
     settings.setenv("OPENUNMIX_TARGETS", "bass")
     alone = ready()
-    assert [entry["file"][:5] for entry in alone.details()["weights"]] == ["bass-"]  # type: ignore[index, attr-defined]
+    loaded = alone.details()["weights"]
+    assert [entry["file"][:5] for entry in loaded] == ["bass-"]  # type: ignore[attr-defined]
     assert list(alone.separate(track, RATE)) == ["bass"]
     settings.setenv("OPENUNMIX_TARGETS", "bass,piano")
     with pytest.raises(BadInput, match="names piano; the model 'umxhq' has vocals, drums, bass, other"):
