@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.names import check_name
-from mssbench_service.stems import STEMS
+from mssbench_service.stems import STEMS, check_stem_names
 from mssbench_service.wire import HrirInfo, SeparatorInfo
 
 from .config import CONDITIONS, RunConfig
@@ -93,6 +93,16 @@ class RunRecord:
         for condition in self.config.conditions:
             if condition not in CONDITIONS:
                 raise BadInput(f"unknown condition {condition!r}; expected one of {', '.join(CONDITIONS)}")
+        for owner, stems in (
+            (f"run {self.id}", self.stems),
+            (f"run {self.id}", self.targets),
+            *(
+                (separator.name, separator.stems)
+                for separator in self.separators
+                if separator.status == "available"
+            ),
+        ):
+            check_stem_names(stems, owner)
         for kind, names in (
             ("track", [track.title for track in self.tracks]),
             ("separator", [separator.name for separator in self.separators]),

@@ -101,7 +101,9 @@ def test_a_service_with_a_hostile_name_fails(tmp_path: Path, name: str) -> None:
     assert "expected a plain name" in health.reason
 
 
-@pytest.mark.parametrize("field", ["separator", "title", "condition", "service", "rendering"])
+@pytest.mark.parametrize(
+    "field", ["separator", "title", "condition", "service", "rendering", "stem", "target"]
+)
 @pytest.mark.parametrize("name", ["../../../../data/x", "..", "a/b"])
 def test_a_doctored_record_removes_nothing(
     run: Run, workspace: Path, name: str, field: str, command: Callable[..., tuple[int, str]]
@@ -117,6 +119,10 @@ def test_a_doctored_record_removes_nothing(
             record["separators"][0]["service"] = name
         case "title":
             record["tracks"][0]["title"] = name
+        case "stem":
+            record["separators"][0]["stems"] = [name]
+        case "target":
+            record["targets"] = [name]
         case "condition":
             record["config"]["conditions"] = [name]
         case "rendering":

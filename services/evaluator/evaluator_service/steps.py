@@ -45,6 +45,9 @@ def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | N
     named = request.stems if request.targets else list(STEMS)
     if request.targets:
         check_stem_names(named, "the request")
+        for name, target in request.targets.items():
+            check_stem_names([name], "the request")
+            check_stem_names(target.estimate, f"the target {name!r}")
     stems = [stem for stem in named if (truth / f"{stem}.wav").exists()]
     if not stems:
         raise BadInput(f"{truth} holds none of {', '.join(f'{stem}.wav' for stem in named)}")

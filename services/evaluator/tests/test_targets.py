@@ -59,6 +59,19 @@ def test_a_missing_part_fails_its_target_alone(folders: DataRoot) -> None:
     assert "guitar" in rest["reason"]
 
 
+@pytest.mark.parametrize(
+    "targets",
+    [
+        {"vocals": Target(["vocals"], ["../four/vocals"])},
+        {"vocals": Target(["vocals"], ["vocals", "vocals"])},
+        {"../vocals": Target(["vocals"], ["vocals"])},
+    ],
+)
+def test_names_in_targets_are_names_of_stems(folders: DataRoot, targets: dict[str, Target]) -> None:
+    with pytest.raises(BadInput, match="stem"):
+        evaluate(folders, EvaluateRequest("truth", "pair", targets=targets, bsseval=False))
+
+
 def test_bss_eval_sets_are_those_of_museval() -> None:
     pair = plain("vocals") | {"accompaniment": Target(REST, ["accompaniment"])}
     assert [(list(one.references), one.targets) for one in scored_sets(pair, STEMS)] == [
