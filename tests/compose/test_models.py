@@ -70,7 +70,7 @@ def service_states(system: System) -> dict[str, dict[str, Any]]:
 
 def test_services_lists_all_as_ready_with_their_weights(with_weights: System) -> None:
     found = service_states(with_weights)
-    assert {service["state"] for service in found.values()} == {"ready"}, found
+    assert [s["reason"] for s in found.values() if s["state"] != "ready"] == []
     for name, model in MODELS.items():
         assert found[name]["model"] == model
         assert found[name]["device"] == "cpu"
