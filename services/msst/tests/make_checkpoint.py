@@ -1,4 +1,4 @@
-"""Write small models with random weights in MSST's format: ``python make_checkpoint.py WEIGHTS_DIR``.
+"""Write a small model with random weights in MSST's format: ``python make_checkpoint.py WEIGHTS_DIR``.
 
 Each is a folder with ``config.yaml`` and ``model.ckpt`` below ``msst`` in WEIGHTS_DIR, named after its architecture.
 """
@@ -177,5 +177,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("weights", type=Path)
     options = parser.parse_args()
-    for name in CONFIGS:
-        print(make_model(options.weights / "msst" / name, name))
+    print(make_checkpoint(options.weights))
