@@ -1,6 +1,6 @@
 """Write a small model with random weights in MSST's format: ``python make_checkpoint.py WEIGHTS_DIR``.
 
-Each is a folder with ``config.yaml`` and ``model.ckpt`` below ``msst`` in WEIGHTS_DIR, named after its architecture.
+It is the folder ``msst/tiny`` in WEIGHTS_DIR with ``config.yaml`` and ``model.ckpt``.
 """
 
 from __future__ import annotations
