@@ -125,12 +125,12 @@ def test_a_cell_that_two_workers_process_counts_once(
     services.misbehaving("slow")
     first = queue.start_workers()["separate-unruly"]
 
-    def begun() -> list[Cell]:
+    def started() -> list[Cell]:
         slow = [cell for cell in run.record.cells() if cell.separator == "slow"]
         return [cell for cell in slow if services.asked_to_separate(run, cell)]
 
-    queue.follow(run, until=lambda _: begun())
-    (cell,) = begun()
+    queue.follow(run, until=lambda _: started())
+    (cell,) = started()
     first.send_signal(
         signal.SIGSTOP
     )  # otherwise it may register its job with the empty Redis before that is queued again

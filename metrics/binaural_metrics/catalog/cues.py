@@ -123,8 +123,8 @@ register(
     Metric(
         "d_ild_db_flat",
         _cue("d_ild_db_flat", "weighted {}"),
-        "`d_ild_db` as version 0.2 computed it: all bands weigh the same, and leakage counts in bands that nobody "
-        "hears. It will be removed.",
+        "`d_ild_db` as earlier versions computed it: all bands have equal weight, and leakage in inaudible bands "
+        "counts. It will be removed.",
         unit="dB",
         better="lower",
         low=0,

@@ -105,7 +105,7 @@ def is_abandoned(folder: Path) -> bool:
         return False
     finally:
         os.close(handle)
-    with socket.socket(socket.AF_UNIX) as server:  # a launcher of version 0.2 holds no lock
+    with socket.socket(socket.AF_UNIX) as server:  # a launcher of an earlier version holds no lock
         return not (folder / "redis.sock").exists() or server.connect_ex(str(folder / "redis.sock")) != 0
 
 

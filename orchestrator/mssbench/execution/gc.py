@@ -118,7 +118,7 @@ def _is_rendering(folder: Path) -> bool:
 
 
 def _remove_rendering(workspace: Workspace, runtime: Runtime, folder: Path) -> None:
-    """Remove it unless a run that has begun meanwhile needs it."""
+    """Remove it unless a run that was started meanwhile needs it."""
     with folder_locked(workspace.runs, shared=False):
         if os.path.realpath(folder) in _needed(_runs(workspace, runtime)):
             return

@@ -1,6 +1,6 @@
 """Checks renderings and estimates on disk against the checksums and the records that were written with them.
 
-Folders that version 0.2 wrote have no checksums. Of these, only the records are checked.
+Folders that earlier versions wrote have no checksums. Of these, only the records are checked.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def estimates_problem(run: Run, cell: Cell) -> str:
 
 
 def complete_record(path: Path, kind: Format, **missing: object) -> None:
-    """Add checksums, and what else is `missing`, to a record that a service of version 0.2 wrote without them."""
+    """Add checksums, and what else is `missing`, to a record that a service of an earlier version wrote without them."""
     found = kind.read(path)
     if not found.get("checksums"):
         given = {name: value for name, value in found.items() if value and name != "checksum"}

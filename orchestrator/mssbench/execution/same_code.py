@@ -61,7 +61,7 @@ def _settings(name: str, before: dict[str, object], now: dict[str, object]) -> I
 def require_same_code(run: Run, cells: Collection[Cell] = (), *, accept: bool = False) -> None:
     """Compare the present code with ``run.json``. Changes that are accepted are recorded there and in each new result.
 
-    `cells` are those that will be reopened. Runs of version 0.2 and earlier did not promise this: of these, only
+    `cells` are those that will be reopened. Runs of earlier versions did not promise this: of these, only
     weights are compared.
 
     Raises

@@ -310,7 +310,7 @@ def _evaluate(run: Run, cell: Cell) -> None:
                 bsseval=config.bsseval,
                 aggregate=config.aggregate,
                 frames=root.reference(layout.frames(cell)),
-                # As before for the stems of MUSDB18-HQ: also a service of version 0.2 scores them.
+                # As before for the stems of MUSDB18-HQ: also a service of an earlier version scores them.
                 targets={} if offered == list(STEMS) == stems and not folded else targets,
                 stems=stems,
             ),

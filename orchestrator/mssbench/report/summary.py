@@ -159,7 +159,7 @@ class StatisticsSummary:
 
 @dataclass
 class RunSummary:
-    """Where the numbers come from. `angles` and `files` are hashes; summaries of version 0.2 have none."""
+    """Where the numbers come from. `angles` and `files` are hashes; summaries of earlier versions have none."""
 
     id: str
     created: str

@@ -69,7 +69,7 @@ class RunRecord:
     """The content of ``run.json``. `commit` and `images` identify the code.
 
     `accepted` lists the changes of weights, versions and settings with which the run was continued. It is None in runs
-    of version 0.2 and earlier, which did not compare them.
+    of earlier versions, which did not compare them.
     `stems` are those of the dataset. `targets` are scored (:mod:`.targets`); empty: the stems.
     """
 

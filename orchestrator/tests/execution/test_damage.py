@@ -188,7 +188,7 @@ def test_a_result_that_is_not_of_its_cell_is_redone(run: Run, change: str) -> No
     before, found = result_rows(run.store, run.record), read_json(path)
     if change in OTHER_ROWS:
         OTHER_ROWS[change](found["rows"])
-    elif change == "no checksum":  # what version 0.2 wrote is kept
+    elif change == "no checksum":  # what earlier versions wrote is kept
         del found["checksum"]
     else:
         found[change] = "another"

@@ -91,6 +91,6 @@ def test_targets_that_cannot_be_scored_are_refused(
 
 
 def test_a_run_without_targets_keeps_its_name() -> None:
-    """The name that version 0.2 gives to this configuration."""
+    """The name that earlier versions gave to this configuration."""
     assert RunConfig(dataset="data/demo").run_id("files") == "demo-48767b0634"
     assert RunConfig(dataset="data/demo", targets=["vocals"]).run_id("files") != "demo-48767b0634"
