@@ -119,7 +119,7 @@ def _estimates_are_valid(run: Run, cell: Cell) -> bool:
 
 
 def _rendering_is_valid(run: Run, title: str) -> bool:
-    """Whether the rendered track is as it was written. Without checksums (earlier versions), its lengths are checked."""
+    """Whether the rendered track is as it was written. Without checksums, its lengths are checked."""
     if rendering_problem(run, title, [*(f"{name}.wav" for name in (MIXTURE, *STEMS)), HRIR_FILE]):
         return False
     folder = run.rendering(title)

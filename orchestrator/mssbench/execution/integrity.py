@@ -69,7 +69,7 @@ def estimates_problem(run: Run, cell: Cell) -> str:
 
 
 def complete_record(path: Path, kind: Format, **missing: object) -> None:
-    """Add checksums, and what else is `missing`, to a record that a service of an earlier version wrote without them."""
+    """Add checksums, and what else is `missing`, to a record that an earlier version wrote without them."""
     found = kind.read(path)
     if not found.get("checksums"):
         given = {name: value for name, value in found.items() if value and name != "checksum"}

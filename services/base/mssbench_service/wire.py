@@ -125,7 +125,7 @@ class RenderResult:
 
     Multiplied by `mixture_gain`, the written stems have their level in the written mixture. It is 1/peak for the
     paper profile and 1 for matched. `peak` is the peak of the sum of the stems before any gain. `checksums` are those
-    of the files in the folder (:mod:`mssbench_service.checksums`); version 0.2 wrote none.
+    of the files in the folder (:mod:`mssbench_service.checksums`); earlier versions wrote none.
     """
 
     title: str
@@ -239,7 +239,7 @@ class EvaluateRequest:
 class EvaluateResult:
     """One row per stem; the keys are the columns of ``binaural_metrics.registry``.
 
-    `version` is the version of the evaluator; that of version 0.2 sends none.
+    `version` is the version of the evaluator; an earlier version sends none.
     """
 
     rows: list[dict[str, Any]]
@@ -270,7 +270,7 @@ class SeparatorInfo:
 
     `device` and `details` describe the separator after its setup: weights and their hashes, versions of libraries,
     settings. `stems` are what it estimates; empty if it takes any stem set. `reason` says why it cannot be used at
-    present. Services of version 0.2 send neither.
+    present. Services of earlier versions send neither.
     """
 
     name: str
