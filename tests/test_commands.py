@@ -277,4 +277,4 @@ def test_estimates_of_two_models_cost_the_title_and_not_the_table(mssbench: Comm
     assert mssbench(*evaluate).returncode == 0
     rows = {row["title"]: row for row in table(workspace)}
     assert f"has estimates in estimates/htdemucs/{first.name} and in" in rows[first.name]["reason"]
-    assert rows[second.name]["status"] != "failed"
+    assert rows[second.name]["status"] == "undefined"  # of this stem, the ears are not coherent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from mssbench_service.errors import BadInput
 
@@ -12,7 +12,7 @@ from .. import __version__
 from ..runs.compare import pairs
 from ..runs.records import Cell
 from ..runs.run import Run
-from ..services.health import survey
+from ..services.health import ServiceHealth, survey
 
 log = logging.getLogger("mssbench")
 
@@ -22,12 +22,18 @@ _MACHINE = ("threads", "device", "memory")
 
 def present_versions(run: Run, *names: str) -> dict[str, str]:
     """The present versions of the bench, of Python, and of the services called `names` that answer."""
+    return _versions(_health(run, names))
+
+
+def _health(run: Run, names: Collection[str]) -> list[ServiceHealth]:
     registry = run.runtime.registry
     services = [one for name, one in (registry.tools | registry.separators).items() if name in names]
+    return survey(run.runtime, services)
+
+
+def _versions(services: Iterable[ServiceHealth]) -> dict[str, str]:
     found = {"mssbench": __version__, "python": platform.python_version()}
-    return found | {
-        one.name: one.version for one in survey(run.runtime, services) if one.ready and one.version
-    }
+    return found | {one.name: one.version for one in services if one.ready and one.version}
 
 
 def changes(run: Run, cells: Collection[Cell] = ()) -> list[str]:
@@ -40,14 +46,12 @@ def changes(run: Run, cells: Collection[Cell] = ()) -> list[str]:
     services = {"evaluator", *(record.separator(name).service for name in separators)}
     if any(cell.condition == "binaural" and not run.rendered(cell.title) for cell in left):
         services.add("synth")
-    versions = present_versions(run, *services)
+    health = _health(run, services)
+    versions = _versions(health)
     known = {name: version for name, version in record.versions.items() if version != "unknown"}
     both = {name: version for name, version in versions.items() if name in known}
     lines = list(pairs("version of", known, known | both))
-    registered = [one for name, one in run.runtime.registry.separators.items() if name in services]
-    offers = {
-        info.name: info.details for health in survey(run.runtime, registered) for info in health.separators
-    }
+    offers = {info.name: info.details for service in health for info in service.separators}
     for name in sorted(separators & offers.keys()):
         lines += _settings(name, record.separator(name).details, offers[name])
     return lines
