@@ -71,6 +71,7 @@ ADAPTER = '''
 from mssbench_service.separation import Separator
 from mssbench_service.musdb import STEMS
 from mssbench_service.weights import require, sha256_of, weights_folder
+from mssbench_service.wire import ModelCard
 from pathlib import Path
 
 class Scaled(Separator):
@@ -84,6 +85,9 @@ class Scaled(Separator):
 
     def separate(self, mixture, sample_rate):
         return {stem: mixture * self.gain for stem in STEMS}
+
+    def card(self):
+        return ModelCard("a gain", 12, "nothing", training_tracks=["musdb18:train"], licence="CC0")
 
     def details(self):
         if self.gain is None:
@@ -290,6 +294,10 @@ def test_the_fetch_command_makes_a_service_ready_without_a_restart(
         assert after["state"] == "ready", after
         assert after["weights"] == [{"file": "model.bin", "sha256": SHA256}]
         table = mssbench("services").stdout
+        card = after["cards"]["scaled"]
+        assert card["training_tracks"] == ["musdb18:train"]
+        line = "a gain; 12 parameters; vocals, drums, bass, other; trained on nothing; MUSDB18 test set in it: unknown"
+        assert f"scaled: {line}; licence CC0\n" in table
         assert re.search(rf"scaled +ready +cpu +small +model\.bin {SHA256[:8]} +\S+ +{service.url}", table)
         separated = mssbench("separate", mixture, "--separator", "scaled", *url, "-o", "stems")
         assert separated.returncode == 0, separated.stderr
@@ -301,6 +309,7 @@ def test_the_fetch_command_makes_a_service_ready_without_a_restart(
     (separator,) = record["separators"]
     assert separator["status"] == "available"
     assert separator["device"] == "cpu"
+    assert {"stems": separator["stems"], **separator["card"]} == card
     assert separator["details"]["weights"] == [{"file": "model.bin", "sha256": SHA256}]
     for path in (workspace / "runs/within/cells").rglob("result.json"):
         assert json.loads(path.read_text())["details"]["weights"] == separator["details"]["weights"]

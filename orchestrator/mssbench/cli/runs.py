@@ -31,6 +31,7 @@ from ..runs.progress import Progress, progress_of
 from ..runs.results import result_rows
 from ..runs.run import Run, open_run
 from ..runs.store import open_workspace
+from ..runs.training import training_warnings
 from ..services.runtime import Runtime
 from ..settings.secrets import without_password
 from .data import DEMO_DATASET
@@ -165,6 +166,8 @@ def _prepared(config: RunConfig, runtime: Runtime, run_id: str) -> Run:
     for separator in job.record.separators:
         if separator.status == "unavailable":
             print_message(f"{separator.name} is unavailable: {separator.reason}", style="yellow")
+    for warning in training_warnings(job.record):
+        print_message(warning, style="yellow")
     print_message(f"run {job.store.id}: {len(job.record.cells())} cells")
     return job
 

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from ..execution.queues import connect, queue_names
 from ..execution.workers import run_worker
+from ..services.cards import card_line
 from ..services.health import ServiceHealth, survey
 from ..settings.secrets import secret
 from .shared import cli, current_runtime
@@ -55,7 +56,8 @@ def serve(host: str, port: int) -> None:
 def services(as_json: bool) -> None:
     """Show the health of all registered services.
 
-    Shows their state, device, model, weights, version and address.
+    Shows their state, device, model, weights, version and address, and what is known of each model: architecture,
+    parameters, stems, training data and licence. --json has the whole model cards.
     """
     surveyed = survey(current_runtime())
     if as_json:
@@ -71,9 +73,20 @@ def services(as_json: bool) -> None:
     if not output.is_terminal:
         output.width = 500
     output.print(table)
+    for card in (card for health in surveyed for card in _cards(health)):
+        output.print(printable(card), soft_wrap=True)
     for health in surveyed:
         if health.reason:
             output.print(f"{health.name}: {health.reason}", soft_wrap=True)
+
+
+def _cards(health: ServiceHealth) -> list[str]:
+    """One line for each separator with a model card. Those without parameters have nothing to tell in it."""
+    return [
+        f"{one.name}: {line}"
+        for one in health.separators
+        if one.card.parameters != 0 and (line := card_line(one.card, one.stems))
+    ]
 
 
 def _cells(health: ServiceHealth) -> list[str]:

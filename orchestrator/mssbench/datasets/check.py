@@ -113,7 +113,7 @@ def check_dataset(
     found = [(split, track) for split in splits for track in _tracks(folder, split)]
     if any(track.is_file() for _, track in found):
         require_decoder()
-    known = _known()
+    known = musdb18()
     tracks = []
     for number, (split, track) in enumerate(found, start=1):
         report = check_stem_file(track, split) if track.is_file() else check_track_folder(track, split)
@@ -222,7 +222,8 @@ def _check_sum(mixture_energy: Float64Array, residual_energy: Float64Array, repo
         report.notes.append(f"the stems do not add up to the mixture: {', '.join(findings)}")
 
 
-def _known() -> dict[str, Any]:
+def musdb18() -> dict[str, Any]:
+    """Titles of MUSDB18 by split, and its errata."""
     known: dict[str, Any] = json.loads(_KNOWN.read_text(encoding="utf-8"))
     return known
 

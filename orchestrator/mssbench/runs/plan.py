@@ -145,7 +145,7 @@ def choose_separators(asked: Sequence[str], available: Sequence[ServiceHealth]) 
     """
     offered = {
         info.name: SeparatorRecord(
-            **asdict(info) | {"expected": info.expected},
+            **asdict(info) | {"expected": info.expected, "card": info.card},
             service=service.name,
             status="unavailable" if info.reason else "available",
         )

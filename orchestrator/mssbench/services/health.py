@@ -45,8 +45,11 @@ class ServiceHealth:
         return self.state == "ready"
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form, with the names of the separators."""
-        form = asdict(self) | {"separators": [separator.name for separator in self.separators]}
+        """The JSON form, with the names of the separators, and the stems and model card of each."""
+        form = asdict(self) | {
+            "separators": [separator.name for separator in self.separators],
+            "cards": {one.name: {"stems": one.stems, **asdict(one.card)} for one in self.separators},
+        }
         del form["kind"]
         return form
 

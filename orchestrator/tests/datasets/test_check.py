@@ -224,7 +224,7 @@ def test_another_dataset_is_noted_once(write_track: WriteTrack) -> None:
 
 
 def test_the_list_of_titles_has_100_train_and_50_test_titles() -> None:
-    known = check._known()
+    known = check.musdb18()
     assert {split: len(set(titles)) for split, titles in known["titles"].items()} == {
         "train": 100,
         "test": 50,

@@ -16,7 +16,7 @@ import re
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,11 +25,13 @@ import numpy as np
 
 from . import audio, weights
 from .audio import FloatArray
+from .cards import read_card
 from .devices import chosen_device, thread_count
 from .environment import whole_number
 from .errors import BadInput, BenchError, NotReady, OutOfMemory, StepFailed
 from .separation import Separator, Separators, weights_file
 from .stems import check_stem_names
+from .wire import ModelCard
 
 log = logging.getLogger("mssbench")
 
@@ -109,6 +111,7 @@ class ModelSeparator(Separator):
         self.model = model
         self._device = "not loaded"
         self._details: dict[str, object] = {}
+        self._card = ModelCard()
         self._shortest = 0
 
     @property
@@ -117,6 +120,9 @@ class ModelSeparator(Separator):
 
     def details(self) -> Mapping[str, object]:
         return self._details
+
+    def card(self) -> ModelCard:
+        return self._card
 
     def setup(self) -> None:
         """Load the model and warm it up. Of a model that is loaded on first use, the files are verified only.
@@ -133,7 +139,12 @@ class ModelSeparator(Separator):
             return
         self.stems = weights.load(weights_file(self)).stems[self.model]
         weights.require(weights_file(self), weights.weights_folder(self.service).parent, self.model)
+        self._card = self.read_card(self.model)
         self._device = self.choose_device()
+
+    def read_card(self, model: str) -> ModelCard:
+        """Card of a model. An adapter adds what it knows of the loaded one."""
+        return read_card(weights_file(self), weights.weights_folder(self.service), model)
 
     def _load(self) -> None:
         with self._one_at_a_time:
@@ -141,7 +152,9 @@ class ModelSeparator(Separator):
                 self._in_memory.remove(self)
             while len(self._in_memory) >= whole_number("MSSBENCH_LOADED_MODELS", 3, 1, 100):
                 self._in_memory.pop(0).unload()
-            self._describe(self.load())
+            loaded = self.load()
+            self._describe(loaded)
+            self._card = self.read_card(loaded.name)
             self._in_memory.append(self)
             if self._warm_up:
                 self.separate(np.zeros((2, self.sample_rate or 0), np.float32), self.sample_rate or 0)
@@ -245,6 +258,12 @@ class TorchSeparator(ModelSeparator):
     """A :class:`ModelSeparator` on PyTorch, which the adapter's own module imports. ``_model`` is the loaded model."""
 
     _model: Any
+
+    def read_card(self, model: str) -> ModelCard:
+        network = getattr(self, "_model", None)
+        if network is None:
+            return super().read_card(model)
+        return replace(super().read_card(model), parameters=sum(one.numel() for one in network.parameters()))
 
     def unload(self) -> None:
         del self._model

@@ -28,7 +28,7 @@ from .errors import BadInput, BadOutput, NotFound, NotReady, OutOfMemory
 from .files import DataRoot, atomic_folder, write_json
 from .formats import SEPARATION_FORMAT
 from .stems import STEMS, check_stem_names
-from .wire import Expectation, SeparateResult, SeparatorInfo, parse
+from .wire import Expectation, ModelCard, SeparateResult, SeparatorInfo, parse
 
 WEIGHTS_FILE = "weights.toml"
 """Pinned weights (:mod:`mssbench_service.weights`), a file beside the separator's module."""
@@ -92,6 +92,10 @@ class Separator(ABC):
         """Further details for ``GET /info``: weights and their hashes, library versions, settings."""
         return {}
 
+    def card(self) -> ModelCard:
+        """What is known of the model, for ``GET /info`` and reports. Complete once it is loaded."""
+        return ModelCard()
+
 
 class AnyStemsSeparator(Separator):
     """A separator that estimates the stems that it is asked for."""
@@ -118,6 +122,10 @@ class ReferenceSeparator(Separator):
         self, mixture: FloatArray, references: Mapping[str, FloatArray], sample_rate: int
     ) -> Mapping[str, FloatArray]:
         """Like :meth:`separate`, with the true stems (each of the shape of `mixture`)."""
+
+    def card(self) -> ModelCard:
+        """A model without training."""
+        return ModelCard(self.description, 0, "none: it receives the true stems", contains_test_set="no")
 
     def separate(self, mixture: FloatArray, sample_rate: int) -> Mapping[str, FloatArray]:
         raise BadInput("this separator is defined by the true stems; send them along with the mixture")
@@ -170,6 +178,7 @@ def describe(
             details=dict(separator.details()),
             stems=list(separator.stems),
             reason=failed[name].detail if name in failed else "",
+            card=separator.card(),
         )
         for name, separator in separators.items()
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from .errors import BadInput
 from .names import check_name
@@ -265,12 +265,30 @@ class Expectation:
 
 
 @dataclass
+class ModelCard:
+    """What is known of a model. All fields are empty where nothing is known.
+
+    `parameters` is their number. `training_tracks` are titles, or ``musdb18:train`` or ``musdb18:test`` for those of a
+    split of MUSDB18. `contains_test_set` says whether the training data contain the test set of MUSDB18. `licence` is
+    that of the weights.
+    """
+
+    architecture: str = ""
+    parameters: int | None = None
+    training_data: str = ""
+    training_tracks: list[str] = field(default_factory=list)
+    contains_test_set: Literal["yes", "no", "unknown"] = "unknown"
+    licence: str = ""
+    author: str = ""
+
+
+@dataclass
 class SeparatorInfo:
     """One separator of a service. A separator with `expected` scores is a known-answer test of the benchmark.
 
     `device` and `details` describe the separator after its setup: weights and their hashes, versions of libraries,
     settings. `stems` are what it estimates; empty if it takes any stem set. `reason` says why it cannot be used at
-    present. Services of earlier versions send neither.
+    present. Services of earlier versions send neither of these two, nor a `card`.
     """
 
     name: str
@@ -281,6 +299,7 @@ class SeparatorInfo:
     details: dict[str, Any] = field(default_factory=dict)
     stems: list[str] = field(default_factory=lambda: list(STEMS))
     reason: str = ""
+    card: ModelCard = field(default_factory=ModelCard)
 
     def __post_init__(self) -> None:
         check_name(self.name, "separator")

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mssbench_service.audio import FloatArray
+from mssbench_service.cards import read_card
 from mssbench_service.errors import BadInput, BenchError, Busy, NotReady, OutOfMemory, StepFailed
 from mssbench_service.model import (
     LoadedModel,
@@ -23,6 +24,7 @@ from mssbench_service.model import (
 )
 from mssbench_service.musdb import STEMS
 from mssbench_service.separation import describe, set_up
+from mssbench_service.wire import ModelCard
 
 RATE = 44_100
 SHORTEST = 8
@@ -242,3 +244,35 @@ def test_the_model_is_the_pinned_default_unless_the_environment_names_one(
     monkeypatch.delenv("S_MODEL")
     with pytest.raises(BadInput):
         requested_model("S_MODEL", pins)
+
+
+def test_a_card_is_read_from_the_pins_and_the_presets(tmp_path: Path) -> None:
+    pins, presets = tmp_path / "weights.toml", tmp_path / "presets.toml"
+    pins.write_text('[cards.half]\nparameters = 3\ncontains_test_set = "no"\n')
+    presets.write_text('[cards."own:half"]\ntraining_tracks = ["A - B"]\n')
+    assert read_card(pins, tmp_path, "half") == ModelCard(parameters=3, contains_test_set="no")
+    assert read_card(pins, tmp_path, "own:half").training_tracks == ["A - B"]
+    assert read_card(pins, tmp_path / "none", "own:half") == ModelCard()
+    for text, says in (
+        ("half = 3", r"presets.toml: \[cards.half\] is not a table"),
+        ("half.licenze = 3", "has the unknown key 'licenze'; known: architecture, parameters"),
+        ('half.parameters = "many"', "presets.toml.*parameters"),
+        ('half.contains_test_set = "perhaps"', "contains_test_set"),
+        ("[x]\n[cards.half.author]", "author"),
+    ):
+        presets.write_text(f"[cards]\n{text}\n")
+        with pytest.raises(BadInput, match=says):
+            read_card(pins, tmp_path, "half")
+    presets.write_text("cards = 3")
+    with pytest.raises(BadInput, match="is not a table"):
+        read_card(pins, tmp_path, "half")
+
+
+def test_the_card_of_a_model_is_described(
+    separator: Halves, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pins.toml").write_text('[cards.half]\nlicence = "CC0"\n')
+    monkeypatch.setattr("mssbench_service.model.weights_file", lambda _: tmp_path / "pins.toml")
+    assert describe({"half": separator})[0].card == ModelCard()
+    separator.setup()
+    assert describe({"half": separator})[0].card == ModelCard(licence="CC0")

@@ -32,15 +32,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from mssbench_service import weights
 from mssbench_service.audio import FloatArray
+from mssbench_service.cards import checked_card
 from mssbench_service.environment import choice, whole_number
 from mssbench_service.errors import BadInput, NotReady
 from mssbench_service.model import LoadedModel, TorchSeparator, check_stems, requested_model
+from mssbench_service.wire import ModelCard
 
 from .checkpoint import load_model, read_config, run
 from .chunks import separate, stems_of
@@ -50,6 +52,8 @@ WEIGHTS = Path(__file__).with_name("weights.toml")
 
 CHECKPOINTS = (".ckpt", ".chpt", ".pt", ".pth", ".th")
 """Extensions of checkpoints."""
+
+CARD_FILE = "card.toml"
 
 _CHOICE = {"": None, "yes": True, "no": False}
 _PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -109,10 +113,6 @@ class MsstSeparator(TorchSeparator):
         self._estimated = stems
         offered = [*stems, self._rest] if self._rest else stems
         check_stems(name, offered, 2)
-        self._card = model_card(name, weights.weights_folder("msst")) | {
-            "architecture": found.architecture,
-            "parameters": sum(parameter.numel() for parameter in self._model.parameters()),
-        }
         return LoadedModel(
             name=name,
             stems=offered,
@@ -132,8 +132,14 @@ class MsstSeparator(TorchSeparator):
             },
         )
 
-    def details(self) -> Mapping[str, object]:
-        return {**super().details(), "card": getattr(self, "_card", {})}
+    def read_card(self, model: str) -> ModelCard:
+        """The card of a preset, or ``card.toml`` in the folder of the user's own model."""
+        path = weights.weights_folder("msst") / model / CARD_FILE
+        card = super().read_card(model)
+        if path.is_file():
+            card = replace(card, **checked_card(weights.read_tables(path), str(path)))
+        found = getattr(self, "_found", None)
+        return replace(card, architecture=card.architecture or found.architecture) if found else card
 
     def estimate(self, mixture: FloatArray) -> Mapping[str, FloatArray]:
         dtype = _PRECISIONS[self._precision]
@@ -153,21 +159,6 @@ class MsstSeparator(TorchSeparator):
         if self._rest:
             estimates[self._rest] = mixture - result[0]
         return estimates
-
-
-def model_card(name: str, folder: Path) -> dict[str, object]:
-    """What ``weights.toml``, or the user's ``presets.toml``, says of a preset: training data, licence and more.
-
-    Empty for other models.
-    """
-    card: dict[str, object] = {}
-    for path in (folder / weights.PRESETS_FILE, WEIGHTS):
-        if path.is_file():
-            try:
-                card |= weights.read_tables(path).get("cards", {}).get(name, {})
-            except (AttributeError, TypeError, ValueError):
-                raise BadInput(f"{path}: [cards.{name}] is not a table") from None
-    return card
 
 
 def model_files(name: str, folder: Path) -> tuple[Path, Path]:

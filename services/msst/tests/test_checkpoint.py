@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 from make_checkpoint import configuration, make_model
+from mssbench_service.cards import read_card
 from mssbench_service.errors import BadInput, BenchError, NotReady, StepFailed
 from mssbench_service.separation import Separator
 from mssbench_service.weights import load, sha256_of
@@ -225,13 +226,27 @@ def test_a_preset_is_verified_and_described(settings: pytest.MonkeyPatch, tmp_pa
         f'[cards.small]\ntraining_data = "noise"\n{pins}'
     )
     settings.setattr(adapter, "WEIGHTS", toml)
+    settings.setattr("mssbench_service.model.weights_file", lambda separator: toml)
     settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
     settings.setenv("MSST_MODEL", "")
-    details = ready().details()
-    assert details["model"] == "small"
-    assert details["card"]["training_data"] == "noise"  # type: ignore[index]
+    separator = ready()
+    assert separator.details()["model"] == "small"
+    assert separator.card().training_data == "noise"
     (tmp_path / "msst" / "config.yaml").write_text("a: 1")
     with pytest.raises(NotReady, match=r"damaged.*mssbench weights fetch msst"):
+        ready()
+
+
+def test_the_card_of_an_own_model_is_in_its_folder(own: Path) -> None:
+    (own / "card.toml").write_text('training_tracks = ["A - B"]\nlicence = "CC0"')
+    card = ready().card()
+    assert (card.training_tracks, card.licence, card.contains_test_set) == (["A - B"], "CC0", "unknown")
+    assert card.architecture == "scnet"
+    assert card.parameters
+    (own / "card.toml").write_text('training_track = "A - B"')
+    with pytest.raises(
+        BadInput, match=r"card\.toml has the unknown key 'training_track'; known: architecture"
+    ):
         ready()
 
 
@@ -240,6 +255,7 @@ def test_every_released_preset_has_a_card_and_its_files() -> None:
     for model in pins.models:
         names = [weight.name for weight in pins.of(model)]
         assert len(names) == 2
-        assert {"training_data", "contains_test_set", "licence"} <= adapter.model_card(
-            model, adapter.WEIGHTS.parent
-        ).keys()
+        card = read_card(adapter.WEIGHTS, adapter.WEIGHTS.parent, model)
+        assert card.architecture
+        assert card.training_data
+        assert card.licence

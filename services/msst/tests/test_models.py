@@ -72,7 +72,7 @@ def test_estimates_are_those_of_msst(
     if len(found) > 1:
         first, second = list(found.values())[:2]
         assert difference_db(first, second) > -40
-    assert separator.details()["card"]["architecture"] == architecture  # type: ignore[index]
+    assert separator.card().architecture == architecture
 
 
 @pytest.mark.parametrize(

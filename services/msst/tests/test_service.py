@@ -36,8 +36,9 @@ def test_info_describes_the_model(service: RunningService, weights: Path) -> Non
     assert info["stems"] == info["model_stems"] == ["drums", "bass", "other", "vocals"]
     assert info["settings"] | {"size": 22016, "step": 5504, "group": 3, "batch_size": 1} == info["settings"]
     assert info["settings"]["precision"] == "fp32"
-    assert info["card"]["architecture"] == "scnet"
-    assert info["card"]["parameters"] > 1000
+    card = info["separators"][0]["card"]
+    assert card["architecture"] == "scnet"
+    assert card["parameters"] > 1000
     assert info["libraries"]["pymss-core"] == "0.1.14"
 
 

@@ -45,6 +45,7 @@ import numpy as np
 import numpy.typing as npt
 from mssbench_service.audio import FloatArray
 from mssbench_service.separation import AnyStemsSeparator, ReferenceSeparator
+from mssbench_service.wire import ModelCard
 
 from .stft import BINS, Resynthesis, Spectrum, analyse, blocks
 
@@ -63,6 +64,9 @@ class Mixture(AnyStemsSeparator):
         self, mixture: FloatArray, stems: Sequence[str], sample_rate: int
     ) -> Mapping[str, FloatArray]:
         return dict.fromkeys(stems, mixture)
+
+    def card(self) -> ModelCard:
+        return ModelCard(self.description, 0, "none", contains_test_set="no")
 
 
 class _Filter(ReferenceSeparator):

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from mssbench_service.audio import FloatArray
 from mssbench_service.separation import Separator, Separators
+from mssbench_service.wire import ModelCard
 from scipy import signal
 
 __version__ = "0.2.0"
@@ -81,6 +82,12 @@ class Bands(Separator):
     def details(self) -> Mapping[str, object]:
         # More for GET /info, as JSON: weights and their hashes, versions of libraries, settings.
         return {"crossovers_hz": list(CROSSOVERS), "taps": TAPS}
+
+    def card(self) -> ModelCard:
+        # What is known of your model: its architecture, number of parameters, training data and licence. Tables show
+        # it, and a run warns when it scores titles in `training_tracks`. A service with a weights.toml writes cards
+        # there (cards.py).
+        return ModelCard("four fixed filters", 0, "none", contains_test_set="no", licence="MIT")
 
     # `device` is "cpu" by default. A model on PyTorch or TensorFlow derives from mssbench_service.model.ModelSeparator,
     # which chooses the device and reports it.
