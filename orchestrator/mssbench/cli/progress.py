@@ -33,8 +33,7 @@ def run_bars() -> Iterator[Callable[[RunStatus], None]]:
             now = status.progress
             if now.to_render:
                 bar("render", now.rendered, now.to_render)
-            # A cell that failed before separation counts as separated too.
-            bar("separate", max(now.separated, now.ended), now.cells)
+            bar("separate", now.separated, now.cells, waiting_note(status))
             bar("evaluate", now.ended, now.cells, pace(status))
             for name, ended, cells, failed in by_separator(status):
                 bar(f"  {name}", ended, cells, f"{failed} failed" if failed else "")
@@ -59,6 +58,11 @@ def by_separator(status: RunStatus) -> list[tuple[str, int, int, int]]:
             )
         )
     return found
+
+
+def waiting_note(status: RunStatus) -> str:
+    """Format as ``waiting for spleeter``; empty if no service is away."""
+    return f"waiting for {', '.join(status.waiting_for)}" if status.waiting_for else ""
 
 
 def pace(status: RunStatus) -> str:

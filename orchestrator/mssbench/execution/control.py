@@ -72,6 +72,7 @@ def retry_failed(run: Run, *, accept: bool = False) -> int:
 
     If the files of a track have changed and no cell of it has a score, the present files are used.
     """
+    run.store.outages.clear()
     failed = [cell for cell in run.record.cells() if run.store.failed(cell)]
     require_same_code(run, failed, accept=accept)
     _accept_changed_tracks(run, dict.fromkeys(cell.title for cell in failed))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..runs.run import Run, Task
-from .steps import perform_with_retries
+from .retries import perform_with_retries
 
 
 def run_inline(run: Run, progress: Callable[[], None]) -> None:

@@ -22,13 +22,14 @@ from redis.exceptions import RedisError
 from rq import Queue, Worker
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job, JobStatus
-from rq.scripts import UNIQUE_ENQUEUE_SCRIPT
 from rq.serializers import JSONSerializer
 
 from ..runs.run import Run, Task
+from ..runs.status import QueuePlace
 from ..services.registry import load_registry
 from ..settings.limits import Limits
 from ..settings.secrets import without_password
+from .fair_order import FairOrder, forget_turns
 from .jobs import WORK, StepJob
 from .steps import record_failure
 
@@ -107,9 +108,8 @@ def enqueue(run: Run, tasks: Mapping[Task, int], connection: Redis) -> None:
         return
     limits = Limits.from_environment()
     queues = {name: open_queue(name, connection) for name in queues_of(run)}
-    # RQ's script that adds a job unless it exists: a worker and the launcher may find the same gap at once. RQ's own
-    # method sends one job at a time.
-    add = connection.register_script(UNIQUE_ENQUEUE_SCRIPT)
+    # It adds a job unless it exists: a worker and the launcher may find the same gap at once.
+    order = FairOrder(connection)
     connection.sadd(Queue.redis_queues_keys, *{queue.key for queue in queues.values()})
     waiting = list(tasks.items())
     for start in range(0, len(waiting), _BATCH):
@@ -117,8 +117,7 @@ def enqueue(run: Run, tasks: Mapping[Task, int], connection: Redis) -> None:
             for task, deaths in waiting[start : start + _BATCH]:
                 queue = queues[queue_of(run, task)]
                 job = _job(run, task, deaths, queue, limits)
-                fields = [part for field in job.to_dict().items() for part in field]
-                add(keys=[job.key, queue.key], args=[job.id, "R", -1, *fields], client=pipeline)
+                order.add(job, queue.key, run.store.id, pipeline)
             pipeline.execute()
 
 
@@ -165,6 +164,20 @@ def reconcile(run: Run, connection: Redis) -> int:
                     record_failure(run, task, error, deaths, trace)
     enqueue(run, again, connection)
     return len(tasks)
+
+
+def places_of(run: Run, connection: Redis) -> list[QueuePlace]:
+    """The queues in which jobs of `run` wait now."""
+    mine = {job_id(run.store.id, task) for task in run.open_tasks()}
+    places = []
+    for name in queues_of(run):
+        queue = open_queue(name, connection)
+        ids = queue.job_ids
+        waiting = sum(one in mine for one in ids)
+        if waiting:
+            ahead = next(position for position, one in enumerate(ids) if one in mine)
+            places.append(QueuePlace(name, waiting, ahead, Worker.count(queue=queue)))
+    return places
 
 
 def queues_without_worker(run: Run, connection: Redis) -> list[str]:
@@ -227,6 +240,7 @@ def remove_jobs(run: Run, connection: Redis) -> int:
     waiting = _jobs_in(run, connection, JobStatus.QUEUED, JobStatus.DEFERRED, JobStatus.SCHEDULED)
     for job in waiting:
         _delete(job)
+    forget_turns(run.store.id, [open_queue(name, connection).key for name in queues_of(run)], connection)
     return len(waiting)
 
 

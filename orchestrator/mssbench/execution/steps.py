@@ -2,7 +2,7 @@
 
 A step calls the runtime and writes to the run directory. It depends neither on HTTP nor on queues. Steps are
 idempotent: a completed step is not repeated. An error ends the cells of the step with an ``error.json``, except
-:class:`Unavailable`, which is retried after growing pauses.
+:class:`Unavailable`, which leaves the task open (:mod:`mssbench.execution.retries`).
 """
 
 from __future__ import annotations
@@ -19,10 +19,7 @@ from mssbench_service.errors import (
     BadInput,
     BadOutput,
     BenchError,
-    Busy,
     StepFailed,
-    StorageUnavailable,
-    TimedOut,
     Unavailable,
 )
 from mssbench_service.files import remove_folder, storage_error, storage_errors_raised, write_text
@@ -43,7 +40,6 @@ from ..runs.owned import move_unknown, remove_made
 from ..runs.records import RENDERED, Cell, SeparatorRecord, TrackRecord
 from ..runs.run import Run, Task
 from ..runs.targets import estimate, folding, reference
-from ..settings.limits import Limits
 from .integrity import complete_record, estimates_problem, read_rendering, read_separation, rendering_problem
 
 log = logging.getLogger("mssbench")
@@ -344,51 +340,3 @@ def _evaluate(run: Run, cell: Cell) -> None:
         },
     )
     layout.damaged(cell).unlink(missing_ok=True)
-
-
-def perform_with_retries(
-    run: Run,
-    task: Task,
-    pauses: Sequence[float] | None = None,
-    sleep: Callable[[float], None] = time.sleep,
-) -> None:
-    """Run `task`, with a retry after each pause while the service is unavailable. After the last one, the task fails.
-
-    If all places of a service are taken, the last pause is repeated for up to the time limit of a step, within which
-    a place becomes free.
-
-    Parameters
-    ----------
-    pauses : sequence of float, optional
-        Seconds, growing; default: those of :class:`Limits`. A longer ``Retry-After`` of the service is used instead,
-        up to the longest pause.
-
-    Raises
-    ------
-    StorageUnavailable
-        The disk is still full, or the storage still fails. The task stays open.
-    """
-    limits = Limits.from_environment()
-    pauses = limits.pauses if pauses is None else pauses
-    longest, longest_busy = max(pauses, default=0.0), limits.of_step(run.record.track(task.title).seconds)
-    left, waited = iter(pauses), 0.0
-    earlier: list[str] = []
-    timeouts = 0
-    while True:
-        try:
-            return perform(run, task, earlier)
-        except Unavailable as error:
-            timeouts += isinstance(error, TimedOut)
-            pause = next(left, None)
-            if pause is None and isinstance(error, Busy) and waited < longest_busy:
-                pause = max(longest, 1.0)
-            if pause is None and isinstance(error, StorageUnavailable):
-                raise
-            if pause is None or timeouts >= limits.timeouts:
-                record_failure(run, task, error, len(earlier) + 1, "\n".join(earlier))
-                return
-            pause = max(pause, min(error.retry_after, longest))
-            waited += pause
-            earlier.append(f"attempt {len(earlier) + 1}: {error.code}: {error.detail}; retry in {pause:g} s")
-            log.warning("%s %s: %s", task.step, task.title, earlier[-1])
-            sleep(pause)

@@ -17,7 +17,7 @@ from ..runs.run import Run, Task
 from ..runs.store import RunStore, open_workspace
 from ..services.runtime import Runtime, make_runtime
 from .queues import enqueue
-from .steps import perform_with_retries
+from .retries import perform_with_retries
 
 log = logging.getLogger("mssbench")
 

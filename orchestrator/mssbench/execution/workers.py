@@ -32,6 +32,7 @@ from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
 from ..services.registry import load_registry
+from ..services.runtime import TOOLS
 from ..settings.limits import Limits
 from . import worker_health
 from .embedded import die_with_parent
@@ -192,7 +193,7 @@ def _preload(queue: str) -> None:
     if (os.environ.get("MSSBENCH_TRANSPORT") or "inprocess") != "inprocess":
         return
     registry = load_registry()
-    services = {"render": registry.tools["synth"], "evaluate": registry.tools["evaluator"]}
+    services = {step: registry.tools[tool] for step, tool in TOOLS.items()}
     services |= {f"separate-{name}": service for name, service in registry.separators.items()}
     for module in (services[queue].module, f"{services[queue].module}.steps"):
         try:

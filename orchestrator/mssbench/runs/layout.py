@@ -13,6 +13,7 @@
         launched-by-api                     marker: the orchestrator service executes the run
         cancelled                           marker: no step starts until the run is resumed
         report-problem.txt                  why the tables or the report could not be written
+        waiting/<service>.json              since when and why a service is unavailable, while the run waits for it
 """
 
 from __future__ import annotations
@@ -67,6 +68,14 @@ class RunLayout:
     @property
     def supervised(self) -> Path:
         return self.folder / SUPERVISED_MARKER
+
+    @property
+    def outages(self) -> Path:
+        """Folder of the notes on services that the run waits for."""
+        return self.folder / "waiting"
+
+    def outage(self, service: str) -> Path:
+        return self.outages / f"{service}.json"
 
     def estimates(self, cell: Cell) -> Path:
         """Folder of the cell's separated stems."""

@@ -20,7 +20,10 @@ RECENT_CELLS = 50
 
 @dataclass(frozen=True)
 class Progress:
-    """Counts of cells by state, and of rendered tracks. `separated` includes cells that ended with an error."""
+    """Counts of cells by state, and of rendered tracks. `separated` includes scored cells.
+
+    `to_evaluate` are separated cells that have not ended.
+    """
 
     cells: int
     separated: int
@@ -28,6 +31,7 @@ class Progress:
     failed: int
     to_render: int
     rendered: int
+    to_evaluate: int = 0
 
     @property
     def complete(self) -> bool:
@@ -44,6 +48,7 @@ class Share:
     separated: int = 0
     ended: int = 0
     failed: int = 0
+    to_evaluate: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ def survey(run: Run) -> Survey:
         failed=sum(share.failed for share in parts),
         to_render=len(to_render),
         rendered=sum(run.rendered(title) for title in to_render),
+        to_evaluate=sum(share.to_evaluate for share in parts),
     )
     return Survey(progress, parts, ended_at)
 
@@ -95,9 +101,11 @@ def _share(run: Run, separator: str, condition: str, titles: list[str], ended_at
         ended = succeeded or failed
         share.ended += ended is not None
         share.failed += failed is not None
-        share.separated += succeeded is not None or (
+        separated = succeeded is not None or (
             title in estimates[1] and _time_of(f"{estimates[0]}/{title}/{SEPARATION_FILE}") is not None
         )
+        share.separated += separated
+        share.to_evaluate += separated and ended is None
         if ended is not None:
             ended_at.append(ended)
     return share

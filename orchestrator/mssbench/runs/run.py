@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mssbench_service.errors import BadInput
 
+from ..services.registry import Service
 from ..services.runtime import Runtime
 from .layout import RENDERING_FILE
 from .owned import inside
@@ -44,6 +45,18 @@ class Run:
         if task.step != "render":
             return [task.cell]
         return [cell for cell in self.record.cells_of(task.title) if cell.condition == "binaural"]
+
+    def service_of(self, task: Task) -> Service:
+        """The service that runs `task`.
+
+        Raises
+        ------
+        NotFound
+            It is no longer registered.
+        """
+        return self.runtime.service_of(
+            task.step, self.record.separator(task.separator).service if task.separator else ""
+        )
 
     def rendering(self, title: str) -> Path:
         """Folder of the rendered track.

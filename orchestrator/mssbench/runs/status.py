@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from .progress import Progress, Share, seconds_left, survey, throughput
 from .run import Run
 
 State = Literal["running", "cancelled", "complete", "incomplete"]
+
+
+@dataclass(frozen=True)
+class QueuePlace:
+    """A queue in which jobs of a run wait.
+
+    `waiting` is their number, `ahead` the number of other runs' jobs before the first of them, and `workers` the
+    number of workers of the queue.
+    """
+
+    queue: str
+    waiting: int
+    ahead: int
+    workers: int
 
 
 @dataclass(frozen=True)
@@ -35,6 +49,10 @@ class RunStatus:
         The separators in ``run.json``, with those that were unavailable.
     links : dict
         Paths of the run, its table and its report.
+    waiting_for : list of str
+        Services that do not answer or are not ready, for which the run waits.
+    queues : list of QueuePlace
+        Queues in which jobs of the run wait. Empty if the run does not use Redis, or Redis does not answer.
     problem : str
         An error of the run as a whole, such as a report that could not be written.
     """
@@ -48,6 +66,8 @@ class RunStatus:
     seconds_left: float | None
     separators: list[dict[str, Any]]
     links: dict[str, str]
+    waiting_for: list[str] = field(default_factory=list)
+    queues: list[QueuePlace] = field(default_factory=list)
     problem: str = ""
 
 
@@ -89,6 +109,7 @@ def status_of(run: Run) -> RunStatus:
         seconds_left=seconds_left(found.progress, speed),
         separators=[asdict(separator) for separator in run.record.separators],
         links=links,
+        waiting_for=store.outages.current() if state == "running" else [],
         problem=problem.read_text(encoding="utf-8") if problem.exists() else "",
     )
 

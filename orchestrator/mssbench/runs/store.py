@@ -27,6 +27,7 @@ from mssbench_service.wire import parse
 from .formats import ERROR, RESULT, RUN
 from .layout import SUPERVISED_MARKER, RunLayout
 from .lock import RunLock, RunMarkers, folder_locked
+from .outages import Outages
 from .records import RENDERED, Cell, RunRecord
 
 log = logging.getLogger("mssbench")
@@ -100,6 +101,10 @@ class RunStore:
     @cached_property
     def lock(self) -> RunLock:
         return RunLock(self.layout)
+
+    @cached_property
+    def outages(self) -> Outages:
+        return Outages(self.layout)
 
     @cached_property
     def markers(self) -> RunMarkers:

@@ -61,7 +61,7 @@ class RunCollector(Collector):
             supervised += 1
             states["done"] += progress.ended - progress.failed
             states["failed"] += progress.failed
-            waiting = max(0, progress.separated - progress.ended)
+            waiting = progress.to_evaluate
             states["separated"] += waiting
             states["open"] += progress.cells - progress.ended - waiting
         cells = GaugeMetricFamily("mssbench_cells", "Cells of supervised runs", labels=["state"])

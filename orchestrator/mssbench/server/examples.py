@@ -10,7 +10,7 @@ from typing import Any
 
 from ..execution.queue_status import CurrentTask, QueueState, QueueStatus, WorkerState
 from ..runs.progress import Progress, Share
-from ..runs.status import Failure, RunStatus
+from ..runs.status import Failure, QueuePlace, RunStatus
 
 RUN_ID = "musdb18-hq-3f2a9c51d0"
 
@@ -55,6 +55,7 @@ STATUS: dict[str, Any] = asdict(
             }
         ],
         links={"self": f"/runs/{RUN_ID}"},
+        queues=[QueuePlace("separate-oracle", waiting=50, ahead=2, workers=1)],
     )
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from mssbench_service.errors import Conflict, Unavailable
 from redis.exceptions import RedisError
@@ -13,11 +13,12 @@ from redis.exceptions import RedisError
 from ..execution.control import cancel, delete, retry_failed
 from ..execution.prepare import prepare
 from ..execution.queue_status import QueueStatus, queue_status
+from ..execution.queues import places_of
 from ..execution.same_code import require_same_code
 from ..runs.config import RunConfig
 from ..runs.records import RunRecord
 from ..runs.run import Run
-from ..runs.status import Failure, RunStatus, failures_of, status_of
+from ..runs.status import Failure, QueuePlace, RunStatus, failures_of, status_of
 from ..runs.store import Workspace
 from ..services.runtime import Runtime
 from .status_watch import StatusWatch
@@ -66,6 +67,8 @@ class RunService:
         if known is not None and known[0] == key:
             return known[1]
         status = status_of(run)
+        if status.state == "running":
+            status = replace(status, queues=self._places(run))
         if status.state == "complete":
             self._ended[run_id] = (key, status)
         return status
@@ -93,7 +96,8 @@ class RunService:
         return self.workspace.supervised_ids()
 
     def start(self, config: RunConfig) -> RunStatus:
-        """Start or continue a run."""
+        """Start or continue a run. If Redis does not answer, nothing is changed."""
+        self._require_queue()
         run = prepare(config, self.workspace, self.runtime, command=f"POST /runs {asdict(config)}")
         # If another process executes the run, the supervisor takes it over when that process has ended.
         with suppress(Conflict), self._held(run):
@@ -106,6 +110,7 @@ class RunService:
         run = self.run(run_id)
         if self.status(run_id).state == "running":
             return self.status(run_id)
+        self._require_queue()
         with self._held(run):
             require_same_code(run)
             run.store.markers.clear_cancelled()
@@ -120,6 +125,7 @@ class RunService:
             The run has no failed cells.
         """
         run = self.run(run_id)
+        self._require_queue()
         with self._held(run):
             if retry_failed(run) == 0:
                 raise Conflict(f"run {run_id} has no failed cells")
@@ -167,6 +173,17 @@ class RunService:
             self.supervisor.launch(run)
         self.watch.forget(run.store.id)
         return status_of(run)
+
+    def _places(self, run: Run) -> list[QueuePlace]:
+        try:
+            return places_of(run, self.supervisor.connection)
+        except (RedisError, Unavailable):
+            return []
+
+    def _require_queue(self) -> None:
+        """Raise :class:`Unavailable` if Redis does not answer: what is refused must not happen later."""
+        with self._queue():
+            self.supervisor.connection.ping()
 
     @contextmanager
     def _queue(self) -> Iterator[None]:

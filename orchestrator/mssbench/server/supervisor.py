@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 
-from mssbench_service.errors import BenchError, Conflict, NotFound, StorageUnavailable
+from mssbench_service.errors import BenchError, Conflict, NotFound, StorageUnavailable, Unavailable
 from mssbench_service.files import storage_errors_raised, write_text
 from redis import Redis
 from redis.exceptions import RedisError
@@ -71,9 +71,15 @@ class Supervisor:
             self._thread.join(seconds)
 
     def launch(self, run: Run) -> None:
-        """Follow `run` from now on."""
+        """Follow `run` from now on, unless Redis does not answer."""
+        supervised = run.store.markers.supervised
         run.store.markers.set_supervised()
-        reconcile(run, self.connection)
+        try:
+            reconcile(run, self.connection)
+        except (RedisError, Unavailable):
+            if not supervised:  # otherwise it would start after the request was refused
+                self.release(run.store)
+            raise
 
     def release(self, store: RunStore) -> None:
         """Stop following a run."""

@@ -28,6 +28,9 @@ from .inprocess import InProcessTransport
 from .registry import Registry, Service, load_registry
 from .transport import T, Transport
 
+TOOLS = {"render": "synth", "evaluate": "evaluator"}
+"""Services of the steps that every run needs."""
+
 
 class Runtime:
     """The steps of a run, independent of the transport.
@@ -52,19 +55,31 @@ class Runtime:
         return self.transport.call(self.registry.tools["synth"], "describe_hrir", request, HrirInfo, 0.0)
 
     def render(self, request: RenderRequest, seconds: float | None = None) -> RenderResult:
-        return self.transport.call(self.registry.tools["synth"], "render", request, RenderResult, seconds)
+        return self.transport.call(self.service_of("render"), "render", request, RenderResult, seconds)
 
     def evaluate(self, request: EvaluateRequest, seconds: float | None = None) -> EvaluateResult:
-        evaluator = self.registry.tools["evaluator"]
-        return self.transport.call(evaluator, "evaluate", request, EvaluateResult, seconds)
+        return self.transport.call(self.service_of("evaluate"), "evaluate", request, EvaluateResult, seconds)
 
     def separate(
         self, service: str, request: SeparateRequest, seconds: float | None = None
     ) -> SeparateResult:
-        separator = self.registry.separators.get(service)
-        if separator is None:
-            raise NotFound(f"no service {service!r} is registered here (services.toml)")
+        separator = self.service_of("separate", service)
         return self.transport.call(separator, "separate", request, SeparateResult, seconds)
+
+    def service_of(self, step: str, separator: str = "") -> Service:
+        """Return the service of a step: of render, of evaluate, or the one called `separator`.
+
+        Raises
+        ------
+        NotFound
+            It is not registered.
+        """
+        if step in TOOLS:
+            return self.registry.tools[TOOLS[step]]
+        service = self.registry.separators.get(separator)
+        if service is None:
+            raise NotFound(f"no service {separator!r} is registered here (services.toml)")
+        return service
 
     def is_remote(self, service: Service) -> bool:
         """Return whether `service` is called over HTTP."""

@@ -5,6 +5,8 @@ They are set by environment variables (defaults in parentheses):
 ``MSSBENCH_STEP_SECONDS``          time limit of a step (300) …
 ``MSSBENCH_STEP_SECONDS_PER_AUDIO_SECOND`` … plus this for each second of its track (15): 65 minutes for 4 minutes
 ``MSSBENCH_PAUSES``                seconds between attempts while a service is unavailable (1,5,20,60,180)
+``MSSBENCH_SERVICE_WAIT_HOURS``    time for which a run waits for a service that does not answer or is not ready (12);
+                                   then its cells fail
 ``MSSBENCH_TIMEOUTS``              attempts that may exceed the time limit before the cell fails (2)
 ``MSSBENCH_HEARTBEAT_SECONDS``     interval of a worker's heartbeats (10)
 ``MSSBENCH_SILENCE_SECONDS``       longest time without a heartbeat, beyond the interval, of a living worker (60)
@@ -25,11 +27,12 @@ from mssbench_service.errors import BadInput
 
 @dataclass(frozen=True)
 class Limits:
-    """See the docstring of the module. All values except `timeouts` are in seconds."""
+    """See the docstring of the module. Values are in seconds, except `service_wait_hours` and `timeouts`."""
 
     step_seconds: float = 300.0
     step_seconds_per_audio_second: float = 15.0
     pauses: tuple[float, ...] = (1.0, 5.0, 20.0, 60.0, 180.0)
+    service_wait_hours: float = 12.0
     timeouts: int = 2
     heartbeat_seconds: float = 10.0
     silence_seconds: float = 60.0
@@ -60,8 +63,10 @@ class Limits:
         return self.step_seconds + self.step_seconds_per_audio_second * seconds
 
     def of_job(self, audio_seconds: float) -> float:
-        """Time limit of a job: the wait for a busy service, all attempts that may time out, and all pauses."""
-        return (1 + self.timeouts) * self.of_step(audio_seconds) + sum(self.pauses) + 60.0
+        """Time limit of a job: the wait for a busy or unavailable service, all attempts that may time out, and all
+        pauses."""
+        attempts = (1 + self.timeouts) * self.of_step(audio_seconds) + sum(self.pauses)
+        return attempts + 3600.0 * self.service_wait_hours + 60.0
 
 
 def _number(name: str, text: str) -> float:

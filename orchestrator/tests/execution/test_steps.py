@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from mssbench.execution.control import retry_failed
 from mssbench.execution.inline import run_inline
 from mssbench.execution.prepare import prepare
-from mssbench.execution.steps import perform, perform_with_retries
+from mssbench.execution.retries import perform_with_retries
+from mssbench.execution.steps import perform
 from mssbench.runs.config import RunConfig
 from mssbench.runs.progress import progress_of
 from mssbench.runs.records import Cell
@@ -25,6 +29,9 @@ from mssbench.settings.limits import Limits
 from mssbench_service.errors import (
     BadInput,
     Busy,
+    Interrupted,
+    NotReady,
+    Starting,
     StepFailed,
     StorageFull,
     TimedOut,
@@ -191,6 +198,103 @@ def test_scores_of_the_wrong_stems_fail(make_run: MakeRun) -> None:
     run, _ = make_run(evaluate=[EvaluateResult([{"source": "vocals"}], 0.1)])
     finish(run)
     assert sorted(outcomes(run)) == ["bad-output", "ok", "ok", "ok"]
+
+
+@pytest.fixture
+def remote_oracle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oracle counts as a service over HTTP."""
+    monkeypatch.setattr(Runtime, "is_remote", lambda self, service: service.name == "oracle")
+
+
+@pytest.mark.usefixtures("remote_oracle")
+@pytest.mark.parametrize("error", [Unreachable("gone"), Starting("loading"), NotReady("no weights")])
+def test_a_service_that_is_away_is_waited_for(make_run: MakeRun, error: Unavailable) -> None:
+    run, transport = make_run(separate=[Interrupted("closed"), *[error] * 500])
+    task = next(task for task in run.open_tasks() if task.step == "separate")
+    slept: list[float] = []
+    waited_for = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        waited_for.append(run.store.outages.current())
+
+    perform_with_retries(run, task, pauses=(1.0,), sleep=sleep)
+    assert run.store.separated(task.cell)
+    assert transport.calls.count("separate") == 502
+    assert max(slept) <= 5.0, "a service that returns is noticed within 5 s"
+    assert waited_for == [[], *[["oracle"]] * 500]
+    assert run.store.outages.current() == []
+
+
+@pytest.mark.usefixtures("remote_oracle")
+def test_all_cells_of_a_service_fail_after_the_limit(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first task waits for the whole limit. The others then fail at their first attempt, until a retry."""
+    run, transport = make_run(separate=[Unreachable("gone")] * 100)
+    first, *others = [task for task in run.open_tasks() if task.step == "separate"]
+    now = [1e9]
+    monkeypatch.setattr("mssbench.runs.outages.time.time", lambda: now[0])
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+        for path in run.store.layout.outages.iterdir():
+            os.utime(path, (now[0], now[0]))
+
+    monkeypatch.setenv("MSSBENCH_SERVICE_WAIT_HOURS", "0.01")
+    perform_with_retries(run, first, sleep=sleep)
+    assert 36 <= now[0] - 1e9 < 36 + 5
+    assert outcome_of(run, first.cell)["code"] == "unreachable"
+    for task in others:
+        perform_with_retries(run, task, sleep=lambda seconds: pytest.fail("waited again"))
+        assert outcome_of(run, task.cell)["code"] == "unreachable"
+    transport.faults.clear()
+    retry_failed(run)
+    finish(run)
+    assert set(outcomes(run)) == {"ok"}
+
+
+@pytest.mark.usefixtures("remote_oracle")
+def test_an_outage_noted_by_a_process_that_has_ended_does_not_count(make_run: MakeRun) -> None:
+    run, _ = make_run()
+    run.store.outages.note("oracle", "gone")
+    note = run.store.layout.outage("oracle")
+    an_hour_ago = time.time() - 3600
+    note.write_text(json.dumps({"since": an_hour_ago, "reason": "gone"}))
+    assert run.store.outages.note("oracle", "gone") == pytest.approx(3600, abs=5)
+    os.utime(note, (an_hour_ago, an_hour_ago))
+    assert run.store.outages.current() == []
+    assert run.store.outages.note("oracle", "gone") == 0.0
+    note.write_text("{")
+    assert run.store.outages.current() == []
+
+
+@pytest.mark.usefixtures("remote_oracle")
+def test_a_cancelled_run_does_not_wait_for_a_service(make_run: MakeRun) -> None:
+    run, _ = make_run(separate=[Unreachable("gone")] * 100)
+    task = next(task for task in run.open_tasks() if task.step == "separate")
+    slept: list[float] = []
+
+    def cancel_after_two(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 2:
+            run.store.markers.set_cancelled()
+
+    perform_with_retries(run, task, sleep=cancel_after_two)
+    assert len(slept) == 2
+    assert not run.store.ended(task.cell)
+
+
+def test_a_service_that_kills_its_connections_is_not_waited_for(
+    make_run: MakeRun, remote_oracle: None
+) -> None:
+    """It may be the track: the service is restarted, and the next attempt breaks it again."""
+    faults = [error for _ in range(20) for error in (Interrupted("closed"), Unreachable("gone"))]
+    run, transport = make_run(separate=faults)
+    task = next(task for task in run.open_tasks() if task.step == "separate")
+    perform_with_retries(run, task, pauses=(0.0, 0.0), sleep=lambda seconds: None)
+    assert outcome_of(run, task.cell)["code"] == "interrupted"
+    assert transport.calls.count("separate") == 5
 
 
 def test_a_busy_service_is_retried_after_growing_pauses(make_run: MakeRun) -> None:

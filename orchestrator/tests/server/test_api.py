@@ -35,6 +35,7 @@ from mssbench_service.app import Settings
 from mssbench_service.files import DataRoot
 from mssbench_service.musdb import STEMS
 from mssbench_service.wire import parse
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 RUN = {"dataset": "music", "separators": ["oracle-identity"], "tracks": 1, "bsseval": False}
 QUEUES = ("render", "evaluate", "separate-oracle")
@@ -320,7 +321,44 @@ def test_a_missing_redis_is_reported(workspace: Path) -> None:
     with in_this_process(create_app(settings_of(workspace), "redis://127.0.0.1:1/0")) as client:
         assert "Redis" in str(problem_of(client.get("/queues"), 503)["detail"])
         assert problem_of(client.post("/runs", json=RUN), 503)["retryable"]
+        assert client.get("/runs").json() == [], "a run that was refused does not exist"
         assert "mssbench_redis_up 0.0" in client.get("/metrics").text.splitlines()
+
+
+def test_a_run_that_was_refused_does_not_start_later(
+    workspace: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis fails after it answered: while the jobs are queued."""
+    with in_this_process(create_app(settings_of(workspace), redis_url)) as client:
+        ready(client)
+        with monkeypatch.context() as patch:
+            patch.setattr("mssbench.server.supervisor.reconcile", _redis_fails)
+            problem_of(client.post("/runs", json=RUN), 503)
+            (refused,) = client.get("/runs").json()
+            assert (refused["state"], refused["queues"]) == ("incomplete", [])
+            run_id = refused["id"]
+            problem_of(client.post(f"/runs/{run_id}/resume"), 503)
+        assert not Workspace(workspace).run(run_id).markers.supervised
+        assert client.get("/queues").json()["queues"][0]["depth"] == 0
+
+
+def test_a_running_run_shows_its_place_in_the_queues(workspace: Path, redis_url: str) -> None:
+    with in_this_process(create_app(settings_of(workspace), redis_url)) as client:
+        ready(client)
+        first = client.post("/runs", json=RUN | {"conditions": ["stereo"]}).json()["id"]
+        second = client.post("/runs", json=RUN | {"conditions": ["stereo"], "aggregate": "mean"}).json()["id"]
+        place = {"queue": "separate-oracle", "waiting": 1, "workers": 0}
+        assert client.get(f"/runs/{first}").json()["queues"] == [place | {"ahead": 0}]
+        assert client.get(f"/runs/{second}").json()["queues"] == [place | {"ahead": 1}]
+        Workspace(workspace).run(first).outages.note("oracle", "gone")
+        assert client.get(f"/runs/{first}").json()["waiting_for"] == ["oracle"]
+        page = client.get(f"/ui/runs/{first}").text
+        assert "Waiting for oracle" in page
+        assert "no worker" in page
+
+
+def _redis_fails(*_: object) -> None:
+    raise RedisConnectionError("Connection refused")
 
 
 def test_requests_that_change_something_need_the_token(
