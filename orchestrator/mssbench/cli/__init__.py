@@ -8,7 +8,7 @@ runs        run, demo, resume, retry, rescore
 control     status, list, cancel, delete, diff, gc
 progress    live progress of a run
 reports     report, leaderboard
-services    worker, serve, services
+services    worker, serve, services, services start, stop and list
 separate    separate: one track without a run
 transfer    push, pull
 weights     weights fetch, weights verify

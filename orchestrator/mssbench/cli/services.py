@@ -1,21 +1,28 @@
-"""Commands of a running system: workers, API, health of the services."""
+"""Commands of a running system: workers, API, health of the services, services on this machine."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 
 import click
 from mssbench_service import logs
-from mssbench_service.errors import BadInput, printable
+from mssbench_service.errors import BadInput, NotFound, printable
 from rich.console import Console
 from rich.table import Table
 
 from ..execution.queues import connect, queue_names
 from ..execution.workers import run_worker
+from ..runs.store import open_workspace
 from ..services.cards import card_line
+from ..services.environments import find_folder
 from ..services.health import ServiceHealth, survey
+from ..services.launching import START_SECONDS, start_service
+from ..services.local import registered
+from ..services.registry import load_registry
 from ..settings.secrets import secret
-from .shared import cli, current_runtime
+from .shared import cli, current_runtime, print_result, showing_lines
 
 
 @cli.command()
@@ -51,33 +58,120 @@ def serve(host: str, port: int) -> None:
     uvicorn.run("mssbench.server.app:app", host=host, port=port, log_level="info", log_config=None)
 
 
-@cli.command()
+@cli.group(invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def services(as_json: bool) -> None:
-    """Show the health of all registered services.
+@click.pass_context
+def services(context: click.Context, as_json: bool) -> None:
+    """Show the health of all registered services; start and stop services on this machine.
 
     Shows their state, device, model, weights, version and address, and what is known of each model: architecture,
     parameters, stems, training data and licence. --json has the whole model cards.
     """
+    if context.invoked_subcommand is not None:
+        return
     surveyed = survey(current_runtime())
     if as_json:
         click.echo(json.dumps([health.to_dict() for health in surveyed], indent=1))
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("service", "state", "device", "model", "weights", "version", "where"):
-        table.add_column(column, overflow="fold")
+    _print_table(
+        ("service", "state", "device", "model", "weights", "version", "where"),
+        [_cells(health) for health in surveyed],
+    )
+    for card in (card for health in surveyed for card in _cards(health)):
+        print_result(card)
     for health in surveyed:
-        table.add_row(*map(printable, _cells(health)))
+        if health.reason:
+            print_result(f"{health.name}: {health.reason}")
+
+
+@services.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Port, if one service is given. Default: a free one."
+)
+@click.option(
+    "--python", default="", metavar="PATH", help="Interpreter of new environments. Default: python3.11."
+)
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0, min_open=True),
+    default=START_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time that a service has until it is ready.",
+)
+def start(names: tuple[str, ...], port: int | None, python: str, wait: float) -> None:
+    """Start services on this machine, without Docker.
+
+    NAME is a registered service, or the path of a folder like services/template. Its environment is made from its lock
+    file, once. The service runs until `mssbench services stop NAME`; the runs of this data root use it.
+
+    Example: mssbench services start spleeter
+    """
+    if port and len(names) > 1:
+        raise click.UsageError("--port needs the name of exactly one service")
+    registry = load_registry()
+    folders = [find_folder(name.partition(":")[0], registry) for name in names]  # before anything is started
+    for folder in folders:
+        with showing_lines() as show:
+            started = start_service(
+                folder, open_workspace().root, show, port=port or 0, python=python, seconds=wait
+            )
+        print_result(f"{started.name} is ready at {started.url} (process {started.pid}; log: {started.log})")
+
+
+@services.command()
+@click.argument("names", nargs=-1, metavar="NAME...")
+@click.option("--all", "everything", is_flag=True, help="All of this data root.")
+def stop(names: tuple[str, ...], everything: bool) -> None:
+    """Stop services that `mssbench services start` has started for this data root.
+
+    Example: mssbench services stop spleeter
+    """
+    if everything == bool(names):
+        raise click.UsageError("expected the names of services, or --all")
+    root = str(open_workspace().root.resolve())
+    here = {one.name: one for one in registered() if one.root == root}
+    for name in names:
+        if name not in here:
+            raise NotFound(
+                f"{name} was not started for the data root {root}; mssbench services list shows what was"
+            )
+    for name in dict.fromkeys(names or here):
+        print_result(f"{name} is stopped" if here[name].stop() else f"{name} had ended already")
+
+
+@services.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_local(as_json: bool) -> None:
+    """List the services that were started on this machine, for all data roots."""
+    found = registered()
+    states = ["running" if one.running else "ended" for one in found]
+    if as_json:
+        forms = [
+            asdict(one) | {"state": state, "log": str(one.log)}
+            for one, state in zip(found, states, strict=True)
+        ]
+        click.echo(json.dumps(forms, indent=1))
+        return
+    rows = [
+        [one.name, state, one.url, str(one.pid), one.root, str(one.log)]
+        for one, state in zip(found, states, strict=True)
+    ]
+    _print_table(("service", "state", "where", "process", "data root", "log"), rows)
+
+
+def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*map(printable, row))
     # Lines are folded on a terminal only, not in a file or a pipe.
     output = Console(markup=False, highlight=False, emoji=False)
     if not output.is_terminal:
         output.width = 500
     output.print(table)
-    for card in (card for health in surveyed for card in _cards(health)):
-        output.print(printable(card), soft_wrap=True)
-    for health in surveyed:
-        if health.reason:
-            output.print(f"{health.name}: {health.reason}", soft_wrap=True)
 
 
 def _cards(health: ServiceHealth) -> list[str]:

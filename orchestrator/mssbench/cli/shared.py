@@ -181,6 +181,16 @@ def new_progress() -> Progress:
 
 
 @contextmanager
+def showing_lines() -> Iterator[Callable[[str], None]]:
+    """Yield a function that shows what is being done. On a terminal, the last line with a spinner."""
+    if not console.is_terminal:
+        yield lambda line: None if line.count(": Collecting ") else print_message(line)
+        return
+    with console.status("") as status:
+        yield lambda line: status.update(printable(line))
+
+
+@contextmanager
 def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
     with new_progress() as progress:
         task = progress.add_task(name, total=None)

@@ -101,9 +101,9 @@ def _import(module: str, service: Service) -> Any:
             return importlib.import_module(module)
     except ImportError as error:
         raise NotReady(
-            f"the package {service.module} of {service.name} is not installed ({error}); use the composed system "
-            f"(docker compose up --build --detach --wait), or start the service in its own environment and set "
-            f"its URL in {url_variable(service.name)}"
+            f"the package {service.module} of {service.name} is not installed ({error}); start the service in its own "
+            f"environment (mssbench services start {service.name}), use the composed system (docker compose up "
+            f"--build --detach --wait), or set its URL in {url_variable(service.name)}"
         ) from None
     except Exception as error:  # a broken package must not stop the others
         raise StepFailed(f"the package {module} cannot be loaded: {type(error).__name__}: {error}") from error

@@ -1,4 +1,7 @@
-"""Registry of the services: one line each in ``services.toml``. No code names a separator."""
+"""Registry of the services: one line each in ``services.toml``, and those that run on this machine (:mod:`.local`).
+
+No code names a separator.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,15 @@ from pathlib import Path
 from mssbench_service.errors import BadInput
 from mssbench_service.names import check_name
 
+from .local import running_services
+
 
 @dataclass(frozen=True)
 class Service:
     """A registered service: its name, its Python package and its URL.
 
-    `remote` is set if ``MSSBENCH_URL_<NAME>`` gives the URL. The service is then called over HTTP, even if the
-    other services run in this process.
+    `remote` is set if ``MSSBENCH_URL_<NAME>`` gives the URL, or if it was started on this machine for this data root.
+    The service is then called over HTTP, even if the other services run in this process.
     """
 
     name: str
@@ -45,9 +50,14 @@ def load_registry(path: Path | None = None) -> Registry:
     path = path or Path(os.environ.get("MSSBENCH_SERVICES") or Path(__file__).with_name("services.toml"))
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-        return Registry(_services(table["tools"]), _services(table["separators"]))
+        registry = Registry(_services(table["tools"]), _services(table["separators"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadInput(f"{path} is not a list of services: {type(error).__name__}: {error}") from None
+    for local in running_services():
+        table = registry.tools if local.name in registry.tools else registry.separators
+        if not (local.name in table and table[local.name].remote):
+            table[local.name] = Service(local.name, local.module, local.url, remote=True)
+    return registry
 
 
 def url_variable(name: str) -> str:

@@ -20,18 +20,17 @@ from starlette.types import Message, Receive, Scope, Send
 
 from .admission import run_job
 from .app import JOB_PROBLEMS, Settings, create_app, problems
-from .errors import BadInput, NotFound, NotReady, StorageFull
+from .errors import BadInput, NotFound, StorageFull
 from .files import DISK_FULL
+from .offered import OfferedSeparators
 from .problems import UPLOADS
 from .separation import (
     MOST_STEMS,
     ReferenceSeparator,
     Separator,
     Separators,
-    describe,
     reference_files,
     separate_track,
-    set_up,
     weights_file,
 )
 from .stems import MIXTURE, STEMS, check_stem_names, in_order
@@ -109,21 +108,16 @@ def create_separator_app(
         Default: from the environment.
     """
     settings = settings or Settings.from_environment()
-    instances = {label: make() for label, make in separators.items()}
-    default = next(iter(instances))
-
-    failed: dict[str, NotReady] = {}
-
-    def setup() -> None:
-        failed.clear()
-        failed.update(set_up({label: instance.setup for label, instance in instances.items()}))
+    offered = OfferedSeparators(separators)
+    default = offered.default
 
     def info() -> dict[str, Any]:
+        offered.retry()
         return {
-            "separators": [asdict(described) for described in describe(instances, failed)],
-            "stems": list(instances[default].stems or STEMS),
-            "device": instances[default].device,
-            **instances[default].details(),
+            "separators": offered.describe(),
+            "stems": list(default.stems or STEMS),
+            "device": default.device,
+            **default.details(),
         }
 
     app = create_app(
@@ -131,10 +125,10 @@ def create_separator_app(
         version,
         settings=settings,
         info=info,
-        setup=setup,
+        setup=offered.set_up,
         jobs=["/separate"],
         uploads=["/separate"],
-        device=lambda: instances[default].device,
+        device=lambda: default.device,
     )
 
     @app.get(
@@ -144,18 +138,10 @@ def create_separator_app(
         responses={200: _WEIGHTS, **problems(404)},
     )
     async def pinned() -> Response:
-        pins = weights_file(instances[default])
+        pins = weights_file(default)
         if not pins.is_file():
             raise NotFound(f"{name} pins no weights")
         return FileResponse(pins, media_type="application/toml")
-
-    def choose(label: str) -> tuple[str, Separator]:
-        label = label or default
-        if label not in instances:
-            raise BadInput(f"unknown separator {label!r}; this service offers {', '.join(instances)}")
-        if label in failed:
-            raise failed[label]
-        return label, instances[label]
 
     @app.post(
         "/separate",
@@ -170,6 +156,7 @@ def create_separator_app(
         for name in ("separator", "stem"):
             if len(request.query_params.getlist(name)) > 1:  # only the last one would be used
                 raise BadInput(f"?{name}= is given several times; expected once")
+        await anyio.to_thread.run_sync(offered.retry)
         content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
         if content_type == "application/json":
             try:
@@ -177,13 +164,14 @@ def create_separator_app(
             except (ValueError, RecursionError):  # not text, not JSON, or nested too deep
                 raise BadInput("the request body is not JSON") from None
             return await run_job(
-                request, _by_reference(settings, choose, _reference_request(body, separator, stem), version)
+                request,
+                _by_reference(settings, offered.choose, _reference_request(body, separator, stem), version),
             )
         if content_type != "multipart/form-data":
             raise BadInput(f"content type {content_type!r}; expected multipart/form-data or application/json")
-        label, chosen = choose(separator)
-        if stem and stem not in (offered := chosen.stems or STEMS):
-            raise BadInput(f"unknown stem {stem!r}; expected one of {', '.join(offered)}")
+        label, chosen = offered.choose(separator)
+        if stem and stem not in (stems := chosen.stems or STEMS):
+            raise BadInput(f"unknown stem {stem!r}; expected one of {', '.join(stems)}")
         form = await _form_of(request)
         try:
             return await run_job(request, _by_upload(settings, label, chosen, form, stem))
