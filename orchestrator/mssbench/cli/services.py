@@ -16,7 +16,7 @@ from ..execution.queues import connect, queue_names
 from ..execution.workers import run_worker
 from ..runs.store import open_workspace
 from ..services.cards import card_line
-from ..services.environments import find_folder
+from ..services.environments import find_folder, require_weights
 from ..services.health import ServiceHealth, survey
 from ..services.launching import START_SECONDS, start_service
 from ..services.local import registered
@@ -103,15 +103,21 @@ def services(context: click.Context, as_json: bool) -> None:
 def start(names: tuple[str, ...], port: int | None, python: str, wait: float) -> None:
     """Start services on this machine, without Docker.
 
-    NAME is a registered service, or the path of a folder like services/template. Its environment is made from its lock
-    file, once. The service runs until `mssbench services stop NAME`; the runs of this data root use it.
+    NAME is a registered service, a model of one (its weights are then checked first), or the path of a folder like
+    services/template. Its environment is made from its lock file, once. The service runs until `mssbench services stop
+    NAME`; the runs of this data root use it.
 
-    Example: mssbench services start spleeter
+    Example: mssbench services start spleeter:2stems
     """
     if port and len(names) > 1:
         raise click.UsageError("--port needs the name of exactly one service")
     registry = load_registry()
-    folders = [find_folder(name.partition(":")[0], registry) for name in names]  # before anything is started
+    folders = []
+    for name in names:  # before anything is started
+        service, _, model = name.partition(":")
+        folders.append(find_folder(service, registry))
+        if model:
+            require_weights(folders[-1], model)
     for folder in folders:
         with showing_lines() as show:
             started = start_service(

@@ -19,10 +19,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mssbench_service import weights as store
 from mssbench_service.download import folder_lock
 from mssbench_service.errors import BadInput, NotFound, StepFailed
 from mssbench_service.files import make_folder
 from mssbench_service.names import check_name
+from mssbench_service.separation import WEIGHTS_FILE
 
 from .registry import Registry
 
@@ -82,6 +84,20 @@ def find_folder(name: str, registry: Registry) -> ServiceFolder:
         )
     path = path.resolve()
     return ServiceFolder(check_name(path.name, "service"), path, modules[0])
+
+
+def require_weights(service: ServiceFolder, model: str) -> None:
+    """Raise ``NotReady`` if the weights of a pinned model of `service` are missing or damaged.
+
+    Raises
+    ------
+    NotFound
+        The service pins no such model.
+    """
+    pins = service.path / service.module / WEIGHTS_FILE
+    if not pins.is_file():
+        raise NotFound(f"{service.name} pins no weights, so {service.name}:{model} names no model")
+    store.require(pins, store.weights_folder(service.name).parent, model)
 
 
 def environment_python(service: ServiceFolder, log: Path, show: Show, python: str = "") -> Path:

