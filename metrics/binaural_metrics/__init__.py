@@ -16,8 +16,8 @@ Examples
 >>> scores = bm.score(reference, 0.9 * reference, 44100)
 >>> round(scores["SSR"], 1), scores["status"]
 (20.0, 'ok')
->>> [metric.column for metric in bm.metrics() if metric.unit == "µs"]
-['paper_diff_ITD', 'd_itd_us']
+>>> [metric.column for metric in bm.metrics() if metric.unit == "JND"]
+['cue_error_jnd']
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from .bsseval import BssEval, bss_eval
 from .cues import Cues, HrirSet, interaural_cues
 from .interaural import PaperCues, paper_cues
 from .level import Level, level
+from .paper2026 import UNWHITENED, Paper2026, paper2026_itd
 from .place import Place, place
 from .plausible import TOLERANCE_S
 from .signals import (
@@ -150,6 +151,12 @@ class Stem:
     def paper_cues(self) -> PaperCues:
         """Interaural differences as the paper computes them."""
         return paper_cues(self.reference, self.estimate, self.sample_rate)
+
+    @cached_property
+    def paper2026(self) -> Paper2026:
+        """Time differences as the paper's authors compute them since 2026."""
+        whiten = self.source not in UNWHITENED
+        return paper2026_itd(self.reference, self.estimate, self.sample_rate, whiten=whiten)
 
     @cached_property
     def cues(self) -> Cues:

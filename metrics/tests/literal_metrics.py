@@ -152,6 +152,30 @@ def paper_itd_us(x: FloatArray, fs: int) -> float | None:
     return min(level, key=lambda delay: (-level[delay], delay)) / fs * 1e6
 
 
+def paper2026_itd_us(x: FloatArray, fs: int, name: str) -> float | None:
+    """In µs, positive = left later; None if no frame is above the level threshold."""
+    m, reach = int(0.5 * fs), int(1e-3 * fs)
+    n = 2 * m - 1 + (2 * m - 1) % 2  # rounded up to even
+    window = signal.get_window("tukey", m).astype(np.float32)
+    delays, levels = [], []
+    for i in range(x.shape[1] // m):
+        frame = x[:, i * m : (i + 1) * m].astype(np.float32) * window
+        level = max(math.sqrt(np.mean(frame[0] ** 2)), math.sqrt(np.mean(frame[1] ** 2)))
+        if not level > 5e-4:
+            continue
+        r = fft.rfft(frame[0], n) * np.conj(fft.rfft(frame[1], n))
+        if name != "bass":
+            r = r / (np.abs(r) + np.float32(1e-15))
+        cc = np.abs(fft.irfft(r, n))
+        within = [(lag, cc[lag]) for lag in range(-reach, reach)]
+        delays.append(max(within, key=lambda pair: pair[1])[0])
+        levels.append(level)
+    if not delays:
+        return None
+    total = {d: sum(w for e, w in zip(delays, levels, strict=True) if e == d) for d in sorted(set(delays))}
+    return max(total, key=lambda d: total[d]) / fs * 1e6
+
+
 def paper_ild_db(x: FloatArray) -> float | None:
     left, right = np.sum(x[0].astype(float) ** 2), np.sum(x[1].astype(float) ** 2)
     return None if left == 0 or right == 0 else 10 * math.log10(left / right)

@@ -102,7 +102,8 @@ def test_metrics_that_were_not_computed_are_left_out(pair: tuple[FloatArray, Flo
     assert "azimuth_error_deg" in bm.score(*pair, FS, hrir=hrirs(), bsseval=False).to_dict()
     assert set(bm.score(*pair, FS, metrics="paper").to_dict()) == {
         "paper_SSR", "paper_SRR", "paper_cost", "paper_shift", "paper_scale", "paper_diff_ITD", "paper_diff_ILD",
-        "valid_frames", "total_frames", "status", "reason",
+        "paper2026_diff_ITD", "paper2026_ref_ITD", "paper2026_est_ITD", "valid_frames", "total_frames", "status",
+        "reason",
     }  # fmt: skip
 
 

@@ -51,6 +51,7 @@ register(
         label="ΔILD (paper)",
         group="paper",
         role="ild",
+        group_order=2,
         paper_table="itd_ild",
         paper_name="diff_ILD",
     ),
