@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from .errors import BadInput
 from .weights import PRESETS_FILE, read_tables
@@ -43,7 +44,7 @@ def read_card(weights_toml: Path, folder: Path, model: str) -> ModelCard:
     return parse(ModelCard, values)
 
 
-def checked_card(entry: object, where: str) -> dict[str, object]:
+def checked_card(entry: object, where: str) -> dict[str, Any]:
     """The keys and values of a card. `where` begins the message of the error, ``BadInput``."""
     if not isinstance(entry, dict):
         raise BadInput(f"{where} is not a table")

@@ -6,14 +6,17 @@ and the functions that its models call by their definitions.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.abc
 import importlib.machinery
 import sys
 import types
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 from unittest.mock import MagicMock
 
 import numpy as np
@@ -23,6 +26,7 @@ from torch import nn
 
 REPLACED = (
     "asteroid",
+    "auraloss",
     "librosa",
     "matplotlib",
     "openunmix",
@@ -31,8 +35,10 @@ REPLACED = (
     "pytorch_lightning",
     "spafe",
     "torch_audiomentations",
+    "torch_log_wmse",
     "torchaudio",
     "torchmetrics",
+    "wandb",
 )
 
 
@@ -119,6 +125,16 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+@contextlib.contextmanager
+def _replaced() -> Iterator[None]:
+    finder = _Finder()
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
 def separate(architecture: str, folder: Path, mixture: FloatArray, **model: Any) -> dict[str, FloatArray]:
     """What ``msst`` makes of a track: estimates by the names in the YAML file.
 
@@ -140,9 +156,7 @@ def separate(architecture: str, folder: Path, mixture: FloatArray, **model: Any)
 def _separate(
     architecture: str, folder: Path, mixture: FloatArray, model: dict[str, Any]
 ) -> dict[str, FloatArray]:
-    finder = _Finder()
-    sys.meta_path.insert(0, finder)
-    try:
+    with _replaced():
         from msst.utils.audio_utils import denormalize_audio, normalize_audio
         from msst.utils.model_utils import demix
         from msst.utils.settings import build_model_from_config, load_config
@@ -151,8 +165,6 @@ def _separate(
         for name, value in model.items():
             config.model[name] = value
         built = build_model_from_config(architecture, config)
-    finally:
-        sys.meta_path.remove(finder)
     built.load_state_dict(torch.load(folder / "model.ckpt", weights_only=True))
     level: dict[str, float] = {}
     signal: Any = mixture
@@ -163,3 +175,45 @@ def _separate(
     if not isinstance(found, dict):
         found = dict(zip(config.training.instruments, found, strict=True))
     return {name: denormalize_audio(one, level) if normalize else one for name, one in found.items()}
+
+
+def train(folder: Path, songs: Path, results: Path) -> Path:
+    """Train a model with ``msst.train``, from its checkpoint, on the CPU.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``config.yaml`` and ``model.ckpt``.
+    songs : Path
+        A folder for each song, with the stems and the mixture: MSST's dataset type 1.
+    results : Path
+        Folder for what MSST writes.
+
+    Returns
+    -------
+    Path
+        The checkpoint of the best epoch.
+    """
+    with warnings.catch_warnings(), _replaced():
+        warnings.simplefilter("ignore")
+        import msst
+        import msst._training as training
+
+        # The function returns the name of the CPU, which the caller takes for a device.
+        original = training.initialize_model_and_device
+        on_cpu = mock.patch.object(
+            training,
+            "initialize_model_and_device",
+            lambda model, ids: (torch.device("cpu"), original(model, ids)[1]),
+        )
+        with on_cpu:
+            msst.train(
+                config_path=folder / "config.yaml",
+                results_path=results,
+                data_path=songs,
+                valid_path=songs,
+                model_type="scnet",
+                checkpoint_path=folder / "model.ckpt",
+                dataset_type=1,
+            )
+    return max(results.glob("model_scnet_ep_*.ckpt"), key=lambda path: path.stat().st_mtime_ns)
