@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -156,6 +157,8 @@ def _print_report(report: DatasetReport) -> None:
     lines += [("", "note", text) for text in report.notes]
     for where, kind, text in lines:  # not wrapped: one line per finding, for grep
         click.echo(printable(f"{kind}: {where + ': ' if where else ''}{text}"))
+    for stems, count in Counter(tuple(track.stems) for track in report.tracks if track.stems).items():
+        click.echo(f"stems: {', '.join(stems)} ({count} tracks)")
     seconds = sum(track.seconds or 0.0 for track in report.tracks)
     noted = sum(track.status == "note" for track in report.tracks)
     click.echo(

@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -41,10 +42,10 @@ def apart(one: float, other: float) -> float:
     return abs((one - other + 180.0) % 360.0 - 180.0)
 
 
-def drawable(hrir: HrirInfo) -> list[float]:
+def drawable(hrir: HrirInfo, count: int = len(STEMS)) -> list[float]:
     """Azimuths of the set to draw from: those of the frontal half plane.
 
-    A room with fewer than four loudspeakers there is used with all of them.
+    A room with fewer than `count` loudspeakers there is used with all of them.
 
     Examples
     --------
@@ -52,11 +53,13 @@ def drawable(hrir: HrirInfo) -> list[float]:
     [0.0, 45.0, 90.0, 270.0]
     """
     frontal = [azimuth for azimuth in hrir.azimuths if apart(azimuth, 0.0) <= 90.0]
-    return list(hrir.azimuths) if hrir.room and len(frontal) < len(STEMS) else frontal
+    return list(hrir.azimuths) if hrir.room and len(frontal) < count else frontal
 
 
-def draw_angles(title: str, seed: int, azimuths: Sequence[float] = CHOICES) -> Angles:
-    """Draw four different azimuths from :data:`CHOICES` or, if `azimuths` lacks one of these, from `azimuths`.
+def draw_angles(
+    title: str, seed: int, azimuths: Sequence[float] = CHOICES, stems: Sequence[str] = STEMS
+) -> Angles:
+    """Draw different azimuths for `stems` from :data:`CHOICES` or, if `azimuths` lacks one of these, from `azimuths`.
 
     The result depends only on the arguments, so that a track has the same azimuths in a subset of the dataset. All HRIR
     sets that have the azimuths drawn first place a track alike.
@@ -68,7 +71,9 @@ def draw_angles(title: str, seed: int, azimuths: Sequence[float] = CHOICES) -> A
     seed : int
         Zero or more.
     azimuths : sequence of float
-        Azimuths that can be rendered, degrees (:func:`drawable`). With fewer than four, they are ignored.
+        Azimuths that can be rendered, degrees (:func:`drawable`). With fewer than stems, they are ignored.
+    stems : sequence of str
+        Default: those of MUSDB18-HQ.
 
     Returns
     -------
@@ -78,7 +83,7 @@ def draw_angles(title: str, seed: int, azimuths: Sequence[float] = CHOICES) -> A
     Raises
     ------
     BadInput
-        `seed` is negative.
+        `seed` is negative, or there are more stems than azimuths.
 
     Examples
     --------
@@ -86,18 +91,24 @@ def draw_angles(title: str, seed: int, azimuths: Sequence[float] = CHOICES) -> A
     {'vocals': 70.0, 'drums': 310.0, 'bass': 30.0, 'other': 40.0}
     """
     generator = _generator(title, seed)
-    drawn = generator.choice(CHOICES, size=len(STEMS), replace=False)
-    if len(azimuths) >= len(STEMS) and any(
+    if len(stems) > len(CHOICES):
+        raise BadInput(f"{title!r} has {len(stems)} stems; azimuths are drawn for at most {len(CHOICES)}")
+    drawn = generator.choice(CHOICES, size=len(stems), replace=False)
+    if len(azimuths) >= len(stems) and any(
         min(apart(angle, azimuth) for azimuth in azimuths) > TOLERANCE for angle in drawn
     ):
-        drawn = generator.choice(sorted(azimuths), size=len(STEMS), replace=False)
-    return {stem: float(angle) for stem, angle in zip(STEMS, drawn, strict=True)}
+        drawn = generator.choice(sorted(azimuths), size=len(stems), replace=False)
+    return {stem: float(angle) for stem, angle in zip(stems, drawn, strict=True)}
 
 
 def draw_directions(
-    title: str, seed: int, hrir: HrirInfo, elevations: Sequence[float] = (-90.0, 90.0)
+    title: str,
+    seed: int,
+    hrir: HrirInfo,
+    elevations: Sequence[float] = (-90.0, 90.0),
+    stems: Sequence[str] = STEMS,
 ) -> Directions:
-    """Draw four different directions of a set, evenly over the sphere between two elevations.
+    """Draw different directions of a set for `stems`, evenly over the sphere between two elevations.
 
     Even points are drawn, and each takes the set's nearest direction, so that the density of the set does not matter.
 
@@ -111,6 +122,8 @@ def draw_directions(
         The set, described on the sphere.
     elevations : sequence of float
         The lowest and the highest, degrees.
+    stems : sequence of str
+        Default: those of MUSDB18-HQ.
 
     Returns
     -------
@@ -120,15 +133,15 @@ def draw_directions(
     Raises
     ------
     BadInput
-        `seed` is negative, or the set has fewer than four directions between the elevations.
+        `seed` is negative, or the set has fewer directions than stems between the elevations.
     """
     low, high = min(elevations), max(elevations)
     stored = np.column_stack([hrir.azimuths, hrir.elevations or np.zeros(len(hrir.azimuths))])
     stored = stored[(stored[:, 1] >= low - TOLERANCE) & (stored[:, 1] <= high + TOLERANCE)]
-    if len(stored) < len(STEMS):
+    if len(stored) < len(stems):
         raise BadInput(
             f"{hrir.name} has {len(stored)} directions at elevations from {low:g}° to {high:g}°; "
-            f"expected at least {len(STEMS)}"
+            f"expected at least {len(stems)}"
         )
     generator = _generator(title, seed)
     vectors = _vectors(stored)
@@ -137,18 +150,22 @@ def draw_directions(
     for _ in range(_MOST_TRIES):
         point = (generator.uniform(0.0, 360.0), np.degrees(np.arcsin(generator.uniform(*heights))))
         drawn[int(np.argmax(vectors @ _vectors(np.array([point]))[0]))] = None
-        if len(drawn) == len(STEMS):
+        if len(drawn) == len(stems):
             break
     # A direction that no even point is nearest to is drawn last.
     chosen = [*drawn, *(index for index in range(len(stored)) if index not in drawn)]
-    places = [(float(azimuth), float(elevation)) for azimuth, elevation in stored[chosen[: len(STEMS)]]]
-    return dict(zip(STEMS, places, strict=True))
+    places = [(float(azimuth), float(elevation)) for azimuth, elevation in stored[chosen[: len(stems)]]]
+    return dict(zip(stems, places, strict=True))
 
 
 def draw_trajectories(
-    title: str, seed: int, seconds: float, speeds: Sequence[float] = (10.0, 60.0)
+    title: str,
+    seed: int,
+    seconds: float,
+    speeds: Sequence[float] = (10.0, 60.0),
+    stems: Sequence[str] = STEMS,
 ) -> Trajectories:
-    """Draw a way on the horizontal circle for each stem: arcs of random size, direction and speed.
+    """Draw a way on the horizontal circle for each of `stems`: arcs of random size, direction and speed.
 
     Parameters
     ----------
@@ -160,6 +177,8 @@ def draw_trajectories(
         Length of the track. A longer track has the same way at its beginning.
     speeds : sequence of float
         The lowest and the highest, degrees per second.
+    stems : sequence of str
+        Default: those of MUSDB18-HQ.
 
     Returns
     -------
@@ -176,7 +195,7 @@ def draw_trajectories(
     if not (0 < slow <= fast < math.inf):
         raise BadInput(f"speeds from {slow:g} to {fast:g} degrees per second; expected them above zero")
     ways: Trajectories = {}
-    for stem, generator in zip(STEMS, _generator(title, seed).spawn(len(STEMS)), strict=True):
+    for stem, generator in zip(stems, _generator(title, seed).spawn(len(stems)), strict=True):
         time, azimuth = 0.0, float(generator.uniform(0.0, 360.0))
         points = [[time, azimuth, 0.0]]
         while time < seconds:
@@ -201,7 +220,9 @@ def _vectors(directions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.stack([level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)], axis=1)
 
 
-def read_angle_table(path: Path, split: str, titles: list[str]) -> dict[str, Angles]:
+def read_angle_table(
+    path: Path, split: str, titles: Sequence[str], stems: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> dict[str, Angles]:
     """Read the azimuths of `titles` from a JSON table ``{split: {title: {stem: azimuth}}}``.
 
     Titles are compared in Unicode normal form C, because file systems differ in how they encode "é".
@@ -212,8 +233,10 @@ def read_angle_table(path: Path, split: str, titles: list[str]) -> dict[str, Ang
         JSON file.
     split : str
         "train" or "test".
-    titles : list of str
+    titles : sequence of str
         Titles to look up.
+    stems : mapping, optional
+        Stems of titles; default: those of MUSDB18-HQ. The table may have others as well.
 
     Returns
     -------
@@ -244,7 +267,7 @@ def read_angle_table(path: Path, split: str, titles: list[str]) -> dict[str, Ang
         entry = by_title.get(_normal(title))
         if not isinstance(entry, dict):
             raise BadInput(f"{path} has no angles for the {split} track {title!r}")
-        found[title] = {stem: _angle(path, title, stem, entry.get(stem)) for stem in STEMS}
+        found[title] = {stem: _angle(path, title, stem, entry.get(stem)) for stem in stems.get(title, STEMS)}
     return found
 
 

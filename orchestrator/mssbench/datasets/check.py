@@ -2,8 +2,8 @@
 
 A *problem* makes a track unusable: a file is missing, damaged, of another length, rate or number of channels, or
 has samples that are not finite. A *note* does not: stems that do not add up to the mixture, a known erratum, a title
-that is not in MUSDB18. The five files of a track are read together in blocks; stem files are decoded into a
-temporary folder.
+that is not in MUSDB18. All files of a track are read together in blocks; stem files are decoded into a temporary
+folder.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from binaural_metrics.layouts import twins
 from binaural_metrics.plausible import PEAK
 from mssbench_service.environment import max_track_seconds
 from mssbench_service.errors import BadInput, printable
-from mssbench_service.musdb import MIXTURE, SPLITS, STEMS, Track, check_track, track_folders
+from mssbench_service.musdb import MIXTURE, SPLITS, Track, check_track, stem_sets, track_folders
 
 from .convert import coded_tracks, convert, require_decoder, title_of
 
@@ -55,6 +55,8 @@ class TrackReport:
         Per channel, level of mixture − Σ stems relative to the mixture; None where either is silent.
     clipped : dict of str to int
         Number of samples at full scale in both channels, per file that has any.
+    stems : list of str
+        Names of the stems; empty where the track cannot be opened.
     """
 
     split: str
@@ -65,6 +67,7 @@ class TrackReport:
     clipped: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    stems: list[str] = field(default_factory=list)
 
     @property
     def status(self) -> str:
@@ -115,8 +118,12 @@ def check_dataset(
         require_decoder()
     known = musdb18()
     tracks = []
+    sets = _stem_sets([track for _, track in found if track.is_dir()])
     for number, (split, track) in enumerate(found, start=1):
-        report = check_stem_file(track, split) if track.is_file() else check_track_folder(track, split)
+        if track.is_file():
+            report = check_stem_file(track, split)
+        else:
+            report = check_track_folder(track, split, sets.get(track))
         _compare_with_musdb18(report, known)
         tracks.append(report)
         show(number, len(found))
@@ -147,12 +154,21 @@ def check_stem_file(path: Path, split: str) -> TrackReport:
         return check_track_folder(decoded, split)
 
 
-def check_track_folder(folder: Path, split: str) -> TrackReport:
-    """Read and check every sample of one track."""
+def _stem_sets(folders: Sequence[Path]) -> dict[Path, tuple[str, ...]]:
+    """Stems of each track; empty if the name of a file is wrong, which the check of its track reports."""
+    try:
+        return dict(zip(folders, stem_sets(folders), strict=True))
+    except BadInput:
+        return {}
+
+
+def check_track_folder(folder: Path, split: str, stems: Sequence[str] | None = None) -> TrackReport:
+    """Read and check every sample of one track; `stems` are those that it should have (default: it has)."""
     report = TrackReport(split, folder.name)
     try:
-        track = check_track(folder, max_seconds=max_track_seconds())
-        report.seconds, report.sample_rate = track.seconds, track.sample_rate
+        names = None if stems is None else (MIXTURE, *stems)
+        track = check_track(folder, names, max_seconds=max_track_seconds())
+        report.seconds, report.sample_rate, report.stems = track.seconds, track.sample_rate, list(track.stems)
         if track.sample_rate != SAMPLE_RATE:
             report.notes.append(f"at {track.sample_rate} Hz; MUSDB18-HQ is at {SAMPLE_RATE} Hz")
         _read(track, report)
@@ -167,7 +183,7 @@ def _remove_folder(detail: str, folder: Path) -> str:
 
 
 def _read(track: Track, report: TrackReport) -> None:
-    names = (MIXTURE, *STEMS)
+    names = (MIXTURE, *track.stems)
     finite = dict.fromkeys(names, True)
     peaks = dict.fromkeys(names, 0.0)
     clipped = dict.fromkeys(names, 0)
@@ -189,7 +205,7 @@ def _read(track: Track, report: TrackReport) -> None:
                     peaks[name] = max(peaks[name], float(size.max()))
                     clipped[name] += int(np.count_nonzero(size >= FULL_SCALE))
                 if all(finite.values()):
-                    residual = blocks[MIXTURE] - sum(blocks[stem] for stem in STEMS)
+                    residual = blocks[MIXTURE] - sum(blocks[stem] for stem in track.stems)
                     mixture_energy += np.sum(blocks[MIXTURE] ** 2, axis=0)
                     residual_energy += np.sum(residual**2, axis=0)
         finally:

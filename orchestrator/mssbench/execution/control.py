@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Iterable
 
 from mssbench_service.errors import BadOutput, BenchError, Conflict
-from mssbench_service.musdb import HRIR_FILE, MIXTURE, STEMS, check_track
+from mssbench_service.musdb import HRIR_FILE, MIXTURE, check_track
 from mssbench_service.separation import check_separation
 from redis import Redis
 
@@ -121,11 +121,12 @@ def _estimates_are_valid(run: Run, cell: Cell) -> bool:
 
 def _rendering_is_valid(run: Run, title: str) -> bool:
     """Whether the rendered track is as it was written. Without checksums, its lengths are checked."""
-    if rendering_problem(run, title, [*(f"{name}.wav" for name in (MIXTURE, *STEMS)), HRIR_FILE]):
+    names = (MIXTURE, *run.record.stems_of(title))
+    if rendering_problem(run, title, [*(f"{name}.wav" for name in names), HRIR_FILE]):
         return False
     folder = run.rendering(title)
     try:
-        written, found = read_rendering(folder), check_track(folder)
+        written, found = read_rendering(folder), check_track(folder, names)
         hrirs = zipfile.ZipFile(folder / HRIR_FILE).testzip() if (folder / HRIR_FILE).exists() else None
     except (BenchError, OSError, zipfile.BadZipFile):
         return False

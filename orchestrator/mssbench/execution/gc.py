@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mssbench_service.errors import BadInput, BenchError, Conflict, NotFound
 from mssbench_service.files import TEMPORARY, remove_folder
-from mssbench_service.musdb import HRIR_FILE, MIXTURE, STEMS
+from mssbench_service.musdb import HRIR_FILE
 from mssbench_service.separation import SEPARATION_FILE
 
 from ..runs.layout import DELETED_PREFIX, RENDERING_FILE
@@ -106,13 +106,13 @@ def _renderings(workspace: Workspace, runtime: Runtime, runs: Iterable[Run]) -> 
             yield _removable(workspace, folder, "a rendering that no run refers to", remove)
 
 
-_FILES = {HRIR_FILE, RENDERING_FILE, *(f"{name}.wav" for name in (MIXTURE, *STEMS))}
+_FILES = re.compile(rf"[a-z0-9_]+(\.direct)?\.wav|{re.escape(HRIR_FILE)}|{re.escape(RENDERING_FILE)}")
 
 
 def _is_rendering(folder: Path) -> bool:
     """Whether the bench made `folder`: it has the record of a rendering, or its name and no other files."""
-    named = (
-        re.fullmatch("[0-9a-f]+", folder.parent.name) and {path.name for path in folder.iterdir()} <= _FILES
+    named = re.fullmatch("[0-9a-f]+", folder.parent.name) and all(
+        _FILES.fullmatch(path.name) for path in folder.iterdir()
     )
     return (folder / RENDERING_FILE).is_file() or bool(named)
 

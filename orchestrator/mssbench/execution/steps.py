@@ -25,7 +25,6 @@ from mssbench_service.errors import (
 from mssbench_service.files import remove_folder, storage_error, storage_errors_raised, write_text
 from mssbench_service.musdb import HRIR_FILE, MIXTURE
 from mssbench_service.separation import SEPARATION_FILE, check_separation
-from mssbench_service.stems import STEMS
 from mssbench_service.wire import (
     EvaluateRequest,
     RenderRequest,
@@ -37,7 +36,7 @@ from ..runs.fingerprint import state_of_files
 from ..runs.formats import RENDERING_FORMAT, SEPARATION_FORMAT
 from ..runs.layout import RENDERING_FILE
 from ..runs.owned import move_unknown, remove_made
-from ..runs.records import RENDERED, Cell, SeparatorRecord, TrackRecord
+from ..runs.records import RENDERED, Cell, TrackRecord
 from ..runs.run import Run, Task
 from ..runs.targets import estimate, folding, reference
 from .integrity import complete_record, estimates_problem, read_rendering, read_separation, rendering_problem
@@ -185,7 +184,7 @@ def _as_planned(
 def require_planned_files(run: Run, track: TrackRecord) -> None:
     """Raise :class:`BadInput` if the track's files have changed since the run was planned."""
     try:
-        found = state_of_files(run.runtime.root.resolve(track.source))
+        found = state_of_files(run.runtime.root.resolve(track.source), run.record.stems_of(track.title))
     except OSError:
         return  # the step that reads them reports what is missing
     if track.files not in ("", found):  # records of early versions have no fingerprint
@@ -212,7 +211,7 @@ def _separate(run: Run, cell: Cell) -> None:
     track, separator = run.record.track(cell.title), run.record.separator(cell.separator)
     folder = track.folders[cell.condition]
     mixture = f"{folder}/{MIXTURE}.wav"
-    read = [MIXTURE, *(run.record.stems if separator.needs_references else ())]
+    read = [MIXTURE, *(run.record.stems_of(cell.title) if separator.needs_references else ())]
     _require_rendering(run, cell, *(f"{name}.wav" for name in read))
     with _as_planned(run, track, folder, lambda: remove_estimates(run, cell)):
         run.runtime.separate(
@@ -222,7 +221,7 @@ def _separate(run: Run, cell: Cell) -> None:
                 out=run.runtime.root.reference(made),
                 separator=cell.separator,
                 references=folder if separator.needs_references else "",
-                stems=_stems(run, separator),
+                stems=_stems(run, cell),
                 reference_gain=_mixture_gain(run, cell) if separator.needs_references else 1.0,
             ),
             track.seconds,
@@ -236,7 +235,7 @@ def _separate(run: Run, cell: Cell) -> None:
                 cell.separator,
                 made,
                 run.runtime.root.resolve(mixture),
-                separator.stems or _stems(run, separator),
+                separator.stems or _stems(run, cell),
             )
             if (label := read_separation(made).separator) != cell.separator:
                 raise BadOutput(
@@ -273,11 +272,14 @@ def _discard_damaged(run: Run, cell: Cell) -> bool:
     return True
 
 
-def _stems(run: Run, separator: SeparatorRecord) -> list[str]:
+def _stems(run: Run, cell: Cell) -> list[str]:
     """Stems of a request to a separator that takes any stem set."""
+    separator = run.record.separator(cell.separator)
     if separator.stems:
         return []
-    return list(run.record.stems if separator.needs_references else run.record.sources)
+    if separator.needs_references:
+        return list(run.record.stems_of(cell.title))
+    return run.record.offered(cell.separator, cell.title)
 
 
 def _evaluate(run: Run, cell: Cell) -> None:
@@ -285,14 +287,18 @@ def _evaluate(run: Run, cell: Cell) -> None:
     if run.store.ended(cell):
         return
     track, config = run.record.track(cell.title), run.record.config
-    _require_rendering(run, cell, *(f"{stem}.wav" for stem in run.record.stems), HRIR_FILE)
+    separator, stems, own = (
+        run.record.separator(cell.separator),
+        run.record.stems,
+        run.record.stems_of(cell.title),
+    )
+    _require_rendering(run, cell, *(f"{stem}.wav" for stem in own), HRIR_FILE)
     gain = _mixture_gain(run, cell)
-    separator, stems = run.record.separator(cell.separator), run.record.stems
-    offered = run.record.offered(cell.separator)
+    offered = run.record.offered(cell.separator, cell.title)
     targets = {
-        target: Target(reference(target, stems), estimate(target, separator, stems)) for target in offered
+        target: Target(reference(target, own), estimate(target, separator, stems, own)) for target in offered
     }
-    folded = folding(offered, separator, stems)
+    folded = folding(offered, separator, stems, own)
     with _as_planned(run, track, track.folders[cell.condition]):
         if not run.store.separated(cell) or _discard_damaged(run, cell):
             return
@@ -306,9 +312,8 @@ def _evaluate(run: Run, cell: Cell) -> None:
                 bsseval=config.bsseval,
                 aggregate=config.aggregate,
                 frames=root.reference(layout.frames(cell)),
-                # As before for the stems of MUSDB18-HQ: also a service of an earlier version scores them.
-                targets={} if offered == list(STEMS) == stems and not folded else targets,
-                stems=stems,
+                targets=targets,
+                stems=own,
             ),
             track.seconds,
         )

@@ -112,9 +112,10 @@ class RunData:
     @property
     def not_offered(self) -> dict[str, list[str]]:
         """Targets that separators do not offer, by separator."""
-        found = {one.name: self.record.offered(one.name) for one in self.separators}
         missing = {
-            name: [target for target in self.targets if target not in of] for name, of in found.items()
+            one.name: [target for i, target in enumerate(self.targets) if nowhere[i]]
+            for number, one in enumerate(self.separators)
+            for nowhere in [np.all(self.status[:, number] == NOT_OFFERED, axis=(0, 1))]
         }
         return {name: targets for name, targets in missing.items() if targets}
 
@@ -161,8 +162,8 @@ class RunData:
     ) -> tuple[FloatArray, FloatArray]:
         """The values of two groups (condition, separator), for the stems that both offer."""
         names = [self.targets[i] for i in self._columns(ALL_STEMS)]
-        offered = [set(self.record.offered(separator)) for _, separator in (first, second)]
-        both = [i for i, name in enumerate(names) if all(name in one for one in offered)]
+        without = [self.not_offered.get(separator, []) for _, separator in (first, second)]
+        both = [i for i, name in enumerate(names) if not any(name in one for one in without)]
         a, b = (self.track_values(metric, *group)[:, both] for group in (first, second))
         return a, b
 
@@ -256,8 +257,10 @@ def load(run_dir: Path) -> RunData:
     values = {metric.column: np.full(shape, np.nan) for metric in metrics}
     status = np.full(shape, "pending", dtype="U11")
     for number, one in enumerate(separators):
-        without = [i for i, name in enumerate(record.sources) if name not in record.offered(one.name)]
-        status[:, number, :, without] = NOT_OFFERED
+        for place, track in enumerate(record.tracks):
+            offered = record.offered(one.name, track.title)
+            without = [i for i, name in enumerate(record.sources) if name not in offered]
+            status[:, number, place, without] = NOT_OFFERED
     reason = np.full(shape, "", dtype=object)
     sounding = np.full(shape, True)
     axes = (

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from mssbench_service.musdb import MIXTURE, STEMS
 
 
-def state_of_files(folder: Path) -> str:
+def state_of_files(folder: Path, stems: Sequence[str] = STEMS) -> str:
     """Fingerprint of the track in `folder`, as :attr:`TrackRecord.files` holds it."""
-    return digest(fingerprint(folder))[:20]
+    return digest(fingerprint(folder, stems))[:20]
 
 
-def fingerprint(folder: Path) -> list[list[object]]:
-    """Size and modification time of each file of the track in `folder`."""
-    stats = [(folder / f"{name}.wav").stat() for name in (MIXTURE, *STEMS)]
-    return [[stat.st_size, stat.st_mtime_ns] for stat in stats]
+def fingerprint(folder: Path, stems: Sequence[str] = STEMS) -> list[list[object]]:
+    """Size and modification time of the mixture and of each of `stems` in `folder`; names other than MUSDB18-HQ's."""
+    stats = [(folder / f"{name}.wav").stat() for name in (MIXTURE, *stems)]
+    states: list[list[object]] = [[stat.st_size, stat.st_mtime_ns] for stat in stats]
+    return states if tuple(stems) == STEMS else [*states, list(stems)]
 
 
 def digest(value: object) -> str:

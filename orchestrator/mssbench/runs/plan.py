@@ -18,7 +18,8 @@ from pathlib import Path
 
 from mssbench_service.environment import max_track_seconds
 from mssbench_service.errors import BadInput, Unavailable
-from mssbench_service.musdb import STEMS, Track, check_track, track_folders
+from mssbench_service.musdb import MIXTURE, Track, check_track, stem_sets, track_folders
+from mssbench_service.stems import in_order
 from mssbench_service.wire import HrirInfo, HrirRequest
 
 from .. import __version__
@@ -49,13 +50,15 @@ def plan(config: RunConfig, workspace: Workspace, runtime: Runtime, command: str
         None of the separators is available.
     """
     config.validate()
-    tracks = checked_tracks(runtime.root.existing(config.dataset), config.split, config.tracks)
+    dataset = runtime.root.existing(config.dataset)
+    tracks = checked_tracks(dataset, config.split, config.tracks)
+    stems = dataset_stems(dataset, config.split)
     services = survey_separators(runtime, config.separators, tools=True)
     separators = choose_separators(config.separators, [one for one in services if one.kind == "separator"])
     usable = [one for one in separators if one.status == "available"]
-    targets = choose_targets(config.targets, usable, STEMS)
+    targets = choose_targets(config.targets, usable, stems, [track.stems for track in tracks])
     for one in usable:
-        if not offered(targets, one, STEMS):
+        if not any(offered(targets, one, stems, track.stems) for track in tracks):
             one.status, one.reason = "unavailable", f"it offers none of the targets {', '.join(targets)}"
     hrir, angles = None, {}
     if "binaural" in config.conditions:
@@ -64,12 +67,12 @@ def plan(config: RunConfig, workspace: Workspace, runtime: Runtime, command: str
         angles = choose_angles(config.split, config.angles, config.seed, tracks, runtime, hrir)
         check_angles(hrir, angles)
     records = [
-        _track_record(track, config, workspace, runtime, hrir, angles.get(track.title, {}))
+        _track_record(track, config, workspace, runtime, hrir, angles.get(track.title, {}), stems)
         for track in tracks
     ]
     of_files = digest(
         [
-            [record.title, record.folders, fingerprint(Path(track.folder))]
+            [record.title, record.folders, fingerprint(track.folder, track.stems)]
             for record, track in zip(records, tracks, strict=True)
         ]
     )
@@ -81,8 +84,8 @@ def plan(config: RunConfig, workspace: Workspace, runtime: Runtime, command: str
         tracks=records,
         separators=separators,
         hrir=hrir,
-        stems=list(STEMS),
-        targets=[] if targets == list(STEMS) else targets,
+        stems=stems,
+        targets=[] if targets == stems else targets,
         commit=provenance.commit(),
         images=provenance.images(),
         accepted=[],
@@ -100,7 +103,17 @@ def _versions(services: Sequence[ServiceHealth]) -> dict[str, str]:
 def checked_tracks(dataset: Path, split: str, first: int | None = None) -> list[Track]:
     """The dataset's tracks in the order of their titles. All files of each track exist and have the same format."""
     longest = max_track_seconds()
-    return [check_track(folder, max_seconds=longest) for folder in track_folders(dataset, split)[:first]]
+    folders = track_folders(dataset, split)
+    found = list(zip(folders, stem_sets(folders), strict=True))
+    return [check_track(folder, (MIXTURE, *stems), max_seconds=longest) for folder, stems in found[:first]]
+
+
+def dataset_stems(dataset: Path, split: str) -> list[str]:
+    """Stems of a split: those that any of its tracks has.
+
+    All tracks count, also if a run has few of them, so that a separator is folded alike in every run.
+    """
+    return list(in_order(set().union(*stem_sets(track_folders(dataset, split)))))
 
 
 def choose_angles(
@@ -110,10 +123,10 @@ def choose_angles(
 
     They are drawn from those that `hrir` has.
     """
-    titles = [track.title for track in tracks]
+    stems = {track.title: track.stems for track in tracks}
     if table:
-        return read_angle_table(runtime.root.existing(table), split, titles)
-    return {title: draw_angles(title, seed, drawable(hrir)) for title in titles}
+        return read_angle_table(runtime.root.existing(table), split, list(stems), stems)
+    return {title: draw_angles(title, seed, drawable(hrir, len(own)), own) for title, own in stems.items()}
 
 
 def check_angles(hrir: HrirInfo, angles: dict[str, Angles]) -> None:
@@ -190,6 +203,7 @@ def _track_record(
     runtime: Runtime,
     hrir: HrirInfo | None,
     angles: Angles,
+    stems: Sequence[str],
 ) -> TrackRecord:
     source = runtime.root.reference(runtime.root.resolve(config.dataset) / config.split / track.title)
     folders = {}
@@ -200,7 +214,7 @@ def _track_record(
             [
                 RENDERER,
                 source,
-                fingerprint(track.folder),
+                fingerprint(track.folder, track.stems),
                 hrir.sha256,
                 angles,
                 config.profile,
@@ -208,8 +222,9 @@ def _track_record(
             ]
         )
         folders["binaural"] = runtime.root.reference(workspace.rendered(key[:20], track.title))
-    files = state_of_files(track.folder)
-    return TrackRecord(track.title, track.samples, track.sample_rate, source, folders, angles, files)
+    files = state_of_files(track.folder, track.stems)
+    own = [] if list(track.stems) == list(stems) else list(track.stems)
+    return TrackRecord(track.title, track.samples, track.sample_rate, source, folders, angles, files, own)
 
 
 def plan_track_again(
@@ -222,7 +237,8 @@ def plan_track_again(
     BadInput, TooLarge
         The files are not a valid track.
     """
-    found = check_track(runtime.root.resolve(track.source), max_seconds=max_track_seconds())
+    names = (MIXTURE, *record.stems_of(track.title))
+    found = check_track(runtime.root.resolve(track.source), names, max_seconds=max_track_seconds())
     if record.hrir is not None:
         check_rates(record.hrir, [found], resample=record.config.resample_hrir)
-    return _track_record(found, record.config, workspace, runtime, record.hrir, track.angles)
+    return _track_record(found, record.config, workspace, runtime, record.hrir, track.angles, record.stems)

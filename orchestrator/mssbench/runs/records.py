@@ -31,7 +31,8 @@ class Cell:
 class TrackRecord:
     """A track of a run. `folders` holds, per condition, the reference of the folder with its audio.
 
-    `files` is a fingerprint of its source files, from their sizes and times.
+    `files` is a fingerprint of its source files, from their sizes and times. `stems` are its own, if they are not those
+    of the run.
     """
 
     title: str
@@ -41,6 +42,7 @@ class TrackRecord:
     folders: dict[str, str]
     angles: dict[str, float] = field(default_factory=dict)
     files: str = ""
+    stems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         check_name(self.title, "track")
@@ -70,7 +72,7 @@ class RunRecord:
 
     `accepted` lists the changes of weights, versions and settings with which the run was continued. It is None in runs
     of earlier versions, which did not compare them.
-    `stems` are those of the dataset. `targets` are scored (:mod:`.targets`); empty: the stems.
+    `stems` are those of the dataset; a track may have others. `targets` are scored (:mod:`.targets`); empty: the stems.
     """
 
     id: str
@@ -96,6 +98,7 @@ class RunRecord:
         for owner, stems in (
             (f"run {self.id}", self.stems),
             (f"run {self.id}", self.targets),
+            *((track.title, track.stems) for track in self.tracks),
             *(
                 (separator.name, separator.stems)
                 for separator in self.separators
@@ -115,9 +118,21 @@ class RunRecord:
         """What is scored: values of the column ``source``."""
         return self.targets or self.stems
 
-    def offered(self, separator: str) -> list[str]:
-        """The targets that a separator offers."""
-        return offered(self.sources, self.separator(separator), self.stems)
+    def stems_of(self, title: str) -> list[str]:
+        """The stems of a track."""
+        return self.track(title).stems or self.stems
+
+    def offered(self, separator: str, title: str) -> list[str]:
+        """The targets that a separator offers, of those that a track has the stems of."""
+        own = self.stems_of(title)
+        key = (separator, tuple(self.sources), tuple(own))
+        if key not in self._offered:
+            self._offered[key] = offered(self.sources, self.separator(separator), self.stems, own)
+        return self._offered[key]
+
+    @functools.cached_property
+    def _offered(self) -> dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[str]]:
+        return {}
 
     def cells(self) -> list[Cell]:
         """All cells, track by track, so that a partial run has complete tracks."""
@@ -129,7 +144,7 @@ class RunRecord:
             Cell(condition, separator.name, title)
             for condition in self.config.conditions
             for separator in self.separators
-            if separator.status == "available"
+            if separator.status == "available" and self.offered(separator.name, title)
         ]
 
     def track(self, title: str) -> TrackRecord:

@@ -30,8 +30,11 @@ def result_columns() -> tuple[str, ...]:
 
 def result_rows(store: RunStore, record: RunRecord) -> list[Row]:
     """A row for every target that a cell's separator offers: scores, or ``failed`` with the reason, or ``pending``."""
-    offered = {one.name: record.offered(one.name) for one in record.separators}
-    return [row for cell in record.cells() for row in _rows_of(store, cell, offered[cell.separator])]
+    return [
+        row
+        for cell in record.cells()
+        for row in _rows_of(store, cell, record.offered(cell.separator, cell.title))
+    ]
 
 
 def _rows_of(store: RunStore, cell: Cell, offered: Sequence[str]) -> list[Row]:

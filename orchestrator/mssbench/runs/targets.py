@@ -1,7 +1,7 @@
 """What a run scores: the targets, and the stems of a separator that estimate each of them.
 
 A target is a set of the dataset's stems, whose sum is its reference. Most have one stem and its name;
-``accompaniment`` is composite: all stems but ``vocals``. All functions take the stems of the dataset.
+``accompaniment`` is composite: all stems but ``vocals``. A track that lacks all stems of a target has no row of it.
 
 A separator with finer stems than the dataset is folded: its further stems are added to ``other``. One that estimates
 ``vocals`` and a complete rest offers ``accompaniment``, as the sum of the rest.
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mssbench_service.errors import BadInput
-from mssbench_service.stems import ACCOMPANIMENT, VOCALS, check_stem_names
+from mssbench_service.stems import ACCOMPANIMENT, VOCALS, check_stem_names, in_order
 from mssbench_service.wire import SeparatorInfo
 
 REST = "other"
@@ -20,32 +20,47 @@ REST = "other"
 
 
 def reference(target: str, stems: Sequence[str]) -> list[str]:
-    """The dataset's stems that `target` is the sum of; empty if it cannot be built from them."""
+    """Those of the `stems` of a track that `target` is the sum of; empty if it cannot be built from them."""
     if target in stems:
         return [target]
     rest = [stem for stem in stems if stem != VOCALS]
     return rest if target == ACCOMPANIMENT and VOCALS in stems else []
 
 
-def estimate(target: str, separator: SeparatorInfo, stems: Sequence[str]) -> list[str]:
-    """The separator's stems that estimate `target`; empty if it does not offer the target."""
-    offered = separator.stems or (stems if separator.needs_references else [target])
+def estimate(
+    target: str, separator: SeparatorInfo, stems: Sequence[str], own: Sequence[str] | None = None
+) -> list[str]:
+    """The separator's stems that estimate `target`; empty if it does not offer the target.
+
+    `stems` are those of the dataset, and `own` those of the track, where they differ.
+    """
+    given = separator.needs_references and not separator.stems
+    offered = separator.stems or ((own or stems) if given else [target])
     finer = [one for one in offered if one not in (*stems, ACCOMPANIMENT)]
     if target in offered:
         return [target, *finer] if target == REST else [target]
-    complete = REST in offered or set(offered) >= set(stems)
+    complete = given or REST in offered or set(offered) >= set(stems)
     if target == ACCOMPANIMENT and VOCALS in offered and complete:
         return [one for one in offered if one != VOCALS]
     return []
 
 
-def offered(targets: Sequence[str], separator: SeparatorInfo, stems: Sequence[str]) -> list[str]:
-    """Those of `targets` that the separator offers."""
-    return [target for target in targets if estimate(target, separator, stems)]
+def offered(
+    targets: Sequence[str],
+    separator: SeparatorInfo,
+    stems: Sequence[str],
+    own: Sequence[str] | None = None,
+) -> list[str]:
+    """Those of `targets` that the separator offers and, if `own` is given, that the track has the stems of."""
+    own = stems if own is None else own
+    return [one for one in targets if reference(one, own) and estimate(one, separator, stems, own)]
 
 
 def choose_targets(
-    asked: Sequence[str], separators: Sequence[SeparatorInfo], stems: Sequence[str]
+    asked: Sequence[str],
+    separators: Sequence[SeparatorInfo],
+    stems: Sequence[str],
+    tracks: Sequence[Sequence[str]] = (),
 ) -> list[str]:
     """The targets of a run.
 
@@ -57,28 +72,45 @@ def choose_targets(
         The separators that can be used. A target that none of them offers is left out.
     stems : sequence of str
         Stems of the dataset.
+    tracks : sequence of sequence of str
+        Stems of each track of the run, where they differ. A target that no track has the stems of is left out.
 
     Raises
     ------
     BadInput
-        A target cannot be built from `stems`, no separator offers any, or a separator has two stems of one name.
+        A target cannot be built from the stems, no separator offers any, or a separator has two stems of one name.
     """
+    sets = {tuple(own): None for own in tracks} or {tuple(stems): None}
     for separator in separators:
         check_stem_names(separator.stems, separator.name)
     for target in asked:
-        if not reference(target, stems):
-            raise BadInput(f"the target {target!r} cannot be built from the stems {', '.join(stems)}")
+        if not any(reference(target, own) for own in sets):
+            held = in_order({stem for own in sets for stem in own})
+            raise BadInput(f"the target {target!r} cannot be built from the stems {', '.join(held)}")
     own = any(ACCOMPANIMENT in separator.stems for separator in separators)
-    composite = [ACCOMPANIMENT] if own and len(reference(ACCOMPANIMENT, stems)) > 1 else []
+    composite = [ACCOMPANIMENT] if own and ACCOMPANIMENT not in stems else []
     wanted = list(asked) or [*stems, *composite]
-    found = [target for target in wanted if any(estimate(target, one, stems) for one in separators)]
+    found = [
+        target
+        for target in wanted
+        if any(offered([target], one, stems, own) for one in separators for own in sets)
+    ]
     if not found:
         names = ", ".join(separator.name for separator in separators)
         raise BadInput(f"none of the targets {', '.join(wanted)} is offered by {names}")
     return found
 
 
-def folding(targets: Sequence[str], separator: SeparatorInfo, stems: Sequence[str]) -> list[str]:
-    """One line for each target that is estimated by a sum of the separator's stems."""
-    parts = {target: estimate(target, separator, stems) for target in targets}
-    return [f"{target} is {' + '.join(names)}" for target, names in parts.items() if len(names) > 1]
+def folding(
+    targets: Sequence[str],
+    separator: SeparatorInfo,
+    stems: Sequence[str],
+    own: Sequence[str] | None = None,
+) -> list[str]:
+    """One line for each target that is estimated by a sum of the separator's stems, or by more than its reference."""
+    parts = {target: estimate(target, separator, stems, own) for target in targets}
+    lines = [f"{target} is {' + '.join(names)}" for target, names in parts.items() if len(names) > 1]
+    missing = [one for one in own or stems if one not in (*separator.stems, VOCALS, ACCOMPANIMENT)]
+    if REST in parts and separator.stems and missing:
+        lines.append(f"{REST} may hold {' and '.join(missing)}, which the separator does not estimate")
+    return lines

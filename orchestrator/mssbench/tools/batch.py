@@ -15,7 +15,7 @@ from mssbench_service.checksums import damage
 from mssbench_service.errors import BadInput
 from mssbench_service.files import make_folder
 from mssbench_service.formats import Format
-from mssbench_service.musdb import HRIR_FILE, STEMS, Track
+from mssbench_service.musdb import HRIR_FILE, Track, stems_of
 from mssbench_service.separation import SEPARATION_FILE
 from mssbench_service.wire import EvaluateRequest, HrirRequest, RenderRequest, parse
 
@@ -119,7 +119,7 @@ def _changed(track: Track, rendering: Path) -> bool:
     if not rendering.exists():
         return True
     written = rendering.stat().st_mtime_ns
-    return any((track.folder / f"{stem}.wav").stat().st_mtime_ns > written for stem in STEMS)
+    return any((track.folder / f"{stem}.wav").stat().st_mtime_ns > written for stem in track.stems)
 
 
 def _holds(path: Path, expected: dict[str, object]) -> bool:
@@ -183,18 +183,26 @@ def evaluate_folders(
     for folder in (references, estimates):
         if not folder.is_dir():
             raise BadInput(f"{folder} is not a folder; expected <title>/<stem>.wav in it")
-    titles = _titles(references)
+    titles = _stem_sets(references)
     if not titles:
-        hint = next((s for s in ("test", "train") if _titles(references / s)), None)
+        hint = next((s for s in ("test", "train") if _stem_sets(references / s)), None)
         better = f"; did you mean {references / hint}?" if hint else ""
-        raise BadInput(f"{references} holds no <title>/<stem>.wav with stems {', '.join(STEMS)}{better}")
-    found = find_estimates(estimates, {title: _stems(references / title) for title in titles})
+        raise BadInput(f"{references} holds no <title>/<stem>.wav{better}")
+    found = find_estimates(estimates, titles)
     if not any(each.folder.is_dir() for each in found.values()):
-        raise BadInput(next(iter(found[titles[0]].problems.values())))
+        raise BadInput(next(iter(next(iter(found.values())).problems.values())))
 
     def request(title: str) -> EvaluateRequest:
         kept = runtime.root.reference(frames / f"{title}.parquet") if frames else ""
-        return EvaluateRequest("", "", metrics=metrics, bsseval=bsseval, aggregate=aggregate, frames=kept)
+        return EvaluateRequest(
+            "",
+            "",
+            metrics=metrics,
+            bsseval=bsseval,
+            aggregate=aggregate,
+            frames=kept,
+            stems=list(titles[title]),
+        )
 
     def score(title: str) -> list[Row]:
         return _score(references / title, found[title], runtime, request(title))
@@ -208,14 +216,12 @@ def evaluate_folders(
     return rows
 
 
-def _titles(folder: Path) -> list[str]:
+def _stem_sets(folder: Path) -> dict[str, tuple[str, ...]]:
+    """Stems of the references of each title."""
     if not folder.is_dir():
-        return []
-    return sorted(path.name for path in folder.iterdir() if not path.name.startswith(".") and _stems(path))
-
-
-def _stems(folder: Path) -> list[str]:
-    return [stem for stem in STEMS if (folder / f"{stem}.wav").is_file()]
+        return {}
+    folders = sorted(path for path in folder.iterdir() if path.name[0] != "." and path.is_dir())
+    return {path.name: stems for path in folders if (stems := stems_of(path))}
 
 
 def _score(reference: Path, estimates: Estimates, runtime: Runtime, request: EvaluateRequest) -> list[Row]:
@@ -224,7 +230,7 @@ def _score(reference: Path, estimates: Estimates, runtime: Runtime, request: Eva
         if not estimates.files:
             return [_failed_row(title, stem, problem) for stem, problem in estimates.problems.items()]
         metadata = _record(reference / RENDERING_FILE, RENDERING_FORMAT)
-        _require_undamaged(reference, metadata, [*(f"{stem}.wav" for stem in STEMS), HRIR_FILE])
+        _require_undamaged(reference, metadata, [*(f"{stem}.wav" for stem in request.stems), HRIR_FILE])
         _require_undamaged(
             estimates.folder,
             _record(estimates.folder / SEPARATION_FILE, SEPARATION_FORMAT),
@@ -238,7 +244,7 @@ def _score(reference: Path, estimates: Estimates, runtime: Runtime, request: Eva
         result = runtime.evaluate(parse(EvaluateRequest, asdict(request)))
     except BadInput as error:
         # The other tracks are still scored.
-        return [_failed_row(title, stem, error.detail) for stem in _stems(reference)]
+        return [_failed_row(title, stem, error.detail) for stem in request.stems]
     rows = [row | {"title": title} for row in result.rows]
     problems = estimates.problems
     return [row | {"reason": problems.get(row["source"], row["reason"])} for row in rows]

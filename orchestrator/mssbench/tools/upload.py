@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -24,8 +25,9 @@ from mssbench_service.errors import (
     from_problem,
 )
 from mssbench_service.files import atomic_folder
-from mssbench_service.musdb import MIXTURE, STEMS
-from mssbench_service.separation import SEPARATION_FILE, check_output_folder
+from mssbench_service.musdb import MIXTURE, stem_sets
+from mssbench_service.separation import MOST_STEMS, SEPARATION_FILE, check_output_folder
+from mssbench_service.stems import STEMS, check_stem_names
 from mssbench_service.wire import SeparateRequest
 
 from ..runs.plan import choose_separators
@@ -73,6 +75,7 @@ def separate_registered(
             out=runtime.root.reference(out),
             separator=chosen.name,
             references=runtime.root.reference(references) if references else "",
+            stems=_stems(references) if references else [],
         ),
     )
     return out
@@ -109,7 +112,7 @@ def separate_by_upload(
     Unavailable
         The service cannot be reached, lacks something, or was busy for longer than `patience`.
     BadOutput
-        The response is not a zip of the four stems.
+        The response is not a zip of stems.
     """
     check_output_folder(out)
     # Beside `out`: the system's folder for temporary files may be too small.
@@ -126,11 +129,25 @@ def separate_by_upload(
 def _parts(track: Path, references: Path | None) -> dict[str, Path]:
     parts = {MIXTURE: track}
     if references is not None:
-        parts |= {stem: references / f"{stem}.wav" for stem in STEMS}
+        parts |= {stem: references / f"{stem}.wav" for stem in _stems(references)}
     for path in parts.values():
         if not path.is_file():
             raise BadInput(f"{path} is not a file; expected a sound file")
     return parts
+
+
+def _stems(references: Path) -> list[str]:
+    """The true stems in a folder.
+
+    Raises
+    ------
+    BadInput
+        It has none.
+    """
+    stems = list(stem_sets([references])[0])
+    if missing := next((stem for stem in stems if not (references / f"{stem}.wav").is_file()), ""):
+        raise BadInput(f"{references / missing}.wav is not a file; expected a sound file")
+    return stems
 
 
 def _post_with_retries(
@@ -245,37 +262,53 @@ class _Counted:
 def _check(folder: Path, track: Path) -> None:
     """Raise BadOutput where a stem is not audio of the track's length and rate."""
     whole = read_header(track)
-    for stem in STEMS:
+    for path in sorted(folder.glob("*.wav")):
         try:
-            found = read_header(folder / f"{stem}.wav")
+            found = read_header(path)
         except BadInput as error:
-            raise BadOutput(f"the answer's {stem}.wav is not audio: {error}") from None
+            raise BadOutput(f"the answer's {path.name} is not audio: {error}") from None
         if (found.samples, found.sample_rate) != (whole.samples, whole.sample_rate):
             raise BadOutput(
-                f"the answer's {stem}.wav has {found.samples} samples at {found.sample_rate} Hz; "
+                f"the answer's {path.name} has {found.samples} samples at {found.sample_rate} Hz; "
                 f"expected {whole.samples} at {whole.sample_rate} Hz as the track"
             )
 
 
 def _largest(track: Path) -> int:
-    """Largest size in bytes of the stems of `track`: two channels of float32 each, headers, and the record."""
-    return len(STEMS) * 8 * read_header(track).samples + (1 << 20)
+    """Largest size in bytes of a stem of `track`: two channels of float32, and a header or the record."""
+    return 8 * read_header(track).samples + (1 << 20)
+
+
+def _recorded_stems(archive: zipfile.ZipFile, largest: int) -> Sequence[str]:
+    if SEPARATION_FILE not in archive.namelist() or archive.getinfo(SEPARATION_FILE).file_size > largest:
+        return STEMS
+    record = json.loads(archive.read(SEPARATION_FILE))
+    stems = record.get("stems", STEMS) if isinstance(record, dict) else STEMS
+    try:
+        check_stem_names([str(stem) for stem in stems], "the answer")
+    except (BadInput, TypeError) as error:
+        raise BadOutput(f"the answer's {SEPARATION_FILE} is not a record: {error}") from None
+    if not 0 < len(stems) <= MOST_STEMS:
+        raise BadOutput(f"the answer has {len(stems)} stems; expected 1 to {MOST_STEMS}")
+    return list(stems)
 
 
 def _unpack(answer: Path, folder: Path, largest: int) -> None:
-    """Extract the stems and the record from the zip, and nothing else."""
-    wanted = [f"{stem}.wav" for stem in STEMS]
+    """Extract the stems and the record from the zip, and nothing else.
+
+    The stems are those that the record lists, by default those of MUSDB18-HQ.
+    """
     try:
         with zipfile.ZipFile(answer) as archive:
             names = archive.namelist()
+            wanted = [f"{stem}.wav" for stem in _recorded_stems(archive, largest)]
             absent = [name for name in wanted if name not in names]
             if absent:
                 raise BadOutput(f"the answer has no {', '.join(absent)}")
             taken = [name for name in (*wanted, SEPARATION_FILE) if name in names]
-            if (size := sum(archive.getinfo(name).file_size for name in taken)) > largest:
-                raise BadOutput(
-                    f"the answer unpacks to {size} bytes; expected at most {largest} for this track"
-                )
+            size, most = sum(archive.getinfo(name).file_size for name in taken), len(taken) * largest
+            if size > most:
+                raise BadOutput(f"the answer unpacks to {size} bytes; expected at most {most} for this track")
             for name in taken:
                 # zipfile reads no more of a member than its declared size, and checks its checksum.
                 with archive.open(name) as source, (folder / name).open("wb") as target:

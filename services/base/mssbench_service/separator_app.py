@@ -33,7 +33,7 @@ from .separation import (
     separate_track,
     weights_file,
 )
-from .stems import MIXTURE, STEMS, check_stem_names, in_order
+from .stems import MIXTURE, STEMS, WELL_KNOWN, check_stem_names, in_order
 from .wire import SeparateRequest, parse
 
 _SOUND = {"type": "string", "format": "binary"}
@@ -247,7 +247,7 @@ def _by_upload(
     uploads = {part: value for part, value in form.multi_items() if isinstance(value, UploadFile)}
     if len(uploads) != len(form.multi_items()):
         raise BadInput("the form must hold each file once and nothing but files")
-    if len(uploads) == 1 and not uploads.keys() & set(STEMS):
+    if len(uploads) == 1 and not uploads.keys() & set(WELL_KNOWN):
         uploads = {MIXTURE: next(iter(uploads.values()))}  # a single file is the mixture under any name
     if MIXTURE not in uploads:
         raise BadInput(f"the form has no file called {MIXTURE!r}")

@@ -16,7 +16,7 @@ from binaural_metrics.scoring import Row, score_track_with_frames
 from mssbench_service import audio
 from mssbench_service.errors import BadInput
 from mssbench_service.files import DataRoot, atomic_file
-from mssbench_service.musdb import HRIR_FILE, STEMS
+from mssbench_service.musdb import HRIR_FILE
 from mssbench_service.stems import check_stem_names
 from mssbench_service.wire import EvaluateRequest, EvaluateResult, Target
 
@@ -26,7 +26,7 @@ from .targets import frames_of, scored_sets, total, without_direction
 
 
 def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | None = None) -> EvaluateResult:
-    """Score the targets of one track; by default vocals, drums, bass and other, as far as the reference has them.
+    """Score the targets of one track; by default its stems, as far as the reference has them.
 
     If an estimate is missing, unreadable or has another sample rate, only its own row fails. Estimates are found as
     :func:`binaural_metrics.layouts.stem_files` does, unless the request names their files.
@@ -42,12 +42,11 @@ def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | N
     """
     started = time.perf_counter()
     truth, found = root.existing(request.reference), root.existing(request.estimate)
-    named = request.stems if request.targets else list(STEMS)
-    if request.targets:
-        check_stem_names(named, "the request")
-        for name, target in request.targets.items():
-            check_stem_names([name], "the request")
-            check_stem_names(target.estimate, f"the target {name!r}")
+    named = request.stems
+    check_stem_names(named, "the request")
+    for name, target in request.targets.items():
+        check_stem_names([name], "the request")
+        check_stem_names(target.estimate, f"the target {name!r}")
     stems = [stem for stem in named if (truth / f"{stem}.wav").exists()]
     if not stems:
         raise BadInput(f"{truth} holds none of {', '.join(f'{stem}.wav' for stem in named)}")

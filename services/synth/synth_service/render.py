@@ -27,7 +27,8 @@ from mssbench_service.checksums import checksums_of
 from mssbench_service.errors import BadInput, BenchError, StepFailed, TooLarge
 from mssbench_service.files import atomic_folder, read_json, write_json
 from mssbench_service.formats import RENDERING_FORMAT
-from mssbench_service.musdb import HRIR_FILE, MIXTURE, STEMS, Track, check_track
+from mssbench_service.musdb import HRIR_FILE, MIXTURE, Track, check_track, stem_sets, stems_of
+from mssbench_service.stems import STEMS
 from mssbench_service.wire import RENDER_PROFILES, RenderResult, Scene, SceneResult
 
 from .hrir import HrirSet
@@ -38,13 +39,6 @@ from .sofa import ELEVATION_TOLERANCE
 
 METADATA = "metadata.json"
 """Name of the record beside the rendered files."""
-
-_FILES = {
-    *(f"{name}.wav" for name in (MIXTURE, *STEMS)),
-    *(f"{stem}.direct.wav" for stem in STEMS),
-    HRIR_FILE,
-    METADATA,
-}
 
 SUBTYPES = {"matched": "FLOAT", "paper": "PCM_16"}
 
@@ -78,7 +72,7 @@ def render_track(
     hrir
         HRIR set of K taps: n samples become n + K − 1 (in a simulated room, K is the length of its responses).
     angles
-        Azimuth per stem, degrees counter-clockwise; exactly the four stems.
+        Azimuth per stem, degrees counter-clockwise; exactly the stems of the track.
     profile
         ``matched`` or ``paper``; see the module's docstring.
     resample_hrir
@@ -108,18 +102,19 @@ def render_track(
     """
     if profile not in RENDER_PROFILES:
         raise BadInput(f"unknown profile {profile!r}; expected one of {', '.join(RENDER_PROFILES)}")
-    azimuths = _check_angles(angles)
-    checked = check_track(track, STEMS)
+    azimuths = _check_angles(track, angles)
+    stems = tuple(azimuths)
+    checked = check_track(track, stems)
     if max_seconds is not None and checked.seconds > max_seconds:
         raise TooLarge(f"{track} lasts {checked.seconds:.0f} s; at most {max_seconds:.0f} s are accepted")
     _check_out(track, out)
     hrir = hrir.at_rate(checked.sample_rate, resample=resample_hrir)
-    placed = place(hrir, azimuths, scene) if scene else still({s: hrir.at(azimuths[s]) for s in STEMS})
+    placed = place(hrir, azimuths, scene) if scene else still({s: hrir.at(azimuths[s]) for s in stems})
     rendering = _Rendering(track, checked, placed.responses)
     peak = rendering.peak()
     # Silence, and peaks whose reciprocal overflows, are not scaled.
     gain = 1.0 / peak if peak > np.finfo(np.float64).tiny else 1.0
-    gains = dict.fromkeys(STEMS, gain if profile == "matched" else 1.0) | {MIXTURE: gain}
+    gains = dict.fromkeys(stems, gain if profile == "matched" else 1.0) | {MIXTURE: gain}
     # If several processes render the track at once, the first result may already be in use.
     with atomic_folder(out, replace=(out / METADATA).exists()) as folder:
         clipped = rendering.write(folder, gains, checked.sample_rate, SUBTYPES[profile])
@@ -131,7 +126,7 @@ def render_track(
             title=checked.title,
             profile=profile,
             angles=azimuths,
-            mixture_gain=gains[MIXTURE] / gains[STEMS[0]],
+            mixture_gain=gains[MIXTURE] / gains[stems[0]],
             peak=peak,
             sample_rate=checked.sample_rate,
             samples=checked.samples + placed.taps - 1,
@@ -173,10 +168,11 @@ class _Rendering:
         self._moving = any(isinstance(response, Moving) for response in responses.values())
 
     def blocks(self) -> Iterator[dict[str, Float64Array]]:
-        """Yield blocks of all five signals, each of shape (2, n). Every pass gives the same bits."""
-        streams = [self._stream(self._track / f"{stem}.wav", self._responses[stem]) for stem in STEMS]
+        """Yield blocks of the stems and of their sum, each of shape (2, n). Every pass gives the same bits."""
+        stems = self._checked.stems
+        streams = [self._stream(self._track / f"{stem}.wav", self._responses[stem]) for stem in stems]
         for blocks in zip(*streams, strict=True):
-            yield dict(zip(STEMS, blocks, strict=True)) | {MIXTURE: sum(blocks, np.zeros(()))}
+            yield dict(zip(stems, blocks, strict=True)) | {MIXTURE: sum(blocks, np.zeros(()))}
 
     def _stream(self, path: Path, response: Response) -> Iterator[Float64Array]:
         if isinstance(response, Moving):
@@ -197,7 +193,8 @@ class _Rendering:
 
         The mixture is written only with the stems themselves, not with their direct sound.
         """
-        written = (MIXTURE, *STEMS) if self._name == "{}" else STEMS
+        stems = self._checked.stems
+        written = (MIXTURE, *stems) if self._name == "{}" else stems
         names = {signal: self._name.format(signal) for signal in written}
         clipped = dict.fromkeys(names.values(), 0)
         try:
@@ -270,15 +267,18 @@ def _mono(path: Path, block: int) -> Iterator[Float64Array]:
         raise BadInput(f"{path} is truncated: {read} of {expected} samples could be read")
 
 
-def _check_angles(angles: Mapping[str, float]) -> dict[str, float]:
-    if set(angles) != set(STEMS):
+def _check_angles(track: Path, angles: Mapping[str, float]) -> dict[str, float]:
+    """Angles of the track's stems from 0 to less than 360 degrees, in the order of the stems."""
+    # The four of MUSDB18-HQ are enough: earlier versions ignored further files.
+    stems = STEMS if set(angles) == set(STEMS) else stem_sets([track])[0]
+    if set(angles) != set(stems):
         found = ", ".join(sorted(angles)) or "none"
-        raise BadInput(f"there are angles for {found}; expected exactly {', '.join(STEMS)}")
-    for stem in STEMS:
+        raise BadInput(f"there are angles for {found}; expected exactly {', '.join(stems)}")
+    for stem in stems:
         if not math.isfinite(angles[stem]):
             raise BadInput(f"the angle of {stem} is {angles[stem]}; expected degrees")
     # Twice: −1e-20 % 360.0 is 360.0.
-    return {stem: float(angles[stem]) % 360.0 % 360.0 for stem in STEMS}
+    return {stem: float(angles[stem]) % 360.0 % 360.0 for stem in stems}
 
 
 def _check_out(track: Path, out: Path) -> None:
@@ -289,8 +289,11 @@ def _check_out(track: Path, out: Path) -> None:
         raise BadInput(f"{out} is a file; expected an output folder")
     if not out.is_dir():
         return
-    foreign = [path.name for path in _visible(out) if path.name not in _FILES or not path.is_file()]
-    if foreign or (any(_visible(out)) and not _is_record(out / METADATA)):
+    stems = _recorded_stems(out / METADATA)
+    ours = {HRIR_FILE, METADATA, f"{MIXTURE}.wav"}
+    ours |= {f"{stem}{kind}.wav" for stem in stems or stems_of(out) for kind in ("", ".direct")}
+    foreign = [path.name for path in _visible(out) if path.name not in ours or not path.is_file()]
+    if foreign or (any(_visible(out)) and not stems):
         what = foreign[0] if foreign else f"no {METADATA} of ours"
         raise BadInput(
             f"{out} holds something that is not a rendering ({what}); expected a new or an empty folder"
@@ -301,12 +304,15 @@ def _visible(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def _is_record(path: Path) -> bool:
+def _recorded_stems(path: Path) -> list[str]:
+    """Stems of the rendering that the record describes; empty if it is not a record."""
     try:
         record = read_json(path)
     except BenchError:
-        return False
-    return isinstance(record, dict) and {"profile", "mixture_gain", "hrir_sha256"} <= record.keys()
+        return []
+    if not (isinstance(record, dict) and {"profile", "mixture_gain", "hrir_sha256"} <= record.keys()):
+        return []
+    return list(record.get("angles") or STEMS)
 
 
 __all__ = ["METADATA", "render_track"]

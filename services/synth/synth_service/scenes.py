@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from mssbench_service.errors import BadInput
-from mssbench_service.musdb import STEMS
 from mssbench_service.wire import Placed, Scene
 
 from . import rooms
@@ -64,9 +63,9 @@ def place(hrir: HrirSet, azimuths: Mapping[str, float], scene: Scene) -> Respons
     BadInput
         A stem is unknown, the set lacks the elevation or a part of a trajectory, or the room is impossible.
     """
-    unknown = {*scene.elevations, *scene.trajectories} - set(STEMS)
+    unknown = {*scene.elevations, *scene.trajectories} - set(azimuths)
     if unknown:
-        raise BadInput(f"the scene names {', '.join(sorted(unknown))}; expected {', '.join(STEMS)}")
+        raise BadInput(f"the scene names {', '.join(sorted(unknown))}; expected {', '.join(azimuths)}")
     for stem, elevation in scene.elevations.items():
         if not (math.isfinite(elevation) and abs(elevation) <= 90.0):
             raise BadInput(f"the elevation of {stem} is {elevation}; expected -90 to 90 degrees")
@@ -80,8 +79,8 @@ def place(hrir: HrirSet, azimuths: Mapping[str, float], scene: Scene) -> Respons
     source = Interpolator(hrir) if scene.interpolate or scene.trajectories else None
     responses: dict[str, Response] = {}
     direct: dict[str, Float64Array] = {}
-    for stem in STEMS:
-        azimuth, elevation = azimuths[stem], scene.elevations.get(stem, 0.0)
+    for stem, azimuth in azimuths.items():
+        elevation = scene.elevations.get(stem, 0.0)
         if stem in scene.trajectories:
             assert source is not None
             trajectory = Trajectory.from_points(scene.trajectories[stem], f"the trajectory of {stem}")
@@ -118,7 +117,7 @@ def place(hrir: HrirSet, azimuths: Mapping[str, float], scene: Scene) -> Respons
     return Responses(
         {stem: _padded(response, taps) for stem, response in responses.items()},
         taps,
-        {stem: _padded(direct[stem], taps) for stem in STEMS} if in_room else {},
+        {stem: _padded(direct[stem], taps) for stem in azimuths} if in_room else {},
         record,
     )
 

@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 
 from mssbench_service.files import DataRoot
-from mssbench_service.musdb import STEMS, check_track
+from mssbench_service.musdb import check_track, stem_sets
 from mssbench_service.wire import HrirInfo, HrirRequest, RenderRequest, RenderResult
 
 from . import sadie
@@ -25,10 +25,11 @@ def render(root: DataRoot, request: RenderRequest, *, max_seconds: float | None 
         As ``render_track`` and :func:`synth_service.hrir.load_hrir`.
     """
     track, out = root.existing(request.track), root.resolve(request.out)
+    rate = check_track(track, stem_sets([track])[0]).sample_rate
     return render_track(
         track,
         out,
-        _hrir(root, request.hrir, check_track(track, STEMS).sample_rate, sphere=request.scene is not None),
+        _hrir(root, request.hrir, rate, sphere=request.scene is not None),
         request.angles,
         request.profile,
         resample_hrir=request.resample_hrir,

@@ -7,14 +7,14 @@ import os
 import secrets
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
 from mssbench_service.audio import FloatArray
-from mssbench_service.musdb import MIXTURE, STEMS
+from mssbench_service.stems import MIXTURE, STEMS
 
 from . import app as guarded
 from .server import Answer, RunningService, form, running, wait_for
@@ -42,6 +42,8 @@ class ServiceUnderTest(RunningService):
         Jobs wait while this file exists.
     network : Path
         Exists once the service has tried to use the network.
+    any_stems : sequence of str
+        What a separator that takes any stem set is asked for, and the names of true stems.
     """
 
     separator: str
@@ -49,6 +51,7 @@ class ServiceUnderTest(RunningService):
     temporary: Path
     hold: Path
     network: Path
+    any_stems: Sequence[str]
 
     def path(self, **query: str) -> str:
         """The path of ``POST /separate`` for the separator."""
@@ -64,8 +67,8 @@ class ServiceUnderTest(RunningService):
 
     @property
     def declared(self) -> list[str]:
-        """The stems that the separator returns; of one that takes any stem set, those of MUSDB18-HQ."""
-        return self.info["stems"] or list(STEMS)
+        """The stems that the separator returns; of one that takes any stem set, :attr:`any_stems`."""
+        return self.info["stems"] or list(self.any_stems)
 
     def needs_references(self) -> bool:
         """Whether the separator is defined by the true stems."""
@@ -73,7 +76,7 @@ class ServiceUnderTest(RunningService):
 
     def signals(self, mixture: FloatArray) -> dict[str, FloatArray]:
         """The mixture, and the true stems for a separator that needs them."""
-        return {MIXTURE: mixture} | (split(mixture) if self.needs_references() else {})
+        return {MIXTURE: mixture} | (split(mixture, self.any_stems) if self.needs_references() else {})
 
     def files(self, mixture: FloatArray, rate: int = 44100, encode: Encode = wav) -> dict[str, bytes]:
         """:meth:`signals` as sound files."""
@@ -111,6 +114,7 @@ class ServiceUnderTest(RunningService):
             "out": out.relative_to(self.data).as_posix(),
             "separator": self.separator,
             "references": relative if self.needs_references() else "",
+            "stems": [] if self.info["stems"] else list(self.any_stems),
         }
 
     def by_reference(self, mixture: FloatArray, out: Path, rate: int = 44100, encode: Encode = wav) -> Answer:
@@ -167,6 +171,7 @@ def service_under_test(
     folder: Path,
     *,
     separator: str = "",
+    any_stems: Sequence[str] = STEMS,
     environment: Mapping[str, str] | None = None,
     max_seconds: float = 61.0,
     start_seconds: float = 600.0,
@@ -181,6 +186,8 @@ def service_under_test(
         Receives the data root and temporary files.
     separator : str
         Name of the separator; empty for the default.
+    any_stems : sequence of str
+        What a separator that takes any stem set is asked for.
     environment : mapping, optional
         Further environment variables, for example where weights are.
     max_seconds : float
@@ -205,5 +212,5 @@ def service_under_test(
     }
     with running(f"{guarded.__name__}:app", variables, seconds=start_seconds) as process:
         yield ServiceUnderTest(
-            process.url, process.process, process.log, separator, data, temporary, hold, network
+            process.url, process.process, process.log, separator, data, temporary, hold, network, any_stems
         )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import soundfile as sf
 from mssbench_service.audio import FloatArray
-from mssbench_service.musdb import STEMS
 
 Samples = npt.NDArray[np.float32] | npt.NDArray[np.int32]
 
@@ -44,13 +44,13 @@ def music(seconds: float, sample_rate: int = 44100, seed: int = 0) -> FloatArray
     return np.ascontiguousarray(np.stack([left, right]) * 0.8, dtype=np.float32)
 
 
-def split(mixture: FloatArray) -> dict[str, FloatArray]:
-    """Four stems that add up to `mixture`; the share of each rises and falls slowly."""
+def split(mixture: FloatArray, stems: Sequence[str]) -> dict[str, FloatArray]:
+    """Stems that add up to `mixture`; the share of each rises and falls slowly."""
     time_axis = np.arange(mixture.shape[1]) / 44100
-    weights = np.stack([1.0 + np.sin(2 * np.pi * (0.4 + 0.3 * k) * time_axis + k) for k in range(len(STEMS))])
+    weights = np.stack([1.0 + np.sin(2 * np.pi * (0.4 + 0.3 * k) * time_axis + k) for k in range(len(stems))])
     weights /= np.maximum(weights.sum(axis=0), 1e-3)
     return {
-        stem: np.asarray(mixture * weight, np.float32) for stem, weight in zip(STEMS, weights, strict=True)
+        stem: np.asarray(mixture * weight, np.float32) for stem, weight in zip(stems, weights, strict=True)
     }
 
 

@@ -1,0 +1,119 @@
+"""Datasets with other stems than MUSDB18-HQ's, from the folder to the table of scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mssbench
+import numpy as np
+import pytest
+import soundfile as sf
+from mssbench.bench import BenchmarkRun, InvalidArgument
+from mssbench.datasets.check import check_dataset
+from mssbench.runs.fingerprint import state_of_files
+from mssbench_service.files import read_json
+from mssbench_service.musdb import STEMS
+
+SIX = (*STEMS, "guitar", "piano")
+RATE = 8000
+
+pytestmark = pytest.mark.usefixtures("without_report")
+
+
+def write_track(folder: Path, stems: tuple[str, ...], seed: int = 0) -> Path:
+    folder.mkdir(parents=True)
+    noise = np.random.default_rng(seed).standard_normal((len(stems), RATE, 2)) * 0.05
+    for stem, audio in zip(stems, noise, strict=True):
+        sf.write(folder / f"{stem}.wav", audio, RATE, subtype="FLOAT")
+    sf.write(folder / "mixture.wav", noise.sum(axis=0), RATE, subtype="FLOAT")
+    return folder
+
+
+def benchmark(
+    separators: list[str], conditions: tuple[str, ...] = ("stereo",), **settings: object
+) -> BenchmarkRun:
+    return mssbench.run(
+        dataset="six",
+        separators=separators,
+        conditions=list(conditions),
+        metrics="paper",
+        bsseval=False,
+        resample_hrir=True,
+        **settings,
+    )
+
+
+def sources(run: BenchmarkRun, separator: str, title: str) -> list[str]:
+    return [row["source"] for row in run.results if (row["separator"], row["title"]) == (separator, title)]
+
+
+@pytest.fixture
+def dataset(workspace: Path) -> Path:
+    """A track with six stems, and one that lacks two of them."""
+    write_track(workspace / "six/test/All", SIX)
+    write_track(workspace / "six/test/Few", ("vocals", "drums", "piano"), seed=1)
+    return workspace / "six"
+
+
+def test_each_track_is_rendered_and_scored_with_its_own_stems(dataset: Path) -> None:
+    run = benchmark(["oracle-irm"], ("stereo", "binaural"))
+    assert {row["status"] for row in run.results} <= {"ok", "undefined"}
+    assert sources(run, "oracle-irm", "All") == [*SIX, *SIX]
+    assert sources(run, "oracle-irm", "Few") == ["vocals", "drums", "piano"] * 2
+    record = read_json(run.folder / "run.json")
+    assert record["stems"] == list(SIX)
+    assert [list(track["angles"]) for track in record["tracks"]] == [list(SIX), ["vocals", "drums", "piano"]]
+    assert [track["stems"] for track in record["tracks"]] == [[], ["vocals", "drums", "piano"]]
+    rendered = dataset.parent / record["tracks"][1]["folders"]["binaural"]
+    parts = [sf.read(rendered / f"{stem}.wav")[0] for stem in ("vocals", "drums", "piano")]
+    np.testing.assert_allclose(sum(parts), sf.read(rendered / "mixture.wav")[0], atol=1e-6)
+    assert run.resume().id == benchmark(["oracle-irm"], ("stereo", "binaural")).id
+
+
+def test_the_rest_of_a_track_is_the_sum_of_what_it_has(dataset: Path) -> None:
+    run = benchmark(["oracle-irm", "oracle-mixture"], targets=["vocals", "accompaniment", "bass"])
+    for separator in ("oracle-irm", "oracle-mixture"):
+        assert sources(run, separator, "Few") == ["vocals", "accompaniment"]
+        assert sources(run, separator, "All") == ["vocals", "accompaniment", "bass"]
+    assert not run.failures
+
+
+def test_two_stems_are_a_dataset_too_and_the_check_names_the_stems(workspace: Path) -> None:
+    write_track(workspace / "six/test/A", ("vocals", "accompaniment"))
+    run = benchmark(["oracle-irm"])
+    assert sources(run, "oracle-irm", "A") == ["vocals", "accompaniment"]
+    assert [track.stems for track in check_dataset(workspace / "six").tracks] == [["vocals", "accompaniment"]]
+
+
+@pytest.mark.parametrize(
+    ("stems", "settings", "message"),
+    [
+        (("vocals", "instrumental"), {}, "instrumental.wav should be called accompaniment.wav"),
+        (("vocals", "music", "karaoke"), {}, "karaoke and music, two names of one stem"),
+        (("Vocals", "drums", "guitar"), {}, "Vocals.wav should be called vocals.wav"),
+        (("vocals", "bass", "other"), {}, "drums.wav is missing"),
+        (
+            ("vocals", "guitar"),
+            {"targets": ["drums"]},
+            "'drums' cannot be built from the stems vocals, guitar",
+        ),
+        (("speech", "music", "effects"), {"targets": ["accompaniment"]}, "'accompaniment' cannot be built"),
+    ],
+)
+def test_stems_that_cannot_be_used_are_refused_and_nothing_is_written(
+    workspace: Path, stems: tuple[str, ...], settings: dict[str, object], message: str
+) -> None:
+    write_track(workspace / "six/test/A", stems)
+    with pytest.raises(InvalidArgument, match=message):
+        benchmark(["oracle-irm"], **settings)
+    assert not (workspace / "runs").exists()
+
+
+def test_files_that_are_sums_of_stems_are_not_stems(workspace: Path) -> None:
+    folder = write_track(workspace / "six/test/A", STEMS)
+    before = state_of_files(folder)
+    for name in ("accompaniment", "no_vocals", "Preview Mix"):
+        (folder / f"{name}.wav").write_bytes((folder / "drums.wav").read_bytes())
+    run = benchmark(["oracle-mixture"])
+    assert sources(run, "oracle-mixture", "A") == list(STEMS)
+    assert read_json(run.folder / "run.json")["tracks"][0]["files"] == before
