@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import mssbench
 import numpy as np
@@ -30,7 +31,7 @@ def write_track(folder: Path, stems: tuple[str, ...], seed: int = 0) -> Path:
 
 
 def benchmark(
-    separators: list[str], conditions: tuple[str, ...] = ("stereo",), **settings: object
+    separators: list[str], conditions: tuple[str, ...] = ("stereo",), **settings: Any
 ) -> BenchmarkRun:
     return mssbench.run(
         dataset="six",
@@ -101,7 +102,7 @@ def test_two_stems_are_a_dataset_too_and_the_check_names_the_stems(workspace: Pa
     ],
 )
 def test_stems_that_cannot_be_used_are_refused_and_nothing_is_written(
-    workspace: Path, stems: tuple[str, ...], settings: dict[str, object], message: str
+    workspace: Path, stems: tuple[str, ...], settings: dict[str, Any], message: str
 ) -> None:
     write_track(workspace / "six/test/A", stems)
     with pytest.raises(InvalidArgument, match=message):
