@@ -23,6 +23,8 @@ from .shared import (
     print_result,
     progress_bar,
     reference_of,
+    titles_of,
+    titles_option,
 )
 
 if TYPE_CHECKING:
@@ -112,8 +114,9 @@ def _accept_hrir(folder: Path) -> None:
 @data.command("check")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--split", type=click.Choice(["train", "test"]), help="Default: all splits in FOLDER.")
+@titles_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def data_check(folder: Path, split: str | None, as_json: bool) -> None:
+def data_check(folder: Path, split: str | None, titles: tuple[str, ...], as_json: bool) -> None:
     """Check every sample of a dataset.
 
     FOLDER is in the MUSDB18-HQ layout or holds MUSDB18's .stem.mp4 files. The exit code is 2 if a track
@@ -122,7 +125,7 @@ def data_check(folder: Path, split: str | None, as_json: bool) -> None:
     from ..datasets.check import check_dataset
 
     with progress_bar("check") as show:
-        report = check_dataset(folder, [split] if split else [], show)
+        report = check_dataset(folder, [split] if split else [], show, titles_of(titles))
     if as_json:
         tracks = [asdict(track) | {"status": track.status} for track in report.tracks]
         # ASCII: JSON leaves some control characters as they are otherwise.

@@ -47,6 +47,8 @@ from .shared import (
     rendering_options,
     scheduling_options,
     scoring_options,
+    titles_of,
+    titles_option,
 )
 
 
@@ -60,7 +62,14 @@ from .shared import (
 @click.option(
     "--conditions", default=",".join(CONDITIONS), show_default=True, metavar="A,B", help="Conditions."
 )
+@titles_option
 @click.option("--tracks", type=int, help="Only the first N tracks.")
+@click.option(
+    "--excerpt",
+    default="",
+    metavar="[START:]LENGTH",
+    help="Part of each track, in seconds. Without START: the loudest part.",
+)
 @click.option(
     "--targets",
     "--sources",
@@ -120,6 +129,8 @@ def _given(context: click.Context) -> dict[str, Any]:
     for name in ("separators", "conditions", "targets"):
         if name in given:
             given[name] = names_in(given[name])
+    if "titles" in given:
+        given["titles"] = titles_of(given["titles"])
     return given
 
 

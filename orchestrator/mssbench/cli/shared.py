@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from rich.progress import (
 )
 
 from .. import __version__
+from ..datasets.selection import titles_in
 from ..runs.config import AGGREGATES, require_path
 from ..runs.run import Run, open_run
 from ..runs.store import open_workspace
@@ -80,6 +81,20 @@ def existing_run(run: str) -> Run:
 
 def names_in(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+titles_option = click.option(
+    "--titles",
+    multiple=True,
+    metavar="TITLE|PATTERN|FILE",
+    help="Only these tracks. FILE has one title or pattern per line. May be repeated.",
+)
+
+
+def titles_of(given: Sequence[str]) -> list[str]:
+    """The values of --titles, with the lines of files in place of their names."""
+    found = [titles_in(Path(text)) if Path(text).is_file() else [text] for text in given]
+    return [title for titles in found for title in titles]
 
 
 _hrir_option = click.option(

@@ -26,6 +26,7 @@ from mssbench_service.errors import BadInput, printable
 from mssbench_service.musdb import MIXTURE, SPLITS, Track, check_track, stem_sets, track_folders
 
 from .convert import coded_tracks, convert, require_decoder, title_of
+from .selection import choose_titles
 
 SAMPLE_RATE = 44100
 """Sample rate of MUSDB18-HQ, Hz."""
@@ -89,7 +90,10 @@ class DatasetReport:
 
 
 def check_dataset(
-    folder: Path, splits: Sequence[str] = (), show: Callable[[int, int], None] = lambda done, total: None
+    folder: Path,
+    splits: Sequence[str] = (),
+    show: Callable[[int, int], None] = lambda done, total: None,
+    titles: Sequence[str] = (),
 ) -> DatasetReport:
     """Read and check every sample of a dataset.
 
@@ -101,6 +105,8 @@ def check_dataset(
         "train", "test"; by default those that `folder` has.
     show : callable
         Called with (tracks done, tracks in total).
+    titles : sequence of str
+        Titles or patterns of the tracks to check; by default all.
 
     Returns
     -------
@@ -114,6 +120,9 @@ def check_dataset(
     if not splits:
         splits = [split for split in SPLITS if (folder / split).is_dir()] or list(SPLITS)
     found = [(split, track) for split in splits for track in _tracks(folder, split)]
+    if titles:
+        chosen = choose_titles(titles, [title_of(track) for _, track in found])
+        found = [(split, track) for split, track in found if title_of(track) in chosen]
     if any(track.is_file() for _, track in found):
         require_decoder()
     known = musdb18()
@@ -127,7 +136,7 @@ def check_dataset(
         _compare_with_musdb18(report, known)
         tracks.append(report)
         show(number, len(found))
-    notes = [note for split in splits for note in _split_notes(split, tracks, known)]
+    notes = [note for split in splits for note in _split_notes(split, tracks, known)] if not titles else []
     return DatasetReport(str(folder), tracks, notes)
 
 

@@ -18,6 +18,7 @@ from mssbench_service.files import TEMPORARY, remove_folder
 from mssbench_service.musdb import HRIR_FILE
 from mssbench_service.separation import SEPARATION_FILE
 
+from ..datasets.selection import EXCERPT_FILE
 from ..runs.layout import DELETED_PREFIX, RENDERING_FILE
 from ..runs.lock import folder_locked
 from ..runs.owned import inside, remove_if_empty
@@ -85,10 +86,11 @@ def _is_inactive(run: Run) -> bool:
 
 def _needed(runs: Iterable[Run]) -> set[str]:
     return {
-        os.path.realpath(run.runtime.root.resolve(track.folders["binaural"]))
+        os.path.realpath(run.runtime.root.resolve(folder))
         for run in runs
         for track in run.record.tracks
-        if "binaural" in track.folders
+        for folder in (track.folders.get("binaural"), track.cut)
+        if folder
     }
 
 
@@ -106,7 +108,9 @@ def _renderings(workspace: Workspace, runtime: Runtime, runs: Iterable[Run]) -> 
             yield _removable(workspace, folder, "a rendering that no run refers to", remove)
 
 
-_FILES = re.compile(rf"[a-z0-9_]+(\.direct)?\.wav|{re.escape(HRIR_FILE)}|{re.escape(RENDERING_FILE)}")
+_FILES = re.compile(
+    rf"[a-z0-9_]+(\.direct)?\.wav|{re.escape(HRIR_FILE)}|{re.escape(RENDERING_FILE)}|{re.escape(EXCERPT_FILE)}"
+)
 
 
 def _is_rendering(folder: Path) -> bool:
@@ -114,7 +118,7 @@ def _is_rendering(folder: Path) -> bool:
     named = re.fullmatch("[0-9a-f]+", folder.parent.name) and all(
         _FILES.fullmatch(path.name) for path in folder.iterdir()
     )
-    return (folder / RENDERING_FILE).is_file() or bool(named)
+    return any((folder / name).is_file() for name in (RENDERING_FILE, EXCERPT_FILE)) or bool(named)
 
 
 def _remove_rendering(workspace: Workspace, runtime: Runtime, folder: Path) -> None:

@@ -32,6 +32,7 @@ from mssbench_service.wire import (
     Target,
 )
 
+from ..datasets.selection import EXCERPT_FILE, require_excerpt
 from ..runs.fingerprint import state_of_files
 from ..runs.formats import RENDERING_FORMAT, SEPARATION_FORMAT
 from ..runs.layout import RENDERING_FILE
@@ -105,10 +106,10 @@ def _render_now(run: Run, title: str) -> None:
     track, config = run.record.track(title), run.record.config
     out, folder = track.folders["binaural"], run.rendering(title)
     _move_unknown(folder, RENDERING_FILE)
-    with _as_planned(run, track, track.source, lambda: remove_rendering(run, title)):
+    with _as_planned(run, track, track.audio, lambda: remove_rendering(run, title)):
         rendered = run.runtime.render(
             RenderRequest(
-                track=track.source,
+                track=track.audio,
                 out=out,
                 hrir=config.hrir,
                 angles=track.angles,
@@ -164,15 +165,19 @@ def _require_rendering(run: Run, cell: Cell, *names: str) -> None:
 def _as_planned(
     run: Run, track: TrackRecord, reads: str, remove: Callable[[], None] = lambda: None
 ) -> Iterator[None]:
-    """Call :func:`require_planned_files` before and after a step that `reads` the track's source folder.
+    """Call :func:`require_planned_files` before and after a step that `reads` the track's source folder or excerpt.
 
     Otherwise the result of changed files would be scored as the track, and later runs would reuse their rendering. If
     the files change during the step, `remove` is called, which removes its output.
     """
-    if reads != track.source:
+    if reads != track.audio:
         yield
         return
     require_planned_files(run, track)
+    if track.start is not None:
+        source, cut = run.runtime.root.resolve(track.source), run.rendering(track.title, track.cut)
+        _move_unknown(cut, EXCERPT_FILE)
+        require_excerpt(source, cut, track.start, track.samples, [MIXTURE, *run.record.stems_of(track.title)])
     yield
     try:
         require_planned_files(run, track)

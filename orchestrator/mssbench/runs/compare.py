@@ -102,7 +102,7 @@ def differences(before: RunRecord, after: RunRecord) -> list[str]:
 
 
 def _track(track: Any) -> dict[str, object]:
-    return {"files": track.files, "samples": track.samples, "angles": track.angles, "source": track.source}
+    return {name: getattr(track, name) for name in ("files", "samples", "start", "angles", "source")}
 
 
 def _flat(value: Any) -> dict[str, object]:

@@ -19,8 +19,13 @@ from mssbench_service.files import DataRoot
 from mssbench_service.musdb import SPLITS
 from mssbench_service.wire import RENDER_PROFILES
 
+from ..datasets.selection import Excerpt
+
 AGGREGATES = ("median", "mean")
 CONDITIONS = ("stereo", "binaural")
+
+_ADDED = ("targets", "titles", "excerpt")
+"""Settings that are part of a run's name only where they are set."""
 
 _MOST_SEPARATORS, _LONGEST_NAME = 1000, 200
 """Limits of a request, far above those of a real run."""
@@ -49,8 +54,13 @@ class RunConfig:
         Names of separators, or of services (all their separators). Empty: all registered services.
     conditions : list of str
         ``stereo``, ``binaural`` or both.
+    titles : list of str
+        Titles of tracks, or patterns such as ``Music Delta*``. Empty: all.
     tracks : int or None
         Number of tracks, the first by title. None: all.
+    excerpt : str
+        Part of each track, in seconds: ``START:LENGTH``, or ``LENGTH`` for the loudest part of the mixture. Empty:
+        whole tracks.
     metrics : str
         ``corrected``, ``paper`` or ``all``.
     bsseval : bool
@@ -75,6 +85,8 @@ class RunConfig:
     bsseval: bool = True
     aggregate: str = "median"
     targets: list[str] = field(default_factory=list)
+    titles: list[str] = field(default_factory=list)
+    excerpt: str = ""
 
     def validate(self) -> None:
         """Raise :class:`BadInput` if a value is not allowed."""
@@ -96,6 +108,7 @@ class RunConfig:
             ("condition", self.conditions),
             ("separator", self.separators),
             ("target", self.targets),
+            ("title", self.titles),
         ):
             if longest := next((value for value in values if len(value) > _LONGEST_NAME), ""):
                 raise BadInput(f"the {name} {longest!r} has a name of more than {_LONGEST_NAME} characters")
@@ -104,6 +117,8 @@ class RunConfig:
                 raise BadInput(f"the {name} {twice[0]!r} is given twice")
         if self.tracks is not None and self.tracks < 1:
             raise BadInput(f"tracks is {self.tracks}; expected 1 or more")
+        if self.excerpt:
+            Excerpt.parse(self.excerpt)
         if self.seed < 0:
             raise BadInput(f"seed is {self.seed}; expected 0 or more")
 
@@ -113,8 +128,8 @@ class RunConfig:
         The same configuration over the same files gives the same name. An interrupted run is therefore resumed by
         starting it again.
         """
-        # Runs keep the names that they had before there were targets.
-        settings = {name: value for name, value in asdict(self).items() if name != "targets" or value}
+        # Runs keep the names that they had before there were these settings.
+        settings = {name: value for name, value in asdict(self).items() if name not in _ADDED or value}
         everything = json.dumps([settings, fingerprint], sort_keys=True)
         digest = hashlib.sha256(everything.encode()).hexdigest()[:10]
         name = re.sub(r"[^A-Za-z0-9]+", "-", PurePosixPath(self.dataset).name).strip("-").lower()[:24]

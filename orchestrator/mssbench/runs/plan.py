@@ -13,17 +13,18 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from mssbench_service.environment import max_track_seconds
-from mssbench_service.errors import BadInput, Unavailable
+from mssbench_service.errors import BadInput, TooLarge, Unavailable
 from mssbench_service.musdb import MIXTURE, Track, check_track, stem_sets, track_folders
 from mssbench_service.stems import in_order
 from mssbench_service.wire import HrirInfo, HrirRequest
 
 from .. import __version__
 from ..datasets.angles import TOLERANCE, Angles, apart, draw_angles, drawable, read_angle_table
+from ..datasets.selection import Excerpt, choose_titles
 from ..services.health import ServiceHealth, survey_separators
 from ..services.runtime import Runtime
 from . import provenance
@@ -51,7 +52,8 @@ def plan(config: RunConfig, workspace: Workspace, runtime: Runtime, command: str
     """
     config.validate()
     dataset = runtime.root.existing(config.dataset)
-    tracks = checked_tracks(dataset, config.split, config.tracks)
+    whole = checked_tracks(dataset, config.split, config.tracks, config.titles, excerpts=bool(config.excerpt))
+    starts, tracks = place_excerpts(config.excerpt, whole)
     stems = dataset_stems(dataset, config.split)
     services = survey_separators(runtime, config.separators, tools=True)
     separators = choose_separators(config.separators, [one for one in services if one.kind == "separator"])
@@ -67,8 +69,8 @@ def plan(config: RunConfig, workspace: Workspace, runtime: Runtime, command: str
         angles = choose_angles(config.split, config.angles, config.seed, tracks, runtime, hrir)
         check_angles(hrir, angles)
     records = [
-        _track_record(track, config, workspace, runtime, hrir, angles.get(track.title, {}), stems)
-        for track in tracks
+        _track_record(track, start, config, workspace, runtime, hrir, angles.get(track.title, {}), stems)
+        for track, start in zip(tracks, starts, strict=True)
     ]
     of_files = digest(
         [
@@ -100,12 +102,23 @@ def _versions(services: Sequence[ServiceHealth]) -> dict[str, str]:
     return {one.name: one.version or "unknown" for one in services if one.ready}
 
 
-def checked_tracks(dataset: Path, split: str, first: int | None = None) -> list[Track]:
-    """The dataset's tracks in the order of their titles. All files of each track exist and have the same format."""
-    longest = max_track_seconds()
+def checked_tracks(
+    dataset: Path,
+    split: str,
+    first: int | None = None,
+    titles: Sequence[str] = (),
+    *,
+    excerpts: bool = False,
+) -> list[Track]:
+    """The dataset's tracks in the order of their titles. All files of each track exist and have the same format.
+
+    `titles` and `first` select some of them. With `excerpts`, they may have any length.
+    """
+    longest = None if excerpts else max_track_seconds()
     folders = track_folders(dataset, split)
-    found = list(zip(folders, stem_sets(folders), strict=True))
-    return [check_track(folder, (MIXTURE, *stems), max_seconds=longest) for folder, stems in found[:first]]
+    found = {folder.name: (folder, stems) for folder, stems in zip(folders, stem_sets(folders), strict=True)}
+    chosen = [found[title] for title in choose_titles(titles, list(found))[:first]]
+    return [check_track(folder, (MIXTURE, *stems), max_seconds=longest) for folder, stems in chosen]
 
 
 def dataset_stems(dataset: Path, split: str) -> list[str]:
@@ -114,6 +127,21 @@ def dataset_stems(dataset: Path, split: str) -> list[str]:
     All tracks count, also if a run has few of them, so that a separator is folded alike in every run.
     """
     return list(in_order(set().union(*stem_sets(track_folders(dataset, split)))))
+
+
+def place_excerpts(excerpt: str, tracks: Sequence[Track]) -> tuple[list[int | None], list[Track]]:
+    """First sample of the excerpt in each track (None: the whole track), and the tracks with its length."""
+    if not excerpt:
+        return [None] * len(tracks), list(tracks)
+    wanted, longest = Excerpt.parse(excerpt), max_track_seconds()
+    if longest is not None and wanted.seconds > longest:
+        raise TooLarge(f"the excerpt lasts {wanted.seconds:g} s; at most {longest:g} s are accepted")
+    for track in tracks:  # before any of them is read for its loudest part
+        replace(wanted, start=wanted.start or 0.0).place(track)
+    places = [wanted.place(track) for track in tracks]
+    return [start for start, _ in places], [
+        replace(track, samples=count) for track, (_, count) in zip(tracks, places, strict=True)
+    ]
 
 
 def choose_angles(
@@ -198,6 +226,7 @@ def choose_separators(asked: Sequence[str], available: Sequence[ServiceHealth]) 
 
 def _track_record(
     track: Track,
+    start: int | None,
     config: RunConfig,
     workspace: Workspace,
     runtime: Runtime,
@@ -206,14 +235,18 @@ def _track_record(
     stems: Sequence[str],
 ) -> TrackRecord:
     source = runtime.root.reference(runtime.root.resolve(config.dataset) / config.split / track.title)
+    cut = ""
+    if start is not None:
+        key = digest([source, fingerprint(track.folder), start, track.samples])
+        cut = runtime.root.reference(workspace.rendered(key[:20], track.title))
     folders = {}
     if "stereo" in config.conditions:
-        folders["stereo"] = source
+        folders["stereo"] = cut or source
     if hrir is not None:
         key = digest(
             [
                 RENDERER,
-                source,
+                cut or source,
                 fingerprint(track.folder, track.stems),
                 hrir.sha256,
                 angles,
@@ -224,7 +257,9 @@ def _track_record(
         folders["binaural"] = runtime.root.reference(workspace.rendered(key[:20], track.title))
     files = state_of_files(track.folder, track.stems)
     own = [] if list(track.stems) == list(stems) else list(track.stems)
-    return TrackRecord(track.title, track.samples, track.sample_rate, source, folders, angles, files, own)
+    return TrackRecord(
+        track.title, track.samples, track.sample_rate, source, folders, angles, files, own, start, cut
+    )
 
 
 def plan_track_again(
@@ -238,7 +273,11 @@ def plan_track_again(
         The files are not a valid track.
     """
     names = (MIXTURE, *record.stems_of(track.title))
-    found = check_track(runtime.root.resolve(track.source), names, max_seconds=max_track_seconds())
+    longest = None if record.config.excerpt else max_track_seconds()
+    whole = check_track(runtime.root.resolve(track.source), names, max_seconds=longest)
+    (start,), (found,) = place_excerpts(record.config.excerpt, [whole])
     if record.hrir is not None:
         check_rates(record.hrir, [found], resample=record.config.resample_hrir)
-    return _track_record(found, record.config, workspace, runtime, record.hrir, track.angles, record.stems)
+    return _track_record(
+        found, start, record.config, workspace, runtime, record.hrir, track.angles, record.stems
+    )

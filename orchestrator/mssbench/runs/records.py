@@ -32,7 +32,8 @@ class TrackRecord:
     """A track of a run. `folders` holds, per condition, the reference of the folder with its audio.
 
     `files` is a fingerprint of its source files, from their sizes and times. `stems` are its own, if they are not those
-    of the run.
+    of the run. In a run on excerpts, `cut` is the reference of the folder with the excerpt, and `start` is its first
+    sample in the source files.
     """
 
     title: str
@@ -43,6 +44,8 @@ class TrackRecord:
     angles: dict[str, float] = field(default_factory=dict)
     files: str = ""
     stems: list[str] = field(default_factory=list)
+    start: int | None = None
+    cut: str = ""
 
     def __post_init__(self) -> None:
         check_name(self.title, "track")
@@ -50,6 +53,11 @@ class TrackRecord:
     @property
     def seconds(self) -> float:
         return self.samples / self.sample_rate
+
+    @property
+    def audio(self) -> str:
+        """Reference of the folder with the samples that are rendered."""
+        return self.cut or self.source
 
 
 @dataclass

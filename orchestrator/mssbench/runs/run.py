@@ -58,15 +58,15 @@ class Run:
             task.step, self.record.separator(task.separator).service if task.separator else ""
         )
 
-    def rendering(self, title: str) -> Path:
-        """Folder of the rendered track.
+    def rendering(self, title: str, reference: str = "") -> Path:
+        """Folder of the rendered track, or of the excerpt that `reference` names.
 
         Raises
         ------
         BadInput
             ``run.json`` names one that is not in the folder of rendered tracks.
         """
-        reference = self.record.track(title).folders["binaural"]
+        reference = reference or self.record.track(title).folders["binaural"]
         base, names = reference.split("/")[:-2], reference.split("/")[-2:]
         if "/".join(base) != RENDERED:
             raise BadInput(f"the rendering of {title!r} is not in {RENDERED}, but in {reference!r}")
