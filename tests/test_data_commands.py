@@ -266,7 +266,7 @@ def test_data_fetch_refuses_other_content_and_invalid_arguments(
     line = refused(mssbench("data", "fetch", "angles", "--url", url, "--accept-licence"))
     assert "is damaged" in line
     assert not (workspace / "data/angles.json").exists()
-    assert "expected one of musdb18hq, sadie-d1" in refused(mssbench("data", "fetch", "musdb"))
+    assert "expected one of musdb18hq, musdb18-7, sadie-d1" in refused(mssbench("data", "fetch", "musdb"))
     assert "expected http:// or https://" in refused(
         mssbench("data", "fetch", "angles", "--url", "file:///etc")
     )

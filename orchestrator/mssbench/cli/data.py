@@ -62,9 +62,9 @@ def data_fetch(
 ) -> None:
     """Download and verify a dataset.
 
-    OUT is data/NAME by default. NAME is musdb18hq, sadie-d1 (HRIRs as SOFA files), sadie-d1-wav (as WAV
-    files) or angles (the azimuths of the paper). After an interruption, run the same command again to
-    continue.
+    OUT is data/NAME by default. NAME is musdb18hq, musdb18-7 (excerpts of 7 s), sadie-d1 (HRIRs as SOFA
+    files), sadie-d1-wav (as WAV files) or angles (the azimuths of the paper). After an interruption, run
+    the same command again to continue.
     """
     from ..datasets import fetch
     from ..datasets.catalog import load_catalog
@@ -76,7 +76,7 @@ def data_fetch(
     if sha256 is not None:
         if len(sha256) != 64 or set(sha256.lower()) - set("0123456789abcdef"):
             raise BadInput(f"{sha256!r} is not a SHA-256; expected 64 hexadecimal digits")
-        source = replace(source, sha256=sha256.lower(), size=None)
+        source = replace(source, sha256=sha256.lower(), size=None, md5="")
     if url is not None:
         if not url.startswith(("https://", "http://")):
             raise BadInput(f"{url!r} is not a URL to fetch from; expected http:// or https://")
@@ -84,17 +84,20 @@ def data_fetch(
     console.print(source.title, source.licence.strip(), "", sep="\n", markup=False, highlight=False)
     if not accept_licence:
         raise BadInput(f"to fetch {name}, accept its licence with --accept-licence")
-    if not source.sha256:
+    if not source.pinned:
         console.print("No checksum of this archive is known. Its content is checked instead.", markup=False)
     out = out or Path("data") / source.default_name
     checks: dict[str, fetch.Accept] = {
         "musdb18hq": fetch.accept_musdb18hq,
+        "stems": fetch.accept_splits,
         "angles": fetch.accept_angles,
         "hrir": _accept_hrir,
     }
     with byte_bars() as show:
         fetched = fetch.fetch(source, out, checks[source.content], progress=show)
     print_result(str(out) if fetched else f"{out} exists already")
+    if not source.sha256 and (found := fetch.fetched_sha256(out)):
+        print_message(f"The SHA-256 of its archive is {found}; --sha256 compares it on another machine.")
 
 
 def _accept_hrir(folder: Path) -> None:

@@ -20,7 +20,8 @@ class RemoteDataset(RemoteFile):
     title, licence : str
         Shown to the user before the download.
     content : str
-        What the download must contain: ``musdb18hq``, ``hrir`` or ``angles``.
+        What the download must contain: ``musdb18hq``, ``stems`` (MUSDB18's coded files, which are decoded), ``hrir``
+        or ``angles``.
     unpack : bool
         Whether it is a zip archive to unpack into a folder, or a single file.
     largest : int

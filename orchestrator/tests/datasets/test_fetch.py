@@ -7,14 +7,22 @@ import io
 import json
 import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from mssbench.datasets import fetch as module
 from mssbench.datasets.catalog import RemoteDataset, load_catalog
-from mssbench.datasets.fetch import FETCH_RECORD, accept_angles, accept_musdb18hq, fetch
+from mssbench.datasets.fetch import (
+    FETCH_RECORD,
+    accept_angles,
+    accept_musdb18hq,
+    accept_splits,
+    fetch,
+    fetched_sha256,
+)
 from mssbench_service.errors import BadInput, NotFound, TooLarge, Unreachable
-from mssbench_service.musdb import SPLITS, STEMS
+from mssbench_service.musdb import SPLITS, STEMS, check_track
 
 from .conftest import Server, zipped
 
@@ -220,9 +228,67 @@ def test_musdb18hq_is_accepted_by_layout_and_number_of_tracks(tmp_path: Path) ->
         accept_musdb18hq(tmp_path / "test")
 
 
+@pytest.fixture(scope="module")
+def coded(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """An archive like MUSDB18-7: one coded track in each split."""
+    pytest.importorskip("av")
+    from .test_convert import write_stems
+
+    names = ("train/A.stem.mp4", "test/B.stem.mp4")
+    files = [write_stems(tmp_path_factory.mktemp("coded") / name, (3000,) * 5) for name in names]
+    return zipped({name: file.read_bytes() for name, file in zip(names, files, strict=True)})
+
+
+def coded_source(server: Server, content: bytes, **changes: object) -> RemoteDataset:
+    server.content = content
+    md5 = hashlib.md5(content).hexdigest()
+    return pinned(server, **{"sha256": "", "md5": md5, "size": len(content), "content": "stems"} | changes)
+
+
+def test_coded_tracks_are_verified_by_md5_and_decoded(
+    server: Server, coded: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = coded_source(server, coded)
+    (tmp_path / "set.part").write_bytes(coded[: len(coded) // 2])  # resumed, because a checksum is known
+    assert fetch_fast(source, tmp_path / "set", accept=accept_splits)
+    assert server.ranges_requested == [f"bytes={len(coded) // 2}-"]
+    assert [check_track(tmp_path / "set" / name).sample_rate for name in ("train/A", "test/B")] == [44100] * 2
+    assert fetched_sha256(tmp_path / "set") == hashlib.sha256(coded).hexdigest()
+    assert remaining(tmp_path) == {"set"}
+    assert not fetch_fast(source, tmp_path / "set")
+    with pytest.raises(BadInput, match="fetched from another archive; expected MD5"):
+        fetch_fast(replace(source, md5="0" * 32), tmp_path / "set")
+    with pytest.raises(BadInput, match="fetched from another archive; expected SHA-256"):
+        fetch_fast(replace(source, sha256="0" * 64, md5=""), tmp_path / "set")
+    monkeypatch.setattr("mssbench.datasets.convert.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(BadInput, match="pip install"):
+        fetch_fast(source, tmp_path / "other")
+    assert remaining(tmp_path) == {"set"}
+
+
+@pytest.mark.parametrize("fault", ["cut", "other", "no test split", "not audio"])
+def test_a_bad_archive_of_coded_tracks_leaves_nothing(
+    server: Server, coded: bytes, tmp_path: Path, fault: str
+) -> None:
+    source = coded_source(server, coded)
+    if fault == "cut":
+        server.content = coded[:-100]
+    elif fault == "other":
+        server.content = bytes(len(coded))
+    else:
+        name = "train/A.stem.mp4" if fault == "no test split" else "test/A.stem.mp4"
+        with zipfile.ZipFile(io.BytesIO(coded)) as archive:
+            content = archive.read("train/A.stem.mp4") if fault == "no test split" else b"no audio"
+        source = coded_source(server, zipped({name: content}), sha256="", md5="")
+    with pytest.raises((BadInput, Unreachable)):
+        fetch_fast(source, tmp_path / "set", accept=accept_splits)
+    assert remaining(tmp_path) <= {"set.part"}
+    assert (fault == "cut") or not remaining(tmp_path)
+
+
 def test_each_dataset_of_the_catalog_has_an_address_and_terms() -> None:
     catalog = load_catalog()
-    assert set(catalog) == {"musdb18hq", "sadie-d1", "sadie-d1-wav", "angles"}
+    assert set(catalog) == {"musdb18hq", "musdb18-7", "sadie-d1", "sadie-d1-wav", "angles"}
     for source in catalog.values():
         assert source.url.startswith("https://")
         assert len(source.sha256) in (0, 64)
@@ -230,6 +296,7 @@ def test_each_dataset_of_the_catalog_has_an_address_and_terms() -> None:
         assert source.largest > 0
     assert "3338373" in catalog["musdb18hq"].url
     assert catalog["musdb18hq"].sha256
+    assert (catalog["musdb18-7"].size, len(catalog["musdb18-7"].md5)) == (147_209_385, 32)
     assert catalog["angles"].default_name == "angles.json"
 
 

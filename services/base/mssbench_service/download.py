@@ -32,12 +32,18 @@ _MAX_FAILURES = 5  # requests in a row without progress
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file on a server. `sha256` may be a leading part of the digest, or empty if none is published."""
+    """One file on a server. `sha256` may be a leading part of the digest; a checksum that is not known is empty."""
 
     name: str
     url: str
     sha256: str = ""
     size: int | None = None
+    md5: str = ""
+
+    @property
+    def pinned(self) -> bool:
+        """Whether a checksum of its content is known."""
+        return bool(self.sha256 or self.md5)
 
 
 def sha256_of(path: Path) -> str:
@@ -54,6 +60,11 @@ def mismatch(remote: RemoteFile, path: Path) -> str:
     found = sha256_of(path) if remote.sha256 else ""
     if not found.startswith(remote.sha256):
         return f"is damaged: its SHA-256 is {found[: len(remote.sha256)]}; expected {remote.sha256}"
+    if remote.md5:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        if digest != remote.md5:
+            return f"is damaged: its MD5 is {digest}; expected {remote.md5}"
     return ""
 
 
@@ -97,11 +108,11 @@ def download(
         The received file does not match `remote` (it is deleted).
     """
     report = progress or (lambda *_: None)
-    if not remote.sha256:
+    if not remote.pinned:
         # Without a checksum, the rest could come from another version of the file.
         part.unlink(missing_ok=True)
     resumed = part.exists()
-    if resumed and remote.sha256 and not mismatch(remote, part):
+    if resumed and remote.pinned and not mismatch(remote, part):
         return  # complete: only the step after the download had failed
     _receive(remote, part, report, pause, largest)
     problem = mismatch(remote, part)
