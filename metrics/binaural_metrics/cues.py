@@ -72,7 +72,7 @@ import numpy.typing as npt
 from .bands import band_distances
 from .hrir import Cue, Hrirs, HrirSet, check_hrirs
 from .itd import ITD_LIMIT_S, itd_distance, largest_itd
-from .signals import block_energies, check_pair, silent_channels
+from .signals import block_energies, channel_energies, check_pair, silent_channels
 from .threads import one_blas_thread
 
 __all__ = ["Cue", "Cues", "HrirSet", "Hrirs", "check_hrirs", "interaural_cues"]
@@ -129,7 +129,8 @@ def interaural_cues(
     ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
     if hrir is not None:
         check_hrirs(hrir, sample_rate)
-    reason = "; ".join(filter(None, (silent_channels(ref, "reference"), silent_channels(est, "estimate"))))
+    pair = {"reference": ref, "estimate": est}
+    reason = "; ".join(filter(None, (silent_channels(channel_energies(x), name) for name, x in pair.items())))
     if reason:
         return Cues(*[Cue.undefined(reason)] * len(fields(Cues)))
     energies = block_energies(ref, sample_rate)

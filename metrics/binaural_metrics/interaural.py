@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -41,10 +42,22 @@ import numpy.typing as npt
 from scipy import fft
 from scipy.signal import get_window
 
-from .signals import channel_energies, check_pair, check_sample_rate, check_signal, silent_channels
+from .signals import (
+    FloatArray,
+    channel_energies,
+    check_pair,
+    check_sample_rate,
+    check_signal,
+    silent_channels,
+)
 from .threads import one_blas_thread
 
 LEVEL_THRESHOLD = 5e-4
+_BATCH = 8  # frames per transform: vector instructions transform several signals at a time
+
+_Spectra = npt.NDArray[np.complex64]
+CrossSpectrum = Callable[[_Spectra, _Spectra], _Spectra]
+"""Cross-spectrum of the spectra of the left and of the right ear, whitened or not."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +103,34 @@ def paper_cues(reference: npt.ArrayLike, estimate: npt.ArrayLike, sample_rate: i
         A signal is unusable (:func:`~binaural_metrics.signals.check_signal`).
     """
     ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
-    pair = {"reference": ref, "estimate": est}
-    silent = "; ".join(filter(None, (silent_channels(x, name) for name, x in pair.items())))
-    itd = itd_us(ref, sample_rate), itd_us(est, sample_rate)
-    ild = ild_db(ref), ild_db(est)
+    first, second = (PaperSignal.of(x, sample_rate, [whitened]) for x in (ref, est))
+    return paper_distances(first, second)
+
+
+@dataclass(frozen=True)
+class PaperSignal:
+    """What the paper's metrics need of a signal: energies of the ears, and an ITD in µs per cross-spectrum."""
+
+    energies: tuple[float, float]
+    itds_us: list[float | None]
+
+    @classmethod
+    def of(cls, x: FloatArray, sample_rate: int, spectra: Sequence[CrossSpectrum]) -> PaperSignal:
+        energies = channel_energies(x)
+        audible = min(energies) > 0.0
+        return cls(energies, itds_us(x, sample_rate, spectra) if audible else [None for _ in spectra])
+
+    @property
+    def ild_db(self) -> float | None:
+        left, right = self.energies
+        return 10.0 * (math.log10(left) - math.log10(right)) if min(self.energies) > 0.0 else None
+
+
+def paper_distances(reference: PaperSignal, estimate: PaperSignal) -> PaperCues:
+    """Differences of two signals by the first of their ITDs."""
+    pair = {"reference": reference, "estimate": estimate}
+    silent = "; ".join(filter(None, (silent_channels(x.energies, name) for name, x in pair.items())))
+    itd, ild = (reference.itds_us[0], estimate.itds_us[0]), (reference.ild_db, estimate.ild_db)
     below_threshold = [name for name, value in zip(pair, itd, strict=True) if value is None]
     itd_reason = silent or (
         f"no frame of the {' and the '.join(below_threshold)} is above the level threshold"
@@ -126,23 +163,50 @@ def itd_us(signal: npt.ArrayLike, sample_rate: int) -> float | None:
         The signal is unusable (:func:`~binaural_metrics.signals.check_signal`).
     """
     sample_rate, x = check_sample_rate(sample_rate), check_signal(signal, "signal")
+    return PaperSignal.of(x, sample_rate, [whitened]).itds_us[0]
+
+
+def whitened(left: _Spectra, right: _Spectra) -> _Spectra:
+    """Cross-spectrum of the spectra, each divided by its modulus."""
+    cross, conjugate = divided_by_modulus(left), divided_by_modulus(right)
+    cross *= np.conj(conjugate, out=conjugate)
+    return cross
+
+
+def divided_by_modulus(x: _Spectra) -> _Spectra:
+    """x / (\\|x\\| + 1e-15), as a multiplication, because NumPy would divide by a complex number."""
+    scale = np.abs(x)
+    scale += np.float32(1e-15)
+    return np.asarray(x * np.reciprocal(scale, out=scale))
+
+
+def itds_us(x: FloatArray, sample_rate: int, spectra: Sequence[CrossSpectrum]) -> list[float | None]:
+    """ITD of a track in µs by each cross-spectrum; None if no frame is above the level threshold."""
     samples, reach = int(0.5 * sample_rate), int(1e-3 * sample_rate)
-    if reach < 1 or min(channel_energies(x)) == 0.0:
-        return None
+    if reach < 1:
+        return [None] * len(spectra)
     window, lags = _tukey(samples), np.arange(-reach, reach)
-    level_of: defaultdict[int, float] = defaultdict(float)
-    for start in range(0, x.shape[1] - samples + 1, samples):
-        frame = x[:, start : start + samples].astype(np.float32) * window
-        level = float(np.sqrt(np.mean(frame**2, axis=1)).max())
-        if level > LEVEL_THRESHOLD:
-            spectra = fft.rfft(frame, 2 * samples)
-            spectra /= np.abs(spectra) + np.float32(1e-15)
-            correlation = fft.irfft(spectra[0] * np.conj(spectra[1]), 2 * samples)
-            level_of[int(lags[np.argmax(np.abs(correlation[lags]))])] += level
-    if not level_of:
-        return None
-    loudest = min(level_of, key=lambda lag: (-level_of[lag], lag))
-    return loudest / sample_rate * 1e6
+    levels_of: list[defaultdict[int, float]] = [defaultdict(float) for _ in spectra]
+    frames = x.shape[1] // samples
+    zero_padded = np.zeros((2, min(frames, _BATCH), 2 * samples), np.float32)
+    for first in range(0, frames, _BATCH):
+        part = x[:, first * samples : min(first + _BATCH, frames) * samples].astype(np.float32, copy=False)
+        padded = zero_padded[:, : part.shape[1] // samples]
+        windowed = np.multiply(part.reshape(2, -1, samples), window, out=padded[..., :samples])
+        levels = np.sqrt(np.mean(windowed**2, axis=-1)).max(axis=0).astype(float)
+        loud = levels > LEVEL_THRESHOLD
+        left, right = fft.rfft(padded if loud.all() else padded[:, loud])
+        for cross, level_of in zip(spectra, levels_of, strict=True):
+            correlation = fft.irfft(cross(left, right), 2 * samples)[:, lags]
+            for peak, level in zip(np.argmax(np.abs(correlation), axis=1), levels[loud], strict=True):
+                level_of[int(lags[peak])] += float(level)
+
+    def loudest(level_of: dict[int, float]) -> float | None:
+        if not level_of:
+            return None
+        return min(level_of, key=lambda lag: (-level_of[lag], lag)) / sample_rate * 1e6
+
+    return [loudest(level_of) for level_of in levels_of]
 
 
 @one_blas_thread
@@ -164,10 +228,7 @@ def ild_db(signal: npt.ArrayLike) -> float | None:
     InputError
         The signal is unusable (:func:`~binaural_metrics.signals.check_signal`).
     """
-    left, right = channel_energies(check_signal(signal, "signal"))
-    if left == 0.0 or right == 0.0:
-        return None
-    return 10.0 * (math.log10(left) - math.log10(right))
+    return PaperSignal(channel_energies(check_signal(signal, "signal")), []).ild_db
 
 
 @lru_cache(maxsize=4)

@@ -28,15 +28,13 @@ References
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
 
-from .interaural import LEVEL_THRESHOLD, _tukey
-from .signals import FloatArray, check_pair, silent_channels
+from .interaural import CrossSpectrum, PaperSignal, divided_by_modulus
+from .signals import check_pair, silent_channels
 from .threads import one_blas_thread
 
 UNWHITENED = ("bass",)
@@ -84,32 +82,26 @@ def paper2026_itd(
         A signal is unusable (:func:`~binaural_metrics.signals.check_signal`).
     """
     ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
-    pair = {"reference": ref, "estimate": est}
-    silent = {name: silent_channels(x, name) for name, x in pair.items()}
-    found = {name: None if silent[name] else _itd_us(x, sample_rate, whiten) for name, x in pair.items()}
-    without = [name for name in pair if found[name] is None and not silent[name]]
+    first, second = (PaperSignal.of(x, sample_rate, [cross_spectrum(whiten)]) for x in (ref, est))
+    return paper2026_distances(first, second)
+
+
+def paper2026_distances(reference: PaperSignal, estimate: PaperSignal) -> Paper2026:
+    """Difference of two signals by the last of their ITDs."""
+    pair = {"reference": reference, "estimate": estimate}
+    silent = {name: silent_channels(x.energies, name) for name, x in pair.items()}
+    without = [name for name, x in pair.items() if x.itds_us[-1] is None and not silent[name]]
     quiet = f"no frame of the {' and the '.join(without)} is above the level threshold" if without else ""
     why = "; ".join(filter(None, (*silent.values(), quiet)))
-    return Paper2026(found["reference"], found["estimate"], why and f"no time difference, as {why}")
+    reason = why and f"no time difference, as {why}"
+    return Paper2026(reference.itds_us[-1], estimate.itds_us[-1], reason)
 
 
-def _itd_us(x: FloatArray, sample_rate: int, whiten: bool) -> float | None:
-    samples, reach = int(0.5 * sample_rate), int(1e-3 * sample_rate)
-    if reach < 1:
-        return None
-    window, lags = _tukey(samples), np.arange(-reach, reach)
-    level_of: defaultdict[int, float] = defaultdict(float)
-    for start in range(0, x.shape[1] - samples + 1, samples):
-        frame = x[:, start : start + samples].astype(np.float32) * window
-        level = float(np.sqrt(np.mean(frame**2, axis=1)).max())
-        if level > LEVEL_THRESHOLD:
-            left, right = fft.rfft(frame, 2 * samples)
-            cross = left * np.conj(right)
-            if whiten:
-                cross /= np.abs(cross) + np.float32(1e-15)
-            correlation = fft.irfft(cross, 2 * samples)
-            level_of[int(lags[np.argmax(np.abs(correlation[lags]))])] += level
-    if not level_of:
-        return None
-    loudest = min(level_of, key=lambda lag: (-level_of[lag], lag))
-    return loudest / sample_rate * 1e6
+def cross_spectrum(whiten: bool) -> CrossSpectrum:
+    """Product of the spectrum of the left ear with the conjugate one of the right, divided by its modulus or not."""
+
+    def cross(left: npt.NDArray[np.complex64], right: npt.NDArray[np.complex64]) -> npt.NDArray[np.complex64]:
+        product = left * np.conj(right)
+        return divided_by_modulus(product) if whiten else np.asarray(product)
+
+    return cross

@@ -168,11 +168,9 @@ def channel_energies(x: FloatArray) -> tuple[float, float]:
     return sums[0], sums[1]
 
 
-def silent_channels(x: FloatArray, name: str) -> str:
-    """Reason that names the channels in which all samples are zero; empty if there is none."""
-    silent = [
-        side for side, energy in zip(("left", "right"), channel_energies(x), strict=True) if energy == 0.0
-    ]
+def silent_channels(energies: tuple[float, float], name: str) -> str:
+    """Reason that names the channels without energy; empty if there is none."""
+    silent = [side for side, energy in zip(("left", "right"), energies, strict=True) if energy == 0.0]
     return f"the {name}'s {' and '.join(silent)} channel is silent" if silent else ""
 
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from .bsseval import BssEval, bss_eval
 from .cues import Cues, HrirSet, interaural_cues
-from .interaural import PaperCues, paper_cues
+from .interaural import PaperCues, PaperSignal, paper_distances, whitened
 from .level import Level, level
-from .paper2026 import UNWHITENED, Paper2026, paper2026_itd
+from .paper2026 import UNWHITENED, Paper2026, cross_spectrum, paper2026_distances
 from .place import Place, place
 from .plausible import TOLERANCE_S
 from .signals import (
@@ -150,13 +150,20 @@ class Stem:
     @cached_property
     def paper_cues(self) -> PaperCues:
         """Interaural differences as the paper computes them."""
-        return paper_cues(self.reference, self.estimate, self.sample_rate)
+        return paper_distances(*self._paper_signals)
+
+    @cached_property
+    def _paper_signals(self) -> tuple[PaperSignal, PaperSignal]:
+        spectra = [whitened, cross_spectrum(self.source not in UNWHITENED)]
+        first, second = (
+            PaperSignal.of(x, self.sample_rate, spectra) for x in (self.reference, self.estimate)
+        )
+        return first, second
 
     @cached_property
     def paper2026(self) -> Paper2026:
         """Time differences as the paper's authors compute them since 2026."""
-        whiten = self.source not in UNWHITENED
-        return paper2026_itd(self.reference, self.estimate, self.sample_rate, whiten=whiten)
+        return paper2026_distances(*self._paper_signals)
 
     @cached_property
     def cues(self) -> Cues:
