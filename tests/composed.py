@@ -18,14 +18,17 @@ PROJECT = "mssbench-test"
 class System:
     """The composed system of `checkout`. Its compose file reads `environment`."""
 
-    def __init__(self, port: int, checkout: Path = ROOT, project: str = PROJECT) -> None:
+    def __init__(
+        self, port: int, checkout: Path = ROOT, project: str = PROJECT, env_file: str = "/dev/null"
+    ) -> None:
+        self.env_file = env_file  # not the settings of the user of the checkout
         self.url = f"http://127.0.0.1:{port}"
         self.environment = os.environ | {"MSSBENCH_PORT": str(port), "COMPOSE_PROJECT_NAME": project}
         self._checkout = checkout
 
     def compose(self, *arguments: str, timeout: float = 1500) -> str:
         done = subprocess.run(
-            ["docker", "compose", *arguments],
+            ["docker", "compose", "--env-file", self.env_file, *arguments],
             cwd=self._checkout,
             env=self.environment,
             capture_output=True,

@@ -186,6 +186,27 @@ def test_another_model_is_chosen_by_name_or_option(
     assert not weights.exists()
 
 
+def test_a_model_that_cannot_be_fetched_does_not_keep_the_others(
+    mssbench: Command, workspace: Path, installed: Path, weights: Path, files: FileServer
+) -> None:
+    services = workspace / "services.toml"
+    services.write_text(
+        services.read_text() + 'away = { module = "no_such_package", url = "http://127.0.0.1:1" }\n'
+    )
+    done = mssbench("weights", "fetch", "away", "scaled")
+    assert "away: the package of away is not installed" in refused(done)
+    assert (weights / "scaled" / "model.bin").read_bytes() == CONTENT
+    assert f"scaled small: {files.url}" in done.stderr, "what is fetched is shown before the first byte"
+
+
+def test_the_command_in_messages_is_that_of_the_reader(
+    mssbench: Command, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MSSBENCH_COMMAND", "docker compose exec orchestrator mssbench")
+    listed = mssbench("weights", "verify", "scaled").stdout
+    assert "get it with: docker compose exec orchestrator mssbench weights fetch scaled" in listed
+
+
 def too_long(files: FileServer) -> str:
     files.body = CONTENT + b"more"
     return f"sends more than the {len(CONTENT)} bytes expected"

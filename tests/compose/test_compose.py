@@ -126,8 +126,7 @@ def test_the_gpu_file_gives_each_replica_of_a_model_its_own_device_and_changes_n
         }
         del without[name]["environment"]["DEVICE"]
         without[name]["deploy"]["resources"].pop("reservations", None)
-        if name == "spleeter":  # the others' PyTorch brings CUDA's libraries along
-            assert with_gpus[name]["build"]["args"].pop("CUDA") == "yes"
+        assert with_gpus[name]["build"]["args"].pop("CUDA") == "yes"
         assert with_gpus[name] == without[name]
 
 

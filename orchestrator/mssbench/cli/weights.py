@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
 from pathlib import Path
 
 import click
 from mssbench_service import weights as store
-from mssbench_service.errors import BadInput, NotFound
+from mssbench_service.errors import BadInput, BenchError, NotFound
 
 from ..services.registry import Service, load_registry
 from ..services.weights import pinned_weights
@@ -36,14 +36,40 @@ def fetch(names: tuple[str, ...], model: str, dest: Path | None) -> None:
     """Download and verify the weights of models.
 
     Default: the default models of all services. Intact files are not downloaded again. An interrupted
-    download is resumed.
+    download is resumed. If a model cannot be fetched, the others are fetched all the same.
     """
-    kept: list[Path] = []
-    with byte_bars() as show:
-        for pins, models in _chosen(names, model):
-            kept += store.fetch(pins, dest or store.weights_folder(), models, progress=show)
-    for path in kept:
-        click.echo(store.described(path))
+    failed = []
+    for service, models in _chosen(names, model).items():
+        try:
+            _fetch(service, models, dest or store.weights_folder(), skip=not names)
+        except BenchError as error:
+            failed.append(f"{service.name}: {error.detail}")
+    if failed:
+        raise BadInput(f"not fetched: {'; '.join(failed)}")
+
+
+def _fetch(service: Service, models: list[str], dest: Path, *, skip: bool) -> None:
+    """Fetch models of one service, each even if another one fails. `skip`: a service without weights is no error."""
+    failed = []
+    try:
+        with pinned_weights(service) as path:
+            pins = store.load(path, dest)
+            for one in models or [pins.default]:
+                sources = ", ".join(weight.source for weight in pins.of(one))
+                click.echo(f"{service.name} {one}: {sources}", err=True)
+                try:
+                    with byte_bars() as show:
+                        kept = store.fetch(path, dest, [one], progress=show)
+                except BenchError as error:
+                    failed.append(error.detail)
+                else:
+                    for file in kept:
+                        click.echo(store.described(file))
+    except NotFound:
+        if not skip:
+            raise
+    if failed:
+        raise BadInput("; ".join(failed))
 
 
 @weights.command("verify")
@@ -56,47 +82,40 @@ def verify(names: tuple[str, ...], model: str, dest: Path | None) -> None:
     Default: the default models of all services.
     """
     wrong = 0
-    for path, models in _chosen(names, model):
-        pins = store.load(path)
-        for one in models or [pins.default]:
-            folder = dest or store.weights_folder(pins.service).parent
+    for service, models in _chosen(names, model).items():
+        folder = dest or store.weights_folder(service.name).parent
+        with contextlib.ExitStack() as stack:
+            try:
+                path = stack.enter_context(pinned_weights(service))
+            except NotFound:
+                if names:
+                    raise
+                continue  # a separator without weights
             pins = store.load(path, folder)
-            problems = store.verify(path, folder, [one])
-            wrong += len(problems)
-            for name, problem in problems.items():
-                click.echo(f"{folder / pins.service / name} {problem}; get it with: {pins.command(one)}")
-            if not problems:
-                click.echo(f"{pins.service} {one}: all {len(pins.of(one))} files are intact")
+            for one in models or [pins.default]:
+                problems = store.verify(path, folder, [one])
+                wrong += len(problems)
+                for name, problem in problems.items():
+                    click.echo(f"{folder / pins.service / name} {problem}; get it with: {pins.command(one)}")
+                if not problems:
+                    click.echo(f"{pins.service} {one}: all {len(pins.of(one))} files are intact")
     if wrong:
         raise BadInput(f"{wrong} files are missing or damaged")
 
 
-def _chosen(names: tuple[str, ...], model: str) -> Iterator[tuple[Path, list[str]]]:
-    """Yield the pins of each chosen service and its requested models (empty: the default)."""
+def _chosen(names: tuple[str, ...], model: str) -> dict[Service, list[str]]:
+    """Return the chosen services and the requested models of each (empty: the default). No names: all services."""
     separators = load_registry().separators
-    requested: dict[str, list[str]] = {}
-    for name in names:
+    chosen: dict[Service, list[str]] = {}
+    for name in names or separators:
         service, _, of_service = name.partition(":")
         if service not in separators:
             raise NotFound(f"unknown service {service!r}; registered: {', '.join(separators)}")
-        requested.setdefault(service, [])
+        models = chosen.setdefault(separators[service], [])
         if of_service:
-            requested[service].append(of_service)
+            models.append(of_service)
     if model:
-        if len(requested) != 1:
+        if not names or len(chosen) != 1:
             raise BadInput("--model needs the name of exactly one service")
-        next(iter(requested.values())).append(model)
-    for service, models in requested.items():
-        with pinned_weights(separators[service]) as pins:
-            yield pins, models
-    if not names:
-        yield from ((pins, []) for pins in _all(list(separators.values())))
-
-
-def _all(services: list[Service]) -> Iterator[Path]:
-    for service in services:
-        try:
-            with pinned_weights(service) as pins:
-                yield pins
-        except NotFound:
-            continue  # a separator without weights
+        next(iter(chosen.values())).append(model)
+    return chosen

@@ -9,6 +9,7 @@ something need this token. Publish only this service: the other services trust e
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, replace
 from typing import Any
@@ -31,6 +32,9 @@ from .collector import RunCollector
 from .middleware import AuthMiddleware, HeadMiddleware, token_from_environment
 from .routes import queues, results, runs
 from .run_service import RunService
+from .storage_notice import storage_notice
+
+log = logging.getLogger("mssbench")
 
 
 def create_app(settings: Settings | None = None, redis_url: str | None = None) -> FastAPI:
@@ -54,7 +58,10 @@ def create_app(settings: Settings | None = None, redis_url: str | None = None) -
         return {"separators": [_offer(health) for health in survey_separators(runtime)]}
 
     def setup() -> None:
-        connect(redis_url).close()
+        with contextlib.closing(connect(redis_url)) as connection:
+            service.notice = storage_notice(workspace, connection)
+        if service.notice:
+            log.warning("%s", service.notice)
         service.supervisor.start(app.state.stopping)
 
     app = base.create_app("orchestrator", __version__, settings=settings, info=info, setup=setup, hosts=())

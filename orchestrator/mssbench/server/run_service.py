@@ -30,13 +30,15 @@ log = logging.getLogger("mssbench")
 class RunService:
     """Runs on one data root: start, status, control, queues.
 
-    All methods raise the errors of :mod:`mssbench_service.errors`; ``NotFound`` for an unknown run.
+    All methods raise the errors of :mod:`mssbench_service.errors`; ``NotFound`` for an unknown run. `notice` is a
+    message for the first page of the dashboard.
     """
 
     def __init__(self, workspace: Workspace, runtime: Runtime, redis_url: str) -> None:
         self.workspace, self.runtime = workspace, runtime
         self.supervisor = Supervisor(workspace, runtime, redis_url)
         self.watch = StatusWatch(self.status)
+        self.notice = ""
         self._records: dict[str, tuple[int, RunRecord]] = {}
         self._ended: dict[str, tuple[object, RunStatus]] = {}
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -355,6 +357,37 @@ def test_a_running_run_shows_its_place_in_the_queues(workspace: Path, redis_url:
         page = client.get(f"/ui/runs/{first}").text
         assert "Waiting for oracle" in page
         assert "no worker" in page
+
+
+def test_a_start_on_another_folder_says_that_runs_are_missing(
+    workspace: Path, redis_url: str, tmp_path: Path
+) -> None:
+    def notice(root: Path) -> str:
+        with in_this_process(create_app(settings_of(root), redis_url)) as client:
+            ready(client)
+            page = client.get("/").text
+            found = re.search(r'id="storage">(.*?)</p>', page)
+            return found[1] if found else ""
+
+    def restart(root: Path) -> str:
+        shutil.copytree(workspace / "music", root / "music", dirs_exist_ok=True)
+        return notice(root)
+
+    other = tmp_path / "other"
+    assert notice(workspace) == ""
+    with in_this_process(create_app(settings_of(workspace), redis_url)) as client:
+        ready(client)
+        client.post("/runs", json=RUN)
+    assert notice(workspace) == ""
+    assert "1 runs in another folder or volume. The present one has 0" in restart(other)
+    assert "1 runs in another folder" in restart(other), "until it has a run"
+    assert notice(workspace) == "", "the earlier settings are back"
+    restart(other)
+    with in_this_process(create_app(settings_of(other), redis_url)) as client:
+        ready(client)
+        client.post("/runs", json=RUN)
+    restart(other)
+    assert restart(other) == ""
 
 
 def _redis_fails(*_: object) -> None:

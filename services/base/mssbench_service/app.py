@@ -7,7 +7,7 @@ Settings come from the environment:
 ``MSSBENCH_ALLOWED_HOSTS`` host names that requests may name, separated by commas, besides those of loopback (default:
                            all; for the orchestrator none)
 ``MSSBENCH_MAX_SECONDS``   longest sound file (default 3600)
-``MSSBENCH_CONCURRENCY``   jobs at a time (default 1)
+``MSSBENCH_CONCURRENCY``   jobs at a time (default 1); ``auto``: as many as the container has processors
 ``MSSBENCH_QUEUE``         jobs that may wait beyond those; more are answered 503 (default 4)
 """
 
@@ -25,7 +25,13 @@ from fastapi.responses import Response
 from . import logs
 from .admission import AdmissionMiddleware, JobQueue
 from .description import add_docs
-from .environment import DEFAULT_MAX_SECONDS, max_track_seconds, number, whole_number
+from .environment import (
+    DEFAULT_MAX_SECONDS,
+    max_track_seconds,
+    number,
+    processors,
+    whole_number,
+)
 from .errors import BadInput
 from .files import DataRoot
 from .metrics import Metrics
@@ -64,7 +70,7 @@ class Settings:
                 data_root=root,
                 max_upload_bytes=int(number("MSSBENCH_MAX_UPLOAD_MB", 2048, 0, 2**40) * 1024 * 1024),
                 max_seconds=max_track_seconds(),
-                concurrency=whole_number("MSSBENCH_CONCURRENCY", 1, 1),
+                concurrency=whole_number("MSSBENCH_CONCURRENCY", 1, 1, auto=processors),
                 queue=whole_number("MSSBENCH_QUEUE", 4, 0),
                 allowed_hosts=allowed,
             )
@@ -167,7 +173,8 @@ def _add_system_routes(app: FastAPI, info: Callable[[], dict[str, Any]]) -> None
     def metrics() -> Response:
         """Jobs, their seconds by stage, requests, memory."""
         content, media_type = state.metrics.page()
-        return Response(content, media_type=media_type)
+        # As a header: early versions of Starlette add a second charset to a media type that has one.
+        return Response(content, headers={"Content-Type": media_type})
 
 
 __all__ = ["JOB_PROBLEMS", "Settings", "create_app", "problem_response", "problems"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 from .errors import BadInput
 
@@ -30,8 +32,12 @@ def number(name: str, default: float, low: float, high: float = math.inf) -> flo
     return value
 
 
-def whole_number(name: str, default: int, low: int, high: float = math.inf) -> int:
-    """Like :func:`number`, for whole numbers."""
+def whole_number(
+    name: str, default: int, low: int, high: float = math.inf, auto: Callable[[], int] | None = None
+) -> int:
+    """Like :func:`number`, for whole numbers. With `auto`, the value may also be ``auto``: what that returns."""
+    if auto is not None and os.environ.get(name, "").strip() == "auto":
+        return auto()
     value = number(name, default, low, high)
     if value != int(value):
         raise BadInput(f"{name}={value:g} is not a whole number")
@@ -44,6 +50,18 @@ def choice(name: str, default: str, choices: tuple[str, ...]) -> str:
     if value not in choices:
         raise BadInput(f"{name}={value!r}; expected one of {', '.join(choices)}")
     return value
+
+
+def processors(control_groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Number of processors that this process may use: those of its affinity, within the quota of its container."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # versions 2 and 1
+        try:
+            quota, period = " ".join((control_groups / name).read_text() for name in names).split()
+            return max(1, min(count, math.ceil(int(quota) / int(period)))) if int(quota) > 0 else count
+        except (OSError, ValueError, ZeroDivisionError):  # not a control group, or "max": without a limit
+            continue
+    return count
 
 
 def max_track_seconds() -> float:

@@ -23,7 +23,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -56,6 +63,7 @@ class Metrics:
         ready: Callable[[], bool],
         device: Callable[[], str],
     ) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double the number of series
         self.registry = CollectorRegistry()
         self._jobs = Counter("mssbench_jobs", "Jobs that ended", ["stage", "outcome"], registry=self.registry)
         self._seconds = Histogram(

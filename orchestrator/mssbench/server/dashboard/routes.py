@@ -30,7 +30,7 @@ def create_router(service: RunService) -> APIRouter:
             context = views.runs_page(service, page, like)
         except BenchError as error:
             return error_page(error)
-        return pages.render("runs.html.j2", context | {"services": health.latest()})
+        return pages.render("runs.html.j2", context | {"services": health.latest(), "notice": service.notice})
 
     @router.get("/ui/runs/{run_id}")
     def run(run_id: str, page: str = "1") -> Response:

@@ -1,0 +1,42 @@
+"""Notice of runs that seem to be lost, because the service was started on another folder or volume."""
+
+from __future__ import annotations
+
+import uuid
+
+from mssbench_service.files import make_folder, write_text
+from redis import Redis
+
+from ..runs.store import Workspace
+
+_KEY = "mssbench:storage"
+_ID_FILE = ".storage-id"
+
+
+def storage_notice(workspace: Workspace, connection: Redis) -> str:
+    """Compare the folder of the runs with that of earlier starts, which Redis remembers.
+
+    Returns
+    -------
+    str
+        A notice if the service had runs in another folder at its last start; empty otherwise. The notice is repeated
+        at each start until the present folder has runs.
+    """
+    here, runs = _storage_id(workspace), len(workspace.run_ids())
+    known_id, known_runs = connection.hmget(_KEY, ["id", "runs"])
+    earlier = int(known_runs or 0) if known_id not in (None, here.encode()) else 0
+    if runs or not earlier:
+        connection.hset(_KEY, mapping={"id": here, "runs": runs})
+    if not earlier:
+        return ""
+    return (
+        f"At its last start, this system had {earlier} runs in another folder or volume. The present one has {runs}. "
+        "If runs are missing, check MSSBENCH_RUNS and MSSBENCH_DATA: ./mssbench-compose init keeps them in .env."
+    )
+
+
+def _storage_id(workspace: Workspace) -> str:
+    path = make_folder(workspace.runs) / _ID_FILE
+    if not path.exists():
+        write_text(path, uuid.uuid4().hex)
+    return path.read_text(encoding="utf-8")
