@@ -16,6 +16,9 @@ page           the HTML page
 summary        summary.json
 exports        CSV, Parquet, LaTeX, BibTeX
 build          the report as a whole
+comparable     what must be the same for scores to be comparable
+ranking        tables and order of the leaderboard
+cost_plot      quality against cost
 leaderboard    many runs as a static site
 """
 

@@ -16,13 +16,14 @@ from typing import Annotated, Any, Literal
 from mssbench_service.errors import BadInput
 from mssbench_service.files import write_json
 from mssbench_service.names import check_name
-from mssbench_service.wire import HrirInfo, validation_detail
+from mssbench_service.stems import STEMS
+from mssbench_service.wire import HrirInfo, ModelCard, validation_detail
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ..runs.fingerprint import digest
 from ..runs.formats import SUMMARY
-from ..runs.records import RunRecord
 from .analysis import Analysis
+from .comparable import audio_hashes, other_settings
 from .data import RunData, separator_kind
 from .scores import Difference
 from .statistics import LEVEL, RESAMPLES, Estimate
@@ -47,7 +48,10 @@ class MetricSummary:
 
 @dataclass
 class SeparatorSummary:
-    """One separator of the run. `weights` holds the SHA-256 of each file; `devices` is where it ran."""
+    """One separator of the run. `weights` holds the SHA-256 of each file; `devices` is where it ran.
+
+    `stems` are what it estimates; empty if it takes any. Summaries of earlier versions have no `card`.
+    """
 
     name: str
     service: str
@@ -57,6 +61,8 @@ class SeparatorSummary:
     reason: str = ""
     devices: list[str] = field(default_factory=list)
     weights: dict[str, str] = field(default_factory=dict)
+    stems: list[str] = field(default_factory=list)
+    card: ModelCard = field(default_factory=ModelCard)
 
 
 @dataclass
@@ -159,7 +165,12 @@ class StatisticsSummary:
 
 @dataclass
 class RunSummary:
-    """Where the numbers come from. `angles` and `files` are hashes; summaries of earlier versions have none."""
+    """Where the numbers come from.
+
+    `angles` and `files` are hashes; summaries of earlier versions have none. `audio` holds a hash of the mixtures of
+    each condition: unlike `files`, it is the same for every copy of a dataset. `other` are further settings with
+    another value than the default. `stems` are those of the dataset.
+    """
 
     id: str
     created: str
@@ -178,6 +189,9 @@ class RunSummary:
     bsseval: bool = True
     angles: str = ""
     files: str = ""
+    audio: dict[str, str] = field(default_factory=dict)
+    other: dict[str, str] = field(default_factory=dict)
+    stems: list[str] = field(default_factory=lambda: list(STEMS))
 
 
 @dataclass
@@ -202,7 +216,7 @@ class Summary:
 def build(data: RunData, analysis: Analysis) -> Summary:
     """Return the summary of a run from its data and analysis."""
     return Summary(
-        run=_run(data.record),
+        run=_run(data),
         statistics=StatisticsSummary(),
         answer=analysis.answer,
         metrics=[
@@ -218,6 +232,8 @@ def build(data: RunData, analysis: Analysis) -> Summary:
                 s.reason,
                 data.devices(s.name),
                 data.weights(s.name),
+                s.stems,
+                s.card,
             )
             for s in data.record.separators
         ],
@@ -331,7 +347,8 @@ def _check_names(summary: Summary, path: Path) -> None:
             )
 
 
-def _run(record: RunRecord) -> RunSummary:
+def _run(data: RunData) -> RunSummary:
+    record = data.record
     config = record.config
     return RunSummary(
         id=record.id,
@@ -351,6 +368,9 @@ def _run(record: RunRecord) -> RunSummary:
         bsseval=config.bsseval,
         angles=digest({track.title: track.angles for track in record.tracks})[:20],
         files=digest([[track.title, track.samples, track.files] for track in record.tracks])[:20],
+        audio=audio_hashes(data),
+        other=other_settings(config),
+        stems=record.stems,
     )
 
 

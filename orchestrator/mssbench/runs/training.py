@@ -5,19 +5,20 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 
+from mssbench_service.wire import ModelCard
+
 from ..datasets.check import musdb18
-from .records import RunRecord, SeparatorRecord
+from .records import RunRecord
 
 _MUSDB18 = "musdb18:"
 
 
-def trained_on(separator: SeparatorRecord, titles: Iterable[str]) -> list[str]:
-    """Those of `titles` that the separator was trained on. Capitals and the coding of accents do not matter.
+def trained_on(card: ModelCard, titles: Iterable[str]) -> list[str]:
+    """Those of `titles` that the model was trained on. Capitals and the coding of accents do not matter.
 
     ``musdb18:train`` and ``musdb18:test`` in the card's `training_tracks` stand for the titles of MUSDB18; so does
     `contains_test_set` for those of the test set.
     """
-    card = separator.card
     names = {*card.training_tracks, *([f"{_MUSDB18}test"] if card.contains_test_set == "yes" else [])}
     splits = musdb18()["titles"]
     known = set()
@@ -34,7 +35,7 @@ def training_warnings(record: RunRecord) -> list[str]:
         f"{separator.name} was trained on {_tracks(found, len(titles))}, according to its model card; its scores there "
         "are not those of music that it has not heard"
         for separator in record.separators
-        if separator.status == "available" and (found := trained_on(separator, titles))
+        if separator.status == "available" and (found := trained_on(separator.card, titles))
     ]
 
 

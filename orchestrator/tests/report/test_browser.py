@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mssbench.report import build_leaderboard, build_report
+from mssbench.report.leaderboard import read_source
+from mssbench.report.summary import SpeedSummary
+from mssbench_service.wire import ModelCard
 
 MakeRun = Callable[..., Path]
 
@@ -296,11 +301,64 @@ def test_unusual_runs_have_no_errors_and_fit_the_screen(
             assert not re.search(r"\b(NaN|nan|None|undefined value of|inf)\b", text)
 
 
-def test_leaderboard_fits_the_screen_and_its_links_work(browser: Any, run: Path, tmp_path: Path) -> None:
-    index = build_leaderboard([run], tmp_path / "site")
+@pytest.fixture(scope="module")
+def leaderboard(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A leaderboard of two models with cards and times, one of which knows a track, and a reference separator."""
+    summary = read_source(make_run(tracks=3, models=2))
+    models = [one for one in summary.separators if one.kind == "model" and one.status == "available"]
+    for factor, one in zip((0.5, 20.0), models, strict=True):
+        one.card = ModelCard(
+            "SCNet", 10_578_768, "some music", summary.run.tracks[:1], "no", "MIT", "somebody"
+        )
+        summary.speeds.append(SpeedSummary(one.name, "cpu", 4, 100.0, factor))
+    folder = tmp_path_factory.mktemp("leaderboard")
+    (folder / "summary.json").write_text(json.dumps(asdict(summary)), encoding="utf-8")
+    return build_leaderboard([folder / "summary.json"], folder / "site")
+
+
+def test_leaderboard_fits_the_screen_and_its_links_work(browser: Any, leaderboard: Path) -> None:
     for width, scheme in PLACES:
-        with RecordedPage(browser, index, width, scheme) as recorded:
+        with RecordedPage(browser, leaderboard, width, scheme) as recorded:
             assert recorded.page.evaluate("document.documentElement.scrollWidth") <= width
-            recorded.page.locator("main table a").first.click()
-            assert recorded.page.locator("h1").text_content() == "irm"
+            recorded.page.get_by_role("link", name="model-0").first.click()
+            assert recorded.page.locator("h1").text_content() == "model-0"
+            assert "10.6 M" in recorded.page.locator("main").inner_text()
             assert recorded.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_leaderboard_is_filtered_and_sorted(browser: Any, leaderboard: Path) -> None:
+    with RecordedPage(browser, leaderboard) as recorded:
+        page = recorded.page
+        visible = "[...document.querySelectorAll({})].filter(one => one.offsetParent).map(one => one.innerText.trim())"
+        rows = visible.format("'section .models th a'")
+        heads = visible.format("'section:first-of-type thead th[data-metric] abbr'")
+        assert len(page.evaluate(visible.format("'section table'"))) == 2
+        assert "SSR" in page.evaluate(heads)
+        assert "SDR" not in page.evaluate(heads)
+        page.locator("#f-condition").select_option("binaural")
+        assert len(page.evaluate(visible.format("'section table'"))) == 1
+        assert len(page.evaluate(rows)) == 2
+        page.locator("#f-stem").select_option("vocals")
+        assert "Vocals, binaural" in page.locator("main").inner_text()
+        page.locator("#f-order").select_option("speed")
+        assert page.evaluate(rows) == ["model-1", "model-0"]
+        page.locator("#f-order").select_option("SSR")
+        values = visible.format("'section .models td[data-metric=SSR]'")
+        found = [float(text.split()[0].replace("\u2212", "-")) for text in page.evaluate(values)]
+        assert found == sorted(found, reverse=True)
+        page.locator("#f-metrics").select_option(label="all")
+        assert len(page.evaluate(heads)) > 4
+
+
+def test_leaderboard_has_no_accessibility_violation(browser: Any, leaderboard: Path) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    pages = [
+        leaderboard,
+        leaderboard.with_name("methodology.html"),
+        *leaderboard.parent.glob("separators/*.html"),
+    ]
+    for path in pages:
+        for width, scheme in ((1280, "light"), (390, "dark")):
+            with RecordedPage(browser, path, width, scheme) as recorded:
+                found = axe.run(recorded.page).response["violations"]
+                assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []

@@ -9,7 +9,6 @@ import pytest
 from mssbench.datasets.check import musdb18
 from mssbench.runs.config import RunConfig
 from mssbench.runs.plan import plan
-from mssbench.runs.records import SeparatorRecord
 from mssbench.runs.store import Workspace
 from mssbench.runs.training import trained_on, training_warnings
 from mssbench.services.cards import card_facts, card_line
@@ -37,8 +36,7 @@ OWN = "Café - Été"
     ],
 )
 def test_a_card_tells_the_tracks_of_training(card: dict[str, Any], found: list[str]) -> None:
-    separator = SeparatorRecord("x", "", card=ModelCard(**card))
-    assert trained_on(separator, [*TRAIN[:2], *TEST[:2], OWN]) == found
+    assert trained_on(ModelCard(**card), [*TRAIN[:2], *TEST[:2], OWN]) == found
 
 
 def test_a_run_warns_of_separators_that_know_its_tracks(workspace: Path) -> None:

@@ -1,0 +1,49 @@
+"use strict";
+// Filters and order of the tables. Without scripts, all tables and columns are shown.
+
+(() => {
+  const form = document.getElementById("filters");
+  const field = (id) => document.getElementById(id);
+  const sections = [...document.querySelectorAll("section[data-condition]")];
+  const tables = [...document.querySelectorAll(".by-stem table")];
+  const heads = [...document.querySelectorAll("th[data-metric]")];
+  form.hidden = false;
+
+  for (const name of new Set(sections.map((one) => one.dataset.condition))) field("f-condition").append(new Option(name, name));
+  const labels = new Map(heads.map((head) => [head.dataset.metric, head.dataset.label]));
+  for (const [column, label] of labels) field("f-order").append(new Option(label, column));
+  field("f-order").append(new Option("speed", "speed"));
+
+  const main = new Set(heads.filter((head) => "main" in head.dataset).map((head) => head.dataset.metric));
+
+  const sort = (table, key) => {
+    const columns = [...table.tHead.rows[0].cells];
+    const at = columns.findIndex((head) => (head.dataset.order ?? head.dataset.metric) === key);
+    for (const head of columns) head.removeAttribute("aria-sort");
+    if (at < 0) return;
+    const higher = key === "speed" || columns[at].dataset.better === "higher";
+    columns[at].setAttribute("aria-sort", higher ? "descending" : "ascending");
+    for (const body of table.tBodies) {
+      const rows = [...body.rows].filter((row) => !row.classList.contains("group"));
+      const value = (row) => (row.cells[at]?.dataset.value === undefined ? null : Number(row.cells[at].dataset.value));
+      rows.map((row, i) => [row, value(row), i]).sort(([, a, i], [, b, j]) => {
+        if (a === null || b === null) return (a === null) - (b === null) || i - j;
+        return (higher ? b - a : a - b) || i - j;
+      }).forEach(([row]) => body.append(row));
+    }
+  };
+
+  const show = () => {
+    const stem = field("f-stem").value, condition = field("f-condition").value;
+    const all = !field("f-metrics").value, order = field("f-order").value;
+    for (const section of sections) section.hidden = Boolean(condition) && section.dataset.condition !== condition;
+    for (const table of document.querySelectorAll(".by-stem")) table.hidden = table.dataset.stem !== stem;
+    for (const cell of document.querySelectorAll("[data-metric]")) {
+      cell.hidden = !(all || main.has(cell.dataset.metric) || cell.dataset.metric === order);
+    }
+    for (const table of tables) sort(table, order);
+  };
+  form.addEventListener("change", show);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  show();
+})();
