@@ -15,7 +15,7 @@ from .data import RunData
 
 _NAMED = {
     "dataset", "split", "hrir", "angles", "seed", "profile", "separators", "conditions", "tracks", "metrics", "bsseval",
-    "aggregate", "targets",
+    "aggregate", "targets", "titles",
 }  # fmt: skip
 """Settings that a summary has under a name of their own, or that do not change the score of a stem."""
 
