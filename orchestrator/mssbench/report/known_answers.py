@@ -132,7 +132,7 @@ def _checkable(data: RunData, probe: str, condition: str, column: str) -> tuple[
             number = int(other.sum())
             notes.append(f"{number} track{'s' if number != 1 else ''} left out: mixture gain is not 1")
         # Their medians count silent frames as 0 dB: they are known only for stems that mostly sound.
-        silent = ~data.sounding[data.index(condition, probe)] & ~np.isnan(values)
+        silent = ~data.track_sounding(condition, probe) & ~np.isnan(values)
         if silent.any():
             values[silent] = np.nan
             notes.append(f"stems left out, silent in half of their frames or more: {int(silent.sum())}")

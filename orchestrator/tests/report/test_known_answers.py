@@ -111,3 +111,14 @@ def test_a_run_without_known_answer_tests_fails_the_self_check(workspace: Path) 
     run_inline(job, lambda: None)
     with pytest.raises(SelfCheckFailed, match="no probe"):
         self_check(job.store.folder)
+
+
+def test_known_scores_of_a_run_with_a_composite_target_are_those_of_the_stems(workspace: Path) -> None:
+    runtime = make_runtime(workspace)
+    targets = ["vocals", "bass", "accompaniment"]
+    config = RunConfig(
+        dataset="music", tracks=1, separators=["oracle-gain"], conditions=["binaural"], targets=targets, bsseval=False
+    )  # fmt: skip
+    made = prepare(config, Workspace(workspace), runtime)
+    run_inline(made, lambda: None)
+    assert self_check(made.store.folder) > 0
