@@ -10,6 +10,8 @@ PACKAGES := services/base services/base/contract metrics services/synth services
 # Models have environments of their own: services/run-tests.
 MODELS   := services/demucs services/openunmix services/spleeter services/msst
 DIST     := dist
+# What `make demo-model-docker` starts.
+SPLEETER := orchestrator synth evaluator oracle spleeter worker-render worker-evaluate worker-oracle worker-spleeter
 PROJECTS := $(PACKAGES:=/pyproject.toml) tools/environment
 # Packages whose docstrings have examples that are run as tests.
 DOCTESTS := services/base/mssbench_service services/synth/synth_service services/oracle/oracle_service services/template/template_service \
@@ -28,7 +30,7 @@ TYPED_TESTS := "conftest.py services/oracle/tests services/template/tests" servi
 # Folders of modules that tests import by name.
 HELPERS  := metrics/tests:tests:tests/bad_input:tests/faults
 
-.PHONY: help demo test test-long test-all bad-input fuzz test-separators lint format test-compose images up down wheels check-tag lock audit clean
+.PHONY: help demo demo-model demo-model-docker test test-long test-all bad-input fuzz test-separators lint format test-compose images up down wheels check-tag lock audit clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 16
@@ -43,6 +45,14 @@ $(READY): orchestrator/development.lock $(PROJECTS)
 
 demo: $(DEMO)    ## benchmark the reference separators on the demo data; prints the path of the report
 	@$(BIN)/mssbench demo
+
+demo-model: $(DEMO) ## the same with a trained model, spleeter:2stems, in an environment of its own; no Docker needed
+	@echo "This downloads XXX MB of packages (TensorFlow) and 73 MB of weights, once, and needs XXX GB. It takes about XXX minutes on two cores."
+	@$(BIN)/mssbench demo --model spleeter:2stems
+
+demo-model-docker: ## the same in containers; they stay until `make down`
+	docker compose up --build --detach --wait $(SPLEETER)
+	docker compose exec orchestrator mssbench demo --model spleeter:2stems
 
 test: $(READY)   ## run the tests that need no Docker, without the long ones
 	$(BIN)/pytest --doctest-modules $(DOCTESTS)

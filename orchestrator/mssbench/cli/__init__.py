@@ -8,6 +8,7 @@ runs        run, demo, resume, retry, rescore
 control     status, list, cancel, delete, diff, gc
 progress    live progress of a run
 reports     report, leaderboard
+model_service the service of one model, for the duration of a command
 services    worker, serve, services, services start, stop and list
 separate    separate: one track without a run
 transfer    push, pull

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import shlex
@@ -35,6 +36,7 @@ from ..runs.training import training_warnings
 from ..services.runtime import Runtime
 from ..settings.secrets import without_password
 from .data import DEMO_DATASET
+from .model_service import serving_model
 from .progress import run_bars
 from .shared import (
     cli,
@@ -135,12 +137,23 @@ def _given(context: click.Context) -> dict[str, Any]:
 
 
 @cli.command()
-@click.option("--inline", is_flag=True, help="Run in this process, without Redis and workers.")
-def demo(inline: bool) -> None:
+@click.option(
+    "--model", default="", metavar="SERVICE:MODEL", help="Benchmark this model too; its weights are fetched."
+)
+@scheduling_options
+def demo(model: str, inline: bool, redis_url: str) -> None:
     """Run a benchmark of all oracle separators on the demo dataset.
 
-    The exit code is 1 if a known-answer test does not have its expected scores.
+    The service of --model is started on this machine, if none is running, and stopped at the end. The exit code is 1 if
+    a known-answer test does not have its expected scores.
+
+    Example: mssbench demo --model spleeter:2stems
     """
+    with serving_model(model) if model else contextlib.nullcontext():
+        _demo([model] if model else [], inline, redis_url)
+
+
+def _demo(models: list[str], inline: bool, redis_url: str) -> None:
     from ..datasets.demo import write_demo
     from ..report.known_answers import SelfCheckFailed, self_check  # imports NumPy
 
@@ -148,9 +161,9 @@ def demo(inline: bool) -> None:
     dataset = open_workspace().root / DEMO_DATASET
     write_demo(dataset)
     # Without BSS Eval, because it takes most of the time and the demo is about the other metrics.
-    config = RunConfig(dataset=runtime.root.reference(dataset), separators=["oracle"], bsseval=False)
+    config = RunConfig(dataset=runtime.root.reference(dataset), separators=["oracle", *models], bsseval=False)
     job = _prepared(config, runtime, "")
-    _work(job, inline, "")
+    _work(job, inline, redis_url)
     try:
         confirmed = self_check(job.store.folder)
     except SelfCheckFailed as error:
