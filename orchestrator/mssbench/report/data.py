@@ -159,7 +159,8 @@ class RunData:
 
     def track_sounding(self, condition: str, separator: str) -> npt.NDArray[np.bool_]:
         """Return which stems sound, shape (tracks, stems), as :meth:`track_values` has them."""
-        return self.sounding[self.index(condition, separator)][:, self._columns(ALL_STEMS)]
+        sounding: npt.NDArray[np.bool_] = self.sounding[self.index(condition, separator)]
+        return sounding[:, self._columns(ALL_STEMS)]
 
     def common_values(
         self, metric: Metric, first: tuple[str, str], second: tuple[str, str]
