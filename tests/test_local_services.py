@@ -15,9 +15,11 @@ from pathlib import Path
 
 import pytest
 from command import Command
-from mssbench.services import local
+from mssbench.cli import model_service
+from mssbench.cli.model_service import serving_model
+from mssbench.services import environments, local, weights
 from mssbench.services.registry import load_registry
-from mssbench_service.errors import BadInput
+from mssbench_service.errors import BadInput, NotReady
 
 ADAPTER = """
 import os
@@ -198,6 +200,32 @@ def test_folders_and_names_that_cannot_be_started_are_refused(
     for name in ("requirements.lock", "pyproject.toml"):
         (folder / name).unlink()
     assert "has neither requirements.lock nor pyproject.toml" in start("models/mine")
+
+
+def test_the_service_of_a_model_runs_for_one_command_or_is_left_running(
+    folder: Path, workspace: Path, mssbench: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (environments, weights):
+        monkeypatch.setattr(module, "CHECKOUT_SERVICES", folder.parent)
+    monkeypatch.setattr(model_service, "_WAIT_SECONDS", 0.0)
+    (folder.parent / "base").mkdir()
+    registered = '[tools]\n[separators]\nmine = { module = "mine_service", url = "http://mine:8000" }\n'
+    (workspace / "services.toml").write_text(registered)
+    monkeypatch.setenv("MSSBENCH_SERVICES", str(workspace / "services.toml"))
+    with serving_model("mine"):
+        assert load_registry().separators["mine"].remote
+    assert local.registered() == []
+    mssbench("services", "start", "mine")
+    (service,) = local.running_services()
+    with serving_model("mine"):
+        pass
+    assert service.running
+    with (
+        pytest.raises(NotReady, match="mine does not offer mine:large: it offers mine"),
+        serving_model("mine:large"),
+    ):
+        pass
+    assert "no service offers 'yours'; registered: mine" in mssbench("demo", "--model", "yours").stderr
 
 
 def test_missing_weights_of_a_named_model_are_reported_before_anything_is_made(

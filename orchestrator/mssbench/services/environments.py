@@ -27,6 +27,7 @@ from mssbench_service.names import check_name
 from mssbench_service.separation import WEIGHTS_FILE
 
 from .registry import Registry
+from .weights import CHECKOUT_SERVICES
 
 LOCK_FILE = "requirements.lock"
 TORCH_FILE = "torch.txt"
@@ -34,8 +35,6 @@ TORCH_FILE = "torch.txt"
 
 PYTHON_VERSION = "3.11"
 """Version of Python that the lock files are for."""
-
-_CHECKOUT_SERVICES = Path(__file__).parents[3] / "services"
 
 Show = Callable[[str], None]
 """Called with a line that says what is being done."""
@@ -52,7 +51,7 @@ class ServiceFolder:
     @property
     def import_path(self) -> str:
         """``PYTHONPATH`` of the service."""
-        return os.pathsep.join((str(self.path), str(_CHECKOUT_SERVICES / "base")))
+        return os.pathsep.join((str(self.path), str(CHECKOUT_SERVICES / "base")))
 
 
 def find_folder(name: str, registry: Registry) -> ServiceFolder:
@@ -65,14 +64,14 @@ def find_folder(name: str, registry: Registry) -> ServiceFolder:
     BadInput
         The folder has no ``<package>/app.py``, or several.
     """
-    if not (_CHECKOUT_SERVICES / "base").is_dir():
+    if not (CHECKOUT_SERVICES / "base").is_dir():
         raise NotFound(
             "services are started from a checkout of the bench, and this is an installed package; clone the "
             "repository, or use the composed system"
         )
     services = registry.tools | registry.separators
-    here = [one for one in services if (_CHECKOUT_SERVICES / one).is_dir()]
-    path = _CHECKOUT_SERVICES / name if name in services else Path(name)
+    here = [one for one in services if (CHECKOUT_SERVICES / one).is_dir()]
+    path = CHECKOUT_SERVICES / name if name in services else Path(name)
     if not path.is_dir():
         raise NotFound(
             f"there is no service and no folder {name!r}; services that can be started: {', '.join(here)}"
@@ -157,7 +156,7 @@ def _requirements(folder: Path) -> tuple[list[str], bool]:
                 f"{folder} has neither {LOCK_FILE} nor pyproject.toml, which name the packages that it needs"
             )
         return [
-            "\n".join(dict.fromkeys([*own, *_dependencies(_CHECKOUT_SERVICES / "base" / "pyproject.toml")]))
+            "\n".join(dict.fromkeys([*own, *_dependencies(CHECKOUT_SERVICES / "base" / "pyproject.toml")]))
         ], False
     texts = [path.read_text(encoding="utf-8") for path in (folder / TORCH_FILE, lock) if path.is_file()]
     pinned = {

@@ -16,7 +16,9 @@ from .registry import Service
 
 FILE = "weights.toml"
 
-_CHECKOUT_SERVICES = Path(__file__).parents[3] / "services"
+CHECKOUT_SERVICES = Path(__file__).parents[3] / "services"
+"""Folders of the services, if this package is in a checkout."""
+
 _TIMEOUT_SECONDS = 5.0
 
 
@@ -55,7 +57,7 @@ def pinned_weights(service: Service) -> Iterator[Path]:
 def _folders(service: Service) -> list[Path]:
     installed = importlib.util.find_spec(service.module)  # does not import the package
     folders = [Path(folder) for folder in (installed and installed.submodule_search_locations) or ()]
-    return [*folders, _CHECKOUT_SERVICES / service.name / service.module]
+    return [*folders, CHECKOUT_SERVICES / service.name / service.module]
 
 
 def _download(service: Service) -> bytes:
