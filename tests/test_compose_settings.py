@@ -51,7 +51,9 @@ def variables_of_code() -> set[str]:
 
 def environment(compose: dict[str, Any], service: str) -> set[str]:
     """Variables of the user that reach the containers of `service`."""
-    return {name for value in compose["services"][service]["environment"].values() for name in used(value)}
+    return {
+        name for value in compose["services"][service].get("environment", {}).values() for name in used(value)
+    }
 
 
 def used(value: object) -> list[str]:
