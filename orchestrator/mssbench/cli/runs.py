@@ -27,7 +27,8 @@ from ..execution.launch import (
 )
 from ..execution.prepare import clear_scores, prepare
 from ..runs.compare import changes, differences
-from ..runs.config import CONDITIONS, RunConfig, read_config, with_references
+from ..runs.conditions import CONDITIONS
+from ..runs.config import RunConfig, read_config, with_references
 from ..runs.progress import Progress, progress_of
 from ..runs.results import result_rows
 from ..runs.run import Run, open_run

@@ -18,7 +18,7 @@ from mssbench_service.errors import BadInput
 from mssbench_service.files import read_json
 from mssbench_service.musdb import STEMS
 from mssbench_service.names import check_name
-from mssbench_service.wire import HrirInfo
+from mssbench_service.wire import HrirInfo, Placement
 
 CHOICES = (*range(0, 91, 10), *range(270, 360, 10))
 """Azimuths to draw from: the frontal half plane in steps of 10°."""
@@ -197,12 +197,12 @@ def draw_trajectories(
     ways: Trajectories = {}
     for stem, generator in zip(stems, _generator(title, seed).spawn(len(stems)), strict=True):
         time, azimuth = 0.0, float(generator.uniform(0.0, 360.0))
-        points = [[time, azimuth, 0.0]]
+        points = [[time, round(azimuth, 3), 0.0]]
         while time < seconds:
             arc, speed = generator.uniform(*ARC), generator.uniform(slow, fast)
             time += float(arc / speed)
             azimuth += float(arc * generator.choice([-1, 1]))
-            points.append([time, azimuth, 0.0])
+            points.append([round(time, 3), round(azimuth, 3), 0.0])
         ways[stem] = points
     return ways
 
@@ -220,12 +220,13 @@ def _vectors(directions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.stack([level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)], axis=1)
 
 
-def read_angle_table(
+def read_placements(
     path: Path, split: str, titles: Sequence[str], stems: Mapping[str, Sequence[str]] = MappingProxyType({})
-) -> dict[str, Angles]:
-    """Read the azimuths of `titles` from a JSON table ``{split: {title: {stem: azimuth}}}``.
+) -> dict[str, Placement]:
+    """Read where the stems of `titles` are from a JSON table ``{split: {title: {stem: place}}}``.
 
-    Titles are compared in Unicode normal form C, because file systems differ in how they encode "é".
+    A place is an azimuth in degrees, ``{"azimuth": …, "elevation": …}``, or ``{"trajectory": [[seconds, azimuth,
+    elevation], …]}``. Titles are compared in Unicode normal form C, because file systems differ in how they encode "é".
 
     Parameters
     ----------
@@ -240,25 +241,25 @@ def read_angle_table(
 
     Returns
     -------
-    dict of str to dict
-        For each title the azimuth of each stem in degrees, from 0 to less than 360.
+    dict of str to Placement
+        For each title. Azimuths are from 0 to less than 360; that of a moving stem is the first of its trajectory.
 
     Raises
     ------
     NotFound, BadInput
-        The file does not exist, is not such a table, or has no angle for a stem of one of the titles.
+        The file does not exist, is not such a table, or has no place for a stem of one of the titles.
     """
     table = read_json(path)
     of_split = table.get(split) if isinstance(table, dict) else None
     if not isinstance(of_split, dict):
         raise BadInput(f"{path} has no {split!r} table; expected {{{split!r}: {{title: {{stem: azimuth}}}}}}")
     by_title: dict[str, object] = {}
-    for title, angles in of_split.items():
+    for title, places in of_split.items():
         try:
             check_name(title, "track")
         except BadInput as error:
             raise BadInput(f"{path}: {error.detail}") from None
-        if by_title.setdefault(_normal(title), angles) != angles:
+        if by_title.setdefault(_normal(title), places) != places:
             raise BadInput(
                 f"{path} has two entries for the {split} track {title!r} that differ in their angles"
             )
@@ -267,15 +268,52 @@ def read_angle_table(
         entry = by_title.get(_normal(title))
         if not isinstance(entry, dict):
             raise BadInput(f"{path} has no angles for the {split} track {title!r}")
-        found[title] = {stem: _angle(path, title, stem, entry.get(stem)) for stem in stems.get(title, STEMS)}
+        found[title] = Placement({})
+        for stem in stems.get(title, STEMS):
+            _add_place(found[title], stem, entry.get(stem), f"{path} gives", f"of {stem} in {title!r}")
     return found
 
 
-def _angle(path: Path, title: str, stem: str, value: object) -> float:
+def read_angle_table(
+    path: Path, split: str, titles: Sequence[str], stems: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> dict[str, Angles]:
+    """The azimuths of :func:`read_placements`, by title and stem."""
+    return {title: one.angles for title, one in read_placements(path, split, titles, stems).items()}
+
+
+def _add_place(placement: Placement, stem: str, value: object, where: str, whose: str) -> None:
+    if not isinstance(value, dict):
+        placement.angles[stem] = _degrees(value, where, f"angle {whose}") % 360.0
+        return
+    shown = ", ".join(sorted(map(str, value)))[:80] or "nothing"
+    if value.keys() == {"trajectory"}:
+        points = value["trajectory"]
+        if not (isinstance(points, list) and points and all(isinstance(point, list) for point in points)):
+            raise BadInput(
+                f"{where} a trajectory {whose} that is not a list of [seconds, azimuth, elevation]"
+            )
+        if any(len(point) not in (2, 3) for point in points):
+            raise BadInput(
+                f"{where} a trajectory {whose} with a point that is not [seconds, azimuth, elevation]"
+            )
+        numbers = [[_degrees(one, where, f"trajectory {whose}", 1e6) for one in point] for point in points]
+        placement.scene.trajectories[stem] = numbers
+        placement.angles[stem] = numbers[0][1] % 360.0
+    elif {"azimuth"} <= value.keys() <= {"azimuth", "elevation"}:
+        placement.angles[stem] = _degrees(value["azimuth"], where, f"angle {whose}") % 360.0
+        if elevation := _degrees(value.get("elevation", 0.0), where, f"elevation {whose}", 90.0):
+            placement.scene.elevations[stem] = elevation
+    else:
+        raise BadInput(
+            f"{where} {shown} as the place {whose}; expected azimuth and elevation, or a trajectory"
+        )
+
+
+def _degrees(value: object, where: str, what: str, largest: float = _LARGEST_ANGLE) -> float:
     # Large values are refused: they are in another unit, and an integer of 400 digits does not fit a float.
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST_ANGLE:
-        return float(value) % 360.0
-    raise BadInput(f"{path} gives {value!r:.40} as angle of {stem} in {title!r}; expected degrees")
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= largest:
+        return float(value)
+    raise BadInput(f"{where} {value!r:.40} as {what}; expected degrees")
 
 
 def _normal(title: str) -> str:

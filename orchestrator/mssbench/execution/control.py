@@ -76,9 +76,9 @@ def retry_failed(run: Run, *, accept: bool = False) -> int:
     failed = [cell for cell in run.record.cells() if run.store.failed(cell)]
     require_same_code(run, failed, accept=accept)
     _accept_changed_tracks(run, dict.fromkeys(cell.title for cell in failed))
-    for title in dict.fromkeys(cell.title for cell in failed if cell.condition == "binaural"):
-        if run.rendered(title) and not _rendering_is_valid(run, title):
-            remove_rendering(run, title)
+    for title, condition in dict.fromkeys((cell.title, cell.condition) for cell in failed if cell.rendered):
+        if run.rendered(title, condition) and not _rendering_is_valid(run, title, condition):
+            remove_rendering(run, title, condition)
     for cell in failed:
         if run.store.separated(cell) and not _estimates_are_valid(run, cell):
             remove_estimates(run, cell)
@@ -119,12 +119,12 @@ def _estimates_are_valid(run: Run, cell: Cell) -> bool:
     return True
 
 
-def _rendering_is_valid(run: Run, title: str) -> bool:
+def _rendering_is_valid(run: Run, title: str, condition: str) -> bool:
     """Whether the rendered track is as it was written. Without checksums, its lengths are checked."""
     names = (MIXTURE, *run.record.stems_of(title))
-    if rendering_problem(run, title, [*(f"{name}.wav" for name in names), HRIR_FILE]):
+    if rendering_problem(run, title, condition, [*(f"{name}.wav" for name in names), HRIR_FILE]):
         return False
-    folder = run.rendering(title)
+    folder = run.rendering(title, condition)
     try:
         written, found = read_rendering(folder), check_track(folder, names)
         hrirs = zipfile.ZipFile(folder / HRIR_FILE).testzip() if (folder / HRIR_FILE).exists() else None

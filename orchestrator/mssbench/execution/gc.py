@@ -19,6 +19,7 @@ from mssbench_service.musdb import HRIR_FILE
 from mssbench_service.separation import SEPARATION_FILE
 
 from ..datasets.selection import EXCERPT_FILE
+from ..runs.conditions import STEREO
 from ..runs.layout import DELETED_PREFIX, RENDERING_FILE
 from ..runs.lock import folder_locked
 from ..runs.owned import inside, remove_if_empty
@@ -89,7 +90,7 @@ def _needed(runs: Iterable[Run]) -> set[str]:
         os.path.realpath(run.runtime.root.resolve(folder))
         for run in runs
         for track in run.record.tracks
-        for folder in (track.folders.get("binaural"), track.cut)
+        for folder in (*(track.folders[name] for name in track.folders if name != STEREO), track.cut)
         if folder
     }
 

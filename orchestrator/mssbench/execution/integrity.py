@@ -5,7 +5,7 @@ Folders that earlier versions wrote have no checksums. Of these, only the record
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mssbench_service.checksums import checksum_of, checksums_of, damage
@@ -14,8 +14,9 @@ from mssbench_service.files import write_json
 from mssbench_service.formats import Format
 from mssbench_service.musdb import MIXTURE
 from mssbench_service.separation import SEPARATION_FILE
-from mssbench_service.wire import RenderResult, SeparateResult, parse
+from mssbench_service.wire import RenderResult, SceneResult, SeparateResult, parse
 
+from ..runs.conditions import condition_of
 from ..runs.formats import RENDERING_FORMAT, SEPARATION_FORMAT
 from ..runs.layout import RENDERING_FILE
 from ..runs.records import Cell
@@ -29,23 +30,32 @@ def read_separation(folder: Path) -> SeparateResult:
 
 def read_rendering(folder: Path) -> RenderResult:
     """Read the record beside a rendered track. Raises NotFound or BadInput."""
-    return parse(RenderResult, RENDERING_FORMAT.read(folder / RENDERING_FILE))
+    found = RENDERING_FORMAT.read(folder / RENDERING_FILE)
+    return parse(SceneResult if "scene" in found else RenderResult, found)
 
 
-def rendering_problem(run: Run, title: str, names: Iterable[str]) -> str:
+def rendering_problem(run: Run, title: str, condition: str, names: Iterable[str]) -> str:
     """What is wrong with the rendered track `title` or its files called `names`; empty if nothing is."""
-    track, folder = run.record.track(title), run.rendering(title)
+    track, folder = run.record.track(title), run.rendering(title, condition)
+    placement, hrir = track.placement(condition), run.record.hrir_of(condition)
+    assert placement is not None
     try:
         found = read_rendering(folder)
     except BenchError as error:
         return error.detail
-    planned = (track.title, run.record.config.profile, {stem: a % 360.0 for stem, a in track.angles.items()})
-    if (found.title, found.profile, {stem: a % 360.0 for stem, a in found.angles.items()}) != planned:
+    profile = run.record.config.rendered(condition_of(condition)).profile
+    planned = (track.title, profile, _turned(placement.angles), placement.scene)
+    scene = found.scene if isinstance(found, SceneResult) else None
+    if (found.title, found.profile, _turned(found.angles), scene) != planned:
         return f"{folder / RENDERING_FILE} describes another rendering"
-    if run.record.hrir is not None and found.hrir_sha256 != run.record.hrir.sha256:
+    if hrir is not None and found.hrir_sha256 != hrir.sha256:
         return f"{folder / RENDERING_FILE} names another HRIR set"
     problem = damage(folder, found.checksums, names)
     return f"{folder}: {problem}" if problem else ""
+
+
+def _turned(angles: Mapping[str, float]) -> dict[str, float]:
+    return {stem: angle % 360.0 for stem, angle in angles.items()}
 
 
 def estimates_problem(run: Run, cell: Cell) -> str:

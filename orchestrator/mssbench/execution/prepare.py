@@ -97,7 +97,7 @@ def clear_scores(run: Run, metrics: str, bsseval: bool, aggregate: str) -> int:
     config = replace(run.record.config, metrics=metrics, bsseval=bsseval, aggregate=aggregate)
     config.validate()
     cells = [cell for cell in run.record.cells() if run.store.separated(cell)]
-    for title in dict.fromkeys(cell.title for cell in cells if cell.condition == "stereo"):
+    for title in dict.fromkeys(cell.title for cell in cells if not cell.rendered):
         require_planned_files(run, run.record.track(title))
     if any(run.needs_separation(cell) for cell in run.record.cells()):
         require_same_code(run, cells)

@@ -44,7 +44,7 @@ def changes(run: Run, cells: Collection[Cell] = ()) -> list[str]:
         return []
     separators = {cell.separator for cell in left if not run.store.separated(cell)}
     services = {"evaluator", *(record.separator(name).service for name in separators)}
-    if any(cell.condition == "binaural" and not run.rendered(cell.title) for cell in left):
+    if any(cell.rendered and not run.rendered(cell.title, cell.condition) for cell in left):
         services.add("synth")
     health = _health(run, services)
     versions = _versions(health)

@@ -33,6 +33,7 @@ from mssbench_service.wire import (
 )
 
 from ..datasets.selection import EXCERPT_FILE, require_excerpt
+from ..runs.conditions import condition_of
 from ..runs.fingerprint import state_of_files
 from ..runs.formats import RENDERING_FORMAT, SEPARATION_FORMAT
 from ..runs.layout import RENDERING_FILE
@@ -66,7 +67,7 @@ def _perform(run: Run, task: Task, earlier: Sequence[str]) -> None:
     try:
         match task.step:
             case "render":
-                _render(run, task.title)
+                _render(run, task.title, task.condition)
             case "separate":
                 _separate(run, task.cell)
             case "evaluate":
@@ -97,41 +98,45 @@ def record_failure(run: Run, task: Task, error: BenchError, tries: int = 1, trac
         run.store.save_error(cell, task.step, error.code, error.detail, tries=tries, trace=trace)
 
 
-def _render(run: Run, title: str) -> None:
-    if not run.rendered(title):
-        _render_now(run, title)
+def _render(run: Run, title: str, condition: str) -> None:
+    if not run.rendered(title, condition):
+        _render_now(run, title, condition)
 
 
-def _render_now(run: Run, title: str) -> None:
+def _render_now(run: Run, title: str, condition: str) -> None:
     track, config = run.record.track(title), run.record.config
-    out, folder = track.folders["binaural"], run.rendering(title)
+    rendering, hrir = config.rendered(condition_of(condition)), run.record.hrir_of(condition)
+    placement = track.placement(condition)
+    assert placement is not None
+    out, folder = track.folders[condition], run.rendering(title, condition)
     _move_unknown(folder, RENDERING_FILE)
-    with _as_planned(run, track, track.audio, lambda: remove_rendering(run, title)):
+    with _as_planned(run, track, track.audio, lambda: remove_rendering(run, title, condition)):
         rendered = run.runtime.render(
             RenderRequest(
                 track=track.audio,
                 out=out,
-                hrir=config.hrir,
-                angles=track.angles,
-                profile=config.profile,
+                hrir=rendering.hrir,
+                angles=placement.angles,
+                profile=rendering.profile,
                 resample_hrir=config.resample_hrir,
+                scene=placement.scene,
             ),
             track.seconds,
         )
         if not (folder / RENDERING_FILE).exists():
             raise BadOutput(f"the rendering of {title!r} was reported as complete, but its files are missing")
-        if run.record.hrir is not None and rendered.hrir_sha256 != run.record.hrir.sha256:
-            remove_rendering(run, title)
+        if hrir is not None and rendered.hrir_sha256 != hrir.sha256:
+            remove_rendering(run, title, condition)
             raise BadInput(
-                f"the HRIR set {config.hrir} has changed since the run was planned; restore it and retry, or start "
+                f"the HRIR set {rendering.hrir} has changed since the run was planned; restore it and retry, or start "
                 "a new run with the present set"
             )
         complete_record(folder / RENDERING_FILE, RENDERING_FORMAT)
 
 
-def remove_rendering(run: Run, title: str) -> None:
+def remove_rendering(run: Run, title: str, condition: str) -> None:
     """Remove the rendered track `title`."""
-    remove_made(run.runtime.root.root / RENDERED, run.rendering(title), RENDERING_FILE)
+    remove_made(run.runtime.root.root / RENDERED, run.rendering(title, condition), RENDERING_FILE)
 
 
 def remove_estimates(run: Run, cell: Cell) -> None:
@@ -148,16 +153,17 @@ def _move_unknown(folder: Path, marker: str) -> None:
 
 def _require_rendering(run: Run, cell: Cell, *names: str) -> None:
     """Check the files called `names` of the cell's rendered track. If they are damaged, render the track again."""
-    if cell.condition != "binaural":
+    if not cell.rendered:
         return
-    if problem := rendering_problem(run, cell.title, names):
+    rendering = (cell.title, cell.condition)
+    if problem := rendering_problem(run, *rendering, names):
         log.warning("run %s: %s; the track is rendered again", run.store.id, problem)
         try:
-            read_rendering(run.rendering(cell.title))
+            read_rendering(run.rendering(*rendering))
         except BenchError:  # the service replaces what has a valid record only
-            remove_rendering(run, cell.title)
-        _render_now(run, cell.title)
-        if problem := rendering_problem(run, cell.title, names):
+            remove_rendering(run, *rendering)
+        _render_now(run, *rendering)
+        if problem := rendering_problem(run, *rendering, names):
             raise BadOutput(f"{problem}, also after the track was rendered again; check the storage")
 
 
@@ -175,7 +181,7 @@ def _as_planned(
         return
     require_planned_files(run, track)
     if track.start is not None:
-        source, cut = run.runtime.root.resolve(track.source), run.rendering(track.title, track.cut)
+        source, cut = run.runtime.root.resolve(track.source), run.made_folder(track.title, track.cut)
         _move_unknown(cut, EXCERPT_FILE)
         require_excerpt(source, cut, track.start, track.samples, [MIXTURE, *run.record.stems_of(track.title)])
     yield
@@ -202,9 +208,9 @@ def require_planned_files(run: Run, track: TrackRecord) -> None:
 
 def _mixture_gain(run: Run, cell: Cell) -> float:
     """Gain that brings the track's reference stems to their level in its mixture."""
-    if cell.condition != "binaural":
+    if not cell.rendered:
         return 1.0
-    return read_rendering(run.rendering(cell.title)).mixture_gain
+    return read_rendering(run.rendering(cell.title, cell.condition)).mixture_gain
 
 
 def _separate(run: Run, cell: Cell) -> None:
@@ -313,7 +319,7 @@ def _evaluate(run: Run, cell: Cell) -> None:
                 estimate=root.reference(layout.estimates(cell)),
                 metrics=config.metrics,
                 mixture_gain=gain,
-                binaural=cell.condition == "binaural",
+                binaural=cell.rendered,
                 bsseval=config.bsseval,
                 aggregate=config.aggregate,
                 frames=root.reference(layout.frames(cell)),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from ..runs.conditions import STEREO
 from ..runs.records import SeparatorRecord
 from .data import ALL_STEMS, RunData
 from .metrics import Metric
@@ -16,7 +17,7 @@ _ALPHA = 0.05
 
 
 def answer(data: RunData, table: ScoreTable, differences: Sequence[Difference]) -> list[str]:
-    """Return two sentences: the size of the errors on binaural audio, and the change from stereo to binaural.
+    """Return sentences: the size of the errors in each rendered condition, and each change from the first condition.
 
     They are about the models of the run; without a model, about its reference separators.
 
@@ -26,22 +27,27 @@ def answer(data: RunData, table: ScoreTable, differences: Sequence[Difference]) 
     table : ScoreTable
         Medians of the run.
     differences : sequence of Difference
-        Comparisons of binaural with stereo.
+        Comparisons of the other conditions with the first.
     """
     subjects, name = _subjects(data)
-    condition = "binaural" if "binaural" in data.conditions else data.conditions[0]
+    rendered = [condition for condition in data.conditions if condition != STEREO] or data.conditions[:1]
     cues = [metric for metric in data.headline if metric.role in ("itd", "ild")] or data.headline[:1]
-    scored = [
-        one for one in subjects
-        if cues and all(table.get(condition, one.name, ALL_STEMS, metric).estimate.n for metric in cues)
-    ]  # fmt: skip
-    if not scored:
+    scored = {
+        condition: [
+            one for one in subjects
+            if cues and all(table.get(condition, one.name, ALL_STEMS, metric).estimate.n for metric in cues)
+        ]
+        for condition in rendered
+    }  # fmt: skip
+    if not any(scored.values()):
         return [
             "This run cannot answer the question yet: no model or reference separator has a score on "
-            f"{condition} audio.",
+            f"{' or '.join(rendered)} audio.",
             _progress(data),
         ]
-    return [_size(scored, name, condition, cues, table), _change(scored, data, differences)]
+    sizes = [_size(some, name, condition, cues, table) for condition, some in scored.items() if some]
+    names = {one.name for some in scored.values() for one in some}
+    return [*sizes, *_changes(names, data, differences)]
 
 
 def _subjects(data: RunData) -> tuple[list[SeparatorRecord], str]:
@@ -85,25 +91,28 @@ def _range(values: Sequence[float], metric: Metric) -> str:
     return f"{span}\u00a0{metric.unit} in {metric.label}"
 
 
-def _change(scored: Sequence[SeparatorRecord], data: RunData, differences: Sequence[Difference]) -> str:
+def _changes(names: Collection[str], data: RunData, differences: Sequence[Difference]) -> list[str]:
+    reference, *others = data.conditions
+    if not others:
+        return [
+            f"The run has only the {reference} condition, so stereo and binaural audio cannot be compared."
+        ]
+    return [_change(names, reference, condition, differences) for condition in others]
+
+
+def _change(names: Collection[str], reference: str, condition: str, differences: Sequence[Difference]) -> str:
     """Change of SSR and SRR. Both are needed: an estimate that separates nothing keeps the spatial image."""
-    names = {one.name for one in scored}
     by_metric: dict[Metric, list[Difference]] = {}
     for d in differences:
-        if d.within in names and d.metric.role in ("spatial", "residual") and d.paired.test.n:
+        of_models = d.within in names and d.metric.role in ("spatial", "residual")
+        if of_models and d.first == condition and d.paired.test.n:
             by_metric.setdefault(d.metric, []).append(d)
     if not by_metric:
-        return (
-            f"The run has only the {data.conditions[0]} condition, so stereo and binaural audio cannot be compared."
-            if len(data.conditions) == 1
-            else "No track has scores in both conditions, so stereo and binaural audio cannot be compared."
-        )
+        return f"No track has scores in both conditions, so {reference} and {condition} audio cannot be compared."
     changes = " and ".join(_span(metric, found) for metric, found in by_metric.items())
     brackets = "; brackets are 95\u00a0% intervals" if "[" in changes else ""
     evidence = _evidence(by_metric, len(differences))
-    return (
-        f"From stereo to binaural, the median change of the same tracks is {changes}, {evidence}{brackets})."
-    )
+    return f"From {reference} to {condition}, the median change of the same tracks is {changes}, {evidence}{brackets})."
 
 
 def _span(metric: Metric, differences: Sequence[Difference]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from mssbench_service.errors import BenchError
 from mssbench_service.separation import SEPARATION_FILE
 
+from ..runs.conditions import condition_of
 from ..runs.config import RunConfig
 from ..runs.fingerprint import digest
 from ..runs.formats import SEPARATION_FORMAT
@@ -37,15 +38,21 @@ def audio_hashes(data: RunData) -> dict[str, str]:
     """
     found: dict[str, dict[str, str]] = {condition: {} for condition in data.conditions}
     for cell in data.outcomes:
-        known = found[cell.condition]
-        if cell.title not in known:
+        known = found[condition_of(cell.condition)]
+        # Replicates of a condition have different audio.
+        replicate = cell.title if cell.condition in found else f"{cell.title}/{cell.condition}"
+        if replicate not in known:
             try:
                 record = SEPARATION_FORMAT.read(data.store.layout.estimates(cell) / SEPARATION_FILE)
             except BenchError:  # missing or damaged
                 continue
             if checksum := record.get("mixture_checksum"):
-                known[cell.title] = str(checksum)
-    return {name: digest(known)[:20] for name, known in found.items() if len(known) == len(data.titles)}
+                known[replicate] = str(checksum)
+    return {
+        name: digest(known)[:20]
+        for name, known in found.items()
+        if len(known) == len(data.titles) * len(data.replicates[name])
+    }
 
 
 __all__ = ["audio_hashes", "other_settings"]

@@ -1,5 +1,9 @@
 """The results of a run as arrays: one array per metric with the axes condition × separator × track × stem.
 
+The replicates of a condition are averaged within each track and stem, so that the track stays the unit of all
+statistics. A value counts once all replicates of its track have been scored; a metric that is undefined in some of them
+is averaged over the others.
+
 Every number of the report is computed from these arrays. Rows that failed or are pending hold NaN in every
 metric; :attr:`RunData.status` counts them.
 """
@@ -7,8 +11,8 @@ metric; :attr:`RunData.status` counts them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -93,7 +97,12 @@ class RunData:
 
     @property
     def conditions(self) -> list[str]:
-        return self.record.config.conditions
+        return self.record.conditions
+
+    @property
+    def replicates(self) -> dict[str, list[str]]:
+        """Conditions of the rows by condition: several where a condition has several seeds."""
+        return self.record.config.replicates
 
     @property
     def titles(self) -> list[str]:
@@ -195,9 +204,28 @@ class RunData:
             *(number[status] for status in STATUSES[1:]),
         )
 
-    def azimuth(self, title: str, stem: str) -> float | None:
-        """Return the true azimuth of a stem in degrees, None where it was not rendered."""
-        return self.record.track(title).angles.get(stem)
+    def direction(self, title: str, stem: str, condition: str = "binaural") -> tuple[float, float] | None:
+        """Return the true azimuth and elevation of a stem in degrees; None where it was not rendered, or moves.
+
+        `condition` is that of a row: the replicates of a condition have different directions.
+        """
+        placement = self.record.track(title).placement(condition)
+        if placement is None or stem not in placement.angles:
+            return None
+        scene = placement.scene
+        if scene is None:
+            return placement.angles[stem], 0.0
+        if stem in scene.trajectories:
+            return None
+        if placement.placed is not None and stem in placement.placed.directions:
+            azimuth, elevation = placement.placed.directions[stem]
+            return azimuth, elevation
+        return placement.angles[stem], scene.elevations.get(stem, 0.0)
+
+    def azimuth(self, title: str, stem: str, condition: str = "binaural") -> float | None:
+        """Return the true azimuth of :meth:`direction`."""
+        found = self.direction(title, stem, condition)
+        return None if found is None else found[0]
 
     def devices(self, separator: str) -> list[str]:
         """Return the devices on which the separator ran."""
@@ -226,9 +254,16 @@ class RunData:
         return (outcome for cell, outcome in self.outcomes.items() if cell.separator == separator)
 
     def mixture_gain(self, cell: Cell) -> float | None:
-        """Return the gain of the mixture relative to the stored references; None without a result."""
-        gain = self.outcomes.get(cell, {}).get("mixture_gain")
-        return float(gain) if isinstance(gain, int | float) else None
+        """Return the gain of the mixture relative to the stored references; None without a result.
+
+        It is the mean of those of the replicates, if `cell` is that of a condition with replicates.
+        """
+        gains = [
+            self.outcomes.get(replace(cell, condition=key), {}).get("mixture_gain")
+            for key in self.replicates.get(cell.condition, [cell.condition])
+        ]
+        found = [float(gain) for gain in gains if isinstance(gain, int | float)]
+        return sum(found) / len(found) if found else None
 
     def index(self, condition: str, separator: str) -> tuple[int, int]:
         """Return the index of one group in the arrays."""
@@ -256,7 +291,8 @@ def load(run_dir: Path) -> RunData:
     store = RunStore(run_dir)
     record = store.load()
     separators = [one for one in record.separators if one.status == "available"]
-    shape = (len(record.config.conditions), len(separators), len(record.tracks), len(record.sources))
+    keys = record.cell_conditions
+    shape = (len(keys), len(separators), len(record.tracks), len(record.sources))
     rows = result_rows(store, record)
     metrics = present({name for row in rows for name, value in row.items() if value is not None})
     values = {metric.column: np.full(shape, np.nan) for metric in metrics}
@@ -269,7 +305,7 @@ def load(run_dir: Path) -> RunData:
     reason = np.full(shape, "", dtype=object)
     sounding = np.full(shape, True)
     axes = (
-        {name: i for i, name in enumerate(record.config.conditions)},
+        {name: i for i, name in enumerate(keys)},
         {one.name: i for i, one in enumerate(separators)},
         {track.title: i for i, track in enumerate(record.tracks)},
         {stem: i for i, stem in enumerate(record.sources)},
@@ -291,10 +327,47 @@ def load(run_dir: Path) -> RunData:
         if status[index] in ("ok", "undefined"):
             for metric in metrics:
                 values[metric.column][index] = finite_value(row.get(metric.column))
+    if len(keys) > len(record.conditions):
+        rows_of = [[keys.index(key) for key in of] for of in record.config.replicates.values()]
+        status, reason, sounding = _merged(rows_of, status, reason, sounding)
+        lost = np.isin(status, ("failed", "pending"))
+        values = {column: _averaged(rows_of, found, lost) for column, found in values.items()}
     outcomes = {cell: found for cell in record.cells() if (found := store.outcome(cell)) is not None}
     # A column without a value in any scored row is not a metric of this run.
     metrics = [metric for metric in metrics if not np.isnan(values[metric.column]).all()]
     return RunData(store, record, rows, metrics, separators, values, status, reason, sounding, outcomes)
+
+
+def _merged(
+    rows_of: Sequence[Sequence[int]],
+    status: npt.NDArray[np.str_],
+    reason: npt.NDArray[np.object_],
+    sounding: npt.NDArray[np.bool_],
+) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.object_], npt.NDArray[np.bool_]]:
+    """One entry for the replicates of each condition: the worst status, with its reason."""
+    severity = np.array(["ok", "undefined", "pending", "failed", NOT_OFFERED])
+    rank = np.argmax(status[..., np.newaxis] == severity, axis=-1)
+    worst = [np.expand_dims(np.argmax(rank[rows], axis=0), 0) for rows in rows_of]
+
+    def pick(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        picked = [
+            np.take_along_axis(table[rows], at, axis=0) for rows, at in zip(rows_of, worst, strict=True)
+        ]
+        return np.concatenate(picked)
+
+    return pick(status), pick(reason), np.stack([sounding[rows].all(axis=0) for rows in rows_of])
+
+
+def _averaged(
+    rows_of: Sequence[Sequence[int]], values: FloatArray, lost: npt.NDArray[np.bool_]
+) -> FloatArray:
+    """Mean over the replicates of each condition; NaN where `lost`, shape (conditions, …)."""
+    found = []
+    for rows in rows_of:
+        table = values[rows]
+        count = np.sum(~np.isnan(table), axis=0)
+        found.append(np.where(count > 0, np.nansum(table, axis=0) / np.maximum(count, 1), np.nan))
+    return np.where(lost, np.nan, np.stack(found))
 
 
 def finite_value(value: object) -> float:

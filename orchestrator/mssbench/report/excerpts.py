@@ -22,6 +22,7 @@ from mssbench_service.files import DataRoot
 from mssbench_service.musdb import MIXTURE
 from scipy import signal
 
+from ..runs.conditions import condition_of
 from ..runs.formats import RENDERING_FORMAT, SEPARATION_FORMAT, Format
 from ..runs.records import Cell
 from . import svg
@@ -96,7 +97,7 @@ def choose(data: RunData, selected: Sequence[tuple[str, str, str, str]] = ()) ->
     """
     chosen = []
     for condition, separator, title, stem in selected:
-        cell = Cell(condition, separator, title)
+        cell = Cell(data.replicates.get(condition, [condition])[0], separator, title)
         if cell not in data.outcomes or stem not in data.record.stems:
             raise BadInput(f"this run has no {stem!r} of {title!r} by {separator!r} ({condition})")
         chosen.append(Choice(cell, stem, "selected"))
@@ -114,11 +115,8 @@ def choose(data: RunData, selected: Sequence[tuple[str, str, str, str]] = ()) ->
                     order = ranked[condition, one.name]
                     if order:
                         title, stem = order[round(place * (len(order) - 1))]
-                        chosen.append(
-                            Choice(
-                                Cell(condition, one.name, title), stem, f"{why} {metric.label} of {one.name}"
-                            )
-                        )
+                        cell = Cell(data.replicates[condition][0], one.name, title)
+                        chosen.append(Choice(cell, stem, f"{why} {metric.label} of {one.name}"))
     seen: set[tuple[Cell, str]] = set()
     return [c for c in chosen if (c.cell, c.stem) not in seen and not seen.add((c.cell, c.stem))]  # type: ignore[func-returns-value]
 
@@ -200,11 +198,11 @@ class _Writer:
             else f"all three at {20 * np.log10(scale):.1f} dB to avoid clipping".replace("-", "−")
         )
         plot = plot_cues(signals["Reference"], signals["Estimate"], track.sample_rate, _name(choice))
+        group, row = (condition_of(cell.condition), cell.separator, stem), self.data.titles.index(cell.title)
         scores = [
-            (metric.title, metric.format(float(self.data.track_values(metric, cell.condition, cell.separator, stem)
-                                               [self.data.titles.index(cell.title), 0])))
+            (metric.title, metric.format(float(self.data.track_values(metric, *group)[row, 0])))
             for metric in self.data.headline
-        ]  # fmt: skip
+        ]
         return Player(choice, scores, files, start / track.sample_rate, seconds, note, plot)
 
     def _write(self, signals: dict[str, Audio], sample_rate: int) -> dict[str, str] | None:

@@ -56,7 +56,7 @@ def write_paper_files(data: RunData, folder: Path) -> list[str]:
         return []
     folder.mkdir()
     names = []
-    for condition in data.conditions:
+    for condition in data.record.cell_conditions:
         for separator in data.separators:
             rows = [
                 row
@@ -65,7 +65,7 @@ def write_paper_files(data: RunData, folder: Path) -> list[str]:
                 and row["separator"] == separator.name
                 and row["status"] in ("ok", "undefined")
             ]
-            stem = f"{condition}_{slug(separator.name)}"
+            stem = f"{slug(condition)}_{slug(separator.name)}"
             for suffix, mapping in paper_tables().items():
                 names.append(f"{stem}_{suffix}.csv")
                 with (folder / names[-1]).open("w", newline="", encoding="utf-8") as file:
@@ -174,8 +174,8 @@ def references(data: RunData) -> str:
     used = {"always"} | {f"column:{metric.column}" for metric in data.metrics}
     used |= {f"service:{separator.service}" for separator in data.record.separators}
     names = {"dataset": data.record.config.dataset.lower()}
-    if data.record.hrir is not None:
-        names["hrir"] = data.record.hrir.name.lower()
+    hrirs = [data.record.hrir, *data.record.hrirs.values()]
+    names["hrir"] = " ".join(hrir.name.lower() for hrir in hrirs if hrir is not None)
 
     def applies(rule: str) -> bool:
         kind, _, part = rule.partition(":")

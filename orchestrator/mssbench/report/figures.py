@@ -22,20 +22,10 @@ from matplotlib.ticker import MaxNLocator
 
 from . import svg
 from .data import ALL_STEMS, FloatArray, RunData, source_name
+from .marks import mark_of
 from .metrics import Metric
 from .scores import ScoreTable
 from .statistics import track_medians
-
-
-@dataclass(frozen=True)
-class Mark:
-    """Colour and marker of a condition in all figures."""
-
-    colour: str
-    marker: str
-
-
-MARKS = {"stereo": Mark(svg.BLUE, "o"), "binaural": Mark(svg.ORANGE, "D")}
 
 
 @dataclass(frozen=True)
@@ -64,8 +54,8 @@ def draw_medians(axes: Axes, data: RunData, table: ScoreTable, metric: Metric, s
                 cube = data.track_values(metric, condition, separator.name, source)
                 tracks = cube[~np.isnan(cube)]
                 seen += list(tracks)
-                _segments(axes, tracks, tracks, y - 0.14, y + 0.14, MARKS[condition].colour, 0.7)
-            axes.plot([estimate.low, estimate.high], [y, y], color=MARKS[condition].colour, linewidth=1.7,
+                _segments(axes, tracks, tracks, y - 0.14, y + 0.14, mark_of(condition).colour, 0.7)
+            axes.plot([estimate.low, estimate.high], [y, y], color=mark_of(condition).colour, linewidth=1.7,
                       zorder=3, solid_capstyle="butt")  # fmt: skip
             _dot(axes, estimate.value, y, condition)
     _limits(axes, metric, seen)
@@ -94,7 +84,7 @@ def draw_pairs(axes: Axes, data: RunData, metric: Metric) -> None:
 def draw_scatter(axes: Axes, data: RunData, x: Metric, y: Metric, separator: str) -> None:
     """Draw a point per track and stem, and a large outlined point for the medians of each condition."""
     for condition in data.conditions:
-        mark = MARKS[condition]
+        mark = mark_of(condition)
         across = data.track_values(x, condition, separator).ravel()
         up = data.track_values(y, condition, separator).ravel()
         both = ~np.isnan(across) & ~np.isnan(up)
@@ -115,7 +105,7 @@ def draw_polar(
     axes.set_theta_zero_location("N")  # front is up; counter-clockwise, so that left is left
     axes.set_ylim(0, limit)
     signed = (azimuths + 180) % 360 - 180
-    mark, beyond = MARKS["binaural"], values > limit
+    mark, beyond = mark_of("binaural"), values > limit
     axes.plot(np.radians(signed[~beyond]), values[~beyond], mark.marker, color=mark.colour, markersize=2.8,
               alpha=0.6, markeredgewidth=0, zorder=3, clip_on=False)  # fmt: skip
     axes.plot(np.radians(signed[beyond]), np.full(int(beyond.sum()), limit), mark.marker, color=mark.colour,
@@ -176,7 +166,7 @@ def _segments(
 
 
 def _dot(axes: Axes, x: float, y: float, condition: str) -> None:
-    mark = MARKS[condition]
+    mark = mark_of(condition)
     axes.plot([x], [y], mark.marker, color=mark.colour, markersize=4.4, markeredgecolor=svg.PAPER,
               markeredgewidth=0.6, zorder=4)  # fmt: skip
 
@@ -389,7 +379,9 @@ def _common_limits(grid: Sequence[Axes]) -> None:
 
 def _legend(figure: Figure, data: RunData) -> None:
     handles = [
-        Line2D([], [], color=MARKS[c].colour, marker=MARKS[c].marker, markersize=4, linewidth=1.4, label=c)
+        Line2D(
+            [], [], color=mark_of(c).colour, marker=mark_of(c).marker, markersize=4, linewidth=1.4, label=c
+        )
         for c in data.conditions
     ]
     figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize=7.5)

@@ -16,7 +16,7 @@ from mssbench_service.wire import Expectation
 from ..runs.config import RunConfig
 from ..runs.records import Cell
 from .data import FloatArray, RunData, load
-from .metrics import by_column
+from .metrics import applies, by_column
 
 _BSS_EVAL = ("SDR", "ISR", "SIR", "SAR")
 
@@ -89,7 +89,7 @@ def known_scores(data: RunData) -> list[KnownScore]:
         for expected, condition in itertools.product(probe.expected, data.conditions):
             metric = metrics.get(expected.column)
             only = expected.condition or (metric.condition if metric else "")
-            if only in ("", condition):
+            if applies(only, condition):
                 found.append(_compare(data, probe.name, condition, expected))
     return found
 

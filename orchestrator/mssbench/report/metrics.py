@@ -9,7 +9,14 @@ from typing import Literal
 
 from binaural_metrics import registry
 
+from ..runs.conditions import BINAURAL, STEREO
+
 DASH = "–"
+
+
+def applies(only: str, condition: str) -> bool:
+    """Whether `only`, the condition of a metric or a known score, includes `condition`. "binaural": all renderings."""
+    return only in ("", condition) or (only == BINAURAL and condition != STEREO)
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,7 @@ class Metric:
     role : str
         Role for `headline`; metrics of one role are alternatives.
     condition : str
-        The only condition in which it is defined; empty for all.
+        "binaural" if it is defined in renderings only; empty for all conditions.
     """
 
     column: str
@@ -59,6 +66,10 @@ class Metric:
             entry.role,
             "binaural" if entry.binaural_only else "",
         )
+
+    def defined_in(self, condition: str) -> bool:
+        """Whether the metric is defined in a condition."""
+        return applies(self.condition, condition)
 
     @property
     def title(self) -> str:

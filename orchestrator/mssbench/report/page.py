@@ -20,6 +20,7 @@ from .answer import QUESTION
 from .data import RunData, finite_value, separator_kind, source_name
 from .excerpts import Excerpts
 from .figures import Panel
+from .marks import mark_order
 from .metrics import DASH, ITD_LIMIT_US, Metric
 from .mixture_gain import track_gains
 from .scores import LargeItdError, ScoreTable
@@ -101,7 +102,7 @@ def context(
         "answer": analysis.answer,
         "totals": data.totals(),
         "headline": data.headline,
-        "conditions_shown": [c for c in figures.MARKS if c in data.conditions],
+        "conditions_shown": sorted(data.conditions, key=mark_order),
         "overview": figures.overview(data, table) if data.compared else [],
         "tables": [
             _results(data, table, condition, data.headline, compared)
@@ -214,7 +215,7 @@ def _results(
 
 
 def _empty_reason(metric: Metric, condition: str, missing: str) -> str:
-    if metric.condition and metric.condition != condition:
+    if not metric.defined_in(condition):
         return f"{metric.label} is not defined in the {condition} condition"
     return missing or "no value"
 
@@ -342,7 +343,7 @@ def _rows_json(data: RunData) -> Markup:
         values = [finite_value(row.get(metric.column)) if scored else math.nan for metric in metrics]
         rows.append([
             row["condition"], row["separator"], row["title"], row["source"],
-            data.azimuth(row["title"], row["source"]) if row["condition"] == "binaural" else None,
+            data.azimuth(row["title"], row["source"], row["condition"]),
             *[None if math.isnan(v) else round(v, 4) for v in values],
             row["status"], str(row.get("reason") or ""),
         ])  # fmt: skip

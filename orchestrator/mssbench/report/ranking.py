@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -18,6 +18,7 @@ from mssbench_service.stems import in_order
 from ..runs.training import trained_on
 from .data import ALL_STEMS
 from .metrics import Metric, headline, present
+from .renderings import RenderingSummary
 from .summary import ScoreSummary, SeparatorSummary, SpeedSummary, Summary
 
 CRITERION = ("in_place",)
@@ -138,7 +139,10 @@ def _key(run: Summary, condition: str) -> str:
     of = run.run
     binaural = condition != "stereo"
     audio = of.audio.get(condition, "")
-    rendering = [of.profile, of.hrir and of.hrir.sha256, of.angles] if binaural and not audio else []
+    rendering: list[Any] = []
+    if binaural and not audio:
+        own = _own(run, condition)
+        rendering = [asdict(own)] if own else [of.profile, of.hrir and of.hrir.sha256, of.angles]
     evaluator = of.versions.get("evaluator", "")
     return json.dumps(
         [
@@ -149,10 +153,17 @@ def _key(run: Summary, condition: str) -> str:
     )  # fmt: skip
 
 
+def _own(run: Summary, condition: str) -> RenderingSummary | None:
+    """How the condition was rendered, if it has settings of its own."""
+    return next((one for one in run.run.renderings if one.condition == condition), None)
+
+
 def _name(run: Summary, condition: str) -> str:
     tracks = f"{len(run.run.tracks)} track{'s' if len(run.run.tracks) != 1 else ''}"
     name = f"{PurePosixPath(run.run.dataset).name} {run.run.split}, {tracks}, {condition}"
-    if condition != "stereo" and run.run.hrir is not None:
+    if own := _own(run, condition):
+        name += f" ({own.hrir}, {own.placement}{', room' if own.room else ''}, {own.profile} rendering)"
+    elif condition != "stereo" and run.run.hrir is not None:
         name += f" ({run.run.hrir.name}, {run.run.profile} rendering)"
     return f"{name}, {run.run.metrics} metrics, {run.run.aggregate} of frames"
 
@@ -167,7 +178,14 @@ def _facts(run: Summary, condition: str) -> dict[str, str]:
         "Metrics": f"{of.metrics}{'' if of.bsseval else ', without BSS Eval'}; {of.aggregate} of frames",
         "Evaluator": of.versions.get("evaluator", ""),
     }
-    if condition != "stereo":
+    if own := _own(run, condition):
+        facts |= {
+            "Rendering": own.profile,
+            "HRIR set": f"{own.hrir}, SHA-256 {own.hrir_sha256[:16]}…",
+            "Placement": f"{own.placement}, hash {own.placements}",
+            "Room": f"RT60 {own.room.rt60:g} s" if own.room else "",
+        }
+    elif condition != "stereo":
         facts["Rendering"] = of.profile
         facts["HRIR set"] = f"{of.hrir.name}, SHA-256 {of.hrir.sha256[:16]}…" if of.hrir else ""
         facts["Azimuths"] = f"hash {of.angles}" if of.angles else ""

@@ -100,13 +100,13 @@ def separator_differences(data: RunData) -> list[Difference]:
 
 
 def condition_differences(data: RunData) -> list[Difference]:
-    """Compare binaural with stereo per separator and headline metric; Holm's correction over all of them."""
-    if not {"stereo", "binaural"} <= set(data.conditions):
-        return []
+    """Compare each condition with the first one per separator and headline metric; Holm's correction over all."""
+    reference, *others = data.conditions
     keys = [
-        (separator.name, "binaural", "stereo", metric)
+        (separator.name, condition, reference, metric)
         for metric in data.headline
         for separator in data.compared
+        for condition in others
     ]
     pairs = [
         statistics.paired(

@@ -25,6 +25,7 @@ from ..runs.formats import SUMMARY
 from .analysis import Analysis
 from .comparable import audio_hashes, other_settings
 from .data import RunData, separator_kind
+from .renderings import RenderingSummary, rendering_summary
 from .scores import Difference
 from .statistics import LEVEL, RESAMPLES, Estimate
 
@@ -192,6 +193,7 @@ class RunSummary:
     audio: dict[str, str] = field(default_factory=dict)
     other: dict[str, str] = field(default_factory=dict)
     stems: list[str] = field(default_factory=lambda: list(STEMS))
+    renderings: list[RenderingSummary] = field(default_factory=list)
 
 
 @dataclass
@@ -359,7 +361,7 @@ def _run(data: RunData) -> RunSummary:
         profile=config.profile,
         metrics=config.metrics,
         seed=config.seed,
-        conditions=config.conditions,
+        conditions=record.conditions,
         tracks=[track.title for track in record.tracks],
         hrir=record.hrir,
         versions=record.versions,
@@ -371,6 +373,7 @@ def _run(data: RunData) -> RunSummary:
         audio=audio_hashes(data),
         other=other_settings(config),
         stems=record.stems,
+        renderings=[rendering_summary(record, name, hrir) for name, hrir in record.hrirs.items()],
     )
 
 

@@ -8,8 +8,8 @@ import json
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,9 +20,20 @@ from mssbench_service.musdb import SPLITS
 from mssbench_service.wire import RENDER_PROFILES
 
 from ..datasets.selection import Excerpt
+from .conditions import (
+    CONDITIONS,
+    AnyCondition,
+    Condition,
+    keys_of,
+    known_fields,
+    name_of,
+    placement_of,
+    plain,
+    validate_conditions,
+    with_paths,
+)
 
 AGGREGATES = ("median", "mean")
-CONDITIONS = ("stereo", "binaural")
 
 _ADDED = ("targets", "titles", "excerpt")
 """Settings that are part of a run's name only where they are set."""
@@ -52,8 +63,9 @@ class RunConfig:
         Resample the HRIR set where its rate differs from a track's (otherwise that is an error).
     separators : list of str
         Names of separators, or of services (all their separators). Empty: all registered services.
-    conditions : list of str
-        ``stereo``, ``binaural`` or both.
+    conditions : list of str or Condition
+        ``stereo``, ``binaural``, or conditions with settings of their own. The first one is what the others are
+        compared with.
     titles : list of str
         Titles of tracks, or patterns such as ``Music Delta*``. Empty: all.
     tracks : int or None
@@ -79,7 +91,7 @@ class RunConfig:
     profile: str = "matched"
     resample_hrir: bool = False
     separators: list[str] = field(default_factory=list)
-    conditions: list[str] = field(default_factory=lambda: list(CONDITIONS))
+    conditions: list[AnyCondition] = field(default_factory=lambda: list(CONDITIONS))
     tracks: int | None = None
     metrics: str = "all"
     bsseval: bool = True
@@ -88,24 +100,60 @@ class RunConfig:
     titles: list[str] = field(default_factory=list)
     excerpt: str = ""
 
+    def __post_init__(self) -> None:
+        # The same conditions are the same run, however they are written.
+        self.conditions = [plain(one) for one in self.conditions]
+
+    @property
+    def condition_names(self) -> list[str]:
+        return [name_of(one) for one in self.conditions]
+
+    @property
+    def replicates(self) -> dict[str, list[str]]:
+        """The conditions of cells by condition: several where a condition has several seeds."""
+        by_name = {name_of(one): one for one in self.conditions}
+        found = {}
+        for name, one in by_name.items():
+            placed = placement_of(one, by_name)
+            found[name] = keys_of(name, placed.seeds if isinstance(placed, Condition) else [])
+        return found
+
+    def rendered(self, name: str) -> Condition:
+        """The condition `name`, which is not ``stereo``, with the settings of the run where it has none."""
+        one = next(one for one in self.conditions if name_of(one) == name)
+        found = Condition(one) if isinstance(one, str) else one
+        own_table = found.placement == "table" or (
+            found.placement == "azimuths" and not found.seeds and not found.same_placement_as
+        )
+        return replace(
+            found,
+            hrir=found.hrir or self.hrir,
+            angles=found.angles or (self.angles if own_table else ""),
+            seeds=found.seeds or [self.seed],
+            profile=found.profile or self.profile,
+        )
+
     def validate(self) -> None:
         """Raise :class:`BadInput` if a value is not allowed."""
+        given = [one for one in self.conditions if isinstance(one, Condition)]
         for reference in (self.dataset, self.hrir, self.angles):
             require_path(reference)
+        for one in given:
+            require_path(one.hrir)
+            require_path(one.angles)
         _one_of("split", self.split, SPLITS)
         _one_of("profile", self.profile, RENDER_PROFILES)
         _one_of("metrics", self.metrics, METRIC_SETS)
         _one_of("aggregate", self.aggregate, AGGREGATES)
-        if not self.conditions:
-            raise BadInput(f"no condition given; expected some of {', '.join(CONDITIONS)}")
-        for condition in self.conditions:
-            _one_of("condition", condition, CONDITIONS)
+        validate_conditions(self.conditions)
+        for one in given:
+            if one.placement == "table" and not (one.angles or self.angles):
+                raise BadInput(f"the condition {one.name!r} has the placement 'table' and no table (angles)")
         if len(self.separators) > _MOST_SEPARATORS:
             raise BadInput(
                 f"{len(self.separators)} separators are given; expected at most {_MOST_SEPARATORS}"
             )
         for name, values in (
-            ("condition", self.conditions),
             ("separator", self.separators),
             ("target", self.targets),
             ("title", self.titles),
@@ -130,6 +178,7 @@ class RunConfig:
         """
         # Runs keep the names that they had before there were these settings.
         settings = {name: value for name, value in asdict(self).items() if name not in _ADDED or value}
+        settings["conditions"] = [one if isinstance(one, str) else one.settings() for one in self.conditions]
         everything = json.dumps([settings, fingerprint], sort_keys=True)
         digest = hashlib.sha256(everything.encode()).hexdigest()[:10]
         name = re.sub(r"[^A-Za-z0-9]+", "-", PurePosixPath(self.dataset).name).strip("-").lower()[:24]
@@ -157,16 +206,36 @@ def read_config(path: Path) -> dict[str, Any]:
             f"{path} cannot be read as TOML: {getattr(error, 'strerror', None) or error}"
         ) from None
     require_known(settings, f"{path}: ")
-    for name in ("dataset", "hrir", "angles"):
-        value = settings.get(name)
+
+    def beside(value: Any) -> Any:
         if isinstance(value, str) and value not in ("", "sphere") and "://" not in value:
-            settings[name] = str(path.parent / value)
-    return settings
+            return str(path.parent / value)
+        return value
+
+    return _with_paths(settings, beside)
 
 
-def require_known(settings: Iterable[str], where: str = "") -> None:
+def _with_paths(settings: Mapping[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
+    """Apply `change` to each value of `settings` that is a path."""
+    found = dict(settings)
+    for name in ("dataset", "hrir", "angles"):
+        if name in found:
+            found[name] = change(found[name])
+    if isinstance(conditions := found.get("conditions"), Sequence) and not isinstance(conditions, str):
+        found["conditions"] = [with_paths(one, change) for one in conditions]
+    return found
+
+
+def require_known(settings: Mapping[str, Any], where: str = "") -> None:
     """Raise :class:`BadInput` if a name is not a setting of :class:`RunConfig`; `where` begins the message."""
-    known = [setting.name for setting in fields(RunConfig)]
+    _require_known(settings, [setting.name for setting in fields(RunConfig)], where)
+    conditions = settings.get("conditions")
+    for one in conditions if isinstance(conditions, Sequence) else ():
+        if isinstance(one, Mapping):
+            _require_known(one, known_fields(), f"{where}the condition {str(one.get('name', ''))[:100]!r}: ")
+
+
+def _require_known(settings: Iterable[str], known: Sequence[str], where: str) -> None:
     for name in settings:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
@@ -182,13 +251,16 @@ def with_references(settings: Mapping[str, Any], root: DataRoot) -> dict[str, An
     BadInput
         One of them is a URL, or lies where the services cannot read it.
     """
-    found = dict(settings)
-    for name in ("dataset", "angles", "hrir"):
-        value = str(found[name]) if isinstance(found.get(name), Path) else found.get(name)
+
+    def reference(value: Any) -> Any:
+        if isinstance(value, Path):
+            value = str(value)
         if isinstance(value, str) and value not in ("", "sphere"):
             require_path(value)
-            found[name] = root.reference(Path(value))
-    return found
+            return root.reference(Path(value))
+        return value
+
+    return _with_paths(settings, reference)
 
 
 def require_path(value: str) -> None:

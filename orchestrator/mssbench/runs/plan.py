@@ -12,7 +12,7 @@ import platform
 import re
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -20,17 +20,18 @@ from mssbench_service.environment import max_track_seconds
 from mssbench_service.errors import BadInput, TooLarge, Unavailable
 from mssbench_service.musdb import MIXTURE, Track, check_track, stem_sets, track_folders
 from mssbench_service.stems import in_order
-from mssbench_service.wire import HrirInfo, HrirRequest
+from mssbench_service.wire import HrirInfo
 
 from .. import __version__
-from ..datasets.angles import TOLERANCE, Angles, apart, draw_angles, drawable, read_angle_table
 from ..datasets.selection import Excerpt, choose_titles
 from ..services.health import ServiceHealth, survey_separators
 from ..services.runtime import Runtime
 from . import provenance
+from .conditions import BINAURAL, STEREO, condition_of
 from .config import RunConfig
 from .fingerprint import digest, fingerprint, state_of_files
-from .records import RunRecord, SeparatorRecord, TrackRecord
+from .placements import arrange, check_rates
+from .records import PlacementRecord, RunRecord, SeparatorRecord, TrackRecord
 from .store import Workspace
 from .targets import choose_targets, offered
 
@@ -62,14 +63,20 @@ def plan(config: RunConfig, workspace: Workspace, runtime: Runtime, command: str
     for one in usable:
         if not any(offered(targets, one, stems, track.stems) for track in tracks):
             one.status, one.reason = "unavailable", f"it offers none of the targets {', '.join(targets)}"
-    hrir, angles = None, {}
-    if "binaural" in config.conditions:
-        hrir = runtime.describe_hrir(HrirRequest(config.hrir, tracks[0].sample_rate))
-        check_rates(hrir, tracks, resample=config.resample_hrir)
-        angles = choose_angles(config.split, config.angles, config.seed, tracks, runtime, hrir)
-        check_angles(hrir, angles)
+    arranged = arrange(config, tracks, runtime)
+    hrirs = {name: one.hrir for name, one in arranged.items()}
+    by_key = {key: of_title for one in arranged.values() for key, of_title in one.placements.items()}
     records = [
-        _track_record(track, start, config, workspace, runtime, hrir, angles.get(track.title, {}), stems)
+        _track_record(
+            track,
+            start,
+            config,
+            workspace,
+            runtime,
+            hrirs,
+            {key: by_key[key][track.title] for key in by_key},
+            stems,
+        )
         for track, start in zip(tracks, starts, strict=True)
     ]
     of_files = digest(
@@ -85,7 +92,8 @@ def plan(config: RunConfig, workspace: Workspace, runtime: Runtime, command: str
         config=config,
         tracks=records,
         separators=separators,
-        hrir=hrir,
+        hrir=hrirs.pop(BINAURAL, None) if BINAURAL in config.conditions else None,
+        hrirs={name: replace(hrir, azimuths=[], elevations=[]) for name, hrir in hrirs.items()},
         stems=stems,
         targets=[] if targets == stems else targets,
         commit=provenance.commit(),
@@ -144,41 +152,6 @@ def place_excerpts(excerpt: str, tracks: Sequence[Track]) -> tuple[list[int | No
     ]
 
 
-def choose_angles(
-    split: str, table: str, seed: int, tracks: Sequence[Track], runtime: Runtime, hrir: HrirInfo
-) -> dict[str, Angles]:
-    """Angles of each title: from the table that `table` refers to, or drawn with `seed` if it is empty.
-
-    They are drawn from those that `hrir` has.
-    """
-    stems = {track.title: track.stems for track in tracks}
-    if table:
-        return read_angle_table(runtime.root.existing(table), split, list(stems), stems)
-    return {title: draw_angles(title, seed, drawable(hrir, len(own)), own) for title, own in stems.items()}
-
-
-def check_angles(hrir: HrirInfo, angles: dict[str, Angles]) -> None:
-    """Raise :class:`BadInput` if the HRIR set has no azimuth within half a degree of an angle."""
-    for title, of_track in angles.items():
-        for stem, angle in of_track.items():
-            nearest = min(hrir.azimuths, key=lambda azimuth: apart(azimuth, angle))
-            if apart(nearest, angle) > TOLERANCE:
-                raise BadInput(
-                    f"the HRIR set {hrir.name} has no azimuth {angle:g}°, the angle of {stem} of {title!r}; "
-                    f"the nearest is {nearest:g}°"
-                )
-
-
-def check_rates(hrir: HrirInfo, tracks: Sequence[Track], *, resample: bool) -> None:
-    """Raise :class:`BadInput` if a track and the HRIR set differ in sample rate, unless `resample` is set."""
-    for track in tracks:
-        if track.sample_rate != hrir.sample_rate and not resample:
-            raise BadInput(
-                f"{track.folder} is at {track.sample_rate} Hz and the HRIR set {hrir.name} at "
-                f"{hrir.sample_rate} Hz; give --resample-hrir (resample_hrir) to resample the set"
-            )
-
-
 def choose_separators(asked: Sequence[str], available: Sequence[ServiceHealth]) -> list[SeparatorRecord]:
     """The separators called `asked`, in its order. Unavailable ones are included, with the reason.
 
@@ -230,8 +203,8 @@ def _track_record(
     config: RunConfig,
     workspace: Workspace,
     runtime: Runtime,
-    hrir: HrirInfo | None,
-    angles: Angles,
+    hrirs: Mapping[str, HrirInfo],
+    placements: Mapping[str, PlacementRecord],
     stems: Sequence[str],
 ) -> TrackRecord:
     source = runtime.root.reference(runtime.root.resolve(config.dataset) / config.split / track.title)
@@ -239,26 +212,40 @@ def _track_record(
     if start is not None:
         key = digest([source, fingerprint(track.folder), start, track.samples])
         cut = runtime.root.reference(workspace.rendered(key[:20], track.title))
-    folders = {}
-    if "stereo" in config.conditions:
-        folders["stereo"] = cut or source
-    if hrir is not None:
+    folders = {STEREO: cut or source} if STEREO in config.condition_names else {}
+    for condition, placement in placements.items():
+        name = condition_of(condition)
         key = digest(
             [
                 RENDERER,
                 cut or source,
                 fingerprint(track.folder, track.stems),
-                hrir.sha256,
-                angles,
-                config.profile,
+                hrirs[name].sha256,
+                placement.angles,
+                config.rendered(name).profile,
                 config.resample_hrir,
+                *([asdict(placement.scene)] if placement.scene else []),
             ]
         )
-        folders["binaural"] = runtime.root.reference(workspace.rendered(key[:20], track.title))
-    files = state_of_files(track.folder, track.stems)
-    own = [] if list(track.stems) == list(stems) else list(track.stems)
+        folders[condition] = runtime.root.reference(workspace.rendered(key[:20], track.title))
+    angles = placements[BINAURAL].angles if BINAURAL in config.conditions else {}
+    own = {
+        condition: placement
+        for condition, placement in placements.items()
+        if condition != BINAURAL or not angles or placement.scene
+    }
     return TrackRecord(
-        track.title, track.samples, track.sample_rate, source, folders, angles, files, own, start, cut
+        track.title,
+        track.samples,
+        track.sample_rate,
+        source,
+        folders,
+        angles,
+        files=state_of_files(track.folder, track.stems),
+        stems=[] if list(track.stems) == list(stems) else list(track.stems),
+        start=start,
+        cut=cut,
+        placements=own,
     )
 
 
@@ -276,8 +263,12 @@ def plan_track_again(
     longest = None if record.config.excerpt else max_track_seconds()
     whole = check_track(runtime.root.resolve(track.source), names, max_seconds=longest)
     (start,), (found,) = place_excerpts(record.config.excerpt, [whole])
-    if record.hrir is not None:
-        check_rates(record.hrir, [found], resample=record.config.resample_hrir)
-    return _track_record(
-        found, start, record.config, workspace, runtime, record.hrir, track.angles, record.stems
-    )
+    placements = {
+        condition: placement
+        for condition in record.rendered_conditions
+        if (placement := track.placement(condition)) is not None
+    }
+    hrirs = record.hrirs | ({BINAURAL: record.hrir} if record.hrir is not None else {})
+    for hrir in hrirs.values():
+        check_rates(hrir, [found], resample=record.config.resample_hrir)
+    return _track_record(found, start, record.config, workspace, runtime, hrirs, placements, record.stems)

@@ -67,16 +67,16 @@ def survey(run: Run) -> Survey:
     titles = [track.title for track in run.record.tracks]
     for separator in run.record.separators:
         if separator.status == "available":
-            for condition in run.record.config.conditions:
+            for condition in run.record.cell_conditions:
                 parts.append(_share(run, separator.name, condition, titles, ended_at))
-    to_render = titles if "binaural" in run.record.config.conditions else []
+    to_render = [(title, condition) for condition in run.record.rendered_conditions for title in titles]
     progress = Progress(
         cells=sum(share.cells for share in parts),
         separated=sum(share.separated for share in parts),
         ended=sum(share.ended for share in parts),
         failed=sum(share.failed for share in parts),
         to_render=len(to_render),
-        rendered=sum(run.rendered(title) for title in to_render),
+        rendered=sum(run.rendered(*one) for one in to_render),
         to_evaluate=sum(share.to_evaluate for share in parts),
     )
     return Survey(progress, parts, ended_at)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.names import check_name
 from mssbench_service.stems import STEMS, check_stem_names
-from mssbench_service.wire import HrirInfo, SeparatorInfo
+from mssbench_service.wire import HrirInfo, Placed, Scene, SeparatorInfo
 
-from .config import CONDITIONS, RunConfig
+from .conditions import STEREO, condition_of, validate_conditions
+from .config import RunConfig
 from .formats import RUN
 from .targets import offered
 
@@ -20,17 +21,36 @@ RENDERED = "data/rendered"
 
 @dataclass(frozen=True)
 class Cell:
-    """One separator on one track under one condition."""
+    """One separator on one track under one condition.
+
+    Several replicates of a condition are several cells, whose `condition` ends with ``@`` and the seed.
+    """
 
     condition: str
     separator: str
     title: str
 
+    @property
+    def rendered(self) -> bool:
+        """Whether its audio is a rendering, and not the dataset's own."""
+        return self.condition != STEREO
+
+
+@dataclass
+class PlacementRecord:
+    """Where the stems of a track are: azimuths by stem and, beyond those, a scene and the directions that it got."""
+
+    angles: dict[str, float]
+    scene: Scene | None = None
+    placed: Placed | None = None
+
 
 @dataclass
 class TrackRecord:
-    """A track of a run. `folders` holds, per condition, the reference of the folder with its audio.
+    """A track of a run. `folders` holds, per condition of a cell, the reference of the folder with its audio.
 
+    `angles` are those of the condition ``binaural``, unless `placements` has it. `placements` are those of conditions
+    with settings of their own, by the condition of a cell.
     `files` is a fingerprint of its source files, from their sizes and times. `stems` are its own, if they are not those
     of the run. In a run on excerpts, `cut` is the reference of the folder with the excerpt, and `start` is its first
     sample in the source files.
@@ -46,9 +66,16 @@ class TrackRecord:
     stems: list[str] = field(default_factory=list)
     start: int | None = None
     cut: str = ""
+    placements: dict[str, PlacementRecord] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_name(self.title, "track")
+
+    def placement(self, condition: str) -> PlacementRecord | None:
+        """Where the stems are in a cell of `condition`; None in stereo."""
+        if condition == STEREO:
+            return None
+        return self.placements.get(condition) or PlacementRecord(self.angles)
 
     @property
     def seconds(self) -> float:
@@ -80,6 +107,8 @@ class RunRecord:
 
     `accepted` lists the changes of weights, versions and settings with which the run was continued. It is None in runs
     of earlier versions, which did not compare them.
+    `hrir` is the set of the condition ``binaural``; `hrirs` are those of conditions with settings of their own, by
+    name, without their lists of directions.
     `stems` are those of the dataset; a track may have others. `targets` are scored (:mod:`.targets`); empty: the stems.
     """
 
@@ -98,11 +127,10 @@ class RunRecord:
     accepted: list[str] | None = None
     stems: list[str] = field(default_factory=lambda: list(STEMS))
     targets: list[str] = field(default_factory=list)
+    hrirs: dict[str, HrirInfo] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for condition in self.config.conditions:
-            if condition not in CONDITIONS:
-                raise BadInput(f"unknown condition {condition!r}; expected one of {', '.join(CONDITIONS)}")
+        validate_conditions(self.config.conditions)
         for owner, stems in (
             (f"run {self.id}", self.stems),
             (f"run {self.id}", self.targets),
@@ -120,6 +148,27 @@ class RunRecord:
         ):
             if len(set(names)) < len(names):
                 raise BadInput(f"a {kind} is listed twice")
+
+    @property
+    def conditions(self) -> list[str]:
+        """Names of the conditions."""
+        return self.config.condition_names
+
+    @functools.cached_property
+    def cell_conditions(self) -> list[str]:
+        """Conditions of the cells: one for each replicate."""
+        return [key for keys in self.config.replicates.values() for key in keys]
+
+    @property
+    def rendered_conditions(self) -> list[str]:
+        """Those of the cells whose audio is rendered."""
+        return [key for key in self.cell_conditions if key != STEREO]
+
+    def hrir_of(self, condition: str) -> HrirInfo | None:
+        """The HRIR set of a cell's condition; None in stereo."""
+        if condition == STEREO:
+            return None
+        return self.hrirs.get(condition_of(condition), self.hrir)
 
     @property
     def sources(self) -> list[str]:
@@ -150,7 +199,7 @@ class RunRecord:
         """The cells of one track."""
         return [
             Cell(condition, separator.name, title)
-            for condition in self.config.conditions
+            for condition in self.cell_conditions
             for separator in self.separators
             if separator.status == "available" and self.offered(separator.name, title)
         ]

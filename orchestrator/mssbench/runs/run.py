@@ -20,7 +20,7 @@ from .store import RunStore
 
 @dataclass(frozen=True)
 class Task:
-    """One step of a cell (``separate``, ``evaluate``), or of a track for all its binaural cells (``render``)."""
+    """One step of a cell (``separate``, ``evaluate``), or of all cells of a track and condition (``render``)."""
 
     step: str
     title: str
@@ -44,7 +44,7 @@ class Run:
         """The cells that end with an error if `task` fails."""
         if task.step != "render":
             return [task.cell]
-        return [cell for cell in self.record.cells_of(task.title) if cell.condition == "binaural"]
+        return [cell for cell in self.record.cells_of(task.title) if cell.condition == task.condition]
 
     def service_of(self, task: Task) -> Service:
         """The service that runs `task`.
@@ -58,15 +58,18 @@ class Run:
             task.step, self.record.separator(task.separator).service if task.separator else ""
         )
 
-    def rendering(self, title: str, reference: str = "") -> Path:
-        """Folder of the rendered track, or of the excerpt that `reference` names.
+    def rendering(self, title: str, condition: str) -> Path:
+        """Folder of the rendered track."""
+        return self.made_folder(title, self.record.track(title).folders[condition])
+
+    def made_folder(self, title: str, reference: str) -> Path:
+        """Folder of a rendered track, or of an excerpt.
 
         Raises
         ------
         BadInput
             ``run.json`` names one that is not in the folder of rendered tracks.
         """
-        reference = reference or self.record.track(title).folders["binaural"]
         base, names = reference.split("/")[:-2], reference.split("/")[-2:]
         if "/".join(base) != RENDERED:
             raise BadInput(f"the rendering of {title!r} is not in {RENDERED}, but in {reference!r}")
@@ -77,8 +80,8 @@ class Run:
         names = self.store.layout.estimates(cell).relative_to(self.store.folder).parts
         return inside(self.store.folder, *names)
 
-    def rendered(self, title: str) -> bool:
-        folder = self.record.track(title).folders["binaural"]
+    def rendered(self, title: str, condition: str) -> bool:
+        folder = self.record.track(title).folders[condition]
         # Not resolved: that costs more than the check, which is done for a thousand tracks at a time.
         return os.path.exists(os.path.join(self.runtime.root.root, folder, RENDERING_FILE))
 
@@ -86,15 +89,15 @@ class Run:
         """False if the cell was separated, or ended without."""
         return not (self.store.separated(cell) or self.store.ended(cell))
 
-    def next_task(self, cell: Cell, rendered: Callable[[str], bool] | None = None) -> Task | None:
+    def next_task(self, cell: Cell, rendered: Callable[[str, str], bool] | None = None) -> Task | None:
         """The next task of `cell`, from the files on disk; None if it has ended.
 
         `rendered` says whether a track is rendered; a caller with many cells passes a cached function.
         """
         if self.store.ended(cell):
             return None
-        if cell.condition == "binaural" and not (rendered or self.rendered)(cell.title):
-            return Task("render", cell.title)
+        if cell.rendered and not (rendered or self.rendered)(cell.title, cell.condition):
+            return Task("render", cell.title, cell.condition)
         step = "evaluate" if self.store.separated(cell) else "separate"
         return Task(step, cell.title, cell.condition, cell.separator)
 

@@ -28,6 +28,7 @@ from mssbench_service.separation import (
 )
 from mssbench_service.wire import (
     HrirRequest,
+    PlaceRequest,
     SeparateRequest,
     SeparateResult,
 )
@@ -52,7 +53,9 @@ class InProcessTransport:
             return self._separate(service, request)  # type: ignore[return-value]
         steps = _import(f"{service.module}.steps", service)
         function: Callable[..., T] = getattr(steps, step)
-        limits = {} if isinstance(request, HrirRequest) else {"max_seconds": max_track_seconds()}
+        limits = (
+            {} if isinstance(request, HrirRequest | PlaceRequest) else {"max_seconds": max_track_seconds()}
+        )
         return function(self.root, request, **limits)
 
     def info(self, service: Service) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from mssbench_service.wire import (
     EvaluateResult,
     HrirInfo,
     HrirRequest,
+    PlaceRequest,
+    PlaceResult,
     RenderRequest,
     RenderResult,
     SeparateRequest,
@@ -53,6 +55,9 @@ class Runtime:
 
     def describe_hrir(self, request: HrirRequest) -> HrirInfo:
         return self.transport.call(self.registry.tools["synth"], "describe_hrir", request, HrirInfo, 0.0)
+
+    def place(self, request: PlaceRequest) -> PlaceResult:
+        return self.transport.call(self.registry.tools["synth"], "place", request, PlaceResult, 0.0)
 
     def render(self, request: RenderRequest, seconds: float | None = None) -> RenderResult:
         return self.transport.call(self.service_of("render"), "render", request, RenderResult, seconds)

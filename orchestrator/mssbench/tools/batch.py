@@ -17,11 +17,14 @@ from mssbench_service.files import make_folder
 from mssbench_service.formats import Format
 from mssbench_service.musdb import HRIR_FILE, Track, stems_of
 from mssbench_service.separation import SEPARATION_FILE
-from mssbench_service.wire import EvaluateRequest, HrirRequest, RenderRequest, parse
+from mssbench_service.wire import EvaluateRequest, RenderRequest, parse
 
+from ..runs.conditions import BINAURAL
+from ..runs.config import RunConfig
 from ..runs.formats import RENDERING_FORMAT, SEPARATION_FORMAT
 from ..runs.layout import RENDERING_FILE
-from ..runs.plan import check_angles, check_rates, checked_tracks, choose_angles
+from ..runs.placements import arrange
+from ..runs.plan import checked_tracks
 from ..services.runtime import Runtime
 from .output_folder import output_folder
 
@@ -60,7 +63,7 @@ def synthesise(
     hrir : str
         ``sphere``, or a reference to a SADIE II folder or a SOFA file.
     angles : str
-        Reference to an angle table; empty to draw the azimuths with `seed`.
+        Reference to a table of places; empty to draw the azimuths with `seed`.
     seed : int
     profile : str
         ``matched`` or ``paper``.
@@ -82,17 +85,19 @@ def synthesise(
         The dataset, HRIR set, angles or output folder cannot be used. Nothing is rendered then.
     """
     tracks = checked_tracks(dataset, split)
-    info = runtime.describe_hrir(HrirRequest(hrir, tracks[0].sample_rate))
-    check_rates(info, tracks, resample=resample_hrir)
-    placed = choose_angles(split, angles, seed, tracks, runtime, info)
-    check_angles(info, placed)
+    config = RunConfig(
+        dataset="", hrir=hrir, angles=angles, seed=seed, split=split, resample_hrir=resample_hrir
+    )
+    arranged = arrange(config, tracks, runtime)[BINAURAL]
+    info, placed = arranged.hrir, arranged.placements[BINAURAL]
     make_folder(out / split)
     with output_folder(out / split):
         for number, track in enumerate(tracks, start=1):
-            target = out / split / track.title
+            target, scene = out / split / track.title, placed[track.title].scene
             resampled = info.sample_rate != track.sample_rate
             expected: dict[str, object] = {
-                "angles": placed[track.title],
+                "angles": placed[track.title].angles,
+                "scene": None if scene is None else asdict(scene),
                 "profile": profile,
                 "hrir_sha256": info.sha256,
                 "hrir_resampled_from": info.sample_rate if resampled else None,
@@ -105,9 +110,10 @@ def synthesise(
                         track=runtime.root.reference(track.folder),
                         out=runtime.root.reference(target),
                         hrir=hrir,
-                        angles=placed[track.title],
+                        angles=placed[track.title].angles,
                         profile=profile,
                         resample_hrir=resample_hrir,
+                        scene=scene,
                     )
                 )
             show(number, len(tracks))

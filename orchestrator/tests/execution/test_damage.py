@@ -58,7 +58,7 @@ def estimates(run: Run, **of: str) -> Path:
 
 
 def rendering(run: Run) -> Path:
-    return run.rendering(run.record.tracks[0].title)
+    return run.rendering(run.record.tracks[0].title, "binaural")
 
 
 def flip(path: Path, at: float = 0.5) -> None:

@@ -141,7 +141,7 @@ def test_a_run_of_a_service_that_is_no_longer_registered_keeps_its_jobs(
 def test_each_separator_service_has_its_own_queue(run: Run) -> None:
     title = run.record.tracks[0].title
     assert queue_of(run, Task("separate", title, "stereo", "oracle-irm")) == "separate-oracle"
-    assert queue_of(run, Task("render", title)) == "render"
+    assert queue_of(run, Task("render", title, "binaural")) == "render"
 
 
 def test_jobs_are_small_and_json(run: Run, connection: Redis) -> None:

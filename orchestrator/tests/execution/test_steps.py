@@ -382,7 +382,7 @@ def test_a_track_whose_files_changed_is_refused(
         error = outcome_of(run, cell)
         assert (error["step"], error["code"]) == (step, "bad-input")
         assert "have changed since the run was planned" in error["detail"]
-    assert not run.rendered(title)
+    assert not run.rendered(title, "binaural")
     assert run.store.separated(task.cell) is (step == "evaluate")
 
 
@@ -392,7 +392,7 @@ def test_an_hrir_set_that_changed_is_refused(make_run: MakeRun) -> None:
     run.record.hrir.sha256 = "0" * 64  # as if the run had been planned with another set
     finish(run)
     assert sorted(outcomes(run)) == ["bad-input", "bad-input", "ok", "ok"]
-    assert not run.rendered(run.record.tracks[0].title)
+    assert not run.rendered(run.record.tracks[0].title, "binaural")
 
 
 def test_a_completed_task_is_not_repeated(make_run: MakeRun) -> None:
@@ -402,5 +402,5 @@ def test_a_completed_task_is_not_repeated(make_run: MakeRun) -> None:
     for cell in run.record.cells():
         for step in ("separate", "evaluate"):
             perform(run, Task(step, cell.title, cell.condition, cell.separator))
-        perform(run, Task("render", cell.title))
+        perform(run, Task("render", cell.title, "binaural"))
     assert transport.calls == before

@@ -107,6 +107,30 @@ class Placed:
 
 
 @dataclass
+class Placement:
+    """Where the stems of a track are: azimuths in degrees, by stem, and what a scene adds to them."""
+
+    angles: dict[str, float]
+    scene: Scene = field(default_factory=Scene)
+
+
+@dataclass
+class PlaceRequest:
+    """Check that an HRIR set has what `placements` ask for. Nothing is rendered."""
+
+    hrir: str
+    placements: list[Placement]
+    sample_rate: int = 44100
+
+
+@dataclass
+class PlaceResult:
+    """One entry per placement of the request."""
+
+    placed: list[Placed]
+
+
+@dataclass
 class RenderRequest:
     """Render one MUSDB18-HQ track folder binaurally to the folder `out`; `angles` are in degrees, by stem."""
 

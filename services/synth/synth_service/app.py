@@ -15,6 +15,8 @@ from mssbench_service.wire import (
     RENDER_PROFILES,
     HrirInfo,
     HrirRequest,
+    PlaceRequest,
+    PlaceResult,
     RenderRequest,
     RenderResult,
     SceneResult,
@@ -37,7 +39,12 @@ def create(settings: Settings | None = None) -> FastAPI:
         load_hrir(SPHERE)
 
     app = create_app(
-        "synth", __version__, settings=settings, info=info, setup=setup, jobs=["/render", "/describe_hrir"]
+        "synth",
+        __version__,
+        settings=settings,
+        info=info,
+        setup=setup,
+        jobs=["/render", "/describe_hrir", "/place"],
     )
 
     @app.post("/render", summary="Render one track binaurally", responses=JOB_PROBLEMS)
@@ -47,6 +54,10 @@ def create(settings: Settings | None = None) -> FastAPI:
     @app.post("/describe_hrir", summary="Describe an HRIR set", responses=JOB_PROBLEMS)
     async def describe_hrir(request: Request, body: HrirRequest) -> HrirInfo:
         return await run_job(request, lambda: steps.describe_hrir(root, body))
+
+    @app.post("/place", summary="Check where the stems of tracks are", responses=JOB_PROBLEMS)
+    async def place(request: Request, body: PlaceRequest) -> PlaceResult:
+        return await run_job(request, lambda: steps.place(root, body))
 
     return app
 

@@ -21,6 +21,8 @@ from .measured import Float64Array
 STEP = 0.01
 """Seconds between directions."""
 
+_WAY_STEP = 5.0  # degrees
+_MOST_STEPS = 3600  # between two points: fifty turns pass every azimuth
 _BATCH = 128  # blocks
 
 
@@ -62,6 +64,18 @@ class Trajectory:
     def at(self, seconds: Float64Array) -> tuple[Float64Array, Float64Array]:
         """Azimuths and elevations at these times."""
         return np.interp(seconds, self.times, self.azimuths), np.interp(seconds, self.times, self.elevations)
+
+    def way(self) -> tuple[Float64Array, Float64Array]:
+        """Azimuths and elevations along the whole way, at most 5° apart, without the times."""
+        columns = np.array([self.azimuths, self.elevations])
+        sizes = np.abs(np.diff(columns)).max(axis=0, initial=0.0)
+        steps = np.minimum(np.ceil(sizes / _WAY_STEP), _MOST_STEPS).astype(np.intp) + 1
+        parts = [
+            np.linspace(start, end, count)
+            for start, end, count in zip(columns.T[:-1], columns.T[1:], steps.tolist(), strict=True)
+        ]
+        azimuths, elevations = np.concatenate([*parts, columns.T[-1:]]).T
+        return azimuths, elevations
 
 
 def convolved(

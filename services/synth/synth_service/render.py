@@ -274,11 +274,16 @@ def _check_angles(track: Path, angles: Mapping[str, float]) -> dict[str, float]:
     if set(angles) != set(stems):
         found = ", ".join(sorted(angles)) or "none"
         raise BadInput(f"there are angles for {found}; expected exactly {', '.join(stems)}")
-    for stem in stems:
-        if not math.isfinite(angles[stem]):
-            raise BadInput(f"the angle of {stem} is {angles[stem]}; expected degrees")
+    return in_turn({stem: angles[stem] for stem in stems})
+
+
+def in_turn(angles: Mapping[str, float]) -> dict[str, float]:
+    """Angles by stem from 0 to less than 360 degrees. Raises ``BadInput`` if one is not finite."""
+    for stem, angle in angles.items():
+        if not math.isfinite(angle):
+            raise BadInput(f"the angle of {stem} is {angle}; expected degrees")
     # Twice: −1e-20 % 360.0 is 360.0.
-    return {stem: float(angles[stem]) % 360.0 % 360.0 for stem in stems}
+    return {stem: float(angle) % 360.0 % 360.0 for stem, angle in angles.items()}
 
 
 def _check_out(track: Path, out: Path) -> None:

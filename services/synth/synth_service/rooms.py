@@ -63,6 +63,22 @@ def check_room(room: Room) -> None:
         )
 
 
+def check_set(hrir: HrirSet) -> None:
+    """Raise ``BadInput`` for a set that is in a room already."""
+    if hrir.room:
+        raise BadInput(f"{hrir.name} is a set of room responses; expected HRIRs for a simulated room")
+
+
+def source_position(room: Room, azimuth: float, elevation: float) -> Float64Array:
+    """Position of a source in m. Raises ``BadInput`` where it is outside of the room."""
+    source = np.array(room.position, dtype=np.float64) + room.distance * unit_vectors(azimuth, elevation)
+    if not ((source > 0) & (source < room.size)).all():
+        raise BadInput(
+            f"a source at azimuth {azimuth:g}°, elevation {elevation:g}° and {room.distance:g} m is outside of the room"
+        )
+    return np.asarray(source)
+
+
 def response(
     room: Room, hrir: HrirSet, azimuth: float, elevation: float = 0.0
 ) -> tuple[Float64Array, Float64Array]:
@@ -91,14 +107,9 @@ def response(
         The room is impossible, or the source is outside of it.
     """
     check_room(room)
-    if hrir.room:
-        raise BadInput(f"{hrir.name} is a set of room responses; expected HRIRs for a simulated room")
+    check_set(hrir)
     listener = np.array(room.position, dtype=np.float64)
-    source = listener + room.distance * unit_vectors(azimuth, elevation)
-    if not ((source > 0) & (source < room.size)).all():
-        raise BadInput(
-            f"a source at azimuth {azimuth:g}°, elevation {elevation:g}° and {room.distance:g} m is outside of the room"
-        )
+    source = source_position(room, azimuth, elevation)
     index, _ = hrir.nearest(azimuth, elevation)
     direct = np.array(hrir.irs[index])
     if room.rt60 == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -47,8 +48,8 @@ def still(responses: Mapping[str, Float64Array]) -> Responses:
     return Responses(responses, next(iter(responses.values())).shape[1])
 
 
-def place(hrir: HrirSet, azimuths: Mapping[str, float], scene: Scene) -> Responses:
-    """Find the response of each stem.
+def locate(hrir: HrirSet, azimuths: Mapping[str, float], scene: Scene) -> Placed:
+    """Find the direction of each stem that is at rest, and check that the scene can be rendered.
 
     Parameters
     ----------
@@ -75,17 +76,15 @@ def place(hrir: HrirSet, azimuths: Mapping[str, float], scene: Scene) -> Respons
         )
     if scene.trajectories and (hrir.room or scene.room):
         raise BadInput("moving sources in a room are not supported; give trajectories or a room")
+    if scene.room:
+        rooms.check_set(hrir)
+        rooms.check_room(scene.room)
     record = Placed({}, {})
-    source = Interpolator(hrir) if scene.interpolate or scene.trajectories else None
-    responses: dict[str, Response] = {}
-    direct: dict[str, Float64Array] = {}
-    for stem, azimuth in azimuths.items():
-        elevation = scene.elevations.get(stem, 0.0)
-        if stem in scene.trajectories:
-            assert source is not None
-            trajectory = Trajectory.from_points(scene.trajectories[stem], f"the trajectory of {stem}")
-            source.neighbours(trajectory.azimuths, trajectory.elevations)
-            responses[stem] = Moving(source, trajectory)
+    source = interpolator(hrir) if scene.interpolate or scene.trajectories else None
+    for stem in azimuths:
+        azimuth, elevation = azimuths[stem], scene.elevations.get(stem, 0.0)
+        if source is not None and stem in scene.trajectories:
+            source.neighbours(*_trajectory(scene, stem).way())
             continue
         index, apart = hrir.nearest(azimuth, elevation)
         used = [
@@ -93,23 +92,40 @@ def place(hrir: HrirSet, azimuths: Mapping[str, float], scene: Scene) -> Respons
             0.0 if hrir.elevations is None else float(hrir.elevations[index]),
         ]
         if scene.interpolate and source is not None:
+            source.neighbours([azimuth], [elevation])
             used, apart = [azimuth, elevation], 0.0
+        if scene.room:
+            rooms.source_position(scene.room, *used)
         record.directions[stem], record.apart_deg[stem] = used, round(apart, 3)
         if apart > FAR:
             record.notes.append(
                 f"{stem} is at azimuth {used[0]:g}°, elevation {used[1]:g}°, {apart:.1f}° from the requested direction"
             )
-        if scene.room:
-            responses[stem], direct[stem] = rooms.response(scene.room, hrir, *used)
-        elif scene.interpolate and source is not None:
-            responses[stem] = source.at(azimuth, elevation)
-        else:
-            responses[stem] = hrir.irs[index]
-            direct[stem] = hrir.direct()[index] if hrir.room and scene.direct else hrir.irs[index]
     if scene.room and hrir.elevations is None and scene.room.rt60:
         record.notes.append(
             f"{hrir.name} has no elevations: reflections from floor and ceiling come from the horizontal plane"
         )
+    return record
+
+
+def place(hrir: HrirSet, azimuths: Mapping[str, float], scene: Scene) -> Responses:
+    """Find the response of each stem. The arguments and the errors are those of :func:`locate`."""
+    record = locate(hrir, azimuths, scene)
+    responses: dict[str, Response] = {}
+    direct: dict[str, Float64Array] = {}
+    for stem in azimuths:
+        if stem in scene.trajectories:
+            responses[stem] = Moving(interpolator(hrir), _trajectory(scene, stem))
+            continue
+        used = record.directions[stem]
+        index, _ = hrir.nearest(*used)
+        if scene.room:
+            responses[stem], direct[stem] = rooms.response(scene.room, hrir, *used)
+        elif scene.interpolate:
+            responses[stem] = interpolator(hrir).at(*used)
+        else:
+            responses[stem] = hrir.irs[index]
+            direct[stem] = hrir.direct()[index] if hrir.room and scene.direct else hrir.irs[index]
     taps = max(
         hrir.irs.shape[2], *(ir.shape[1] for ir in responses.values() if isinstance(ir, np.ndarray)), 1
     )
@@ -120,6 +136,16 @@ def place(hrir: HrirSet, azimuths: Mapping[str, float], scene: Scene) -> Respons
         {stem: _padded(direct[stem], taps) for stem in azimuths} if in_room else {},
         record,
     )
+
+
+@functools.lru_cache(maxsize=2)
+def interpolator(hrir: HrirSet) -> Interpolator:
+    """That of the set. It is kept, because it is slow to make for thousands of directions."""
+    return Interpolator(hrir)
+
+
+def _trajectory(scene: Scene, stem: str) -> Trajectory:
+    return Trajectory.from_points(scene.trajectories[stem], f"the trajectory of {stem}")
 
 
 def _padded(response: Response, taps: int) -> Response:

@@ -7,11 +7,19 @@ from pathlib import Path
 
 from mssbench_service.files import DataRoot
 from mssbench_service.musdb import check_track, stem_sets
-from mssbench_service.wire import HrirInfo, HrirRequest, RenderRequest, RenderResult
+from mssbench_service.wire import (
+    HrirInfo,
+    HrirRequest,
+    PlaceRequest,
+    PlaceResult,
+    RenderRequest,
+    RenderResult,
+)
 
 from . import sadie
 from .hrir import SPHERE, HrirSet, describe, load_hrir
-from .render import render_track
+from .render import in_turn, render_track
+from .scenes import locate
 
 
 def render(root: DataRoot, request: RenderRequest, *, max_seconds: float | None = None) -> RenderResult:
@@ -48,6 +56,18 @@ def describe_hrir(root: DataRoot, request: HrirRequest) -> HrirInfo:
     """
     hrir = _hrir(root, request.hrir, request.sample_rate, sphere=request.sphere)
     return describe(hrir, curves=request.curves)
+
+
+def place(root: DataRoot, request: PlaceRequest) -> PlaceResult:
+    """Check placements (:func:`synth_service.scenes.locate`).
+
+    Raises
+    ------
+    NotFound, BadInput
+        The set cannot be used, or a placement cannot be rendered with it.
+    """
+    hrir = _hrir(root, request.hrir, request.sample_rate, sphere=True)
+    return PlaceResult([locate(hrir, in_turn(one.angles), one.scene) for one in request.placements])
 
 
 def _hrir(root: DataRoot, reference: str, sample_rate: int, *, sphere: bool = False) -> HrirSet:

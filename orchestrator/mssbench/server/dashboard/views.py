@@ -14,7 +14,8 @@ from mssbench_service.errors import BenchError, NotFound
 from mssbench_service.musdb import SPLITS
 from mssbench_service.wire import RENDER_PROFILES
 
-from ...runs.config import AGGREGATES, CONDITIONS, RunConfig
+from ...runs.conditions import CONDITIONS
+from ...runs.config import AGGREGATES, RunConfig
 from ...runs.records import Cell
 from ...runs.run import Run
 from ...runs.status import RunStatus, format_duration
@@ -118,7 +119,8 @@ def run_page(run: Run, status: RunStatus, page: str) -> dict[str, Any]:
 def _order(run: Run) -> Callable[[Any], tuple[int, int]]:
     """Sort key: the separators in the order of the run, then the conditions."""
     names = {one.name: place for place, one in enumerate(run.record.separators)}
-    return lambda share: (names[share.separator], CONDITIONS.index(share.condition))
+    conditions = {one: place for place, one in enumerate(run.record.cell_conditions)}
+    return lambda share: (names[share.separator], conditions[share.condition])
 
 
 def _failures(run: Run, status: RunStatus, requested: str) -> dict[str, Any]:
@@ -154,7 +156,7 @@ def _settings(config: RunConfig) -> list[tuple[str, str]]:
     return [
         ("Dataset", f"{config.dataset} ({config.split})"),
         ("Tracks", "all" if config.tracks is None else f"the first {config.tracks}"),
-        ("Conditions", ", ".join(config.conditions)),
+        ("Conditions", ", ".join(config.condition_names)),
         ("HRIR set", config.hrir + (", resampled to the tracks’ rate" if config.resample_hrir else "")),
         ("Angles", config.angles or f"drawn with seed {config.seed}"),
         ("Rendering", config.profile),
