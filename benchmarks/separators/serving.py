@@ -13,6 +13,8 @@ overhead   one track (--seconds 60): processor time of the service's process for
            which is also printed. Minimum of --repeats runs each.
 clips      Spleeter only: --clips clips of 10 s in sequence, after a first run. The library builds its graph and reads
            its checkpoint for every clip.
+trained    Spleeter only (--only trained): the released spleeter:2stems (mssbench weights fetch spleeter:2stems), as
+           `overhead`, for tracks of 10, 60 and 240 s. The library's own `Separator` computes on the same samples.
 memory     largest resident set of a new service after ten tracks, divided by that after one track.
 """
 
@@ -24,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +173,46 @@ def clips(service: RunningService, library: Library, count: int) -> None:
     row("largest difference of a sample", "", "", f"{worst:.1e}")
 
 
+def trained(repeats: int) -> None:
+    import tensorflow as tf
+    from mssbench_service.weights import weights_folder
+    from spleeter.separator import Separator
+
+    tf.get_logger().setLevel("ERROR")
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    folder = weights_folder("spleeter")
+    library = Separator("spleeter:2stems", multiprocess=False)
+    library._params["model_dir"] = str(folder / "2stems")
+    row("spleeter:2stems", "processor", "wall", "")
+    with tempfile.TemporaryDirectory() as data:
+        environment = {
+            "SPLEETER_MODEL": "spleeter:2stems",
+            "MSSBENCH_WEIGHTS_DIR": str(folder.parent),
+            "MSSBENCH_DATA_ROOT": data,
+        }
+        with running("spleeter_service.app:app", environment) as service:
+            for seconds in (10.0, 60.0, 240.0):
+                track = music(seconds)
+                compute, request = partial(library.separate, track.T), partial(upload, service, wav(track))
+                library_time, served = Fastest(), Fastest()
+                for _ in range(repeats):
+                    expected = library_time.run(compute, time.process_time)
+                    stems = served.run(request, lambda: processor_time(service))
+                row(
+                    f"library, {seconds:g} s",
+                    f"{library_time.processor:.2f} s",
+                    f"{library_time.wall:.2f} s",
+                    "",
+                )
+                row("service, by upload", f"{served.processor:.2f} s", f"{served.wall:.2f} s", "")
+                ratios = library_time.processor / served.processor, library_time.wall / served.wall
+                row("throughput", *(f"{ratio:.2f} x" for ratio in ratios), "")
+                difference = largest_difference(stems, {stem: signal.T for stem, signal in expected.items()})
+                row("largest difference of a sample", "", "", f"{difference:.1e}")
+                assert difference <= 1e-5
+
+
 def memory(app: str, environment: dict[str, str], seconds: float) -> None:
     with running(app, environment) as service:
         upload(service, wav(music(seconds)))
@@ -194,8 +237,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--clips", type=int, default=8)
-    parser.add_argument("--only", choices=("overhead", "clips", "memory"))
+    parser.add_argument("--only", choices=("overhead", "clips", "memory", "trained"))
     options = parser.parse_args()
+    if options.only == "trained":
+        trained(options.repeats)
+        return
     sys.path.insert(0, str(ROOT / "services" / options.service / "tests"))
     import make_checkpoint
 
