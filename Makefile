@@ -47,7 +47,7 @@ demo: $(DEMO)    ## benchmark the reference separators on the demo data; prints 
 	@$(BIN)/mssbench demo
 
 demo-model: $(DEMO) ## the same with a trained model, spleeter:2stems, in an environment of its own; no Docker needed
-	@echo "This downloads XXX MB of packages (TensorFlow) and 73 MB of weights, once, and needs XXX GB. It takes about XXX minutes on two cores."
+	@echo "Downloads 830 MB of packages (TensorFlow) and 73 MB of weights, once, and needs 4 GB of disk. Takes about 6 minutes on two free cores."
 	@$(BIN)/mssbench demo --model spleeter:2stems
 
 demo-model-docker: ## the same in containers; they stay until `make down`

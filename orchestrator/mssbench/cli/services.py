@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..execution.queues import connect, queue_names
-from ..execution.workers import run_worker
+from ..execution.workers import run_burst, run_worker
 from ..runs.store import open_workspace
 from ..services.cards import card_line
 from ..services.environments import find_folder, require_weights
@@ -26,7 +26,7 @@ from .shared import cli, current_runtime, print_result, showing_lines
 
 
 @cli.command()
-@click.argument("queue", required=False)
+@click.argument("queues", nargs=-1, metavar="[QUEUE]...")
 @click.option(
     "--redis",
     "redis_url",
@@ -35,16 +35,32 @@ from .shared import cli, current_runtime, print_result, showing_lines
     metavar="URL",
     help="Redis of the queue. Default: MSSBENCH_REDIS_URL.",
 )
-def worker(queue: str | None, redis_url: str) -> None:
+@click.option("--burst", is_flag=True, help="End when there is no work left. Takes several queues.")
+@click.option(
+    "--idle",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --burst: time without queued and running jobs after which it ends.",
+)
+def worker(queues: tuple[str, ...], redis_url: str, burst: bool, idle: float) -> None:
     """Start a worker on a queue.
 
     QUEUE is render, evaluate or separate-<service>.
+
+    Example: mssbench worker --burst render separate-oracle evaluate
     """
     connection = connect(redis_url)
-    if queue is None:
+    if not queues:
         raise BadInput(f"no queue given; expected one of {', '.join(queue_names())}")
-    logs.configure(f"worker-{queue}")
-    run_worker(queue, connection)
+    if len(queues) > 1 and not burst:
+        raise click.UsageError("a worker serves one queue; several need --burst")
+    logs.configure(f"worker-{'-'.join(queues)}")
+    if burst:
+        run_burst(queues, connection, idle)
+    else:
+        run_worker(queues[0], connection)
 
 
 @cli.command()

@@ -19,6 +19,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from mssbench_service.errors import BadInput
@@ -150,12 +151,7 @@ def run_worker(name: str, connection: Redis) -> None:
     BadInput
         There is no such queue.
     """
-    if name not in queue_names():
-        raise BadInput(f"unknown queue {name!r}; expected one of {', '.join(queue_names())}")
-    _preload(name)
-    # Objects that exist now are excluded from garbage collection, which would copy their memory pages in each fork.
-    gc.collect()
-    gc.freeze()
+    _prepare([name])
     limits = Limits.from_environment()
     pause = SHORTEST_PAUSE
     while True:
@@ -173,6 +169,48 @@ def run_worker(name: str, connection: Redis) -> None:
         pause = SHORTEST_PAUSE if lasted else min(2 * pause, LONGEST_PAUSE)
         time.sleep(pause)
         _wait_for(connection)
+
+
+def run_burst(names: Sequence[str], connection: Redis, idle_seconds: float) -> None:
+    """Work on the queues `names` in turn, until none of them has had a queued or running job for `idle_seconds`.
+
+    A job that runs elsewhere may add jobs to them. A Redis that does not answer has none.
+
+    Raises
+    ------
+    BadInput
+        There is no such queue.
+    """
+    _prepare(names)
+    limits = Limits.from_environment()
+    idle_since: float | None = None
+    while idle_since is None or time.monotonic() - idle_since < idle_seconds:
+        worker_health.report_alive()
+        idle = True
+        try:
+            for queue in [open_queue(name, connection) for name in names]:
+                if queue.count:
+                    worker = BenchWorker(queue, limits)
+                    worker.work(burst=True, logging_level="WARNING")
+                    if worker.stop_requested:
+                        return
+                    idle = False
+                elif queue.started_job_registry.count:
+                    idle = False
+        except RedisError as error:
+            log.warning("Redis is unreachable: %s", error)
+        idle_since = (idle_since or time.monotonic()) if idle else None
+        time.sleep(SHORTEST_PAUSE)
+
+
+def _prepare(names: Sequence[str]) -> None:
+    for name in names:
+        if name not in queue_names():
+            raise BadInput(f"unknown queue {name!r}; expected one of {', '.join(queue_names())}")
+        _preload(name)
+    # Objects that exist now are excluded from garbage collection, which would copy their memory pages in each fork.
+    gc.collect()
+    gc.freeze()
 
 
 def _wait_for(connection: Redis) -> None:

@@ -33,7 +33,7 @@ from mssbench.execution.queues import (
 )
 from mssbench.execution.steps import perform
 from mssbench.execution.work import work
-from mssbench.execution.workers import BenchWorker, run_worker
+from mssbench.execution.workers import BenchWorker, run_burst, run_worker
 from mssbench.runs.config import RunConfig
 from mssbench.runs.progress import progress_of
 from mssbench.runs.run import Run, Task
@@ -284,6 +284,43 @@ def test_a_worker_pauses_while_redis_refuses_commands(
     with pytest.raises(InterruptedError):
         run_worker("render", connection)
     assert slept == [1.0, 2.0, 4.0]
+
+
+@pytest.mark.long
+def test_burst_workers_share_a_run_and_end_when_nothing_is_left(
+    run: Run, url: str, connection: Redis
+) -> None:
+    reconcile(run, connection)
+    command = [sys.executable, "-m", "mssbench", "worker", "--burst", "--idle", "0.5", "--redis", url]
+    queues = ["evaluate", "separate-oracle", "render"]  # those that need others come first
+    workers = [subprocess.Popen([*command, *queues]) for _ in range(2)]
+    assert [worker.wait(60) for worker in workers] == [0, 0]
+    assert progress_of(run).complete
+    assert progress_of(run).failed == 0
+
+
+def test_a_burst_worker_serves_its_queues_until_all_of_them_are_idle(
+    run: Run, connection: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reconcile(run, connection)
+    served = []
+
+    def serve(worker: BenchWorker, **options: object) -> None:
+        (queue,) = worker.queues
+        served.append(queue.name)
+        queue.empty()
+        if queue.name == "render":  # its job has unlocked another one
+            other = Queue("evaluate", connection=connection, serializer=JSONSerializer)
+            other.enqueue("mssbench.execution.work.work")
+
+    monkeypatch.setattr(BenchWorker, "work", serve)
+    monkeypatch.setattr("mssbench.execution.workers.SHORTEST_PAUSE", 0.01)
+    run_burst(["evaluate", "render"], connection, 0.05)
+    assert served == ["render", "evaluate"]
+
+
+def test_a_burst_worker_ends_when_redis_has_gone() -> None:
+    run_burst(["render"], Redis(host="127.0.0.1", port=1), 0.1)
 
 
 def test_a_job_of_a_run_that_was_removed_does_nothing(run: Run) -> None:
