@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from fastapi import FastAPI
 from mssbench.execution.embedded import embedded_redis, embedded_workers
 from mssbench.execution.queue_status import QueueStatus
 from mssbench.report.page import content_security_policy, environment
+from mssbench.report.summary import RunSummary, SeparatorSummary, StatisticsSummary, Summary
 from mssbench.runs.config import RunConfig
 from mssbench.runs.records import Cell
 from mssbench.runs.results import result_columns
@@ -587,3 +589,33 @@ def test_pages_of_a_report_carry_their_content_security_policy(api: httpx.Client
         assert policy.endswith("; frame-ancestors 'none'")
         assert f"script-src {scripts}" in policy
     assert "unsafe-inline" not in content_security_policy().split("script-src")[1].split(";")[0]
+
+
+def test_the_leaderboard_of_all_reports_is_served_and_follows_them(
+    api: httpx.Client, workspace: Path
+) -> None:
+    none = api.get("/leaderboard/")
+    assert (none.status_code, "no run has a report yet" in none.text) == (404, True)
+    run = RunSummary(
+        id="one", created="", command="", dataset="music", split="test", profile="matched", metrics="all", seed=0,
+        conditions=["stereo"], tracks=["Song"], hrir=None, versions={}, machine={},
+    )  # fmt: skip
+    model = SeparatorSummary("model-0", "x", "", "model", "available")
+    for name in ("run-1", "run-2", "damaged"):
+        folder = workspace / "runs" / name / "report"
+        folder.mkdir(parents=True)
+        if name == "damaged":
+            (folder / "summary.json").write_text("{")
+        else:
+            found = Summary(replace(run, id=name), StatisticsSummary(), [], [], [model], [])
+            (folder / "summary.json").write_text(json.dumps(asdict(found)))
+        if name != "run-2":
+            pages = api.get("/leaderboard", follow_redirects=True)
+            assert pages.status_code == 200
+            assert ("run-2" in pages.text) == (name == "damaged")
+    assert pages.url.path == "/leaderboard/"
+    assert "sha256-" in pages.headers["content-security-policy"]
+    link = re.findall(r'href="(separators/[^"]+)"', pages.text) or ["separators/000-model-0.html"]
+    assert "model-0" in api.get(f"/leaderboard/{link[0]}").text
+    assert api.get("/leaderboard/nothing.html").status_code == 404
+    assert api.get("/leaderboard/..%2f..%2fruns%2frun-1%2freport%2fsummary.json").status_code in (404, 422)

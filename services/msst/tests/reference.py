@@ -12,7 +12,7 @@ import importlib.machinery
 import sys
 import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -135,8 +135,11 @@ def _replaced() -> Iterator[None]:
         sys.meta_path.remove(finder)
 
 
-def separate(architecture: str, folder: Path, mixture: FloatArray, **model: Any) -> dict[str, FloatArray]:
-    """What ``msst`` makes of a track: estimates by the names in the YAML file.
+Separate = Callable[[FloatArray], dict[str, FloatArray]]
+
+
+def load(architecture: str, folder: Path, **model: Any) -> Separate:
+    """A model of ``msst`` as a function of a track, shape (2, samples): estimates by the names in the YAML file.
 
     Parameters
     ----------
@@ -144,19 +147,11 @@ def separate(architecture: str, folder: Path, mixture: FloatArray, **model: Any)
         ``msst``'s name of it.
     folder : Path
         Holds ``config.yaml`` and ``model.ckpt``.
-    mixture : array, shape (2, samples)
     **model : object
         Changes to the section ``model`` of the YAML file.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # BandIt uses torch.jit, and SCNet a rectangular window
-        return _separate(architecture, folder, mixture, model)
-
-
-def _separate(
-    architecture: str, folder: Path, mixture: FloatArray, model: dict[str, Any]
-) -> dict[str, FloatArray]:
-    with _replaced():
+    with _replaced(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # BandIt uses torch.jit
         from msst.utils.audio_utils import denormalize_audio, normalize_audio
         from msst.utils.model_utils import demix
         from msst.utils.settings import build_model_from_config, load_config
@@ -166,15 +161,27 @@ def _separate(
             config.model[name] = value
         built = build_model_from_config(architecture, config)
     built.load_state_dict(torch.load(folder / "model.ckpt", weights_only=True))
-    level: dict[str, float] = {}
-    signal: Any = mixture
+    built.eval()
     normalize = bool(config.inference.get("normalize", False))
-    if normalize:
-        signal, level = normalize_audio(mixture)
-    found: Any = demix(config, built.eval(), signal, torch.device("cpu"), architecture)
-    if not isinstance(found, dict):
-        found = dict(zip(config.training.instruments, found, strict=True))
-    return {name: denormalize_audio(one, level) if normalize else one for name, one in found.items()}
+
+    def separate(mixture: FloatArray) -> dict[str, FloatArray]:
+        level: dict[str, float] = {}
+        signal: Any = mixture
+        if normalize:
+            signal, level = normalize_audio(mixture)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # SCNet's window is a rectangle
+            found: Any = demix(config, built, signal, torch.device("cpu"), architecture)
+        if not isinstance(found, dict):
+            found = dict(zip(config.training.instruments, found, strict=True))
+        return {name: denormalize_audio(one, level) if normalize else one for name, one in found.items()}
+
+    return separate
+
+
+def separate(architecture: str, folder: Path, mixture: FloatArray, **model: Any) -> dict[str, FloatArray]:
+    """What ``msst`` makes of a track; see :func:`load`."""
+    return load(architecture, folder, **model)(mixture)
 
 
 def train(folder: Path, songs: Path, results: Path) -> Path:

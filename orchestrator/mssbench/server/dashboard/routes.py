@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 from mssbench_service.errors import BenchError
 
 from ...services.health_cache import HealthCache
+from ..leaderboard import LeaderboardSite
+from ..routes.results import page as page_of_run
 from ..run_service import RunService
 from . import views
 from .pages import Pages
@@ -18,6 +20,7 @@ def create_router(service: RunService) -> APIRouter:
     """Build the routes of the dashboard."""
     pages = Pages()
     health = HealthCache(service.runtime)
+    site = LeaderboardSite(service.workspace)
     router = APIRouter(include_in_schema=False)
 
     def error_page(error: BenchError) -> Response:
@@ -48,6 +51,17 @@ def create_router(service: RunService) -> APIRouter:
         except BenchError as error:
             context["problem"] = error.detail
         return pages.render("system.html.j2", context)
+
+    @router.get("/leaderboard")
+    def leaderboard() -> Response:
+        return RedirectResponse("leaderboard/")  # links of its pages are relative
+
+    @router.get("/leaderboard/{path:path}")
+    def leaderboard_file(path: str) -> Response:
+        try:
+            return page_of_run(site.file(path))
+        except BenchError as error:
+            return error_page(error)
 
     @router.get("/ui/assets/{name}")
     def asset(name: str) -> Response:

@@ -79,6 +79,11 @@ def report(
     file = folder / inside
     if not file.is_file():
         raise NotFound(f"the report of {run_id} has no file {path!r}")
+    return page(file)
+
+
+def page(file: FilePath) -> FileResponse:
+    """A file of a report or of the leaderboard, with the content security policy that it has itself."""
     return FileResponse(file, headers={"Content-Security-Policy": _policy_of(file), **_HEADERS})
 
 
