@@ -35,12 +35,9 @@ from msst_service import SEPARATORS  # noqa: E402
 
 LONG = {"audio": {"chunk_size": 176128}}
 ROFORMER = LONG | {"model": {"dim": 64, "depth": 2, "dim_head": 32, "heads": 4}}
+RELEASED = yaml.safe_load((ROOT / "docs/scnet_small_binaural.yaml").read_text(encoding="utf-8"))
 MODELS: dict[str, dict[str, Any]] = {
-    "scnet": {
-        name: section
-        for name, section in yaml.safe_load((ROOT / "docs/scnet_small_binaural.yaml").read_text()).items()
-        if name in ("audio", "model", "inference")
-    },
+    "scnet": LONG | {"model": RELEASED["model"]},
     "mdx23c": {
         "audio": {"chunk_size": 130560, "dim_f": 1024, "dim_t": 256, "hop_length": 512, "n_fft": 2048},
         "model": {"num_channels": 32, "growth": 32, "num_scales": 3},

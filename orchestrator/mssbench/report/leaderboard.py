@@ -93,6 +93,8 @@ def read_source(path: Path) -> Summary:
     if path.is_dir():
         data = load(path)
         return summaries.build(data, analyse(data))
+    if path.suffix.lower() == ".csv":
+        raise BadInput(f"{path} is a table; mssbench evaluate --name makes a run of the scores, which can be listed")
     return summaries.read(path)
 
 

@@ -35,6 +35,13 @@ class Entry:
     page: str
     also: list[Summary] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._scores = {
+            (one.condition, one.source, one.column): one
+            for one in self.run.scores
+            if one.separator == self.separator.name
+        }
+
     @property
     def is_model(self) -> bool:
         return self.separator.kind == "model"
@@ -59,12 +66,7 @@ class Entry:
 
     def score(self, condition: str, source: str, metric: Metric) -> ScoreSummary | None:
         """Return the score of this separator in one group, None where the run has none."""
-        for score in self.run.scores:
-            if (score.condition, score.separator, score.source, score.column) == (
-                condition, self.separator.name, source, metric.column
-            ):  # fmt: skip
-                return score
-        return None
+        return self._scores.get((condition, source, metric.column))
 
     def value(self, condition: str, source: str, metric: Metric) -> float | None:
         score = self.score(condition, source, metric)
@@ -72,10 +74,7 @@ class Entry:
 
     def sources(self, condition: str) -> set[str]:
         """The stems that it was scored on."""
-        return {
-            one.source for one in self.run.scores
-            if (one.condition, one.separator) == (condition, self.separator.name) and one.source != ALL_STEMS
-        }  # fmt: skip
+        return {source for of, source, _ in self._scores if of == condition and source != ALL_STEMS}
 
 
 @dataclass

@@ -313,6 +313,10 @@ def test_leaderboard_refuses_invalid_sources_and_foreign_folders(run: Path, tmp_
         build_leaderboard([run, run / "report" / "summary.json"], tmp_path / "site")
     with pytest.raises(NotFound):
         build_leaderboard([tmp_path / "nothing.json"], tmp_path / "site")
+    (tmp_path / "scores.csv").touch()
+    with pytest.raises(BadInput, match="is a table; mssbench evaluate --name makes a run"):
+        build_leaderboard([tmp_path / "scores.csv"], tmp_path / "site")
+    (tmp_path / "scores.csv").unlink()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(BadInput, match="something else"):
