@@ -14,7 +14,7 @@ from .ranking import Setting
 
 WIDTH, HEIGHT = 420, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 14, 40
-_CHARACTER = 6.2
+_CHARACTER = 7.2
 """Mean width of a character of a label."""
 
 
@@ -66,8 +66,9 @@ def _scatter(points: Sequence[Point], metric: Metric) -> Markup:
     parts.append(
         f'<text x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">seconds of audio per second →</text>'
     )
-    taken: list[tuple[float, float, float]] = []
-    for point in sorted(points, key=lambda one: (one.speed, one.value, one.name)):
+    taken = [(x(one.speed) - 5, y(one.value) - 5, x(one.speed) + 5, y(one.value) + 5) for one in points]
+    # Where names have no room, those of models that no other one excels come first. The table has all.
+    for point in sorted(points, key=lambda one: (not _leads(one, points, metric), -one.speed, one.name)):
         left, top = x(point.speed), y(point.value)
         tip = f"{point.name}: {metric.format(point.value)} {metric.unit}, {point.speed:.3g} s/s on {point.device}"
         fill = "var(--blue)" if point.device == "cpu" else "var(--orange)"
@@ -81,16 +82,34 @@ def _scatter(points: Sequence[Point], metric: Metric) -> Markup:
     return Markup(f"{head}{''.join(parts)}</svg>")
 
 
-def _label(name: str, left: float, top: float, taken: list[tuple[float, float, float]]) -> str:
-    """The name beside its point, moved down where it would cover another one."""
+def _leads(point: Point, points: Sequence[Point], metric: Metric) -> bool:
+    """Whether no other model is as fast and better, or as good and faster."""
+    return not any(
+        (one.speed > point.speed and not metric.is_worse(one.value, point.value))
+        or (one.speed >= point.speed and metric.is_worse(point.value, one.value))
+        for one in points
+    )
+
+
+def _label(name: str, left: float, top: float, taken: list[tuple[float, float, float, float]]) -> str:
+    """The name beside its point where it covers no point and no other name; empty if there is no room."""
     shown = name if len(name) <= 30 else f"{name[:29]}…"
     width = _CHARACTER * len(shown)
-    begin = left + 8 if left + 8 + width <= WIDTH else max(2.0, left - 8 - width)
-    line = top + 4
-    while any(begin < right and begin + width > start and abs(line - at) < 12 for start, right, at in taken):
-        line += 12
-    taken.append((begin, begin + width, line))
-    return f'<text x="{begin:.1f}" y="{line:.1f}" class="name">{escape(shown)}</text>'
+    for begin, line in (
+        (left + 8, top + 4),
+        (left - 8 - width, top + 4),
+        (left - width / 2, top - 8),
+        (left - width / 2, top + 17),
+    ):
+        box = (begin, line - 10, begin + width, line + 2)
+        inside = begin >= _LEFT and box[2] <= WIDTH and box[1] >= 0 and line <= HEIGHT - _BOTTOM
+        if inside and not any(
+            box[0] < right and box[2] > start and box[1] < bottom and box[3] > upper
+            for start, upper, right, bottom in taken
+        ):
+            taken.append(box)
+            return f'<text x="{begin:.1f}" y="{line:.1f}" class="name">{escape(shown)}</text>'
+    return ""
 
 
 def _decades(speeds: Sequence[float]) -> list[float]:

@@ -94,7 +94,9 @@ def read_source(path: Path) -> Summary:
         data = load(path)
         return summaries.build(data, analyse(data))
     if path.suffix.lower() == ".csv":
-        raise BadInput(f"{path} is a table; mssbench evaluate --name makes a run of the scores, which can be listed")
+        raise BadInput(
+            f"{path} is a table; mssbench evaluate --name makes a run of the scores, which can be listed"
+        )
     return summaries.read(path)
 
 

@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 from mssbench.report import ranking
+from mssbench.report.cost_plot import cost_plots
 from mssbench.report.summary import (
     EstimateSummary,
     MetricSummary,
     RunSummary,
     ScoreSummary,
     SeparatorSummary,
+    SpeedSummary,
     StatisticsSummary,
     Summary,
 )
@@ -151,3 +153,24 @@ def test_a_model_in_two_runs_has_one_row_of_the_newest_run_and_other_weights_are
     assert (row.entry.run.run.id, [one.run.id for one in row.entry.also]) == ("a", ["b"])
     runs[1].separators[0].weights = {"model.ckpt": "1"}
     assert len(tables_of(*runs)["all"].models) == 2
+
+
+def test_quality_is_drawn_against_speed_for_models_with_a_time() -> None:
+    run = summary_of({"slow": [9.0, 9.0, 9.0, 9.0, -1e9], "fast": [1.0] * 5, "mixture": [5.0] * 5})
+    run.speeds = [
+        SpeedSummary(name, "cpu", 1, 1.0, factor) for name, factor in (("slow", 1e-3), ("fast", None))
+    ]
+    (setting,) = ranking.settings_of([run], dict.fromkeys(("slow", "fast", "mixture"), ""))
+    assert cost_plots(setting) == []
+    run.speeds[1].factor = 40.0
+    plots = cost_plots(setting)
+    assert [title for title, _ in plots][:2] == [
+        "In place (%) (higher is better)",
+        "SSR (dB) (higher is better)",
+    ]
+    for _, image in plots:
+        assert [name for name in ("slow", "fast", "mixture") if f'class="name">{name}<' in image] == [
+            "slow",
+            "fast",
+        ]
+        assert "nan" not in image
