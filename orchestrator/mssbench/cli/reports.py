@@ -49,10 +49,9 @@ def _cell(text: str) -> tuple[str, str, str, str]:
     "-o",
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="Folder for the site.",
+    help="Folder for the site. Default: runs/leaderboard in the data root.",
 )
-def leaderboard(runs: tuple[str, ...], out: Path) -> None:
+def leaderboard(runs: tuple[str, ...], out: Path | None) -> None:
     """Write a static site that compares runs.
 
     The site has an index, a page per separator and the methodology. Give a run by its id, its folder, or the
@@ -61,7 +60,7 @@ def leaderboard(runs: tuple[str, ...], out: Path) -> None:
     """
     from ..report import build_leaderboard
 
-    index = build_leaderboard([_source(run) for run in runs], out)
+    index = build_leaderboard([_source(run) for run in runs], out or open_workspace().runs / "leaderboard")
     click.echo(f"leaderboard: {index}")
 
 

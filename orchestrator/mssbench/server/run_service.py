@@ -22,6 +22,7 @@ from ..runs.status import Failure, QueuePlace, RunStatus, failures_of, status_of
 from ..runs.store import Workspace
 from ..services.runtime import Runtime
 from .status_watch import StatusWatch
+from .storage_notice import remember_storage
 from .supervisor import Supervisor
 
 log = logging.getLogger("mssbench")
@@ -173,6 +174,7 @@ class RunService:
     def _launch(self, run: Run) -> RunStatus:
         with self._queue():
             self.supervisor.launch(run)
+            remember_storage(self.workspace, self.supervisor.connection)
         self.watch.forget(run.store.id)
         return status_of(run)
 

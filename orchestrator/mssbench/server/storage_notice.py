@@ -19,20 +19,25 @@ def storage_notice(workspace: Workspace, connection: Redis) -> str:
     Returns
     -------
     str
-        A notice if the service had runs in another folder at its last start; empty otherwise. The notice is repeated
-        at each start until the present folder has runs.
+        A notice if the service had runs in another folder before; empty otherwise. The notice is repeated at each
+        start until the present folder has runs.
     """
     here, runs = _storage_id(workspace), len(workspace.run_ids())
     known_id, known_runs = connection.hmget(_KEY, ["id", "runs"])
     earlier = int(known_runs or 0) if known_id not in (None, here.encode()) else 0
     if runs or not earlier:
-        connection.hset(_KEY, mapping={"id": here, "runs": runs})
+        remember_storage(workspace, connection)
     if not earlier:
         return ""
     return (
-        f"At its last start, this system had {earlier} runs in another folder or volume. The present one has {runs}. "
+        f"Before this start, the system had {earlier} runs in another folder or volume. The present one has {runs}. "
         "If runs are missing, check MSSBENCH_RUNS and MSSBENCH_DATA: ./mssbench-compose init keeps them in .env."
     )
+
+
+def remember_storage(workspace: Workspace, connection: Redis) -> None:
+    """Remember the present folder and its number of runs in Redis."""
+    connection.hset(_KEY, mapping={"id": _storage_id(workspace), "runs": len(workspace.run_ids())})
 
 
 def _storage_id(workspace: Workspace) -> str:
