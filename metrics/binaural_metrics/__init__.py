@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .registry import Metric as Metric
     from .registry import metrics as metrics
     from .registry import register as register
+    from .response import effective_response as effective_response
     from .results import FolderScores as FolderScores
     from .results import Scores as Scores
     from .signals import InputError as InputError
@@ -82,6 +83,7 @@ _EXPORTS = {
     "spauq_released": "spauq",
     "interaural_cues": "cues",
     "paper_cues": "interaural",
+    "effective_response": "response",
     "Metric": "registry",
     "metrics": "registry",
     "register": "registry",

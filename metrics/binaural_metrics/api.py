@@ -13,7 +13,7 @@ from .registry import KEY_COLUMNS, check_metric_set, columns
 from .registry import metrics as all_metrics
 from .results import Scores, scores_of
 from .scoring import score_track_with_frames
-from .shapes import Signals, channels_first, check_pairs
+from .shapes import Signals, channels_first, check_pairs, dry_stems
 from .signals import InputError
 
 
@@ -30,6 +30,7 @@ def score(
     aggregate: str = "median",
     workers: int | None = None,
     mixture: npt.ArrayLike | None = None,
+    dry: npt.ArrayLike | Mapping[str, npt.ArrayLike] | None = None,
 ) -> Scores:
     """Score one separated stem, or all stems of a track.
 
@@ -64,6 +65,10 @@ def score(
     mixture : array_like, shape (2, samples) or (samples, 2), optional
         The separated mixture, for the leakage where a stem is silent. By default it is `mixture_gain` × the sum of
         the references, if there are several.
+    dry : array_like or mapping of str to array_like, optional
+        The signals that were rendered to the references, each of shape (samples,) or with two channels, of which the
+        mean was rendered. One signal, or a mapping or an array of several as `reference`. Needed for the place and the
+        timbre of the effective response (:mod:`binaural_metrics.response`), which are left out otherwise.
 
     Returns
     -------
@@ -100,6 +105,7 @@ def score(
     true, found, rate = check_pairs(reference, estimate, sample_rate, axis)
     _check_options(mixture_gain, workers)
     check_metric_set(metrics)
+    single = not isinstance(reference, Mapping) and list(true) == ["stem"]
     rows, frames = score_track_with_frames(
         true,
         found,
@@ -111,19 +117,24 @@ def score(
         aggregate=aggregate,
         workers=workers,
         mixture=None if mixture is None else channels_first(mixture, "mixture", axis),
+        dry=None if dry is None else dry_stems(dry, list(true), single=single, axis=axis),
     )
-    single = not isinstance(reference, Mapping) and list(true) == ["stem"]
-    computed = computed_columns(metrics, stems=len(true), azimuth=hrir is not None, bsseval=bsseval)
+    computed = computed_columns(
+        metrics, stems=len(true), azimuth=hrir is not None, bsseval=bsseval, dry=dry is not None
+    )
     return scores_of(rows, frames, computed, single=single)
 
 
-def computed_columns(metric_set: str, *, stems: int, azimuth: bool, bsseval: bool) -> tuple[str, ...]:
+def computed_columns(
+    metric_set: str, *, stems: int, azimuth: bool, bsseval: bool, dry: bool = False
+) -> tuple[str, ...]:
     """Columns of the metrics that are computed, in order, with ``status`` and ``reason``."""
     left_out = {
         metric.column
         for metric in all_metrics()
-        if (metric.binaural_only and not azimuth)
+        if (metric.needs_hrir and not azimuth)
         or (metric.option == "bsseval" and not bsseval)
+        or (metric.option == "dry" and not dry)
         or (metric.several_stems and stems < 2)
     }
     return tuple(c for c in columns(metric_set) if c not in left_out and c not in KEY_COLUMNS)

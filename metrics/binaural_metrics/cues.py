@@ -70,7 +70,7 @@ from dataclasses import dataclass, fields
 import numpy.typing as npt
 
 from .bands import band_distances
-from .hrir import Cue, Hrirs, HrirSet, check_hrirs
+from .hrir import Cue, Hrirs, HrirSet, check_hrirs, horizontal
 from .itd import ITD_LIMIT_S, itd_distance, largest_itd
 from .signals import block_energies, channel_energies, check_pair, silent_channels
 from .threads import one_blas_thread
@@ -129,6 +129,7 @@ def interaural_cues(
     ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
     if hrir is not None:
         check_hrirs(hrir, sample_rate)
+        hrir = horizontal(hrir)
     pair = {"reference": ref, "estimate": est}
     reason = "; ".join(filter(None, (silent_channels(channel_energies(x), name) for name, x in pair.items())))
     if reason:

@@ -154,7 +154,8 @@ def load_hrirs(path: str | Path) -> Hrirs:
     Parameters
     ----------
     path : str or Path
-        NumPy archive with ``azimuths`` in degrees, shape (A,); ``irs``, shape (A, 2, taps); ``sample_rate`` in Hz.
+        NumPy archive with ``azimuths`` in degrees, shape (A,); ``irs``, shape (A, 2, taps); ``sample_rate`` in Hz. They
+        are those of the horizontal plane; other directions may be in ``off_azimuths``, ``off_elevations``, ``off_irs``.
 
     Returns
     -------
@@ -172,6 +173,14 @@ def load_hrirs(path: str | Path) -> Hrirs:
     try:
         # Opened here: NumPy does not close a file that turns out to be damaged.
         with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return Hrirs(stored["azimuths"], stored["irs"], int(stored["sample_rate"]))
+            azimuths, irs, rate = stored["azimuths"], stored["irs"], int(stored["sample_rate"])
+            if "off_irs" not in stored:
+                return Hrirs(azimuths, irs, rate)
+            return Hrirs(
+                np.concatenate([azimuths, stored["off_azimuths"]]),
+                np.concatenate([irs, stored["off_irs"]]),
+                rate,
+                np.concatenate([np.zeros(len(azimuths)), stored["off_elevations"]]),
+            )
     except (*damaged, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is not a stored HRIR set: {error}") from None

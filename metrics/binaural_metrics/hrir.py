@@ -9,9 +9,15 @@ import numpy as np
 
 from .signals import Float64, InputError, block_length
 
+LEVEL_DEG = 0.5
+"""Largest modulus of the elevation of a direction of the horizontal plane."""
+
 
 class HrirSet(Protocol):
-    """Head-related impulse responses of the horizontal plane.
+    """Head-related impulse responses.
+
+    A set may have ``elevations`` as well, shape (A,), in degrees, 90 = above. Without them, its directions are those of
+    the horizontal plane.
 
     Attributes
     ----------
@@ -38,6 +44,21 @@ class Hrirs:
     azimuths: Float64
     irs: Float64
     sample_rate: int
+    elevations: Float64 | None = None
+
+
+def elevations_of(hrir: HrirSet) -> Float64:
+    """Elevations of the directions of a set in degrees, shape (A,)."""
+    found = getattr(hrir, "elevations", None)
+    return np.zeros(len(hrir.azimuths)) if found is None else np.asarray(found, np.float64)
+
+
+def horizontal(hrir: HrirSet) -> HrirSet | None:
+    """The directions of the horizontal plane; None if there is none."""
+    level = np.abs(elevations_of(hrir)) <= LEVEL_DEG
+    if level.all():
+        return hrir
+    return Hrirs(hrir.azimuths[level], hrir.irs[level], hrir.sample_rate) if level.any() else None
 
 
 @dataclass(frozen=True)
@@ -81,7 +102,9 @@ def check_hrirs(hrir: HrirSet, sample_rate: int) -> None:
         raise InputError(f"the HRIR set is at {hrir.sample_rate} Hz; expected the track's {sample_rate} Hz")
     if azimuths.ndim != 1 or irs.ndim != 3 or irs.shape[:2] != (len(azimuths), 2) or irs.size == 0:
         raise InputError(f"HRIR set of shapes {azimuths.shape} and {irs.shape}; expected (A,) and (A, 2, K)")
-    if not (np.isfinite(azimuths).all() and np.isfinite(irs).all()):
+    if np.shape(elevations := elevations_of(hrir)) != azimuths.shape:
+        raise InputError(f"HRIR set with elevations of shape {elevations.shape}; expected {azimuths.shape}")
+    if not all(np.isfinite(x).all() for x in (azimuths, elevations, irs)):
         raise InputError("the HRIR set holds values that are NaN or infinite")
     if irs.shape[2] > 2 * block_length(sample_rate):
         raise InputError(

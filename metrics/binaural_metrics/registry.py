@@ -117,12 +117,14 @@ class Metric:
         Result file of the paper and the column there; empty if it has none.
     binaural_only : bool
         Whether it is meaningful only for binaural tracks.
+    needs_hrir : bool
+        Whether it needs an HRIR set. :func:`binaural_metrics.score` omits it without one.
     whole_track : bool
         Whether it needs all stems of the track.
     several_stems : bool
         Whether it is meaningful only for several stems. :func:`binaural_metrics.score` omits it for a single stem.
     option : str
-        Option of :func:`~binaural_metrics.scoring.score_track` that has to be true, "bsseval" for example.
+        Option of :func:`~binaural_metrics.scoring.score_track` that has to be true, or given: "bsseval" or "dry".
     matrix : bool
         Whether the value is a nested list of numbers.
     """
@@ -144,6 +146,7 @@ class Metric:
     paper_table: str = ""
     paper_name: str = ""
     binaural_only: bool = False
+    needs_hrir: bool = False
     whole_track: bool = False
     several_stems: bool = False
     option: str = ""

@@ -49,6 +49,7 @@ def score_track(
     aggregate: str = "median",
     workers: int | None = None,
     mixture: npt.ArrayLike | None = None,
+    dry: Mapping[str, npt.ArrayLike] | None = None,
 ) -> list[Row]:
     """Score every stem of a track.
 
@@ -78,6 +79,9 @@ def score_track(
     mixture : array_like, shape (2, samples), optional
         The separated mixture, for the leakage where a stem is silent. By default it is `mixture_gain` × the sum of the
         references, if there are several.
+    dry : mapping of str to array_like, shape (samples,), optional
+        The signals that were rendered to the references, for the effective response of binaural tracks. Each is read
+        when its stem is scored; an :class:`InputError` then is the reason why the stem has no response.
 
     Returns
     -------
@@ -102,6 +106,7 @@ def score_track(
         aggregate=aggregate,
         workers=workers,
         mixture=mixture,
+        dry=dry,
     )
     return rows
 
@@ -120,6 +125,7 @@ def score_track_with_frames(
     aggregate: str = "median",
     workers: int | None = None,
     mixture: npt.ArrayLike | None = None,
+    dry: Mapping[str, npt.ArrayLike] | None = None,
 ) -> tuple[list[Row], FrameTable]:
     """Score every stem of a track as :func:`score_track` does, and return the values of frames as well.
 
@@ -144,7 +150,9 @@ def score_track_with_frames(
         check_hrirs(hrir, rate)
     sets = frozenset({"corrected", "paper"} if chosen == "all" else {chosen})
     whole_mixture = None if mixture is None else check_signal(mixture, "mixture")
-    options = Options(rate, sets, gain, aggregate, hrir, bsseval, workers, whole_mixture)
+    options = Options(
+        rate, sets, gain, aggregate, hrir, bsseval, workers, whole_mixture, dry if binaural else None
+    )
     sheets = {source: _Sheet(source) for source in references}
     for sheet in sheets.values():
         try:

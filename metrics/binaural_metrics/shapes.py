@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from .signals import CHANNELS, FloatArray, InputError, check_sample_rate, check_signal
+from .signals import CHANNELS, FloatArray, InputError, check_dry, check_sample_rate, check_signal
 
 Signals = npt.ArrayLike | Mapping[str, npt.ArrayLike]
 """One stem, an array of several, or a mapping of name to stem."""
@@ -127,3 +127,36 @@ def check_pairs(
     if samples < rate:
         raise InputError(f"{samples} samples at {rate} Hz; expected at least one second")
     return true, found, rate
+
+
+def dry_stems(
+    dry: Signals, stems: list[str], *, single: bool, axis: int | None = None
+) -> dict[str, FloatArray]:
+    """Dry stems by name, each of shape (samples,): the mean of the channels of those that have two.
+
+    Parameters
+    ----------
+    dry : mapping of str to array_like, or array_like
+        As the references called `stems`: a mapping, one signal if they are `single`, or an array of several.
+
+    Raises
+    ------
+    InputError
+        A name or the number of stems differs, or a signal is unusable (:func:`channels_first`).
+    """
+    try:
+        if isinstance(dry, Mapping):
+            signals = dict(dry)
+        else:
+            signals = {"stem": dry} if single else {str(i): x for i, x in enumerate(np.asarray(dry))}
+        dimensions = {name: np.ndim(signal) for name, signal in signals.items()}
+    except (TypeError, ValueError):
+        raise InputError("the dry stems are not arrays; expected the shape (samples,) of each") from None
+    if unknown := sorted(set(signals) - set(stems), key=str):
+        raise InputError(f"there is a dry stem {unknown[0]!r}; the references are {', '.join(stems)}")
+    return {
+        name: check_dry(signal)[0]
+        if dimensions[name] == 1
+        else channels_first(signal, f"dry stem {name!r}", axis).mean(axis=0)
+        for name, signal in signals.items()
+    }

@@ -123,6 +123,14 @@ def check_signal(signal: npt.ArrayLike, name: str) -> FloatArray:
     return x
 
 
+def check_dry(dry: npt.ArrayLike) -> FloatArray:
+    """Return a dry stem with a leading axis of length 1, checked as :func:`check_signal` does."""
+    x = np.asarray(dry)
+    if x.ndim != 1:
+        raise InputError(f"dry stem of shape {x.shape}; expected (samples,)")
+    return check_signal(np.broadcast_to(x, (2, *x.shape)), "dry stem")[:1]
+
+
 def _check_range(x: FloatArray, name: str) -> None:
     for start in range(0, x.shape[1], _BLOCK):
         block = x[:, start : start + _BLOCK]

@@ -16,6 +16,7 @@ from .level import Level, level
 from .paper2026 import UNWHITENED, Paper2026, cross_spectrum, paper2026_distances
 from .place import Place, place
 from .plausible import TOLERANCE_S
+from .response import EffectiveResponse, effective_response, no_response
 from .signals import (
     Float64,
     FloatArray,
@@ -42,6 +43,7 @@ class Options:
     bsseval: bool
     workers: int | None
     mixture: FloatArray | None = None
+    dry: Mapping[str, npt.ArrayLike] | None = None
 
 
 class Track:
@@ -189,6 +191,20 @@ class Stem:
             reference_gain=options.gain,
             workers=options.workers,
         )
+
+    @cached_property
+    def response(self) -> EffectiveResponse:
+        """The response to the dry stem that the estimate carries."""
+        options = self.options
+        try:
+            dry = (options.dry or {})[self.source]
+            return effective_response(
+                self.reference, self.estimate, dry, self.sample_rate, options.hrir, workers=options.workers
+            )
+        except KeyError:
+            return no_response("the dry stem is not known")
+        except InputError as error:  # of the dry stem: the signals and the set were checked before
+            return no_response(str(error))
 
     @cached_property
     def level(self) -> Level:

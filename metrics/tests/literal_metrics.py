@@ -473,3 +473,107 @@ def in_place(
             loudness.append(both**0.23)
     median = weighted_median(np.array(errors), np.array(loudness))
     return 100 * kept / (total - lost), 100 * lost / total, median
+
+
+def effective_response(
+    reference: FloatArray,
+    estimate: FloatArray,
+    dry: FloatArray,
+    fs: int,
+    azimuths: FloatArray,
+    elevations: FloatArray,
+    irs: FloatArray,
+    searched: BoolArray,
+) -> dict[str, float]:
+    """Place and timbre of the response that the estimate carries; of signals for which all of it is defined.
+
+    `searched` are the directions of the set that are searched.
+    """
+    size = 2 ** round(math.log2(4096 / 44100 * fs))
+    n = min(reference.shape[1], estimate.shape[1])
+    padded = np.zeros(n)
+    padded[: min(len(dry), n)] = dry[:n]
+    window = signal.get_window("hann", size)
+    starts = range(0, n - size + 1, size // 4)
+    spectrum = {}
+    for name, x in {"s": padded[None], "r": reference[:, :n], "e": estimate[:, :n]}.items():
+        spectrum[name] = np.array([[fft.rfft(ear[i : i + size] * window) for i in starts] for ear in x])
+    s = spectrum["s"][0]
+    s_ss = np.mean(np.abs(s) ** 2, axis=0)
+    h, counts, own = {}, {}, {}
+    for name in ("r", "e"):
+        cross = np.mean(spectrum[name] * np.conj(s), axis=1)
+        own[name] = np.mean(np.abs(spectrum[name]) ** 2, axis=1)
+        h[name] = cross / np.where(s_ss > 0, s_ss, 1)
+        coherence = np.abs(cross) ** 2 / np.maximum(own[name] * s_ss, 1e-300)
+        counts[name] = (coherence >= 0.5) & (s_ss >= 1e-6 * s_ss.max()) & (s_ss > 0)
+
+    erb = 21.4 * np.log10(1 + 0.00437 * np.arange(size // 2 + 1) * fs / size)
+    low, high = (21.4 * np.log10(1 + 0.00437 * f) for f in (100, min(16000, fs / 2)))
+    centres = [low + i for i in range(100) if low + i < high]
+    bands = [np.maximum(1 - np.abs(erb - centre), 0) for centre in centres]
+    hz = [(10 ** (centre / 21.4) - 1) / 0.00437 for centre in centres]
+
+    def energy(response: ComplexArray, use: BoolArray, band: FloatArray) -> float:
+        return float(np.sum(band * use * s_ss * np.abs(response) ** 2))
+
+    loudness = [sum(energy(h["r"][c], counts["r"][c], band) for c in (0, 1)) for band in bands]
+    weight = [x**0.23 if x > 1e-4 * max(loudness) else 0.0 for x in loudness]
+
+    spread = []
+    for c in (0, 1):
+        both = counts["r"][c] & counts["e"][c]
+        levels, weights = [], []
+        for band, w in zip(bands, weight, strict=True):
+            p, q = (energy(h[name][c], both, band) for name in ("r", "e"))
+            if w > 0 and p > 0 and q > 0:
+                levels.append(10 * math.log10(q / p))
+                weights.append(w)
+        mean = np.average(levels, weights=weights)
+        spread.append(math.sqrt(np.average((np.array(levels) - mean) ** 2, weights=weights)))
+
+    def nearest(name: str) -> int:
+        use = counts[name][0] & counts[name][1]
+        found = []
+        for ir in irs:
+            candidate = [fft.rfft(ear[:size], size) for ear in ir]
+            interaural, spectral, total, total_low = 0.0, [], 0.0, 0.0
+            for band, w, f in zip(bands, weight, hz, strict=True):
+                mine = [energy(h[name][c], use, band) for c in (0, 1)]
+                if w == 0 or min(mine) == 0:
+                    continue
+                its = [energy(candidate[c], use, band) for c in (0, 1)]
+                ild = 10 * math.log10(mine[0] / mine[1]) - 10 * math.log10(its[0] / its[1])
+                interaural += w * min(abs(ild), 10) ** 2
+                total += w
+                if f < 1400:
+                    of_mine = np.sum(band * use * s_ss * h[name][0] * np.conj(h[name][1]))
+                    of_its = np.sum(band * use * s_ss * candidate[0] * np.conj(candidate[1]))
+                    phase = abs(np.angle(of_mine * np.conj(of_its))) / max(2 * np.pi * f * 20e-6, 0.05)
+                    interaural += w * min(phase, 10) ** 2
+                    total_low += w
+                spectral.append([w, *(10 * math.log10(its[c] / mine[c]) for c in (0, 1))])
+            gain = sum(w * (a + b) for w, a, b in spectral) / (2 * total)
+            level = sum(
+                w * (min(abs(a - gain), 10) ** 2 + min(abs(b - gain), 10) ** 2) for w, a, b in spectral
+            )
+            found.append((interaural / (total + total_low), level / (2 * total)))
+        interaural_only = np.where(searched, [a for a, _ in found], np.inf)
+        side = lateral[int(np.argmin(interaural_only))]
+        cone = searched & (np.abs(lateral - side) <= 10)
+        return int(np.argmin(np.where(cone, [a + b for a, b in found], np.inf)))
+
+    az, el = np.deg2rad(azimuths), np.deg2rad(elevations)
+    lateral = np.rad2deg(np.arcsin(np.cos(el) * np.sin(az)))
+    polar = np.rad2deg(np.arctan2(np.sin(el), np.cos(el) * np.cos(az)))
+    true, heard = nearest("r"), nearest("e")
+    apart = abs(polar[heard] - polar[true]) % 360
+    front = np.cos(el) * np.cos(az)
+    return {
+        "heard_azimuth_deg": azimuths[heard],
+        "heard_elevation_deg": elevations[heard],
+        "lateral_error_deg": abs(lateral[heard] - lateral[true]),
+        "polar_error_deg": min(apart, 360 - apart),
+        "front_back": int(front[heard] * front[true] < 0),
+        "timbre_db": float(np.mean(spread)),
+    }

@@ -151,6 +151,7 @@ register(
         low=0,
         high=360,
         binaural_only=True,
+        needs_hrir=True,
     ),
     Metric(
         "azimuth_error_deg",
@@ -164,5 +165,6 @@ register(
         label="Azimuth error",
         decimals=1,
         binaural_only=True,
+        needs_hrir=True,
     ),
 )

@@ -325,6 +325,7 @@ def _evaluate(run: Run, cell: Cell) -> None:
                 frames=root.reference(layout.frames(cell)),
                 targets=targets,
                 stems=own,
+                dry=track.source,
             ),
             track.seconds,
         )

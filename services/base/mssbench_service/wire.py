@@ -232,7 +232,9 @@ class EvaluateRequest:
     `bsseval` enables SDR, ISR, SIR and SAR, the slowest metrics. `aggregate` (``median`` or ``mean``) is how the
     value of a stem is computed from the values of its frames. `frames`, if given, is the Parquet file to write the
     values of the frames to. `files`, if given, are the estimates by stem; the folder `estimate` is not searched then.
-    `profile` is the name of `metrics` in version 0.1; a request may use either.
+    `profile` is the name of `metrics` in version 0.1; a request may use either. `dry`, if given, is the folder of the
+    stems that were rendered to those in `reference`: the mean of the two channels of each. Binaural tracks then have
+    the metrics of the effective response.
 
     `targets` are scored, by the name of their row; empty: each stem of `reference` that MUSDB18-HQ has. `stems` are
     those of the reference, which are sources of interference for BSS Eval, whether they are targets or not.
@@ -250,6 +252,7 @@ class EvaluateRequest:
     files: dict[str, str] = field(default_factory=dict)
     targets: dict[str, Target] = field(default_factory=dict)
     stems: list[str] = field(default_factory=lambda: list(STEMS))
+    dry: str = ""
 
     def __post_init__(self) -> None:
         if self.profile and self.metrics == "all":

@@ -21,6 +21,7 @@ from mssbench_service.stems import check_stem_names
 from mssbench_service.wire import EvaluateRequest, EvaluateResult, Target
 
 from . import __version__
+from .dry import DryStems
 from .frames import write_frames
 from .targets import frames_of, scored_sets, total, without_direction
 
@@ -67,6 +68,9 @@ def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | N
     signals, unusable = _estimates(files, sample_rate, max_seconds)
     estimates, problems = _of_targets(targets, signals, problems | unusable)
     hrir = _hrirs(truth) if request.binaural else None
+    dry = None
+    if request.binaural and request.dry:
+        dry = DryStems(root.resolve(request.dry), truth, stems, sample_rate, max_seconds)
     scored: dict[str, Row] = {}
     tables = []
     for one in sets:
@@ -82,6 +86,7 @@ def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | N
                 bsseval=request.bsseval,
                 aggregate=request.aggregate,
                 workers=_thread_count(),
+                dry=dry,
             )
         except InputError as error:
             raise BadInput(str(error)) from None

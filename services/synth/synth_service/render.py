@@ -18,6 +18,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -142,10 +143,10 @@ def render_track(
 
 
 def _write_set(path: Path, hrir: HrirSet) -> None:
-    """Keep the horizontal plane of the set.
+    """Keep the set: the horizontal plane, and other directions apart from it.
 
-    The evaluation of azimuths needs it, and may not have access to the original. In a room, it compares with the direct
-    sound; it refuses longer responses than these.
+    The evaluation of directions needs it, and may not have access to the original. In a room, it compares with the
+    direct sound; it refuses longer responses than these.
     """
     level = np.ones(hrir.azimuths.size, dtype=bool)
     if hrir.elevations is not None:
@@ -154,8 +155,15 @@ def _write_set(path: Path, hrir: HrirSet) -> None:
         return
     long = hrir.room and hrir.irs.shape[2] > _LONGEST_COMPARED * hrir.sample_rate
     irs = hrir.direct() if long else hrir.irs
-    azimuths, irs = (hrir.azimuths, irs) if level.all() else (hrir.azimuths[level], irs[level])
-    np.savez_compressed(path, azimuths=azimuths, irs=irs, sample_rate=np.asarray(hrir.sample_rate))
+    azimuths, plane = (hrir.azimuths, irs) if level.all() else (hrir.azimuths[level], irs[level])
+    off: dict[str, Any] = {}
+    if hrir.elevations is not None and not level.all():
+        off = {
+            "off_azimuths": hrir.azimuths[~level],
+            "off_elevations": hrir.elevations[~level],
+            "off_irs": irs[~level].astype(np.float32),  # half of the size: there may be thousands
+        }
+    np.savez_compressed(path, azimuths=azimuths, irs=plane, sample_rate=np.asarray(hrir.sample_rate), **off)
 
 
 class _Rendering:

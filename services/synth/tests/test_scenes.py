@@ -62,6 +62,11 @@ def test_elevated_stems_use_the_nearest_direction(write_track: Write, tmp_path: 
     ]
     with np.load(tmp_path / "out" / "hrir.npz") as kept:  # for the evaluation: the horizontal plane
         assert kept["azimuths"].tolist() == list(range(0, 360, 20))
+        off = list(zip(kept["off_azimuths"], kept["off_elevations"], strict=True))  # and the others
+        assert kept["off_irs"].shape == (len(off), *kept["irs"].shape[1:])
+    assert BALL.elevations is not None
+    every = sorted(zip(BALL.azimuths, BALL.elevations, strict=True))
+    assert sorted([*off, *((azimuth, 0.0) for azimuth in range(0, 360, 20))]) == every
 
 
 def test_one_stem_moves(write_track: Write, tmp_path: Path) -> None:

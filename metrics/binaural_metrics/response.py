@@ -1,0 +1,330 @@
+"""Effective response: what a separator does to the place and the timbre of a stem, apart from leakage.
+
+A rendered stem is a dry signal s through the responses of two ears. The response that an estimate ê still carries is
+H_c = S(ê_c, s) / S(s, s). Other stems that leak are not correlated with s and average out.
+
+Conventions
+-----------
+Signals have the shape (2, samples), channel 0 = left ear; the dry stem has the shape (samples,). Spectra are Welch's
+[1]_: Hann windows of 4096 samples at 44.1 and 48 kHz (the nearest power of two to 93 ms at other rates), 75 % overlap.
+A bin of an ear counts where the magnitude-squared coherence of the ear and s is at least 0.5 and S(s, s) within 60 dB
+of its maximum. Bands are those of :mod:`binaural_metrics.place`. A band counts where the reference is within 40 dB of
+its loudest band and a bin of both signals counts; it is weighted by the loudness of the reference. Within a band, bins
+are weighted by S(s, s).
+
+Metrics
+-------
+heard_azimuth_deg, heard_elevation_deg  direction of the HRIR set that is nearest the response
+                                        (:mod:`binaural_metrics.direction`), degrees
+lateral_error_deg  0 to 180. Difference of the angles to the median plane, estimate and reference
+polar_error_deg    0 to 180. Difference of the angles around the interaural axis
+front_back         1 if one is heard in front and the other behind, else 0
+timbre_db          0 or more. Standard deviation over bands of the level of the estimate's response relative to the
+                   reference's, mean of both ears
+
+A reference of which the dry stem explains less than three quarters, in the mean over audible bands weighted by
+loudness, has no single response. The directions of the estimate are compared with those found in the same way for the
+reference, so that the resolution of the set and what it cannot tell apart cancel.
+
+References
+----------
+.. [1] P. D. Welch, "The use of fast Fourier transform for the estimation of power spectra: a method based on time
+   averaging over short, modified periodograms," IEEE Trans. Audio Electroacoust., vol. 15, no. 2, pp. 70-73, 1967.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft
+from scipy.signal import get_window
+
+from .bands import AUDIBLE, LOUDNESS_EXPONENT, erb_number
+from .direction import Cues, Direction, Directions
+from .hrir import HrirSet, check_hrirs
+from .signals import (
+    BoolArray,
+    Float32,
+    Float64,
+    FloatArray,
+    InputError,
+    binary_exponent,
+    check_dry,
+    check_pair,
+    load_scaled,
+)
+from .threads import one_blas_thread, threaded
+
+COHERENT = 0.5
+RANGE = 1e-6
+EXPLAINED = 0.75
+LEAST_FRAMES = 8
+_TOLERANCE_S = 0.05
+_WINDOW_S = 4096 / 44100
+_LOW_HZ, _HIGH_HZ = 100.0, 16000.0
+_CHUNK = 64  # frames per task
+_SIDE = "at the side, where directions around the interaural axis nearly coincide"
+_OTHER = (
+    "the reference is not the dry stem through one short response: the source moves, the room reverberates, or the dry "
+    "stem is another"
+)
+
+
+@dataclass(frozen=True)
+class EffectiveResponse:
+    """Place and timbre of one stem; None where undefined, with the reason by attribute."""
+
+    heard_azimuth_deg: float | None = None
+    heard_elevation_deg: float | None = None
+    lateral_error_deg: float | None = None
+    polar_error_deg: float | None = None
+    front_back: int | None = None
+    timbre_db: float | None = None
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def reason(self, name: str) -> str:
+        """Why the value called `name` is None; empty if it does not apply, or has a value."""
+        return self.reasons.get(name, "")
+
+
+DIRECTIONS = (
+    "heard_azimuth_deg",
+    "heard_elevation_deg",
+    "lateral_error_deg",
+    "polar_error_deg",
+    "front_back",
+)
+
+
+@one_blas_thread
+def effective_response(
+    reference: npt.ArrayLike,
+    estimate: npt.ArrayLike,
+    dry: npt.ArrayLike,
+    sample_rate: int,
+    hrir: HrirSet | None = None,
+    *,
+    workers: int | None = None,
+) -> EffectiveResponse:
+    """Compute the place and the timbre of the response that an estimate carries.
+
+    Parameters
+    ----------
+    reference, estimate : array_like, shape (2, samples)
+        Floating point; both are trimmed to the shorter. Their levels have no influence.
+    dry : array_like, shape (samples,)
+        The signal that was rendered to the reference. It may be shorter, by the length of the response.
+    sample_rate : int
+        In Hz.
+    hrir : HrirSet, optional
+        Impulse responses that the reference was rendered with, at `sample_rate`. Without them there is only a timbre.
+    workers : int, optional
+        Number of threads; by default the number of cores that this process may use.
+
+    Returns
+    -------
+    EffectiveResponse
+
+    Raises
+    ------
+    InputError
+        A signal (:func:`~binaural_metrics.signals.check_signal`) or the HRIR set is unusable, or the dry stem is longer
+        than the reference.
+    """
+    longest = np.shape(reference)[-1] if np.ndim(reference) else 0
+    ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
+    source = check_dry(dry)
+    if source.shape[1] > longest + _TOLERANCE_S * sample_rate:
+        raise InputError(
+            f"the dry stem has {source.shape[1]} samples and the reference {longest}; expected no more than those"
+        )
+    if hrir is not None:
+        check_hrirs(hrir, sample_rate)
+    grid = _grid(sample_rate)
+    frames = (ref.shape[1] - grid.size) // grid.hop + 1
+    if frames < LEAST_FRAMES or not grid.bands:
+        least = (grid.size + (LEAST_FRAMES - 1) * grid.hop) / sample_rate
+        return no_response(f"shorter than {least:.2f} s" if grid.bands else "no band above 100 Hz")
+    first, second = _spectra(ref, est, source, grid, frames, workers)
+    return _compare(first, second, grid, hrir)
+
+
+def no_response(reason: str) -> EffectiveResponse:
+    """A response without any value."""
+    return EffectiveResponse(reasons=dict.fromkeys((*DIRECTIONS, "timbre_db"), reason))
+
+
+@dataclass(frozen=True)
+class _Spectra:
+    """Welch spectra of a signal and the dry stem, in the bins of the bands."""
+
+    dry: Float64  # (bins,)
+    cross: npt.NDArray[np.complex128]  # (2, bins), of each ear and the dry stem
+    own: Float64  # (2, bins)
+    in_range: BoolArray  # (bins,)
+
+    @property
+    def counted(self) -> BoolArray:
+        """Bins of each ear that count, shape (2, bins)."""
+        least = COHERENT * self.own * self.dry
+        return np.asarray((np.abs(self.cross) ** 2 >= least) & (least > 0.0) & self.in_range)
+
+    def energies(self, counted: BoolArray, weights: Float64) -> Float64:
+        """Energies of the ears in the bands, of the part that is coherent with the dry stem: shape (2, bands)."""
+        return np.asarray(np.where(counted, self._coherent(), 0.0) @ weights)
+
+    def cues(self, counted: BoolArray, weights: Float64) -> Cues:
+        """Cues in the bins that count for both ears."""
+        left, right = self.cross
+        safe = np.where(self.dry > 0.0, self.dry, 1.0)
+        cross = (np.where(counted, left * np.conj(right) / safe, 0.0) @ weights).astype(np.complex128)
+        energies = self.energies(counted, weights)
+        return Cues(energies[:, None], cross[None])
+
+    def _coherent(self) -> Float64:
+        return np.abs(self.cross) ** 2 / np.where(self.dry > 0.0, self.dry, 1.0)
+
+
+def _spectra(
+    ref: FloatArray, est: FloatArray, dry: FloatArray, grid: _Grid, frames: int, workers: int | None
+) -> tuple[_Spectra, _Spectra]:
+    exponents = [binary_exponent(x) for x in (ref, est, dry)]
+
+    def chunk(first: int) -> tuple[Float64, npt.NDArray[np.complex128]]:
+        last = min(first + _CHUNK, frames)
+        start, stop = first * grid.hop, (last - 1) * grid.hop + grid.size
+        parts = []
+        for x, exponent in zip((ref, est, dry), exponents, strict=True):
+            samples = load_scaled(x, start, stop, exponent)
+            samples = np.pad(samples, ((0, 0), (0, stop - start - samples.shape[1])))
+            windows = np.lib.stride_tricks.sliding_window_view(samples, grid.size, axis=1)[:, :: grid.hop]
+            parts.append(fft.rfft(windows * grid.window))
+        spectra = np.concatenate(parts)  # (5, frames, bins)
+        squares = np.square(spectra.view(np.float32)).sum(axis=1)
+        cross = (spectra[:4] * np.conj(spectra[4])).sum(axis=1)
+        return squares.reshape(5, -1, 2).sum(axis=2, dtype=np.float64), cross.astype(np.complex128)
+
+    parts = threaded(chunk, range(0, frames, _CHUNK), workers)
+    own, cross = (np.sum([part[i] for part in parts], axis=0) for i in (0, 1))
+    dry_energy = own[4]
+    in_range = (dry_energy >= RANGE * dry_energy.max()) & (dry_energy > 0.0)
+    inside = slice(0, grid.bins)
+    first, second = (
+        _Spectra(dry_energy[inside], cross[ears, inside], own[ears, inside], in_range[inside])
+        for ears in (slice(0, 2), slice(2, 4))
+    )
+    return first, second
+
+
+def _compare(first: _Spectra, second: _Spectra, grid: _Grid, hrir: HrirSet | None) -> EffectiveResponse:
+    if not first.dry.any():
+        return no_response("the dry stem is silent")
+    true, found = first.counted, second.counted
+    whole = first.own.sum(axis=0) @ grid.weights
+    if not whole.any():
+        return no_response("the reference is silent")
+    explained = first.energies(np.ones_like(true), grid.weights).sum(axis=0)
+    loud = _loudness(whole)
+    if (
+        explained @ np.divide(loud, whole, out=np.zeros_like(whole), where=loud > 0.0)
+        < EXPLAINED * loud.sum()
+    ):
+        return no_response(_OTHER)
+    weight = _loudness(first.energies(true, grid.weights).sum(axis=0))
+    timbre = _timbre(first, second, true & found, weight, grid)
+    reasons = {} if timbre is not None else {"timbre_db": "no audible band of the estimate has the dry stem"}
+    if hrir is None:
+        return EffectiveResponse(timbre_db=timbre, reasons=reasons)
+    both = [np.asarray(one.all(axis=0)) for one in (true, found)]
+    directions = Directions.of(hrir, grid.size, grid.bins, grid.weights)
+    spectra = [np.where(counted, first.dry, 0.0)[:, None] * grid.weights for counted in both]
+    cues = [one.cues(counted, grid.weights) for one, counted in zip((first, second), both, strict=True)]
+    reference, estimate = directions.nearest(cues, spectra, weight, grid.centres_hz)
+    return _errors(reference, estimate, directions, timbre, reasons)
+
+
+def _loudness(energy: Float64) -> Float64:
+    """Loudness of bands, 0 of those that are not audible."""
+    return np.asarray(np.where(energy > AUDIBLE * energy.max(), energy, 0.0) ** LOUDNESS_EXPONENT)
+
+
+def _timbre(
+    first: _Spectra, second: _Spectra, counted: BoolArray, weight: Float64, grid: _Grid
+) -> float | None:
+    true, found = (one.energies(counted, grid.weights) for one in (first, second))
+    spreads = []
+    for p, q in zip(true, found, strict=True):
+        use = (p > 0.0) & (q > 0.0) & (weight > 0.0)
+        if not use.any():
+            return None
+        level, w = 10.0 * (np.log10(q[use]) - np.log10(p[use])), weight[use]
+        mean = level @ w / w.sum()
+        spreads.append(math.sqrt((level - mean) ** 2 @ w / w.sum()))
+    return sum(spreads) / 2
+
+
+def _errors(
+    reference: Direction,
+    estimate: Direction,
+    directions: Directions,
+    timbre: float | None,
+    reasons: dict[str, str],
+) -> EffectiveResponse:
+    unclear = {
+        name: f"the {name}'s response: {found.reason}"
+        for name, found in (("reference", reference), ("estimate", estimate))
+        if found.reason
+    }
+    values: dict[str, float | int | None] = {}
+    if reference.index is not None and estimate.index is not None:
+        true, heard = reference.index, estimate.index
+        values["lateral_error_deg"] = abs(float(directions.lateral_deg[heard] - directions.lateral_deg[true]))
+        if "estimate" not in unclear:
+            values["heard_azimuth_deg"] = float(directions.azimuths[heard])
+            values["heard_elevation_deg"] = float(directions.elevations[heard])
+        if not unclear:
+            values["polar_error_deg"] = directions.polar_apart(true, heard)
+            values["front_back"] = directions.front_back(true, heard)
+    applicable = [
+        name
+        for name in DIRECTIONS
+        if (directions.tells_behind or name != "front_back")
+        and (directions.has_elevations or name not in ("heard_elevation_deg", "polar_error_deg"))
+    ]
+    values = {name: values.get(name) for name in applicable}
+    why = next(iter(unclear.values()), _SIDE)
+    for name in [name for name in applicable if values[name] is None]:
+        reasons = reasons | {name: unclear.get("estimate", why) if name.startswith("heard") else why}
+    return EffectiveResponse(**values, timbre_db=timbre, reasons=reasons)  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------------------------------ the grid
+
+
+@dataclass(frozen=True)
+class _Grid:
+    size: int
+    hop: int
+    window: Float32
+    bins: int  # of the transform, up to the last one in a band
+    weights: Float64  # (bins, bands)
+    bands: int
+    centres_hz: Float64
+
+
+@lru_cache(maxsize=4)
+def _grid(sample_rate: int) -> _Grid:
+    size = 1 << max(3, round(math.log2(_WINDOW_S * sample_rate)))
+    frequency = np.arange(size // 2 + 1) * sample_rate / size
+    low, high = erb_number(np.array([_LOW_HZ, min(_HIGH_HZ, 0.5 * sample_rate)]))
+    centres = np.arange(low, high, 1.0)
+    weights = np.maximum(1.0 - np.abs(erb_number(frequency)[:, None] - centres), 0.0)
+    inside = np.flatnonzero(weights.any(axis=1))
+    bins = int(inside[-1]) + 1 if len(inside) else 0
+    hz = (10 ** (centres / 21.4) - 1.0) / 0.00437
+    window = get_window("hann", size).astype(np.float32)
+    return _Grid(size, size // 4, window, bins, weights[:bins], len(centres) if bins else 0, hz)
