@@ -102,7 +102,7 @@ def _label(name: str, left: float, top: float, taken: list[tuple[float, float, f
         (left - width / 2, top + 17),
     ):
         box = (begin, line - 10, begin + width, line + 2)
-        inside = begin >= _LEFT and box[2] <= WIDTH and box[1] >= 0 and line <= HEIGHT - _BOTTOM + 4 + 4
+        inside = begin >= _LEFT and box[2] <= WIDTH and box[1] >= 0 and line <= HEIGHT - _BOTTOM + 4
         if inside and not any(
             box[0] < right and box[2] > start and box[1] < bottom and box[3] > upper
             for start, upper, right, bottom in taken
