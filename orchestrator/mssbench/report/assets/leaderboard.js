@@ -14,6 +14,11 @@
   for (const [column, label] of labels) field("f-order").append(new Option(label, column));
   field("f-order").append(new Option("speed", "speed"));
 
+  // "All stems" has no model if all models are of a few stems.
+  const models = (stem) => document.querySelector(`.by-stem[data-stem="${CSS.escape(stem)}"] .models a`);
+  const stems = [...field("f-stem").options].map((option) => option.value);
+  field("f-stem").value = stems.find(models) ?? stems[0];
+
   const main = new Set(heads.filter((head) => "main" in head.dataset).map((head) => head.dataset.metric));
 
   const sort = (table, key) => {
