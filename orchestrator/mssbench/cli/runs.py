@@ -28,7 +28,7 @@ from ..execution.launch import (
 from ..execution.prepare import clear_scores, prepare
 from ..runs.compare import changes, differences
 from ..runs.conditions import CONDITIONS
-from ..runs.config import RunConfig, read_config, with_references
+from ..runs.config import RunConfig, read_config, require_known, with_references
 from ..runs.progress import Progress, progress_of
 from ..runs.results import result_rows
 from ..runs.run import Run, open_run
@@ -36,6 +36,7 @@ from ..runs.store import open_workspace
 from ..runs.training import training_warnings
 from ..services.runtime import Runtime
 from ..settings.secrets import without_password
+from .conditions import listeners, read_condition
 from .data import DEMO_DATASET
 from .model_service import serving_model
 from .progress import run_bars
@@ -46,8 +47,8 @@ from .shared import (
     existing_run,
     metrics_option,
     names_in,
+    placement_options,
     print_message,
-    rendering_options,
     scheduling_options,
     scoring_options,
     titles_of,
@@ -60,10 +61,25 @@ from .shared import (
     "config", required=False, type=click.Path(path_type=Path, dir_okay=False), metavar="[CONFIG.toml]"
 )
 @click.option("--dataset", default="", help="Folder in the MUSDB18-HQ layout.")
-@rendering_options
+@placement_options
+@click.option(
+    "--hrir",
+    multiple=True,
+    default=("sphere",),
+    show_default=True,
+    metavar="SADIE_DIR|FILE.sofa|sphere",
+    help="HRIR set. Several: each further one is a condition with the same placement.",
+)
 @click.option("--separators", default="", metavar="A,B", help="Separators or services. Default: all.")
 @click.option(
     "--conditions", default=",".join(CONDITIONS), show_default=True, metavar="A,B", help="Conditions."
+)
+@click.option(
+    "--condition",
+    "added",
+    multiple=True,
+    metavar="NAME=HRIR|NAME=KEY=VALUE,…",
+    help="A further condition, with settings as in CONFIG.toml (docs/scenes.md). May be repeated.",
 )
 @titles_option
 @click.option("--tracks", type=int, help="Only the first N tracks.")
@@ -93,6 +109,8 @@ def run(
     config: Path | None,
     like: str | None,
     run_id: str,
+    hrir: tuple[str, ...],
+    added: tuple[str, ...],
     retry_failed: bool,
     inline: bool,
     redis_url: str,
@@ -112,6 +130,10 @@ def run(
     else:
         settings = with_references(read_config(config), runtime.root) if config else {}
     settings |= with_references(_given(context), runtime.root)
+    if further := [*listeners(hrir), *map(read_condition, added)]:
+        require_known({"conditions": further}, "--condition: ")
+        further = with_references({"conditions": further}, runtime.root)["conditions"]
+        settings["conditions"] = [*settings.get("conditions", CONDITIONS), *further]
     if not settings.get("dataset"):
         raise click.UsageError("no dataset; expected --dataset, or CONFIG.toml with one")
     chosen = parse(RunConfig, settings)
@@ -134,6 +156,8 @@ def _given(context: click.Context) -> dict[str, Any]:
             given[name] = names_in(given[name])
     if "titles" in given:
         given["titles"] = titles_of(given["titles"])
+    if "hrir" in given:
+        given["hrir"] = given["hrir"][0]
     return given
 
 

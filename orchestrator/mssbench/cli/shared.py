@@ -125,10 +125,14 @@ _rendering_options = [
 ]
 
 
-def rendering_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in (_hrir_option, *_rendering_options):
+def placement_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in _rendering_options:
         command = option(command)
     return command
+
+
+def rendering_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    return placement_options(_hrir_option(command))
 
 
 def metrics_option(*names: str) -> Callable[..., Any]:

@@ -11,6 +11,8 @@ from typing import Any
 import mssbench
 import numpy as np
 import pytest
+from mssbench.cli import main
+from mssbench.cli.conditions import listeners, read_condition
 from mssbench.report.data import load
 from mssbench.runs.conditions import Condition
 from mssbench.runs.config import RunConfig, read_config
@@ -254,3 +256,46 @@ def test_settings_of_a_run_are_repeated_from_its_record(workspace: Path) -> None
     store = Workspace(workspace).run(record.id)
     store.save(record)
     assert store.load().config == given == replace(given)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--condition", "a=placement=sphere"], "no directions off the horizontal plane"),
+        (["--condition", "a=placment=sphere"], "did you mean 'placement'?"),
+        (["--condition", "a=room={size=[6,4,3],rt60=90,position=[2,2,1]}"], "an RT60 of 90 s is impossible"),
+        (["--condition", "a=same_placement_as=b"], "which is unknown"),
+        (["--condition", "a=sphere", "--condition", "a=sphere"], "'a' is given twice"),
+        (["--condition", "a=hrir=sphere,seeds"], "is not setting=value"),
+        (["--conditions", "stereo", "--hrir", "sphere", "--hrir", "sphere"], "'binaural', which is unknown"),
+    ],
+)
+def test_conditions_of_the_command_line_are_checked(
+    workspace: Path,
+    options: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    command = ["mssbench", "run", "--dataset", "music", "--separators", "oracle-mixture", "--inline"]
+    monkeypatch.setattr("sys.argv", [*command, *options])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+    assert not (workspace / "runs").exists()
+
+
+def test_conditions_on_the_command_line() -> None:
+    assert read_condition("stereo") == "stereo"
+    assert read_condition("b=set.sofa") == {"name": "b", "hrir": "set.sofa"}
+    room = "r=room={size=[6,4,3],rt60=0.4,position=[2,2,1.5]},hrir=a b.sofa,interpolate=true"
+    assert read_condition(room) == {
+        "name": "r",
+        "room": {"size": [6, 4, 3], "rt60": 0.4, "position": [2, 2, 1.5]},
+        "hrir": "a b.sofa",
+        "interpolate": True,
+    }
+    assert [one["name"] for one in listeners(["D1", "x/D 2.sofa"])] == ["binaural-D-2"]

@@ -280,6 +280,16 @@ def test_a_bad_request_is_a_problem_document(api: httpx.Client) -> None:
         ({"dataset": "music", "angles": "../x.json"}, 422, "leads outside the data root"),
         ({"dataset": "music", "separators": ["nonsense"]}, 422, "unknown separator 'nonsense'"),
         ({"dataset": "music", "tracks": "many"}, 422, "tracks: "),
+        (
+            RUN | {"conditions": [{"name": "a", "placement": "sphere"}]},
+            422,
+            "no directions off the horizontal",
+        ),
+        (RUN | {"conditions": [{"name": "a", "same_placement_as": "b"}]}, 422, "'b', which is unknown"),
+        (RUN | {"conditions": [{"name": "a"}, {"name": "a"}]}, 422, "given twice"),
+        (RUN | {"conditions": [{"name": "a", "hrir": "../x.sofa"}]}, 422, "leads outside the data root"),
+        (RUN | {"conditions": [{"name": "a", "colour": 1}]}, 422, "colour: Unexpected keyword argument"),
+        (RUN | {"conditions": [1]}, 422, "conditions.0."),
         ({"split": "test"}, 422, "dataset: "),
         ("music", 422, ""),
     ]:

@@ -1,0 +1,75 @@
+"""Conditions on the command line: ``--condition NAME=…`` and several ``--hrir``."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mssbench_service.errors import BadInput
+
+from ..runs.conditions import BINAURAL
+
+_COMMA = re.compile(r",(?![^\[]*\])(?![^{]*\})")
+"""A comma that is not within brackets."""
+
+
+def read_condition(text: str) -> str | dict[str, Any]:
+    """Read the value of ``--condition``.
+
+    Parameters
+    ----------
+    text : str
+        ``NAME``, ``NAME=HRIR``, or ``NAME=setting=value,setting=value`` with values as in TOML. The quotes of a plain
+        text may be left out.
+
+    Raises
+    ------
+    BadInput
+        It has another form.
+
+    Examples
+    --------
+    >>> read_condition("listener-2=sadie/D2")
+    {'name': 'listener-2', 'hrir': 'sadie/D2'}
+    >>> read_condition("elevated=hrir=set.sofa,placement=sphere,elevations=[-45,60]")
+    {'name': 'elevated', 'hrir': 'set.sofa', 'placement': 'sphere', 'elevations': [-45, 60]}
+    """
+    name, given, settings = text.partition("=")
+    if not given:
+        return name
+    if "=" not in settings:
+        return {"name": name, "hrir": settings}
+    found: dict[str, Any] = {"name": name}
+    for part in _COMMA.split(settings):
+        setting, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not setting or setting in found:
+            raise BadInput(
+                f"--condition {text!r:.100}: {part!r:.60} is not setting=value, or is given twice; expected "
+                "NAME=HRIR or NAME=setting=value,…"
+            )
+        try:
+            found[setting] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[setting] = value
+    return found
+
+
+def listeners(hrirs: Sequence[str]) -> list[dict[str, Any]]:
+    """Conditions of all but the first of several HRIR sets, with the placement of ``binaural``.
+
+    Examples
+    --------
+    >>> listeners(["sadie/D1", "sadie/D2"])
+    [{'name': 'binaural-D2', 'hrir': 'sadie/D2', 'same_placement_as': 'binaural'}]
+    """
+    return [
+        {"name": f"{BINAURAL}-{_plain(Path(one).stem)}", "hrir": one, "same_placement_as": BINAURAL}
+        for one in hrirs[1:]
+    ]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)
