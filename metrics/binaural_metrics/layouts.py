@@ -9,7 +9,8 @@
 ``<title>_<stem>.wav``                         Demucs and MSST with templates
 =============================================  ==================================================================
 
-Names are compared exactly, then with composed accents, then without case. The name of a title never belongs to
+Names are compared exactly, then with composed accents, then without case. Other names of a stem are in
+:data:`ALIASES`. The name of a title never belongs to
 another title. If two folders can be meant, the title has no estimates, and the reason names both.
 """
 
@@ -25,6 +26,9 @@ from pathlib import Path
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".caf", ".w64")
 """Formats of estimates, in the order in which they are looked for."""
+
+ALIASES = {"accompaniment": ("instrumental", "instrum", "no_vocals", "music", "karaoke")}
+"""Other names that separators give to a stem."""
 
 _DEPTH = 4
 """Folders below the given one in which estimates are looked for."""
@@ -85,14 +89,15 @@ def stem_files(folder: Path, stems: Sequence[str], title: str = "") -> Estimates
     place of ``mixture``.
     """
     found, sounds = Estimates(folder), _sounds(folder)
+    words = _words(stems)
     for stem in stems:
         exact = [folder / f"{stem}{suffix}" for suffix in SUFFIXES]
         candidates = [path for path in exact if path in sounds][:1]
         if not candidates:
-            candidates = [path for path in sounds if folded(path.stem) == folded(stem)]
+            candidates = [path for path in sounds if words.get(folded(path.stem)) == stem]
         if not candidates:
             names = [name for name in ("mixture", title) if name]
-            candidates = [path for path in sounds if _stem_after(path, names, [stem])]
+            candidates = [path for path in sounds if _stem_after(path, names, words) == stem]
         _choose(found, stem, candidates)
     used = set(found.files.values())
     others = [path.name for path in sounds if path not in used and folded(path.stem) != "mixture"]
@@ -152,10 +157,10 @@ class _Titles:
     """The titles of the references, by the names of folders and files."""
 
     def __init__(self, titles: Mapping[str, Sequence[str]]) -> None:
-        self.stems = titles
         self.longest_first = sorted(titles, key=len, reverse=True)
         forms: tuple[Callable[[str], str], ...] = (str, composed, folded)
         self._same = [(form, _groups(titles, form)) for form in forms]
+        self.words = {title: _words(stems) for title, stems in titles.items()}
 
     def owner(self, name: str) -> tuple[int, str | None]:
         """How well `name` fits a title (0 is exact, 9 not at all), and the title; None if several fit as well."""
@@ -176,7 +181,7 @@ def _in_one_folder(folder: Path, names: _Titles) -> dict[str, dict[str, list[Pat
     """Files by title and stem, where the title is part of the file's name."""
     found: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
     for path in _sounds(folder):
-        owners = ((title, _stem_after(path, [title], names.stems[title])) for title in names.longest_first)
+        owners = ((title, _stem_after(path, [title], names.words[title])) for title in names.longest_first)
         matches = [(title, stem) for title, stem in owners if stem]
         if matches:  # the longest title, or of twins the one that is spelled like the file
             longest = [pair for pair in matches if folded(pair[0]) == folded(matches[0][0])]
@@ -204,13 +209,19 @@ def _choose(found: Estimates, stem: str, candidates: Sequence[Path]) -> None:
         found.problems[stem] = f"{both} in {found.folder} can be {stem!r}; expected one file"
 
 
-def _stem_after(path: Path, names: Sequence[str], stems: Sequence[str]) -> str:
+def _words(stems: Sequence[str]) -> dict[str, str]:
+    """Names of files without case, with the stem of each. A stem's own name is never an alias of another."""
+    own = {folded(stem): stem for stem in stems}
+    return {alias: stem for stem in stems for alias in ALIASES.get(stem, ())} | own
+
+
+def _stem_after(path: Path, names: Sequence[str], words: Mapping[str, str]) -> str:
     """The stem that follows one of `names` in the name of the file: ``1_name_(Vocals)_model`` or ``name_vocals``."""
     text = folded(path.stem)
     for name in names:
-        for stem in stems:
-            word = re.escape(folded(stem))
-            pattern = rf"(\d+_)?{re.escape(folded(name))}[ _.-]+(\({word}\)([ _.-].*)?|{word})"
+        for word, stem in words.items():
+            escaped = re.escape(word)
+            pattern = rf"(\d+_)?{re.escape(folded(name))}[ _.-]+(\({escaped}\)([ _.-].*)?|{escaped})"
             if re.fullmatch(pattern, text, re.DOTALL):
                 return stem
     return ""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,14 @@ from mssbench_service.files import make_folder
 from mssbench_service.formats import Format
 from mssbench_service.musdb import HRIR_FILE, Track, stems_of
 from mssbench_service.separation import SEPARATION_FILE
-from mssbench_service.wire import EvaluateRequest, RenderRequest, parse
+from mssbench_service.stems import ACCOMPANIMENT, VOCALS, WELL_KNOWN, canonical, in_order
+from mssbench_service.wire import (
+    EvaluateRequest,
+    RenderRequest,
+    SeparatorInfo,
+    Target,
+    parse,
+)
 
 from ..runs.conditions import BINAURAL
 from ..runs.config import RunConfig
@@ -25,6 +32,7 @@ from ..runs.formats import RENDERING_FORMAT, SEPARATION_FORMAT
 from ..runs.layout import RENDERING_FILE
 from ..runs.placements import arrange
 from ..runs.plan import checked_tracks
+from ..runs.targets import choose_targets, estimate, folding, offered, reference
 from ..services.runtime import Runtime
 from .output_folder import output_folder
 
@@ -150,11 +158,85 @@ def _require_undamaged(folder: Path, record: Mapping[str, Any], names: Iterable[
         raise BadInput(f"{folder}: {problem}")
 
 
+@dataclass(frozen=True)
+class FolderEstimates:
+    """The estimates of one separator in a folder, and the references that they are scored against.
+
+    Attributes
+    ----------
+    references : Path
+        Folder with a folder for each title.
+    stems : list of str
+        Stems of any of the references.
+    sets : dict of str to tuple of str
+        Stems of the references of each title.
+    separator : SeparatorInfo
+        Its stems are what the estimates offer.
+    targets : list of str
+        What is scored (:mod:`mssbench.runs.targets`).
+    found : dict of str to Estimates
+        Files of each title.
+    """
+
+    references: Path
+    stems: list[str]
+    sets: dict[str, tuple[str, ...]]
+    separator: SeparatorInfo
+    targets: list[str]
+    found: dict[str, Estimates]
+
+    def offered(self, title: str) -> list[str]:
+        """What is scored of one title."""
+        return offered(self.targets, self.separator, self.stems, self.sets[title])
+
+    @property
+    def notes(self) -> list[str]:
+        """What was folded, and which stems the estimates do not offer."""
+        missing = [one for one in self.stems if not offered([one], self.separator, self.stems)]
+        lines = folding(self.targets, self.separator, self.stems)
+        return [*lines, *([f"not offered: {', '.join(missing)}"] if missing else [])]
+
+
+def find_folder_estimates(
+    references: Path, estimates: Path, targets: Sequence[str] = (), name: str = "the estimates"
+) -> FolderEstimates:
+    """Find the estimates of each title of `references` in the layouts of :mod:`binaural_metrics.layouts`.
+
+    Estimates of vocals, or of vocals and accompaniment, alone are those of a model that offers no more. Otherwise a
+    stem of the references without an estimate is missing.
+
+    Raises
+    ------
+    BadInput
+        A folder does not exist, the references hold no track, no title is in both, or a target cannot be scored.
+    """
+    for folder in (references, estimates):
+        if not folder.is_dir():
+            raise BadInput(f"{folder} is not a folder; expected <title>/<stem>.wav in it")
+    sets = _stem_sets(references)
+    if not sets:
+        hint = next((s for s in ("test", "train") if _stem_sets(references / s)), None)
+        better = f"; did you mean {references / hint}?" if hint else ""
+        raise BadInput(f"{references} holds no <title>/<stem>.wav{better}")
+    stems = list(in_order(set().union(*sets.values())))
+    further = [stem for stem in WELL_KNOWN if VOCALS in stems and stem not in stems]
+    found = find_estimates(estimates, {title: (*own, *further) for title, own in sets.items()})
+    if not any(each.folder.is_dir() for each in found.values()):
+        raise BadInput(next(iter(next(iter(found.values())).problems.values())))
+    own = set().union(*(each.files for each in found.values()))
+    own |= set() if own and own <= {VOCALS, ACCOMPANIMENT} else set(stems)
+    separator = SeparatorInfo(name, "estimates of another tool", stems=list(in_order(own)))
+    asked = list(map(canonical, targets))
+    wanted = choose_targets(asked, [separator], stems, list(sets.values()))
+    return FolderEstimates(references, stems, sets, separator, wanted, found)
+
+
 def evaluate_folders(
     references: Path,
     estimates: Path,
     runtime: Runtime,
     *,
+    targets: Sequence[str] = (),
     metrics: str = "all",
     bsseval: bool = True,
     aggregate: str = "median",
@@ -163,14 +245,15 @@ def evaluate_folders(
 ) -> list[Row]:
     """Score the estimates of each title against ``<references>/<title>/<stem>.wav``.
 
-    Estimates are found in the layouts of :mod:`binaural_metrics.layouts`. The gain of a reference that ``mssbench
-    synth`` rendered is read from its ``metadata.json``.
+    The gain of a reference that ``mssbench synth`` rendered is read from its ``metadata.json``.
 
     Parameters
     ----------
     references, estimates : Path
         Folders with a folder for each title.
     runtime : Runtime
+    targets : sequence of str
+        What is scored. Default: what the estimates offer (:func:`find_folder_estimates`).
     frames : Path, optional
         Folder for the values of frames: ``<frames>/<title>.parquet``.
     show : callable
@@ -179,47 +262,61 @@ def evaluate_folders(
     Returns
     -------
     list of dict
-        One row for each title and stem of the references. A title without estimates gives failed rows.
+        One row for each title and target. A title without estimates gives failed rows.
 
     Raises
     ------
     BadInput
-        A folder does not exist, the references hold no track, or no title is in both.
+        As :func:`find_folder_estimates`.
     """
-    for folder in (references, estimates):
-        if not folder.is_dir():
-            raise BadInput(f"{folder} is not a folder; expected <title>/<stem>.wav in it")
-    titles = _stem_sets(references)
-    if not titles:
-        hint = next((s for s in ("test", "train") if _stem_sets(references / s)), None)
-        better = f"; did you mean {references / hint}?" if hint else ""
-        raise BadInput(f"{references} holds no <title>/<stem>.wav{better}")
-    found = find_estimates(estimates, titles)
-    if not any(each.folder.is_dir() for each in found.values()):
-        raise BadInput(next(iter(next(iter(found.values())).problems.values())))
+    found = find_folder_estimates(references, estimates, targets)
+    kept = {title: frames / f"{title}.parquet" for title in found.sets} if frames else {}
+    scored = score(found, runtime, kept, metrics=metrics, bsseval=bsseval, aggregate=aggregate, show=show)
+    return [row for rows in scored.values() for row in rows]
 
-    def request(title: str) -> EvaluateRequest:
-        kept = runtime.root.reference(frames / f"{title}.parquet") if frames else ""
-        return EvaluateRequest(
+
+def score(
+    estimates: FolderEstimates,
+    runtime: Runtime,
+    frames: Mapping[str, Path],
+    *,
+    metrics: str = "all",
+    bsseval: bool = True,
+    aggregate: str = "median",
+    show: Show = lambda done, total: None,
+) -> dict[str, list[Row]]:
+    """Score estimates; return the rows of each title. `frames` are files for the values of frames, by title."""
+
+    def score_title(title: str) -> list[Row]:
+        kept = runtime.root.reference(frames[title]) if title in frames else ""
+        own, targets = estimates.sets[title], estimates.offered(title)
+        request = EvaluateRequest(
             "",
             "",
             metrics=metrics,
             bsseval=bsseval,
             aggregate=aggregate,
             frames=kept,
-            stems=list(titles[title]),
+            stems=list(own),
+            targets={
+                target: Target(
+                    reference(target, own), estimate(target, estimates.separator, estimates.stems, own)
+                )
+                for target in targets
+            },
         )
+        return _score(estimates.references / title, estimates.found[title], runtime, request)
 
-    def score(title: str) -> list[Row]:
-        return _score(references / title, found[title], runtime, request(title))
-
-    rows = []
+    titles = [title for title in estimates.sets if estimates.offered(title)]
+    scored = {}
     # Threads: over HTTP they keep the service busy; in-process, NumPy and SciPy release the interpreter's lock.
     with ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool:
-        for number, scored in enumerate(pool.map(score, titles), start=1):
-            rows += scored
+        for number, (title, rows) in enumerate(
+            zip(titles, pool.map(score_title, titles), strict=True), start=1
+        ):
+            scored[title] = rows
             show(number, len(titles))
-    return rows
+    return scored
 
 
 def _stem_sets(folder: Path) -> dict[str, tuple[str, ...]]:
@@ -230,12 +327,24 @@ def _stem_sets(folder: Path) -> dict[str, tuple[str, ...]]:
     return {path.name: stems for path in folders if (stems := stems_of(path))}
 
 
+def rendering_of(reference: Path) -> Mapping[str, Any]:
+    """The record beside a rendered track; empty for other references."""
+    return _record(reference / RENDERING_FILE, RENDERING_FORMAT)
+
+
 def _score(reference: Path, estimates: Estimates, runtime: Runtime, request: EvaluateRequest) -> list[Row]:
-    title = reference.name
+    title, problems = reference.name, estimates.problems
+
+    def problem_of(target: str, otherwise: str) -> str:
+        parts = request.targets[target].estimate
+        return next((problems[part] for part in parts if part in problems), otherwise)
+
     try:
         if not estimates.files:
-            return [_failed_row(title, stem, problem) for stem, problem in estimates.problems.items()]
-        metadata = _record(reference / RENDERING_FILE, RENDERING_FORMAT)
+            return [
+                _failed_row(title, one, problem_of(one, "there is no estimate")) for one in request.targets
+            ]
+        metadata = rendering_of(reference)
         _require_undamaged(reference, metadata, [*(f"{stem}.wav" for stem in request.stems), HRIR_FILE])
         _require_undamaged(
             estimates.folder,
@@ -250,10 +359,8 @@ def _score(reference: Path, estimates: Estimates, runtime: Runtime, request: Eva
         result = runtime.evaluate(parse(EvaluateRequest, asdict(request)))
     except BadInput as error:
         # The other tracks are still scored.
-        return [_failed_row(title, stem, error.detail) for stem in request.stems]
-    rows = [row | {"title": title} for row in result.rows]
-    problems = estimates.problems
-    return [row | {"reason": problems.get(row["source"], row["reason"])} for row in rows]
+        return [_failed_row(title, one, error.detail) for one in request.targets]
+    return [row | {"title": title, "reason": problem_of(row["source"], row["reason"])} for row in result.rows]
 
 
 def _failed_row(title: str, stem: str, reason: str) -> Row:
