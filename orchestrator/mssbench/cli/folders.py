@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 from mssbench_service.errors import printable
+from mssbench_service.musdb import SPLITS
 
+from ..execution.launch import finish
 from ..runs.results import score_columns, write_csv
-from ..tools.batch import evaluate_folders, failed, synthesise
+from ..runs.store import open_workspace
+from ..tools.batch import failed, find_folder_estimates, score, synthesise
+from ..tools.imported import imported_run
+from ..tools.museval import Windows, find_folder_scores, rows_of, write_scores
+from .runs import conclude
 from .shared import (
     cli,
     current_runtime,
     hrir_of,
     metrics_option,
+    names_in,
+    print_message,
     progress_bar,
     reference_of,
     rendering_options,
     scoring_options,
+    targets_option,
 )
 
 
@@ -62,26 +73,91 @@ def synth(musdb_dir: Path, out_dir: Path, hrir: str, angles: str, **options: Any
 @cli.command()
 @click.argument("ref_dir", type=click.Path(path_type=Path))
 @click.argument("est_dir", type=click.Path(path_type=Path))
-@click.option(
-    "--csv",
-    "csv_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="Table to write.",
-)
+@click.option("--csv", "csv_path", type=click.Path(path_type=Path, dir_okay=False), help="Table to write.")
+@click.option("--name", default="", help="Name of the separator: make a run of its estimates, with a report.")
+@click.option("--run-id", default="", help="Name of that run. Default: made from its settings and files.")
+@targets_option
 @metrics_option("--profile")  # its name in version 0.1
 @click.option("--frames", type=click.Path(path_type=Path), help="Folder for the values per frame (Parquet).")
+@click.option(
+    "--museval-json",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the scores in the format of museval.",
+)
+@click.option(
+    "--from-museval", is_flag=True, help="EST_DIR holds scores in the format of museval, not audio."
+)
 @scoring_options
-def evaluate(ref_dir: Path, est_dir: Path, csv_path: Path, **options: Any) -> None:
+def evaluate(
+    ref_dir: Path,
+    est_dir: Path,
+    csv_path: Path | None,
+    name: str,
+    run_id: str,
+    targets: str,
+    frames: Path | None,
+    museval_json: Path | None,
+    from_museval: bool,
+    **options: Any,
+) -> None:
     """Score the estimates in a folder.
 
     EST_DIR/<title>/<stem>.wav is compared with REF_DIR/<title>/<stem>.wav. EST_DIR may also have the layout
-    of audio-separator, Demucs, MSST, Open-Unmix, Spleeter or UVR. The exit code is 1 if every row failed.
+    of audio-separator, Demucs, MSST, Open-Unmix, Spleeter or UVR. With --name, the scores become a run: report,
+    leaderboard and diff work on it. The exit code is 1 if every row failed.
     """
-    with progress_bar("evaluate") as show:
-        rows = evaluate_folders(ref_dir, est_dir, current_runtime(), show=show, **options)
-    write_csv(csv_path, rows, score_columns())
-    click.echo(f"{len(rows)} rows, {failed(rows)} failed: {csv_path}")
+    if not (csv_path or name or museval_json):
+        raise click.UsageError("Missing option '--csv', '--name' or '--museval-json'.")
+    if run_id and not name:
+        raise click.UsageError("--run-id is for a run; expected --name as well")
+    if museval_json and not (options["bsseval"] and options["metrics"] != "paper"):
+        raise click.UsageError("--museval-json needs --bsseval and the corrected metrics")
+    if frames and name:
+        raise click.UsageError("--frames and --name exclude each other: a run keeps its frames")
+    if from_museval and (museval_json or frames):
+        raise click.UsageError("--from-museval reads scores; --frames and --museval-json are for audio")
+    runtime, asked = current_runtime(), names_in(targets)
+    scores: dict[str, dict[str, Windows]] = {}
+    if from_museval:
+        found, scores = find_folder_scores(ref_dir, est_dir, asked, name or "the scores")
+    else:
+        found = find_folder_estimates(ref_dir, est_dir, asked, name or "the estimates")
+    for note in found.notes:
+        print_message(note)
+    with contextlib.ExitStack() as stack:
+        run, tables = None, {}
+        if name:
+            settings = {key: options[key] for key in ("metrics", "bsseval", "aggregate")} | {"targets": asked}
+            command = shlex.join(["mssbench", *sys.argv[1:]])
+            run = stack.enter_context(
+                imported_run(found, open_workspace(), runtime, settings, command, run_id)
+            )
+            tables = run.frames()
+        elif museval_json and not frames:
+            frames = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mssbench-frames-")))
+        if frames:
+            tables = {title: frames / f"{title}.parquet" for title in found.sets}
+        if from_museval:
+            scored = rows_of(found, scores, options["aggregate"])
+        else:
+            with progress_bar("evaluate") as show:
+                scored = score(found, runtime, tables, show=show, **options)
+        rows = [row for of_title in scored.values() for row in of_title]
+        if museval_json:
+            split = ref_dir.resolve().name
+            for title in scored:
+                if tables[title].is_file():  # not of a title that failed
+                    write_scores(
+                        museval_json / (split if split in SPLITS else "test") / f"{title}.json", tables[title]
+                    )
+        if csv_path:
+            write_csv(csv_path, rows, score_columns())
+        if run:
+            run.save(scored)
+    click.echo(f"{len(rows)} rows, {failed(rows)} failed{f': {csv_path}' if csv_path else ''}")
+    if run:
+        finish(run.run)
+        conclude(run.run)
     if failed(rows) == len(rows):
         click.echo(printable(f"mssbench: every row failed: {rows[0]['reason']}"), err=True)
         sys.exit(1)

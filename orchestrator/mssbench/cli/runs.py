@@ -51,6 +51,7 @@ from .shared import (
     print_message,
     scheduling_options,
     scoring_options,
+    targets_option,
     titles_of,
     titles_option,
 )
@@ -89,13 +90,7 @@ from .shared import (
     metavar="[START:]LENGTH",
     help="Part of each track, in seconds. Without START: the loudest part.",
 )
-@click.option(
-    "--targets",
-    "--sources",
-    default="",
-    metavar="A,B",
-    help="What is scored: stems, accompaniment. Default: the dataset's stems.",
-)
+@targets_option
 @metrics_option()
 @scoring_options
 @click.option("--like", metavar="RUN", help="Repeat this run, and show what differs.")

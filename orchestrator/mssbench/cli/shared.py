@@ -148,6 +148,15 @@ def metrics_option(*names: str) -> Callable[..., Any]:
     )
 
 
+targets_option = click.option(
+    "--targets",
+    "--sources",
+    "targets",
+    default="",
+    metavar="A,B",
+    help="What is scored: stems, accompaniment. Default: the stems that there are.",
+)
+
 _scoring_options = [
     click.option(
         "--bsseval/--no-bsseval",

@@ -135,8 +135,10 @@ def _render_now(run: Run, title: str, condition: str) -> None:
 
 
 def remove_rendering(run: Run, title: str, condition: str) -> None:
-    """Remove the rendered track `title`."""
-    remove_made(run.runtime.root.root / RENDERED, run.rendering(title, condition), RENDERING_FILE)
+    """Remove the rendered track `title`, unless it is the source itself."""
+    track = run.record.track(title)
+    if track.folders[condition] != track.source:
+        remove_made(run.runtime.root.root / RENDERED, run.rendering(title, condition), RENDERING_FILE)
 
 
 def remove_estimates(run: Run, cell: Cell) -> None:
@@ -157,6 +159,9 @@ def _require_rendering(run: Run, cell: Cell, *names: str) -> None:
         return
     rendering = (cell.title, cell.condition)
     if problem := rendering_problem(run, *rendering, names):
+        track = run.record.track(cell.title)
+        if track.folders[cell.condition] == track.source:
+            raise BadInput(problem)
         log.warning("run %s: %s; the track is rendered again", run.store.id, problem)
         try:
             read_rendering(run.rendering(*rendering))
@@ -332,7 +337,7 @@ def _evaluate(run: Run, cell: Cell) -> None:
     sources = [row.get("source") for row in evaluation.rows]
     if sources != offered:
         raise BadOutput(f"the evaluator scored {sources}; expected {offered}")
-    if any(row.get("status") == "failed" for row in evaluation.rows):
+    if separator.service and any(row.get("status") == "failed" for row in evaluation.rows):
         # A stem may fail because of its content, such as silence. A file that cannot be read is an error instead.
         mixture = root.resolve(f"{track.folders[cell.condition]}/{MIXTURE}.wav")
         check_separation(cell.separator, layout.estimates(cell), mixture)

@@ -60,7 +60,10 @@ class Run:
 
     def rendering(self, title: str, condition: str) -> Path:
         """Folder of the rendered track."""
-        return self.made_folder(title, self.record.track(title).folders[condition])
+        track = self.record.track(title)
+        if track.folders[condition] == track.source:  # the run was made of estimates of rendered tracks
+            return self.runtime.root.resolve(track.source)
+        return self.made_folder(title, track.folders[condition])
 
     def made_folder(self, title: str, reference: str) -> Path:
         """Folder of a rendered track, or of an excerpt.

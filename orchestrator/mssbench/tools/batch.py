@@ -210,14 +210,7 @@ def find_folder_estimates(
     BadInput
         A folder does not exist, the references hold no track, no title is in both, or a target cannot be scored.
     """
-    for folder in (references, estimates):
-        if not folder.is_dir():
-            raise BadInput(f"{folder} is not a folder; expected <title>/<stem>.wav in it")
-    sets = _stem_sets(references)
-    if not sets:
-        hint = next((s for s in ("test", "train") if _stem_sets(references / s)), None)
-        better = f"; did you mean {references / hint}?" if hint else ""
-        raise BadInput(f"{references} holds no <title>/<stem>.wav{better}")
+    sets = reference_stems(references, estimates)
     stems = list(in_order(set().union(*sets.values())))
     further = [stem for stem in WELL_KNOWN if VOCALS in stems and stem not in stems]
     found = find_estimates(estimates, {title: (*own, *further) for title, own in sets.items()})
@@ -225,7 +218,33 @@ def find_folder_estimates(
         raise BadInput(next(iter(next(iter(found.values())).problems.values())))
     own = set().union(*(each.files for each in found.values()))
     own |= set() if own and own <= {VOCALS, ACCOMPANIMENT} else set(stems)
-    separator = SeparatorInfo(name, "estimates of another tool", stems=list(in_order(own)))
+    return of_another_tool(references, sets, own, found, targets, name)
+
+
+def reference_stems(references: Path, *others: Path) -> dict[str, tuple[str, ...]]:
+    """Stems of the references of each title; raise ``BadInput`` if there are none, or one of `others` is no folder."""
+    for folder in (references, *others):
+        if not folder.is_dir():
+            raise BadInput(f"{folder} is not a folder; expected <title>/<stem>.wav in it")
+    sets = _stem_sets(references)
+    if not sets:
+        hint = next((s for s in ("test", "train") if _stem_sets(references / s)), None)
+        better = f"; did you mean {references / hint}?" if hint else ""
+        raise BadInput(f"{references} holds no <title>/<stem>.wav{better}")
+    return sets
+
+
+def of_another_tool(
+    references: Path,
+    sets: dict[str, tuple[str, ...]],
+    offered: Iterable[str],
+    found: dict[str, Estimates],
+    targets: Sequence[str],
+    name: str,
+) -> FolderEstimates:
+    """What another tool, called `name`, offers and is scored on."""
+    stems = list(in_order(set().union(*sets.values())))
+    separator = SeparatorInfo(name, "made by another tool", stems=list(in_order(offered)))
     asked = list(map(canonical, targets))
     wanted = choose_targets(asked, [separator], stems, list(sets.values()))
     return FolderEstimates(references, stems, sets, separator, wanted, found)
