@@ -17,6 +17,7 @@ from binaural_metrics.registry import METRIC_SETS
 from mssbench_service.errors import BadInput
 from mssbench_service.files import DataRoot
 from mssbench_service.musdb import SPLITS
+from mssbench_service.stems import canonical
 from mssbench_service.wire import RENDER_PROFILES
 
 from ..datasets.selection import Excerpt
@@ -101,7 +102,8 @@ class RunConfig:
     excerpt: str = ""
 
     def __post_init__(self) -> None:
-        # The same conditions are the same run, however they are written.
+        # The same settings are the same run, however they are written.
+        self.targets = list(map(canonical, self.targets))
         self.conditions = [plain(one) for one in self.conditions]
 
     @property

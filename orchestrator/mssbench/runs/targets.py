@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mssbench_service.errors import BadInput
-from mssbench_service.stems import ACCOMPANIMENT, VOCALS, check_stem_names, in_order
+from mssbench_service.stems import ACCOMPANIMENT, VOCALS, canonical, check_stem_names, in_order
 from mssbench_service.wire import SeparatorInfo
 
 REST = "other"
@@ -67,7 +67,8 @@ def choose_targets(
     Parameters
     ----------
     asked : sequence of str
-        Targets that the user names. Empty: the dataset's stems, and ``accompaniment`` if a separator has that stem.
+        Targets that the user names, by any of their names. Empty: the dataset's stems, and ``accompaniment`` if a
+        separator has that stem.
     separators : sequence of SeparatorInfo
         The separators that can be used. A target that none of them offers is left out.
     stems : sequence of str
@@ -83,7 +84,10 @@ def choose_targets(
     sets = {tuple(own): None for own in tracks} or {tuple(stems): None}
     for separator in separators:
         check_stem_names(separator.stems, separator.name)
+    asked = list(map(canonical, asked))
     for target in asked:
+        if asked.count(target) > 1:
+            raise BadInput(f"the target {target!r} is given twice")
         if not any(reference(target, own) for own in sets):
             held = in_order({stem for own in sets for stem in own})
             raise BadInput(f"the target {target!r} cannot be built from the stems {', '.join(held)}")

@@ -17,7 +17,7 @@ from mssbench_service.files import make_folder
 from mssbench_service.formats import Format
 from mssbench_service.musdb import HRIR_FILE, Track, stems_of
 from mssbench_service.separation import SEPARATION_FILE
-from mssbench_service.stems import ACCOMPANIMENT, VOCALS, WELL_KNOWN, canonical, in_order
+from mssbench_service.stems import ACCOMPANIMENT, VOCALS, WELL_KNOWN, in_order
 from mssbench_service.wire import (
     EvaluateRequest,
     RenderRequest,
@@ -245,8 +245,7 @@ def of_another_tool(
     """What another tool, called `name`, offers and is scored on."""
     stems = list(in_order(set().union(*sets.values())))
     separator = SeparatorInfo(name, "made by another tool", stems=list(in_order(offered)))
-    asked = list(map(canonical, targets))
-    wanted = choose_targets(asked, [separator], stems, list(sets.values()))
+    wanted = choose_targets(targets, [separator], stems, list(sets.values()))
     return FolderEstimates(references, stems, sets, separator, wanted, found)
 
 
