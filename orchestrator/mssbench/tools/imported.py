@@ -48,7 +48,7 @@ class ImportedRun:
     estimates: FolderEstimates
 
     def cell(self, title: str) -> Cell:
-        return Cell(self.run.record.config.conditions[0], self.estimates.separator.name, title)
+        return Cell(self.run.record.config.condition_names[0], self.estimates.separator.name, title)
 
     def frames(self) -> dict[str, Path]:
         """Files for the values of frames, by title."""
