@@ -39,7 +39,6 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -47,9 +46,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .correlation import Correlation
+from .grid import Grid, over_frames
 from .inner_products import Span, silent_channels_of
-from .signals import BoolArray, Float64, InputError, check_pair, db, load
-from .threads import one_blas_thread, threaded
+from .signals import BoolArray, Float32, Float64, InputError, check_pair, db
+from .threads import one_blas_thread
 
 IntArray = npt.NDArray[np.int64]
 
@@ -176,11 +176,10 @@ def spauq_released(
     grid = Grid.of(ref.shape[1], sample_rate)
     lag = _released_lag(grid, sample_rate, max_lag)
 
-    def frame(bounds: tuple[int, int]) -> _ReleasedFrame:
-        r, e = load(ref, *bounds), load(est, *bounds)
-        return _released_frame(r, e, Correlation.of(r, e, lag))
+    def frame(context: Float64, e: Float64, values: Float32) -> _ReleasedFrame:
+        return _released_frame(context, e, Correlation.of(context, e, lag, values))
 
-    return _gather_released(threaded(frame, grid, workers))
+    return _gather_released(over_frames(frame, ref, est, grid, 0, lag, workers))
 
 
 @one_blas_thread
@@ -223,12 +222,12 @@ def spauq_equations(
     lag = _equations_lag(grid, sample_rate, max_lag)
     gain = check_gain(reference_gain)
 
-    def frame(bounds: tuple[int, int]) -> _EquationsFrame:
-        context, e = gain * load(ref, bounds[0] - lag, bounds[1] + lag), load(est, *bounds)
+    def frame(context: Float64, e: Float64, values: Float32) -> _EquationsFrame:
+        context = gain * context
         r = context[:, lag : context.shape[1] - lag]
-        return _equations_frame(context, e, Correlation.of(r, e, lag))
+        return _equations_frame(context, e, Correlation.of(r, e, lag, values, gain))
 
-    return _gather_equations(threaded(frame, grid, workers))
+    return _gather_equations(over_frames(frame, ref, est, grid, lag, lag, workers))
 
 
 @one_blas_thread
@@ -249,47 +248,21 @@ def spauq_both(
     wide, lag = _released_lag(grid, sample_rate, None), _equations_lag(grid, sample_rate, None)
     gain = check_gain(reference_gain)
 
-    def frame(bounds: tuple[int, int]) -> tuple[_ReleasedFrame, _EquationsFrame]:
-        context, e = load(ref, bounds[0] - lag, bounds[1] + lag), load(est, *bounds)
-        r = context[:, lag : context.shape[1] - lag]
+    def frame(context: Float64, e: Float64, values: Float32) -> tuple[_ReleasedFrame, _EquationsFrame]:
+        inside = slice(lag, context.shape[1] - lag)
         # One correlation serves both, because a gain of the reference does not change the lag of the maximum.
-        correlation = Correlation.of(r, e, max(wide, lag))
-        released = _released_frame(r, e, correlation.within(wide))
+        correlation = Correlation.of(context[:, inside], e, max(wide, lag), values)
+        released = _released_frame(context[:, inside], e, correlation.within(wide))
         if gain != 1.0:
-            context *= gain  # also scales r, which is a view of it
-            correlation = correlation.after_gain(gain)
+            context = gain * context
+            correlation = correlation.after_gain(context[:, inside], gain)
         return released, _equations_frame(context, e, correlation.within(lag))
 
-    found = threaded(frame, grid, workers)
+    found = over_frames(frame, ref, est, grid, lag, max(wide, lag), workers)
     return _gather_released([f for f, _ in found]), _gather_equations([f for _, f in found])
 
 
 # ------------------------------------------------------------------------------------------------- frames
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Start and stop samples of the frames."""
-
-    samples: int
-    window: int
-    hop: int
-
-    @classmethod
-    def of(cls, samples: int, sample_rate: int) -> Grid:
-        window, hop = int(1.0 * sample_rate), int(0.5 * sample_rate)
-        if samples < window:
-            raise InputError(
-                f"{samples} samples at {sample_rate} Hz are fewer than the {window} of one SPAUQ frame"
-            )
-        return cls(samples, window, hop)
-
-    def __len__(self) -> int:
-        return math.ceil((self.samples - self.window) / self.hop) + 1
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        for i in range(len(self)):
-            yield i * self.hop, min(i * self.hop + self.window, self.samples)
 
 
 def _released_lag(grid: Grid, sample_rate: int, max_lag: int | None) -> int:
@@ -343,11 +316,13 @@ def _released_frame(r: Float64, e: Float64, correlation: Correlation) -> _Releas
         if span.dependent:
             # The gains then depend on the rounding of the Gram matrix, so compute it as the definition does.
             gram, cross = r @ r.T, r @ e.T
-        if np.linalg.matrix_rank(gram) == 2:
+        # The determinant over the squared trace is a lower bound of the ratio of the singular values.
+        regular = left * right - span.uv * span.uv > 1e-9 * (left + right) ** 2
+        if regular or np.linalg.matrix_rank(gram) == 2:
             scale[audible] = np.linalg.lstsq(gram, cross[:, audible], rcond=None)[0].T
         else:
-            regular = gram @ gram.T + 1e-6 * np.eye(2)
-            scale[audible] = np.linalg.lstsq(regular, gram @ cross[:, audible], rcond=None)[0].T
+            square = gram @ gram.T + 1e-6 * np.eye(2)
+            scale[audible] = np.linalg.lstsq(square, gram @ cross[:, audible], rcond=None)[0].T
 
     # P_c = s_c·R_c: all energies except the residual's are multiples of the energies of the reference.
     s0, s1 = (float(s) for s in scale.sum(axis=1))

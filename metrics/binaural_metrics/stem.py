@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from .bsseval import BssEval, bss_eval
 from .cues import Cues, HrirSet, interaural_cues
+from .grid import Grid
 from .interaural import PaperCues, PaperSignal, paper_distances, whitened
 from .level import Level, level
 from .paper2026 import UNWHITENED, Paper2026, cross_spectrum, paper2026_distances
@@ -26,7 +27,7 @@ from .signals import (
     check_pair,
     is_silent_where,
 )
-from .spauq import Equations, Grid, Released, spauq_both, spauq_equations, spauq_released
+from .spauq import Equations, Released, spauq_both, spauq_equations, spauq_released
 
 _HOP_S = 0.5  # between SPAUQ's frames
 
