@@ -135,6 +135,7 @@ def computed_columns(
         if (metric.needs_hrir and not azimuth)
         or (metric.option == "bsseval" and not bsseval)
         or (metric.option == "dry" and not dry)
+        or metric.option == "moving"
         or (metric.several_stems and stems < 2)
     }
     return tuple(c for c in columns(metric_set) if c not in left_out and c not in KEY_COLUMNS)

@@ -84,6 +84,7 @@ class Cues:
 
     d_itd_us: Cue
     itd_moved: Cue
+    itd_lag_ms: Cue
     d_ild_db: Cue
     d_ild_db_flat: Cue
     d_ic: Cue
@@ -100,6 +101,7 @@ def interaural_cues(
     hrir: HrirSet | None = None,
     aggregate: str = "median",
     workers: int | None = None,
+    moving: bool = False,
 ) -> Cues:
     """Compute the differences between the interaural cues of an estimate and those of its reference.
 
@@ -116,6 +118,8 @@ def interaural_cues(
         How the values of frames are aggregated.
     workers : int, optional
         Number of threads; by default the number of cores that this process may use.
+    moving : bool
+        Whether the source moves. `d_itd_us` then compares frame by frame, and there is `itd_lag_ms`.
 
     Returns
     -------
@@ -136,6 +140,6 @@ def interaural_cues(
         return Cues(*[Cue.undefined(reason)] * len(fields(Cues)))
     energies = block_energies(ref, sample_rate)
     limit = ITD_LIMIT_S if hrir is None else 1.1 * largest_itd(hrir, sample_rate)
-    itd, moved = itd_distance(ref, est, sample_rate, energies, limit, aggregate, workers)
+    itd, moved, lag = itd_distance(ref, est, sample_rate, energies, limit, aggregate, workers, moving)
     bands = band_distances(ref, est, sample_rate, energies, hrir, aggregate, workers)
-    return Cues(d_itd_us=itd, itd_moved=moved, **vars(bands))
+    return Cues(d_itd_us=itd, itd_moved=moved, itd_lag_ms=lag, **vars(bands))

@@ -10,6 +10,7 @@ from scipy import fft
 from scipy.signal import firwin, oaconvolve
 
 from .bands import REACH_S
+from .follow import follow
 from .hrir import Cue, HrirSet
 from .signals import BoolArray, Float64, FloatArray, active_blocks, aggregate_frames, block_length, load
 from .threads import threaded
@@ -72,12 +73,17 @@ def itd_distance(
     limit_s: float,
     aggregate: str,
     workers: int | None,
-) -> tuple[Cue, Cue]:
-    """d_itd_us and itd_moved; `energies` are those of the reference's blocks, `limit_s` is the largest ITD."""
+    moving: bool = False,
+) -> tuple[Cue, Cue, Cue]:
+    """d_itd_us, itd_moved and itd_lag_ms; `energies` are those of the reference's blocks, `limit_s` the largest ITD.
+
+    Of a moving source, d_itd_us compares frames; that of others compares the two signals' aggregated values.
+    """
     total = len(energies)
 
-    def undefined(reason: str) -> tuple[Cue, Cue]:
-        return Cue.undefined(reason, total), Cue.undefined(reason, total)
+    def undefined(reason: str) -> tuple[Cue, Cue, Cue]:
+        nothing = Cue.undefined(reason, total)
+        return nothing, nothing, nothing
 
     if ITD_BAND_HZ[1] >= 0.45 * sample_rate:
         return undefined(f"a sample rate of {sample_rate} Hz holds no band up to {ITD_BAND_HZ[1]:.0f} Hz")
@@ -106,11 +112,18 @@ def itd_distance(
     )
     start = counted * block_length(sample_rate) / sample_rate
     difference = (found - itd) * to_us
+    lag = Cue.undefined("the source does not move", total)
+    if moving:
+        distance = aggregate_frames(np.abs(difference), aggregate, weight)
+        lag = follow(
+            counted, itd * to_us, found * to_us, weight, total, block_length(sample_rate) / sample_rate
+        )
     moved = np.where(np.abs(difference) > MOVED_US, 100.0, 0.0)
     share = 100.0 * float(weight[moved > 0.0].sum() / weight.sum())
     return (
         Cue(distance, "", start, difference, weight, total),
         Cue(share, "", start, moved, weight, total),
+        lag,
     )
 
 

@@ -16,7 +16,7 @@ does not change the other rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +50,7 @@ def score_track(
     workers: int | None = None,
     mixture: npt.ArrayLike | None = None,
     dry: Mapping[str, npt.ArrayLike] | None = None,
+    moving: Collection[str] = (),
 ) -> list[Row]:
     """Score every stem of a track.
 
@@ -82,6 +83,8 @@ def score_track(
     dry : mapping of str to array_like, shape (samples,), optional
         The signals that were rendered to the references, for the effective response of binaural tracks. Each is read
         when its stem is scored; an :class:`InputError` then is the reason why the stem has no response.
+    moving : collection of str
+        Stems whose sources move. Their `d_itd_us` compares frame by frame, and they have `itd_lag_ms`.
 
     Returns
     -------
@@ -107,6 +110,7 @@ def score_track(
         workers=workers,
         mixture=mixture,
         dry=dry,
+        moving=moving,
     )
     return rows
 
@@ -126,6 +130,7 @@ def score_track_with_frames(
     workers: int | None = None,
     mixture: npt.ArrayLike | None = None,
     dry: Mapping[str, npt.ArrayLike] | None = None,
+    moving: Collection[str] = (),
 ) -> tuple[list[Row], FrameTable]:
     """Score every stem of a track as :func:`score_track` does, and return the values of frames as well.
 
@@ -151,7 +156,16 @@ def score_track_with_frames(
     sets = frozenset({"corrected", "paper"} if chosen == "all" else {chosen})
     whole_mixture = None if mixture is None else check_signal(mixture, "mixture")
     options = Options(
-        rate, sets, gain, aggregate, hrir, bsseval, workers, whole_mixture, dry if binaural else None
+        rate,
+        sets,
+        gain,
+        aggregate,
+        hrir,
+        bsseval,
+        workers,
+        whole_mixture,
+        dry if binaural else None,
+        frozenset(moving),
     )
     sheets = {source: _Sheet(source) for source in references}
     for sheet in sheets.values():

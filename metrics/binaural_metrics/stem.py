@@ -45,6 +45,7 @@ class Options:
     workers: int | None
     mixture: FloatArray | None = None
     dry: Mapping[str, npt.ArrayLike] | None = None
+    moving: frozenset[str] = frozenset()
 
 
 class Track:
@@ -179,6 +180,7 @@ class Stem:
             hrir=options.hrir,
             aggregate=options.aggregate,
             workers=options.workers,
+            moving=self.source in options.moving,
         )
 
     @cached_property

@@ -72,6 +72,12 @@ def _cue(name: str, how: str) -> Callable[[Stem], Value]:
     return compute
 
 
+def _lag(stem: Stem) -> Value | None:
+    if stem.source not in stem.options.moving:
+        return None
+    return Value(stem.cues.itd_lag_ms.value, stem.cues.itd_lag_ms.reason)
+
+
 def _azimuth(name: str) -> Callable[[Stem], Value | None]:
     def compute(stem: Stem) -> Value | None:
         if stem.options.hrir is None:
@@ -107,6 +113,20 @@ register(
         perfect=0,
         label="ITD moved",
         decimals=1,
+    ),
+    Metric(
+        "itd_lag_ms",
+        _lag,
+        "Time by which the interaural time difference of the estimate follows the reference's, of moving sources only; "
+        "positive where the estimate is late.",
+        unit="ms",
+        low=-1000,
+        high=1000,
+        perfect=0,
+        label="ITD lag",
+        decimals=1,
+        binaural_only=True,
+        option="moving",
     ),
     Metric(
         "d_ild_db",
@@ -156,7 +176,8 @@ register(
     Metric(
         "azimuth_error_deg",
         _azimuth("azimuth_error_deg"),
-        "Distance between the azimuths at which the HRIR set places estimate and reference; binaural only.",
+        "Distance between the frontal azimuths at which the HRIR set places estimate and reference: the error of the "
+        "lateral angle, also of elevated sources; binaural only.",
         unit="°",
         better="lower",
         low=0,

@@ -330,7 +330,7 @@ def _evaluate(run: Run, cell: Cell) -> None:
                 frames=root.reference(layout.frames(cell)),
                 targets=targets,
                 stems=own,
-                dry=track.source,
+                dry=track.audio,
             ),
             track.seconds,
         )

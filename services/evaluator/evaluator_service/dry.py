@@ -27,7 +27,7 @@ class DryStems(Mapping[str, npt.NDArray[np.floating[Any]]]):
         self, folder: Path, rendered: Path, stems: Sequence[str], sample_rate: int, max_seconds: float | None
     ) -> None:
         self._folder, self._stems, self._sample_rate = folder, stems, sample_rate
-        self._max_seconds, self._moving = max_seconds, _moving(rendered)
+        self._max_seconds, self._moving = max_seconds, moving_stems(rendered)
 
     def __getitem__(self, stem: str) -> npt.NDArray[np.floating[Any]]:
         if stem not in self._stems:
@@ -49,7 +49,7 @@ class DryStems(Mapping[str, npt.NDArray[np.floating[Any]]]):
         return len(self._stems)
 
 
-def _moving(rendered: Path) -> set[str]:
+def moving_stems(rendered: Path) -> set[str]:
     """Stems on a trajectory, by the record of the rendering."""
     try:
         scene = read_json(rendered / _RECORD).get("scene") or {}

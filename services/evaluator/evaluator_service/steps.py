@@ -21,7 +21,7 @@ from mssbench_service.stems import check_stem_names
 from mssbench_service.wire import EvaluateRequest, EvaluateResult, Target
 
 from . import __version__
-from .dry import DryStems
+from .dry import DryStems, moving_stems
 from .frames import write_frames
 from .targets import frames_of, scored_sets, total, without_direction
 
@@ -87,6 +87,7 @@ def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | N
                 aggregate=request.aggregate,
                 workers=_thread_count(),
                 dry=dry,
+                moving=moving_stems(truth) if request.binaural else (),
             )
         except InputError as error:
             raise BadInput(str(error)) from None
