@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from mssbench_service.wire import Expectation
 
 from ..runs.config import RunConfig
 from ..runs.records import Cell
-from .data import FloatArray, RunData, load
+from .data import ALL_STEMS, FloatArray, RunData, load
 from .metrics import applies, by_column
 
 _BSS_EVAL = ("SDR", "ISR", "SIR", "SAR")
@@ -101,7 +102,7 @@ def _compare(data: RunData, probe: str, condition: str, expected: Expectation) -
     notes += [f"{counts.pending} pending"] if counts.pending else []
     values = np.empty(0)
     if column in data.values:
-        values, left_out = _checkable(data, probe, condition, column)
+        values, left_out = _checkable(data, probe, condition, expected)
         notes += left_out
     smallest = largest = math.nan
     passed: bool | None
@@ -119,10 +120,15 @@ def _compare(data: RunData, probe: str, condition: str, expected: Expectation) -
     )  # fmt: skip
 
 
-def _checkable(data: RunData, probe: str, condition: str, column: str) -> tuple[FloatArray, list[str]]:
+def _checkable(
+    data: RunData, probe: str, condition: str, expected: Expectation
+) -> tuple[FloatArray, list[str]]:
     """Values whose score is known, and notes on those that are left out."""
-    values, notes = data.track_values(column, condition, probe).copy(), []
-    if column.startswith("paper_"):
+    values, notes = data.track_values(expected.column, condition, probe).copy(), []
+    if expected.off_centre_deg:
+        values[~_off_centre(data, condition, expected.off_centre_deg)] = np.nan
+        notes.append(f"only stems at least {expected.off_centre_deg:g}° off the centre")
+    if expected.column.startswith("paper"):
         # The paper's metrics compare with references at their own level: their scores are known only where
         # that is also the level of the mixture.
         gains = [data.mixture_gain(Cell(condition, probe, title)) for title in data.titles]
@@ -139,6 +145,22 @@ def _checkable(data: RunData, probe: str, condition: str, column: str) -> tuple[
     return values[~np.isnan(values)], notes
 
 
+def _off_centre(data: RunData, condition: str, degrees: float) -> npt.NDArray[np.bool_]:
+    """Which stems are so far from the median plane, at rest and in no room, shape (tracks, stems)."""
+    hrir, stems = data.record.hrir_of(condition), [data.targets[i] for i in data._columns(ALL_STEMS)]
+    found = np.zeros((len(data.titles), len(stems)), dtype=bool)
+    for i, title in enumerate(data.titles):
+        placement = data.record.track(title).placement(condition)
+        in_room = placement is not None and placement.scene is not None and placement.scene.room is not None
+        for j, stem in enumerate(stems):
+            direction = data.direction(title, stem, condition)
+            if direction is not None and not in_room and not (hrir is not None and hrir.room):
+                azimuth, elevation = np.deg2rad(direction)
+                lateral = np.rad2deg(np.arcsin(np.sin(azimuth) * np.cos(elevation)))
+                found[i, j] = abs(lateral) >= degrees - 0.01
+    return found
+
+
 def _describe(score: KnownScore) -> str:
     expected = " to ".join(f"{limit:.6g}" for limit in (score.low, score.high) if limit is not None)
     if score.low is None or score.high is None:
@@ -153,6 +175,6 @@ def _describe(score: KnownScore) -> str:
 
 def _is_computed(column: str, config: RunConfig) -> bool:
     """Whether a run with these settings computes the metric."""
-    if column.startswith("paper_"):
+    if column.startswith("paper"):
         return config.metrics in ("all", "paper")
     return config.metrics != "paper" and (config.bsseval or column not in _BSS_EVAL)

@@ -281,7 +281,8 @@ class Expectation:
     A limit of None leaves that side open. `condition` restricts the expectation to one condition ("stereo",
     "binaural"). Paper metrics are only checked if the references are at the level of the mixture (mixture gain 1),
     and for stems that have sound in more than half of their frames (``2 * valid_frames > total_frames``), because
-    their medians count silent frames as 0 dB.
+    their medians count silent frames as 0 dB. If `off_centre_deg` is given, the score is known for stems at rest, in no
+    room, at least so far from the median plane.
     """
 
     column: str
@@ -289,6 +290,7 @@ class Expectation:
     high: float | None
     condition: str = ""
     why: str = ""
+    off_centre_deg: float = 0.0
 
 
 @dataclass

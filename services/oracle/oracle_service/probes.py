@@ -17,6 +17,9 @@ delay: s, 0.5 ms later on both ears
     shift the maximum towards 0 by up to 1/(Wω²) samples (W samples per frame, ω radians per sample). This leaves a
     residual about 20·log10(2πf) dB below the signal (f in Hz): SRR ≥ 30 from 6 Hz on.
 
+Of a stem at least 20° off the centre, a swap and a mono sum leave next to nothing in place: each band of it has another
+ITD or ILD, by more than is noticeable. The swap is heard mirrored, the mono sum in the middle.
+
 The released SPAUQ multiplies a channel by the sum of its two gains, which is one for swap and mono. The gains are only
 unique if the channels are exact copies or no scaled copies of each other. So its scores are expected of binaural stems
 and not of stereo stems, which may be panned by level alone. Two more properties limit what can be expected. Its median
@@ -44,6 +47,12 @@ DELAY = 0.0005
 CUES = ("d_itd_us", "itd_moved", "d_ild_db", "d_ic", "azimuth_error_deg", "missing", "cue_error_jnd")
 """Interaural errors of the corrected profile: a gain common to both ears changes none."""
 
+RESPONSE = ("lateral_error_deg", "timbre_db")
+"""Errors of the effective response that every set of responses has."""
+
+OFF_CENTRE = 20.0
+"""Degrees from the median plane from which an exchange of the ears changes the cues by far more than is noticeable."""
+
 LIMIT = 80.0
 """dB; SPAUQ's ratios are clipped there."""
 
@@ -70,6 +79,10 @@ def _equals(column: str, value: float, why: str, condition: str = "") -> Expecta
     return Expectation(column, value - _ROUNDING, value + _ROUNDING, condition, why)
 
 
+def _off_centre(column: str, low: float, high: float, why: str) -> Expectation:
+    return Expectation(column, low, high, "binaural", why, OFF_CENTRE)
+
+
 def _released(value: float, why: str, column: str = "paper_SSR") -> Expectation:
     return _equals(column, value, why, "binaural")
 
@@ -88,7 +101,9 @@ class Identity(_Probe):
         _equals("SDR", CAP, "there is no residual"),
         _equals("paper_diff_ITD", 0.0, "the same signal"),
         _equals("paper_diff_ILD", 0.0, "the same signal"),
+        _equals("paper2026_diff_ITD", 0.0, "the same signal"),
         _equals("in_place", 100.0, "the same signal"),
+        *(_equals(column, 0.0, "the same signal") for column in RESPONSE),
         *(_equals(cue, 0.0, "the same signal") for cue in CUES),
     )
 
@@ -110,6 +125,7 @@ class Gain(_Probe):
         _equals("SDR", -20 * math.log10(abs(GAIN - 1)), "−20·log10|g − 1|: the error is (g − 1)·s"),
         _equals("paper_diff_ILD", 0.0, "the same gain for both ears"),
         _equals("in_place", 100.0, "the same gain for both ears"),
+        *(_equals(column, 0.0, "the same gain for both ears") for column in RESPONSE),
         *(_equals(cue, 0.0, "the same gain for both ears") for cue in CUES),
     )
 
@@ -133,6 +149,8 @@ class Swap(_Probe):
         _equals("SRR", LIMIT, "each ear is a copy of the other reference channel"),
         _released(LIMIT, "the released SPAUQ does not detect a swap"),
         _equals("d_ic", 0.0, "coherence is symmetric in the ears"),
+        _off_centre("in_place", 0.0, 10.0, "every interaural difference changes its sign"),
+        _off_centre("lateral_error_deg", 2 * OFF_CENTRE - 10.0, 180.0, "it is heard mirrored"),
     )
 
     def distort(self, signal: FloatArray, sample_rate: int) -> FloatArray:
@@ -146,6 +164,8 @@ class Mono(_Probe):
     expected = (
         Expectation("SSR", -6.03, LIMIT, why="a projection is never longer than the stem here"),
         _released(LIMIT, "the released SPAUQ does not detect a collapse to mono"),
+        _off_centre("in_place", 0.0, 20.0, "no interaural difference is left"),
+        _off_centre("lateral_error_deg", OFF_CENTRE - 10.0, 90.0, "it is heard in the middle"),
     )
 
     def distort(self, signal: FloatArray, sample_rate: int) -> FloatArray:
@@ -160,6 +180,8 @@ class Delay(_Probe):
     description = f"probe: the true stems {DELAY * 1e3:g} ms later on both ears"
     expected = (
         Expectation("SRR", 30.0, LIMIT, why="the model of delays explains a delay common to both ears"),
+        Expectation("in_place", 90.0, 100.0, "binaural", "a delay common to both ears moves nothing"),
+        _equals("lateral_error_deg", 0.0, "a delay common to both ears moves nothing"),
     )
 
     def distort(self, signal: FloatArray, sample_rate: int) -> FloatArray:

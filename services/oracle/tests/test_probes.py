@@ -93,7 +93,8 @@ CASES = [
 def test_known_scores_hold(probe: str, condition: str, expected: Expectation) -> None:
     for row in scores(probe, condition):
         value = row.get(expected.column)
-        if value is None:
+        centred = row["source"] in ("drums", "other")  # the delays of their ears are below those of 20°
+        if value is None or (expected.off_centre_deg and centred):
             continue  # the metric has no value for such a stem
         assert isinstance(value, float)
         assert expected.low is None or value >= expected.low, row
