@@ -17,7 +17,7 @@ PROJECTS := $(PACKAGES:=/pyproject.toml) tools/environment
 DOCTESTS := services/base/mssbench_service services/synth/synth_service services/oracle/oracle_service services/template/template_service \
             orchestrator/mssbench/runs orchestrator/mssbench/datasets orchestrator/mssbench/report/statistics.py
 # The longest tests come first, so that both cores are busy until the end.
-TESTS    := tests orchestrator/tests $(filter-out orchestrator/tests,$(PACKAGES:=/tests)) --ignore tests/compose --ignore tests/trained
+TESTS    := tests orchestrator/tests $(filter-out orchestrator/tests,$(PACKAGES:=/tests)) --ignore tests/compose --ignore tests/trained --ignore tests/cluster
 TYPED    := services/base/mssbench_service services/base/contract/mssbench_contract metrics/binaural_metrics \
             services/synth/synth_service services/evaluator/evaluator_service services/oracle/oracle_service \
             services/template/template_service orchestrator/mssbench
@@ -26,11 +26,11 @@ TYPED_TESTS := "conftest.py services/oracle/tests services/template/tests" servi
             metrics/tests "services/base/tests services/base/contract/tests" \
             "orchestrator/tests/server orchestrator/tests/services orchestrator/tests/tools orchestrator/tests/*.py" \
             "orchestrator/tests/runs orchestrator/tests/execution" "orchestrator/tests/report orchestrator/tests/datasets" \
-            "tests/*.py tests/bad_input tests/faults tests/fuzz tests/compose tests/trained"
+            "tests/*.py tests/bad_input tests/faults tests/fuzz tests/compose tests/trained tests/cluster"
 # Folders of modules that tests import by name.
 HELPERS  := metrics/tests:tests:tests/bad_input:tests/faults
 
-.PHONY: help demo demo-model demo-model-docker test test-long test-all bad-input fuzz test-separators test-trained lint format test-compose images up down wheels check-tag lock audit clean
+.PHONY: help demo demo-model demo-model-docker test test-long test-all bad-input fuzz test-separators test-trained test-cluster lint format test-compose images up down wheels check-tag lock audit clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 16
@@ -77,6 +77,9 @@ test-separators: ## test Demucs, Open-Unmix, Spleeter and MSST, each in its own 
 
 test-trained: $(READY) ## score a trained model from the package index to the report, against known answers
 	$(BIN)/pytest tests/trained
+
+test-cluster: $(READY) ## run the scripts of cluster/ on a Slurm of this machine; skipped where Slurm is not installed
+	$(BIN)/pytest tests/cluster
 
 lint: $(READY)   ## run ruff and mypy
 	$(BIN)/ruff check .

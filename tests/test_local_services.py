@@ -8,81 +8,29 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from command import Command
+from local_model import interpreters, write_model
 from mssbench.cli import model_service
 from mssbench.cli.model_service import serving_model
 from mssbench.services import environments, local, weights
 from mssbench.services.registry import load_registry
 from mssbench_service.errors import BadInput, NotReady
 
-ADAPTER = """
-import os
-from mssbench_service.separation import Separator
-__version__ = "1.0"
-
-class Half(Separator):
-    description = "half of the mixture in each stem"
-    def setup(self):
-        if os.environ.get("BROKEN") == "setup":
-            raise ValueError("no model")
-    def separate(self, mixture, sample_rate):
-        return {stem: 0.5 * mixture for stem in self.stems}
-
-SEPARATORS = {"mine": Half}
-"""
-APP = """
-import os
-from mssbench_service.separator_app import create_separator_app
-from . import SEPARATORS, __version__
-if os.environ.get("BROKEN") == "import":
-    raise ImportError("no such library")
-app = create_separator_app("mine", __version__, SEPARATORS)
-"""
-VENV = f"""#!/bin/sh
-if [ "$2" = pip ]; then
-  echo "$@" >> "$PIP_CALLS"
-  [ -z "$PIP_ERROR" ] || {{ echo "ERROR: $PIP_ERROR"; exit 1; }}
-  exit 0
-fi
-exec {sys.executable} "$@"
-"""
-PYTHON = """#!/bin/sh
-case "$1 $2" in
-"-m venv") mkdir -p "$4/bin" && cp "$VENV_PYTHON" "$4/bin/python";;
-*) echo "$PYTHON_VERSION";;
-esac
-"""
-
 
 @pytest.fixture
 def folder(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A model of the user outside the checkout; an interpreter whose environments install nothing."""
-    package = workspace / "models" / "mine" / "mine_service"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text(ADAPTER)
-    (package / "app.py").write_text(APP)
-    (package.parent / "pyproject.toml").write_text(
-        '[project]\ndependencies = ["mssbench-service", "Num_py>=1"]\n'
-    )
-    (package.parent / "requirements.lock").write_text(f"num-py==2.0 \\\n    --hash=sha256:{'0' * 64}\n")
-    scripts = workspace / "scripts"
-    scripts.mkdir()
-    for name, text in (("python3.11", PYTHON), ("venv-python", VENV)):
-        (scripts / name).write_text(text)
-        (scripts / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{scripts}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("VENV_PYTHON", str(scripts / "venv-python"))
-    monkeypatch.setenv("PYTHON_VERSION", "3.11")
-    monkeypatch.setenv("PIP_CALLS", str(workspace / "pip.txt"))
+    model = write_model(workspace / "models" / "mine")
+    for name, value in interpreters(workspace / "scripts").items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("XDG_STATE_HOME", str(workspace / "state"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(workspace / "cache"))
-    yield package.parent
+    yield model
     for one in local.registered():
         one.stop()
 
@@ -104,7 +52,7 @@ def test_a_model_outside_the_checkout_is_started_used_by_a_run_and_stopped(
     (service,) = local.running_services()
     assert started.stdout == (f"mine is ready at {service.url} (process {service.pid}; log: {service.log})\n")
     assert service.log.is_file()
-    assert "--require-hashes" in (workspace / "pip.txt").read_text()
+    assert "--require-hashes" in (workspace / "scripts/pip.txt").read_text()
 
     surveyed = {one["name"]: one for one in json.loads(mssbench("services", "--json").stdout)}
     assert (surveyed["mine"]["state"], surveyed["mine"]["where"]) == ("ready", service.url)
@@ -128,7 +76,7 @@ def test_a_model_outside_the_checkout_is_started_used_by_a_run_and_stopped(
     assert "mine" not in load_registry().separators
 
     mssbench("services", "start", "models/mine")
-    assert len((workspace / "pip.txt").read_text().splitlines()) == 1, "the environment is used again"
+    assert len((workspace / "scripts/pip.txt").read_text().splitlines()) == 1, "the environment is used again"
     (service,) = local.running_services()
     os.kill(service.pid, signal.SIGKILL)
     os.waitpid(service.pid, 0)
