@@ -101,8 +101,8 @@ def test_columns_of_version_0_1_keep_their_names_and_order() -> None:
 def test_reports_begin_with_the_share_that_stays_in_place() -> None:
     assert [metric.column for metric in reported()] == [
         "in_place", "missing", "cue_error_jnd", "silence_leak_db", "SSR", "SRR", "d_itd_us", "itd_moved", "itd_lag_ms",
-        "d_ic", "azimuth_error_deg", "lateral_error_deg", "polar_error_deg", "front_back", "timbre_db", "level_db",
-        "paper_SSR", "paper_SRR", "paper_diff_ITD", "paper2026_diff_ITD", "paper_diff_ILD", "SDR",
+        "d_ild_db", "d_ic", "azimuth_error_deg", "lateral_error_deg", "polar_error_deg", "front_back", "timbre_db",
+        "level_db", "paper_SSR", "paper_SRR", "paper_diff_ITD", "paper2026_diff_ITD", "paper_diff_ILD", "SDR",
         "ISR", "SIR", "SAR", "SI_SDR",
     ]  # fmt: skip
 
