@@ -30,7 +30,7 @@ TYPED_TESTS := "conftest.py services/oracle/tests services/template/tests" servi
 # Folders of modules that tests import by name.
 HELPERS  := metrics/tests:tests:tests/bad_input:tests/faults
 
-.PHONY: help demo demo-model demo-model-docker test test-long test-all bad-input fuzz test-separators test-trained test-cluster lint format test-compose images up down wheels check-tag lock audit clean
+.PHONY: help demo demo-model demo-model-size demo-model-docker test test-long test-all bad-input fuzz test-separators test-trained test-cluster lint format test-compose images up down wheels check-tag lock audit clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 16
@@ -46,9 +46,12 @@ $(READY): orchestrator/development.lock $(PROJECTS)
 demo: $(DEMO)    ## benchmark the reference separators on the demo data; prints the path of the report
 	@$(BIN)/mssbench demo
 
-demo-model: $(DEMO) ## the same with a trained model, spleeter:2stems, in an environment of its own; no Docker needed
-	@echo "Downloads 830 MB of packages (TensorFlow) and 73 MB of weights, once, and needs 4 GB of disk. Takes about 6 minutes on two free cores."
+demo-model: demo-model-size $(DEMO) ## the same with a trained model, spleeter:2stems, in an environment of its own; no Docker needed
 	@$(BIN)/mssbench demo --model spleeter:2stems
+
+demo-model-size:
+	@echo "Downloads, once: the packages of the demo, 830 MB for TensorFlow, 73 MB of weights. Needs 4 GB of disk."
+	@echo "Takes about 6 minutes on two free cores, at the second time 3."
 
 demo-model-docker: ## the same in containers; they stay until `make down`
 	docker compose up --build --detach --wait $(SPLEETER)
