@@ -51,7 +51,7 @@ demo-model: demo-model-size $(DEMO) ## the same with a trained model, spleeter:2
 
 demo-model-size:
 	@echo "Downloads, once: the packages of the demo, 830 MB for TensorFlow, 73 MB of weights. Needs 4 GB of disk."
-	@echo "Takes about 6 minutes on two free cores, at the second time 3."
+	@echo "Takes about 6 minutes on two free cores."
 
 demo-model-docker: ## the same in containers; they stay until `make down`
 	docker compose up --build --detach --wait $(SPLEETER)

@@ -190,6 +190,15 @@ def test_missing_weights_of_a_named_model_are_reported_before_anything_is_made(
     assert not (workspace / "new").exists()
 
 
+def test_an_installed_package_without_a_checkout_says_so(
+    folder: Path, workspace: Path, mssbench: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environments, "CHECKOUT_SERVICES", workspace / "site-packages" / "services")
+    assert "services are started from a checkout of the bench" in refusal(
+        mssbench("services", "start", "oracle")
+    )
+
+
 def test_another_process_with_the_number_of_an_ended_service_is_not_killed(folder: Path) -> None:
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as other:
         start = local.process_start(other.pid)

@@ -102,7 +102,8 @@ def file_of(name: str, root: Path, suffix: str) -> Path:
 def state_folder() -> Path:
     """Folder of the registrations and logs of this machine."""
     # By host: the home folder of a cluster is the same on all nodes, the processes are not.
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    # Unlike Path.home(), expanduser() does not fail for a user without a home folder.
+    state = Path(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"))
     return state / "mssbench" / "services" / re.sub(r"[^\w.-]", "_", socket.gethostname())
 
 
