@@ -97,9 +97,8 @@ class BenchmarkRun:
         is pending have a ``status`` and a ``reason``, and no values.
         """
         names = result_columns()
-        return [
-            {name: row.get(name) for name in names} for row in result_rows(self._run.store, self._run.record)
-        ]
+        rows = result_rows(self._run.store, self._run.store.load())
+        return [{name: row.get(name) for name in names} for row in rows]
 
     @property
     def failures(self) -> list[Failure]:

@@ -10,7 +10,7 @@ from mssbench_service.errors import BadInput, NotFound
 from ..execution.launch import finish
 from ..runs.store import open_workspace
 from .runs import conclude
-from .shared import cli, existing_run
+from .shared import cli, existing_run, names_in, targets_option
 
 
 @cli.command()
@@ -23,16 +23,17 @@ from .shared import cli, existing_run
     metavar="CONDITION/SEPARATOR/TITLE/STEM",
     help="Add a player for this stem before the others. Can be given several times.",
 )
-def report(run: str, audio: bool, players: tuple[str, ...]) -> None:
+@targets_option
+def report(run: str, audio: bool, players: tuple[str, ...], targets: str) -> None:
     """Write the tables and the report of a run again.
 
-    RUN is its id or its folder.
+    RUN is its id or its folder. With --targets, the report is about some of the targets that were scored.
     """
     if players and not audio:
         raise click.UsageError("--listen and --no-audio exclude each other")
     cells = [_cell(text) for text in players]
     job = existing_run(run)
-    finish(job, audio=audio, cells=cells)
+    finish(job, audio=audio, cells=cells, targets=names_in(targets))
     conclude(job)
 
 

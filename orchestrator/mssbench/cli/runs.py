@@ -330,16 +330,19 @@ def retry(run: str, failed: bool, accept: bool, inline: bool, redis_url: str) ->
 @click.argument("run")
 @metrics_option("--profile")  # its name in version 0.1
 @scoring_options
+@targets_option
 @scheduling_options
-def rescore(run: str, metrics: str, bsseval: bool, aggregate: str, inline: bool, redis_url: str) -> None:
+def rescore(
+    run: str, metrics: str, bsseval: bool, aggregate: str, targets: str, inline: bool, redis_url: str
+) -> None:
     """Score the estimates of a run again.
 
-    RUN is its id or its folder. Nothing is separated again.
+    RUN is its id or its folder. Without --targets, the run's are scored. No model separates again.
     """
     job = existing_run(run)
 
     def reopen() -> None:
-        count = clear_scores(job, metrics, bsseval, aggregate)
+        count = clear_scores(job, metrics, bsseval, aggregate, names_in(targets))
         print_message(f"run {job.store.id}: {count} cells to score again")
 
     execute(job, inline, redis_url, reopen)

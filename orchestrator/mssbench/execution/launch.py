@@ -95,7 +95,13 @@ def execute_embedded(run: Run, show: Show, change: Change = unchanged, *, accept
         finish(run)
 
 
-def finish(run: Run, *, audio: bool = True, cells: Sequence[tuple[str, str, str, str]] = ()) -> None:
+def finish(
+    run: Run,
+    *,
+    audio: bool = True,
+    cells: Sequence[tuple[str, str, str, str]] = (),
+    targets: Sequence[str] = (),
+) -> None:
     """Write ``results.csv`` and the report from the present outcomes.
 
     Parameters
@@ -104,12 +110,14 @@ def finish(run: Run, *, audio: bool = True, cells: Sequence[tuple[str, str, str,
         Whether the report has audio excerpts.
     cells : sequence of (condition, separator, title, stem)
         Excerpts to add to the default ones.
+    targets : sequence of str
+        What the report is about; default: everything that is scored.
     """
     from ..report import build_report  # imports a plotting library, which workers do not need
 
     store = run.store
     write_csv(store.layout.results_csv, result_rows(store, run.record), result_columns())
-    build_report(store.folder, audio=audio, cells=cells)
+    build_report(store.folder, audio=audio, cells=cells, targets=targets)
 
 
 @contextlib.contextmanager

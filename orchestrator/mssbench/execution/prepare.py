@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from mssbench_service.errors import BadInput, Conflict
 
 from ..runs.config import RunConfig
 from ..runs.plan import plan
-from ..runs.records import RunRecord, SeparatorRecord, TrackRecord
+from ..runs.records import Cell, RunRecord, SeparatorRecord, TrackRecord
 from ..runs.run import Run
 from ..runs.store import Workspace
+from ..runs.targets import choose_targets
 from ..services.runtime import Runtime
 from .same_code import present_versions, require_same_code
-from .steps import require_planned_files
+from .steps import remove_estimates, require_planned_files
 
 
 def prepare(
@@ -80,31 +82,71 @@ def _continued(
     return [*kept.values(), *new]
 
 
-def clear_scores(run: Run, metrics: str, bsseval: bool, aggregate: str) -> int:
-    """Change the metrics of `run` and reopen its separated cells. Return their number.
+def clear_scores(run: Run, metrics: str, bsseval: bool, aggregate: str, targets: Sequence[str] = ()) -> int:
+    """Change the metrics and targets of `run` and reopen its separated cells. Return their number.
 
-    A cell whose separation failed keeps its error. The caller holds the run's lock.
+    A cell whose separation failed keeps its error. A separator that estimates what it is asked for separates again
+    what it was not asked for before. The caller holds the run's lock. Without `targets`, those of the run are kept.
 
     Raises
     ------
     BadInput
-        The files of a track have changed, or cells are left and the code has changed. All scores are kept.
+        The files of a track have changed, cells are left and the code has changed, or the targets cannot be scored.
+        All scores are kept.
     Conflict
         The run was cancelled. All scores are kept.
     """
     if run.store.markers.cancelled:
         raise Conflict(f"run {run.store.id} was cancelled; continue it first: mssbench resume {run.store.id}")
     config = replace(run.record.config, metrics=metrics, bsseval=bsseval, aggregate=aggregate)
+    before = run.record.targets
+    if targets:
+        config = replace(config, targets=list(targets))
+        config.validate()
+        run.record.targets = _new_targets(run, config.targets)
     config.validate()
+    try:
+        return _clear_scores(run, config)
+    except BaseException:
+        run.record.targets = before
+        raise
+
+
+def _new_targets(run: Run, asked: Sequence[str]) -> list[str]:
+    """Targets that are scored in place of those of the run; empty for the stems."""
+    record = run.record
+    usable = [one for one in record.separators if one.status == "available"]
+    found = choose_targets(asked, usable, record.stems, [record.stems_of(one.title) for one in record.tracks])
+    lost = sum(run.store.succeeded(cell) and not run.store.separated(cell) for cell in record.cells())
+    if found != record.sources and lost:
+        raise BadInput(
+            f"the estimates of {lost} cells of run {record.id} were removed; only its targets can be scored"
+        )
+    return [] if found == record.stems else found
+
+
+def _lacks_estimates(run: Run, cell: Cell) -> bool:
+    """Whether the separator of `cell` estimates any stems, and was not asked for a target."""
+    separator = run.record.separator(cell.separator)
+    if separator.stems or separator.needs_references:
+        return False
+    folder = run.store.layout.estimates(cell)
+    return not all((folder / f"{one}.wav").exists() for one in run.record.offered(cell.separator, cell.title))
+
+
+def _clear_scores(run: Run, config: RunConfig) -> int:
     cells = [cell for cell in run.record.cells() if run.store.separated(cell)]
     for title in dict.fromkeys(cell.title for cell in cells if not cell.rendered):
         require_planned_files(run, run.record.track(title))
-    if any(run.needs_separation(cell) for cell in run.record.cells()):
+    again = [cell for cell in cells if _lacks_estimates(run, cell)]
+    if again or any(run.needs_separation(cell) for cell in run.record.cells()):
         require_same_code(run, cells)
     else:  # all scores are made by the present code
         run.record.versions |= present_versions(run, "evaluator")
     for cell in cells:
         run.store.clear_outcome(cell)
+    for cell in again:
+        remove_estimates(run, cell)
     # Written last: if the process is killed before, all cells are scored again with the old metrics, never with both.
     run.record.config = config
     run.store.save(run.record)

@@ -13,7 +13,11 @@ from .data import RunData, load
 
 
 def build_report(
-    run_dir: Path, *, audio: bool = True, cells: Sequence[tuple[str, str, str, str]] = ()
+    run_dir: Path,
+    *,
+    audio: bool = True,
+    cells: Sequence[tuple[str, str, str, str]] = (),
+    targets: Sequence[str] = (),
 ) -> Path:
     """Write ``<run_dir>/report/`` and return its ``index.html``.
 
@@ -25,13 +29,15 @@ def build_report(
         Whether to write audio excerpts.
     cells : sequence of (condition, separator, title, stem)
         Excerpts to add to those that are selected automatically.
+    targets : sequence of str
+        What the report is about; default: everything that is scored.
 
     Raises
     ------
     NotFound, BadInput
         `run_dir` is not a run directory, its files contradict each other, or the folder cannot be written.
     """
-    data = load(run_dir)
+    data = load(run_dir, targets)
     choices = excerpts.choose(data, cells) if audio else []
     analysis = analyse(data)
     folder = run_dir / "report"

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from mssbench_service.errors import BadInput
+from mssbench_service.stems import canonical
 
 from ..runs.records import Cell, RunRecord, SeparatorRecord
 from ..runs.results import Row, result_rows
@@ -280,20 +281,23 @@ def separator_kind(separator: SeparatorRecord) -> Literal["model", "reference", 
     return "model"
 
 
-def load(run_dir: Path) -> RunData:
-    """Read a run directory, finished or not.
+def load(run_dir: Path, targets: Sequence[str] = ()) -> RunData:
+    """Read a run directory, finished or not; of its targets only `targets`, if they are given.
 
     Raises
     ------
     NotFound, BadInput
-        `run_dir` is not a run directory, or its files contradict each other; the message names the conflict.
+        A target is not scored, `run_dir` is not a run directory, or its files contradict each other; the message
+        names the conflict.
     """
     store = RunStore(run_dir)
     record = store.load()
     separators = [one for one in record.separators if one.status == "available"]
+    rows = result_rows(store, record)
+    if targets:
+        rows = _only(record, rows, targets)
     keys = record.cell_conditions
     shape = (len(keys), len(separators), len(record.tracks), len(record.sources))
-    rows = result_rows(store, record)
     metrics = present({name for row in rows for name, value in row.items() if value is not None})
     values = {metric.column: np.full(shape, np.nan) for metric in metrics}
     status = np.full(shape, "pending", dtype="U11")
@@ -368,6 +372,18 @@ def _averaged(
         count = np.sum(~np.isnan(table), axis=0)
         found.append(np.where(count > 0, np.nansum(table, axis=0) / np.maximum(count, 1), np.nan))
     return np.where(lost, np.nan, np.stack(found))
+
+
+def _only(record: RunRecord, rows: list[Row], targets: Sequence[str]) -> list[Row]:
+    """Restrict `record` to `targets`; return their rows."""
+    wanted = [canonical(target) for target in targets]
+    if unknown := [target for target in wanted if target not in record.sources]:
+        scored = ", ".join(record.sources)
+        raise BadInput(
+            f"run {record.id} has scores of {scored}, not of {unknown[0]!r}; mssbench rescore --targets scores it"
+        )
+    record.targets = [target for target in record.sources if target in wanted]
+    return [row for row in rows if row["source"] in wanted]
 
 
 def finite_value(value: object) -> float:

@@ -9,9 +9,13 @@ import mssbench
 import numpy as np
 import pytest
 import soundfile as sf
+from click.testing import CliRunner
 from mssbench.bench import BenchmarkRun, InvalidArgument
+from mssbench.cli import cli
 from mssbench.datasets.check import check_dataset
+from mssbench.report.data import load
 from mssbench.runs.fingerprint import state_of_files
+from mssbench_service.errors import BadInput
 from mssbench_service.files import read_json
 from mssbench_service.musdb import STEMS
 
@@ -118,3 +122,31 @@ def test_files_that_are_sums_of_stems_are_not_stems(workspace: Path) -> None:
     run = benchmark(["oracle-mixture"])
     assert sources(run, "oracle-mixture", "A") == list(STEMS)
     assert read_json(run.folder / "run.json")["tracks"][0]["files"] == before
+
+
+def test_other_targets_of_a_run_are_scored_and_reported(dataset: Path) -> None:
+    run = benchmark(["oracle-irm", "oracle-mixture"], tracks=1)
+    before = {row["source"]: row for row in run.results if row["separator"] == "oracle-irm"}
+    mssbench_command(
+        "rescore", run.id, "--inline", "--metrics", "paper", "--no-bsseval", "--sources", "Music,vocals"
+    )
+    found = run.results
+    assert [(row["separator"], row["source"], row["status"]) for row in found] == [
+        (name, source, "ok")
+        for name in ("oracle-irm", "oracle-mixture")
+        for source in ("accompaniment", "vocals")
+    ]
+    assert found[1] == before["vocals"]
+    assert [one.targets for one in (load(run.folder), load(run.folder, ["karaoke"]))] == [
+        ["accompaniment", "vocals"],
+        ["accompaniment"],
+    ]
+    with pytest.raises(BadInput, match=r"has scores of accompaniment, vocals, not of 'drums'"):
+        load(run.folder, ["drums"])
+    with pytest.raises(BadInput, match="'strings' cannot be built"):
+        mssbench_command("rescore", run.id, "--inline", "--targets", "strings")
+    assert run.results == found
+
+
+def mssbench_command(*arguments: str) -> None:
+    CliRunner().invoke(cli, arguments, catch_exceptions=False, standalone_mode=False)

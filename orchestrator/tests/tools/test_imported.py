@@ -58,7 +58,10 @@ def noisy(signal: np.ndarray, seed: int = 10) -> np.ndarray:
 
 
 def test_estimates_of_two_stems_become_a_run_that_can_be_scored_again(true: dict[str, np.ndarray]) -> None:
-    pair = {"Vocals": noisy(true["vocals"]), "Instrumental": noisy(sum(true[stem] for stem in REST))}
+    pair = {
+        "Vocals": noisy(true["vocals"]),
+        "Instrumental": noisy(np.sum([true[stem] for stem in REST], axis=0)),
+    }
     write("est", pair, "1_Song_({})_model.flac", "PCM_24")
     output = evaluate("music/test", "est", "--name", "uvr", "--csv", "out.csv")
     assert "not offered: drums, bass, other" in output
