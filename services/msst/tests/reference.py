@@ -121,6 +121,8 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
     "torchaudio": {
         "transforms": SimpleNamespace(Spectrogram=_Spectrogram, InverseSpectrogram=_InverseSpectrogram)
     },
+    "torchaudio.transforms": {"Spectrogram": _Spectrogram, "InverseSpectrogram": _InverseSpectrogram},
+    "librosa.filters": {"mel": _mel},
     "pytorch_lightning": {"LightningModule": nn.Module},
 }
 
