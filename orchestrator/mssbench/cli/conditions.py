@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mssbench_service.errors import BadInput
+from mssbench_service.errors import BadInput, NotReady
+from mssbench_service.files import DataRoot
+from mssbench_service.wire import Room
 
-from ..runs.conditions import BINAURAL
+from ..runs.conditions import BINAURAL, Condition
 
 _COMMA = re.compile(r",(?![^\[]*\])(?![^{]*\})")
 """A comma that is not within brackets."""
@@ -68,6 +71,38 @@ def listeners(hrirs: Sequence[str]) -> list[dict[str, Any]]:
     return [
         {"name": f"{BINAURAL}-{_plain(Path(one).stem)}", "hrir": one, "same_placement_as": BINAURAL}
         for one in hrirs[1:]
+    ]
+
+
+def demo_scenes(root: DataRoot) -> list[Condition]:
+    """The conditions of ``mssbench demo --scenes``. Their heads are written to the data root.
+
+    Raises
+    ------
+    NotReady
+        The synthesis is not installed here.
+    """
+    try:
+        heads = importlib.import_module("synth_service.heads")
+    except ImportError as error:
+        raise NotReady(f"the demo of scenes needs the package synth_service here ({error})") from None
+    folder = root.root / "data" / "demo-heads"
+    for name, radius in (("head", 0.0875), ("large-head", 0.0975)):
+        heads.write_head(folder / f"{name}.sofa", radius)
+    return [
+        Condition(
+            "elevated",
+            hrir=root.reference(folder / "head.sofa"),
+            placement="sphere",
+            elevations=[-45, 60],
+        ),
+        Condition("moving", placement="moving", speed_deg_s=[10, 60]),
+        Condition("room", room=Room([6.0, 4.0, 3.0], 0.3, [2.5, 2.0, 1.5], 1.5)),
+        Condition(
+            "listener-2",
+            hrir=root.reference(folder / "large-head.sofa"),
+            same_placement_as=BINAURAL,
+        ),
     ]
 
 

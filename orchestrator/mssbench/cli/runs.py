@@ -36,7 +36,7 @@ from ..runs.store import open_workspace
 from ..runs.training import training_warnings
 from ..services.runtime import Runtime
 from ..settings.secrets import without_password
-from .conditions import listeners, read_condition
+from .conditions import demo_scenes, listeners, read_condition
 from .data import DEMO_DATASET
 from .model_service import serving_model
 from .progress import run_bars
@@ -160,8 +160,13 @@ def _given(context: click.Context) -> dict[str, Any]:
 @click.option(
     "--model", default="", metavar="SERVICE:MODEL", help="Benchmark this model too; its weights are fetched."
 )
+@click.option(
+    "--scenes",
+    is_flag=True,
+    help="Also elevated and moving sources, a room and a second head (docs/scenes.md).",
+)
 @scheduling_options
-def demo(model: str, inline: bool, redis_url: str) -> None:
+def demo(model: str, scenes: bool, inline: bool, redis_url: str) -> None:
     """Run a benchmark of all oracle separators on the demo dataset.
 
     The service of --model is started on this machine, if none is running, and stopped at the end. The exit code is 1 if
@@ -170,10 +175,10 @@ def demo(model: str, inline: bool, redis_url: str) -> None:
     Example: mssbench demo --model spleeter:2stems
     """
     with serving_model(model) if model else contextlib.nullcontext():
-        _demo([model] if model else [], inline, redis_url)
+        _demo([model] if model else [], scenes, inline, redis_url)
 
 
-def _demo(models: list[str], inline: bool, redis_url: str) -> None:
+def _demo(models: list[str], scenes: bool, inline: bool, redis_url: str) -> None:
     from ..datasets.demo import write_demo
     from ..report.known_answers import SelfCheckFailed, self_check  # imports NumPy
 
@@ -182,6 +187,8 @@ def _demo(models: list[str], inline: bool, redis_url: str) -> None:
     write_demo(dataset)
     # Without BSS Eval, because it takes most of the time and the demo is about the other metrics.
     config = RunConfig(dataset=runtime.root.reference(dataset), separators=["oracle", *models], bsseval=False)
+    if scenes:
+        config.conditions = [*config.conditions, *demo_scenes(runtime.root)]
     job = _prepared(config, runtime, "")
     _work(job, inline, redis_url)
     try:

@@ -8,6 +8,7 @@ interpolation  responses between the directions of a set
 moving         convolution of a moving source
 rooms          a simulated room around the listener
 scenes         the responses of the stems of a scene
+heads          spherical heads with elevations, as SOFA files
 render         rendering of one track folder
 steps          plain functions of requests, independent of HTTP and queues
 app            the same over HTTP

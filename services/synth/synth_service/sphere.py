@@ -95,19 +95,23 @@ def impulse_responses() -> tuple[Float64Array, Float64Array]:
     """
     azimuths = np.arange(0.0, 360.0, STEP)
     # The response depends only on the angle of incidence: 37 responses give all 144.
-    incidence = np.arange(0.0, 180.0 + STEP, STEP)
-    frequencies = np.arange(_FFT_LENGTH // 2 + 1) * (SAMPLE_RATE / _FFT_LENGTH)
-    spectra = response(frequencies, incidence)
-    spectra *= np.exp(-2j * np.pi * frequencies * _DELAY / SAMPLE_RATE) * _low_pass(frequencies)
-    by_incidence = np.fft.irfft(spectra, _FFT_LENGTH)[:, :TAPS] * _fades()
-    # Rounded to 24 bit, as a measured set is stored, so that the hash does not depend on the last bit of a sine.
-    by_incidence = np.round(by_incidence * 2.0**23) / 2.0**23
+    by_incidence = at_incidence(np.arange(0.0, 180.0 + STEP, STEP))
     irs = np.empty((azimuths.size, 2, TAPS))
     for ear, position in enumerate(EARS):
         apart = np.abs((azimuths - position + 180.0) % 360.0 - 180.0)
         irs[:, ear] = by_incidence[np.rint(apart / STEP).astype(np.int64)]
     azimuths.flags.writeable = irs.flags.writeable = False
     return azimuths, irs
+
+
+def at_incidence(incidence: npt.ArrayLike, radius: float = RADIUS) -> Float64Array:
+    """Impulse responses at points on a sphere of `radius` m, shape (N, 256), for angles of incidence in degrees."""
+    frequencies = np.arange(_FFT_LENGTH // 2 + 1) * (SAMPLE_RATE / _FFT_LENGTH)
+    spectra = response(frequencies * (radius / RADIUS), incidence)
+    spectra *= np.exp(-2j * np.pi * frequencies * _DELAY / SAMPLE_RATE) * _low_pass(frequencies)
+    irs = np.fft.irfft(spectra, _FFT_LENGTH)[:, :TAPS] * _fades()
+    # Rounded to 24 bit, as a measured set is stored, so that the hash does not depend on the last bit of a sine.
+    return np.asarray(np.round(irs * 2.0**23) / 2.0**23)
 
 
 def _low_pass(frequencies: npt.NDArray[np.floating]) -> Float64Array:
