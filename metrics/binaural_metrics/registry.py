@@ -111,8 +111,8 @@ class Metric:
         Sorts the metrics of a group. Metrics of the same order keep the order of registration.
     decimals : int
         Digits after the point in reports.
-    role : {"spatial", "residual", "itd", "ild", ""}
-        Question of the paper's tables that it answers. Metrics of one role are alternatives.
+    role : {"place", "spatial", "residual", "itd", "ild", ""}
+        Question of the first tables that it answers. Metrics of one role are alternatives.
     paper_table, paper_name : str
         Result file of the paper and the column there; empty if it has none.
     binaural_only : bool

@@ -59,6 +59,7 @@ register(
         perfect=100,
         label="In place",
         decimals=1,
+        role="place",
     ),
     Metric(
         "in_place_1jnd",

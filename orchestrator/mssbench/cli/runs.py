@@ -192,12 +192,12 @@ def _demo(models: list[str], scenes: bool, inline: bool, redis_url: str) -> None
     job = _prepared(config, runtime, "")
     _work(job, inline, redis_url)
     try:
-        confirmed = self_check(job.store.folder)
+        verdict = self_check(job.store.folder)
     except SelfCheckFailed as error:
         conclude(job)
         click.echo(f"mssbench: {printable(str(error))}", err=True)
         sys.exit(1)
-    console.print(f"self-check: {confirmed} scores of the known-answer tests confirmed", highlight=False)
+    console.print(f"self-check: {verdict}", highlight=False)
     conclude(job)
 
 

@@ -7,11 +7,15 @@ scores         medians and comparisons of a run
 known_answers  known-answer tests of the bench
 mixture_gain   effect of the mixture's gain on the paper's SSR
 speed          speed of the separators
-answer         the two sentences at the top of the report
+answer         the sentence at the top of the report
 analysis       all numbers of a report
 published      published results of others
-svg, figures   figures for the page and for a paper
+chart          axes, marks and lines as SVG
+figures        figures of the page
+paper_figures  figures for a paper
 excerpts       audio excerpts
+timeline       cues of an excerpt over time
+tables         tables of the page
 page           the HTML page
 summary        summary.json
 exports        CSV, Parquet, LaTeX, BibTeX

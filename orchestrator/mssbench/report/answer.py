@@ -1,25 +1,25 @@
-"""The answer of a run in two sentences, generated from its numbers."""
+"""The answer of a run in one sentence, and the note on its intervals, both generated from the numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 
-from ..runs.conditions import STEREO
 from ..runs.records import SeparatorRecord
-from .data import ALL_STEMS, RunData
+from .data import ALL_STEMS, RunData, source_name
 from .metrics import Metric
 from .scores import Difference, ScoreTable
 from .statistics import Estimate, fewest_tracks
 
-QUESTION = "Do music source separation models keep the spatial image of binaural audio?"
+QUESTION = "Does separated music stay where it was?"
 
 _ALPHA = 0.05
 
 
 def answer(data: RunData, table: ScoreTable, differences: Sequence[Difference]) -> list[str]:
-    """Return sentences: the size of the errors in each rendered condition, and each change from the first condition.
+    """Return the answer in one sentence, and a note with its intervals and its evidence.
 
-    They are about the models of the run; without a model, about its reference separators.
+    The answer is about the trained models of the run, with the best reference separator for comparison; without a
+    model, about the reference separators. It speaks of each condition.
 
     Parameters
     ----------
@@ -27,116 +27,201 @@ def answer(data: RunData, table: ScoreTable, differences: Sequence[Difference]) 
     table : ScoreTable
         Medians of the run.
     differences : sequence of Difference
-        Comparisons of the other conditions with the first.
+        Comparisons of the conditions with the baseline.
     """
-    subjects, name = _subjects(data)
-    rendered = [condition for condition in data.conditions if condition != STEREO] or data.conditions[:1]
-    cues = [metric for metric in data.headline if metric.role in ("itd", "ild")] or data.headline[:1]
-    scored = {
-        condition: [
-            one for one in subjects
-            if cues and all(table.get(condition, one.name, ALL_STEMS, metric).estimate.n for metric in cues)
-        ]
-        for condition in rendered
-    }  # fmt: skip
-    if not any(scored.values()):
+    metrics = leading(data)
+    scored = [
+        one for one in data.compared
+        if metrics and all(table.get(data.main, one.name, ALL_STEMS, metric).estimate.n for metric in metrics)
+    ]  # fmt: skip
+    models = [one for one in scored if one in data.models]
+    if not scored or (data.models and not models):
         return [
             "This run cannot answer the question yet: no model or reference separator has a score on "
-            f"{' or '.join(rendered)} audio.",
+            f"{data.main} audio."
+            if not data.models
+            else f"This run cannot answer the question yet: no model has a score on {data.main} audio.",
             _progress(data),
         ]
-    sizes = [_size(some, name, condition, cues, table) for condition, some in scored.items() if some]
-    names = {one.name for some in scored.values() for one in some}
-    return [*sizes, *_changes(names, data, differences)]
-
-
-def _subjects(data: RunData) -> tuple[list[SeparatorRecord], str]:
-    if data.models:
-        return data.models, "model"
-    return data.compared, "reference separator"
-
-
-def _size(
-    scored: Sequence[SeparatorRecord], name: str, condition: str, cues: Sequence[Metric], table: ScoreTable
-) -> str:
-    def estimate(one: SeparatorRecord, metric: Metric) -> Estimate:
-        return table.get(condition, one.name, ALL_STEMS, metric).estimate
-
-    tracks = max(estimate(one, metric).tracks for one in scored for metric in cues)
-    where = f"On {condition} audio ({tracks} track{'s' if tracks != 1 else ''}, all stems)"
-    aside = "" if name == "model" else " (there is no model in this run)"
-    if len(scored) == 1:
-        medians = " and ".join(f"{with_interval(m, estimate(scored[0], m))} in {m.label}" for m in cues)
-        return f"{where}, the only {name}, {scored[0].name}, has median errors of {medians}{aside}."
-    ranges = " and ".join(_range([estimate(one, m).value for one in scored], m) for m in cues)
-    best = [_best(scored, metric, [estimate(one, metric).value for one in scored]) for metric in cues]
-    if len({one.name for one in best}) == 1:
-        smallest = f"{best[0].name} has the smallest, "
-        smallest += " and ".join(with_interval(m, estimate(best[0], m)) for m in cues)
+    text = _Text(data, table, metrics)
+    references = [one for one in scored if one not in models]
+    given = [one for one in references if one.needs_references]
+    unprocessed = [one for one in references if not one.needs_references]
+    if models:
+        best = text.best(models)
+        sentence = text.subject(models)
+        compared = [best, *given[:1]]
+        if given:
+            sentence += f"; {given[0].name}, which is given the true stems, {text.keeps(given[0], like=best)}"
     else:
-        smallest = "the smallest are those of " + " and ".join(
-            f"{one.name} in {m.label} ({with_interval(m, estimate(one, m))})"
-            for one, m in zip(best, cues, strict=True)
+        best = text.best(given or references)
+        sentence = (
+            f"No trained model is in this run. Of its reference separators, {best.name} {text.keeps(best)}"
         )
-    return f"{where}, the median errors of {len(scored)} {name}s are {ranges}; {smallest}{aside}."
+        compared = [best, *(one for one in given[:1] if one != best)]
+        sentence += "".join(f", {one.name} {text.values(one, like=best)}" for one in compared[1:])
+        if unprocessed and best not in unprocessed:
+            sentence += f" and the unprocessed mixture {text.values(unprocessed[0], like=best)}"
+    return [f"{sentence[0].upper()}{sentence[1:]}.", text.note(compared, differences)]
 
 
-def _best(scored: Sequence[SeparatorRecord], metric: Metric, values: Sequence[float]) -> SeparatorRecord:
-    return scored[values.index((max if metric.better == "higher" else min)(values))]
+def leading(data: RunData) -> list[Metric]:
+    """Return the metrics of the answer: what stays in place, or the errors of the cues where a run lacks it."""
+    place = [metric for metric in data.headline if metric.role == "place"]
+    return place or [metric for metric in data.headline if metric.role in ("itd", "ild")] or data.headline[:1]
 
 
-def _range(values: Sequence[float], metric: Metric) -> str:
-    low, high = metric.format(min(values)), metric.format(max(values))
-    span = low if low == high else f"{low} to {high}"
-    return f"{span}\u00a0{metric.unit} in {metric.label}"
+class _Text:
+    """Sentences about the medians of separators in each condition."""
 
+    def __init__(self, data: RunData, table: ScoreTable, metrics: Sequence[Metric]) -> None:
+        self.data, self.table, self.metrics = data, table, metrics
+        self.conditions = [data.main, *(one for one in data.conditions if one != data.main)]
 
-def _changes(names: Collection[str], data: RunData, differences: Sequence[Difference]) -> list[str]:
-    reference, *others = data.conditions
-    if not others:
+    def value(self, separator: SeparatorRecord, metric: Metric, condition: str = "") -> Estimate:
+        return self.table.get(condition or self.data.main, separator.name, ALL_STEMS, metric).estimate
+
+    def best(self, separators: Sequence[SeparatorRecord]) -> SeparatorRecord:
+        """Return the best in the first of the metrics."""
+        sign = -1 if self.metrics[0].better == "higher" else 1
+        return min(separators, key=lambda one: sign * self.value(one, self.metrics[0]).value)
+
+    def subject(self, models: Sequence[SeparatorRecord]) -> str:
+        """Return the clause about the models: the best one, and the range of the others."""
+        best = self.best(models)
+        if len(models) == 1:
+            return f"the only model, {best.name}, {self.keeps(best)}"
+        metric = self.metrics[0]
+        values = [self.value(one, metric).value for one in models if one != best]
+        low, high = (self._number(metric, value) for value in (min(values), max(values)))
+        span = low if low == high else f"{low} to {high}"
+        others = f"the other{'s' if len(values) > 1 else ''} {span}\u00a0{metric.unit}"
+        if metric.role != "place":
+            others += f" in {metric.label}"
+        return f"the best of {len(models)} models, {best.name}, {self.keeps(best)} ({others}{_where(self.data.main)})"
+
+    def keeps(self, one: SeparatorRecord, like: SeparatorRecord | None = None) -> str:
+        """Return the predicate of a separator: what it keeps in place, or its errors."""
+        if self.metrics[0].role == "place":
+            sound = "" if like else " of the sound in place"
+            return f"keeps {self.values(one, like).replace('%', f'%{sound}', 1)}"
+        return f"has median errors of {self.values(one, like)}"
+
+    def values(self, one: SeparatorRecord, like: SeparatorRecord | None = None) -> str:
+        """Return the medians in each condition, without their names if they are those of `like`."""
+        own = self._conditions(one)
+        named = like is None or own != self._conditions(like)
+        return _listed([
+            _listed([
+                f"{self._number(metric, self.value(one, metric, condition).value)}\u00a0{metric.unit}"
+                + ("" if metric.role == "place" else f" in {metric.label}")
+                for metric in self.metrics
+            ]) + (_where(condition) if named else "")
+            for condition in own
+        ])  # fmt: skip
+
+    def _conditions(self, one: SeparatorRecord) -> list[str]:
+        """Return the conditions in which a separator has all values."""
         return [
-            f"The run has only the {reference} condition, so stereo and binaural audio cannot be compared."
+            condition
+            for condition in self.conditions
+            if all(self.value(one, metric, condition).n for metric in self.metrics)
         ]
-    return [_change(names, reference, condition, differences) for condition in others]
+
+    def _number(self, metric: Metric, value: float) -> str:
+        return f"{value:.0f}" if metric.role == "place" else metric.format(value)
+
+    def note(self, shown: Sequence[SeparatorRecord], differences: Sequence[Difference]) -> str:
+        """Return the intervals of the separators in `shown`, and the paired change between conditions of the first."""
+        tracks = max(self.value(one, metric).tracks for one in shown for metric in self.metrics)
+        text = f"Medians over {tracks} track{'s' if tracks != 1 else ''} and all stems."
+        intervals = [
+            f"{one.name} "
+            + _listed([f"{_span(metric, found)}{_where(condition)}" for condition, metric, found in spans])
+            for one in shown
+            if (spans := [
+                (condition, metric, found)
+                for condition in self._conditions(one)
+                for metric in self.metrics
+                if (found := self.value(one, metric, condition)).low == found.low
+            ])
+        ]  # fmt: skip
+        if intervals:
+            text += f" 95\u00a0% intervals: {'; '.join(intervals)}."
+        if self.metrics[0].role == "place":
+            text += self._by_stem(shown[0])
+        return f"{text} {self._changes(shown[0], differences)}"
+
+    def _by_stem(self, one: SeparatorRecord) -> str:
+        found = [
+            f"{source_name(stem).lower()} {estimate.value:.0f}\u00a0%"
+            for stem in self.data.targets
+            if (estimate := self.table.get(self.data.main, one.name, stem, self.metrics[0]).estimate).n
+        ]
+        return f" {one.name} by stem{_where(self.data.main)}: {', '.join(found)}." if len(found) > 1 else ""
+
+    def _changes(self, one: SeparatorRecord, differences: Sequence[Difference]) -> str:
+        if len(self.data.conditions) == 1:
+            return (
+                f"The run has only the {self.data.conditions[0]} condition, so conditions cannot be compared."
+            )
+        shown = [
+            d for d in differences if d.within == one.name and d.metric in self.metrics and d.paired.test.n
+        ]
+        if not shown:
+            return "No track has scores in two conditions, so they cannot be compared."
+        changes = _listed(
+            [
+                f"{_signed(d.metric, d.paired.difference.value)} in {_lower(d.metric.label)} to {d.first}"
+                for d in shown
+            ]
+        )
+        return f"Paired change from {self.data.baseline}: {changes}, {_evidence(shown, len(differences))}."
 
 
-def _change(names: Collection[str], reference: str, condition: str, differences: Sequence[Difference]) -> str:
-    """Change of SSR and SRR. Both are needed: an estimate that separates nothing keeps the spatial image."""
-    by_metric: dict[Metric, list[Difference]] = {}
-    for d in differences:
-        of_models = d.within in names and d.metric.role in ("spatial", "residual")
-        if of_models and d.first == condition and d.paired.test.n:
-            by_metric.setdefault(d.metric, []).append(d)
-    if not by_metric:
-        return f"No track has scores in both conditions, so {reference} and {condition} audio cannot be compared."
-    changes = " and ".join(_span(metric, found) for metric, found in by_metric.items())
-    brackets = "; brackets are 95\u00a0% intervals" if "[" in changes else ""
-    evidence = _evidence(by_metric, len(differences))
-    return f"From {reference} to {condition}, the median change of the same tracks is {changes}, {evidence}{brackets})."
-
-
-def _span(metric: Metric, differences: Sequence[Difference]) -> str:
-    lowest = min(differences, key=lambda d: d.paired.difference.value)
-    highest = max(differences, key=lambda d: d.paired.difference.value)
-    text = _signed(metric, lowest.paired.difference)
-    if len(differences) > 1:
-        text += f" ({lowest.within}) to {_signed(metric, highest.paired.difference)} ({highest.within})"
-    return f"{text} in {metric.label}"
-
-
-def _evidence(by_metric: Mapping[Metric, Sequence[Difference]], tests: int) -> str:
-    tracks = max(d.paired.test.n for found in by_metric.values() for d in found)
+def _evidence(shown: Sequence[Difference], tests: int) -> str:
+    tracks = max(d.paired.test.n for d in shown)
     needed = fewest_tracks(tests, _ALPHA)
     if tracks < needed:
         return (
-            f"which is not significant with {tracks} track{'s' if tracks != 1 else ''} (5\u00a0%, Holm over "
-            f"{tests} signed-rank tests: at least {needed} tracks are needed"
+            f"not significant with {tracks} track{'s' if tracks != 1 else ''} (signed-rank tests at 5\u00a0%, Holm "
+            f"over {tests}: at least {needed} tracks are needed)"
         )
-    clear = " and ".join(
-        f"{sum(d.p_holm < _ALPHA for d in found)} of {len(found)} in {metric.label}"
-        for metric, found in by_metric.items()
+    clear = sum(d.p_holm < _ALPHA for d in shown)
+    verdict = (
+        "significant"
+        if clear == len(shown)
+        else "not significant"
+        if not clear
+        else f"significant for {clear}"
     )
-    return f"significant for {clear} (5\u00a0%, Holm over {tests} signed-rank tests"
+    return f"{verdict} (signed-rank tests at 5\u00a0%, Holm over {tests})"
+
+
+def _where(condition: str) -> str:
+    return {"stereo": " in stereo", "binaural": " on binaural audio"}.get(condition, f" in {condition}")
+
+
+def _lower(label: str) -> str:
+    return "place" if label == "In place" else label
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
+
+
+def _plain(metric: Metric, value: float) -> str:
+    return f"{metric.format(value)}\u00a0{metric.unit}".rstrip()
+
+
+def _signed(metric: Metric, value: float) -> str:
+    unit = "percentage points" if metric.unit == "%" else metric.unit
+    return f"{'+' if value > 0 else ''}{metric.format(value)}\u00a0{unit}".rstrip()
+
+
+def _span(metric: Metric, estimate: Estimate) -> str:
+    text = f"{metric.format(estimate.low)} to {metric.format(estimate.high)}\u00a0{metric.unit}".rstrip()
+    return text if metric.role == "place" else f"{metric.label} {text}"
 
 
 def _progress(data: RunData) -> str:
@@ -145,14 +230,9 @@ def _progress(data: RunData) -> str:
     return f"{finished} of {totals.expected} stems are finished; {totals.failed} of them failed."
 
 
-def with_interval(metric: Metric, estimate: Estimate) -> str:
-    """Return a value with unit and interval, such as ``12.3 µs [10.1, 15.0]``."""
-    text = f"{metric.format(estimate.value)}\u00a0{metric.unit}".rstrip()
+def with_interval(metric: Metric, estimate: Estimate, *, signed: bool = False) -> str:
+    """Return a value with unit and interval, such as ``12.3 µs [10.1, 15.0]``; `signed` puts a plus before it."""
+    text = ("+" if signed and estimate.value > 0 else "") + _plain(metric, estimate.value)
     if estimate.low != estimate.low:  # NaN: one track has no interval
         return text
     return f"{text} [{metric.format(estimate.low)}, {metric.format(estimate.high)}]"
-
-
-def _signed(metric: Metric, estimate: Estimate) -> str:
-    sign = "+" if estimate.value > 0 else ""
-    return sign + with_interval(metric, estimate)

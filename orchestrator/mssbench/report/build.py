@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mssbench_service.files import atomic_folder, write_text
 
-from . import excerpts, exports, figures, page, summary
+from . import excerpts, exports, page, paper_figures, summary
 from .analysis import Analysis, analyse
 from .data import RunData, load
 
@@ -57,7 +57,7 @@ def write_files(data: RunData, analysis: Analysis, report: Path) -> list[tuple[s
     summary.write(summary.build(data, analysis), report)
     (report / "references.bib").write_text(exports.references(data), encoding="utf-8")
     latex = exports.write_latex(data, analysis.table, tables)
-    names = figures.save_for_paper(data, analysis.table, plots)
+    names = paper_figures.save_for_paper(data, analysis.table, plots)
     paper = exports.write_paper_files(data, report / "paper")
     return [
         ("Results", [*results, "summary.json", "summary.schema.json"]),

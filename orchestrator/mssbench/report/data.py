@@ -21,6 +21,7 @@ import numpy.typing as npt
 from mssbench_service.errors import BadInput
 from mssbench_service.stems import canonical
 
+from ..runs.conditions import BINAURAL, STEREO
 from ..runs.records import Cell, RunRecord, SeparatorRecord
 from ..runs.results import Row, result_rows
 from ..runs.store import RunStore
@@ -106,6 +107,17 @@ class RunData:
         return self.record.config.replicates
 
     @property
+    def baseline(self) -> str:
+        """The condition that the others are compared with: the first."""
+        return self.conditions[0]
+
+    @property
+    def main(self) -> str:
+        """The condition that the first table and the excerpts are about: binaural, or another rendering."""
+        rendered = [condition for condition in self.conditions if condition != STEREO] or self.conditions
+        return BINAURAL if BINAURAL in rendered else rendered[0]
+
+    @property
     def titles(self) -> list[str]:
         return [track.title for track in self.record.tracks]
 
@@ -138,7 +150,7 @@ class RunData:
 
     @property
     def headline(self) -> list[Metric]:
-        """Metrics of the first tables, at most four."""
+        """Metrics of the first tables, at most five."""
         return headline(self.metrics)
 
     @property

@@ -1,79 +1,88 @@
-"""Audio excerpts: mixture, reference and estimate at one level, with a plot of the interaural cues over time.
+"""Audio excerpts, grouped by song: mixture, reference and all estimates of one stem, in each condition.
 
-Excerpts are the worst, the median and the best stem of each separator by the first headline metric, and those that
-the user selects. Each is a few seconds long and written as FLAC. Excerpts beyond the limit on the total size are
-counted and left out.
+Excerpts are the worst, the best and the median stem of the run by the leading metric, and those that the user selects.
+Each is a few seconds long and written as FLAC. Files beyond the limit on the total size are counted and left out.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 from markupsafe import Markup
 from mssbench_service.checksums import damage
 from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.files import DataRoot
 from mssbench_service.musdb import MIXTURE
-from scipy import signal
 
-from ..runs.conditions import condition_of
 from ..runs.formats import RENDERING_FORMAT, SEPARATION_FORMAT, Format
 from ..runs.records import Cell
-from . import svg
-from .data import FloatArray, RunData
+from . import timeline
+from .chart import Scale
+from .data import RunData
+from .exports import slug
+from .timeline import Audio, Cues
 
 log = logging.getLogger("mssbench")
 
-SECONDS = 6.0
+SECONDS = 5.0
 """Length of an excerpt."""
 
 MAX_BYTES = 24_000_000
 """Limit on the audio of one report."""
 
-Audio = npt.NDArray[np.float32]
+MIXTURE_NAME, REFERENCE_NAME = "Mixture", "Reference"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One stem of one cell, and why it was selected."""
+    """One stem of one song, why it was selected, and the separators and condition to begin with."""
 
-    cell: Cell
+    title: str
     stem: str
     why: str
+    condition: str
+    separators: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One signal of a player: its name, its file relative to the report, and the scores of an estimate."""
+
+    name: str
+    file: str
+    scores: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Take:
+    """The signals of one condition, and their picture over time. `values` are the cues of the reference."""
+
+    condition: str
+    signals: list[Signal]
+    note: str
+    picture: Markup
+    values: str
 
 
 @dataclass(frozen=True)
 class Player:
-    """One player on the page.
-
-    Attributes
-    ----------
-    files : dict of str to str
-        Path relative to the report of "Mixture", "Reference" and "Estimate".
-    start, seconds : float
-        Position in the track and length, seconds.
-    plot : Markup
-        Interaural cues over time.
-    """
+    """One player on the page. `start` and `seconds` are the position in the song and the length."""
 
     choice: Choice
-    scores: list[tuple[str, str]]
-    files: dict[str, str]
+    takes: list[Take]
     start: float
     seconds: float
-    note: str
-    plot: Markup
 
 
 @dataclass(frozen=True)
 class Excerpts:
-    """All players, and the number of choices without audio and beyond the limit on the size."""
+    """All players, and the number of estimates without audio and beyond the limit on the size."""
 
     players: list[Player]
     without_audio: int
@@ -82,7 +91,7 @@ class Excerpts:
 
 
 def choose(data: RunData, selected: Sequence[tuple[str, str, str, str]] = ()) -> list[Choice]:
-    """Choose excerpts: those in `selected` first, then binaural before stereo and worst before best.
+    """Choose excerpts: those in `selected` first, then the worst, the best and the median stem.
 
     Parameters
     ----------
@@ -95,59 +104,78 @@ def choose(data: RunData, selected: Sequence[tuple[str, str, str, str]] = ()) ->
     BadInput
         A selected excerpt is not in this run.
     """
+    names = [one.name for one in data.compared]
     chosen = []
     for condition, separator, title, stem in selected:
-        cell = Cell(data.replicates.get(condition, [condition])[0], separator, title)
-        if cell not in data.outcomes or stem not in data.record.stems:
+        key = data.replicates.get(condition, [condition])[0]
+        if Cell(key, separator, title) not in data.outcomes or stem not in data.record.stems:
             raise BadInput(f"this run has no {stem!r} of {title!r} by {separator!r} ({condition})")
-        chosen.append(Choice(cell, stem, "selected"))
-    if data.headline:
-        metric = data.headline[0]
-        conditions = sorted(data.conditions)  # binaural, stereo
-        ranked = {
-            (condition, one.name): _ranked(data, condition, one.name)
-            for condition in conditions
-            for one in data.compared
-        }
-        for condition in conditions:
-            for why, place in (("worst", 0.0), ("median", 0.5), ("best", 1.0)):
-                for one in data.compared:
-                    order = ranked[condition, one.name]
-                    if order:
-                        title, stem = order[round(place * (len(order) - 1))]
-                        cell = Cell(data.replicates[condition][0], one.name, title)
-                        chosen.append(Choice(cell, stem, f"{why} {metric.label} of {one.name}"))
-    seen: set[tuple[Cell, str]] = set()
-    return [c for c in chosen if (c.cell, c.stem) not in seen and not seen.add((c.cell, c.stem))]  # type: ignore[func-returns-value]
+        others = [name for name in names if name != separator]
+        chosen.append(Choice(title, stem, "selected", condition, (separator, *others)))
+    ranked = _ranked(data)
+    for why, place in (("worst", 0.0), ("best", 1.0), ("median", 0.5)):
+        if ranked:
+            title, stem = ranked[round(place * (len(ranked) - 1))]
+            reason = f"{why} stem by {data.headline[0].label}"
+            chosen.append(Choice(title, stem, reason, data.main, tuple(names)))
+    seen: set[tuple[str, str]] = set()
+    return [c for c in chosen if (c.title, c.stem) not in seen and not seen.add((c.title, c.stem))]  # type: ignore[func-returns-value]
 
 
-def _ranked(data: RunData, condition: str, separator: str) -> list[tuple[str, str]]:
-    """Return (title, stem), worst first."""
-    metric = data.headline[0]
-    values = data.track_values(metric, condition, separator)
+def _ranked(data: RunData) -> list[tuple[str, str]]:
+    """Return (title, stem), worst first: by the median over the models, or over all without a model."""
+    subjects = data.models or data.compared
     stems = [target for target in data.targets if target in data.record.stems]
-    if not stems:  # sums of stems are not files
+    if not data.headline or not subjects or not stems:  # sums of stems are not files
         return []
-    found = [(float(values[t, s]), t, s) for t, s in zip(*np.nonzero(~np.isnan(values)), strict=True)]
+    metric = data.headline[0]
+    cubes = np.stack([data.track_values(metric, data.main, one.name) for one in subjects])
+    found = [
+        (float(np.nanmedian(cubes[:, t, s])), t, s)
+        for t, s in np.ndindex(cubes.shape[1:])
+        if not np.isnan(cubes[:, t, s]).all()
+    ]
     found.sort(key=lambda item: item[0], reverse=metric.better == "lower")
     return [(data.titles[t], stems[s]) for _, t, s in found]
+
+
+@dataclass
+class _Draft:
+    """A take without its picture, whose scale depends on all takes."""
+
+    condition: str
+    signals: list[Signal]
+    note: str
+    reference: Cues
+    estimates: dict[str, Cues]
+    place: dict[str, list[float]]
 
 
 def write(data: RunData, choices: Sequence[Choice], report: Path, max_bytes: int = MAX_BYTES) -> Excerpts:
     """Write the excerpts under ``report/audio`` and describe their players."""
     writer = _Writer(data, report, max_bytes)
-    players, without_audio, over_limit = [], 0, 0
-    for choice in choices:
-        try:
-            player = writer.player(choice)
-        except (OSError, soundfile.SoundFileError, BadInput, NotFound):
-            without_audio += 1  # estimates may have been deleted to save space
-            continue
-        if player is None:
-            over_limit += 1
-        else:
-            players.append(player)
-    return Excerpts(players, without_audio, over_limit, writer.bytes)
+    found = [(choice, *writer.drafts(choice)) for choice in choices]
+    cues = [
+        one
+        for _, _, _, drafts in found
+        for draft in drafts
+        for one in (draft.reference, *draft.estimates.values())
+    ]
+    scales = timeline.limits(cues)
+    players = [
+        Player(choice, [_take(choice, draft, seconds, scales) for draft in drafts], start, seconds)
+        for choice, start, seconds, drafts in found
+        if drafts
+    ]
+    return Excerpts(players, writer.without_audio, writer.over_limit, writer.bytes)
+
+
+def _take(choice: Choice, draft: _Draft, seconds: float, scales: dict[str, Scale]) -> Take:
+    name = f"{choice.stem} of {choice.title}, {draft.condition}"
+    picture = timeline.picture(draft.reference, draft.estimates, draft.place, seconds, scales, name)
+    return Take(
+        draft.condition, draft.signals, draft.note, picture, timeline.reference_values(draft.reference)
+    )
 
 
 def _require_intact(folder: Path, kind: Format, *names: str) -> None:
@@ -159,84 +187,148 @@ def _require_intact(folder: Path, kind: Format, *names: str) -> None:
             raise BadInput(f"{folder}: {problem}")
 
 
+_UNREADABLE = (OSError, soundfile.SoundFileError, BadInput, NotFound)
+
+
 class _Writer:
     """Writes excerpts up to a limit on their total size."""
 
     def __init__(self, data: RunData, report: Path, max_bytes: int) -> None:
         self.data, self.report, self.max_bytes = data, report, max_bytes
-        self.root = DataRoot(self.data.store.folder.parent.parent, trusted=True)
-        self.bytes = 0
-        self.number = 0
+        self.root = DataRoot(data.store.folder.parent.parent, trusted=True)
+        self.bytes = self.number = self.without_audio = self.over_limit = 0
 
-    def player(self, choice: Choice) -> Player | None:
-        """Write one excerpt and describe its player; None where it is over the limit."""
-        cell, stem = choice.cell, choice.stem
-        track = self.data.record.track(cell.title)
-        folder = self.root.existing(track.folders[cell.condition])
-        estimates = self.data.store.layout.estimates(cell)
-        _require_intact(folder, RENDERING_FORMAT, f"{MIXTURE}.wav", f"{stem}.wav")
-        _require_intact(estimates, SEPARATION_FORMAT, f"{stem}.wav")
-        start, length = _loudest(folder / f"{stem}.wav")
-        signals = {
-            "Mixture": _read(folder / f"{MIXTURE}.wav", start, length),
-            "Reference": _read(folder / f"{stem}.wav", start, length),
-            "Estimate": _read(estimates / f"{stem}.wav", start, length),
-        }
-        # The reference is scored at the level of the mixture.
-        gain = self.data.mixture_gain(cell) or 1.0
-        signals["Reference"] = signals["Reference"] * np.float32(gain)
-        peak = max(float(np.abs(audio).max(initial=0)) for audio in signals.values())
-        # One gain for all three keeps their relative levels and avoids clipping.
-        scale = np.float32(min(1.0, 0.99 / peak)) if peak > 0 else np.float32(1.0)
-        files = self._write({name: audio * scale for name, audio in signals.items()}, track.sample_rate)
-        if files is None:
+    def drafts(self, choice: Choice) -> tuple[float, float, list[_Draft]]:
+        """Write the excerpt in each condition; return its start, its length, and what was written."""
+        data, track = self.data, self.data.record.track(choice.title)
+        conditions = [choice.condition, *(one for one in data.conditions if one != choice.condition)]
+        start = length = 0
+        drafts = []
+        for condition in conditions:
+            wanted = [
+                name for name in choice.separators if choice.stem in data.record.offered(name, choice.title)
+            ]
+            try:
+                folder = self.root.existing(track.folders[data.replicates[condition][0]])
+                _require_intact(folder, RENDERING_FORMAT, f"{MIXTURE}.wav", f"{choice.stem}.wav")
+                if not length:  # the same seconds in each condition
+                    start, length = _loudest(folder / f"{choice.stem}.wav")
+                common = [_read(folder / f"{name}.wav", start, length) for name in (MIXTURE, choice.stem)]
+            except _UNREADABLE:
+                self.without_audio += len(wanted)
+                continue
+            if draft := self._draft(choice, condition, wanted, common, start, length):
+                drafts.append(draft)
+        self.number += bool(drafts)
+        return start / track.sample_rate, length / track.sample_rate, drafts
+
+    def _draft(
+        self,
+        choice: Choice,
+        condition: str,
+        wanted: Sequence[str],
+        common: Sequence[Audio],
+        start: int,
+        length: int,
+    ) -> _Draft | None:
+        data, rate = self.data, self.data.record.track(choice.title).sample_rate
+        estimates = {}
+        for name in wanted:
+            folder = data.store.layout.estimates(self._cell(choice, condition, name))
+            try:
+                _require_intact(folder, SEPARATION_FORMAT, f"{choice.stem}.wav")
+                estimates[name] = _read(folder / f"{choice.stem}.wav", start, length)
+            except _UNREADABLE:
+                self.without_audio += 1  # estimates may have been deleted to save space
+        if not estimates:
             return None
-        seconds = length / track.sample_rate
+        mixture, reference = common
+        # The reference is scored at the level of the mixture.
+        gains = [data.mixture_gain(self._cell(choice, condition, name)) for name in estimates]
+        reference = reference * np.float32(next((gain for gain in gains if gain is not None), 1.0))
+        signals = {MIXTURE_NAME: mixture, REFERENCE_NAME: reference, **estimates}
+        peak = max(float(np.abs(audio).max(initial=0)) for audio in signals.values())
+        # One gain for all signals keeps their relative levels and avoids clipping.
+        scale = np.float32(min(1.0, 0.99 / peak)) if peak > 0 else np.float32(1.0)
+        written = [
+            Signal(name, file, self._scores(choice, condition, name) if name in estimates else [])
+            for i, (name, audio) in enumerate(signals.items())
+            if (
+                file := self._write(
+                    f"{self.number:02d}-{slug(condition)}-{i:02d}-{slug(name)[:40]}", audio * scale, rate
+                )
+            )
+        ]
+        kept = [one.name for one in written]
+        if not {MIXTURE_NAME, REFERENCE_NAME} < set(kept):
+            return None
         note = (
             ""
             if scale == 1
-            else f"all three at {20 * np.log10(scale):.1f} dB to avoid clipping".replace("-", "−")
+            else f"all signals at {20 * np.log10(scale):.1f} dB to avoid clipping".replace("-", "−")
         )
-        plot = plot_cues(signals["Reference"], signals["Estimate"], track.sample_rate, _name(choice))
-        group, row = (condition_of(cell.condition), cell.separator, stem), self.data.titles.index(cell.title)
-        scores = [
-            (metric.title, metric.format(float(self.data.track_values(metric, *group)[row, 0])))
+        cues = {
+            name: timeline.cues_of(reference, audio, rate)
+            for name, audio in estimates.items()
+            if name in kept
+        }
+        place = {name: self._place(choice, condition, name, start / rate, length / rate) for name in cues}
+        shown = place if any(any(v == v for v in values) for values in place.values()) else {}
+        return _Draft(condition, written, note, timeline.cues_of(reference, reference, rate), cues, shown)
+
+    def _cell(self, choice: Choice, condition: str, separator: str) -> Cell:
+        """Return the cell of the first replicate of the condition."""
+        return Cell(self.data.replicates[condition][0], separator, choice.title)
+
+    def _scores(self, choice: Choice, condition: str, separator: str) -> list[tuple[str, str]]:
+        row = self.data.titles.index(choice.title)
+        return [
+            (
+                metric.title,
+                metric.format(
+                    float(self.data.track_values(metric, condition, separator, choice.stem)[row, 0])
+                ),
+            )
             for metric in self.data.headline
         ]
-        return Player(choice, scores, files, start / track.sample_rate, seconds, note, plot)
 
-    def _write(self, signals: dict[str, Audio], sample_rate: int) -> dict[str, str] | None:
-        """Write all three files; None, and no file, where they are over the limit."""
-        folder = self.report / "audio"
-        folder.mkdir(exist_ok=True)
-        files = {}
-        for name, audio in signals.items():
-            files[name] = f"audio/{self.number:02d}-{name.lower()}.flac"
-            soundfile.write(self.report / files[name], audio, sample_rate, subtype="PCM_16", format="FLAC")
-        size = sum((self.report / file).stat().st_size for file in files.values())
+    def _place(
+        self, choice: Choice, condition: str, separator: str, start: float, seconds: float
+    ) -> list[float]:
+        """Return `in_place` of each second of the excerpt; empty where its frames cannot be read."""
+        path = self.data.store.layout.frames(self._cell(choice, condition, separator))
+        if not path.exists() or not find_spec("pyarrow"):
+            return []
+        import pyarrow.parquet as pq
+
+        filters = [("source", "=", choice.stem), ("metric", "=", "in_place")]
+        table = pq.read_table(path, columns=["start_s", "value"], filters=filters).to_pydict()
+        by_second = dict(zip((round(s) for s in table["start_s"]), table["value"], strict=True))
+        return [float(by_second.get(int(start) + i, np.nan)) for i in range(round(seconds))]
+
+    def _write(self, name: str, audio: Audio, sample_rate: int) -> str:
+        """Write one file and return its path; empty, and no file, where it is over the limit."""
+        (self.report / "audio").mkdir(exist_ok=True)
+        file = f"audio/{name}.flac"
+        soundfile.write(self.report / file, audio, sample_rate, subtype="PCM_16", format="FLAC")
+        size = (self.report / file).stat().st_size
         if self.bytes + size > self.max_bytes:
-            for file in files.values():
-                (self.report / file).unlink()
-            return None
+            (self.report / file).unlink()
+            self.over_limit += 1
+            return ""
         self.bytes += size
-        self.number += 1
-        return files
-
-
-def _name(choice: Choice) -> str:
-    return f"{choice.cell.separator}, {choice.stem} of {choice.cell.title}, {choice.cell.condition}"
+        return file
 
 
 def _loudest(path: Path) -> tuple[int, int]:
-    """Return start and length (samples) of the excerpt with the largest energy, in steps of half a second."""
+    """Return start and length (samples) of the excerpt with the largest energy, in steps of a second."""
     with soundfile.SoundFile(path) as file:
         rate, frames = file.samplerate, file.frames
-        hop = max(1, rate // 2)
         energy = np.array([float(np.sum(np.square(block, dtype=np.float64)))
-                           for block in _blocks(file, hop)])  # fmt: skip
-    window = min(len(energy), round(SECONDS * rate / hop))
+                           for block in _blocks(file, max(1, rate))])  # fmt: skip
+    window = min(len(energy), round(SECONDS))
     sums = np.convolve(energy, np.ones(window), "valid")
-    start = int(np.argmax(sums)) * hop
+    start = int(np.argmax(sums)) * rate
     return start, min(frames - start, round(SECONDS * rate))
 
 
@@ -249,100 +341,3 @@ def _read(path: Path, start: int, length: int) -> Audio:
     audio, _ = soundfile.read(path, start=start, frames=length, dtype="float32", always_2d=True)
     audio = np.nan_to_num(audio[:, [0, -1]])
     return np.pad(audio, ((0, length - len(audio)), (0, 0)))
-
-
-def plot_cues(reference: Audio, estimate: Audio, sample_rate: int, name: str) -> Markup:
-    """Plot interaural time and level differences over time, of reference and estimate.
-
-    Parameters
-    ----------
-    reference, estimate : array, shape (samples, 2)
-    sample_rate : int
-        Hz.
-    name : str
-        Added to the accessible name of the plot.
-    """
-    frame = max(1, round(0.1 * sample_rate))
-    cues = [interaural_differences(audio, sample_rate, frame) for audio in (reference, estimate)]
-    active = _levels(reference, frame) > -40
-    audible = active & (_levels(estimate, frame) > -60)
-    time = (np.arange(len(active)) + 0.5) * frame / sample_rate
-    with svg.style():
-        figure = svg.new_figure(svg.COLUMN, 1.7)
-        for i, (axes, unit) in enumerate(zip(figure.subplots(2, 1, sharex=True), ("ITD (µs)", "ILD (dB)"),
-                                             strict=True)):  # fmt: skip
-            for cue, mask, colour, width in (
-                (cues[0][i], active, svg.MUTED, 2.4),
-                (cues[1][i], audible, svg.GREEN, 1.0),
-            ):
-                axes.plot(time, np.where(mask, cue, np.nan), color=colour, linewidth=width, marker=".",
-                          markersize=2)  # fmt: skip
-            axes.set_ylabel(unit)
-            axes.set_xlim(0, max(len(active), 1) * frame / sample_rate)
-            axes.yaxis.set_label_coords(-0.13, 0.5)
-            low, high = axes.get_ylim()
-            least = (
-                200.0 if i == 0 else 4.0
-            )  # smallest range of the axis, so that small changes are not enlarged
-            if high - low < least:
-                middle = (low + high) / 2
-                axes.set_ylim(middle - least / 2, middle + least / 2)
-        axes.set_xlabel("time in the excerpt (s)")
-        return svg.inline(
-            figure, f"ITD and ILD over time: {name}. Broad grey line reference, thin line estimate."
-        )
-
-
-def interaural_differences(audio: Audio, sample_rate: int, frame: int) -> tuple[FloatArray, FloatArray]:
-    """Return ITD (µs, positive = left ear first) and ILD (dB, positive = left ear louder) of each frame.
-
-    The ITD is the lag of the maximum of the cross-correlation from 100 to 1500 Hz within ±1 ms. It is for the plot
-    only; scores are computed by the evaluator.
-
-    Parameters
-    ----------
-    audio : array, shape (samples, 2)
-    sample_rate : int
-        Hz.
-    frame : int
-        Length of a frame in samples.
-
-    Returns
-    -------
-    itd, ild : array, shape (frames,)
-    """
-    band = signal.butter(2, [100, min(1500, 0.45 * sample_rate)], "bandpass", fs=sample_rate, output="sos")
-    low = (
-        signal.sosfiltfilt(band, audio.astype(np.float64), axis=0) if len(audio) > 60 else audio.astype(float)
-    )
-    frames = len(audio) // frame
-    limit = round(1e-3 * sample_rate)
-    left, right = (low[: frames * frame, i].reshape(frames, frame) for i in (0, 1))
-    lags = np.arange(-limit, limit + 1)
-    inner = slice(limit, frame - limit)
-    products = np.stack(
-        [np.sum(left[:, inner] * np.roll(right, -lag, axis=1)[:, inner], axis=1) for lag in lags], 1
-    )
-    best = np.argmax(products, axis=1)
-    itd = np.array([_peak(row, int(k)) - limit for row, k in zip(products, best, strict=True)])
-    energy = [
-        np.sum(np.square(audio[: frames * frame, i].reshape(frames, frame), dtype=float), 1) for i in (0, 1)
-    ]
-    ild = 10 * np.log10((energy[0] + 1e-12) / (energy[1] + 1e-12))
-    return itd / sample_rate * 1e6, ild
-
-
-def _peak(values: FloatArray, k: int) -> float:
-    """Return the position of the maximum at `k` between samples, by parabolic interpolation."""
-    if k in (0, len(values) - 1):
-        return float(k)
-    before, at, after = values[k - 1 : k + 2]
-    curve = before - 2 * at + after
-    return k + (0.5 * (before - after) / curve if curve < 0 else 0.0)
-
-
-def _levels(audio: Audio, frame: int) -> FloatArray:
-    """Return the level of each frame in dB relative to the loudest frame."""
-    frames = len(audio) // frame
-    energy = np.sum(np.square(audio[: frames * frame], dtype=float).reshape(frames, 2 * frame), axis=1)
-    return np.asarray(10 * np.log10((energy + 1e-20) / (energy.max(initial=0) + 1e-20)))

@@ -1,31 +1,33 @@
-"""Figures of the report. Each axis has its unit, and colours are always combined with marker shapes.
+"""Figures of the page, drawn from the data of a run as :mod:`.chart` panels.
 
-The first functions draw into given axes. The functions below them combine panels for the page (where they flow
-with its width) and for a paper (one file per figure, at column width).
+Conditions have a colour and a marker where they share a panel; separators have them where a panel shows one condition.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.projections.polar import PolarAxes
-from matplotlib.ticker import MaxNLocator
 
-from . import svg
-from .data import ALL_STEMS, FloatArray, RunData, source_name
-from .marks import mark_of
+from ..runs.results import Row
+from . import chart
+from .answer import with_interval
+from .chart import Chart, Key, Scale
+from .data import ALL_STEMS, FloatArray, RunData, finite_value, source_name
 from .metrics import Metric
-from .scores import ScoreTable
-from .statistics import track_medians
+from .scores import Difference, ScoreTable
+from .statistics import Estimate
+
+MOST_LINES = 8
+"""Largest number of separators in a panel of lines."""
+
+SECTOR = 30
+"""Width of the sectors of azimuth and elevation, degrees."""
+
+_BANDS = ((100, "100"), (300, "300"), (1000, "1k"), (3000, "3k"), (10000, "10k"))
+_AZIMUTHS = ((180, ""), (90, "left"), (0, "front"), (-90, "right"), (-180, "back"))
 
 
 @dataclass(frozen=True)
@@ -36,357 +38,296 @@ class Panel:
     image: Markup
 
 
-# Drawing ----------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Figure:
+    """Panels with a common legend of (symbol, name)."""
+
+    panels: list[Panel]
+    legend: list[tuple[Markup, str]]
+    heading: str = ""
+    metric: Metric | None = None
 
 
-def draw_medians(axes: Axes, data: RunData, table: ScoreTable, metric: Metric, source: str) -> None:
-    """Draw medians with intervals per separator and condition; for one stem also a tick per track."""
-    _rows(axes, data)
-    seen: list[float] = []
-    for i, condition in enumerate(data.conditions):
-        for row, separator in enumerate(data.compared):
-            y = row + _offset(i, len(data.conditions))
-            estimate = table.get(condition, separator.name, source, metric).estimate
-            if estimate.n == 0:
+def condition_legend(data: RunData) -> list[tuple[Markup, str]]:
+    """Return the symbols of the conditions."""
+    return [(chart.key_symbol(key, line=True), name) for name, key in chart.keys(data.conditions).items()]
+
+
+def drawn_separators(data: RunData) -> list[str]:
+    """Return the separators that panels of lines show: models first."""
+    models = [one.name for one in data.models]
+    return [*models, *(one.name for one in data.compared if one.name not in models)][:MOST_LINES]
+
+
+def _separator_legend(names: Sequence[str]) -> list[tuple[Markup, str]]:
+    return [(chart.key_symbol(key, line=True), name) for name, key in chart.keys(names).items()]
+
+
+# A row for each separator -------------------------------------------------------------------------------------
+
+
+def medians(
+    data: RunData, table: ScoreTable, metric: Metric, source: str, title: str, width: float = chart.WIDTH
+) -> Panel:
+    """Return a panel of medians with intervals per separator and condition; for one stem also a tick per track."""
+    estimates = {
+        (condition, one.name): table.get(condition, one.name, source, metric).estimate
+        for condition in data.conditions
+        for one in data.compared
+    }
+    seen = [value for e in estimates.values() for value in (e.value, e.low, e.high)]
+    tracks: dict[tuple[str, str], FloatArray] = {}
+    if source != ALL_STEMS:
+        tracks = {group: data.track_values(metric, *group, source).ravel() for group in estimates}
+        seen += [float(value) for values in tracks.values() for value in values]
+    axis = Scale(0.0, 100.0) if metric.unit == "%" else chart.scale(seen, zero=metric.better == "lower")
+    found = _rows(data, metric, axis, width)
+    for i, (condition, key) in enumerate(chart.keys(data.conditions).items()):
+        for row, one in enumerate(data.compared):
+            estimate = estimates[condition, one.name]
+            if not estimate.n:
                 continue
-            seen += [estimate.value, estimate.low, estimate.high]
-            if source != ALL_STEMS:
-                cube = data.track_values(metric, condition, separator.name, source)
-                tracks = cube[~np.isnan(cube)]
-                seen += list(tracks)
-                _segments(axes, tracks, tracks, y - 0.14, y + 0.14, mark_of(condition).colour, 0.7)
-            axes.plot([estimate.low, estimate.high], [y, y], color=mark_of(condition).colour, linewidth=1.7,
-                      zorder=3, solid_capstyle="butt")  # fmt: skip
-            _dot(axes, estimate.value, y, condition)
-    _limits(axes, metric, seen)
+            y = _row_y(found, len(data.compared), row, i, len(data.conditions))
+            for value in tracks.get((condition, one.name), ()):
+                if value == value:
+                    x = found.x(axis(float(value)))
+                    found.line(x, y - 3, x, y + 3, key.colour, 0.6)
+            found.mark(
+                _interval(found, axis, estimate, y, key),
+                f"{one.name}, {condition}: {with_interval(metric, estimate)}, {_number(estimate)}",
+            )
+    return Panel(title, found.svg(f"{metric.title}, {source_name(source).lower()}: median of each separator"))
 
 
-def draw_pairs(axes: Axes, data: RunData, metric: Metric) -> None:
-    """Draw a line per separator and track, from its stereo value (top) to its binaural value (bottom)."""
-    _rows(axes, data)
-    seen: list[float] = []
-    for row, separator in enumerate(data.compared):
-        stereo = track_medians(data.track_values(metric, "stereo", separator.name))
-        binaural = track_medians(data.track_values(metric, "binaural", separator.name))
-        both = ~np.isnan(stereo) & ~np.isnan(binaural)
-        if not both.any():
-            continue
-        seen += [*stereo[both], *binaural[both]]
-        top, bottom = row - 0.27, row + 0.27
-        _segments(axes, stereo[both], binaural[both], top, bottom, svg.MUTED, 0.5)
-        middle = float(np.median(stereo[both])), float(np.median(binaural[both]))
-        axes.plot(middle, [top, bottom], color=svg.INK, linewidth=1.3, zorder=3)
-        _dot(axes, middle[0], top, "stereo")
-        _dot(axes, middle[1], bottom, "binaural")
-    _limits(axes, metric, seen)
+def differences(data: RunData, found: Sequence[Difference], metric: Metric) -> Panel:
+    """Return a panel of paired differences from the baseline, with intervals and a line at zero."""
+    shown = [d for d in found if d.metric == metric]
+    axis = chart.scale(
+        [v for d in shown for e in [d.paired.difference] for v in (e.value, e.low, e.high)], zero=True
+    )
+    panel = _rows(data, metric, axis, chart.WIDTH, "change of ")
+    zero = panel.x(axis(0.0))
+    panel.line(zero, panel.top, zero, panel.floor, "var(--muted)")
+    others = [condition for condition in data.conditions if condition != data.baseline]
+    keys = chart.keys(data.conditions)
+    rows = [one.name for one in data.compared]
+    for d in shown:
+        if d.paired.difference.n:
+            y = _row_y(panel, len(rows), rows.index(d.within), others.index(d.first), len(others))
+            evidence = "significant" if d.p_holm < 0.05 else "not significant"
+            panel.mark(
+                _interval(panel, axis, d.paired.difference, y, keys[d.first]),
+                f"{d.within}, {d.first} minus {d.second}: {with_interval(metric, d.paired.difference, signed=True)}, "
+                f"{d.paired.test.n} tracks, {evidence} (5 %, Holm)",
+            )
+    return Panel(metric.label, panel.svg(f"Change of {metric.title} from {data.baseline}, by separator"))
 
 
-def draw_scatter(axes: Axes, data: RunData, x: Metric, y: Metric, separator: str) -> None:
-    """Draw a point per track and stem, and a large outlined point for the medians of each condition."""
-    for condition in data.conditions:
-        mark = mark_of(condition)
-        across = data.track_values(x, condition, separator).ravel()
-        up = data.track_values(y, condition, separator).ravel()
-        both = ~np.isnan(across) & ~np.isnan(up)
-        if not both.any():
-            continue
-        axes.plot(across[both], up[both], mark.marker, color=mark.colour, markersize=2.4, alpha=0.45,
-                  markeredgewidth=0, zorder=2)  # fmt: skip
-        axes.plot([np.median(across[both])], [np.median(up[both])], mark.marker, color=mark.colour,
-                  markersize=6.5, markeredgecolor=svg.INK, markeredgewidth=0.9, zorder=4)  # fmt: skip
-    axes.set_xlabel(x.title)
-    axes.set_ylabel(y.title)
-
-
-def draw_polar(
-    axes: PolarAxes, metric: Metric, azimuths: FloatArray, values: FloatArray, limit: float, frontal: bool
-) -> None:
-    """Draw the error over the true azimuth: points, and sectors of 30° filled up to their median."""
-    axes.set_theta_zero_location("N")  # front is up; counter-clockwise, so that left is left
-    axes.set_ylim(0, limit)
-    signed = (azimuths + 180) % 360 - 180
-    mark, beyond = mark_of("binaural"), values > limit
-    axes.plot(np.radians(signed[~beyond]), values[~beyond], mark.marker, color=mark.colour, markersize=2.8,
-              alpha=0.6, markeredgewidth=0, zorder=3, clip_on=False)  # fmt: skip
-    axes.plot(np.radians(signed[beyond]), np.full(int(beyond.sum()), limit), mark.marker, color=mark.colour,
-              markersize=3.4, fillstyle="none", markeredgewidth=0.7, zorder=3, clip_on=False)  # fmt: skip
-    for sector in range(-180, 180, 30):
-        inside = (azimuths - sector + 15) % 360 < 30
-        if inside.any():
-            arc = np.radians(np.linspace(sector - 14, sector + 14, 15))
-            arc = arc[np.abs(arc) <= np.pi / 2] if frontal else arc
-            height = np.full(len(arc), min(limit, float(np.median(values[inside]))))
-            axes.fill_between(arc, 0, height, color=svg.MUTED, alpha=0.22, linewidth=0, zorder=1)
-            axes.plot(arc, height, color=svg.INK, linewidth=1.4, zorder=2)
-    ticks = range(-90, 91, 30) if frontal else range(0, 360, 30)
-    axes.set_xticks(np.radians(list(ticks)), [f"{d % 360}°" if d % 90 == 0 else "" for d in ticks])
-    # Set after the ticks, because setting the ticks changes the limits.
-    axes.set_thetamin(-90 if frontal else 0)
-    axes.set_thetamax(90 if frontal else 360)
-    axes.yaxis.set_major_locator(MaxNLocator(3, prune="both"))
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} {metric.unit}".replace(" °", "°"))
-    if not frontal:
-        axes.set_rlabel_position(165)
-    axes.tick_params(axis="x", pad=1)
-    axes.tick_params(axis="y", labelsize=6.5, labelcolor=svg.MUTED, pad=1)
-    for spine in axes.spines.values():
-        spine.set_color(svg.GRID)
-
-
-def _rows(axes: Axes, data: RunData) -> None:
+def _rows(data: RunData, metric: Metric, axis: Scale, width: float, prefix: str = "") -> Chart:
+    """Return a chart with a labelled row per separator."""
     names = [_short(one.name) for one in data.compared]
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.grid(False, axis="y")
-    for i in range(1, len(names)):
-        axes.axhline(i - 0.5, color=svg.GRID, linewidth=0.5, zorder=0)
+    pitch = 9.0 + 9.0 * len(data.conditions)
+    left = chart.label_width(names) + 10
+    found = Chart(height=pitch * len(names) + 38, left=left, width=width)
+    unit = f" ({metric.unit}{', logarithmic' if axis.logarithmic else ''})" if metric.unit else ""
+    ticks = [(axis(value), chart.tick_text(value)) for value in axis.ticks]
+    found.x_axis(ticks, f"{prefix}{metric.label}{unit}", chart.direction(metric.better))
+    for i, name in enumerate(names):
+        found.text(left - 6, found.top + (i + 0.5) * pitch + 4, name, "end")
+        if i:
+            found.line(
+                0, found.top + i * pitch, width - found.right, found.top + i * pitch, "var(--grid)", 0.6
+            )
+    return found
+
+
+def _row_y(panel: Chart, rows: int, row: int, index: int, count: int) -> float:
+    pitch = (panel.floor - panel.top) / rows
+    return panel.top + (row + 0.5) * pitch + (index - (count - 1) / 2) * 9.0
+
+
+def _interval(panel: Chart, axis: Scale, estimate: Estimate, y: float, key: Key) -> list[str]:
+    x = panel.x(axis(estimate.value))
+    drawn = []
+    if estimate.low == estimate.low:
+        low, high = panel.x(axis(estimate.low)), panel.x(axis(estimate.high))
+        drawn.append(f'<path d="M{low:.1f} {y:.1f}H{high:.1f}" stroke="{key.colour}" stroke-width="1.8"/>')
+    return [*drawn, chart.marker(key.marker, x, y, 3.6, key.colour)]
 
 
 def _short(name: str, limit: int = 18) -> str:
     return name if len(name) <= limit else name[: limit - 1] + "…"
 
 
-def _offset(index: int, count: int) -> float:
-    return (index - (count - 1) / 2) * 0.4
+def _number(estimate: Estimate) -> str:
+    return f"{estimate.n} stems of {estimate.tracks} track{'s' if estimate.tracks != 1 else ''}"
 
 
-def _segments(
-    axes: Axes, start: FloatArray, end: FloatArray, top: float, bottom: float, colour: str, width: float
-) -> None:
-    """Draw a line per pair as a single path with gaps, a tenth of the size of separate paths."""
-    gap = np.full(len(start), np.nan)
-    axes.plot(
-        np.column_stack([start, end, gap]).ravel(),
-        np.tile([top, bottom, np.nan], len(start)),
-        color=colour,
-        linewidth=width,
-        alpha=0.5,
-        zorder=2,
-    )
+# Lines, one for each separator --------------------------------------------------------------------------------
 
 
-def _dot(axes: Axes, x: float, y: float, condition: str) -> None:
-    mark = mark_of(condition)
-    axes.plot([x], [y], mark.marker, color=mark.colour, markersize=4.4, markeredgecolor=svg.PAPER,
-              markeredgewidth=0.6, zorder=4)  # fmt: skip
+def by_band(data: RunData) -> Figure | None:
+    """Return `in_place` by frequency: a panel per condition over all stems, or None without this metric."""
+    names = drawn_separators(data)
+    panels = []
+    for condition in data.conditions:
+        curves = {name: band_curve(data, condition, name) for name in names}
+        if any(curves.values()):
+            panels.append(Panel(f"By frequency, {condition}", _band_panel(curves, condition)))
+    return Figure(panels, _separator_legend(names)) if panels else None
 
 
-def _limits(axes: Axes, metric: Metric, seen: Sequence[float]) -> None:
-    """Set limits that show all values; the axis of an error starts at 0."""
-    axes.set_xlabel(metric.title)
-    found = [value for value in seen if value == value]
-    if not found:
-        axes.set_xlim(0, 1)
-        return
-    low, high = min(found), max(found)
-    pad = 0.04 * (high - low) or max(0.5, 0.05 * abs(high))
-    if metric.better == "lower" and low >= 0:
-        # A margin left of 0, so that the marker of a median of 0 is not cut.
-        low = 0.0
-        pad = 0.04 * high or 0.05
-    axes.set_xlim(low - pad, high + pad)
+def band_curve(data: RunData, condition: str, separator: str) -> list[tuple[float, float]]:
+    """Return (centre in Hz, share in place in %) over all stems; a band counts by its share of the loudness."""
+    sums: dict[float, list[float]] = {}
+    for row in _rows_of(data, condition, separator):
+        for band in row.get("in_place_bands") or ():
+            centre, share, weight = (finite_value(value) for value in band)
+            if share == share and weight > 0:
+                total = sums.setdefault(centre, [0.0, 0.0])
+                total[0] += weight * share
+                total[1] += weight
+    return [(centre, total / weight) for centre, (total, weight) in sorted(sums.items())]
 
 
-# Panels and files -------------------------------------------------------------------------------------------
-
-
-def overview(data: RunData, table: ScoreTable) -> list[Panel]:
-    """Return a panel per headline metric, over all stems."""
-    return [_medians_panel(data, table, metric, ALL_STEMS, metric.label) for metric in data.headline]
-
-
-def by_stem(data: RunData, table: ScoreTable, metric: Metric) -> list[Panel]:
-    """Return a panel per stem."""
-    return [_medians_panel(data, table, metric, stem, source_name(stem)) for stem in data.targets]
-
-
-def _medians_panel(data: RunData, table: ScoreTable, metric: Metric, source: str, title: str) -> Panel:
-    def median(condition: str, separator: str) -> str:
-        value = table.get(condition, separator, source, metric).estimate.value
-        return f"{condition} {metric.format(value)}"
-
-    medians = "; ".join(
-        f"{one.name} " + ", ".join(median(condition, one.name) for condition in data.conditions)
-        for one in data.compared
-    )
-    return _panel(
-        title,
-        f"{metric.title}, {source_name(source).lower()}: medians. {medians}",
-        _height(data),
-        lambda axes: draw_medians(axes, data, table, metric, source),
-        box=_row_box(data),
-    )
-
-
-def stereo_binaural(data: RunData) -> list[Panel]:
-    """Return a panel per headline metric that compares stereo with binaural; none for a single condition."""
-    if not {"stereo", "binaural"} <= set(data.conditions):
-        return []
+def _rows_of(data: RunData, condition: str, separator: str) -> list[Row]:
+    """Return the scored rows of the stems of the dataset, of all replicates of the condition."""
+    keys = data.replicates[condition]
     return [
-        _panel(
-            metric.label,
-            f"{metric.label} of each track, stereo against binaural, one row per separator",
-            _height(data),
-            lambda axes, metric=metric: draw_pairs(axes, data, metric),
-            box=_row_box(data),
-        )
-        for metric in data.headline
+        row
+        for row in data.rows
+        if row["condition"] in keys
+        and row["separator"] == separator
+        and row["status"] in ("ok", "undefined")
+        and row["source"] in data.record.stems
     ]
 
 
-def spatial_residual(data: RunData) -> list[Panel]:
-    """Return a panel per separator of SSR over SRR, all with the same axes."""
+def _band_panel(curves: dict[str, list[tuple[float, float]]], condition: str) -> Markup:
+    panel = Chart(height=200, left=28, top=22, width=chart.WIDE)
+    low, high = np.log(90), np.log(17000)
+
+    def x(frequency: float) -> float:
+        return float((np.log(frequency) - low) / (high - low))
+
+    panel.y_axis(
+        [(v / 100, str(v)) for v in (0, 25, 50, 75, 100)],
+        "In place (%)",
+        chart.direction("higher", vertical=True),
+    )
+    panel.x_axis([(x(value), label) for value, label in _BANDS], "frequency (Hz)")
+    for name, key in chart.keys(list(curves)).items():
+        points = [(panel.x(x(centre)), panel.y(share / 100)) for centre, share in curves[name]]
+        panel.path(points, key)
+        for (px, py), (centre, share) in zip(points, curves[name], strict=True):
+            panel.mark(
+                [f'<circle cx="{px:.1f}" cy="{py:.1f}" r="2.2" fill="{key.colour}"/>'],
+                f"{name}, {condition}, {centre:.0f} Hz: {share:.0f} %",
+            )
+    return panel.svg(f"Share in place by frequency, {condition}, a line per separator")
+
+
+def by_angle(data: RunData, metric: Metric, angle: str = "azimuth") -> list[Panel]:
+    """Return a panel per condition of medians in sectors of the true azimuth or elevation; none without angles."""
+    found = {}
+    for condition in data.conditions:
+        curves = {name: _sectors(data, metric, condition, name, angle) for name in drawn_separators(data)}
+        if len({middle for curve in curves.values() for middle, _, _ in curve}) > 1:
+            found[condition] = curves
+    values = [value for curves in found.values() for curve in curves.values() for _, value, _ in curve]
+    if not values:
+        return []
+    axis = Scale(0.0, 100.0) if metric.unit == "%" else chart.scale(values, zero=metric.better == "lower")
+    return [
+        Panel(f"{metric.label} by {angle}, {condition}", _angle_panel(curves, metric, axis, angle, condition))
+        for condition, curves in found.items()
+    ]
+
+
+def _sectors(
+    data: RunData, metric: Metric, condition: str, separator: str, angle: str
+) -> list[tuple[int, float, int]]:
+    """Return (middle of the sector in degrees, median, number of stems)."""
+    sectors: dict[int, list[float]] = {}
+    for row in _rows_of(data, condition, separator):
+        true = data.direction(row["title"], row["source"], row["condition"])
+        value = finite_value(row.get(metric.column))
+        if true is not None and value == value:
+            signed = (true[angle == "elevation"] + 180) % 360 - 180
+            middle = round(signed / SECTOR) * SECTOR
+            sectors.setdefault(180 if middle == -180 else middle, []).append(value)
+    return [(middle, float(np.median(found)), len(found)) for middle, found in sorted(sectors.items())]
+
+
+def _angle_panel(
+    curves: dict[str, list[tuple[int, float, int]]], metric: Metric, axis: Scale, angle: str, condition: str
+) -> Markup:
+    panel = Chart(height=200, left=34, top=22, width=chart.WIDE)
+    unit = f" ({metric.unit}{', logarithmic' if axis.logarithmic else ''})" if metric.unit else ""
+    panel.y_axis(
+        [(axis(v), chart.tick_text(v)) for v in axis.ticks],
+        metric.label + unit,
+        chart.direction(metric.better, vertical=True),
+    )
+    if angle == "azimuth":  # left is left
+        frontal = all(abs(middle) <= 90 for curve in curves.values() for middle, _, _ in curve)
+        across = Scale(-100.0, 100.0) if frontal else Scale(-190.0, 190.0)
+        ticks = [(1 - across(v), label) for v, label in _AZIMUTHS if abs(v) <= across.high and label]
+    else:
+        across = Scale(-100.0, 100.0)
+        ticks = [(across(v), f"{v}°".replace("-", "−")) for v in (-90, -45, 0, 45, 90)]
+    panel.x_axis(ticks, f"true {angle}")
+    for name, key in chart.keys(list(curves)).items():
+        points = [
+            (panel.x(1 - across(middle) if angle == "azimuth" else across(middle)), panel.y(axis(value)))
+            for middle, value, _ in curves[name]
+        ]
+        panel.path(points, key, 1.2)
+        for (x, y), (middle, value, n) in zip(points, curves[name], strict=True):
+            panel.mark(
+                [chart.marker(key.marker, x, y, 3.0, key.colour)],
+                f"{name}, {condition}, {angle} {middle}° ± {SECTOR // 2}°: {metric.format(value)} {metric.unit} "
+                f"({n} stem{'s' if n != 1 else ''})".replace("-", "−"),
+            )
+    return panel.svg(f"{metric.title} against the true {angle}, {condition}, a line per separator")
+
+
+def trade_off(data: RunData, table: ScoreTable) -> Figure | None:
+    """Return SSR against SRR: a panel per condition with the median of each separator, or None without both."""
     pair = [metric for metric in data.headline if metric.role in ("spatial", "residual")]
     if len(pair) != 2:
-        return []
-    x, y = pair
-    limits = [_span(data, metric) for metric in pair]
-
-    def draw(axes: Axes, name: str) -> None:
-        draw_scatter(axes, data, x, y, name)
-        axes.set_xlim(*limits[0])
-        axes.set_ylim(*limits[1])
-
-    return [
-        _panel(
-            separator.name,
-            f"{y.label} against {x.label} of {separator.name}, one point per track and stem",
-            2.3,
-            lambda axes, name=separator.name: draw(axes, name),
+        return None
+    x_metric, y_metric = pair
+    names = [one.name for one in data.compared]
+    points = {
+        (condition, name): [table.get(condition, name, ALL_STEMS, metric).estimate.value for metric in pair]
+        for condition in data.conditions
+        for name in names
+    }
+    x_axis, y_axis = (chart.scale([point[i] for point in points.values()]) for i in (0, 1))
+    panels = []
+    for condition in data.conditions:
+        panel = Chart(height=200, left=34, top=22, width=chart.WIDE)
+        panel.y_axis(
+            [(y_axis(v), chart.tick_text(v)) for v in y_axis.ticks],
+            y_metric.title,
+            chart.direction("higher", vertical=True),
         )
-        for separator in data.compared
-    ]
-
-
-def _span(data: RunData, metric: Metric) -> tuple[float, float]:
-    cubes = [data.track_values(metric, c, one.name).ravel() for c in data.conditions for one in data.compared]
-    found = np.concatenate([*cubes, np.empty(0)])
-    found = found[~np.isnan(found)]
-    if found.size == 0:
-        return 0.0, 1.0
-    pad = 0.04 * float(np.ptp(found)) or 1.0
-    return float(found.min()) - pad, float(found.max()) + pad
-
-
-def against_azimuth(data: RunData, metric: Metric) -> list[Panel]:
-    """Return a polar panel per separator for the binaural condition, all with the same radius."""
-    if "binaural" not in data.conditions or not data.compared:
-        return []
-    stems = [stem for stem in data.targets if stem in data.record.stems] or data.targets
-    angles = np.array(
-        [[_or_nan(data.azimuth(title, stem)) for stem in stems] for title in data.titles], dtype=float
-    )
-    found: list[tuple[str, FloatArray, FloatArray]] = []
-    for separator in data.compared:
-        values = data.track_values(metric, "binaural", separator.name)
-        both = ~np.isnan(values) & ~np.isnan(angles)
-        found.append((separator.name, angles[both], values[both]))
-    pooled = np.concatenate([values for _, _, values in found])
-    if pooled.size == 0:
-        return []
-    # The median over separators: a few large errors (such as the mixture's) would set the radius for all others.
-    spans = [float(np.quantile(values, 0.95)) for _, _, values in found if values.size]
-    limit = 1.1 * float(np.median(spans)) or float(pooled.max()) or 1.0
-    frontal = bool(np.all(np.cos(np.radians(angles[~np.isnan(angles)])) > -1e-6))
-    return [
-        _panel(
-            name,
-            f"{metric.label} of {name} against the true azimuth of the stem; front is up, left is left; "
-            f"outermost circle {metric.format(limit)} {metric.unit}",
-            1.44 if frontal else 2.6,
-            lambda axes, a=azimuths, v=values: draw_polar(
-                cast(PolarAxes, axes), metric, a, v, limit, frontal
-            ),
-            # Matplotlib centres a half disc in the square of the full disc, which is larger than this figure.
-            box=(0.29, -0.41, 2.32, 2.2) if frontal else (0.35, 0.2, 2.2, 2.2),
-            projection="polar",
+        panel.x_axis(
+            [(x_axis(v), chart.tick_text(v)) for v in x_axis.ticks], x_metric.title, chart.direction("higher")
         )
-        for name, azimuths, values in found
-    ]
-
-
-def _or_nan(value: float | None) -> float:
-    return float("nan") if value is None else value
-
-
-def _height(data: RunData) -> float:
-    return 0.6 + len(data.compared) * (0.12 + 0.14 * len(data.conditions))
-
-
-def _row_box(data: RunData) -> tuple[float, float, float, float]:
-    """Return the axes of a panel with a row per separator, as the automatic layout has them, which is slow."""
-    left = svg.width_of_labels(tuple(_short(one.name) for one in data.compared)) + 0.09
-    bottom = 0.4
-    return left, bottom, svg.PANEL - left - 0.17, _height(data) - bottom - 0.04
-
-
-def _panel(
-    title: str,
-    description: str,
-    height: float,
-    draw: Callable[..., None],
-    box: tuple[float, float, float, float] | None = None,
-    **axes: Any,
-) -> Panel:
-    """Draw one panel; `box` (left, bottom, width, height in inches) replaces the automatic layout."""
-    with svg.style():
-        figure = svg.new_figure(svg.PANEL, height)
-        if box is None:
-            drawn = figure.add_subplot(**axes)
-        else:
-            figure.set_layout_engine(None)
-            left, bottom, width, box_height = box
-            rectangle = (left / svg.PANEL, bottom / height, width / svg.PANEL, box_height / height)
-            drawn = figure.add_axes(rectangle, **axes)
-        draw(drawn)
-        return Panel(title, svg.inline(figure, description))
-
-
-def save_for_paper(data: RunData, table: ScoreTable, folder: Path) -> list[str]:
-    """Write the main figures as PDF and SVG at column width; return their names without suffix."""
-    if not data.compared or not data.headline:
-        return []
-    names = []
-    for metric in data.headline:
-        with svg.style():
-            rows = math.ceil(len(data.targets) / 2)
-            figure = svg.new_figure(svg.COLUMN, 0.35 + rows * _height(data))
-            grid = figure.subplots(rows, 2, sharey=True, sharex=True, squeeze=False)
-            for axes, stem in svg.used(grid, data.targets):
-                draw_medians(axes, data, table, metric, stem)
-                axes.set_title(source_name(stem), fontsize=8, loc="left")
-                axes.label_outer()
-            _common_limits(list(grid.ravel()))
-            _legend(figure, data)
-            names.append(_save(figure, folder / f"by-stem-{metric.column}"))
-    with svg.style():
-        figure = svg.new_figure(svg.COLUMN, 0.35 + 2 * _height(data))
-        grid = figure.subplots(2, 2, sharey=True, squeeze=False)
-        for axes, metric in svg.used(grid, data.headline):
-            draw_medians(axes, data, table, metric, ALL_STEMS)
-        _legend(figure, data)
-        names.append(_save(figure, folder / "overview"))
-    return names
-
-
-def _common_limits(grid: Sequence[Axes]) -> None:
-    spans = [axes.dataLim for axes in grid if np.isfinite(axes.dataLim.x0)]
-    if spans:
-        low, high = min(s.x0 for s in spans), max(s.x1 for s in spans)
-        pad = 0.05 * (high - low) or 0.5
-        grid[0].set_xlim(low - pad, high + pad)
-
-
-def _legend(figure: Figure, data: RunData) -> None:
-    handles = [
-        Line2D(
-            [], [], color=mark_of(c).colour, marker=mark_of(c).marker, markersize=4, linewidth=1.4, label=c
+        for name, key in chart.keys(names).items():
+            x, y = points[condition, name]
+            if x == x and y == y:
+                panel.mark(
+                    [chart.marker(key.marker, panel.x(x_axis(x)), panel.y(y_axis(y)), 4.2, key.colour)],
+                    f"{name}, {condition}: {x_metric.label} {x_metric.format(x)}, "
+                    f"{y_metric.label} {y_metric.format(y)} dB",
+                )
+        panels.append(
+            Panel(
+                f"SSR and SRR, {condition}",
+                panel.svg(f"{y_metric.label} against {x_metric.label}, {condition}"),
+            )
         )
-        for c in data.conditions
-    ]
-    figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize=7.5)
-
-
-def _save(figure: Figure, stem: Path) -> str:
-    svg.save(figure, stem)
-    return stem.name
+    return Figure(panels, _separator_legend(names))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,8 +59,8 @@ class SelfCheckFailed(Exception):
     """A known score was not measured. The message names the probe, the expected and the measured values."""
 
 
-def self_check(run_dir: Path) -> int:
-    """Check the known scores of a run and return their number.
+def self_check(run_dir: Path) -> str:
+    """Check the known scores of a run and return :func:`verdict`.
 
     Scores that the run did not have to compute (those of BSS Eval, where it is turned off) are not checked. A
     score that has no value on any stem is a failure.
@@ -72,14 +73,24 @@ def self_check(run_dir: Path) -> int:
         `run_dir` is not a run directory, or its files contradict each other.
     """
     data = load(run_dir)
-    scores = [s for s in known_scores(data) if _is_computed(s.metric_column, data.record.config)]
+    found = known_scores(data)
+    scores = [s for s in found if _is_computed(s.metric_column, data.record.config)]
     failed = [score for score in scores if score.passed is not True]
     if failed:
         more = f"; {len(failed) - 1} more in the report" if len(failed) > 1 else ""
         raise SelfCheckFailed(f"self-check: {_describe(failed[0])}{more}")
     if not scores:
         raise SelfCheckFailed("self-check: the run has no probe with a known score")
-    return len(scores)
+    return verdict(found)
+
+
+def verdict(scores: Sequence[KnownScore]) -> str:
+    """Return how many of the known scores were confirmed, in the words of the report and of the command line."""
+    confirmed = sum(score.passed is True for score in scores)
+    failed = sum(score.passed is False for score in scores)
+    unchecked = len(scores) - confirmed - failed
+    text = f"{confirmed} of {len(scores)} scores of the known-answer tests confirmed, {failed} failed"
+    return f"{text}, {unchecked} could not be checked" if unchecked else text
 
 
 def known_scores(data: RunData) -> list[KnownScore]:

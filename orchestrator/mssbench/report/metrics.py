@@ -88,8 +88,8 @@ class Metric:
         return value < other if self.better == "higher" else value > other
 
 
-ROLES = ("spatial", "residual", "itd", "ild")
-"""Roles of the headline metrics, in the order of the paper's tables."""
+ROLES = ("place", "spatial", "residual", "itd", "ild")
+"""Roles of the headline metrics: what stays in place, then the order of the paper's tables."""
 
 ITD_LIMIT_US = 50.0
 """The share of tracks with a ΔITD above this is reported; it is well above the just noticeable difference in front."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -14,17 +13,23 @@ import jinja2
 from markupsafe import Markup
 
 from ..runs.records import SeparatorRecord
-from . import figures, published
+from ..runs.training import training_warnings
+from ..services.cards import card_facts
+from . import figures, published, tables
 from .analysis import Analysis
 from .answer import QUESTION
-from .data import RunData, finite_value, separator_kind, source_name
+from .chart import WIDTH
+from .data import ALL_STEMS, RunData, separator_kind, source_name
 from .excerpts import Excerpts
-from .figures import Panel
-from .marks import mark_order
-from .metrics import DASH, ITD_LIMIT_US, Metric
+from .figures import Figure
+from .known_answers import verdict
+from .metrics import DASH, ITD_LIMIT_US
 from .mixture_gain import track_gains
-from .scores import LargeItdError, ScoreTable
-from .statistics import Estimate, fewest_tracks
+from .scores import ScoreTable
+from .statistics import fewest_tracks
+
+PLACE_ERRORS = ("azimuth_error_deg", "lateral_error_deg", "polar_error_deg")
+"""Columns of place errors that are drawn against azimuth and elevation where a run has them."""
 
 KIND_NAMES = {"model": "model", "reference": "reference separator", "probe": "known-answer test"}
 
@@ -38,7 +43,7 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    env.globals |= {"asset": asset, "dash": dash, "DASH": DASH, "policy": content_security_policy()}
+    env.globals |= {"asset": asset, "dash": tables.dash, "DASH": DASH, "policy": content_security_policy()}
     env.filters |= {"p": p_value, "number": format_number}
     return env
 
@@ -56,12 +61,6 @@ def content_security_policy(script_name: str = "report.js") -> str:
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src 'self' file: data:; "
         "media-src 'self' file:; base-uri 'none'; form-action 'none'"
     )
-
-
-def dash(reason: str) -> Markup:
-    """Return a dash for a missing value, with the reason as tooltip and as text for screen readers."""
-    return Markup('<span class="none" title="{0}"><span aria-hidden="true">–</span>'
-                  '<span class="sr">no value: {0}</span></span>').format(reason)  # fmt: skip
 
 
 def p_value(value: float) -> str:
@@ -90,9 +89,8 @@ def context(
     data: RunData, analysis: Analysis, excerpts: Excerpts | None, files: Sequence[tuple[str, Sequence[str]]]
 ) -> dict[str, Any]:
     table = analysis.table
+    compared = tables.models_first(data)
     pairs = published.compare(data, table)
-    probes = {one.name for one in data.probes}
-    compared = [one for one in data.separators if one.name not in probes]
     return {
         "data": data,
         "record": data.record,
@@ -102,29 +100,27 @@ def context(
         "answer": analysis.answer,
         "totals": data.totals(),
         "headline": data.headline,
-        "conditions_shown": sorted(data.conditions, key=mark_order),
-        "overview": figures.overview(data, table) if data.compared else [],
-        "tables": [
-            _results(data, table, condition, data.headline, compared)
-            for condition in reversed(data.conditions)
-            if compared
+        "first_table": tables.first_table(data, table, compared),
+        "first_figure": _first_figure(data, table),
+        "warnings": training_warnings(data.record),
+        "cards": [
+            {"name": one.name, "facts": card_facts(one.card, one.stems) | _speed_fact(one, analysis)}
+            for one in data.record.separators
+            if separator_kind(one) == "model" and one.status == "available"
         ],
-        "other_tables": [
-            (heading, _results(data, table, condition, metrics, separators))
-            for heading, metrics, separators in _other_tables(data, compared)
-            for condition in reversed(data.conditions)
-        ],
+        "place": _place_figures(data, table),
+        "cue_figures": _cue_figures(data, table),
+        "trade_off": figures.trade_off(data, table) if compared else None,
+        "changes": _changes(data, analysis),
+        "result_tables": tables.result_tables(data, table, compared),
         "by_stem": _by_stem(data, table),
-        "pairs": figures.stereo_binaural(data) if data.compared else [],
         "condition_differences": analysis.condition_differences,
-        "large_itd_errors": _large_itd_errors(data, analysis.large_itd_errors),
+        "separator_differences": analysis.separator_differences,
+        "large_itd_errors": tables.large_itd_errors(data, analysis.large_itd_errors),
         "fewest_tracks": fewest_tracks,
         "itd_limit": ITD_LIMIT_US,
         "itd_label": next((metric.label for metric in data.headline if metric.role == "itd"), ""),
-        "separator_differences": analysis.separator_differences,
-        "polar": _polar(data),
-        "scatter": figures.spatial_residual(data),
-        "rows_json": _rows_json(data),
+        "rows_json": tables.rows_json(data),
         "excerpts": excerpts,
         "published": _published(pairs),
         "own_models": list(dict.fromkeys(pair.separator for pair in pairs if pair.separator)),
@@ -137,117 +133,91 @@ def context(
         "gain_range": _gain_range(data),
         "has_paper_ssr": any(metric.column == "paper_SSR" for metric in data.metrics),
         "known_scores": analysis.known_scores,
-        "known_score_totals": {
-            "passed": sum(check.passed is True for check in analysis.known_scores),
-            "failed": sum(check.passed is False for check in analysis.known_scores),
-            "open": sum(check.passed is None for check in analysis.known_scores),
-        },
+        "verdict": verdict(analysis.known_scores),
+        "check_failed": any(check.passed is False for check in analysis.known_scores),
         "speeds": analysis.speeds,
         "separators": [_separator(data, one) for one in data.record.separators],
         "failures": _failures(data),
         "notes": _notes(data),
         "files": files,
-        "cell": _cell,
-        "interval": _interval,
+        "cell": tables.cell,
+        "interval": tables.interval,
         "metric_of": {metric.column: metric for metric in (*data.metrics, *published.published_metrics())},
     }
 
 
-def _interval(metric: Metric, estimate: Estimate) -> str:
-    """Return ``[1.0, 2.0]``, or an empty string where there is no interval."""
-    if math.isnan(estimate.low):
-        return ""
-    return f"[{metric.format(estimate.low)}, {metric.format(estimate.high)}]"
-
-
-def _cell(metric: Metric, value: float | None, reason: str = "not in this run") -> str | Markup:
-    if value is None or math.isnan(value):
-        return dash(reason)
-    return metric.format(value)
-
-
-def _other_tables(
-    data: RunData, compared: Sequence[SeparatorRecord]
-) -> list[tuple[str, list[Metric], Sequence[SeparatorRecord]]]:
-    """Return heading, columns and separators of the tables below the first ones; empty tables are left out."""
-    rest = [metric for metric in data.metrics if metric not in data.headline]
-    tables = [
-        ("the paper’s metrics", [m for m in rest if m.profile == "paper"], compared),
-        ("further metrics", [m for m in rest if m.profile != "paper"], compared),
-        ("known-answer tests", data.headline, data.probes),
-    ]
-    return [(heading, metrics, rows) for heading, metrics, rows in tables if metrics and rows]
-
-
-def _results(
-    data: RunData,
-    table: ScoreTable,
-    condition: str,
-    metrics: Sequence[Metric],
-    separators: Sequence[SeparatorRecord],
-) -> dict[str, Any]:
-    """Return one table in the layout of the paper: a group of rows per separator, a column per metric."""
-    groups = []
-    for separator in separators:
-        rows = []
-        for source in data.sources:
-            counts = data.counts(None, condition, separator.name, source)
-            if not counts.expected:
-                continue
-            cells = []
-            for metric in metrics:
-                score = table.get(condition, separator.name, source, metric)
-                if score.estimate.n == 0:
-                    text: str | Markup = dash(_empty_reason(metric, condition, score.counts.text))
-                    cells.append({"value": text, "interval": "", "n": ""})
-                    continue
-                # The row has the number of scored stems; a cell has its own n where it is based on fewer.
-                cells.append({
-                    "value": metric.format(score.estimate.value),
-                    "interval": _interval(metric, score.estimate),
-                    "n": f"n = {score.estimate.n}" if score.estimate.n != counts.scored else "",
-                })  # fmt: skip
-            rows.append(
-                {"source": source_name(source), "cells": cells, "counts": counts, "all": source == "all"}
-            )
-        groups.append({"separator": separator, "kind": separator_kind(separator), "rows": rows})
-    return {"condition": condition, "metrics": metrics, "groups": groups}
-
-
-def _empty_reason(metric: Metric, condition: str, missing: str) -> str:
-    if not metric.defined_in(condition):
-        return f"{metric.label} is not defined in the {condition} condition"
-    return missing or "no value"
-
-
-def _by_stem(data: RunData, table: ScoreTable) -> list[dict[str, Any]]:
+def _first_figure(data: RunData, table: ScoreTable) -> Figure | None:
+    """Return the figure of the first screen: the leading metric of each separator."""
     if not data.compared or not data.headline:
-        return []
-    rest = [metric for metric in data.metrics if metric not in data.headline]
+        return None
+    metric = data.headline[0]
+    panel = figures.medians(data, table, metric, ALL_STEMS, metric.label, 1.3 * WIDTH)
+    return Figure([panel], figures.condition_legend(data), metric=metric)
+
+
+def _speed_fact(one: SeparatorRecord, analysis: Analysis) -> dict[str, str]:
+    """Return how many seconds of audio the separator took per second in this run, by device."""
+    found = [
+        f"{format_number(speed.factor, 1)} ({speed.device})"
+        for speed in analysis.speeds
+        if speed.separator == one.name and speed.factor == speed.factor
+    ]
+    return {"Seconds of audio per second": ", ".join(found)} if found else {}
+
+
+def _place_figures(data: RunData, table: ScoreTable) -> dict[str, Any]:
+    """Return the figures of what stays in place: by band, by stem, and by azimuth and elevation."""
+    metric = next((metric for metric in data.headline if metric.role == "place"), None)
+    if metric is None or not data.compared:
+        return {}
+    return {
+        "metric": metric,
+        "bands": figures.by_band(data),
+        "angles": [
+            panel for angle in ("azimuth", "elevation") for panel in figures.by_angle(data, metric, angle)
+        ],
+    }
+
+
+def _cue_figures(data: RunData, table: ScoreTable) -> dict[str, Any]:
+    """Return a panel of medians per metric of the paper, and the errors of place and cues by angle."""
+    if not data.compared:
+        return {"medians": [], "angles": []}
+    shown = [metric for metric in data.headline if metric.role in ("itd", "ild")]
+    shown += [metric for metric in data.metrics if metric.column in PLACE_ERRORS]
+    return {
+        "medians": [
+            figures.medians(data, table, metric, ALL_STEMS, metric.label)
+            for metric in data.headline
+            if metric.role != "place"
+        ],
+        "angles": [
+            panel
+            for metric in shown
+            for angle in ("azimuth", "elevation")
+            for panel in figures.by_angle(data, metric, angle)
+        ],
+    }
+
+
+def _changes(data: RunData, analysis: Analysis) -> list[Any]:
+    found = analysis.condition_differences
     return [
-        {"metric": metric, "panels": figures.by_stem(data, table, metric), "open": metric in data.headline}
-        for metric in (*data.headline, *rest)
+        figures.differences(data, found, metric)
+        for metric in data.headline
+        if any(d.metric == metric for d in found)
     ]
 
 
-def _polar(data: RunData) -> list[tuple[Metric, list[Panel]]]:
-    shown = [metric for metric in data.headline if metric.role in ("itd", "ild")]
-    shown += [metric for metric in data.metrics if metric.column == "azimuth_error_deg"]
-    found = [(metric, figures.against_azimuth(data, metric)) for metric in shown]
-    return [(metric, panels) for metric, panels in found if panels]
-
-
-def _large_itd_errors(data: RunData, shares: Sequence[LargeItdError]) -> list[dict[str, Any]]:
-    by_key = {(share.condition, share.separator, share.source): share for share in shares}
+def _by_stem(data: RunData, table: ScoreTable) -> list[Figure]:
+    """Return a figure per headline metric with a panel per stem."""
     return [
-        {
-            "condition": condition,
-            "separator": separator.name,
-            "shares": [by_key[condition, separator.name, source].estimate for source in data.sources],
-        }
-        for condition in data.conditions
-        for separator in data.compared
-        if shares
+        Figure(
+            [figures.medians(data, table, metric, stem, source_name(stem)) for stem in data.targets],
+            figures.condition_legend(data),
+            metric=metric,
+        )
+        for metric in (data.headline if data.compared else [])
     ]
 
 
@@ -331,29 +301,3 @@ def _notes(data: RunData) -> list[tuple[str, int]]:
         for note in outcome.get("notes") or []:
             counted[str(note)] = counted.get(str(note), 0) + 1
     return sorted(counted.items())
-
-
-def _rows_json(data: RunData) -> Markup:
-    """Return the table by track as JSON; ``<`` is escaped, so that a title cannot close the script element."""
-    metrics = list(data.headline) + [m for m in data.metrics if m.column == "azimuth_error_deg"]
-    kinds = {one.name: separator_kind(one) for one in data.separators}
-    rows = []
-    for row in data.rows:
-        scored = row["status"] in ("ok", "undefined")
-        values = [finite_value(row.get(metric.column)) if scored else math.nan for metric in metrics]
-        rows.append([
-            row["condition"], row["separator"], row["title"], row["source"],
-            data.azimuth(row["title"], row["source"], row["condition"]),
-            *[None if math.isnan(v) else round(v, 4) for v in values],
-            row["status"], str(row.get("reason") or ""),
-        ])  # fmt: skip
-    table = {
-        "metrics": [
-            {"label": m.label, "unit": m.unit, "decimals": m.decimals, "better": m.better, "column": m.column}
-            for m in metrics
-        ],
-        "kinds": kinds,
-        "rows": rows,
-    }
-    text = json.dumps(table, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))

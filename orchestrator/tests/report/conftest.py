@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 from mssbench.runs.config import RunConfig
@@ -141,6 +143,7 @@ def write_run(
         )
         if audio and index < 2:
             _write_audio(store.layout.estimates(cell), STEMS, rng)
+            _write_frames(store.layout.frames(cell))
     return store.folder
 
 
@@ -175,7 +178,12 @@ def _row(
         "reason": "",
     }
     if later:
+        share = min(95.0, 2.5 * float(ssr))
         row |= {
+            "in_place": share,
+            "in_place_bands": [[200.0, share - 5, 30.0], [1000.0, share, 50.0], [4000.0, share + 5, 20.0]],
+            "missing": 0.5,
+            "cue_error_jnd": 1.5,
             "d_itd_us": float(itd) / 3,
             "d_ild_db": float(ild) * 2,
             "d_ic": float(ild) / 10,
@@ -189,6 +197,17 @@ def _row(
             "SI_SDR": float(srr) - 1,
         }
     return row
+
+
+def _write_frames(path: Path) -> None:
+    seconds = [(stem, second) for stem in STEMS for second in range(10)]
+    columns = {
+        "source": [stem for stem, _ in seconds],
+        "metric": ["in_place"] * len(seconds),
+        "start_s": [float(second) for _, second in seconds],
+        "value": [70.0 + second for _, second in seconds],
+    }
+    pq.write_table(pa.table(columns), path)
 
 
 def _write_audio(folder: Path, names: tuple[str, ...], rng: np.random.Generator) -> None:

@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 from mssbench.report import build_leaderboard, build_report
+from mssbench.report.excerpts import SECONDS
 from mssbench.report.leaderboard import read_source
 from mssbench.report.summary import SpeedSummary
+from mssbench.runs.store import RunStore
 from mssbench_service.wire import ModelCard
 
 MakeRun = Callable[..., Path]
@@ -49,19 +51,22 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def run(make_run: MakeRun) -> Path:
-    return make_run(tracks=9, models=1, audio=True)
+    return make_run(tracks=9, models=1, audio=True, later=True)
 
 
 @pytest.fixture(scope="module")
 def report(run: Path) -> Path:
-    return build_report(run)
+    titles = [track.title for track in RunStore(run).load().tracks[:2]]  # only these have audio
+    return build_report(run, cells=[("binaural", "model-0", title, "vocals") for title in titles])
 
 
 class RecordedPage:
     """A page in a browser; records its requests, console messages, errors and dialogs."""
 
-    def __init__(self, browser: Any, path: Path, width: int = 1280, scheme: str = "light") -> None:
-        self.context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    def __init__(
+        self, browser: Any, path: Path, width: int = 1280, scheme: str = "light", height: int = 900
+    ) -> None:
+        self.context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         self.context.set_default_timeout(TIMEOUT_MS)
         self.page = self.context.new_page()
         self.messages: list[str] = []
@@ -131,14 +136,14 @@ def test_table_sorts_filters_and_shows_more(browser: Any, report: Path) -> None:
     with RecordedPage(browser, report) as recorded:
         page = recorded.page
         rows = page.locator("#tracks-table tbody tr")
-        assert rows.count() == 25
+        assert rows.count() == 10
         # The table with all columns fits the page; its headings have two lines.
         table = page.locator("#tracks-table")
         assert table.evaluate("e => e.scrollWidth <= e.parentElement.clientWidth")
         assert page.locator("#f-count").text_content() == "144 of 216 rows"  # without the known-answer test
         assert "failed" in (rows.nth(0).text_content() or "")  # worst first
         page.click("#more")
-        assert rows.count() == 125
+        assert rows.count() == 110
         page.click("#more")
         assert rows.count() == 144
         assert page.locator("#more").is_hidden()
@@ -183,45 +188,63 @@ def test_dash_of_a_failed_stem_has_the_reason(browser: Any, report: Path) -> Non
         assert label == "no value: the estimate is silent"
 
 
-def test_player_switches_signals_during_playback(browser: Any, report: Path) -> None:
+PLAYER = "[...document.querySelector('[data-player]').querySelectorAll('[data-take]:not([hidden]) audio')].map(a => %s)"
+
+
+def test_player_switches_signals_and_conditions_at_the_same_position(browser: Any, report: Path) -> None:
     with RecordedPage(browser, report) as recorded:
         page = recorded.page
         player = page.locator("[data-player]").first
-        state = "() => [...document.querySelector('[data-player]').querySelectorAll('audio')].map(a => %s)"
         player.locator("[data-play]").click()
         recorded.wait_for("document.querySelector('[data-audio]').currentTime > 0.3")
-        assert page.evaluate(state % "a.muted") == [True, True, False]  # the estimate is audible
+        # Mixture, reference, two separators: the first separator is audible.
+        assert page.evaluate(PLAYER % "a.muted") == [True, True, False, True]
         # One script, so that no time passes between reading the two positions.
         before, after = page.evaluate("""() => {
           const player = document.querySelector("[data-player]"), audios = player.querySelectorAll("audio");
           const before = audios[2].currentTime;
-          player.querySelector("[data-source='0']").click();
+          player.querySelector("[data-signal=Mixture]").click();
           return [before, audios[0].currentTime];
         }""")
         assert before > 0.2
         assert abs(after - before) < 0.05  # the position is kept
-        assert page.evaluate(state % "a.muted") == [False, True, True]
+        assert page.evaluate(PLAYER % "a.muted") == [False, True, True, True]
+        before, after = page.evaluate("""() => {
+          const player = document.querySelector("[data-player]"), audios = player.querySelectorAll("audio");
+          const before = audios[0].currentTime;
+          player.querySelectorAll("[data-conditions] button")[1].click();
+          return [before, audios[4].currentTime];
+        }""")
+        assert abs(after - before) < 0.05
+        recorded.wait_for("!document.querySelectorAll('[data-player] audio')[4].paused")
+        assert page.evaluate(PLAYER % "a.muted") == [False, True, True, True]  # the mixture, as before
         other = page.locator("[data-player]").nth(1)
         other.locator("[data-play]").click()
         recorded.wait_for("document.querySelector('[data-player] [data-play]').textContent === 'Play'")
-        assert page.evaluate(state % "a.paused") == [True] * 3  # one player at a time
+        assert page.evaluate(PLAYER % "a.paused") == [True] * 4  # one player at a time
 
 
-def test_player_can_be_used_from_the_keyboard_and_seeks(browser: Any, report: Path) -> None:
+def test_player_can_be_used_from_the_keyboard_and_shows_values_at_its_position(
+    browser: Any, report: Path
+) -> None:
     with RecordedPage(browser, report) as recorded:
         page = recorded.page
         player = page.locator("[data-player]").first
-        state = "() => [...document.querySelector('[data-player]').querySelectorAll('audio')].map(a => %s)"
-        player.get_by_role("radio", name="Estimate").press("ArrowRight")
-        assert player.get_by_role("radio", name="Mixture").get_attribute("aria-checked") == "true"
-        player.get_by_role("radio", name="Mixture").press("ArrowRight")
-        assert player.get_by_role("radio", name="Reference").get_attribute("aria-checked") == "true"
-        assert page.evaluate(state % "a.muted") == [True, False, True]
-        player.locator("[data-seek]").evaluate("e => { e.value = 5; e.dispatchEvent(new Event('input')); }")
-        assert page.evaluate(state % "a.currentTime") == [5, 5, 5]
-        assert player.locator("[data-time]").text_content() == "5.0 s"
-        player.get_by_role("radio", name="Reference").press("ArrowLeft")
-        assert page.evaluate(state % "a.currentTime") == [5, 5, 5]
+        signals = player.get_by_role("radiogroup", name="Signal")
+        signals.get_by_role("radio", name="irm").press("ArrowRight")
+        assert signals.get_by_role("radio", name="Mixture").get_attribute("aria-checked") == "true"
+        signals.get_by_role("radio", name="Mixture").press("ArrowRight")
+        assert signals.get_by_role("radio", name="Reference").get_attribute("aria-checked") == "true"
+        assert page.evaluate(PLAYER % "a.muted") == [True, False, True, True]
+        player.locator("[data-seek]").evaluate("e => { e.value = 4; e.dispatchEvent(new Event('input')); }")
+        assert page.evaluate(PLAYER % "a.currentTime") == [4] * 4
+        assert player.locator("[data-time]").text_content() == "4.0 s"
+        signals.get_by_role("radio", name="Reference").press("ArrowLeft")
+        signals.get_by_role("radio", name="Mixture").press("ArrowLeft")
+        assert page.evaluate(PLAYER % "a.currentTime") == [4] * 4
+        values = player.locator("[data-values-at]").first.text_content()
+        assert re.match(r"At 4\.0 s: in place 7\d %, ITD −?\d+ µs \(reference −?\d+ µs\), ILD ", values or "")
+        assert player.locator(".trace.on").first.get_attribute("data-trace") == "irm"
 
 
 def test_every_excerpt_can_be_decoded(browser: Any, report: Path) -> None:
@@ -233,8 +256,62 @@ def test_every_excerpt_can_be_decoded(browser: Any, report: Path) -> None:
     })))"""
     with RecordedPage(browser, report) as recorded:
         lengths = recorded.page.evaluate(script)
-        assert len(lengths) == 3 * recorded.page.locator("[data-player]").count() > 0
-        assert set(lengths) == {6}
+        assert len(lengths) == 2 * 4 * recorded.page.locator("[data-player]").count() > 0
+        assert set(lengths) == {SECONDS}
+
+
+def test_the_answer_is_on_the_first_screen_and_the_page_is_short(browser: Any, make_run: MakeRun) -> None:
+    """A run of the size of the demo."""
+    report = build_report(make_run(tracks=4, models=5, audio=True, later=True, trouble=False))
+    for width, limit in ((1280, 6_000), (390, 12_000)):
+        with RecordedPage(browser, report, width, height=800) as recorded:
+            page = recorded.page
+            assert page.evaluate("document.documentElement.scrollHeight") < limit
+            if width == 1280:
+                for part in (".answer", "#first-table", ".first svg.figure", ".first .caption >> nth=-1"):
+                    box = page.locator(part).first.bounding_box()
+                    assert box["y"] + box["height"] <= 800, part
+                table = page.locator("#first-table")
+                assert table.evaluate("e => e.scrollWidth <= e.parentElement.clientWidth")
+
+
+def test_figures_show_values_on_hover_and_with_the_keyboard(browser: Any, report: Path) -> None:
+    with RecordedPage(browser, report) as recorded:
+        page = recorded.page
+        figure, tip = page.locator(".first svg.figure"), page.locator("#tip")
+        figure.locator("[data-tip]").first.hover()
+        assert re.match(r"model-0, stereo: [\d.]+\s% \[", tip.text_content() or "")
+        page.mouse.move(0, 0)
+        assert tip.is_hidden()
+        page.locator("#first-table").evaluate("e => e.parentElement.focus()")
+        page.keyboard.press("Tab")
+        first = tip.text_content()
+        page.keyboard.press("ArrowRight")
+        assert tip.is_visible()
+        assert tip.text_content() != first
+        page.keyboard.press("Escape")
+        assert tip.is_hidden()
+
+
+def test_navigation_marks_the_section_and_shows_that_it_scrolls(browser: Any, report: Path) -> None:
+    with RecordedPage(browser, report, 390) as recorded:
+        page = recorded.page
+        nav = page.locator("nav")
+        assert nav.evaluate("e => e.scrollWidth > e.clientWidth")
+        assert "gradient" in nav.evaluate("e => getComputedStyle(e).backgroundImage")
+        page.evaluate("document.getElementById('protocol').scrollIntoView({behavior: 'instant'})")
+        recorded.wait_for("document.querySelector('nav [aria-current]').textContent === 'Protocol'")
+        assert nav.evaluate("e => e.scrollLeft") > 0
+
+
+@pytest.mark.parametrize(("width", "scheme"), PLACES)
+def test_axe_finds_no_violation(browser: Any, report: Path, width: int, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    with RecordedPage(browser, report, width, scheme) as recorded:
+        for _ in range(2):  # closed and open
+            found = axe.run(recorded.page).response["violations"]
+            assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
+            recorded.page.locator("#open-all").click()
 
 
 def test_open_all_opens_and_closes_all_sections(browser: Any, report: Path) -> None:

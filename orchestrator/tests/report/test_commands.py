@@ -53,7 +53,7 @@ def test_report_adds_a_player_for_a_selected_stem(mssbench: Command, run: Path) 
     assert (code, out) == (0, f"report: runs/{run.name}/report/index.html\n")
     html = (run / "report" / "index.html").read_text(encoding="utf-8")
     first = html[html.index("data-player") :]
-    assert first.index("selected") < first.index(" SSR of irm")
+    assert first.index("selected") < first.index(" stem by SSR")
     assert "<bdi>Artist 1 - Song 1</bdi> – other" in first
     assert (run / "results.csv").read_bytes() == (run / "report" / "results.csv").read_bytes()
 

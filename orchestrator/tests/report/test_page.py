@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mssbench.report import build_report, published, svg
+from mssbench.report import build_report, paper_figures, published
 from mssbench.report import page as page_module
 from mssbench.report.analysis import analyse
 from mssbench.report.data import ALL_STEMS, RunData, load
@@ -137,8 +137,9 @@ def test_every_figure_has_a_name_and_colours_for_dark_mode(page: Page) -> None:
     drawn = re.findall(r"<svg[^>]*class=\"figure\".*?</svg>", page.source, re.DOTALL)
     assert len(drawn) > 20
     for one in drawn:
-        assert re.search(r'role="img" aria-label="[^"]{10,}"', one)
+        assert re.search(r'role="group" aria-label="[^"]{10,}"', one)
         assert "var(--blue)" in one or "var(--orange)" in one
+        assert re.search(r"better|frequency", one)  # which end is better is said in each
         assert not re.search(r"#[0-9a-f]{6}\b", one)
         assert "<style" not in one  # it would reach beyond the figure
 
@@ -195,22 +196,51 @@ def test_scored_stems_with_a_reason_are_listed_last_without_known_answer_tests(d
 
 def test_answer_contains_the_numbers_of_the_run(page: Page, data: RunData) -> None:
     found = analyse(data)
-    assert len(found.answer) == 2
+    sentence, note = found.answer
+    itd, ild = data.headline[2:]
     best = min(
-        found.table.get("binaural", name, ALL_STEMS, data.headline[2]).estimate.value
-        for name in ("model-0", "model-1")
+        ("model-0", "model-1"),
+        key=lambda name: found.table.get("binaural", name, ALL_STEMS, itd).estimate.value,
     )
-    first, second = found.answer
-    assert f"{best:.1f}" in first
-    assert "model-" in first
-    assert "identity" not in first + second  # known-answer tests are not part of the answer
-    shift = next(
-        d for d in found.condition_differences if (d.within, d.metric.role) == ("model-0", "spatial")
+    for metric in (itd, ild):
+        estimate = found.table.get("binaural", best, ALL_STEMS, metric).estimate
+        assert f"{metric.format(estimate.value)}\u00a0{metric.unit} in {metric.label}" in sentence
+        assert f"{metric.format(estimate.low)} to {metric.format(estimate.high)}\u00a0{metric.unit}" in note
+    assert sentence.startswith(f"The best of 2 models, {best},")
+    assert "irm, which is given the true stems," in sentence
+    assert "[" not in sentence + note
+    assert "identity" not in sentence + note  # known-answer tests are not part of the answer
+    shift = next(d for d in found.condition_differences if (d.within, d.metric) == (best, itd))
+    assert itd.format(shift.paired.difference.value) in note
+    for text in found.answer:
+        assert " ".join(text.split()) in page.text.replace(" .", ".")
+
+
+def test_the_answer_says_what_stays_in_place_in_each_condition(make_run: MakeRun) -> None:
+    data = load(make_run(tracks=3, models=2, later=True, trouble=False))
+    found = analyse(data)
+    place = data.headline[0]
+    assert place.column == "in_place"
+
+    def kept(name: str, condition: str) -> str:
+        return f"{found.table.get(condition, name, ALL_STEMS, place).estimate.value:.0f}\u00a0%"
+
+    best = max(
+        ("model-0", "model-1"),
+        key=lambda name: found.table.get("binaural", name, ALL_STEMS, place).estimate.value,
     )
-    assert f"{shift.paired.difference.value:.2f}".replace("-", "−") in second
-    assert f"{shift.paired.difference.low:.2f}".replace("-", "−") in second
-    for sentence in found.answer:
-        assert " ".join(sentence.split()) in page.text.replace(" .", ".")
+    assert found.answer[0].startswith(
+        f"The best of 2 models, {best}, keeps {kept(best, 'binaural')} of the sound in place on binaural audio and "
+        f"{kept(best, 'stereo')} in stereo"
+    )
+    assert found.answer[0].endswith(
+        f"true stems, keeps {kept('irm', 'binaural')} and {kept('irm', 'stereo')}."
+    )
+    page = render(data.store.folder)
+    assert page.text.index("In place") < page.text.index("SSR")
+    assert "By frequency, binaural" in page.text
+    assert "In place by azimuth, binaural" in page.text
+    assert "Limits." in page.text
 
 
 def test_the_same_run_gives_the_same_bytes(make_run: MakeRun) -> None:
@@ -239,8 +269,8 @@ def test_a_run_without_results_has_a_report(make_run: MakeRun) -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"models": 0}, "there is no model in this run"),
-        ({"models": 1}, "the only model, model-0"),
+        ({"models": 0}, "No trained model is in this run. Of its reference separators, irm has"),
+        ({"models": 1}, "The only model, model-0"),
         ({"conditions": ("stereo",)}, "The run has only the stereo condition"),
         ({"conditions": ("binaural",)}, "The run has only the binaural condition"),
     ],
@@ -252,14 +282,20 @@ def test_small_runs_have_an_answer(make_run: MakeRun, changes: dict[str, object]
 
 def test_a_run_with_one_condition_has_a_page(make_run: MakeRun) -> None:
     page = render(make_run(tracks=2, models=1, conditions=("stereo",)))
-    assert "stereo" not in page.ids  # section of the comparison
-    assert "azimuth" not in page.ids
+    assert "conditions" not in page.ids  # section of the comparison
+    assert "by azimuth" not in page.text
 
 
 def test_corrected_and_standard_metrics_are_shown(make_run: MakeRun) -> None:
     run = make_run(tracks=2, models=1, later=True)
     data = load(run)
-    assert [metric.column for metric in data.headline] == ["SSR", "SRR", "d_itd_us", "d_ild_db"]
+    assert [metric.column for metric in data.headline] == [
+        "in_place",
+        "SSR",
+        "SRR",
+        "d_itd_us",
+        "d_ild_db",
+    ]
     page = render(run)
     for label in ("ΔIC", "Azimuth error", "SI-SDR"):
         assert label in page.text
@@ -293,7 +329,8 @@ def test_format_has_no_negative_zero_and_a_minus_sign() -> None:
 
 
 def test_self_check_is_shown(page: Page) -> None:
-    assert "3 passed, 0 failed" in page.text
+    sentence = "3 of 3 scores of the known-answer tests confirmed, 0 failed"
+    assert page.text.count(sentence) == 2  # on the first screen and beside the scores
     assert "79.99 to 80.01" in page.text
     assert page.text.count("✓ pass") == 3
 
@@ -390,7 +427,7 @@ def test_a_value_that_is_not_a_number_is_ignored(make_run: MakeRun) -> None:
 def test_paper_figures_have_column_width(run: Path, page: Page) -> None:
     files = sorted((run / "report" / "figures").iterdir())
     assert {file.suffix for file in files} == {".pdf", ".svg"}
-    assert len(files) == 10
+    assert len(files) == 4
     width = re.search(r'width="([\d.]+)pt"', files[-1].with_suffix(".svg").read_text())
     assert width
-    assert float(width[1]) / 72 == pytest.approx(svg.COLUMN)
+    assert float(width[1]) / 72 == pytest.approx(paper_figures.COLUMN)

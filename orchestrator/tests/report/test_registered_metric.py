@@ -10,7 +10,7 @@ from binaural_metrics.registry import Metric, Value, registered
 from mssbench.execution.inline import run_inline
 from mssbench.execution.launch import finish
 from mssbench.execution.prepare import prepare
-from mssbench.report import figures
+from mssbench.report import paper_figures
 from mssbench.runs.config import RunConfig
 from mssbench.runs.store import Workspace
 from mssbench.services.runtime import make_runtime
@@ -25,7 +25,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 def test_a_metric_is_in_every_table_and_the_report_as_soon_as_it_is_registered(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(figures, "save_for_paper", lambda *_: [])  # it takes most of the time
+    monkeypatch.setattr(paper_figures, "save_for_paper", lambda *_: [])  # it takes most of the time
     pd = pytest.importorskip("pandas")
     jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
     peak = Metric("peak", lambda stem: Value(float(stem.estimate.max())), "Largest sample.", label="Peak")

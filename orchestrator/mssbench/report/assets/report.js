@@ -2,7 +2,7 @@
 // The table by track and the players. Values of the run are inserted as text, never as markup.
 
 (() => {
-  const PAGE = 25;
+  const PAGE = 10;
   const holder = document.getElementById("rows");
   if (!holder) return;
   const data = JSON.parse(holder.textContent);
@@ -74,7 +74,11 @@
       title.textContent = value;
       td.append(title);
     } else if (typeof value === "number") td.textContent = format(value, column.decimals);
-    else td.textContent = column.at === status && row[reason] ? `${value}: ${row[reason]}` : value;
+    else if (column.at === status && row[reason]) {
+      const span = document.createElement("span");
+      span.textContent = span.title = `${value}: ${row[reason]}`;
+      td.append(span);
+    } else td.textContent = value;
     return td;
   };
 
@@ -116,7 +120,7 @@
   };
   form.addEventListener("input", () => { shown = PAGE; draw(); });
   form.addEventListener("submit", (event) => event.preventDefault());
-  more.addEventListener("click", () => { shown += 4 * PAGE; draw(); });
+  more.addEventListener("click", () => { shown += 10 * PAGE; draw(); });
   form.hidden = false;
   draw();
 })();
@@ -132,60 +136,161 @@ if (all) {
   });
 }
 
-// A player has three signals of the same excerpt. All play and two are muted, so that switching is immediate.
+// Arrow keys move through the options of a radio group.
+function radioGroup(buttons, choose) {
+  const select = (index) => {
+    buttons.forEach((button, i) => {
+      button.setAttribute("aria-checked", String(i === index));
+      button.tabIndex = i === index ? 0 : -1;
+    });
+    choose(index);
+  };
+  buttons.forEach((button, i) => {
+    button.addEventListener("click", () => select(i));
+    button.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      const next = (i + step + buttons.length) % buttons.length;
+      select(next);
+      buttons[next].focus();
+    });
+  });
+  return select;
+}
+
+// A player has the signals of one stem in each condition. Those of the chosen condition play together and all but one
+// are muted, so that switching is immediate.
 for (const player of document.querySelectorAll("[data-player]")) {
-  const audios = [...player.querySelectorAll("[data-audio]")];
-  const choices = [...player.querySelectorAll("[data-source]")];
   const play = player.querySelector("[data-play]");
   const seek = player.querySelector("[data-seek]");
   const time = player.querySelector("[data-time]");
-  let active = choices.findIndex((choice) => choice.getAttribute("aria-checked") === "true");
+  const takes = [...player.querySelectorAll("[data-take]")].map((element) => ({
+    element,
+    audios: [...element.querySelectorAll("[data-audio]")],
+    buttons: [...element.querySelectorAll("[data-signal]")],
+    traces: [...element.querySelectorAll("[data-trace]")],
+    head: element.querySelector("[data-head]"),
+    reference: JSON.parse(element.querySelector("[data-reference]").dataset.reference),
+  }));
+  let take = takes[0], active = 0, name = player.dataset.begin;
 
-  const select = (index) => {
-    const from = audios[active], to = audios[index];
-    if (Math.abs(to.currentTime - from.currentTime) > 0.03) to.currentTime = from.currentTime;
-    active = index;
-    audios.forEach((audio, i) => { audio.muted = i !== active; });
-    choices.forEach((choice, i) => {
-      choice.setAttribute("aria-checked", String(i === active));
-      choice.tabIndex = i === active ? 0 : -1;
-    });
+  const current = () => take.audios[active];
+  const position = () => Number(seek.value);
+  const text = (value, unit, decimals) => (value === null || value === undefined ? "\u2013" : `${value.toFixed(decimals).replace("-", "\u2212")} ${unit}`);
+  const show = (at) => {
+    seek.value = at;
+    time.textContent = `${at.toFixed(1)} s`;
+    const length = Number(seek.max) || 1, span = Number(take.head.dataset.span);
+    take.head.setAttribute("transform", `translate(${(span * at / length).toFixed(1)})`);
+    const trace = take.traces.find((one) => one.dataset.trace === name);
+    const frame = Math.min(Math.floor(at * 10), take.reference.itd.length - 1);
+    const own = trace ? JSON.parse(trace.dataset.values) : {};
+    const cue = (key, unit, decimals) => `${text(trace ? own[key][frame] : null, unit, decimals)} (reference ${text(take.reference[key][frame], unit, decimals)})`;
+    const place = trace && own.place.length ? `in place ${text(own.place[Math.min(Math.floor(at), own.place.length - 1)], "%", 0)}, ` : "";
+    take.element.querySelector("[data-values-at]").textContent = `At ${at.toFixed(1)} s: ${place}ITD ${cue("itd", "\u00b5s", 0)}, ILD ${cue("ild", "dB", 1)}`;
   };
-  const label = () => { play.textContent = audios[active].paused ? "Play" : "Pause"; };
-  const pause = () => { audios.forEach((audio) => audio.pause()); label(); };
-  const start = async () => {
+  const label = () => { play.textContent = current().paused ? "Play" : "Pause"; };
+  const pause = () => { takes.forEach((one) => one.audios.forEach((audio) => audio.pause())); label(); };
+  const start = async (at) => {
     for (const other of document.querySelectorAll("[data-player]")) if (other !== player) other.dispatchEvent(new Event("pause-player"));
-    const at = Number(seek.value) >= Number(seek.max) - 0.05 ? 0 : Number(seek.value);
-    for (const audio of audios) if (Math.abs(audio.currentTime - at) > 0.01) audio.currentTime = at;
-    try { await Promise.all(audios.map((audio) => audio.play())); } catch (error) {
+    for (const audio of take.audios) if (Math.abs(audio.currentTime - at) > 0.01) audio.currentTime = at;
+    try { await Promise.all(take.audios.map((audio) => audio.play())); } catch (error) {
       if (error.name !== "AbortError") { time.textContent = "cannot play"; pause(); return; }
     }
     label();
   };
-  const show = () => {
-    seek.value = audios[active].currentTime;
-    time.textContent = `${audios[active].currentTime.toFixed(1)} s`;
+  const hear = (index) => {
+    const from = current(), to = take.audios[index];
+    if (Math.abs(to.currentTime - from.currentTime) > 0.03) to.currentTime = from.currentTime;
+    active = index;
+    name = take.buttons[index].dataset.signal;
+    take.audios.forEach((audio, i) => { audio.muted = i !== active; });
+    for (const trace of take.traces) trace.classList.toggle("on", trace.dataset.trace === name);
+    for (const scores of take.element.querySelectorAll("[data-scores]")) scores.hidden = scores.dataset.scores !== name;
+    show(position());
   };
-  play.addEventListener("click", () => (audios[active].paused ? start() : pause()));
+  for (const one of takes) one.select = radioGroup(one.buttons, hear);
+  const enter = (index) => {
+    const playing = !current().paused, at = playing ? current().currentTime : position();
+    pause();
+    take = takes[index];
+    takes.forEach((one) => { one.element.hidden = one !== take; });
+    const same = take.buttons.findIndex((button) => button.dataset.signal === name);
+    active = Math.max(same, 0);
+    for (const audio of take.audios) audio.currentTime = at;
+    take.select(active);
+    if (playing) start(at);
+  };
+  radioGroup([...player.querySelectorAll("[data-conditions] button")], enter);
+
+  play.addEventListener("click", () => (current().paused ? start(position() >= Number(seek.max) - 0.05 ? 0 : position()) : pause()));
   seek.addEventListener("input", () => {
-    for (const audio of audios) audio.currentTime = Number(seek.value);
-    time.textContent = `${Number(seek.value).toFixed(1)} s`;
+    for (const audio of take.audios) audio.currentTime = position();
+    show(position());
   });
-  choices.forEach((choice, i) => {
-    choice.addEventListener("click", () => select(i));
-    choice.addEventListener("keydown", (event) => {
+  for (const one of takes) one.audios.forEach((audio) => {
+    audio.addEventListener("timeupdate", () => { if (audio === current() && !audio.paused) show(audio.currentTime); });
+    audio.addEventListener("ended", () => { if (audio === current()) { pause(); show(audio.currentTime); } });
+  });
+  player.addEventListener("pause-player", pause);
+  enter(0);
+}
+
+// Values of figures: on hover, and with the arrow keys in a focused figure.
+(() => {
+  const tip = document.getElementById("tip");
+  if (!tip) return;
+  let shown = null;
+  const hide = () => {
+    if (shown) shown.classList.remove("shown");
+    shown = null;
+    tip.hidden = true;
+  };
+  const show = (mark) => {
+    hide();
+    shown = mark;
+    mark.classList.add("shown");
+    tip.textContent = mark.dataset.tip;
+    tip.hidden = false;
+    const box = mark.getBoundingClientRect(), width = tip.offsetWidth;
+    const left = Math.min(Math.max(8, box.left + box.width / 2 - width / 2), document.documentElement.clientWidth - width - 8);
+    const above = box.top - tip.offsetHeight - 8;
+    tip.style.left = `${left + scrollX}px`;
+    tip.style.top = `${(above > 0 ? above : box.bottom + 8) + scrollY}px`;
+  };
+  for (const figure of document.querySelectorAll("svg.figure[tabindex]")) {
+    const marks = [...figure.querySelectorAll("[data-tip]")];
+    figure.addEventListener("pointerover", (event) => {
+      const mark = event.target.closest("[data-tip]");
+      if (mark) show(mark); else hide();
+    });
+    figure.addEventListener("pointerleave", hide);
+    figure.addEventListener("focus", () => { if (figure.matches(":focus-visible")) show(marks[0]); });
+    figure.addEventListener("blur", hide);
+    figure.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") hide();
       const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
       if (!step) return;
       event.preventDefault();
-      const next = (i + step + choices.length) % choices.length;
-      select(next);
-      choices[next].focus();
+      show(marks[(marks.indexOf(shown) + step + marks.length) % marks.length]);
     });
-  });
-  audios.forEach((audio, i) => {
-    audio.addEventListener("timeupdate", () => { if (i === active) show(); });
-    audio.addEventListener("ended", () => { if (i === active) { pause(); show(); } });
-  });
-  player.addEventListener("pause-player", pause);
-  select(active);
-}
+  }
+})();
+
+// The link of the section on the screen is marked, and a narrow screen scrolls to it.
+(() => {
+  const nav = document.querySelector("nav[aria-label=Sections]");
+  if (!nav) return;
+  const links = [...nav.querySelectorAll("a")];
+  const mark = () => {
+    const passed = links.filter((link) => document.querySelector(link.hash).getBoundingClientRect().top < innerHeight / 3);
+    const here = passed.length ? passed[passed.length - 1] : links[0];
+    if (here.getAttribute("aria-current")) return;
+    for (const link of links) link.removeAttribute("aria-current");
+    here.setAttribute("aria-current", "true");
+    nav.scrollLeft = here.offsetLeft - nav.clientWidth / 2;
+  };
+  addEventListener("scroll", mark, { passive: true });
+  mark();
+})();
