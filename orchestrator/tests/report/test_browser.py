@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mssbench.report import build_leaderboard, build_report
+from mssbench.report import build_leaderboard, build_report, paper_figures
 from mssbench.report.excerpts import SECONDS
 from mssbench.report.leaderboard import read_source
 from mssbench.report.summary import SpeedSummary
@@ -260,8 +260,11 @@ def test_every_excerpt_can_be_decoded(browser: Any, report: Path) -> None:
         assert set(lengths) == {SECONDS}
 
 
-def test_the_answer_is_on_the_first_screen_and_the_page_is_short(browser: Any, make_run: MakeRun) -> None:
+def test_the_answer_is_on_the_first_screen_and_the_page_is_short(
+    browser: Any, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A run of the size of the demo."""
+    monkeypatch.setattr(paper_figures, "save_for_paper", lambda *_: [])  # it takes most of the time
     report = build_report(make_run(tracks=4, models=5, audio=True, later=True, trouble=False))
     for width, limit in ((1280, 6_000), (390, 12_000)):
         with RecordedPage(browser, report, width, height=800) as recorded:
@@ -308,10 +311,9 @@ def test_navigation_marks_the_section_and_shows_that_it_scrolls(browser: Any, re
 def test_axe_finds_no_violation(browser: Any, report: Path, width: int, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     with RecordedPage(browser, report, width, scheme) as recorded:
-        for _ in range(2):  # closed and open
-            found = axe.run(recorded.page).response["violations"]
-            assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
-            recorded.page.locator("#open-all").click()
+        recorded.page.locator("#open-all").click()
+        found = axe.run(recorded.page).response["violations"]
+        assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
 
 
 def test_open_all_opens_and_closes_all_sections(browser: Any, report: Path) -> None:
@@ -330,7 +332,7 @@ def test_right_to_left_titles_are_isolated(browser: Any, report: Path) -> None:
         page = recorded.page
         page.fill("#f-text", "שיר")
         rows = page.locator("#tracks-table tbody tr")
-        assert rows.count() == 16
+        assert (page.locator("#f-count").text_content() or "").startswith("16 of ")
         title = rows.first.locator("th bdi")
         assert title.text_content() == "فرقة - שיר 🎻 “عود”"
         assert title.evaluate("e => getComputedStyle(e).unicodeBidi") == "isolate"
