@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .response import effective_response as effective_response
     from .results import FolderScores as FolderScores
     from .results import Scores as Scores
+    from .reuse import ReferenceCache as ReferenceCache
     from .signals import InputError as InputError
     from .spauq import spauq_equations as spauq_equations
     from .spauq import spauq_released as spauq_released
@@ -62,6 +63,7 @@ _EXPORTS = {
     "score": "api",
     "Scores": "results",
     "FolderScores": "results",
+    "ReferenceCache": "reuse",
     "score_folder": "folder",
     "load_hrirs": "folder",
     "Hrirs": "cues",

@@ -12,6 +12,7 @@ from .cues import HrirSet
 from .registry import KEY_COLUMNS, check_metric_set, columns
 from .registry import metrics as all_metrics
 from .results import Scores, scores_of
+from .reuse import NO_CACHE, ReferenceCache
 from .scoring import score_track_with_frames
 from .shapes import Signals, channels_first, check_pairs, dry_stems
 from .signals import InputError
@@ -31,6 +32,7 @@ def score(
     workers: int | None = None,
     mixture: npt.ArrayLike | None = None,
     dry: npt.ArrayLike | Mapping[str, npt.ArrayLike] | None = None,
+    cache: ReferenceCache = NO_CACHE,
 ) -> Scores:
     """Score one separated stem, or all stems of a track.
 
@@ -69,6 +71,8 @@ def score(
         The signals that were rendered to the references, each of shape (samples,) or with two channels, of which the
         mean was rendered. One signal, or a mapping or an array of several as `reference`. Needed for the place and the
         timbre of the effective response (:mod:`binaural_metrics.response`), which are left out otherwise.
+    cache : ReferenceCache, optional
+        Keeps what depends on the references alone, for further estimates of them. It does not change the result.
 
     Returns
     -------
@@ -117,6 +121,7 @@ def score(
         aggregate=aggregate,
         workers=workers,
         mixture=None if mixture is None else channels_first(mixture, "mixture", axis),
+        cache=cache,
         dry=None if dry is None else dry_stems(dry, list(true), single=single, axis=axis),
     )
     computed = computed_columns(

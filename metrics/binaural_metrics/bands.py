@@ -12,6 +12,7 @@ from scipy import fft
 from scipy.signal import get_window
 
 from .hrir import Cue, HrirSet
+from .reuse import ReferenceCache
 from .signals import (
     ACTIVITY_RANGE_DB,
     BoolArray,
@@ -75,6 +76,7 @@ def band_distances(
     hrir: HrirSet | None,
     aggregate: str,
     workers: int | None,
+    cache: ReferenceCache,
 ) -> BandCues:
     """Compute the cues of the bands; `energies` are those of the reference's blocks."""
     frames = (len(energies) - _FRAME_BLOCKS) // _HOP_BLOCKS + 1
@@ -84,10 +86,10 @@ def band_distances(
     frame_energy = np.array([energies[i : i + _FRAME_BLOCKS].sum() for i in starts])
     active = frame_energy > _QUIET * frame_energy.max()
     exponents = binary_exponent(ref), binary_exponent(est)
-    first, second = (
-        _spectra(x, sample_rate, exponent, active, workers)
-        for x, exponent in zip((ref, est), exponents, strict=True)
+    first = cache.get(
+        [ref], ("bands", sample_rate), lambda: _spectra(ref, sample_rate, exponents[0], active, workers)
     )
+    second = _spectra(est, sample_rate, exponents[1], active, workers)
     bands = first.coherence.shape[1]
     whole = first.energies.sum(axis=0)
     p, q = first.energies[..., :bands], second.energies[..., :bands]

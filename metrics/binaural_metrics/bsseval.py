@@ -52,8 +52,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import fft
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
+from .normal_equations import Factors, gram_matrix, solution
+from .reuse import NO_CACHE, ReferenceCache
 from .signals import BoolArray, Float64, FloatArray, InputError, check_sample_rate, check_signal, load
 from .threads import one_blas_thread, threaded
 
@@ -62,9 +63,8 @@ LIMIT_DB = 100.0
 METRICS = ("SDR", "ISR", "SIR", "SAR")
 
 _ComplexArray = npt.NDArray[np.complex128]
-_EPS = float(np.finfo(np.float64).eps)
 _SECTION = 8192  # transform length of the correlations, in samples
-_CHUNK = 32  # sections per task
+_CHUNK = 16  # sections per task
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ def bss_eval(
     taps: int = FILTER_TAPS,
     reference_gain: float = 1.0,
     workers: int | None = None,
+    cache: ReferenceCache = NO_CACHE,
 ) -> BssEval:
     """Compute SDR, ISR, SIR and SAR of all stems of a track.
 
@@ -112,6 +113,8 @@ def bss_eval(
         Factor applied to all references.
     workers : int, optional
         Number of threads; by default the number of cores that this process may use.
+    cache : ReferenceCache, optional
+        Keeps what depends on the references alone, for further estimates of them.
 
     Returns
     -------
@@ -138,7 +141,7 @@ def bss_eval(
             raise InputError(f"the reference {name!r} is silent throughout, and BSS Eval needs every stem")
 
     size = min(sample_rate, samples)
-    filters = _fit(refs, ests, scored, taps, size, workers)
+    filters = _fit(refs, ests, scored, taps, size, workers, cache)
 
     def window(start: int) -> Float64:
         if any(_is_silent(x[:, start : start + size]) for x in (*refs, *ests)):
@@ -185,19 +188,28 @@ def _fit(
     taps: int,
     window: int,
     workers: int | None,
+    cache: ReferenceCache,
 ) -> _Filters:
     """Least-squares filters from the references to each estimate."""
     inputs = 2 * len(refs)
-    gram, target = _normal_equations(_correlations(refs, ests, taps, workers), inputs, taps)
-    rows = [slice(2 * stem * taps, 2 * (stem + 1) * taps) for stem in scored]
-    blocks = [gram[part, part].copy(order="F") for part in rows]
-    every, weak = _solve(gram, target)  # destroys `gram`
-    own = []
-    for k, (part, block) in enumerate(zip(rows, blocks, strict=True)):
-        # SIR compares the filters of all stems with those of one stem, so regularise both or none.
-        solution, regularised = _solve(block, target[part, 2 * k : 2 * k + 2], regularise=weak)
-        own.append(solution)
-        weak |= regularised
+    of_estimates: list[Float64] = []
+
+    def factors() -> Factors:
+        of_refs, of_ests = _correlations(refs, ests, taps, workers, whole=True)
+        of_estimates.append(of_ests)
+        return Factors.of(
+            gram_matrix(of_refs, taps), [slice(2 * k * taps, 2 * (k + 1) * taps) for k in scored]
+        )
+
+    found = cache.get(refs, ("bsseval", taps, tuple(scored)), factors)
+    if not of_estimates:
+        of_estimates.append(_correlations(refs, ests, taps, workers, whole=False)[1])
+    target = of_estimates[0].transpose(0, 2, 1).reshape(inputs * taps, -1)
+    every = solution(found.every, target)
+    own = [
+        solution(factor, target[2 * stem * taps : 2 * (stem + 1) * taps, 2 * k : 2 * k + 2])
+        for k, (stem, factor) in enumerate(zip(scored, found.own, strict=True))
+    ]
     size = int(fft.next_fast_len(window + taps - 1, real=True))
 
     def spectra(solution: Float64) -> _ComplexArray:
@@ -205,83 +217,56 @@ def _fit(
         transfer: _ComplexArray = fft.rfft(taps_last, size)
         return transfer
 
-    return _Filters(spectra(every), np.concatenate([spectra(x) for x in own]), size, weak)
+    return _Filters(spectra(every), np.concatenate([spectra(x) for x in own]), size, found.regularised)
 
 
-def _correlations(refs: list[FloatArray], ests: list[FloatArray], taps: int, workers: int | None) -> Float64:
-    """Σ_n x_i[n]·y_j[n + k] for 0 ≤ k < taps over the track, shape (reference channels, all channels, taps).
+def _correlations(
+    refs: list[FloatArray], ests: list[FloatArray], taps: int, workers: int | None, *, whole: bool
+) -> tuple[Float64, Float64]:
+    """Σ_n x_i[n]·y_j[n + k] for 0 ≤ k < taps over the track, shape (reference channels, channels of y, taps).
 
-    x are the reference channels, y the channels of references and estimates. x is cut into sections. Each is
-    correlated with the piece of y that the lags reach, and the products are summed as spectra.
+    x are the reference channels. y are the same channels in the first result, which is empty unless it is asked for by
+    `whole`, and those of the estimates in the second. x is cut into sections. Each is correlated with the piece of y
+    that the lags reach, and the products are summed as spectra.
     """
     samples = refs[0].shape[1]
     size = max(_SECTION, 4 * int(fft.next_fast_len(taps, real=True)))
     section = size - taps + 1
     inputs = 2 * len(refs)
 
-    def chunk(start: int) -> _ComplexArray:
+    def chunk(start: int) -> tuple[_ComplexArray, _ComplexArray]:
         count = min(_CHUNK, -(-(samples - start) // section))
         stop = start + count * section
         pieces = np.concatenate([load(x, start, stop + taps - 1) for x in (*refs, *ests)])
         views = np.lib.stride_tricks.sliding_window_view(pieces, size, axis=1)[:, ::section]
-        after = fft.rfft(views)
-        before = fft.rfft(pieces[:inputs, : count * section].reshape(inputs, count, section), size)
-        # One small matrix product per bin, fastest with contiguous sections.
-        left = np.ascontiguousarray(before.conj().transpose(2, 0, 1))
-        right = np.ascontiguousarray(after.transpose(2, 1, 0))
-        product: _ComplexArray = left @ right
-        return product
+        padded = np.zeros((inputs, count, size))
+        padded[..., :section] = pieces[:inputs, : count * section].reshape(inputs, count, section)
+        before = fft.rfft(padded)
+        after = fft.rfft(views if whole else views[inputs:]).transpose(2, 1, 0)
+        # One small matrix product per bin, fastest with contiguous sections. The two products are separate, so that
+        # the second one is the same with and without the first.
+        left = np.ascontiguousarray(np.conj(before, out=before).transpose(2, 0, 1))
+        outputs = 2 * len(ests)
+        of_refs, of_ests = (
+            np.ascontiguousarray(after[..., :-outputs]),
+            np.ascontiguousarray(after[..., -outputs:]),
+        )
+        return left @ of_refs, left @ of_ests
 
-    total: _ComplexArray | None = None
+    totals: tuple[_ComplexArray, _ComplexArray] | None = None
     for first in range(0, samples, 8 * _CHUNK * section):
         group = range(first, min(first + 8 * _CHUNK * section, samples), _CHUNK * section)
         for part in threaded(chunk, group, workers):
-            total = part if total is None else total + part
-    assert total is not None  # there is at least one sample
-    return np.asarray(fft.irfft(total, size, axis=0)[:taps].transpose(1, 2, 0))
+            totals = part if totals is None else (totals[0] + part[0], totals[1] + part[1])
+    assert totals is not None  # there is at least one sample
+    return _in_time(totals[0], size, taps), _in_time(totals[1], size, taps)
 
 
-def _normal_equations(correlation: Float64, inputs: int, taps: int) -> tuple[Float64, Float64]:
-    """Gram matrix of the delayed references, and the right-hand sides, one column per estimated channel."""
-    gram = np.empty((inputs * taps, inputs * taps), order="F")
-    for i in range(inputs):
-        for j in range(inputs):
-            # Row a, column b: Σ_n x_i[n − a]·x_j[n − b], the correlation at lag a − b.
-            lags = np.concatenate([correlation[j, i, :0:-1], correlation[i, j]])
-            toeplitz = np.lib.stride_tricks.sliding_window_view(lags, taps)[:, ::-1]
-            gram[i * taps : (i + 1) * taps, j * taps : (j + 1) * taps] = toeplitz
-    gram[np.diag_indices_from(gram)] += _EPS  # as museval does
-    target = correlation[:, inputs:].transpose(0, 2, 1).reshape(inputs * taps, -1)
-    return gram, target
-
-
-def _solve(gram: Float64, target: Float64, *, regularise: bool = False) -> tuple[Float64, bool]:
-    """Solution of the symmetric positive definite system, and whether it was regularised.
-
-    A singular system is regularised in any case. `gram` is overwritten.
-    """
-    diagonal = gram.diagonal().copy()
-    if not regularise:
-        try:
-            factor, lower = cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
-            pivots = factor.diagonal() ** 2
-            if np.all(pivots > _SINGULAR * diagonal):
-                return np.asarray(cho_solve((factor, lower), target, check_finite=False)), False
-        except LinAlgError:
-            pass
-    # The factor overwrote the lower triangle only; the upper one still contains the matrix.
-    gram = np.triu(gram, 1)
-    gram += gram.T
-    gram[np.diag_indices_from(gram)] = diagonal * (1.0 + _RIDGE)
-    factor, lower = cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
-    return np.asarray(cho_solve((factor, lower), target, check_finite=False)), True
-
-
-_SINGULAR = 1e-9
-"""Smallest pivot of a regular system, relative to its diagonal element. The noise of 16-bit files is above it
-(1e-6 to 1e-8 for stems of usual level), the rounding of float32 files is below."""
-_RIDGE = 1e-6
-"""Relative increase of the diagonal elements of a nearly singular system."""
+def _in_time(spectra: _ComplexArray, size: int, taps: int) -> Float64:
+    """The first `taps` lags, on the last axis, from spectra of shape (bins, channels of x, channels of y)."""
+    if not spectra.shape[2]:
+        return np.empty((spectra.shape[1], 0, taps))
+    return np.asarray(fft.irfft(spectra, size, axis=0)[:taps].transpose(1, 2, 0))
 
 
 # ---------------------------------------------------------------------------------------------- windows

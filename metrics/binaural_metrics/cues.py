@@ -72,6 +72,7 @@ import numpy.typing as npt
 from .bands import band_distances
 from .hrir import Cue, Hrirs, HrirSet, check_hrirs, horizontal
 from .itd import ITD_LIMIT_S, itd_distance, largest_itd
+from .reuse import NO_CACHE, ReferenceCache
 from .signals import block_energies, channel_energies, check_pair, silent_channels
 from .threads import one_blas_thread
 
@@ -102,6 +103,7 @@ def interaural_cues(
     aggregate: str = "median",
     workers: int | None = None,
     moving: bool = False,
+    cache: ReferenceCache = NO_CACHE,
 ) -> Cues:
     """Compute the differences between the interaural cues of an estimate and those of its reference.
 
@@ -120,6 +122,8 @@ def interaural_cues(
         Number of threads; by default the number of cores that this process may use.
     moving : bool
         Whether the source moves. `d_itd_us` then compares frame by frame, and there is `itd_lag_ms`.
+    cache : ReferenceCache, optional
+        Keeps what depends on the reference alone, for further estimates of it.
 
     Returns
     -------
@@ -140,6 +144,6 @@ def interaural_cues(
         return Cues(*[Cue.undefined(reason)] * len(fields(Cues)))
     energies = block_energies(ref, sample_rate)
     limit = ITD_LIMIT_S if hrir is None else 1.1 * largest_itd(hrir, sample_rate)
-    itd, moved, lag = itd_distance(ref, est, sample_rate, energies, limit, aggregate, workers, moving)
-    bands = band_distances(ref, est, sample_rate, energies, hrir, aggregate, workers)
+    itd, moved, lag = itd_distance(ref, est, sample_rate, energies, limit, aggregate, workers, moving, cache)
+    bands = band_distances(ref, est, sample_rate, energies, hrir, aggregate, workers, cache)
     return Cues(d_itd_us=itd, itd_moved=moved, itd_lag_ms=lag, **vars(bands))

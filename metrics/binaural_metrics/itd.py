@@ -12,6 +12,7 @@ from scipy.signal import firwin, oaconvolve
 from .bands import REACH_S
 from .follow import follow
 from .hrir import Cue, HrirSet
+from .reuse import NO_CACHE, ReferenceCache
 from .signals import BoolArray, Float64, FloatArray, active_blocks, aggregate_frames, block_length, load
 from .threads import threaded
 
@@ -74,6 +75,7 @@ def itd_distance(
     aggregate: str,
     workers: int | None,
     moving: bool = False,
+    cache: ReferenceCache = NO_CACHE,
 ) -> tuple[Cue, Cue, Cue]:
     """d_itd_us, itd_moved and itd_lag_ms; `energies` are those of the reference's blocks, `limit_s` the largest ITD.
 
@@ -89,7 +91,9 @@ def itd_distance(
         return undefined(f"a sample rate of {sample_rate} Hz holds no band up to {ITD_BAND_HZ[1]:.0f} Hz")
     if not total:
         return undefined("shorter than one frame of 50 ms")
-    first, second = (_lags(x, sample_rate, limit_s, workers) for x in (ref, est))
+    key = "itd", sample_rate, limit_s
+    first = cache.get([ref], key, lambda: _lags(ref, sample_rate, limit_s, workers))
+    second = _lags(est, sample_rate, limit_s, workers)
     active, energy = active_blocks(energies), first.energy.sum(axis=0)
     if not energy[active].sum() > _LEAST_ENERGY * energies[active].sum():
         return undefined("the reference holds less than −30 dB of its energy between 100 and 1500 Hz")

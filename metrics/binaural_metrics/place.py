@@ -44,6 +44,7 @@ from scipy.signal import get_window
 
 from .bands import AUDIBLE, LOUDNESS_EXPONENT, MISSING, Steering, erb_number, ild_of
 from .hrir import Cue
+from .reuse import NO_CACHE, ReferenceCache
 from .signals import (
     BoolArray,
     Float32,
@@ -97,6 +98,7 @@ def place(
     *,
     reference_gain: float = 1.0,
     workers: int | None = None,
+    cache: ReferenceCache = NO_CACHE,
 ) -> Place:
     """Compute how much of a stem is still heard where it was.
 
@@ -110,6 +112,8 @@ def place(
         Factor applied to the reference. It has an influence on the missing cells only.
     workers : int, optional
         Number of threads; by default the number of cores that this process may use.
+    cache : ReferenceCache, optional
+        Keeps what depends on the reference alone, for further estimates of it.
 
     Returns
     -------
@@ -129,14 +133,19 @@ def place(
         return _undefined("shorter than one frame of 50 ms")
     exponents = binary_exponent(ref), binary_exponent(est)
 
-    def chunk(first: int) -> _Cells:
-        last = min(first + _CHUNK, frames)
-        first_spectra, second_spectra = (
-            _spectra(x, e, first, last, grid) for x, e in zip((ref, est), exponents, strict=True)
-        )
-        return _cells(first_spectra, second_spectra, grid)
+    def spectra(x: FloatArray, exponent: int, first: int) -> npt.NDArray[np.complex64]:
+        return _spectra(x, exponent, first, min(first + _CHUNK, frames), grid)
 
-    cells = _Cells.concatenated(threaded(chunk, range(0, frames, _CHUNK), workers))
+    starts = range(0, frames, _CHUNK)
+    true = cache.get(
+        [ref],
+        ("place", sample_rate),
+        lambda: threaded(lambda i: _ReferenceCells.of(spectra(ref, exponents[0], i), grid), starts, workers),
+    )
+    parts = zip(true, starts, strict=True)
+    cells = _Cells.concatenated(
+        threaded(lambda part: _cells(part[0], spectra(est, exponents[1], part[1]), grid), parts, workers)
+    )
     ratio = power_ratio(*exponents) / reference_gain**2
     return _summary(cells, ratio, np.arange(frames) * grid.hop // sample_rate, grid)
 
@@ -169,25 +178,47 @@ class _Cells:
         return cls(*(np.concatenate(column) for column in columns))
 
 
-def _cells(first: npt.NDArray[np.complex64], second: npt.NDArray[np.complex64], grid: _Grid) -> _Cells:
-    p, q = (_powers(z) @ grid.weights for z in (first, second))  # (2, frames, bands and those below)
-    count = grid.bands
-    energy = (p[0] + p[1]).astype(np.float64)
-    audible = energy[:, :count] > AUDIBLE * energy.max(axis=1, keepdims=True)
-    p, q = p[..., :count], q[..., :count]
-    ild = ild_of(p.astype(np.float64))
-    error = np.abs(ild_of(q.astype(np.float64)) - ild) / (1.0 + 0.05 * np.abs(ild))
+@dataclass(frozen=True)
+class _ReferenceCells:
+    """Cells of the reference; arrays of shape (frames, bands)."""
+
+    energy: Float64  # of both ears
+    audible: BoolArray  # within the frame
+    ild: Float64
+    itds: list[
+        tuple[npt.NDArray[np.intp], Float64]
+    ]  # coherent frames and their ITDs, of each band below 1400 Hz
+
+    @classmethod
+    def of(cls, spectra: npt.NDArray[np.complex64], grid: _Grid) -> _ReferenceCells:
+        p = _powers(spectra) @ grid.weights  # (2, frames, bands and those below)
+        energy = (p[0] + p[1]).astype(np.float64)
+        audible = energy[:, : grid.bands] > AUDIBLE * energy.max(axis=1, keepdims=True)
+        p64 = p[..., : grid.bands].astype(np.float64)
+        cross, itds = _cross(spectra, grid), []
+        for b, shape in enumerate(grid.steering):
+            rows = np.flatnonzero(audible[:, b])
+            itd, peak = _lags(cross, rows, shape)
+            norm = np.sqrt(p64[0, rows, b] * p64[1, rows, b])
+            coherent = (peak >= _COHERENT * norm) & (norm > 0.0)
+            itds.append((rows[coherent], itd[coherent]))
+        return cls(energy[:, : grid.bands], audible, ild_of(p64), itds)
+
+
+def _cross(spectra: npt.NDArray[np.complex64], grid: _Grid) -> npt.NDArray[np.complex64]:
     low = slice(0, grid.steering[-1].bins.stop if grid.steering else 0)
-    crosses = [z[0, :, low] * np.conj(z[1, :, low]) for z in (first, second)]
-    for b, shape in enumerate(grid.steering):
-        rows = np.flatnonzero(audible[:, b])
-        itd, peak = _lags(crosses[0], rows, shape)
-        norm = np.sqrt(p[0, rows, b].astype(np.float64) * p[1, rows, b])
-        coherent = (peak >= _COHERENT * norm) & (norm > 0.0)
-        rows, itd = rows[coherent], itd[coherent]
-        moved = np.abs(_lags(crosses[1], rows, shape)[0] - itd) / (20e-6 + 0.05 * np.abs(itd))
+    return np.asarray(spectra[0, :, low] * np.conj(spectra[1, :, low]))
+
+
+def _cells(true: _ReferenceCells, spectra: npt.NDArray[np.complex64], grid: _Grid) -> _Cells:
+    """Cells from those of the reference, and the spectra of the estimate."""
+    q = (_powers(spectra) @ grid.weights)[..., : grid.bands]
+    error = np.abs(ild_of(q.astype(np.float64)) - true.ild) / (1.0 + 0.05 * np.abs(true.ild))
+    cross = _cross(spectra, grid)
+    for b, (shape, (rows, itd)) in enumerate(zip(grid.steering, true.itds, strict=True)):
+        moved = np.abs(_lags(cross, rows, shape)[0] - itd) / (20e-6 + 0.05 * np.abs(itd))
         error[rows, b] = np.maximum(error[rows, b], moved)
-    return _Cells(energy[:, :count], (q[0] + q[1]).astype(np.float64), audible, error)
+    return _Cells(true.energy, (q[0] + q[1]).astype(np.float64), true.audible, error)
 
 
 def _powers(z: npt.NDArray[np.complex64]) -> Float32:

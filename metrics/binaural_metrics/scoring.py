@@ -27,6 +27,7 @@ from .cues import HrirSet, check_hrirs
 from .plausible import check_lengths, lag_note, level_note
 from .registry import Frames, Metric, Value, check_metric_set, columns
 from .registry import metrics as all_metrics
+from .reuse import NO_CACHE, ReferenceCache
 from .signals import AGGREGATES, InputError, check_sample_rate, check_signal
 from .spauq import check_gain
 from .stem import Options, Stem, Track
@@ -51,6 +52,7 @@ def score_track(
     mixture: npt.ArrayLike | None = None,
     dry: Mapping[str, npt.ArrayLike] | None = None,
     moving: Collection[str] = (),
+    cache: ReferenceCache = NO_CACHE,
 ) -> list[Row]:
     """Score every stem of a track.
 
@@ -85,6 +87,8 @@ def score_track(
         when its stem is scored; an :class:`InputError` then is the reason why the stem has no response.
     moving : collection of str
         Stems whose sources move. Their `d_itd_us` compares frame by frame, and they have `itd_lag_ms`.
+    cache : ReferenceCache, optional
+        Keeps what depends on the references alone, for further estimates of them. It does not change the result.
 
     Returns
     -------
@@ -111,6 +115,7 @@ def score_track(
         mixture=mixture,
         dry=dry,
         moving=moving,
+        cache=cache,
     )
     return rows
 
@@ -131,6 +136,7 @@ def score_track_with_frames(
     mixture: npt.ArrayLike | None = None,
     dry: Mapping[str, npt.ArrayLike] | None = None,
     moving: Collection[str] = (),
+    cache: ReferenceCache = NO_CACHE,
 ) -> tuple[list[Row], FrameTable]:
     """Score every stem of a track as :func:`score_track` does, and return the values of frames as well.
 
@@ -166,6 +172,7 @@ def score_track_with_frames(
         whole_mixture,
         dry if binaural else None,
         frozenset(moving),
+        cache,
     )
     sheets = {source: _Sheet(source) for source in references}
     for sheet in sheets.values():

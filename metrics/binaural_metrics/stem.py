@@ -18,6 +18,7 @@ from .paper2026 import UNWHITENED, Paper2026, cross_spectrum, paper2026_distance
 from .place import Place, place
 from .plausible import TOLERANCE_S
 from .response import EffectiveResponse, effective_response, no_response
+from .reuse import NO_CACHE, ReferenceCache
 from .signals import (
     Float64,
     FloatArray,
@@ -46,6 +47,7 @@ class Options:
     mixture: FloatArray | None = None
     dry: Mapping[str, npt.ArrayLike] | None = None
     moving: frozenset[str] = frozenset()
+    cache: ReferenceCache = NO_CACHE
 
 
 class Track:
@@ -76,6 +78,7 @@ class Track:
                 self.options.sample_rate,
                 reference_gain=gain,
                 workers=workers,
+                cache=self.options.cache,
             )
         except InputError as error:
             return None, str(error)
@@ -159,10 +162,13 @@ class Stem:
     @cached_property
     def _paper_signals(self) -> tuple[PaperSignal, PaperSignal]:
         spectra = [whitened, cross_spectrum(self.source not in UNWHITENED)]
-        first, second = (
-            PaperSignal.of(x, self.sample_rate, spectra) for x in (self.reference, self.estimate)
-        )
-        return first, second
+
+        def signal(x: FloatArray) -> PaperSignal:
+            return PaperSignal.of(x, self.sample_rate, spectra)
+
+        key = "paper", self.sample_rate, self.source in UNWHITENED
+        first = self.options.cache.get([self.reference], key, lambda: signal(self.reference))
+        return first, signal(self.estimate)
 
     @cached_property
     def paper2026(self) -> Paper2026:
@@ -181,6 +187,7 @@ class Stem:
             aggregate=options.aggregate,
             workers=options.workers,
             moving=self.source in options.moving,
+            cache=options.cache,
         )
 
     @cached_property
@@ -193,6 +200,7 @@ class Stem:
             self.sample_rate,
             reference_gain=options.gain,
             workers=options.workers,
+            cache=options.cache,
         )
 
     @cached_property

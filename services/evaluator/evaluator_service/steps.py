@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from binaural_metrics import Hrirs, InputError, load_hrirs
+from binaural_metrics import Hrirs, InputError, ReferenceCache, load_hrirs
 from binaural_metrics.layouts import stem_files
 from binaural_metrics.scoring import Row, score_track_with_frames
 from mssbench_service import audio
@@ -24,6 +24,8 @@ from . import __version__
 from .dry import DryStems, moving_stems
 from .frames import write_frames
 from .targets import frames_of, scored_sets, total, without_direction
+
+_REFERENCES = ReferenceCache()  # of the track that was scored last: the next separator of a run has the same
 
 
 def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | None = None) -> EvaluateResult:
@@ -88,6 +90,7 @@ def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | N
                 workers=_thread_count(),
                 dry=dry,
                 moving=moving_stems(truth) if request.binaural else (),
+                cache=_REFERENCES,
             )
         except InputError as error:
             raise BadInput(str(error)) from None
