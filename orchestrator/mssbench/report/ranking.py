@@ -112,10 +112,17 @@ class Setting:
 def settings_of(runs: Sequence[Summary], pages: Mapping[str, str]) -> list[Setting]:
     """The settings of `runs` with their tables. `pages` has the separators to be listed, with their pages."""
     found: dict[str, Setting] = {}
+    # A run of estimates from elsewhere knows its files, but has no hash of the audio. Another run of the same may have.
+    hashes = {
+        _key(run, condition, by_files=True): audio
+        for run in runs
+        for condition, audio in run.run.audio.items()
+    }
     for run in runs:
         for condition in sorted(run.run.conditions):
+            audio = run.run.audio.get(condition) or hashes.get(_key(run, condition, by_files=True), "")
             setting = found.setdefault(
-                _key(run, condition), Setting(_name(run, condition), condition, _facts(run, condition))
+                _key(run, condition, audio), Setting(_name(run, condition), condition, _facts(run, condition))
             )
             setting.runs.append(run)
             setting.entries += [
@@ -133,20 +140,20 @@ def used_metrics(runs: Sequence[Summary]) -> list[Metric]:
     return present({metric.column for run in runs for metric in run.metrics})
 
 
-def _key(run: Summary, condition: str) -> str:
-    """Everything that the scores of a condition depend on, except the separator."""
+def _key(run: Summary, condition: str, audio: str = "", *, by_files: bool = False) -> str:
+    """Everything that the scores of a condition depend on, except the separator.
+
+    `audio` is the hash of the mixtures. Without it, the files and the rendering stand for them (`by_files`).
+    """
     of = run.run
-    binaural = condition != "stereo"
-    audio = of.audio.get(condition, "")
     rendering: list[Any] = []
-    if binaural and not audio:
+    if condition != "stereo" and (by_files or not audio):
         own = _own(run, condition)
         rendering = [asdict(own)] if own else [of.profile, of.hrir and of.hrir.sha256, of.angles]
-    evaluator = of.versions.get("evaluator", "")
     return json.dumps(
         [
             condition, of.split, sorted(of.tracks), audio or of.files, rendering, of.stems,
-            of.metrics, of.bsseval, of.aggregate, of.other, evaluator,
+            of.metrics, of.bsseval, of.aggregate, of.other, of.versions.get("evaluator", ""),
         ],
         sort_keys=True,
     )  # fmt: skip

@@ -37,7 +37,7 @@ def tables(**change: object) -> int:
     "change",
     [
         {"angles": "b"}, {"files": "g"}, {"aggregate": "mean"}, {"metrics": "paper"}, {"bsseval": False},
-        {"profile": "paper"}, {"split": "train"}, {"tracks": ["Other"]}, {"audio": {"binaural": "g"}},
+        {"profile": "paper"}, {"split": "train"}, {"tracks": ["Other"]}, {"audio": {"binaural": "g"}, "files": "g"},
         {"other": {"excerpt": "[0, 7]"}}, {"stems": ["vocals", "drums"]}, {"versions": {"evaluator": "9"}},
     ],
 )  # fmt: skip
@@ -47,6 +47,16 @@ def test_runs_that_differ_have_tables_of_their_own(change: dict[str, object]) ->
 
 def test_runs_that_differ_in_their_seed_alone_share_a_table() -> None:
     assert tables(seed=1, versions={"a": "1"}) == 1
+
+
+def test_a_run_without_a_hash_of_the_audio_joins_one_of_the_same_files() -> None:
+    hashed, copy = (
+        replace(RUN, audio={"binaural": "a"}),
+        replace(RUN, id="copy", files="g", audio={"binaural": "a"}),
+    )
+    for imported, count in ((replace(RUN, id="two"), 1), (replace(RUN, id="two", files="h"), 2)):
+        runs = [Summary(run, StatisticsSummary(), [], [], [], []) for run in (imported, copy, hashed)]
+        assert len(ranking.settings_of(runs, {})) == count
 
 
 def test_copies_of_a_dataset_share_a_table() -> None:
