@@ -103,6 +103,16 @@ def test_values_equal_those_of_museval_with_512_taps() -> None:
     check(references, estimates, 44100, 512)
 
 
+def test_a_high_sir_is_that_of_museval_to_5e_4_db() -> None:
+    references, _ = track(3, stems=3)
+    others = {name: sum(x for n, x in references.items() if n != name) for name in references}
+    estimates = {name: x + 5e-5 * others[name] for name, x in references.items()}
+    found = bss_eval(references, estimates, FS, taps=TAPS)
+    expected = museval(references, estimates)[2]
+    assert 80 < expected.min() < expected.max() < 100
+    np.testing.assert_allclose(found.values[2], expected, rtol=0, atol=5e-4)
+
+
 def test_a_window_with_a_silent_stem_has_no_value_for_any_stem() -> None:
     references, estimates = track(2)
     references["bass"][:, FS : 2 * FS] = 0

@@ -208,6 +208,25 @@ def test_extreme_signals_give_a_value_or_a_reason_and_no_warning(name: str) -> N
         effective_response(x, x, x[0], rate)
 
 
+def test_in_place_of_known_errors_has_the_order_of_what_is_heard() -> None:
+    """Rendered stems; the ranges are those of a music excerpt rendered with measured responses, and wider."""
+    x, rest = render(DRY, 40), render(OTHER, 300) + render(np.roll(OTHER, FS), 80)
+    rest *= np.std(x) / np.std(rest)
+    estimates = {
+        "swap": x[::-1],
+        "mono": np.repeat(x.mean(axis=0, keepdims=True), 2, axis=0),
+        "mixture": x + rest,
+        "leak at -20 dB": x + 0.1 * rest,
+        "leak at -40 dB": x + 0.01 * rest,
+        "identity": x,
+    }
+    shares = {name: bm.in_place(x, y, FS) for name, y in estimates.items()}
+    limits = {"swap": (0, 2), "mono": (0, 5), "mixture": (3, 60), "leak at -20 dB": (60, 97)}
+    for name, (low, high) in (limits | {"leak at -40 dB": (95, 100), "identity": (100, 100)}).items():
+        assert low <= shares[name] <= high, shares
+    assert shares["mono"] < shares["mixture"] < shares["leak at -20 dB"] < shares["leak at -40 dB"]
+
+
 # ------------------------------------------------------------------------------- the row of a stem, and the arguments
 
 
