@@ -14,6 +14,7 @@ from matrix_downloads import ARCHIVE_FILES, ARCHIVES_OF_WEIGHTS, PINS_OF_WEIGHTS
 from matrix_files import CODED_TRACKS, SOFA_FILES, SOUND_FILES
 from matrix_names import COMMAND_PATHS, REFERENCES, URL_PATHS
 from matrix_requests import CONNECTIONS_MATRIX, REQUEST_BODIES, UPLOAD_FORMS
+from matrix_stems import STEM_SETS
 
 
 def _command_on_file(name_of_file: str, *arguments: str) -> EntryPoint:
@@ -56,6 +57,7 @@ MATRICES = [
     SOUND_FILES,
     SOFA_FILES,
     CODED_TRACKS,
+    STEM_SETS,
     REFERENCES,
     COMMAND_PATHS,
     URL_PATHS,

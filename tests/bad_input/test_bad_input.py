@@ -35,7 +35,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, S
             name: stack.enter_context(serving(app, root / name, MSSBENCH_REDIS_URL=redis))
             for name, app in SERVICES.items()
         }
-        (found["orchestrator"].data / "runs").mkdir()
+        (found["orchestrator"].data / "runs").mkdir(exist_ok=True)
         yield found
 
 

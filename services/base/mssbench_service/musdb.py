@@ -116,7 +116,11 @@ def stems_of(folder: Path) -> tuple[str, ...]:
         raise BadInput(f"{folder} cannot be read: {error.strerror or error}") from None
     names = {path.stem for path in files if re.fullmatch(r"[a-z0-9_]{1,64}\.wav", path.name)} - {MIXTURE}
     for path in files:
-        if (hint := _spelled_otherwise(path)) and (name := path.stem.lower()) not in names | {MIXTURE}:
+        if (hint := _spelled_otherwise(path)) and (name := path.stem.lower()) != MIXTURE:
+            if name in names:
+                raise BadInput(
+                    f"{folder} has {name}.wav and {path.name}, two files of one stem; expected one"
+                )
             raise BadInput(f"{folder / name}.wav is missing{hint}")
     rest = names & {ACCOMPANIMENT, *ALIASES}
     if VOCALS in names and names > {VOCALS, *rest}:
