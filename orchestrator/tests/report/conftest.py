@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from mssbench.runs.conditions import Condition, name_of
 from mssbench.runs.config import RunConfig
-from mssbench.runs.records import Cell, RunRecord, SeparatorRecord, TrackRecord
+from mssbench.runs.records import Cell, PlacementRecord, RunRecord, SeparatorRecord, TrackRecord
 from mssbench.runs.store import RunStore
 from mssbench_service.musdb import MIXTURE, STEMS
-from mssbench_service.wire import Expectation, HrirInfo
+from mssbench_service.wire import Expectation, HrirInfo, Scene
 
 TITLE = "<img src=x onerror=alert(1)> & \"Røck\" 'n' <b>Roll $x_1$"
 """A title with markup, which must be shown as text everywhere."""
@@ -69,7 +71,7 @@ def write_run(
     later: bool = False,
     paper: bool = True,
     gain: float = 1.0,
-    conditions: tuple[str, ...] = ("stereo", "binaural"),
+    conditions: tuple[str | Condition, ...] = ("stereo", "binaural"),
     probe_score: float = 80.0,
     trouble: bool = True,
     all_fail: bool = False,
@@ -80,6 +82,8 @@ def write_run(
     out. With `pending`, the last track has no results; with `trouble`, some stems fail; with `all_fail`, all fail.
     """
     run_id = "demo-0123456789"
+    names = [name_of(condition) for condition in conditions]
+    own = [condition.name for condition in conditions if isinstance(condition, Condition)]
     store = RunStore(root / "runs" / run_id)
     titles = [TITLE, *[RTL if i == 2 else f"Artist {i} - Song {i}" for i in range(1, tracks)]]
     rng = np.random.default_rng(1)
@@ -97,7 +101,7 @@ def write_run(
                 RATE * 10,
                 RATE,
                 f"data/demo/test/{i}",
-                {c: f"data/{c}/{i}" for c in conditions},
+                {c: f"data/{c}/{i}" for c in names},
                 {s: float(a) for s, a in zip(STEMS, rng.choice(angles, 4, replace=False), strict=True)},
             )
             for i, title in enumerate(titles)
@@ -107,16 +111,20 @@ def write_run(
         versions={"mssbench": "0.1.0", "python": "3.11"},
         machine={"system": "synthetic", "cores": "2"},
     )
+    for track, elevation in zip(record.tracks, itertools.cycle((-45.0, 0.0, 60.0))):
+        scene = Scene(elevations=dict.fromkeys(STEMS, elevation))
+        track.placements = {name: PlacementRecord(track.angles, scene) for name in own}
+    record.hrirs = dict.fromkeys(own, record.hrir) if record.hrir and own else {}
     store.save(record)
     if audio:
         for i in range(min(tracks, 2)):
-            for c in conditions:
+            for c in names:
                 _write_audio(root / "data" / c / str(i), (MIXTURE, *STEMS), rng)
     for cell in record.cells():
         index = titles.index(cell.title)
         if pending and index == tracks - 1:
             continue
-        lost = cell.separator == "model-1" and index == 1 and cell.condition == conditions[-1]
+        lost = cell.separator == "model-1" and index == 1 and cell.condition == names[-1]
         if all_fail or (trouble and lost):
             store.save_error(cell, "separate", "step-failed", DETAIL)
             continue
@@ -134,7 +142,7 @@ def write_run(
             cell,
             {
                 "rows": rows,
-                "mixture_gain": gain if cell.condition == "binaural" else 1.0,
+                "mixture_gain": gain if cell.rendered else 1.0,
                 "device": "cpu",
                 "notes": ["resampled from 8000 Hz"] if cell.separator == "model-0" else [],
                 "seconds": {"separate": 2.0, "evaluate": 1.0},
@@ -150,7 +158,7 @@ def write_run(
 def _row(
     rng: np.random.Generator, cell: Cell, stem: str, later: bool, gain: float, probe_score: float
 ) -> dict[str, Any]:
-    binaural = cell.condition == "binaural"
+    binaural = cell.rendered
     if cell.separator == "identity":
         ssr, srr, itd, ild = probe_score, 80.0, 0.0, 0.0
     else:

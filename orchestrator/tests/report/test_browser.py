@@ -17,6 +17,7 @@ from mssbench.report import build_leaderboard, build_report, paper_figures
 from mssbench.report.excerpts import SECONDS
 from mssbench.report.leaderboard import read_source
 from mssbench.report.summary import SpeedSummary
+from mssbench.runs.conditions import Condition
 from mssbench.runs.store import RunStore
 from mssbench_service.wire import ModelCard
 
@@ -365,8 +366,14 @@ def test_page_can_be_printed(browser: Any, report: Path) -> None:
         {"tracks": 2, "models": 10, "conditions": ("binaural",), "gain": 1.3},
         {"tracks": 2, "all_fail": True},
         {"tracks": 2, "models": 1, "later": True, "paper": False, "conditions": ("stereo",)},
+        {
+            "tracks": 3,
+            "models": 1,
+            "later": True,
+            "conditions": ("stereo", "binaural", Condition("up"), Condition("in")),
+        },
     ],
-    ids=["one of each", "eleven separators", "all failed", "stereo and corrected only"],
+    ids=["one of each", "eleven separators", "all failed", "stereo and corrected only", "four conditions"],
 )
 def test_unusual_runs_have_no_errors_and_fit_the_screen(
     browser: Any, make_run: MakeRun, options: dict[str, Any]

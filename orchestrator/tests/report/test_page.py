@@ -12,14 +12,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mssbench.report import build_report, paper_figures, published
+from mssbench.report import build_report, excerpts, figures, paper_figures, published
 from mssbench.report import page as page_module
 from mssbench.report.analysis import analyse
 from mssbench.report.data import ALL_STEMS, RunData, load
 from mssbench.report.metrics import all_metrics, by_column, headline
+from mssbench.runs.conditions import Condition
 from mssbench.runs.store import RunStore
+from mssbench.runs.training import training_warnings
 from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.files import read_json, write_json
+from mssbench_service.wire import ModelCard
 
 MakeRun = Callable[..., Path]
 
@@ -278,6 +281,49 @@ def test_a_run_without_results_has_a_report(make_run: MakeRun) -> None:
 def test_small_runs_have_an_answer(make_run: MakeRun, changes: dict[str, object], expected: str) -> None:
     data = load(make_run(tracks=3, **changes))
     assert expected in " ".join(analyse(data).answer)
+
+
+def test_conditions_are_side_by_side_and_compared_with_the_first(make_run: MakeRun, tmp_path: Path) -> None:
+    elevated = Condition("elevated", placement="sphere")
+    run = make_run(
+        tracks=3, models=1, later=True, audio=True, trouble=False, conditions=("stereo", "binaural", elevated)
+    )
+    data = load(run)
+    found = analyse(data)
+    for phrase in ("\u00a0% on binaural audio", "\u00a0% in stereo", "\u00a0% in elevated"):
+        assert phrase in found.answer[0].replace(" of the sound in place", "")
+    assert "to binaural and" in found.answer[1]
+    assert {(d.first, d.second) for d in found.condition_differences} == {
+        ("binaural", "stereo"),
+        ("elevated", "stereo"),
+    }
+    place = data.headline[0]
+    assert [panel.title for panel in figures.by_angle(data, place, "elevation")] == [
+        "In place by elevation, elevated"
+    ]
+    assert len(figures.by_angle(data, place)) == 2
+    choice = excerpts.choose(data, [("elevated", "irm", data.titles[0], "bass")])[:1]
+    players = excerpts.write(data, choice, tmp_path)
+    assert [take.condition for take in players.players[0].takes] == ["elevated", "stereo", "binaural"]
+    page = Page(page_module.render(data, found, players, []))
+    assert 'colspan="3"><abbr' in page.source
+    assert page.text.count("elevated − stereo") == len(data.compared) * len(data.headline)
+    assert "°, 60° up" in page.text
+    assert not re.search(r"\b(nan|NaN|None)\b", page.text)
+
+
+def test_model_cards_and_a_warning_of_training_on_the_tracks_are_shown(make_run: MakeRun) -> None:
+    run = make_run(tracks=2, models=2)
+    store = RunStore(run)
+    record = store.load()
+    card = ModelCard("SCNet", 10_578_768, "some music", [record.tracks[1].title], "no", "MIT", "somebody")
+    record.separators[0].card = card
+    store.save(record)
+    page = render(run)
+    for fact in ("SCNet", "10.6 M", "some music", "MIT", "Seconds of audio per second", "5.0 (cpu)"):
+        assert fact in page.text
+    assert "Its service has no model card" not in page.text.split("model-1")[0]
+    assert f"{training_warnings(record)[0]}." in " ".join(page.text.split())
 
 
 def test_a_run_with_one_condition_has_a_page(make_run: MakeRun) -> None:
