@@ -115,3 +115,19 @@ def test_exact_names_come_first_in_the_order_of_formats(tmp_path: Path) -> None:
     estimates = stem_files(tmp_path, STEMS)
     assert estimates.files == {"vocals": tmp_path / "vocals.flac"}
     assert "DRUMS.flac and Drums.wav" in estimates.problems["drums"]
+
+
+@pytest.mark.parametrize(
+    "name", ["instrumental.wav", "1_A_(Instrum).wav", "no_vocals.flac", "A_(Karaoke)_model.wav"]
+)
+def test_other_names_of_the_accompaniment_are_read(tmp_path: Path, name: str) -> None:
+    make(tmp_path, name, "vocals.wav")
+    assert stem_files(tmp_path, ["vocals", "accompaniment"], "A").files["accompaniment"] == tmp_path / name
+    assert stem_files(tmp_path, STEMS, "A").files.keys() == {"vocals"}
+
+
+def test_a_stem_called_like_an_alias_is_itself_and_two_aliases_are_ambiguous(tmp_path: Path) -> None:
+    make(tmp_path, "music.wav", "Karaoke.wav", "speech.wav")
+    assert stem_files(tmp_path, ["speech", "music"]).files["music"] == tmp_path / "music.wav"
+    problem = stem_files(tmp_path, ["accompaniment"]).problems["accompaniment"]
+    assert "Karaoke.wav and music.wav" in problem

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from binaural_metrics import layouts
 from mssbench.runs.config import RunConfig
 from mssbench.runs.targets import choose_targets, estimate, folding, offered, reference
 from mssbench_service.errors import BadInput
-from mssbench_service.stems import STEMS
+from mssbench_service.stems import ALIASES, STEMS
 from mssbench_service.wire import SeparatorInfo, parse
 
 MUSDB = list(STEMS)
@@ -88,6 +89,21 @@ def test_targets_that_cannot_be_scored_are_refused(
 ) -> None:
     with pytest.raises(BadInput, match=message):
         choose_targets(asked, separators, MUSDB)
+
+
+def test_the_names_that_are_read_are_those_of_the_search_for_estimates() -> None:
+    assert {name: stem for stem, names in layouts.ALIASES.items() for name in names} == ALIASES
+
+
+def test_a_track_without_the_stems_of_a_target_has_no_row_of_it() -> None:
+    few = ["vocals", "drums", "piano"]
+    assert offered([*MOISES, "accompaniment"], TRUTH, MOISES, few) == [*few, "accompaniment"]
+    assert estimate("accompaniment", TRUTH, MOISES, few) == ["drums", "piano"]
+    assert offered([*MOISES, "accompaniment"], FOUR, MOISES, few) == ["vocals", "drums", "accompaniment"]
+    assert offered([*MOISES, "accompaniment"], VOICE, MOISES, ["drums"]) == []
+    assert folding(["other"], FOUR, MOISES) == [
+        "other may hold guitar and piano, which the separator does not estimate"
+    ]
 
 
 def test_a_run_without_targets_keeps_its_name() -> None:
