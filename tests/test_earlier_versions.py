@@ -135,7 +135,8 @@ def test_missing_settings_get_the_values_that_were_used(tmp_path: Path) -> None:
     written = read_json(EARLIER / "1-at-first" / "runs" / "written" / "run.json")["config"]
     assert "bsseval" not in written
     config = copy_run("1-at-first", tmp_path).load().config
-    assert asdict(config) == written | {"bsseval": True, "aggregate": "median", "targets": []}
+    defaults = {"bsseval": True, "aggregate": "median", "targets": [], "titles": [], "excerpt": ""}
+    assert asdict(config) == written | defaults
 
 
 def test_an_early_error_gets_all_fields(tmp_path: Path) -> None:
