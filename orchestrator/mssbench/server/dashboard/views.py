@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -14,7 +15,7 @@ from mssbench_service.errors import BenchError, NotFound
 from mssbench_service.musdb import SPLITS
 from mssbench_service.wire import RENDER_PROFILES
 
-from ...runs.conditions import CONDITIONS
+from ...runs.conditions import CONDITIONS, Condition
 from ...runs.config import AGGREGATES, RunConfig
 from ...runs.records import Cell
 from ...runs.run import Run
@@ -42,6 +43,7 @@ def runs_page(service: RunService, page: str, like: str) -> dict[str, Any]:
         "page": number_of_page,
         "last": last,
         "config": config,
+        "further": further_conditions(config),
         "like": like,
         "datasets": offered,
         "hrirs": hrirs,
@@ -51,6 +53,12 @@ def runs_page(service: RunService, page: str, like: str) -> dict[str, Any]:
         "metrics": METRIC_SETS,
         "aggregates": AGGREGATES,
     }
+
+
+def further_conditions(config: RunConfig) -> str:
+    """The conditions with settings of their own as JSON; empty if there are none."""
+    found = [one.settings() for one in config.conditions if isinstance(one, Condition)]
+    return json.dumps(found) if found else ""
 
 
 def message(error: BenchError, root: Path) -> str:

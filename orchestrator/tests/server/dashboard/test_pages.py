@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -11,13 +12,16 @@ from typing import Any
 
 import httpx
 import pytest
+from mssbench.runs.config import RunConfig
 from mssbench.runs.status import format_duration
 from mssbench.server import dashboard
+from mssbench.server.dashboard import views
 from mssbench.server.dashboard.datasets import datasets, hrir_sets
 from mssbench.server.dashboard.pages import number, utc_time
 from mssbench.services.health_cache import HealthCache
 from mssbench.services.registry import Registry, Service
 from mssbench_service.errors import Unreachable
+from mssbench_service.wire import parse
 
 
 def touch(*paths: Path) -> None:
@@ -177,3 +181,10 @@ def test_only_the_assets_of_the_dashboard_are_served(client: httpx.Client) -> No
 def test_pages_are_not_in_the_openapi_document(client: httpx.Client) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     assert not [path for path in paths if path == "/" or path.startswith("/ui")]
+
+
+def test_a_run_like_another_has_its_conditions() -> None:
+    given = ["stereo", {"name": "moving", "placement": "moving", "seeds": [1, 2]}]
+    config = parse(RunConfig, {"dataset": "music", "conditions": given})
+    assert json.loads(views.further_conditions(config)) == given[1:]
+    assert views.further_conditions(RunConfig("music")) == ""

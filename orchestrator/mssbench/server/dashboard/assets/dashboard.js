@@ -156,6 +156,15 @@
     }, "problem");
   });
 
+  function listIn(field) {
+    const text = field.value.trim();
+    try {
+      const found = text ? JSON.parse(text) : [];
+      if (Array.isArray(found)) return found;
+    } catch { /* refused below */ }
+    throw new Error(`${field.labels[0].textContent.trim()}: expected a JSON list of objects.`);
+  }
+
   function configuration(form) {
     const config = {};
     for (const field of form.elements) {
@@ -163,6 +172,9 @@
       if ("list" in field.dataset) {
         config[field.name] ??= [];
         if (field.checked) config[field.name].push(field.value);
+      } else if ("json" in field.dataset) {
+        // A list of objects that is added to the list of another field.
+        config[field.dataset.json] = [...(config[field.dataset.json] ?? []), ...listIn(field)];
       } else if (field.type === "checkbox") config[field.name] = field.checked;
       else if (field.type !== "number") config[field.name] = field.value.trim();
       else if (field.value !== "") config[field.name] = Number(field.value);
