@@ -120,7 +120,7 @@ def no_process_mentions(root: str) -> bool:
 def made_by_steps(workspace: Path, run: Path) -> list[Path]:
     return [
         *run.glob("cells/**/*.json"),
-        *run.glob("estimates/**/*.wav"),
+        *run.glob("estimates/**/*.flac"),
         *workspace.glob("data/rendered/**/*.wav"),
     ]
 
@@ -218,7 +218,8 @@ def test_rescore_scores_stored_estimates_again_and_separates_nothing(
     options = ["--tracks", "1", "--metrics", "paper", "--conditions", "binaural"]
     first = mssbench(*RUN, "--inline", "--run-id", "mine", *options)
     assert first.returncode == 0, first.stderr
-    estimates = {path: path.stat().st_mtime_ns for path in workspace.glob("runs/mine/estimates/**/*.wav")}
+    estimates = {path: path.stat().st_mtime_ns for path in workspace.glob("runs/mine/estimates/**/*.flac")}
+    assert estimates
     assert all(row["SSR"] == "" for row in read_table(workspace / "runs/mine/results.csv").values())
     done = mssbench("rescore", "mine", "--profile", "corrected", "--no-bsseval", "--inline")
     assert done.returncode == 0, done.stderr

@@ -171,6 +171,7 @@ class Services:
             "separators": list(separators),
             "conditions": ["binaural"],
             "bsseval": False,
+            "keep_estimates": "all",  # results are compared bit for bit
             **options,
         }
         config = RunConfig(**asked)  # type: ignore[arg-type]

@@ -33,7 +33,9 @@ MEBIBYTES = 320  # XFS needs 300
 
 def once(root: Path) -> None:
     """Create or continue the run, as the command does, and write its table."""
-    config = RunConfig("music", separators=["oracle-mixture", "oracle-irm"], bsseval=False)
+    config = RunConfig(
+        "music", separators=["oracle-mixture", "oracle-irm"], bsseval=False, keep_estimates="all"
+    )
     run = prepare(config, Workspace(root), make_runtime(root), run_id="cut")
     with _locked(run, unchanged, accept=False):
         run_inline(run, lambda: None)

@@ -28,7 +28,7 @@ from ..execution.launch import (
 from ..execution.prepare import clear_scores, prepare
 from ..runs.compare import changes, differences
 from ..runs.conditions import CONDITIONS
-from ..runs.config import RunConfig, read_config, require_known, with_references
+from ..runs.config import KEEP_ESTIMATES, RunConfig, read_config, require_known, with_references
 from ..runs.progress import Progress, progress_of
 from ..runs.results import result_rows
 from ..runs.run import Run, open_run
@@ -93,6 +93,13 @@ from .shared import (
 @targets_option
 @metrics_option()
 @scoring_options
+@click.option(
+    "--keep-estimates",
+    type=click.Choice(KEEP_ESTIMATES),
+    default="scored",
+    show_default=True,
+    help="What is kept of scored estimates: all as they are, FLAC files, those in the report, or none.",
+)
 @click.option("--like", metavar="RUN", help="Repeat this run, and show what differs.")
 @click.option("--run-id", default="", help="Name of the run. Default: made from its configuration and files.")
 @click.option("--retry-failed", is_flag=True, help="Retry the cells that failed.")
@@ -344,12 +351,14 @@ def rescore(
 ) -> None:
     """Score the estimates of a run again.
 
-    RUN is its id or its folder. Without --targets, the run's are scored. No model separates again.
+    RUN is its id or its folder. Without --targets, the run's are scored. No model separates again, unless
+    its estimates were removed (--keep-estimates).
     """
     job = existing_run(run)
 
     def reopen() -> None:
-        count = clear_scores(job, metrics, bsseval, aggregate, names_in(targets))
-        print_message(f"run {job.store.id}: {count} cells to score again")
+        count, removed = clear_scores(job, metrics, bsseval, aggregate, names_in(targets))
+        again = f", {removed} of them to separate again: their estimates were removed" if removed else ""
+        print_message(f"run {job.store.id}: {count} cells to score again{again}")
 
     execute(job, inline, redis_url, reopen)

@@ -16,6 +16,7 @@ from mssbench_service.musdb import HRIR_FILE, MIXTURE, check_track
 from mssbench_service.separation import check_separation
 from redis import Redis
 
+from ..runs.estimates import separated_files
 from ..runs.layout import DELETED_PREFIX
 from ..runs.plan import plan_track_again
 from ..runs.progress import progress_of
@@ -24,6 +25,7 @@ from ..runs.run import Run
 from ..runs.status import status_of
 from ..runs.store import Workspace, has_damaged_outcome
 from .integrity import estimates_problem, read_rendering, rendering_problem
+from .keeping import estimates_replaced
 from .queues import count_running, remove_jobs
 from .same_code import require_same_code
 from .steps import remove_estimates, remove_rendering
@@ -59,8 +61,11 @@ def cancel(run: Run, connection: Redis | None) -> int:
 def clear_damaged(run: Run) -> int:
     """Reopen cells whose outcome is truncated, changed, or that of another cell. Return their number."""
     cells = [cell for cell in run.record.cells() if has_damaged_outcome(run.store, cell)]
+    registered = run.runtime.registry.separators
     for cell in cells:
         log.warning("run %s: the outcome of %s is damaged; the cell is repeated", run.store.id, cell)
+        if estimates_replaced(run, cell) and run.record.separator(cell.separator).service in registered:
+            remove_estimates(run, cell)  # FLAC files have other scores in the last digits
         run.store.clear_outcome(cell)
     return len(cells)
 
@@ -111,7 +116,8 @@ def _estimates_are_valid(run: Run, cell: Cell) -> bool:
         return False
     mixture = f"{run.record.track(cell.title).folders[cell.condition]}/{MIXTURE}.wav"
     try:
-        check_separation(cell.separator, run.store.layout.estimates(cell), run.runtime.root.existing(mixture))
+        with separated_files(run.store.layout.estimates(cell)) as estimates:
+            check_separation(cell.separator, estimates, run.runtime.root.existing(mixture))
     except BadOutput:
         return False
     except BenchError:

@@ -17,6 +17,7 @@ from mssbench_service.separation import SEPARATION_FILE
 from mssbench_service.wire import RenderResult, SceneResult, SeparateResult, parse
 
 from ..runs.conditions import condition_of
+from ..runs.estimates import read_stored
 from ..runs.formats import RENDERING_FORMAT, SEPARATION_FORMAT
 from ..runs.layout import RENDERING_FILE
 from ..runs.records import Cell
@@ -59,10 +60,10 @@ def _turned(angles: Mapping[str, float]) -> dict[str, float]:
 
 
 def estimates_problem(run: Run, cell: Cell) -> str:
-    """What is wrong with the estimates of `cell`; empty if nothing is."""
+    """What is wrong with the estimates of `cell`; empty if nothing is. Estimates that were removed are not damaged."""
     folder = run.store.layout.estimates(cell)
     try:
-        found = read_separation(folder)
+        found, stored = read_separation(folder), read_stored(folder)
         if found.separator != cell.separator:
             return f"{folder / SEPARATION_FILE} is of the separator {found.separator!r}"
         mixture = run.runtime.root.resolve(
@@ -74,7 +75,8 @@ def estimates_problem(run: Run, cell: Cell) -> str:
         return error.detail
     except OSError:
         return ""  # the mixture cannot be read; the step that needs it reports this
-    problem = damage(folder, found.checksums, found.checksums)
+    checksums = found.checksums if stored is None else stored.checksums
+    problem = damage(folder, checksums, checksums)
     return f"{folder}: {problem}" if problem else ""
 
 

@@ -19,6 +19,7 @@ from ..runs.status import RunStatus, status_of
 from .control import clear_damaged
 from .embedded import embedded_server, embedded_workers
 from .inline import run_inline
+from .keeping import keep_at_end
 from .queues import connect, queue_names, queues_of, queues_without_worker, reconcile, remove_jobs
 from .same_code import require_same_code
 
@@ -70,6 +71,7 @@ def execute_inline(run: Run, show: Show, change: Change = unchanged, *, accept: 
         run_inline(run, monitor.update_if_due)
         monitor.update()
         finish(run)
+        keep_at_end(run)
 
 
 def execute_queued(
@@ -80,6 +82,7 @@ def execute_queued(
     with _locked(run, change, accept):
         _follow(run, connection, show)
         finish(run)
+        keep_at_end(run)
 
 
 def execute_embedded(run: Run, show: Show, change: Change = unchanged, *, accept: bool = False) -> None:
@@ -93,6 +96,7 @@ def execute_embedded(run: Run, show: Show, change: Change = unchanged, *, accept
             with embedded_server() as redis, embedded_workers(redis.url, root, queues) as workers:
                 _follow(run, connect(redis.url), show, redis.keep_alive, workers.keep_alive)
         finish(run)
+        keep_at_end(run)
 
 
 def finish(

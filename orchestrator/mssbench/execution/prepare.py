@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from mssbench_service.errors import BadInput, Conflict
 
@@ -14,6 +14,7 @@ from ..runs.run import Run
 from ..runs.store import Workspace
 from ..runs.targets import choose_targets
 from ..services.runtime import Runtime
+from .keeping import estimates_removed
 from .same_code import present_versions, require_same_code
 from .steps import remove_estimates, require_planned_files
 
@@ -47,7 +48,9 @@ def prepare(
 
 def _continue(before: RunRecord, record: RunRecord) -> None:
     """Keep in `record` what the run began with: `before`."""
-    if asdict(before.config) != asdict(record.config) or not _same(before.tracks, record.tracks):
+    # What is kept of the estimates may be changed.
+    config = replace(before.config, keep_estimates=record.config.keep_estimates)
+    if config != record.config or not _same(before.tracks, record.tracks):
         raise BadInput(f"run {record.id} exists with another configuration or other files; choose another id")
     for name in ("created", "command", "commit", "images", "machine", "accepted", "stems", "targets"):
         setattr(record, name, getattr(before, name))
@@ -82,8 +85,12 @@ def _continued(
     return [*kept.values(), *new]
 
 
-def clear_scores(run: Run, metrics: str, bsseval: bool, aggregate: str, targets: Sequence[str] = ()) -> int:
-    """Change the metrics and targets of `run` and reopen its separated cells. Return their number.
+def clear_scores(
+    run: Run, metrics: str, bsseval: bool, aggregate: str, targets: Sequence[str] = ()
+) -> tuple[int, int]:
+    """Change the metrics and targets of `run` and reopen its separated cells.
+
+    Return their number, and that of those whose estimates were removed, which are separated again.
 
     A cell whose separation failed keeps its error. A separator that estimates what it is asked for separates again
     what it was not asked for before. The caller holds the run's lock. Without `targets`, those of the run are kept.
@@ -131,14 +138,18 @@ def _lacks_estimates(run: Run, cell: Cell) -> bool:
     if separator.stems or separator.needs_references:
         return False
     folder = run.store.layout.estimates(cell)
-    return not all((folder / f"{one}.wav").exists() for one in run.record.offered(cell.separator, cell.title))
+    return not all(
+        any((folder / f"{one}.{suffix}").exists() for suffix in ("wav", "flac"))
+        for one in run.record.offered(cell.separator, cell.title)
+    )
 
 
-def _clear_scores(run: Run, config: RunConfig) -> int:
+def _clear_scores(run: Run, config: RunConfig) -> tuple[int, int]:
     cells = [cell for cell in run.record.cells() if run.store.separated(cell)]
     for title in dict.fromkeys(cell.title for cell in cells if not cell.rendered):
         require_planned_files(run, run.record.track(title))
-    again = [cell for cell in cells if _lacks_estimates(run, cell)]
+    removed = [cell for cell in cells if estimates_removed(run, cell)]
+    again = [cell for cell in cells if cell in removed or _lacks_estimates(run, cell)]
     if again or any(run.needs_separation(cell) for cell in run.record.cells()):
         require_same_code(run, cells)
     else:  # all scores are made by the present code
@@ -150,4 +161,4 @@ def _clear_scores(run: Run, config: RunConfig) -> int:
     # Written last: if the process is killed before, all cells are scored again with the old metrics, never with both.
     run.record.config = config
     run.store.save(run.record)
-    return len(cells)
+    return len(cells), len(removed)

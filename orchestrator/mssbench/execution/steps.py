@@ -34,6 +34,7 @@ from mssbench_service.wire import (
 
 from ..datasets.selection import EXCERPT_FILE, require_excerpt
 from ..runs.conditions import condition_of
+from ..runs.estimates import separated_files
 from ..runs.fingerprint import state_of_files
 from ..runs.formats import RENDERING_FORMAT, SEPARATION_FORMAT
 from ..runs.layout import RENDERING_FILE
@@ -42,6 +43,7 @@ from ..runs.records import RENDERED, Cell, TrackRecord
 from ..runs.run import Run, Task
 from ..runs.targets import estimate, folding, reference
 from .integrity import complete_record, estimates_problem, read_rendering, read_separation, rendering_problem
+from .keeping import estimates_removed, keep_estimates
 
 log = logging.getLogger("mssbench")
 
@@ -266,7 +268,9 @@ def _separate(run: Run, cell: Cell) -> None:
 
 
 def _discard_damaged(run: Run, cell: Cell) -> bool:
-    """Remove the estimates of `cell` if they are damaged, so that it is separated again. Return whether they were.
+    """Remove what is left of estimates that are damaged or were removed, so that `cell` is separated again.
+
+    Return whether they were.
 
     Raises
     ------
@@ -274,16 +278,19 @@ def _discard_damaged(run: Run, cell: Cell) -> bool:
         They were damaged, were made again, and are damaged again; or their service is no longer registered.
     """
     problem = estimates_problem(run, cell)
-    if not problem:
+    removed = not problem and estimates_removed(run, cell)
+    if not problem and not removed:
         return False
     if not run.store.separated(cell):  # another worker has removed them meanwhile
         return True
-    if run.store.layout.damaged(cell).exists():
+    problem = problem or "the estimates were removed after they were scored"
+    if not removed and run.store.layout.damaged(cell).exists():
         raise BadOutput(f"{problem}, also after the track was separated again; check the storage")
     if run.record.separator(cell.separator).service not in run.runtime.registry.separators:
         raise BadOutput(f"{problem}, and its service is no longer registered (services.toml)")
-    log.warning("run %s: %s; the track is separated again", run.store.id, problem)
-    write_text(run.store.layout.damaged(cell), f"{problem}\n")
+    if not removed:
+        log.warning("run %s: %s; the track is separated again", run.store.id, problem)
+        write_text(run.store.layout.damaged(cell), f"{problem}\n")
     remove_estimates(run, cell)
     return True
 
@@ -318,29 +325,30 @@ def _evaluate(run: Run, cell: Cell) -> None:
     with _as_planned(run, track, track.folders[cell.condition]):
         if not run.store.separated(cell) or _discard_damaged(run, cell):
             return
-        evaluation = run.runtime.evaluate(
-            EvaluateRequest(
-                reference=track.folders[cell.condition],
-                estimate=root.reference(layout.estimates(cell)),
-                metrics=config.metrics,
-                mixture_gain=gain,
-                binaural=cell.rendered,
-                bsseval=config.bsseval,
-                aggregate=config.aggregate,
-                frames=root.reference(layout.frames(cell)),
-                targets=targets,
-                stems=own,
-                dry=track.audio,
-            ),
-            track.seconds,
-        )
+        with separated_files(layout.estimates(cell)) as estimates:
+            evaluation = run.runtime.evaluate(
+                EvaluateRequest(
+                    reference=track.folders[cell.condition],
+                    estimate=root.reference(estimates),
+                    metrics=config.metrics,
+                    mixture_gain=gain,
+                    binaural=cell.rendered,
+                    bsseval=config.bsseval,
+                    aggregate=config.aggregate,
+                    frames=root.reference(layout.frames(cell)),
+                    targets=targets,
+                    stems=own,
+                    dry=track.audio,
+                ),
+                track.seconds,
+            )
+            if separator.service and any(row.get("status") == "failed" for row in evaluation.rows):
+                # A stem may fail because of its content, such as silence. A file that cannot be read is an error.
+                mixture = root.resolve(f"{track.folders[cell.condition]}/{MIXTURE}.wav")
+                check_separation(cell.separator, estimates, mixture)
     sources = [row.get("source") for row in evaluation.rows]
     if sources != offered:
         raise BadOutput(f"the evaluator scored {sources}; expected {offered}")
-    if separator.service and any(row.get("status") == "failed" for row in evaluation.rows):
-        # A stem may fail because of its content, such as silence. A file that cannot be read is an error instead.
-        mixture = root.resolve(f"{track.folders[cell.condition]}/{MIXTURE}.wav")
-        check_separation(cell.separator, layout.estimates(cell), mixture)
     separation, versions = read_separation(layout.estimates(cell)), run.record.versions
     service = run.record.separator(cell.separator).service
     run.store.save_result(
@@ -362,3 +370,4 @@ def _evaluate(run: Run, cell: Cell) -> None:
         },
     )
     layout.damaged(cell).unlink(missing_ok=True)
+    keep_estimates(run, cell)

@@ -20,7 +20,8 @@ from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.files import DataRoot
 from mssbench_service.musdb import MIXTURE
 
-from ..runs.formats import RENDERING_FORMAT, SEPARATION_FORMAT, Format
+from ..runs.estimates import kept_file
+from ..runs.formats import RENDERING_FORMAT, Format
 from ..runs.records import Cell
 from . import timeline
 from .chart import Scale
@@ -236,8 +237,8 @@ class _Writer:
         for name in wanted:
             folder = data.store.layout.estimates(self._cell(choice, condition, name))
             try:
-                _require_intact(folder, SEPARATION_FORMAT, f"{choice.stem}.wav")
-                estimates[name] = _read(folder / f"{choice.stem}.wav", start, length)
+                stored, factor = kept_file(folder, choice.stem)
+                estimates[name] = _read(stored, start, length) * np.float32(factor)
             except _UNREADABLE:
                 self.without_audio += 1  # estimates may have been deleted to save space
         if not estimates:

@@ -36,6 +36,8 @@ from .conditions import (
 
 AGGREGATES = ("median", "mean")
 
+KEEP_ESTIMATES = ("all", "scored", "worst", "none")
+
 _ADDED = ("targets", "titles", "excerpt")
 """Settings that are part of a run's name only where they are set."""
 
@@ -74,6 +76,9 @@ class RunConfig:
     excerpt : str
         Part of each track, in seconds: ``START:LENGTH``, or ``LENGTH`` for the loudest part of the mixture. Empty:
         whole tracks.
+    keep_estimates : str
+        What is kept of estimates that were scored. ``all``: the separators' files. ``scored``: 24-bit FLAC files.
+        ``worst``: those of the cells in the report's listening section. ``none``: nothing. Not part of the run's name.
     metrics : str
         ``corrected``, ``paper`` or ``all``.
     bsseval : bool
@@ -100,6 +105,7 @@ class RunConfig:
     targets: list[str] = field(default_factory=list)
     titles: list[str] = field(default_factory=list)
     excerpt: str = ""
+    keep_estimates: str = "scored"
 
     def __post_init__(self) -> None:
         # The same settings are the same run, however they are written.
@@ -147,6 +153,7 @@ class RunConfig:
         _one_of("profile", self.profile, RENDER_PROFILES)
         _one_of("metrics", self.metrics, METRIC_SETS)
         _one_of("aggregate", self.aggregate, AGGREGATES)
+        _one_of("keep_estimates", self.keep_estimates, KEEP_ESTIMATES)
         validate_conditions(self.conditions)
         for one in given:
             if one.placement == "table" and not (one.angles or self.angles):
@@ -181,6 +188,7 @@ class RunConfig:
         # Runs keep the names that they had before there were these settings.
         settings = {name: value for name, value in asdict(self).items() if name not in _ADDED or value}
         settings["conditions"] = [one if isinstance(one, str) else one.settings() for one in self.conditions]
+        del settings["keep_estimates"]  # changes no result
         everything = json.dumps([settings, fingerprint], sort_keys=True)
         digest = hashlib.sha256(everything.encode()).hexdigest()[:10]
         name = re.sub(r"[^A-Za-z0-9]+", "-", PurePosixPath(self.dataset).name).strip("-").lower()[:24]

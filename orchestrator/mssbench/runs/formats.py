@@ -5,6 +5,7 @@
 ``result.json``    :data:`RESULT`: scores of a cell                          store.py
 ``error.json``     :data:`ERROR`: a cell that failed                         store.py
 ``summary.json``   :data:`SUMMARY`: a report's numbers                       report/summary.py
+``stored.json``    :data:`STORED`: how estimates are kept                    estimates.py
 ``separation.json``  :data:`SEPARATION_FORMAT`: beside estimates                    the separators
 ``metadata.json``  :data:`RENDERING_FORMAT`: beside rendered tracks                 the synthesis
 =================  ========================================================  =======
@@ -42,7 +43,9 @@ RESULT = Format("result.json", (unchanged,), sealed=True)
 ERROR = Format("error.json", (_error_2,))
 """2: `when`, `tries`, `host`, `worker`, `log`."""
 
+STORED = Format("stored.json", sealed=True)
+
 SUMMARY = Format("summary.json", (unchanged,))
 """2: `version` instead of `schema`."""
 
-__all__ = ["ERROR", "RENDERING_FORMAT", "RESULT", "RUN", "SEPARATION_FORMAT", "SUMMARY", "Format"]
+__all__ = ["ERROR", "RENDERING_FORMAT", "RESULT", "RUN", "SEPARATION_FORMAT", "STORED", "SUMMARY", "Format"]

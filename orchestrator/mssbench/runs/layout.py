@@ -5,7 +5,7 @@
     <root>/data/rendered/<key>/<title>/     a rendered track; shared by all runs that need the same one
     <root>/runs/<run id>/
         run.json                            configuration, tracks, separators, versions: `RunRecord`
-        estimates/<condition>/<separator>/<title>/<stem>.wav, separation.json
+        estimates/<condition>/<separator>/<title>/<stem>.wav or .flac, separation.json, stored.json
         cells/<condition>/<separator>/<title>/result.json or error.json; frames.parquet, damaged.txt
         results.csv                         written when the run ends, and by `mssbench report`
         report/index.html

@@ -135,6 +135,8 @@ class RunStore:
         except BadInput as error:
             raise BadInput(f"{error.detail}; {_LOST_RECORD}") from None
         found = RUN.current(content, str(self.layout.record))
+        if isinstance(found.get("config"), dict):  # earlier versions kept all estimates
+            found["config"] = {"keep_estimates": "all"} | found["config"]
         try:
             return parse(RunRecord, found)
         except BadInput as error:  # there may be one fault for each separator; the first one is enough

@@ -13,6 +13,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from ..execution.control import clear_damaged
+from ..execution.keeping import keep_at_end
 from ..execution.launch import finish
 from ..execution.queues import connect, reconcile
 from ..runs.progress import progress_of
@@ -159,6 +160,7 @@ class Supervisor:
         try:
             with storage_errors_raised(store.folder):
                 finish(run)
+                keep_at_end(run)
                 store.layout.problem.unlink(missing_ok=True)
         except StorageUnavailable:  # the next round tries again
             raise

@@ -29,6 +29,7 @@ CONFIG = RunConfig(
     tracks=1,
     bsseval=False,
     metrics="corrected",
+    keep_estimates="all",
 )
 
 

@@ -20,7 +20,7 @@ from mssbench.runs.store import Workspace
 from mssbench.services.runtime import make_runtime
 from mssbench_service.errors import BadInput
 
-CONFIG = RunConfig(dataset="music", separators=["oracle-irm"], tracks=1, bsseval=False)
+CONFIG = RunConfig(dataset="music", separators=["oracle-irm"], tracks=1, bsseval=False, keep_estimates="all")
 
 
 def prepared(root: Path, **settings: Any) -> Run:
@@ -57,7 +57,7 @@ def test_the_excerpt_and_the_titles_are_part_of_the_name_of_a_run(workspace: Pat
     changes: list[dict[str, Any]] = [{}, {"excerpt": "1"}, {"excerpt": "0.5:1"}, {"titles": [title]}]
     runs = [prepared(workspace, **change) for change in changes]
     assert len({run.store.id for run in runs}) == len(runs)
-    assert len({run.rendering(title) for run in runs}) == 3
+    assert len({run.rendering(title, "binaural") for run in runs}) == 3
     loudest = runs[1].record.tracks[0]
     assert (loudest.start or 0) % 4410 == 0
     assert loudest.samples == 44100
