@@ -356,6 +356,8 @@ def test_page_can_be_printed(browser: Any, report: Path) -> None:
         assert recorded.page.evaluate(style) == "rgb(255, 255, 255)"
         assert recorded.page.locator("nav").is_hidden()
         assert recorded.page.locator("#open-all").is_hidden()
+        kept = "getComputedStyle(document.querySelector('table.results tbody:has(tr.group)')).breakInside"
+        assert recorded.page.evaluate(kept) == "avoid"  # a separator stays with its rows
         assert len(recorded.page.pdf()) > 10_000
 
 
