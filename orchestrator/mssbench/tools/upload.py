@@ -26,8 +26,8 @@ from mssbench_service.errors import (
 )
 from mssbench_service.files import atomic_folder
 from mssbench_service.musdb import MIXTURE, stem_sets
-from mssbench_service.separation import MOST_STEMS, SEPARATION_FILE, check_output_folder
-from mssbench_service.stems import STEMS, check_stem_names
+from mssbench_service.separation import MOST_STEMS, SEPARATION_FILE, Separator, check_output_folder
+from mssbench_service.stems import check_stem_names
 from mssbench_service.wire import SeparateRequest
 
 from ..runs.plan import choose_separators
@@ -281,9 +281,9 @@ def _largest(track: Path) -> int:
 
 def _recorded_stems(archive: zipfile.ZipFile, largest: int) -> Sequence[str]:
     if SEPARATION_FILE not in archive.namelist() or archive.getinfo(SEPARATION_FILE).file_size > largest:
-        return STEMS
+        return Separator.stems
     record = json.loads(archive.read(SEPARATION_FILE))
-    stems = record.get("stems", STEMS) if isinstance(record, dict) else STEMS
+    stems = record.get("stems", Separator.stems) if isinstance(record, dict) else Separator.stems
     try:
         check_stem_names([str(stem) for stem in stems], "the answer")
     except (BadInput, TypeError) as error:

@@ -33,7 +33,7 @@ from .separation import (
     separate_track,
     weights_file,
 )
-from .stems import MIXTURE, STEMS, WELL_KNOWN, check_stem_names, in_order
+from .stems import MIXTURE, WELL_KNOWN, check_stem_names, in_order
 from .wire import SeparateRequest, parse
 
 _SOUND = {"type": "string", "format": "binary"}
@@ -48,7 +48,7 @@ _BODY = {
                     "required": [MIXTURE],
                     "properties": {
                         MIXTURE: {**_SOUND, "description": "the track"},
-                        **{stem: {**_SOUND, "description": "true stem (oracle)"} for stem in STEMS},
+                        **{stem: {**_SOUND, "description": "true stem (oracle)"} for stem in Separator.stems},
                     },
                     "additionalProperties": {**_SOUND, "description": "true stem of another name (oracle)"},
                 }
@@ -115,7 +115,7 @@ def create_separator_app(
         offered.retry()
         return {
             "separators": offered.describe(),
-            "stems": list(default.stems or STEMS),
+            "stems": list(default.stems or Separator.stems),
             "device": default.device,
             **default.details(),
         }
@@ -170,7 +170,7 @@ def create_separator_app(
         if content_type != "multipart/form-data":
             raise BadInput(f"content type {content_type!r}; expected multipart/form-data or application/json")
         label, chosen = offered.choose(separator)
-        if stem and stem not in (stems := chosen.stems or STEMS):
+        if stem and stem not in (stems := chosen.stems or Separator.stems):
             raise BadInput(f"unknown stem {stem!r}; expected one of {', '.join(stems)}")
         form = await _form_of(request)
         try:
@@ -253,11 +253,11 @@ def _by_upload(
         raise BadInput(f"the form has no file called {MIXTURE!r}")
     references = in_order(uploads.keys() - {MIXTURE})
     check_stem_names(references, "the form")
-    unknown = sorted(set(references) - set(STEMS))
+    unknown = sorted(set(references) - set(Separator.stems))
     if unknown and (len(references) == 1 or not isinstance(separator, ReferenceSeparator)):
         raise BadInput(f"unknown file {unknown[0]!r} in the form; expected {MIXTURE!r}, and true stems")
-    if references and set(references) <= set(STEMS) and set(references) != set(STEMS):
-        raise BadInput(f"true stems must be sent together: {', '.join(STEMS)}")
+    if references and set(references) <= set(Separator.stems) and set(references) != set(Separator.stems):
+        raise BadInput(f"true stems must be sent together: {', '.join(Separator.stems)}")
 
     @_storage_full_raised()
     def work() -> Response:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from mssbench_service.audio import FloatArray
-from mssbench_service.stems import MIXTURE, STEMS
+from mssbench_service.separation import Separator
+from mssbench_service.stems import MIXTURE
 
 from . import app as guarded
 from .server import Answer, RunningService, form, running, wait_for
@@ -171,7 +172,7 @@ def service_under_test(
     folder: Path,
     *,
     separator: str = "",
-    any_stems: Sequence[str] = STEMS,
+    any_stems: Sequence[str] = Separator.stems,
     environment: Mapping[str, str] | None = None,
     max_seconds: float = 61.0,
     start_seconds: float = 600.0,
