@@ -32,6 +32,7 @@ from ..runs.config import KEEP_ESTIMATES, RunConfig, read_config, require_known,
 from ..runs.progress import Progress, progress_of
 from ..runs.results import result_rows
 from ..runs.run import Run, open_run
+from ..runs.space import bytes_needed
 from ..runs.store import open_workspace
 from ..runs.training import training_warnings
 from ..services.runtime import Runtime
@@ -226,7 +227,9 @@ def _prepared(config: RunConfig, runtime: Runtime, run_id: str) -> Run:
             print_message(f"{separator.name} is unavailable: {separator.reason}", style="yellow")
     for warning in training_warnings(job.record):
         print_message(warning, style="yellow")
-    print_message(f"run {job.store.id}: {len(job.record.cells())} cells")
+    print_message(
+        f"run {job.store.id}: {len(job.record.cells())} cells, about {bytes_needed(job) / 1e9:.2f} GB on disk"
+    )
     return job
 
 

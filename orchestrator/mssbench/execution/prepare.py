@@ -11,6 +11,7 @@ from ..runs.config import RunConfig
 from ..runs.plan import plan
 from ..runs.records import Cell, RunRecord, SeparatorRecord, TrackRecord
 from ..runs.run import Run
+from ..runs.space import require_space
 from ..runs.store import Workspace
 from ..runs.targets import choose_targets
 from ..services.runtime import Runtime
@@ -27,8 +28,8 @@ def prepare(
     Raises
     ------
     BadInput
-        A value in `config` cannot be used, `run_id` is the name of a different run, or the weights of a separator
-        have changed since the run was created.
+        A value in `config` cannot be used, there is too little room on the disk, `run_id` is the name of a different
+        run, or the weights of a separator have changed since the run was created.
     """
     record = plan(config, workspace, runtime, command)
     record.id = run_id or record.id
@@ -37,6 +38,7 @@ def prepare(
         with store.lock.hold():
             if store.exists():
                 _continue(store.load(), record)
+            require_space(Run(store, record, runtime))
             store.save(record)
     except Conflict:
         # Another process executes the run, so nothing is written. Its execution here is refused.

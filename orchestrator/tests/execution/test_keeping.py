@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from mssbench.runs.config import RunConfig
 from mssbench.runs.estimates import kept_file, read_stored, remove_audio, separated_files, store_as_flac
 from mssbench.runs.results import result_rows
 from mssbench.runs.run import Run
+from mssbench.runs.space import bytes_needed
 from mssbench.runs.store import Workspace
 from mssbench.services.runtime import make_runtime
 from mssbench_service.audio import write_wav
@@ -119,6 +121,27 @@ def test_the_estimates_of_the_listening_section_are_kept(workspace: Path) -> Non
     heard = {choice.title for choice in choose(load(run.store.folder))}
     assert heard
     assert {cell.title for cell in run.record.cells() if not estimates_removed(run, cell)} == heard
+
+
+@pytest.mark.parametrize("keep", ["all", "scored"])
+def test_the_space_is_estimated_within_a_factor_of_three_and_required_before_the_run(
+    workspace: Path, keep: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["oracle-mixture", "oracle-identity", "oracle-irm"]
+    settings: dict[str, Any] = {"separators": names, "conditions": ["stereo", "binaural"], "excerpt": ""}
+    usage = shutil.disk_usage(workspace)
+    with monkeypatch.context() as full:
+        full.setattr("mssbench.runs.space.shutil.disk_usage", lambda _: usage._replace(free=1000))
+        with pytest.raises(BadInput, match=r"needs about 0\.0 GB .* 0\.0 GB free; make room, or .*--excerpt"):
+            prepared(workspace, keep_estimates=keep, **settings)
+    assert not [path for path in workspace.glob("runs/*") if path.is_dir() and any(path.glob("run.json"))]
+    run = prepared(workspace, keep_estimates=keep, **settings)
+    estimated = bytes_needed(run)
+    run_inline(run, lambda: None)
+    folders = (run.store.folder, workspace / "data/rendered")
+    real = sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
+    assert real / 2 < estimated < 3 * real  # of a small run, the cells that wait for scores are a large part
+    assert bytes_needed(run) == 0
 
 
 def written(folder: Path, estimate: np.ndarray) -> Path:
