@@ -94,7 +94,12 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scored]:
 
             measure = Runtime.evaluate
             patch.setattr(Runtime, "evaluate", evaluate)
-            config = RunConfig("music", separators=[MODEL], targets=["vocals", "accompaniment"])
+            config = RunConfig(
+                "music",
+                separators=[MODEL],
+                targets=["vocals", "accompaniment"],
+                keep_estimates="all",
+            )
             run = prepare(config, Workspace(root), make_runtime(root))
             run_inline(run, lambda: None)
             yield Scored(run, requests)
