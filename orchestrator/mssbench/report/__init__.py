@@ -3,6 +3,7 @@
 metrics        columns, labels and units of the metrics
 statistics     medians with intervals, paired tests, corrections
 data           results of a run as arrays
+replicates     replicates of a condition as one
 scores         medians and comparisons of a run
 known_answers  known-answer tests of the bench
 mixture_gain   effect of the mixture's gain on the paper's SSR

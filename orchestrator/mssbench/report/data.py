@@ -26,12 +26,11 @@ from ..runs.records import Cell, RunRecord, SeparatorRecord
 from ..runs.results import Row, result_rows
 from ..runs.store import RunStore
 from .metrics import Metric, headline, present
+from .replicates import NOT_OFFERED, averaged, merged
 
 FloatArray = npt.NDArray[np.float64]
 
 STATUSES = ("ok", "undefined", "failed", "pending")
-NOT_OFFERED = "not offered"
-"""Status of a target that the separator does not estimate. It is no row of the results and is not counted."""
 REFERENCE_SERVICE = "oracle"
 """The service whose separators are not models: they receive the true stems, or return the mixture."""
 
@@ -345,45 +344,13 @@ def load(run_dir: Path, targets: Sequence[str] = ()) -> RunData:
                 values[metric.column][index] = finite_value(row.get(metric.column))
     if len(keys) > len(record.conditions):
         rows_of = [[keys.index(key) for key in of] for of in record.config.replicates.values()]
-        status, reason, sounding = _merged(rows_of, status, reason, sounding)
+        status, reason, sounding = merged(rows_of, status, reason, sounding)
         lost = np.isin(status, ("failed", "pending"))
-        values = {column: _averaged(rows_of, found, lost) for column, found in values.items()}
+        values = {column: averaged(rows_of, found, lost) for column, found in values.items()}
     outcomes = {cell: found for cell in record.cells() if (found := store.outcome(cell)) is not None}
     # A column without a value in any scored row is not a metric of this run.
     metrics = [metric for metric in metrics if not np.isnan(values[metric.column]).all()]
     return RunData(store, record, rows, metrics, separators, values, status, reason, sounding, outcomes)
-
-
-def _merged(
-    rows_of: Sequence[Sequence[int]],
-    status: npt.NDArray[np.str_],
-    reason: npt.NDArray[np.object_],
-    sounding: npt.NDArray[np.bool_],
-) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.object_], npt.NDArray[np.bool_]]:
-    """One entry for the replicates of each condition: the worst status, with its reason."""
-    severity = np.array(["ok", "undefined", "pending", "failed", NOT_OFFERED])
-    rank = np.argmax(status[..., np.newaxis] == severity, axis=-1)
-    worst = [np.expand_dims(np.argmax(rank[rows], axis=0), 0) for rows in rows_of]
-
-    def pick(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        picked = [
-            np.take_along_axis(table[rows], at, axis=0) for rows, at in zip(rows_of, worst, strict=True)
-        ]
-        return np.concatenate(picked)
-
-    return pick(status), pick(reason), np.stack([sounding[rows].all(axis=0) for rows in rows_of])
-
-
-def _averaged(
-    rows_of: Sequence[Sequence[int]], values: FloatArray, lost: npt.NDArray[np.bool_]
-) -> FloatArray:
-    """Mean over the replicates of each condition; NaN where `lost`, shape (conditions, …)."""
-    found = []
-    for rows in rows_of:
-        table = values[rows]
-        count = np.sum(~np.isnan(table), axis=0)
-        found.append(np.where(count > 0, np.nansum(table, axis=0) / np.maximum(count, 1), np.nan))
-    return np.where(lost, np.nan, np.stack(found))
 
 
 def _only(record: RunRecord, rows: list[Row], targets: Sequence[str]) -> list[Row]:
