@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from .sets import METRIC_SETS
 from .signals import BoolArray, Float64, InputError
 
 if TYPE_CHECKING:
     from .stem import Stem
-
-METRIC_SETS = ("corrected", "paper", "all")
-"""Sets of metrics that can be computed. ``all`` is both."""
 
 KEY_COLUMNS, STATUS_COLUMNS = ("source",), ("status", "reason")
 

@@ -1,6 +1,7 @@
 """The command line. Bad input gives one line on stderr and exit code 2; a defect gives exit code 1.
 
-shared      command group, options, progress bars and references that commands share
+commands    command group, and a list of all commands
+shared      options, progress bars and references that commands share
 data        data demo, fetch, check, convert
 folders     synth, evaluate: whole folders without a run
 hrir        hrir info
@@ -14,7 +15,7 @@ separate    separate: one track without a run
 transfer    push, pull
 weights     weights fetch, weights verify
 
-New commands go into the module of their topic. New modules are imported here.
+New commands go into the module of their topic and into the list in :mod:`.commands`.
 """
 
 from __future__ import annotations
@@ -27,23 +28,9 @@ import click
 from mssbench_service import logs
 from mssbench_service.errors import BenchError, one_line
 
-from . import control, data, folders, hrir, reports, runs, separate, services, transfer, weights
-from .shared import cli
+from .commands import cli
 
-__all__ = [
-    "cli",
-    "control",
-    "data",
-    "folders",
-    "hrir",
-    "main",
-    "reports",
-    "runs",
-    "separate",
-    "services",
-    "transfer",
-    "weights",
-]
+__all__ = ["cli", "main"]
 
 
 def main() -> None:
@@ -55,6 +42,8 @@ def main() -> None:
         cli(standalone_mode=False)
     except BenchError as error:
         _fail(error.detail, 2)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "mssbench"
         _fail(f"{error.format_message()} (see {command} --help)", 2)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from binaural_metrics.registry import METRIC_SETS
+from binaural_metrics.sets import METRIC_SETS
 from mssbench_service.download import Progress as ShowBytes
-from mssbench_service.errors import BadInput, printable
+from mssbench_service.errors import BadInput, NotFound, printable
 from mssbench_service.wire import RENDER_PROFILES
 from rich.console import Console
 from rich.progress import (
@@ -25,13 +25,14 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from .. import __version__
 from ..datasets.selection import titles_in
 from ..runs.config import AGGREGATES, require_path
 from ..runs.run import Run, open_run
 from ..runs.store import open_workspace
 from ..services.runtime import Runtime, make_runtime
 from ..settings.secrets import secret
+from .commands import cli as cli
+from .commands import suggestion
 
 # Progress goes to stderr: stdout is for results that a script may read.
 console = Console(stderr=True)
@@ -45,12 +46,6 @@ def print_result(line: str) -> None:
 def print_message(text: str, style: str | None = None) -> None:
     """Write `text` to stderr as it is, without control characters."""
     console.print(printable(text), style=style, markup=False, highlight=False, soft_wrap=True)
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="mssbench")
-def cli() -> None:
-    """Binaural MSS Bench: does a music source separation model keep the spatial image of binaural audio?"""
 
 
 def current_runtime() -> Runtime:
@@ -76,6 +71,9 @@ def existing_run(run: str) -> Run:
     store = workspace.run(Path(run).name)
     if Path(run).name != run and Path(run).absolute() != store.folder.absolute():
         raise BadInput(f"{run} is not in {workspace.runs}")
+    if not store.exists():
+        names = workspace.run_ids()
+        raise NotFound(f"there is no run {store.id!r} in {workspace.runs}{suggestion(store.id, names)}")
     return open_run(store, current_runtime())
 
 

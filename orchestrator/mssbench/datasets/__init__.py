@@ -4,6 +4,7 @@ catalog           datasets that can be downloaded, with addresses, checksums and
 fetch             download, verify and unpack a dataset
 unpack            safe unpacking of zip archives
 selection         tracks by their titles, and excerpts of tracks
+excerpt_files     the files of an excerpt
 check             check of a dataset in the MUSDB18-HQ layout
 convert           conversion of MUSDB18's ``.stem.mp4`` files to the MUSDB18-HQ layout
 angles            azimuths of the stems

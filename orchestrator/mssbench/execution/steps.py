@@ -32,7 +32,8 @@ from mssbench_service.wire import (
     Target,
 )
 
-from ..datasets.selection import EXCERPT_FILE, require_excerpt
+from ..datasets.excerpt_files import require_excerpt
+from ..datasets.selection import EXCERPT_FILE
 from ..runs.conditions import condition_of
 from ..runs.estimates import separated_files
 from ..runs.fingerprint import state_of_files

@@ -13,11 +13,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from binaural_metrics.registry import METRIC_SETS
+from binaural_metrics.sets import METRIC_SETS
 from mssbench_service.errors import BadInput
 from mssbench_service.files import DataRoot
-from mssbench_service.musdb import SPLITS
-from mssbench_service.stems import canonical
+from mssbench_service.stems import SPLITS, canonical
 from mssbench_service.wire import RENDER_PROFILES
 
 from ..datasets.selection import Excerpt

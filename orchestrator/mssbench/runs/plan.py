@@ -23,6 +23,7 @@ from mssbench_service.stems import in_order
 from mssbench_service.wire import HrirInfo
 
 from .. import __version__
+from ..datasets.excerpt_files import place_excerpt
 from ..datasets.selection import Excerpt, choose_titles
 from ..services.health import ServiceHealth, survey_separators
 from ..services.runtime import Runtime
@@ -145,8 +146,8 @@ def place_excerpts(excerpt: str, tracks: Sequence[Track]) -> tuple[list[int | No
     if longest is not None and wanted.seconds > longest:
         raise TooLarge(f"the excerpt lasts {wanted.seconds:g} s; at most {longest:g} s are accepted")
     for track in tracks:  # before any of them is read for its loudest part
-        replace(wanted, start=wanted.start or 0.0).place(track)
-    places = [wanted.place(track) for track in tracks]
+        place_excerpt(replace(wanted, start=wanted.start or 0.0), track)
+    places = [place_excerpt(wanted, track) for track in tracks]
     return [start for start, _ in places], [
         replace(track, samples=count) for track, (_, count) in zip(tracks, places, strict=True)
     ]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mssbench_service.separation import SEPARATION_FILE
+from mssbench_service.formats import SEPARATION_FORMAT
 
 from .formats import ERROR, RESULT
 from .records import Cell
@@ -102,7 +102,7 @@ def _share(run: Run, separator: str, condition: str, titles: list[str], ended_at
         share.ended += ended is not None
         share.failed += failed is not None
         separated = succeeded is not None or (
-            title in estimates[1] and _time_of(f"{estimates[0]}/{title}/{SEPARATION_FILE}") is not None
+            title in estimates[1] and _time_of(f"{estimates[0]}/{title}/{SEPARATION_FORMAT.name}") is not None
         )
         share.separated += separated
         share.to_evaluate += separated and ended is None

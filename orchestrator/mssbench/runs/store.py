@@ -20,8 +20,7 @@ from typing import Any
 
 from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.files import read_json, write_json
-from mssbench_service.formats import Format
-from mssbench_service.separation import SEPARATION_FILE
+from mssbench_service.formats import SEPARATION_FORMAT, Format
 from mssbench_service.wire import parse
 
 from .formats import ERROR, RESULT, RUN
@@ -146,7 +145,7 @@ class RunStore:
             ) from None
 
     def separated(self, cell: Cell) -> bool:
-        return self._has("estimates", cell, SEPARATION_FILE)
+        return self._has("estimates", cell, SEPARATION_FORMAT.name)
 
     def ended(self, cell: Cell) -> bool:
         return self.succeeded(cell) or self.failed(cell)

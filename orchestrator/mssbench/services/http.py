@@ -128,6 +128,8 @@ class HttpTransport:
         Returns the addresses of a host name.
     """
 
+    over_http = True
+
     def __init__(self, limits: Limits | None = None, resolve: Resolver = addresses_of) -> None:
         self._limits = limits or Limits.from_environment()
         self._resolve = resolve

@@ -6,6 +6,7 @@ process, one for HTTP, and one that chooses between them.
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,6 @@ from mssbench_service.wire import (
     SeparateResult,
 )
 
-from .http import HttpTransport
-from .inprocess import InProcessTransport
 from .registry import Registry, Service, load_registry
 from .transport import T, Transport
 
@@ -88,14 +87,27 @@ class Runtime:
 
     def is_remote(self, service: Service) -> bool:
         """Return whether `service` is called over HTTP."""
-        return service.remote or isinstance(self.transport, HttpTransport)
+        return service.remote or getattr(self.transport, "over_http", False)
 
 
 class RoutingTransport:
-    """Calls services over HTTP if their URL was given, all others in this process."""
+    """Calls services over HTTP if their URL was given, all others in this process.
 
-    def __init__(self, local: Transport, remote: Transport) -> None:
-        self._local, self._remote = local, remote
+    The transports are made when they are used first: commands such as ``status`` use none, and their imports take time.
+    """
+
+    def __init__(self, root: DataRoot) -> None:
+        self._root = root
+
+    @functools.cached_property
+    def _local(self) -> Transport:
+        from .inprocess import InProcessTransport
+
+        return InProcessTransport(self._root)
+
+    @functools.cached_property
+    def _remote(self) -> Transport:
+        return _http_transport()
 
     def call(
         self, service: Service, step: str, request: Any, result: type[T], seconds: float | None = None
@@ -106,8 +118,8 @@ class RoutingTransport:
         return self._transport_of(service).info(service)
 
     def close(self) -> None:
-        self._local.close()
-        self._remote.close()
+        for name in vars(self).keys() & {"_local", "_remote"}:
+            getattr(self, name).close()
 
     def _transport_of(self, service: Service) -> Transport:
         return self._remote if service.remote else self._local
@@ -133,8 +145,14 @@ def make_runtime(root: Path, transport: str | None = None, *, trusted: bool = Tr
     transport = transport or os.environ.get("MSSBENCH_TRANSPORT") or "inprocess"
     registry = load_registry()
     if transport == "http":
-        return Runtime(HttpTransport(), registry, DataRoot(root))
+        return Runtime(_http_transport(), registry, DataRoot(root))
     if transport != "inprocess":
         raise BadInput(f"unknown transport {transport!r}; expected inprocess or http")
     data_root = DataRoot(root, trusted)
-    return Runtime(RoutingTransport(InProcessTransport(data_root), HttpTransport()), registry, data_root)
+    return Runtime(RoutingTransport(data_root), registry, data_root)
+
+
+def _http_transport() -> Transport:
+    from .http import HttpTransport
+
+    return HttpTransport()

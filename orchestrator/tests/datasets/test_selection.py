@@ -8,14 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
-from mssbench.datasets.selection import (
-    EXCERPT_FILE,
-    Excerpt,
-    choose_titles,
-    loudest,
-    require_excerpt,
-    titles_in,
-)
+from mssbench.datasets.excerpt_files import loudest, place_excerpt, require_excerpt
+from mssbench.datasets.selection import EXCERPT_FILE, Excerpt, choose_titles, titles_in
 from mssbench_service.errors import BadInput
 from mssbench_service.musdb import Track
 
@@ -64,10 +58,10 @@ def test_an_excerpt_that_is_not_a_start_and_a_length_is_refused(text: str) -> No
 
 def test_an_excerpt_lies_within_the_track(tmp_path: Path) -> None:
     track = Track(tmp_path / "T", 8000, 8000)
-    assert Excerpt.parse("0.25:0.75").place(track) == (2000, 6000)
+    assert place_excerpt(Excerpt.parse("0.25:0.75"), track) == (2000, 6000)
     for text in ("0.5:0.6", "1.1", "2:1", "0:0.00001"):
         with pytest.raises(BadInput, match=r"ends at .* 1\.000 s|shorter than a sample"):
-            Excerpt.parse(text).place(track)
+            place_excerpt(Excerpt.parse(text), track)
 
 
 def test_the_loudest_excerpt_is_the_first_with_the_largest_energy(tmp_path: Path) -> None:

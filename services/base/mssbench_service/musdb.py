@@ -16,9 +16,9 @@ from .audio import check_length, read_header
 from .errors import BadInput
 from .stems import ACCOMPANIMENT, ALIASES, VOCALS, WELL_KNOWN, in_order
 from .stems import MIXTURE as MIXTURE
+from .stems import SPLITS as SPLITS
 from .stems import STEMS as STEMS
 
-SPLITS = ("train", "test")
 HRIR_FILE = "hrir.npz"
 """Beside rendered stems: their HRIR set (``azimuths``, ``irs``, ``sample_rate``)."""
 

@@ -10,6 +10,8 @@ from .errors import BadInput
 STEMS = ("vocals", "drums", "bass", "other")
 """The stems of MUSDB18-HQ, and of services that declare none."""
 
+SPLITS = ("train", "test")
+
 MIXTURE = "mixture"
 VOCALS, ACCOMPANIMENT = "vocals", "accompaniment"
 """The two targets of every kind of model: the voice, and the sum of all else."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from binaural_metrics.registry import METRIC_SETS, columns
+from binaural_metrics.registry import columns
+from binaural_metrics.sets import METRIC_SETS
 from fastapi import FastAPI, Request
 from mssbench_service.admission import run_job
 from mssbench_service.app import JOB_PROBLEMS, Settings, create_app

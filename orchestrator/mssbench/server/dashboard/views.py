@@ -10,7 +10,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
-from binaural_metrics.registry import METRIC_SETS
+from binaural_metrics.sets import METRIC_SETS
 from mssbench_service.errors import BenchError, NotFound
 from mssbench_service.musdb import SPLITS
 from mssbench_service.wire import RENDER_PROFILES

@@ -1,0 +1,111 @@
+"""The command group. It imports the module of a command when that command is called: imports take time.
+
+The short help of each command stands here too, so that ``mssbench --help`` imports no command.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections import Counter
+from collections.abc import Iterable
+from importlib import import_module
+
+import click
+
+from .. import __version__
+
+COMMANDS = {
+    "cancel": ("control", "Cancel a run, in whichever process it runs."),
+    "data": ("data", "Get, check and convert datasets."),
+    "delete": ("control", "Delete a run with its results."),
+    "demo": ("runs", "Run a benchmark of all oracle separators on the demo dataset."),
+    "diff": ("control", "Compare the results of two runs."),
+    "evaluate": ("folders", "Score the estimates in a folder."),
+    "gc": ("control", "Remove files that no run needs."),
+    "hrir": ("hrir", "Inspect HRIR sets."),
+    "leaderboard": ("reports", "Write a static site that compares runs."),
+    "list": ("control", "List all runs, newest first."),
+    "pull": (
+        "transfer",
+        "Copy a run or dataset that mssbench push wrote at URL.",
+    ),
+    "push": (
+        "transfer",
+        "Copy a run or a dataset to URL, such as s3://bucket/folder.",
+    ),
+    "report": ("reports", "Write the tables and the report of a run again."),
+    "rescore": ("runs", "Score the estimates of a run again."),
+    "resume": ("runs", "Resume a run that was cancelled or interrupted."),
+    "retry": ("runs", "Retry the failed cells of a run."),
+    "run": ("runs", "Run a benchmark: render, separate, evaluate, report."),
+    "separate": ("separate", "Separate the audio file TRACK into its stems."),
+    "serve": ("services", "Start the API and the dashboard."),
+    "services": (
+        "services",
+        "Show the health of all services; start and stop them on this machine.",
+    ),
+    "status": ("control", "Show the status of runs."),
+    "synth": ("folders", "Render the tracks of a dataset binaurally."),
+    "weights": ("weights", "Fetch and verify the weights of the models."),
+    "worker": ("services", "Start a worker on a queue."),
+}
+"""Name of a command -> its module in this package, and its short help."""
+
+
+class Command(click.Command):
+    """A command whose options with one value may be given once. By itself, click takes the last one."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given = Counter(text.partition("=")[0] for text in itertools.takewhile(lambda one: one != "--", args))
+        for option in self.params:
+            if isinstance(option, click.Option) and not (option.multiple or option.is_flag or option.count):
+                times = sum(given[name] for name in option.opts)
+                if times > 1:
+                    ctx.fail(f"{option.opts[0]} is given {times} times; it takes one value")
+        return super().parse_args(ctx, args)
+
+
+class Group(click.Group):
+    """A group whose commands are of :class:`Command`. A misspelt command gets a suggestion."""
+
+    command_class = Command
+    group_class = type
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        names = self.list_commands(ctx)
+        if args[0] not in names and not args[0].startswith("-"):
+            ctx.fail(f"no command {args[0]!r}{suggestion(args[0], names)}")
+        return super().resolve_command(ctx, args)
+
+
+class Commands(Group):
+    """The commands of :data:`COMMANDS`."""
+
+    group_class = Group
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in COMMANDS:
+            import_module(f".{COMMANDS[cmd_name][0]}", __package__)  # it adds its commands to `cli`
+        return self.commands.get(cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in sorted(COMMANDS)])
+
+
+def suggestion(text: str, names: Iterable[str]) -> str:
+    """``; did you mean NAME?`` with the name that is most similar to `text`; empty if none is."""
+    near = difflib.get_close_matches(text, list(names), 1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="mssbench")
+def cli() -> None:
+    """Binaural MSS Bench: does a music source separation model keep the spatial image of binaural audio?"""
