@@ -78,8 +78,9 @@ def test_a_run_from_a_file_is_repeated_and_compared_and_gc_removes_unused_files(
     outcome = json.loads(path.read_text(encoding="utf-8"))
     outcome["rows"][0]["SSR"] += 0.01
     path.write_text(json.dumps(outcome), encoding="utf-8")
-    changed = mssbench("diff", "one", "one-2")
+    changed = mssbench("diff", "one", "one-2", "--values")
     assert changed.returncode == 1
+    assert "SSR: +0.01" in changed.stdout.splitlines()[0] or "SSR: " in changed.stdout.splitlines()[0]
     assert changed.stdout.splitlines()[-1] == "1 values differ"
     assert f"{outcome['title']}/vocals SSR: " in changed.stdout
     assert mssbench("diff", "one", "one-2", "--tolerance", "0.1").returncode == 0
@@ -265,7 +266,8 @@ def test_retry_accepts_a_repaired_track_unless_it_has_scores(
         samples, rate = sf.read(track / name)
         samples[-1] = np.nan
         sf.write(track / name, samples, rate, subtype="FLOAT")
-    done(mssbench("run", str(config), "--inline", "--run-id", "mine", "--conditions", "stereo,binaural"))
+    run = mssbench("run", str(config), "--inline", "--name", "mine", "--conditions", "stereo,binaural")
+    assert run.returncode == 1, "every cell has failed"
     assert ", 4 failed" in done(mssbench("status", "mine"))
     before = record(workspace, "mine")["tracks"][0]
     for name, content in sound.items():

@@ -6,7 +6,8 @@ data        data demo, fetch, check, convert
 folders     synth, evaluate: whole folders without a run
 hrir        hrir info
 runs        run, demo, resume, retry, rescore
-control     status, list, cancel, delete, diff, gc
+status      status, list
+control     cancel, delete, diff, gc
 progress    live progress of a run
 reports     report, leaderboard
 model_service the service of one model, for the duration of a command

@@ -25,7 +25,7 @@ COMMANDS = {
     "gc": ("control", "Remove files that no run needs."),
     "hrir": ("hrir", "Inspect HRIR sets."),
     "leaderboard": ("reports", "Write a static site that compares runs."),
-    "list": ("control", "List all runs, newest first."),
+    "list": ("status", "List all runs, newest first."),
     "pull": (
         "transfer",
         "Copy a run or dataset that mssbench push wrote at URL.",
@@ -45,7 +45,7 @@ COMMANDS = {
         "services",
         "Show the health of all services; start and stop them on this machine.",
     ),
-    "status": ("control", "Show the status of runs."),
+    "status": ("status", "Show the status of runs."),
     "synth": ("folders", "Render the tracks of a dataset binaurally."),
     "weights": ("weights", "Fetch and verify the weights of the models."),
     "worker": ("services", "Start a worker on a queue."),
@@ -84,7 +84,7 @@ class Group(click.Group):
 class Commands(Group):
     """The commands of :data:`COMMANDS`."""
 
-    group_class = Group
+    group_class = Group  # type: ignore[assignment]  # declared as `type[type]`
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)

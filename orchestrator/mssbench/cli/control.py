@@ -1,135 +1,29 @@
-"""Commands that show, cancel, compare and delete runs."""
+"""Commands that cancel, compare and delete runs."""
 
 from __future__ import annotations
 
-import contextlib
 import sys
-import time
-from collections.abc import Iterator
 
 import click
-from mssbench_service.errors import BadInput, NotFound
 
 from ..execution.control import cancel as cancel_run
 from ..execution.control import delete as delete_run
 from ..execution.gc import find_removable, temporary_folders
-from ..execution.launch import POLL_SECONDS
 from ..execution.queues import connect
+from ..report.paired_differences import paired_differences
 from ..runs.compare import changes, differences
 from ..runs.results import result_rows
-from ..runs.run import Run, open_run
-from ..runs.status import RunStatus, failures_of, status_of
 from ..runs.store import open_workspace
-from .progress import pace, run_bars
-from .shared import cli, current_runtime, existing_run, print_message, print_result, redis_option
-
-_SHOWN_FAILURES = 20
-
-
-@cli.command()
-@click.argument("run", required=False)
-@click.option(
-    "--follow", is_flag=True, help="Show live progress until the run ends. Default RUN: the newest run."
+from .shared import (
+    cli,
+    current_runtime,
+    existing_run,
+    json_option,
+    print_json,
+    print_message,
+    print_result,
+    redis_option,
 )
-def status(run: str | None, follow: bool) -> None:
-    """Show the status of runs.
-
-    RUN is the id or the folder of one run. Default: all runs.
-    """
-    if follow and run is None:
-        run = next(iter(open_workspace().run_ids()), None)
-    with _all_runs() if run is None else contextlib.nullcontext([existing_run(run)]) as jobs:
-        for job in jobs:
-            now = _follow(job) if follow else status_of(job)
-            print_result(_line(now))
-            if run is not None:
-                _shares(now)
-                _failures(job)
-
-
-@contextlib.contextmanager
-def _all_runs() -> Iterator[list[Run]]:
-    """Yield all runs, newest first. Damaged runs are skipped and reported at the end."""
-    workspace, runtime = open_workspace(), current_runtime()
-    found, damaged = [], []
-    for name in workspace.run_ids():
-        try:
-            found.append(open_run(workspace.run(name), runtime))
-        except NotFound:
-            continue  # deleted in the meantime
-        except BadInput as error:
-            damaged.append(error.detail)
-    if not found and not damaged:
-        print_result(f"no runs in {workspace.runs}")
-    yield found
-    if damaged:
-        raise BadInput("; ".join(damaged))
-
-
-def _follow(job: Run) -> RunStatus:
-    with run_bars() as show:
-        while True:
-            started = time.monotonic()
-            now = status_of(job)
-            show(now)
-            if now.state != "running":
-                return now
-            time.sleep(max(POLL_SECONDS, 10 * (time.monotonic() - started)))
-
-
-def _line(now: RunStatus) -> str:
-    done, speed = now.progress, pace(now)
-    return (
-        f"{now.id}: {now.state}, {done.ended}/{done.cells} cells ended, "
-        f"{done.failed} failed, {done.rendered}/{done.to_render} tracks rendered"
-        + (f", {speed}" if speed else "")
-        + (f"; {now.problem}" if now.problem else "")
-    )
-
-
-def _shares(now: RunStatus) -> None:
-    for share in now.by_separator:
-        print_result(
-            f"  {share.condition:<10} {share.separator:<24} {share.ended}/{share.cells} ended, "
-            f"{share.failed} failed"
-        )
-    for separator in now.separators:
-        if separator["status"] == "unavailable":
-            print_result(f"  {separator['name']} is unavailable: {separator['reason']}")
-
-
-def _failures(job: Run) -> None:
-    failures = failures_of(job)
-    for failed in failures[:_SHOWN_FAILURES]:
-        where = "/".join((failed.condition, failed.separator, failed.title))
-        print_result(f"  {where}: {failed.step} failed ({failed.code}): {failed.detail}")
-    if len(failures) > _SHOWN_FAILURES:
-        print_result(f"  and {len(failures) - _SHOWN_FAILURES} more failed; the report lists them all")
-
-
-@cli.command("list")
-def list_runs() -> None:
-    """List all runs, newest first."""
-    with _all_runs() as jobs:
-        rows = [("RUN", "STATE", "ENDED", "FAILED", "STARTED", "DATASET"), *map(_row, jobs)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        for row in rows if jobs else ():
-            print_result(
-                "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-            )
-
-
-def _row(job: Run) -> tuple[str, ...]:
-    now = status_of(job)
-    done = now.progress
-    return (
-        now.id,
-        now.state,
-        f"{done.ended}/{done.cells}",
-        str(done.failed),
-        now.created,
-        job.record.config.dataset,
-    )
 
 
 @cli.command()
@@ -173,30 +67,43 @@ def delete(run: str, redis_url: str) -> None:
     show_default=True,
     help="Largest difference between equal numbers.",
 )
+@click.option("--values", is_flag=True, help="Show each value that differs.")
 @click.option(
     "--limit",
     type=click.IntRange(min=0),
     default=50,
     show_default=True,
-    help="Number of differences to show.",
+    help="Number of values to show.",
 )
-def diff(before: str, after: str, tolerance: float, limit: int) -> None:
+@json_option
+def diff(before: str, after: str, tolerance: float, values: bool, limit: int, as_json: bool) -> None:
     """Compare the results of two runs.
 
-    The exit code is 1 if any value differs. Differences between the runs' configurations, files and versions
-    go to stderr.
+    For each metric, separator and condition with values that differ: the median of the paired differences (second
+    minus first) over tracks and stems, with its 95 % bootstrap interval, which resamples tracks. The exit code is 1 if
+    any value differs. Differences between the runs' configurations, files and versions go to stderr.
+
+    Example: mssbench diff RUN RUN --tolerance 1e-9 --values
     """
     first, second = existing_run(before), existing_run(after)
     for line in differences(first.record, second.record):
         print_message(line)
-    found = changes(
-        result_rows(first.store, first.record), result_rows(second.store, second.record), tolerance
-    )
-    for change in found[:limit]:
-        print_result(str(change))
-    if len(found) > limit:
-        print_result(f"and {len(found) - limit} more")
-    print_result(f"{len(found)} values differ")
+    rows, other_rows = (list(result_rows(one.store, one.record)) for one in (first, second))
+    found = changes(rows, other_rows, tolerance)
+    shifts = paired_differences(rows, other_rows, found)
+    if as_json:
+        print_json({"differ": len(found), "paired": shifts, "values": [vars(one) for one in found[:limit]]})
+    else:
+        for shift in shifts:
+            print_result(
+                f"{shift['condition']}/{shift['separator']} {shift['column']}: {shift['difference']:+.4g} "
+                f"[{shift['low']:.4g}, {shift['high']:.4g}], {shift['values']} values differ"
+            )
+        for change in found[: limit if values else 0]:
+            print_result(str(change))
+        if values and len(found) > limit:
+            print_result(f"and {len(found) - limit} more")
+        print_result(f"{len(found)} values differ")
     if found:
         sys.exit(1)
 

@@ -34,7 +34,7 @@ def run_bars() -> Iterator[Callable[[RunStatus], None]]:
             if now.to_render:
                 bar("render", now.rendered, now.to_render)
             bar("separate", now.separated, now.cells, waiting_note(status))
-            bar("evaluate", now.ended, now.cells, pace(status))
+            bar("evaluate", now.ended, now.cells, "" if now.complete else pace(status))
             for name, ended, cells, failed in by_separator(status):
                 bar(f"  {name}", ended, cells, f"{failed} failed" if failed else "")
 

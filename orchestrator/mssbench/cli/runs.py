@@ -102,7 +102,13 @@ from .shared import (
     help="What is kept of scored estimates: all as they are, FLAC files, those in the report, or none.",
 )
 @click.option("--like", metavar="RUN", help="Repeat this run, and show what differs.")
-@click.option("--run-id", default="", help="Name of the run. Default: made from its configuration and files.")
+@click.option(
+    "--name",
+    "--run-id",  # its name in version 0.2
+    "run_id",
+    default="",
+    help="Name of the run. Default: made from its configuration and files.",
+)
 @click.option("--retry-failed", is_flag=True, help="Retry the cells that failed.")
 @scheduling_options
 @click.pass_context
@@ -261,7 +267,7 @@ def _name_of_repeat(model: Run) -> str:
 def execute(job: Run, inline: bool, redis_url: str, change: Change = unchanged, accept: bool = False) -> None:
     """Run the open steps of `job` after `change`, and print the path of its report.
 
-    The exit code is 1 if cells are pending.
+    The exit code is 1 if cells are pending, or if all have failed.
     """
     _work(job, inline, redis_url, change, accept)
     progress = conclude(job)
@@ -271,6 +277,7 @@ def execute(job: Run, inline: bool, redis_url: str, change: Change = unchanged, 
             f"mssbench resume {job.store.id}",
             style="red",
         )
+    if not progress.complete or progress.failed == progress.cells:
         sys.exit(1)
 
 
@@ -283,6 +290,9 @@ def _work(job: Run, inline: bool, redis_url: str, change: Change = unchanged, ac
                 execute_queued(job, redis_url, show, change, accept=accept)
             else:
                 execute_embedded(job, show, change, accept=accept)
+    except KeyboardInterrupt:
+        print_message(f"interrupted; continue with: mssbench resume {job.store.id}")
+        sys.exit(130)
     except Cancelled:
         print_message(f"run {job.store.id} was cancelled; continue it with: mssbench resume {job.store.id}")
         sys.exit(130)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,14 @@ console = Console(stderr=True)
 def print_result(line: str) -> None:
     """Write `line` to stdout without control characters, which titles and paths may contain."""
     click.echo(printable(line))
+
+
+def print_json(value: object) -> None:
+    """Write `value` to stdout as JSON, without NaN."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str))
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 
 
 def print_message(text: str, style: str | None = None) -> None:

@@ -1,0 +1,161 @@
+"""Commands that show runs."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import click
+from mssbench_service.errors import BadInput, NotFound
+
+from ..runs.run import Run, open_run
+from ..runs.status import RunStatus, failures_of, status_of
+from ..runs.store import open_workspace
+from .progress import pace, run_bars
+from .shared import (
+    cli,
+    current_runtime,
+    existing_run,
+    json_option,
+    print_json,
+    print_message,
+    print_result,
+)
+
+_FOLLOW_SECONDS = 0.3
+
+_SHOWN_FAILURES = 20
+
+
+@cli.command()
+@click.argument("run", required=False)
+@click.option(
+    "--follow", is_flag=True, help="Show live progress until the run ends. Default RUN: the newest run."
+)
+@json_option
+def status(run: str | None, follow: bool, as_json: bool) -> None:
+    """Show the status of runs.
+
+    RUN is the id or the folder of one run. Default: all runs.
+
+    Example: mssbench status RUN --follow
+    """
+    if follow and run is None:
+        run = next(iter(open_workspace().run_ids()), None)
+    with _all_runs() if run is None else contextlib.nullcontext([existing_run(run)]) as jobs:
+        if as_json:
+            found = [asdict(_follow(job) if follow else status_of(job)) for job in jobs]
+            print_json(found if run is None else found[0])
+            return
+        for job in jobs:
+            now = _follow(job) if follow else status_of(job)
+            print_result(_line(now))
+            if run is not None:
+                _shares(now)
+                _failures(job)
+
+
+@contextlib.contextmanager
+def _all_runs() -> Iterator[list[Run]]:
+    """Yield all runs, newest first. Damaged runs are skipped and reported at the end."""
+    workspace, runtime = open_workspace(), current_runtime()
+    found, damaged = [], []
+    for name in workspace.run_ids():
+        try:
+            found.append(open_run(workspace.run(name), runtime))
+        except NotFound:
+            continue  # deleted in the meantime
+        except BadInput as error:
+            damaged.append(error.detail)
+    if not found and not damaged:
+        print_message(f"no runs in {workspace.runs}")
+    yield found
+    if damaged:
+        raise BadInput("; ".join(damaged))
+
+
+def _follow(job: Run) -> RunStatus:
+    with run_bars() as show:
+        while True:
+            started = time.monotonic()
+            now = status_of(job)
+            show(now)
+            if now.state != "running":
+                return now
+            time.sleep(max(_FOLLOW_SECONDS, 10 * (time.monotonic() - started)))
+
+
+def _line(now: RunStatus) -> str:
+    done, speed = now.progress, pace(now)
+    return (
+        f"{now.id}: {now.state}, {done.ended}/{done.cells} cells ended, "
+        f"{done.failed} failed, {done.rendered}/{done.to_render} tracks rendered"
+        + (f", {speed}" if speed else "")
+        + (f"; waiting for {', '.join(now.waiting_for)}" if now.waiting_for else "")
+        + (f"; {now.problem}" if now.problem else "")
+    )
+
+
+def _shares(now: RunStatus) -> None:
+    for share in now.by_separator:
+        print_result(
+            f"  {share.condition:<10} {share.separator:<24} {share.ended}/{share.cells} ended, "
+            f"{share.failed} failed"
+        )
+    for separator in now.separators:
+        if separator["status"] == "unavailable":
+            print_result(f"  {separator['name']} is unavailable: {separator['reason']}")
+
+
+def _failures(job: Run) -> None:
+    failures = failures_of(job)
+    for failed in failures[:_SHOWN_FAILURES]:
+        where = "/".join((failed.condition, failed.separator, failed.title))
+        print_result(f"  {where}: {failed.step} failed ({failed.code}): {failed.detail}")
+    if len(failures) > _SHOWN_FAILURES:
+        print_result(f"  and {len(failures) - _SHOWN_FAILURES} more failed; the report lists them all")
+
+
+@cli.command("list")
+@json_option
+def list_runs(as_json: bool) -> None:
+    """List all runs, newest first.
+
+    Example: mssbench list --json
+    """
+    with _all_runs() as jobs:
+        if as_json:
+            print_json([dict(zip(map(str.lower, _HEADER), _row(job), strict=True)) for job in jobs])
+            return
+        rows = [_HEADER, *map(_row, jobs)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        for row in rows if jobs else ():
+            print_result(
+                "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+            )
+
+
+_HEADER = (
+    "RUN", "STATE", "ENDED", "FAILED", "STARTED", "DATASET", "METRICS", "SEED", "CONDITIONS", "SEPARATORS"
+)  # fmt: skip
+
+
+def _row(job: Run) -> tuple[str, ...]:
+    now, config = status_of(job), job.record.config
+    done = now.progress
+    available = [one.name for one in job.record.separators if one.status == "available"]
+    shown = available if len(available) <= 3 else [*available[:2], f"and {len(available) - 2} more"]
+    return (
+        now.id,
+        now.state,
+        f"{done.ended}/{done.cells}",
+        str(done.failed),
+        now.created,
+        config.dataset,
+        config.metrics,
+        str(config.seed),
+        ", ".join(job.record.conditions),
+        ", ".join(shown),
+    )
