@@ -35,6 +35,8 @@ def cancel(run: str, redis_url: str) -> None:
     RUN is its id or its folder. No further step starts. Steps that are running finish; all other cells stay
     pending. With --redis, waiting jobs are removed at once; otherwise the process that follows the run
     removes them.
+
+    Example: mssbench cancel RUN
     """
     job = existing_run(run)
     withdrawn = cancel_run(job, connect(redis_url) if redis_url else None)
@@ -51,6 +53,8 @@ def delete(run: str, redis_url: str) -> None:
 
     RUN is its id or its folder. Rendered tracks stay, because other runs may use them. A run that is running
     is refused.
+
+    Example: mssbench delete RUN
     """
     job = existing_run(run)
     delete_run(job, connect(redis_url) if redis_url else None)
@@ -95,9 +99,10 @@ def diff(before: str, after: str, tolerance: float, values: bool, limit: int, as
         print_json({"differ": len(found), "paired": shifts, "values": [vars(one) for one in found[:limit]]})
     else:
         for shift in shifts:
+            interval = "" if shift["low"] is None else f" [{shift['low']:.4g}, {shift['high']:.4g}]"
             print_result(
-                f"{shift['condition']}/{shift['separator']} {shift['column']}: {shift['difference']:+.4g} "
-                f"[{shift['low']:.4g}, {shift['high']:.4g}], {shift['values']} values differ"
+                f"{shift['condition']}/{shift['separator']} {shift['column']}: {shift['difference']:+.4g}{interval}, "
+                f"{shift['values']} values differ"
             )
         for change in found[: limit if values else 0]:
             print_result(str(change))
@@ -117,6 +122,8 @@ def gc(dry_run: bool, estimates: bool) -> None:
     """Remove files that no run needs.
 
     These are renderings without a run, and files that killed processes and deleted runs have left behind.
+
+    Example: mssbench gc --dry-run
     """
     found = [*find_removable(open_workspace(), current_runtime(), estimates), *temporary_folders()]
     for item in found:

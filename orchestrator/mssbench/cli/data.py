@@ -44,6 +44,8 @@ def data_demo(out: Path) -> None:
     """Write the demo dataset.
 
     OUT gets synthetic music in the MUSDB18-HQ layout.
+
+    Example: mssbench data demo data/demo
     """
     from ..datasets.demo import write_demo
 
@@ -65,6 +67,8 @@ def data_fetch(
     OUT is data/NAME by default. NAME is musdb18hq, musdb18-7 (excerpts of 7 s), sadie-d1 (HRIRs as SOFA
     files), sadie-d1-wav (as WAV files) or angles (the azimuths of the paper). After an interruption, run
     the same command again to continue.
+
+    Example: mssbench data fetch musdb18-7 data/musdb18-7
     """
     from ..datasets import fetch
     from ..datasets.catalog import load_catalog
@@ -124,6 +128,8 @@ def data_check(folder: Path, split: str | None, titles: tuple[str, ...], as_json
 
     FOLDER is in the MUSDB18-HQ layout or holds MUSDB18's .stem.mp4 files. The exit code is 2 if a track
     cannot be used, else 0. Notes do not change it.
+
+    Example: mssbench data check /data/MUSDB18-HQ
     """
     from ..datasets.check import check_dataset
 
@@ -194,6 +200,8 @@ def data_convert(stem_mp4_dir: Path, out_dir: Path) -> None:
     STEM_MP4_DIR holds {train,test}/<title>.stem.mp4. The files in OUT_DIR are 32-bit floating point, because
     decoded music exceeds full scale. They need about twice the space of MUSDB18-HQ. After an interruption,
     run the same command again to continue.
+
+    Example: mssbench data convert /data/musdb18 /data/musdb18-wav
     """
     from ..datasets.convert import convert_dataset
 

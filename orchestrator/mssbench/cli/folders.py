@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import shlex
 import signal
+import statistics
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from mssbench_service.errors import printable
 from mssbench_service.musdb import SPLITS
 
 from ..execution.launch import finish
-from ..runs.results import score_columns, write_csv
+from ..runs.results import print_csv, score_columns, write_csv
 from ..runs.store import open_workspace
 from ..tools.batch import failed, find_folder_estimates, score, synthesise
 from ..tools.imported import imported_run
@@ -29,12 +30,33 @@ from .shared import (
     metrics_option,
     names_in,
     print_message,
+    print_result,
     progress_bar,
     reference_of,
     rendering_options,
     scoring_options,
     targets_option,
 )
+
+STDOUT = Path("-")
+
+_SHOWN = ("in_place", "SSR", "SRR", "d_itd_us", "d_ild_db", "SDR", "paper_SSR", "paper_SRR")
+"""Metrics of the table that `evaluate` prints, as far as they were computed."""
+
+
+def _print_medians(rows: Sequence[dict[str, Any]]) -> None:
+    """Print the median over the tracks of each stem."""
+    stems = dict.fromkeys(str(row["source"]) for row in rows)
+    shown = [name for name in _SHOWN if any(isinstance(row.get(name), float) for row in rows)]
+    lines = [("median", *shown)]
+    for stem in stems:
+        found = [row for row in rows if row["source"] == stem]
+        values = [[row[name] for row in found if isinstance(row.get(name), float)] for name in shown]
+        lines.append((stem, *(f"{statistics.median(some):.2f}" if some else "-" for some in values)))
+    for line in lines:
+        print_result(
+            "".join(f"{text:<16}" if not place else f"{text:>12}" for place, text in enumerate(line))
+        )
 
 
 @contextlib.contextmanager
@@ -55,6 +77,8 @@ def synth(musdb_dir: Path, out_dir: Path, hrir: str, angles: str, **options: Any
     """Render the tracks of a dataset binaurally.
 
     The tracks of MUSDB_DIR are rendered to OUT_DIR/<split>/<title>/.
+
+    Example: mssbench synth /data/MUSDB18-HQ rendered --hrir sphere
     """
     runtime = current_runtime()
     with clean_exit_on_sigterm(), progress_bar("render") as show:
@@ -73,7 +97,12 @@ def synth(musdb_dir: Path, out_dir: Path, hrir: str, angles: str, **options: Any
 @cli.command()
 @click.argument("ref_dir", type=click.Path(path_type=Path))
 @click.argument("est_dir", type=click.Path(path_type=Path))
-@click.option("--csv", "csv_path", type=click.Path(path_type=Path, dir_okay=False), help="Table to write.")
+@click.option(
+    "--csv",
+    "csv_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Table to write; -: standard output.",
+)
 @click.option("--name", default="", help="Name of the separator: make a run of its estimates, with a report.")
 @click.option("--run-id", default="", help="Name of that run. Default: made from its settings and files.")
 @targets_option
@@ -105,6 +134,8 @@ def evaluate(
     EST_DIR/<title>/<stem>.wav is compared with REF_DIR/<title>/<stem>.wav. EST_DIR may also have the layout
     of audio-separator, Demucs, MSST, Open-Unmix, Spleeter or UVR. With --name, the scores become a run: report,
     leaderboard and diff work on it. The exit code is 1 if every row failed.
+
+    Example: mssbench evaluate /data/MUSDB18-HQ/test estimates --csv scores.csv
     """
     if not (csv_path or name or museval_json):
         raise click.UsageError("Missing option '--csv', '--name' or '--museval-json'.")
@@ -150,11 +181,16 @@ def evaluate(
                     write_scores(
                         museval_json / (split if split in SPLITS else "test") / f"{title}.json", tables[title]
                     )
-        if csv_path:
+        if csv_path == STDOUT:
+            print_csv(sys.stdout, rows, score_columns())
+        elif csv_path:
             write_csv(csv_path, rows, score_columns())
         if run:
             run.save(scored)
-    click.echo(f"{len(rows)} rows, {failed(rows)} failed{f': {csv_path}' if csv_path else ''}")
+    if csv_path != STDOUT:
+        _print_medians(rows)
+    written = f": {csv_path}" if csv_path and csv_path != STDOUT else ""
+    click.echo(f"{len(rows)} rows, {failed(rows)} failed{written}", err=csv_path == STDOUT)
     if run:
         finish(run.run)
         conclude(run.run)

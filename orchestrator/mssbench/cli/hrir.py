@@ -34,6 +34,8 @@ def hrir_info(hrir_set: str, rate: int, plot: Path | None) -> None:
 
     Without --plot, a polar plot of the level at both ears is printed and, for a set with elevations, a map of the
     directions.
+
+    Example: mssbench hrir info KU100.sofa --plot directions.png
     """
     from ..datasets import hrir_plot
 

@@ -28,6 +28,8 @@ def report(run: str, audio: bool, players: tuple[str, ...], targets: str) -> Non
     """Write the tables and the report of a run again.
 
     RUN is its id or its folder. With --targets, the report is about some of the targets that were scored.
+
+    Example: mssbench report RUN
     """
     if players and not audio:
         raise click.UsageError("--listen and --no-audio exclude each other")
@@ -58,6 +60,8 @@ def leaderboard(runs: tuple[str, ...], out: Path | None) -> None:
     The site has an index, a page per separator and the methodology. Give a run by its id, its folder, or the
     summary.json of its report. The summary.json is all that others need to send. Any static web server can
     serve OUT.
+
+    Example: mssbench leaderboard RUN RUN -o site
     """
     from ..report import build_leaderboard
 

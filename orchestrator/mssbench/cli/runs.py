@@ -129,6 +129,8 @@ def run(
 
     The same command continues an interrupted run. CONFIG.toml holds settings with the names of these options;
     docs/run.toml is a complete example. Options on the command line override it.
+
+    Example: mssbench run --dataset /data/MUSDB18-HQ --hrir KU100.sofa --separators oracle --tracks 5
     """
     if config and like:
         raise click.UsageError("CONFIG.toml and --like exclude each other")
@@ -329,6 +331,8 @@ def resume(run: str, accept: bool, inline: bool, redis_url: str) -> None:
     """Resume a run that was cancelled or interrupted.
 
     RUN is its id or its folder.
+
+    Example: mssbench resume RUN
     """
     execute(existing_run(run), inline, redis_url, accept=accept)
 
@@ -342,6 +346,8 @@ def retry(run: str, failed: bool, accept: bool, inline: bool, redis_url: str) ->
     """Retry the failed cells of a run.
 
     RUN is its id or its folder. Existing estimates are used again.
+
+    Example: mssbench retry RUN
     """
     job = existing_run(run)
 
@@ -366,6 +372,8 @@ def rescore(
 
     RUN is its id or its folder. Without --targets, the run's are scored. No model separates again, unless
     its estimates were removed (--keep-estimates).
+
+    Example: mssbench rescore RUN --metrics paper
     """
     job = existing_run(run)
 

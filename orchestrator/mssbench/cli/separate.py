@@ -41,7 +41,10 @@ from .shared import cli, console, current_runtime, print_message, print_result
 def separate(
     track: Path, separator: str, url: str, out: Path | None, references: Path | None, patience: float
 ) -> None:
-    """Separate the audio file TRACK into its stems."""
+    """Separate the audio file TRACK into its stems.
+
+    Example: mssbench separate song.wav --separator oracle-mixture
+    """
     out = out or Path("separated") / separator / track.stem
     with _bars() as show:
         if url:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import click
 from mssbench_service import logs
-from mssbench_service.errors import BadInput, NotFound, printable
+from mssbench_service.errors import NotFound, printable
 from rich.console import Console
 from rich.table import Table
 
@@ -22,6 +22,7 @@ from ..services.launching import START_SECONDS, start_service
 from ..services.local import registered
 from ..services.registry import load_registry
 from ..settings.secrets import secret
+from .commands import suggestion
 from .shared import cli, current_runtime, print_result, showing_lines
 
 
@@ -30,8 +31,7 @@ from .shared import cli, current_runtime, print_result, showing_lines
 @click.option(
     "--redis",
     "redis_url",
-    required=True,
-    default=lambda: secret("MSSBENCH_REDIS_URL") or None,
+    default=lambda: secret("MSSBENCH_REDIS_URL"),
     metavar="URL",
     help="Redis of the queue. Default: MSSBENCH_REDIS_URL.",
 )
@@ -51,9 +51,16 @@ def worker(queues: tuple[str, ...], redis_url: str, burst: bool, idle: float) ->
 
     Example: mssbench worker --burst render separate-oracle evaluate
     """
-    connection = connect(redis_url)
+    names = queue_names()
     if not queues:
-        raise BadInput(f"no queue given; expected one of {', '.join(queue_names())}")
+        raise click.UsageError(f"no queue given; expected one of {', '.join(names)}")
+    for unknown in (name for name in queues if name not in names):
+        raise click.UsageError(
+            f"unknown queue {unknown!r}{suggestion(unknown, names)}; expected one of {', '.join(names)}"
+        )
+    if not redis_url:
+        raise click.UsageError("no Redis; expected --redis or MSSBENCH_REDIS_URL")
+    connection = connect(redis_url)
     if len(queues) > 1 and not burst:
         raise click.UsageError("a worker serves one queue; several need --burst")
     logs.configure(f"worker-{'-'.join(queues)}")
@@ -65,9 +72,14 @@ def worker(queues: tuple[str, ...], redis_url: str, burst: bool, idle: float) ->
 
 @cli.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8080, show_default=True, help="Port to listen on.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port to listen on."
+)
 def serve(host: str, port: int) -> None:
-    """Start the API and the dashboard."""
+    """Start the API and the dashboard.
+
+    Example: mssbench serve --port 8080
+    """
     import uvicorn
 
     # The application configures its own logging.
@@ -78,10 +90,12 @@ def serve(host: str, port: int) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def services(context: click.Context, as_json: bool) -> None:
-    """Show the health of all registered services; start and stop services on this machine.
+    """Show the health of all services; start and stop them on this machine.
 
     Shows their state, device, model, weights, version and address, and what is known of each model: architecture,
     parameters, stems, training data and licence. --json has the whole model cards.
+
+    Example: mssbench services
     """
     if context.invoked_subcommand is not None:
         return
@@ -166,7 +180,10 @@ def stop(names: tuple[str, ...], everything: bool) -> None:
 @services.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_local(as_json: bool) -> None:
-    """List the services that were started on this machine, for all data roots."""
+    """List the services that were started on this machine, for all data roots.
+
+    Example: mssbench services list
+    """
     found = registered()
     states = ["running" if one.running else "ended" for one in found]
     if as_json:

@@ -20,9 +20,12 @@ _estimates = click.option(
 @click.argument("url")
 @_estimates
 def push(source: str, url: str, estimates: bool) -> None:
-    """Copy a run (its id or its folder) or a dataset (its folder) to URL, such as s3://bucket/folder.
+    """Copy a run or a dataset to URL, such as s3://bucket/folder.
 
-    Each file is verified after the transfer. Stopped at any moment, the same command continues.
+    The source is the id or the folder of a run, or the folder of a dataset. Each file is verified after the
+    transfer. Stopped at any moment, the same command continues.
+
+    Example: mssbench push RUN s3://bucket/folder
     """
     from ..tools import transfer
 
@@ -36,9 +39,12 @@ def push(source: str, url: str, estimates: bool) -> None:
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), required=False)
 @_estimates
 def pull(url: str, folder: Path | None, estimates: bool) -> None:
-    """Copy the run or dataset that mssbench push wrote at URL into FOLDER (default: runs/ID or data/NAME).
+    """Copy a run or dataset that mssbench push wrote at URL.
 
-    Each file is verified. Stopped at any moment, the same command continues; FOLDER appears when it is complete.
+    FOLDER is runs/ID or data/NAME by default. Each file is verified. Stopped at any moment, the same command
+    continues; FOLDER appears when it is complete.
+
+    Example: mssbench pull s3://bucket/folder
     """
     from ..tools import transfer
 

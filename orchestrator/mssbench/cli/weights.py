@@ -37,6 +37,8 @@ def fetch(names: tuple[str, ...], model: str, dest: Path | None) -> None:
 
     Default: the default models of all services. Intact files are not downloaded again. An interrupted
     download is resumed. If a model cannot be fetched, the others are fetched all the same.
+
+    Example: mssbench weights fetch spleeter --model spleeter:2stems
     """
     failed = []
     for service, models in _chosen(names, model).items():
@@ -80,6 +82,8 @@ def verify(names: tuple[str, ...], model: str, dest: Path | None) -> None:
     """Check weights against their pinned sizes and checksums.
 
     Default: the default models of all services.
+
+    Example: mssbench weights verify spleeter
     """
     wrong = 0
     for service, models in _chosen(names, model).items():

@@ -27,7 +27,8 @@ def paired_differences(
     -------
     list of dict
         One entry for each condition, separator and metric with differences: ``difference``, ``low`` and ``high`` (95 %
-        bootstrap interval that resamples tracks), ``tracks``, and ``values``, the number of differing values.
+        bootstrap interval that resamples tracks; None for a single track), ``tracks``, and ``values``, the number of
+        differing values.
     """
     groups: dict[tuple[str, str, str], int] = {}
     for change in found:
@@ -50,8 +51,8 @@ def paired_differences(
                 "separator": separator,
                 "column": column,
                 "difference": estimate.value,
-                "low": estimate.low,
-                "high": estimate.high,
+                "low": None if math.isnan(estimate.low) else estimate.low,
+                "high": None if math.isnan(estimate.high) else estimate.high,
                 "tracks": len(titles),
                 "values": count,
             }

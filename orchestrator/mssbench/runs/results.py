@@ -6,7 +6,7 @@ import csv
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 from binaural_metrics.registry import columns, metrics
 from mssbench_service.errors import BadInput
@@ -70,10 +70,15 @@ def write_csv(path: Path, rows: Iterable[Row], columns: Sequence[str]) -> None:
         atomic_file(path, record=True) as temporary,
         temporary.open("w", newline="", encoding="utf-8") as file,
     ):
-        writer = csv.DictWriter(file, columns, extrasaction="ignore")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({name: _field(row.get(name)) for name in columns})
+        print_csv(file, rows, columns)
+
+
+def print_csv(file: TextIO, rows: Iterable[Row], columns: Sequence[str]) -> None:
+    """Like :func:`write_csv`, to an open file."""
+    writer = csv.DictWriter(file, columns, extrasaction="ignore")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _field(row.get(name)) for name in columns})
 
 
 def _field(value: object) -> object:

@@ -1,0 +1,129 @@
+"""The manners of the command line: help, suggestions, usage errors, JSON, exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from command import Command
+from mssbench.cli.commands import COMMANDS, cli
+
+
+def commands(group: click.Group = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+        if not isinstance(command, click.Group) or command.invoke_without_command:
+            yield " ".join((*path, name)), command
+
+
+def test_without_arguments_the_help_is_shown(mssbench: Command) -> None:
+    for arguments in ((), ("data",), ("weights",)):
+        done = mssbench(*arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "Commands:" in done.stdout
+
+
+def test_the_list_of_commands_agrees_with_the_commands() -> None:
+    for name, (module, short_help) in COMMANDS.items():
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        assert command.callback is not None
+        assert command.callback.__module__ == f"mssbench.cli.{module}"
+        assert command.get_short_help_str(200) == short_help
+
+
+SHOW = "lambda: print(sorted({'numpy', 'httpx', 'redis', 'pandas', 'matplotlib'} & {*sys.modules}))"
+
+
+def imported(code: str) -> str:
+    """The last line that `code` prints in a process of its own."""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout.splitlines()[-1]
+
+
+def test_the_help_imports_no_command() -> None:
+    start = "import atexit, sys; from mssbench.cli import main; sys.argv = ['mssbench', '--help']"
+    assert imported(f"{start}; atexit.register({SHOW}); main()") == "[]"
+
+
+def test_status_and_list_import_neither_numpy_nor_redis() -> None:
+    assert imported(f"import sys, mssbench.cli.status; ({SHOW})()") == "[]"
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()), ids=[name for name, _ in commands()])
+def test_each_help_has_an_example_and_says_what_options_mean(name: str, command: click.Command) -> None:
+    assert f"Example: mssbench {name}" in (command.help or "")
+    for option in command.params:
+        if isinstance(option, click.Option):
+            assert option.help, option.name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["lst"], "no command 'lst'; did you mean list?"),
+        (["data", "ftch"], "no command 'ftch'; did you mean fetch?"),
+        (["run", "--seed", "1", "--seed=2"], "--seed is given 2 times; it takes one value"),
+        (["worker", "evalute"], "unknown queue 'evalute'; did you mean evaluate?"),
+        (["worker", "render"], "no Redis; expected --redis or MSSBENCH_REDIS_URL"),
+        (["serve", "--port", "99999"], "99999 is not in the range 1<=x<=65535"),
+        (["status", "my-rum"], "there is no run 'my-rum'"),
+    ],
+)
+def test_usage_errors_are_one_line_with_a_suggestion(
+    mssbench: Command, workspace: Path, arguments: list[str], says: str
+) -> None:
+    done = mssbench(*arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_runs_have_names_and_are_listed_with_their_settings(mssbench: Command, workspace: Path) -> None:
+    common = ("--dataset", "music", "--conditions", "stereo", "--tracks", "2", "--no-bsseval", "--inline")
+    for name, seed in (("first", "0"), ("second", "7")):
+        done = mssbench("run", *common, "--separators", "oracle-irm", "--name", name, "--seed", seed)
+        assert done.returncode == 0, done.stderr
+        assert "left" not in done.stderr.splitlines()[-2], (
+            "the bar of finished work does not say what is left"
+        )
+    listed = json.loads(mssbench("list", "--json").stdout)
+    assert [(one["run"], one["seed"], one["conditions"], one["separators"]) for one in listed] == [
+        ("second", "7", "stereo", "oracle-irm"),
+        ("first", "0", "stereo", "oracle-irm"),
+    ]
+    assert json.loads(mssbench("status", "first", "--json").stdout)["progress"]["ended"] == 2
+    assert "did you mean first?" in mssbench("status", "frst").stderr
+
+    for path in (workspace / "runs/second/cells").rglob("result.json"):
+        outcome = json.loads(path.read_text(encoding="utf-8"))
+        for row in outcome["rows"]:
+            row["SSR"] += 0.5
+        path.write_text(json.dumps(outcome), encoding="utf-8")
+    changed = mssbench("diff", "first", "second")
+    assert (changed.returncode, changed.stdout.splitlines()) == (
+        1,
+        ["stereo/oracle-irm SSR: +0.5 [0.5, 0.5], 8 values differ", "8 values differ"],
+    )
+    (paired,) = json.loads(mssbench("diff", "first", "second", "--json").stdout)["paired"]
+    assert (paired["column"], paired["difference"], paired["tracks"]) == ("SSR", pytest.approx(0.5), 2)
+
+
+def test_evaluate_ends_with_its_table(mssbench: Command, workspace: Path) -> None:
+    folder = str(workspace / "music/test")
+    done = mssbench("evaluate", folder, folder, "--csv", "scores.csv", "--no-bsseval")
+    lines = done.stdout.splitlines()
+    assert lines[0].split()[:3] == ["median", "in_place", "SSR"]
+    assert lines[1].split()[:2] == ["vocals", "100.00"]
+    shown = mssbench("evaluate", folder, folder, "--csv", "-", "--no-bsseval").stdout
+    assert shown.splitlines() == Path("scores.csv").read_text(encoding="utf-8").splitlines()
