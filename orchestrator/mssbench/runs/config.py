@@ -178,6 +178,11 @@ class RunConfig:
         if self.seed < 0:
             raise BadInput(f"seed is {self.seed}; expected 0 or more")
 
+    def settings(self) -> dict[str, Any]:
+        """All settings in the form of JSON."""
+        conditions = [one if isinstance(one, str) else one.settings() for one in self.conditions]
+        return asdict(self) | {"conditions": conditions}
+
     def run_id(self, fingerprint: str) -> str:
         """Name of the run over files with this `fingerprint`: the dataset's name and a hash.
 
@@ -185,8 +190,7 @@ class RunConfig:
         starting it again.
         """
         # Runs keep the names that they had before there were these settings.
-        settings = {name: value for name, value in asdict(self).items() if name not in _ADDED or value}
-        settings["conditions"] = [one if isinstance(one, str) else one.settings() for one in self.conditions]
+        settings = {name: value for name, value in self.settings().items() if name not in _ADDED or value}
         del settings["keep_estimates"]  # changes no result
         everything = json.dumps([settings, fingerprint], sort_keys=True)
         digest = hashlib.sha256(everything.encode()).hexdigest()[:10]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from mssbench_service.errors import Conflict, Unavailable
 from redis.exceptions import RedisError
@@ -98,10 +99,13 @@ class RunService:
         """Return the ids of the runs that a supervisor follows."""
         return self.workspace.supervised_ids()
 
-    def start(self, config: RunConfig) -> RunStatus:
+    def start(self, config: RunConfig, name: str = "") -> RunStatus:
         """Start or continue a run. If Redis does not answer, nothing is changed."""
         self._require_queue()
-        run = prepare(config, self.workspace, self.runtime, command=f"POST /runs {asdict(config)}")
+        self.runtime.reload()
+        body = json.dumps(config.settings(), ensure_ascii=False)
+        command = f"POST /runs{f'?name={name}' if name else ''} {body}"
+        run = prepare(config, self.workspace, self.runtime, command, name)
         # If another process executes the run, the supervisor takes it over when that process has ended.
         with suppress(Conflict), self._held(run):
             require_same_code(run)

@@ -33,7 +33,7 @@ class HealthCache:
         with self._lock:
             expired = self._latest is None or time.monotonic() - self._finished > self._seconds
             if self._pending is None and expired:
-                self._pending = self._pool.submit(survey, self._runtime)
+                self._pending = self._pool.submit(self._survey)
                 self._pending.add_done_callback(self._store)
             pending = self._pending
         if self._latest is None and pending is not None:
@@ -42,6 +42,10 @@ class HealthCache:
             except TimeoutError:
                 return None
         return self._latest
+
+    def _survey(self) -> list[ServiceHealth]:
+        self._runtime.reload()
+        return survey(self._runtime)
 
     def _store(self, done: Future[list[ServiceHealth]]) -> None:
         with self._lock:

@@ -52,6 +52,10 @@ class Runtime:
     def close(self) -> None:
         self.transport.close()
 
+    def reload(self) -> None:
+        """Read the registrations again: services may have been started on this machine since."""
+        self.registry = load_registry()
+
     def describe_hrir(self, request: HrirRequest) -> HrirInfo:
         return self.transport.call(self.registry.tools["synth"], "describe_hrir", request, HrirInfo, 0.0)
 

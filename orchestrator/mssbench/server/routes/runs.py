@@ -28,10 +28,12 @@ router = APIRouter(tags=["runs"])
     dependencies=[TOKEN, Depends(require_ready)],
 )
 def start(
-    config: Annotated[RunConfig, Body(openapi_examples=examples.CONFIGS)], service: RunServiceDependency
+    config: Annotated[RunConfig, Body(openapi_examples=examples.CONFIGS)],
+    service: RunServiceDependency,
+    name: Annotated[str, Query(description="Its name. Default: made from its configuration and files.")] = "",
 ) -> RunStatus:
     """The same configuration with the same files is the same run."""
-    return service.start(config)
+    return service.start(config, name)
 
 
 @router.get(

@@ -98,7 +98,9 @@ def test_pages_do_not_wait_for_slow_services() -> None:
     transport = SlowTransport()
     registry = Registry({"synth": Service("synth", "", "")}, {name: Service(name, "", "") for name in names})
     services = HealthCache(
-        SimpleNamespace(transport=transport, registry=registry, is_remote=lambda service: False),  # type: ignore[arg-type]
+        SimpleNamespace(  # type: ignore[arg-type]
+            transport=transport, registry=registry, is_remote=lambda service: False, reload=lambda: None
+        ),
         seconds=1e9,
     )
     assert services.latest(wait=0.0) is None
