@@ -20,7 +20,7 @@ from .registry import Service
 START_SECONDS = 600.0
 """Time that a service has until it is ready: libraries may load from a slow disk."""
 
-_ATTEMPTS = 3  # to find a port that nobody takes before the service has it
+_ATTEMPTS = 3  # another process may take a free port before the service does
 
 
 def start_service(
