@@ -225,7 +225,7 @@ def test_a_damaged_track_is_named_and_nothing_is_written(
         (["evaluate", "music/test", "music/test", "--csv", "file/x.csv"], "file"),
         (["report", "nothing"], "no run 'nothing'"),
         (["status", "nothing"], "no run 'nothing'"),
-        (["worker", "nothing", "--redis", "redis://127.0.0.1:1/0"], "Redis at redis://127.0.0.1:1/0"),
+        (["worker", "render", "--redis", "redis://127.0.0.1:1/0"], "Redis at redis://127.0.0.1:1/0"),
         (["nonsense"], "nonsense"),
     ],
     ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else "",

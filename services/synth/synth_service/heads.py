@@ -2,7 +2,8 @@
 
 A sphere has no pinnae. The response of an ear depends only on the angle between the source and the axis of the ears, so
 that all directions of a cone of confusion have the same time and level differences: such a set has elevations, but
-no listener could tell them apart with it. It shows what elevation alone does, and is for examples; measured sets have the rest.
+no listener could tell them apart with it. It shows what elevation alone does, and is for examples. Measured sets have
+the rest.
 """
 
 from __future__ import annotations
