@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib
 import re
 import tomllib
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from mssbench_service.errors import BadInput, NotReady
@@ -60,20 +58,6 @@ def read_condition(text: str) -> str | dict[str, Any]:
     return found
 
 
-def listeners(hrirs: Sequence[str]) -> list[dict[str, Any]]:
-    """Conditions of all but the first of several HRIR sets, with the placement of ``binaural``.
-
-    Examples
-    --------
-    >>> listeners(["sadie/D1", "sadie/D2"])
-    [{'name': 'binaural-D2', 'hrir': 'sadie/D2', 'same_placement_as': 'binaural'}]
-    """
-    return [
-        {"name": f"{BINAURAL}-{_plain(Path(one).stem)}", "hrir": one, "same_placement_as": BINAURAL}
-        for one in hrirs[1:]
-    ]
-
-
 def demo_scenes(root: DataRoot) -> list[Condition]:
     """The conditions of ``mssbench demo --scenes``. Their heads are written to the data root.
 
@@ -104,7 +88,3 @@ def demo_scenes(root: DataRoot) -> list[Condition]:
             same_placement_as=BINAURAL,
         ),
     ]
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)

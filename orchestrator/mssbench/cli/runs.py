@@ -27,7 +27,7 @@ from ..execution.launch import (
 )
 from ..execution.prepare import clear_scores, prepare
 from ..runs.compare import changes, differences
-from ..runs.conditions import CONDITIONS
+from ..runs.conditions import CONDITIONS, listeners
 from ..runs.config import KEEP_ESTIMATES, RunConfig, read_config, require_known, with_references
 from ..runs.progress import Progress, progress_of
 from ..runs.results import result_rows
@@ -37,7 +37,7 @@ from ..runs.store import open_workspace
 from ..runs.training import training_warnings
 from ..services.runtime import Runtime
 from ..settings.secrets import without_password
-from .conditions import demo_scenes, listeners, read_condition
+from .conditions import demo_scenes, read_condition
 from .data import DEMO_DATASET
 from .model_service import serving_model
 from .progress import run_bars

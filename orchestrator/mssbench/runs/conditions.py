@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import PurePath
 from typing import Annotated, Any
 
 from mssbench_service.errors import BadInput
@@ -247,3 +248,18 @@ def with_paths(condition: Any, change: Any) -> Any:
     if not isinstance(condition, Mapping):
         return condition
     return {name: change(value) if name in ("hrir", "angles") else value for name, value in condition.items()}
+
+
+def listeners(hrirs: Sequence[str]) -> list[dict[str, Any]]:
+    """Conditions of all but the first of several HRIR sets, with the placement of ``binaural``.
+
+    Examples
+    --------
+    >>> listeners(["sadie/D1", "sadie/D2"])
+    [{'name': 'binaural-D2', 'hrir': 'sadie/D2', 'same_placement_as': 'binaural'}]
+    """
+    names = [re.sub(r"[^A-Za-z0-9._-]+", "-", PurePath(one).stem) for one in hrirs]
+    return [
+        {"name": f"{BINAURAL}-{name}", "hrir": one, "same_placement_as": BINAURAL}
+        for name, one in list(zip(names, hrirs, strict=True))[1:]
+    ]

@@ -12,9 +12,9 @@ import mssbench
 import numpy as np
 import pytest
 from mssbench.cli import main
-from mssbench.cli.conditions import listeners, read_condition
+from mssbench.cli.conditions import read_condition
 from mssbench.report.data import load
-from mssbench.runs.conditions import Condition
+from mssbench.runs.conditions import Condition, listeners
 from mssbench.runs.config import RunConfig, read_config
 from mssbench.runs.plan import plan
 from mssbench.runs.records import RunRecord

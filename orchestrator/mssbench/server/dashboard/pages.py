@@ -12,6 +12,9 @@ from typing import Any
 import jinja2
 from fastapi.responses import HTMLResponse, Response
 from mssbench_service.errors import NotFound
+from mssbench_service.wire import SeparatorInfo
+
+from ...services.cards import card_line
 
 # No external and no inline content: markup in a title has no effect even if it were not escaped.
 _POLICY = (
@@ -66,7 +69,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.globals |= {"asset": self._asset_url}
-        self._templates.filters |= {"time": utc_time, "plural": plural, "number": number}
+        self._templates.filters |= {"time": utc_time, "plural": plural, "number": number, "card": card_of}
 
     def _asset_url(self, name: str) -> str:
         return f"/ui/assets/{name}?v={self._assets[name].version}"
@@ -87,6 +90,11 @@ def utc_time(created: str) -> str:
     except (ValueError, OverflowError):  # not a time, or outside the range of UTC
         return created
     return moment.strftime("%Y-%m-%d %H:%M UTC")
+
+
+def card_of(separator: SeparatorInfo) -> str:
+    """The model card in one line; empty if there is none, or if the separator has no parameters."""
+    return "" if separator.card.parameters == 0 else card_line(separator.card, separator.stems)
 
 
 def plural(count: int, noun: str) -> str:

@@ -14,12 +14,14 @@ from ..routes.results import page as page_of_run
 from ..run_service import RunService
 from . import views
 from .pages import Pages
+from .scores import LiveScores
 
 
 def create_router(service: RunService) -> APIRouter:
     """Build the routes of the dashboard."""
     pages = Pages()
     health = HealthCache(service.runtime)
+    scores = LiveScores()
     site = LeaderboardSite(service.workspace)
     router = APIRouter(include_in_schema=False)
 
@@ -38,10 +40,18 @@ def create_router(service: RunService) -> APIRouter:
     @router.get("/ui/runs/{run_id}")
     def run(run_id: str, page: str = "1") -> Response:
         try:
-            context = views.run_page(service.run(run_id), service.status(run_id), page)
+            context = views.run_page(service.run(run_id), service.status(run_id), page, scores)
             return pages.render("run.html.j2", context)
         except BenchError as error:
             return error_page(error)
+
+    @router.get("/ui/estimate")
+    def estimate(config: str) -> dict[str, str]:
+        """What the run will take, or why it would be refused."""
+        try:
+            return {"text": views.cost_text(config, service), "problem": ""}
+        except BenchError as error:
+            return {"text": "", "problem": views.message(error, service.workspace.root)}
 
     @router.get("/ui/system")
     def system() -> Response:

@@ -11,18 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from binaural_metrics.sets import METRIC_SETS
-from mssbench_service.errors import BenchError, NotFound
+from mssbench_service.errors import BadInput, BenchError, NotFound
 from mssbench_service.musdb import SPLITS
-from mssbench_service.wire import RENDER_PROFILES
+from mssbench_service.wire import RENDER_PROFILES, parse
 
-from ...runs.conditions import CONDITIONS, Condition
-from ...runs.config import AGGREGATES, RunConfig
+from ...runs.conditions import CONDITIONS, Condition, listeners
+from ...runs.config import AGGREGATES, KEEP_ESTIMATES, RunConfig
 from ...runs.records import Cell
 from ...runs.run import Run
 from ...runs.status import RunStatus, format_duration
+from ..cost import cost_of
 from ..run_service import RunService
 from .datasets import datasets, hrir_sets
-from .pages import number
+from .pages import number, plural
+from .scores import LiveScores
 
 RUNS_PER_PAGE = 20
 FAILURES_PER_PAGE = 50
@@ -47,6 +49,8 @@ def runs_page(service: RunService, page: str, like: str) -> dict[str, Any]:
         "like": like,
         "datasets": offered,
         "hrirs": hrirs,
+        "listeners": [(one["hrir"], json.dumps([one])) for one in listeners(["", *hrirs])],
+        "keep": KEEP_ESTIMATES,
         "splits": sorted(SPLITS),
         "conditions": CONDITIONS,
         "profiles": RENDER_PROFILES,
@@ -59,6 +63,34 @@ def further_conditions(config: RunConfig) -> str:
     """The conditions with settings of their own as JSON; empty if there are none."""
     found = [one.settings() for one in config.conditions if isinstance(one, Condition)]
     return json.dumps(found) if found else ""
+
+
+def cost_text(text: str, service: RunService) -> str:
+    """The cost of a run with the settings `text` (JSON), in one line.
+
+    Raises
+    ------
+    BenchError
+        The run would be refused.
+    """
+    try:
+        settings = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"the settings are not JSON: {error}") from None
+    cost = cost_of(parse(RunConfig, settings), service)
+    parts = [
+        f"{plural(cost.tracks, 'track')}, {plural(cost.cells, 'cell')}",
+        f"about {_size(cost.bytes_needed)} of disk ({_size(cost.bytes_free)} free)",
+    ]
+    if cost.seconds is not None:
+        parts.append(f"about {format_duration(cost.seconds)} at the speed of an earlier run")
+    if cost.unavailable:
+        parts.append(f"without {', '.join(cost.unavailable)}: unavailable")
+    return " · ".join(parts)
+
+
+def _size(count: int) -> str:
+    return f"{number(count / 1e9)} GB" if count >= 1e9 else f"{number(max(count, 1e4) / 1e6)} MB"
 
 
 def message(error: BenchError, root: Path) -> str:
@@ -98,8 +130,8 @@ def _time_left(status: RunStatus) -> str:
     return "" if status.seconds_left is None else format_duration(status.seconds_left)
 
 
-def run_page(run: Run, status: RunStatus, page: str) -> dict[str, Any]:
-    """Status, failures and settings of one run."""
+def run_page(run: Run, status: RunStatus, page: str, scores: LiveScores) -> dict[str, Any]:
+    """Status, scores, failures and settings of one run."""
     record = run.record
     shares = sorted(status.by_separator, key=_order(run))
     tables = [("Table (CSV)", status.links.get("results.csv"))]
@@ -119,6 +151,7 @@ def run_page(run: Run, status: RunStatus, page: str) -> dict[str, Any]:
         "left": _time_left(status),
         "by_separator": [(name, list(rows)) for name, rows in groupby(shares, lambda one: one.separator)],
         "unavailable": [one for one in record.separators if one.status != "available"],
+        "scores": scores.of(run, shares),
         "failures": _failures(run, status, page),
         "settings": _settings(record.config),
     }
@@ -164,6 +197,9 @@ def _settings(config: RunConfig) -> list[tuple[str, str]]:
     return [
         ("Dataset", f"{config.dataset} ({config.split})"),
         ("Tracks", "all" if config.tracks is None else f"the first {config.tracks}"),
+        ("Titles", ", ".join(config.titles) or "all"),
+        ("Excerpt", f"{config.excerpt} (seconds)" if config.excerpt else "whole tracks"),
+        ("Targets", ", ".join(config.targets) or "stems of the dataset"),
         ("Conditions", ", ".join(config.condition_names)),
         ("HRIR set", config.hrir + (", resampled to the tracks’ rate" if config.resample_hrir else "")),
         ("Angles", config.angles or f"drawn with seed {config.seed}"),
@@ -172,4 +208,5 @@ def _settings(config: RunConfig) -> list[tuple[str, str]]:
         ("Metrics", config.metrics),
         ("BSS Eval", "yes" if config.bsseval else "no"),
         ("Frames to tracks", config.aggregate),
+        ("Kept of estimates", config.keep_estimates),
     ]

@@ -169,6 +169,14 @@ def test_a_run_is_launched_followed_and_read(browser: Any, system: Any, launched
             ["oracle-identity", "stereo"],
             ["oracle-identity", "binaural"],
         ]
+        table = page.locator(".medians")
+        heads = [head.inner_text().split(" (")[0] for head in table.locator("thead th").all()]
+        assert heads[0] == "Separator"
+        assert {"SSR", "SRR", "ΔITD", "ΔILD"} <= set(heads)
+        rows = table.locator("tbody tr")
+        assert rows.count() == 4
+        assert rows.nth(1).locator("th").inner_text().split() == ["oracle-irm", "binaural"]
+        assert re.fullmatch(r"\d+\.\d+", rows.nth(1).locator("td").nth(heads.index("SSR") - 1).inner_text())
         assert page.locator("#failures").inner_text() == "None."
         assert "drawn with seed 7" in page.locator("main").inner_text()
         page.get_by_role("link", name="Open the report").click()
@@ -273,7 +281,7 @@ def test_an_error_of_the_service_is_shown_next_to_the_form(browser: Any, system:
         page.get_by_role("checkbox", name="stereo").uncheck()
         watched.expect_refusal(422)
         page.get_by_role("button", name="Launch").click()
-        page.get_by_text("no condition given").wait_for()
+        problem.get_by_text("no condition given").wait_for()
         assert page.url == f"{system.url}/"
 
 
@@ -356,11 +364,15 @@ def test_unavailable_separators_show_their_reason(browser: Any, system: Any) -> 
     with Watched(browser, system) as watched:
         page = watched.page
         open_form(page)
-        for box in page.locator("input[type=checkbox]:disabled").all():
-            described = page.locator(f"#{box.get_attribute('aria-describedby')}")
-            assert described.is_visible()
-            assert described.inner_text()
-        page.goto("/ui/system")
+        for form_or_page in ("#separators", "#services"):
+            if form_or_page == "#services":
+                page.goto("/ui/system")
+            reasons = page.locator(f"{form_or_page} details.why")
+            for one in reasons.all():
+                # One line each; the reason on request.
+                assert one.bounding_box()["height"] < 40
+                one.locator("summary").click()
+                assert one.locator("p").inner_text()
         page.get_by_role("row", name=re.compile("^oracle .*available")).wait_for()
         queues = page.locator(".queues tbody tr")
         shown = {row.locator("th").inner_text(): row.locator("td").last.inner_text() for row in queues.all()}
@@ -386,6 +398,10 @@ def test_an_unreachable_service_is_reported_on_the_page(
 def test_pages_are_readable_and_fit_the_screen(
     browser: Any, system: Any, launched: Launched, width: int, scheme: str
 ) -> None:
+    # Not for all four, because it takes long.
+    axe = None
+    if (width, scheme) in ((1280, "light"), (390, "dark")):
+        axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     nameless = """() => [...document.querySelectorAll('button, a, input, select, summary, progress')].filter((e) =>
       !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length)).map((e) => e.outerHTML)"""
     with Watched(browser, system, width, scheme) as watched:
@@ -398,6 +414,9 @@ def test_pages_are_readable_and_fit_the_screen(
             assert page.evaluate(OUTSIDE) == [], path
             assert page.evaluate(nameless) == [], path
             assert page.evaluate(POOR_CONTRAST) == [], path
+            if axe is not None:
+                found = axe.run(page).response["violations"]
+                assert [(one["id"], one["nodes"][0]["html"]) for one in found] == [], path
             assert page.locator("h1").count() == 1
             assert page.locator("main").count() == page.locator("header nav").count() == 1
         background = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
@@ -423,6 +442,55 @@ POOR_CONTRAST = """() => {
   }
   return [...poor];
 }"""  # noqa: E501
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (390, 844)])
+def test_launch_is_visible_with_what_the_run_will_take(
+    browser: Any, system: Any, width: int, height: int
+) -> None:
+    with Watched(browser, system, width) as watched:
+        page = watched.page
+        page.set_viewport_size({"width": width, "height": height})
+        fill_form(page, "oracle-identity")
+        page.evaluate("document.getElementById('new').scrollIntoView({behavior: 'instant'})")
+        estimate = page.locator("#estimate")
+        estimate.get_by_text(re.compile(r"^2 tracks, 2 cells · about [\d.]+ [MG]B of disk")).wait_for()
+        box = page.get_by_role("button", name="Launch").bounding_box()
+        assert 0 < box["y"] < height - box["height"]
+        page.get_by_label("Dataset").fill("no/such")
+        estimate.get_by_text("Not possible: 'no/such' does not exist under the data root").wait_for()
+
+
+def test_the_form_offers_parts_targets_and_further_hrir_sets(browser: Any, guarded: Any) -> None:
+    (guarded.root / "data" / "heads").mkdir()
+    (guarded.root / "data" / "heads" / "D 1.sofa").touch()
+    with Watched(browser, guarded) as watched:
+        page = watched.page
+        fill_form(page, "oracle-identity", binaural=True)
+        page.get_by_role("checkbox", name="data/heads/D 1.sofa").check()
+        page.get_by_text("Titles, excerpts, targets").click()
+        page.get_by_label("Titles").fill("A*\n\nB, with a comma\n")
+        page.get_by_label("Excerpt").fill("0:1")
+        page.get_by_label("Targets").fill("vocals, accompaniment")
+        page.get_by_label("Keep estimates").select_option("none")
+        page.get_by_label("Name of the run").fill("mine")
+        sent: list[Any] = []
+
+        def answer(route: Any) -> None:
+            sent.append(route.request.post_data_json)
+            route.fulfill(json={"id": "nothing"})
+
+        page.route("**/runs?name=mine", answer)
+        watched.expect_refusal(404)  # the page of the run that was not started
+        page.get_by_role("button", name="Launch").click()
+        page.wait_for_url("**/ui/runs/nothing")
+    (body,) = sent
+    assert body["conditions"][2:] == [
+        {"name": "binaural-D-1", "hrir": "data/heads/D 1.sofa", "same_placement_as": "binaural"}
+    ]
+    assert body["titles"] == ["A*", "B, with a comma"]
+    assert (body["excerpt"], body["keep_estimates"]) == ("0:1", "none")
+    assert body["targets"] == ["vocals", "accompaniment"]
 
 
 def test_pages_have_no_inline_scripts_or_styles(browser: Any, system: Any, launched: Launched) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import threading
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -13,13 +15,19 @@ from typing import Any
 import httpx
 import pytest
 from mssbench.runs.config import RunConfig
+from mssbench.runs.progress import survey
+from mssbench.runs.records import Cell, RunRecord, SeparatorRecord, TrackRecord
+from mssbench.runs.run import Run
 from mssbench.runs.status import format_duration
+from mssbench.runs.store import RunStore, Workspace
 from mssbench.server import dashboard
 from mssbench.server.dashboard import views
 from mssbench.server.dashboard.datasets import datasets, hrir_sets
 from mssbench.server.dashboard.pages import number, utc_time
+from mssbench.server.dashboard.scores import LiveScores
 from mssbench.services.health_cache import HealthCache
 from mssbench.services.registry import Registry, Service
+from mssbench.services.runtime import make_runtime
 from mssbench_service.errors import Unreachable
 from mssbench_service.wire import parse
 
@@ -190,3 +198,78 @@ def test_a_run_like_another_has_its_conditions() -> None:
     config = parse(RunConfig, {"dataset": "music", "conditions": given})
     assert json.loads(views.further_conditions(config)) == given[1:]
     assert views.further_conditions(RunConfig("music")) == ""
+
+
+def scored_run(root: Path, titles: list[str]) -> Run:
+    record = RunRecord(
+        id="scored",
+        created="2026-05-01T14:38:00+00:00",
+        command="",
+        config=RunConfig("music", conditions=["stereo"]),
+        tracks=[TrackRecord(title, 8000, 8000, f"music/test/{title}", {"stereo": ""}) for title in titles],
+        separators=[SeparatorRecord("one", "", service="oracle")],
+        hrir=None,
+        versions={},
+        machine={},
+    )
+    run = Run(Workspace(root).run("scored"), record, make_runtime(root))
+    run.store.folder.mkdir(parents=True)
+    run.store.save(record)
+    return run
+
+
+def end(run: Run, title: str, *values: float | None) -> None:
+    rows = [
+        {"source": f"stem-{number}", "status": "ok", "SSR": value, "d_itd_us": None}
+        for number, value in enumerate(values)
+    ]
+    run.store.save_result(Cell("stereo", "one", title), {"rows": rows})
+
+
+def test_scores_of_a_run_are_read_once_and_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles = ["A", "B", "C"]
+    run, scores = scored_run(tmp_path, titles), LiveScores()
+
+    def now(live: LiveScores = scores) -> tuple[list[dict[str, str]], int, int]:
+        found = live.of(run, survey(run).by_separator)
+        return [row.medians for row in found.rows], found.read, found.scored
+
+    assert now() == ([], 0, 0)
+    end(run, "B", 1.0, 2.0, None)
+    end(run, "C", 9.0)
+    assert now() == ([{"SSR": "2.00"}], 2, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(RunStore, "outcome", lambda *_: pytest.fail("the result is read again"))
+        assert now() == ([{"SSR": "2.00"}], 2, 2)
+    run.store.save_error(Cell("stereo", "one", "A"), "separate", "bad-output", "it broke")
+    assert now() == ([{"SSR": "2.00"}], 2, 2)
+    # New scores: the record is written after the outcomes were removed.
+    for title in titles:
+        run.store.clear_outcome(Cell("stereo", "one", title))
+    end(run, "B", 4.0)
+    end(run, "C", 4.0)
+    run.store.save(run.record)
+    os.utime(run.store.layout.record, (1, 1))  # the clock of files is coarse
+    assert now() == ([{"SSR": "4.00"}], 2, 2)
+    # Without time, one cell is read in each request.
+    slow = LiveScores(seconds=1e-9)
+    monkeypatch.setattr("mssbench.server.dashboard.scores.time.monotonic", itertools.count().__next__)
+    assert [now(slow)[1] for _ in range(3)] == [0, 0, 0]
+    slow = LiveScores(seconds=1.5)
+    assert [now(slow)[1:] for _ in range(3)] == [(1, 2), (2, 2), (2, 2)]
+
+
+def test_the_cost_of_a_run_is_estimated_before_its_start(client: httpx.Client) -> None:
+    def cost(config: object) -> dict[str, str]:
+        answer = client.get("/ui/estimate", params={"config": json.dumps(config)})
+        assert answer.status_code == 200
+        return dict(answer.json())
+
+    found = cost({"dataset": "data/music", "separators": ["oracle-identity"], "tracks": 1})
+    assert found["text"].startswith("1 track, 2 cells · about ")
+    assert found["problem"] == ""
+    assert "expected 1 or more" in cost({"dataset": "data/music", "tracks": 0})["problem"]
+    wrong: list[object] = [None, [], "x", {}, {"dataset": 1}]
+    for odd in wrong:
+        assert cost(odd)["problem"]
+    assert "not JSON" in client.get("/ui/estimate", params={"config": "{"}).json()["problem"]

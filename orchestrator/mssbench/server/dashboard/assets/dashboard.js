@@ -168,12 +168,16 @@
   function configuration(form) {
     const config = {};
     for (const field of form.elements) {
-      if (!field.name || field.disabled) continue;
+      if (!(field.name || "json" in field.dataset) || field.disabled) continue;
       if ("list" in field.dataset) {
         config[field.name] ??= [];
         if (field.checked) config[field.name].push(field.value);
+      } else if ("split" in field.dataset) {
+        const parts = field.value.split(field.dataset.split === "line" ? "\n" : ",");
+        config[field.name] = parts.map((part) => part.trim()).filter(Boolean);
       } else if ("json" in field.dataset) {
         // A list of objects that is added to the list of another field.
+        if (field.type === "checkbox" && !field.checked) continue;
         config[field.dataset.json] = [...(config[field.dataset.json] ?? []), ...listIn(field)];
       } else if (field.type === "checkbox") config[field.name] = field.checked;
       else if (field.type !== "number") config[field.name] = field.value.trim();
@@ -193,10 +197,36 @@
       return;
     }
     busy(form.querySelector("[type=submit]"), async () => {
-      const run = await send("POST", form.getAttribute("data-launch"), configuration(form));
+      const query = new URLSearchParams();
+      for (const field of form.querySelectorAll("[data-query]")) if (field.value) query.set(field.dataset.query, field.value);
+      const url = form.getAttribute("data-launch") + (query.size ? `?${query}` : "");
+      const run = await send("POST", url, configuration(form));
       location.assign(`/ui/runs/${encodeURIComponent(run.id)}`);
     }, problemId);
   });
 
+  // What the run in the form will take, or why it would be refused. Without an answer, nothing is shown.
+  function estimate() {
+    const form = $("launch"), box = $("estimate");
+    if (!form) return;
+    let timer = 0, latest = 0;
+    const ask = async () => {
+      const turn = ++latest;
+      let found = {};
+      try {
+        const config = configuration(form);
+        const answer = config.dataset
+          && await fetch(`/ui/estimate?config=${encodeURIComponent(JSON.stringify(config))}`);
+        if (answer?.ok) found = await answer.json();
+      } catch { /* the form is not complete, or the service does not answer */ }
+      if (turn !== latest) return;
+      box.textContent = found.problem ? `Not possible: ${found.problem}` : found.text ?? "";
+    };
+    const later = () => { clearTimeout(timer); timer = setTimeout(ask, 400); };
+    form.addEventListener("input", later);
+    later();
+  }
+
   watch();
+  estimate();
 })();

@@ -1,0 +1,74 @@
+"""What a run will take: number of cells, space on disk, and time at the speed of an earlier run."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+
+from mssbench_service.errors import BenchError
+
+from ..runs.config import RunConfig
+from ..runs.plan import plan
+from ..runs.progress import survey
+from ..runs.run import Run
+from ..runs.space import bytes_needed
+from .run_service import RunService
+
+EARLIER_RUNS = 20
+"""Number of latest runs in which one with the same metrics is looked for."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cost of a run before its start. `seconds` is None if no earlier run here has a known speed."""
+
+    cells: int
+    tracks: int
+    unavailable: list[str]
+    bytes_needed: int
+    bytes_free: int
+    seconds: float | None
+
+
+def cost_of(config: RunConfig, service: RunService) -> Cost:
+    """Plan the run and estimate its cost. Writes nothing.
+
+    Raises
+    ------
+    BenchError
+        The run would be refused.
+    """
+    service.runtime.reload()
+    record = plan(config, service.workspace, service.runtime)
+    run = Run(service.workspace.run(record.id), record, service.runtime)
+    pace = _pace(config, service)
+    audio = sum(record.track(cell.title).seconds for cell in record.cells() if not run.store.ended(cell))
+    return Cost(
+        cells=len(record.cells()),
+        tracks=len(record.tracks),
+        unavailable=[one.name for one in record.separators if one.status != "available"],
+        bytes_needed=bytes_needed(run),
+        bytes_free=shutil.disk_usage(service.workspace.root).free,
+        seconds=None if pace is None else pace * audio,
+    )
+
+
+def _pace(config: RunConfig, service: RunService) -> float | None:
+    """Time for a second of audio of one cell in the latest run with the same metrics and some of the separators."""
+    for run_id in service.run_ids()[:EARLIER_RUNS]:
+        try:
+            run = service.run(run_id)
+        except BenchError:
+            continue  # damaged
+        earlier = run.record.config
+        names = {one.name for one in run.record.separators} | {one.service for one in run.record.separators}
+        if (earlier.metrics, earlier.bsseval) != (config.metrics, config.bsseval) or not names.issuperset(
+            config.separators
+        ):
+            continue
+        ended = survey(run).ended_at
+        # From the first to the last outcome, so that the start does not count.
+        if len(ended) > 1 and (span := max(ended) - min(ended)) > 0:
+            mean = sum(track.seconds for track in run.record.tracks) / len(run.record.tracks)
+            return span / (len(ended) - 1) / mean
+    return None
