@@ -26,6 +26,10 @@ A reference of which the dry stem explains less than three quarters, in the mean
 loudness, has no single response. The directions of the estimate are compared with those found in the same way for the
 reference, so that the resolution of the set and what it cannot tell apart cancel.
 
+In a room, the place is that of the direct sound. With the direct sound of the reference, all responses, also those of
+the set, are limited to it (:mod:`binaural_metrics.early`). There is no direction if the reference's is more than 10°
+of lateral angle from that of its direct sound: reverberation hides it.
+
 References
 ----------
 .. [1] P. D. Welch, "The use of fast Fourier transform for the estimation of power spectra: a method based on time
@@ -35,6 +39,7 @@ References
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -43,8 +48,9 @@ import numpy.typing as npt
 from scipy import fft
 from scipy.signal import get_window
 
+from . import early
 from .bands import AUDIBLE, LOUDNESS_EXPONENT, erb_number
-from .direction import Cues, Direction, Directions
+from .direction import CONE_DEG, Cues, Direction, Directions
 from .hrir import HrirSet, check_hrirs
 from .signals import (
     BoolArray,
@@ -72,6 +78,7 @@ _OTHER = (
     "the reference is not the dry stem through one short response: the source moves, the room reverberates, or the dry "
     "stem is another"
 )
+_HIDDEN = "reverberation hides the direct sound of the reference"
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,7 @@ def effective_response(
     sample_rate: int,
     hrir: HrirSet | None = None,
     *,
+    direct: npt.ArrayLike | None = None,
     workers: int | None = None,
 ) -> EffectiveResponse:
     """Compute the place and the timbre of the response that an estimate carries.
@@ -122,6 +130,8 @@ def effective_response(
         In Hz.
     hrir : HrirSet, optional
         Impulse responses that the reference was rendered with, at `sample_rate`. Without them there is only a timbre.
+    direct : array_like, shape (2, samples), optional
+        The direct sound of a reference in a room, whose place and timbre then count.
     workers : int, optional
         Number of threads; by default the number of cores that this process may use.
 
@@ -149,8 +159,11 @@ def effective_response(
     if frames < LEAST_FRAMES or not grid.bands:
         least = (grid.size + (LEAST_FRAMES - 1) * grid.hop) / sample_rate
         return no_response(f"shorter than {least:.2f} s" if grid.bands else "no band above 100 Hz")
-    first, second = _spectra(ref, est, source, grid, frames, workers)
-    return _compare(first, second, grid, hrir)
+    signals = [ref, est]
+    if direct is not None:
+        signals.append(check_pair(direct, ref, sample_rate)[0])
+    first, second, *others = _spectra(signals, source, grid, frames, workers)
+    return _compare(first, second, grid, hrir, others[0] if others else None, frames)
 
 
 def no_response(reason: str) -> EffectiveResponse:
@@ -185,65 +198,93 @@ class _Spectra:
         energies = self.energies(counted, weights)
         return Cues(energies[:, None], cross[None])
 
+    def early(self, direct: _Spectra, grid: _Grid, frames: int) -> _Spectra:
+        """The same of the direct sound alone, whose spectra are `direct`. Bins that do not count are zero."""
+        white = early.whitening(self.dry, grid.weights)
+        at = early.time_of(direct.cross, white, grid.size)
+        if self is not direct:
+            at += early.delay_of(self.cross, direct.cross, white, grid.size)
+        response, counted = early.early(
+            self.cross, self.own, self.dry, white, at, frames, grid.size, grid.sample_rate
+        )
+        response = np.where(counted, response, 0.0)
+        energies = np.asarray(response.real**2 + response.imag**2)
+        return _Spectra(self.dry, response * self.dry, energies * self.dry, self.in_range)
+
     def _coherent(self) -> Float64:
         return np.abs(self.cross) ** 2 / np.where(self.dry > 0.0, self.dry, 1.0)
 
 
 def _spectra(
-    ref: FloatArray, est: FloatArray, dry: FloatArray, grid: _Grid, frames: int, workers: int | None
-) -> tuple[_Spectra, _Spectra]:
-    exponents = [binary_exponent(x) for x in (ref, est, dry)]
+    binaural: Sequence[FloatArray], dry: FloatArray, grid: _Grid, frames: int, workers: int | None
+) -> list[_Spectra]:
+    signals = [*binaural, dry]
+    exponents = [binary_exponent(x) for x in signals]
 
     def chunk(first: int) -> tuple[Float64, npt.NDArray[np.complex128]]:
         last = min(first + _CHUNK, frames)
         start, stop = first * grid.hop, (last - 1) * grid.hop + grid.size
         parts = []
-        for x, exponent in zip((ref, est, dry), exponents, strict=True):
+        for x, exponent in zip(signals, exponents, strict=True):
             samples = load_scaled(x, start, stop, exponent)
             samples = np.pad(samples, ((0, 0), (0, stop - start - samples.shape[1])))
             windows = np.lib.stride_tricks.sliding_window_view(samples, grid.size, axis=1)[:, :: grid.hop]
             parts.append(fft.rfft(windows * grid.window))
-        spectra = np.concatenate(parts)  # (5, frames, bins)
+        spectra = np.concatenate(parts)  # (ears of all signals and the dry stem, frames, bins)
         squares = np.square(spectra.view(np.float32)).sum(axis=1)
-        cross = (spectra[:4] * np.conj(spectra[4])).sum(axis=1)
-        return squares.reshape(5, -1, 2).sum(axis=2, dtype=np.float64), cross.astype(np.complex128)
+        cross = (spectra[:-1] * np.conj(spectra[-1])).sum(axis=1)
+        return squares.reshape(len(spectra), -1, 2).sum(axis=2, dtype=np.float64), cross.astype(np.complex128)
 
     parts = threaded(chunk, range(0, frames, _CHUNK), workers)
     own, cross = (np.sum([part[i] for part in parts], axis=0) for i in (0, 1))
-    dry_energy = own[4]
+    dry_energy = own[-1]
     in_range = (dry_energy >= RANGE * dry_energy.max()) & (dry_energy > 0.0)
     inside = slice(0, grid.bins)
-    first, second = (
+    return [
         _Spectra(dry_energy[inside], cross[ears, inside], own[ears, inside], in_range[inside])
-        for ears in (slice(0, 2), slice(2, 4))
-    )
-    return first, second
+        for ears in (slice(2 * i, 2 * i + 2) for i in range(len(binaural)))
+    ]
 
 
-def _compare(first: _Spectra, second: _Spectra, grid: _Grid, hrir: HrirSet | None) -> EffectiveResponse:
+def _compare(
+    first: _Spectra, second: _Spectra, grid: _Grid, hrir: HrirSet | None, direct: _Spectra | None, frames: int
+) -> EffectiveResponse:
     if not first.dry.any():
         return no_response("the dry stem is silent")
-    true, found = first.counted, second.counted
-    whole = first.own.sum(axis=0) @ grid.weights
-    if not whole.any():
+    short = first if direct is None else direct
+    whole = short.own.sum(axis=0) @ grid.weights
+    if not (first.own.any() and whole.any()):
         return no_response("the reference is silent")
-    explained = first.energies(np.ones_like(true), grid.weights).sum(axis=0)
+    explained = short.energies(np.ones_like(first.counted), grid.weights).sum(axis=0)
     loud = _loudness(whole)
     if (
         explained @ np.divide(loud, whole, out=np.zeros_like(whole), where=loud > 0.0)
         < EXPLAINED * loud.sum()
     ):
         return no_response(_OTHER)
+    if direct is not None:
+        first, second, direct = (one.early(direct, grid, frames) for one in (first, second, direct))
+    true, found = first.counted, second.counted
     weight = _loudness(first.energies(true, grid.weights).sum(axis=0))
     timbre = _timbre(first, second, true & found, weight, grid)
     reasons = {} if timbre is not None else {"timbre_db": "no audible band of the estimate has the dry stem"}
     if hrir is None:
         return EffectiveResponse(timbre_db=timbre, reasons=reasons)
     both = [np.asarray(one.all(axis=0)) for one in (true, found)]
+    responses = [first, second]
+    if direct is not None:
+        hrir = early.cut(hrir, grid.sample_rate)
+        responses.append(direct)
+        both.append(np.asarray(direct.counted.all(axis=0)))
     directions = Directions.of(hrir, grid.size, grid.bins, grid.weights)
     spectra = [np.where(counted, first.dry, 0.0)[:, None] * grid.weights for counted in both]
-    cues = [one.cues(counted, grid.weights) for one, counted in zip((first, second), both, strict=True)]
-    reference, estimate = directions.nearest(cues, spectra, weight, grid.centres_hz)
+    cues = [one.cues(counted, grid.weights) for one, counted in zip(responses, both, strict=True)]
+    reference, estimate, *true_place = directions.nearest(cues, spectra, weight, grid.centres_hz)
+    for place in true_place:
+        if reference.index is not None and place.index is not None:
+            apart = directions.lateral_deg[reference.index] - directions.lateral_deg[place.index]
+            if abs(apart) > CONE_DEG:
+                reference = Direction(None, _HIDDEN)
     return _errors(reference, estimate, directions, timbre, reasons)
 
 
@@ -307,6 +348,7 @@ def _errors(
 
 @dataclass(frozen=True)
 class _Grid:
+    sample_rate: int
     size: int
     hop: int
     window: Float32
@@ -327,4 +369,4 @@ def _grid(sample_rate: int) -> _Grid:
     bins = int(inside[-1]) + 1 if len(inside) else 0
     hz = (10 ** (centres / 21.4) - 1.0) / 0.00437
     window = get_window("hann", size).astype(np.float32)
-    return _Grid(size, size // 4, window, bins, weights[:bins], len(centres) if bins else 0, hz)
+    return _Grid(sample_rate, size, size // 4, window, bins, weights[:bins], len(centres) if bins else 0, hz)

@@ -53,6 +53,7 @@ def score_track(
     dry: Mapping[str, npt.ArrayLike] | None = None,
     moving: Collection[str] = (),
     cache: ReferenceCache = NO_CACHE,
+    direct: Mapping[str, npt.ArrayLike] | None = None,
 ) -> list[Row]:
     """Score every stem of a track.
 
@@ -89,6 +90,8 @@ def score_track(
         Stems whose sources move. Their `d_itd_us` compares frame by frame, and they have `itd_lag_ms`.
     cache : ReferenceCache, optional
         Keeps what depends on the references alone, for further estimates of them. It does not change the result.
+    direct : mapping of str to array_like, shape (2, samples), optional
+        The direct sound of references in a room, for the effective response.
 
     Returns
     -------
@@ -116,6 +119,7 @@ def score_track(
         dry=dry,
         moving=moving,
         cache=cache,
+        direct=direct,
     )
     return rows
 
@@ -137,6 +141,7 @@ def score_track_with_frames(
     dry: Mapping[str, npt.ArrayLike] | None = None,
     moving: Collection[str] = (),
     cache: ReferenceCache = NO_CACHE,
+    direct: Mapping[str, npt.ArrayLike] | None = None,
 ) -> tuple[list[Row], FrameTable]:
     """Score every stem of a track as :func:`score_track` does, and return the values of frames as well.
 
@@ -173,6 +178,7 @@ def score_track_with_frames(
         dry if binaural else None,
         frozenset(moving),
         cache,
+        direct,
     )
     sheets = {source: _Sheet(source) for source in references}
     for sheet in sheets.values():

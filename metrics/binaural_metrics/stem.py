@@ -48,6 +48,7 @@ class Options:
     dry: Mapping[str, npt.ArrayLike] | None = None
     moving: frozenset[str] = frozenset()
     cache: ReferenceCache = NO_CACHE
+    direct: Mapping[str, npt.ArrayLike] | None = None
 
 
 class Track:
@@ -210,7 +211,13 @@ class Stem:
         try:
             dry = (options.dry or {})[self.source]
             return effective_response(
-                self.reference, self.estimate, dry, self.sample_rate, options.hrir, workers=options.workers
+                self.reference,
+                self.estimate,
+                dry,
+                self.sample_rate,
+                options.hrir,
+                direct=(options.direct or {}).get(self.source),
+                workers=options.workers,
             )
         except KeyError:
             return no_response("the dry stem is not known")

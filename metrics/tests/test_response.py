@@ -287,3 +287,55 @@ def test_azimuths_of_a_set_with_elevations_are_those_of_its_horizontal_plane() -
     assert whole.to_dict() == part.to_dict()
     with pytest.raises(ValueError, match="elevations of shape"):
         bm.score(x, y, FS, hrir=bm.Hrirs(BALL.azimuths, BALL.irs, FS, np.zeros(3)))
+
+
+def room(x: FloatArray, azimuth: float, seed: int) -> tuple[FloatArray, FloatArray]:
+    """A stem in a room, and its direct sound: two reflections from other directions and a diffuse tail."""
+    rng = np.random.default_rng(seed)
+    direct = np.pad(render(x, azimuth), ((0, 0), (0, FS // 2)))
+    found = direct.copy()
+    for late, level, side in ((0.007, 0.7, 180.0), (0.013, 0.6, 270.0)):
+        start = round(late * FS)
+        found[:, start : start + len(x) + TAPS - 1] += level * render(x, side)
+    tail = rng.standard_normal((2, FS // 2)) * np.exp(-13.8 * np.arange(FS // 2) / FS)
+    tail[:, : round(0.02 * FS)] = 0.0
+    reverberation = np.stack([oaconvolve(x, 0.05 * each) for each in tail])
+    found[:, : reverberation.shape[1]] += reverberation
+    return found, direct
+
+
+def test_in_a_room_the_place_is_that_of_the_direct_sound() -> None:
+    reference, direct = room(DRY, 40, 1)
+    assert (
+        compare(reference, reference)
+        .reason("lateral_error_deg")
+        .startswith("the reference is not the dry stem")
+    )
+
+    def place(estimate: FloatArray) -> EffectiveResponse:
+        return effective_response(reference, estimate, DRY, FS, PLANE, direct=direct)
+
+    same = place(reference)
+    assert (same.heard_azimuth_deg, same.lateral_error_deg, same.front_back, same.reasons) == (40, 0, 0, {})
+    assert same.timbre_db == pytest.approx(0, abs=1e-9)
+    for azimuth, lateral in ((20, 20), (320, 80), (70, 30)):
+        moved, _ = room(DRY, azimuth, 2)
+        for estimate in (
+            moved,
+            delay(-0.3 * moved, 90),
+            moved + 0.3 * np.pad(render(OTHER, 300), ((0, 0), (0, FS // 2))),
+        ):
+            found = place(estimate)
+            assert found.heard_azimuth_deg == azimuth
+            assert found.lateral_error_deg == pytest.approx(lateral)
+    assert place(direct).lateral_error_deg == 0
+    other, _ = room(OTHER, 40, 1)
+    assert place(other).lateral_error_deg is None
+
+
+def test_a_direct_sound_of_another_place_has_no_value() -> None:
+    reference, _ = room(DRY, 40, 1)
+    _, elsewhere = room(DRY, 320, 1)
+    found = effective_response(reference, reference, DRY, FS, PLANE, direct=elsewhere)
+    assert found.lateral_error_deg is None
+    assert found.reason("lateral_error_deg").endswith("reverberation hides the direct sound of the reference")

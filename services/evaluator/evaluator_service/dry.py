@@ -49,6 +49,29 @@ class DryStems(Mapping[str, npt.NDArray[np.floating[Any]]]):
         return len(self._stems)
 
 
+class DirectStems(Mapping[str, npt.NDArray[np.floating[Any]]]):
+    """Direct sound of stems in a room by name, each of shape (2, samples), as far as the rendering kept it."""
+
+    def __init__(self, rendered: Path, sample_rate: int) -> None:
+        self._files = {path.name.split(".")[0]: path for path in rendered.glob("*.direct.wav")}
+        self._sample_rate = sample_rate
+
+    def __getitem__(self, stem: str) -> npt.NDArray[np.floating[Any]]:
+        try:
+            signal, rate = audio.read_unrounded(self._files[stem])
+        except BenchError:
+            raise InputError(f"the direct sound {stem}.direct.wav cannot be read") from None
+        if rate != self._sample_rate:
+            raise InputError(f"the direct sound is at {rate} Hz; expected {self._sample_rate} Hz")
+        return signal
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
 def moving_stems(rendered: Path) -> set[str]:
     """Stems on a trajectory, by the record of the rendering."""
     try:

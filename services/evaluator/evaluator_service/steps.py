@@ -21,7 +21,7 @@ from mssbench_service.stems import check_stem_names
 from mssbench_service.wire import EvaluateRequest, EvaluateResult, Target
 
 from . import __version__
-from .dry import DryStems, moving_stems
+from .dry import DirectStems, DryStems, moving_stems
 from .frames import write_frames
 from .targets import frames_of, scored_sets, total, without_direction
 
@@ -91,6 +91,7 @@ def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | N
                 dry=dry,
                 moving=moving_stems(truth) if request.binaural else (),
                 cache=_REFERENCES,
+                direct=DirectStems(truth, sample_rate) if dry is not None else None,
             )
         except InputError as error:
             raise BadInput(str(error)) from None

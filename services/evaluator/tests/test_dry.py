@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from evaluator_service.steps import evaluate
-from mssbench_service.audio import write_wav
+from mssbench_service.audio import read_unrounded, write_wav
 from mssbench_service.files import DataRoot
 from mssbench_service.musdb import HRIR_FILE
 from mssbench_service.wire import EvaluateRequest, Target
@@ -90,6 +90,26 @@ def test_a_stem_without_a_response_says_why_and_the_others_have_theirs(
     )
     assert vocals["in_place"] is not None
     assert drums["lateral_error_deg"] == 0
+
+
+def test_in_a_room_the_place_is_that_of_the_direct_sound_beside_the_stem(root: DataRoot) -> None:
+    for folder in ("truth", "moved"):
+        path = root.root / folder / "vocals.wav"
+        direct, rate = read_unrounded(path)
+        if folder == "truth":
+            write_wav(path.with_suffix(".direct.wav"), direct, rate)
+        reflections = sum(np.roll(direct[::-1], 8 * (20 + 7 * i), axis=1) * 0.8**i for i in range(9))
+        write_wav(path, (direct + reflections).astype(np.float32), rate)
+    vocals, drums = evaluate(root, request("dry")).rows
+    assert (vocals["heard_azimuth_deg"], vocals["lateral_error_deg"]) == (90, pytest.approx(60))
+    assert (drums["heard_azimuth_deg"], drums["lateral_error_deg"]) == (330, 0)
+    direct_file = root.root / "truth" / "vocals.direct.wav"
+    direct_file.write_bytes(b"")
+    assert "the direct sound vocals.direct.wav cannot be read" in str(
+        evaluate(root, request("dry")).rows[0]["reason"]
+    )
+    direct_file.unlink()
+    assert evaluate(root, request("dry")).rows[0]["lateral_error_deg"] is None
 
 
 def test_a_dataset_that_is_gone_leaves_the_other_metrics(root: DataRoot) -> None:
