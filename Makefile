@@ -30,7 +30,7 @@ TYPED_TESTS := "conftest.py services/oracle/tests services/template/tests" servi
 # Folders of modules that tests import by name.
 HELPERS  := metrics/tests:tests:tests/bad_input:tests/faults
 
-.PHONY: help demo demo-model demo-model-size demo-model-docker test test-long test-all bad-input fuzz test-separators test-trained test-cluster lint format test-compose images up down wheels check-tag lock audit clean
+.PHONY: help demo demo-model demo-model-size demo-model-docker test test-long test-all bad-input fuzz test-separators test-trained test-cluster lint format test-compose docs images push-images up down wheels check-tag lock audit clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 16
@@ -99,8 +99,23 @@ format: $(READY) ## format the code with ruff
 test-compose: $(READY) ## build the images and test the whole system in containers
 	$(BIN)/pytest tests/compose
 
+# The site's generator has an environment of its own, because it shares no package with the bench.
+.venv/docs/.ready: tools/docs.lock
+	@$(PYTHON) -m venv .venv/docs
+	@.venv/docs/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+docs: .venv/docs/.ready ## write the documentation as a site into site/, and check its links
+	@.venv/docs/bin/mkdocs build --strict
+	@echo "site/index.html"
+
 images:          ## build the images
 	docker compose build
+
+push-images:     ## build the images and push them to MSSBENCH_REGISTRY
+	@[ -n "$$MSSBENCH_REGISTRY" ] || { echo "set MSSBENCH_REGISTRY, such as ghcr.io/owner/" >&2; exit 2; }
+	docker compose build
+	docker compose push
 
 up:              ## start the system and wait until it is healthy
 	docker compose up --build --detach --wait
