@@ -320,5 +320,14 @@ def test_workflows_call_existing_make_targets(path: Path) -> None:
 
 def test_the_workflows_run_every_check() -> None:
     text = "\n".join(path.read_text(encoding="utf-8") for path in WORKFLOWS)
-    for target in ("lint", "test", "test-long", "test-separators", "test-compose", "wheels", "check-tag"):
+    for target in (
+        "lint",
+        "test",
+        "test-long",
+        "test-separators",
+        "test-compose",
+        "docs",
+        "wheels",
+        "check-tag",
+    ):
         assert re.search(rf"make {target}( |$)", text, re.MULTILINE), target

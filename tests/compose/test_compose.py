@@ -7,7 +7,6 @@ them.
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -17,7 +16,7 @@ from typing import Any
 
 import pytest
 from comparing import assert_equal_tables, read_table
-from composed import PROJECT, System, docker, wait_for, wait_until
+from composed import System, docker, wait_until
 
 SEPARATORS = ["oracle-mixture", "oracle-irm", "oracle-mwf", "oracle-identity", "oracle-swap"]
 
@@ -185,32 +184,3 @@ def test_bad_requests_are_problem_documents(system: System, body: object, status
         assert answer.headers["Content-Type"] == "application/problem+json"
         problem = json.loads(answer.read())
     assert says in problem["detail"]
-
-
-def test_one_track_can_be_posted_to_a_separator_started_alone(system: System, tmp_path: Path) -> None:
-    """The single-track example of the README: one service, one upload, a zip file of stems."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    system.compose("cp", "orchestrator:/bench/data/demo", str(tmp_path / "demo"))
-    mixture = next((tmp_path / "demo").glob("test/*/mixture.wav")).rename(tmp_path / "mixture.wav")
-    name = f"{PROJECT}-alone"
-    system.compose("run", "--detach", "--rm", "--name", name, "--publish", f"127.0.0.1:{port}:8000", "oracle")
-    try:
-        url = f"http://127.0.0.1:{port}"
-        wait_for(f"{url}/health")
-        subprocess.run(
-            ["curl", "--fail", "--silent", "--show-error", "-F", f"mixture=@{mixture}",
-             "-o", str(tmp_path / "stems.zip"), f"{url}/separate?separator=oracle-mixture"],
-            check=True, timeout=60,
-        )  # fmt: skip
-    finally:
-        subprocess.run(["docker", "kill", name], capture_output=True, check=False)
-    listed = subprocess.run(
-        [sys.executable, "-m", "zipfile", "-l", str(tmp_path / "stems.zip")],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for stem in ("vocals", "drums", "bass", "other"):
-        assert f"{stem}.wav" in listed.stdout
