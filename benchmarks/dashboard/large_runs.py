@@ -6,11 +6,15 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from binaural_metrics.registry import columns
 from mssbench.runs.config import RunConfig
 from mssbench.runs.records import Cell, RunRecord, SeparatorRecord, TrackRecord
 from mssbench.runs.store import RunStore, Workspace
+from mssbench_service.musdb import STEMS
 
 RATE = 44100
+SCORES = {"status": "ok", "reason": "", **dict.fromkeys(columns()[3:], 1.234567890123)}
+"""Scores of a target, as many as those of a real run."""
 REASON = "the separator gave stems of 88,199 samples; expected 88,200"
 
 
@@ -67,7 +71,7 @@ def write_run(
 def _end(store: RunStore, cell: Cell, failed: bool) -> None:
     _touch(store.layout.estimates(cell) / "separation.json")
     error = {"step": "separate", "code": "bad-output", "detail": REASON}
-    outcome = asdict(cell) | (error if failed else {"rows": []})
+    outcome = asdict(cell) | (error if failed else {"rows": [SCORES | {"source": stem} for stem in STEMS]})
     path = store.layout.cell(cell) / ("error.json" if failed else "result.json")
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(outcome), encoding="utf-8")

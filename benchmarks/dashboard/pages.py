@@ -74,7 +74,7 @@ def main() -> None:
             root = Path(folder)
             write_run(root, "complete", tracks, separators, fail_every=50)
             running = write_run(root, "running", tracks, separators, ended=0.6, fail_every=50)
-            running.launched.touch()
+            running.markers.set_supervised()
             pages = {
                 "all runs": "/",
                 "a running run": "/ui/runs/running",

@@ -10,6 +10,7 @@ from mssbench_service.errors import BenchError
 from ..runs.config import RunConfig
 from ..runs.plan import plan
 from ..runs.progress import survey
+from ..runs.records import RunRecord
 from ..runs.run import Run
 from ..runs.space import bytes_needed
 from .run_service import RunService
@@ -41,7 +42,7 @@ def cost_of(config: RunConfig, service: RunService) -> Cost:
     service.runtime.reload()
     record = plan(config, service.workspace, service.runtime)
     run = Run(service.workspace.run(record.id), record, service.runtime)
-    pace = _pace(config, service)
+    speed = pace(record, service)
     audio = sum(record.track(cell.title).seconds for cell in record.cells() if not run.store.ended(cell))
     return Cost(
         cells=len(record.cells()),
@@ -49,22 +50,22 @@ def cost_of(config: RunConfig, service: RunService) -> Cost:
         unavailable=[one.name for one in record.separators if one.status != "available"],
         bytes_needed=bytes_needed(run),
         bytes_free=shutil.disk_usage(service.workspace.root).free,
-        seconds=None if pace is None else pace * audio,
+        seconds=None if speed is None else speed * audio,
     )
 
 
-def _pace(config: RunConfig, service: RunService) -> float | None:
-    """Time for a second of audio of one cell in the latest run with the same metrics and some of the separators."""
+def pace(record: RunRecord, service: RunService) -> float | None:
+    """Time for a second of audio of one cell in the latest run with the same metrics and all of the separators."""
+    config, wanted = record.config, _usable(record)
     for run_id in service.run_ids()[:EARLIER_RUNS]:
         try:
             run = service.run(run_id)
         except BenchError:
             continue  # damaged
         earlier = run.record.config
-        names = {one.name for one in run.record.separators} | {one.service for one in run.record.separators}
-        if (earlier.metrics, earlier.bsseval) != (config.metrics, config.bsseval) or not names.issuperset(
-            config.separators
-        ):
+        if (earlier.metrics, earlier.bsseval) != (config.metrics, config.bsseval):
+            continue
+        if not _usable(run.record).issuperset(wanted):
             continue
         ended = survey(run).ended_at
         # From the first to the last outcome, so that the start does not count.
@@ -72,3 +73,7 @@ def _pace(config: RunConfig, service: RunService) -> float | None:
             mean = sum(track.seconds for track in run.record.tracks) / len(run.record.tracks)
             return span / (len(ended) - 1) / mean
     return None
+
+
+def _usable(record: RunRecord) -> set[str]:
+    return {one.name for one in record.separators if one.status == "available"}

@@ -7,6 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ from mssbench.runs.records import Cell, RunRecord, SeparatorRecord, TrackRecord
 from mssbench.runs.run import Run
 from mssbench.runs.status import format_duration
 from mssbench.runs.store import RunStore, Workspace
-from mssbench.server import dashboard
+from mssbench.server import cost, dashboard
 from mssbench.server.dashboard import views
 from mssbench.server.dashboard.datasets import datasets, hrir_sets
 from mssbench.server.dashboard.pages import number, utc_time
@@ -259,17 +260,30 @@ def test_scores_of_a_run_are_read_once_and_in_parts(tmp_path: Path, monkeypatch:
     assert [now(slow)[1:] for _ in range(3)] == [(1, 2), (2, 2), (2, 2)]
 
 
+def test_the_time_of_a_run_is_estimated_from_an_earlier_one(tmp_path: Path) -> None:
+    run = scored_run(tmp_path, ["A", "B", "C"])
+    service: Any = SimpleNamespace(run_ids=lambda: ["scored"], run=lambda _: run)
+    assert cost.pace(run.record, service) is None
+    for place, title in enumerate(("A", "B", "C")):
+        end(run, title, 1.0)
+        os.utime(run.store.layout.result(Cell("stereo", "one", title)), (100.0 + 10 * place,) * 2)
+    assert cost.pace(run.record, service) == 10.0  # seconds for one second of audio
+    other = replace(run.record, separators=[SeparatorRecord("slow", "", service="oracle")])
+    assert cost.pace(other, service) is None
+    assert cost.pace(replace(run.record, config=RunConfig("music", bsseval=False)), service) is None
+
+
 def test_the_cost_of_a_run_is_estimated_before_its_start(client: httpx.Client) -> None:
-    def cost(config: object) -> dict[str, str]:
+    def cost_of(config: object) -> dict[str, str]:
         answer = client.get("/ui/estimate", params={"config": json.dumps(config)})
         assert answer.status_code == 200
         return dict(answer.json())
 
-    found = cost({"dataset": "data/music", "separators": ["oracle-identity"], "tracks": 1})
+    found = cost_of({"dataset": "data/music", "separators": ["oracle-identity"], "tracks": 1})
     assert found["text"].startswith("1 track, 2 cells · about ")
     assert found["problem"] == ""
-    assert "expected 1 or more" in cost({"dataset": "data/music", "tracks": 0})["problem"]
+    assert "expected 1 or more" in cost_of({"dataset": "data/music", "tracks": 0})["problem"]
     wrong: list[object] = [None, [], "x", {}, {"dataset": 1}]
     for odd in wrong:
-        assert cost(odd)["problem"]
+        assert cost_of(odd)["problem"]
     assert "not JSON" in client.get("/ui/estimate", params={"config": "{"}).json()["problem"]
