@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import mssbench
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from mssbench.runs.store import Workspace
 from mssbench.services.runtime import make_runtime
 from mssbench_service.errors import BadInput
 from mssbench_service.wire import parse
+from synth_service.heads import write_head
 
 ROOM = {"size": [6.0, 4.0, 3.0], "rt60": 0.1, "position": [2.0, 2.0, 1.5], "distance": 1.5}
 
@@ -117,6 +119,7 @@ def test_a_condition_that_cannot_be_used_is_refused_in_one_line(conditions: list
         ({"hrir": "no.sofa"}, "no.sofa"),
         ({"angles": "elevated.json"}, "no directions off the horizontal plane"),
         ({"angles": "over.json"}, "does not reach azimuth"),
+        ({"hrir": "brir.sofa"}, "Hz and the HRIR set brir.sofa at 48000 Hz; give --resample-hrir"),
     ],
 )
 def test_what_a_set_or_a_room_lacks_is_found_before_anything_is_rendered(
@@ -130,6 +133,10 @@ def test_what_a_set_or_a_room_lacks_is_found_before_anything_is_rendered(
     ):
         table = {"test": {title: {"vocals": vocals, **places} for title in titles}}
         (workspace / f"{name}.json").write_text(json.dumps(table))
+    write_head(workspace / "brir.sofa")
+    with h5py.File(workspace / "brir.sofa", "r+") as file:
+        file["Data.SamplingRate"][...] = 48000.0
+        file.attrs["SOFAConventions"] = "SingleRoomSRIR"
     with pytest.raises(mssbench.BenchError, match=message):
         planned(config({"name": "one", **condition}), workspace)
     assert not (workspace / "data").exists()

@@ -161,7 +161,7 @@ def load_hrir(spec: str | Path, sample_rate: int = 44100, *, sphere: bool = Fals
     ------
     BadInput
         There is no such file, it cannot be read, or the set is not valid: a value is NaN or infinite, an ear is
-        silent, two different responses have one direction, or the ears are exchanged.
+        silent (SOFA files: at all directions), two different responses have one direction, or the ears are exchanged.
 
     Examples
     --------
@@ -257,11 +257,17 @@ def _checked(path: Path, measured: Measured, name: str = "") -> HrirSet:
     if not np.isfinite(irs).all():
         where = _at(azimuths, elevations, ~np.isfinite(irs).all(axis=(1, 2)))
         raise BadInput(f"{path} has values that are NaN or infinite in its HRIR at {where}")
+    notes = list(measured.notes)
     silent = (irs == 0.0).all(axis=2).any(axis=1)
     if silent.any():
-        raise BadInput(f"{path} has an ear that is silent in its HRIR at {_at(azimuths, elevations, silent)}")
+        # SOFA files have rows for directions that were never measured; a silent file of a folder is a broken one.
+        if silent.all() or path.is_dir():
+            raise BadInput(
+                f"{path} has an ear that is silent in its HRIR at {_at(azimuths, elevations, silent)}"
+            )
+        notes.append(f"{np.count_nonzero(silent)} directions with a silent ear left out")
+        azimuths, elevations, irs = azimuths[~silent], elevations[~silent], irs[~silent]
     room = measured.room or ears.is_room(irs, measured.sample_rate)
-    notes = list(measured.notes)
     again = np.flatnonzero((np.diff(azimuths) == 0.0) & (np.diff(elevations) == 0.0)) + 1
     apart = np.sum((irs[again] - irs[again - 1]) ** 2, axis=(1, 2))
     differ = apart > SAME_RESPONSE * np.sum(irs[again] ** 2, axis=(1, 2))

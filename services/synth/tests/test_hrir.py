@@ -184,10 +184,18 @@ def test_values_that_are_not_finite_are_refused(write_sofa: Write, write_sadie: 
     assert "azi_120,0_ele_0,0.wav" in refused_hrir(write_sadie(irs=irs))
 
 
-def test_a_silent_ear_is_refused(write_sofa: Write) -> None:
+def test_directions_of_a_sofa_file_with_a_silent_ear_are_left_out_and_counted(
+    write_sofa: Write, write_sadie: Write
+) -> None:
     irs = head()
     irs[6, 1] = 0
-    assert "silent in its HRIR at azimuth 180°" in refused_hrir(write_sofa(irs=irs))
+    irs[2] = 0
+    found = load_hrir(write_sofa(irs=irs))
+    assert found.azimuths.tolist() == [a for a in AZIMUTHS if a not in (60, 180)]
+    assert found.notes == ("2 directions with a silent ear left out",)
+    assert "silent in its HRIR at azimuth 60°" in refused_hrir(write_sadie(irs=irs))
+    irs[:, 1] = 0
+    assert "silent in its HRIR at azimuth 0°" in refused_hrir(write_sofa(irs=irs))
 
 
 def test_a_missing_set_is_refused(tmp_path: Path) -> None:
