@@ -127,3 +127,40 @@ def test_evaluate_ends_with_its_table(mssbench: Command, workspace: Path) -> Non
     assert lines[1].split()[:2] == ["vocals", "100.00"]
     shown = mssbench("evaluate", folder, folder, "--csv", "-", "--no-bsseval").stdout
     assert shown.splitlines() == Path("scores.csv").read_text(encoding="utf-8").splitlines()
+
+
+def test_outputs_are_checked_before_the_work(
+    mssbench: Command, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (workspace / "file").write_text("not a folder")
+    folder = str(workspace / "music/test")
+    monkeypatch.setattr("mssbench.cli.folders.score", lambda *_, **__: pytest.fail("scored first"))
+    for option in ("--csv", "--frames", "--museval-json"):
+        others = [] if option == "--csv" else ["--csv", "x.csv"]
+        done = mssbench("evaluate", folder, folder, *others, option, "file/x")
+        assert done.returncode == 2
+        assert "file/x cannot be written" in done.stderr
+    assert "cannot be written" in mssbench("leaderboard", "x", "-o", "file/site").stderr
+
+
+def test_evaluate_writes_json(mssbench: Command, workspace: Path) -> None:
+    folder = str(workspace / "music/test")
+    rows = json.loads(mssbench("evaluate", folder, folder, "--json", "--no-bsseval").stdout)
+    assert {row["source"] for row in rows} == {"vocals", "drums", "bass", "other"}
+    assert all(row["in_place"] == 100.0 for row in rows if row["status"] == "ok")
+
+
+def test_several_tracks_are_separated(mssbench: Command, workspace: Path) -> None:
+    tracks = [str(path) for path in sorted((workspace / "music/test").glob("*/vocals.wav"))]
+    same = mssbench("separate", *tracks, "--separator", "oracle-mixture")
+    assert "two tracks have the same name" in same.stderr
+    named = [
+        str(Path(path).rename(Path(path).with_name(f"song{number}.wav")))
+        for number, path in enumerate(tracks)
+    ]
+    done = mssbench("separate", *named, "--separator", "oracle-mixture")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 4 * len(tracks)
+    assert Path("separated/oracle-mixture/song1/drums.wav").is_file()
+    refused = mssbench("separate", *named, "--separator", "oracle-mixture", "-o", "out")
+    assert "--out and --references are for one track" in refused.stderr

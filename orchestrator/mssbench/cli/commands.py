@@ -39,7 +39,7 @@ COMMANDS = {
     "resume": ("runs", "Resume a run that was cancelled or interrupted."),
     "retry": ("runs", "Retry the failed cells of a run."),
     "run": ("runs", "Run a benchmark: render, separate, evaluate, report."),
-    "separate": ("separate", "Separate the audio file TRACK into its stems."),
+    "separate": ("separate", "Separate audio files into their stems."),
     "serve": ("services", "Start the API and the dashboard."),
     "services": (
         "services",

@@ -27,13 +27,16 @@ from .shared import (
     cli,
     current_runtime,
     hrir_of,
+    json_option,
     metrics_option,
     names_in,
+    print_json,
     print_message,
     print_result,
     progress_bar,
     reference_of,
     rendering_options,
+    require_writable,
     scoring_options,
     targets_option,
 )
@@ -117,6 +120,7 @@ def synth(musdb_dir: Path, out_dir: Path, hrir: str, angles: str, **options: Any
     "--from-museval", is_flag=True, help="EST_DIR holds scores in the format of museval, not audio."
 )
 @scoring_options
+@json_option
 def evaluate(
     ref_dir: Path,
     est_dir: Path,
@@ -127,6 +131,7 @@ def evaluate(
     frames: Path | None,
     museval_json: Path | None,
     from_museval: bool,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Score the estimates in a folder.
@@ -137,8 +142,12 @@ def evaluate(
 
     Example: mssbench evaluate /data/MUSDB18-HQ/test estimates --csv scores.csv
     """
-    if not (csv_path or name or museval_json):
-        raise click.UsageError("Missing option '--csv', '--name' or '--museval-json'.")
+    if not (csv_path or name or museval_json or as_json):
+        raise click.UsageError("Missing option '--csv', '--name', '--museval-json' or '--json'.")
+    if as_json and csv_path == STDOUT:
+        raise click.UsageError("--json and --csv - both write to standard output")
+    for path in (csv_path, frames, museval_json):
+        require_writable(path)
     if run_id and not name:
         raise click.UsageError("--run-id is for a run; expected --name as well")
     if museval_json and not (options["bsseval"] and options["metrics"] != "paper"):
@@ -187,10 +196,13 @@ def evaluate(
             write_csv(csv_path, rows, score_columns())
         if run:
             run.save(scored)
-    if csv_path != STDOUT:
+    piped = csv_path == STDOUT or as_json
+    if as_json:
+        print_json(rows)
+    elif not piped:
         _print_medians(rows)
     written = f": {csv_path}" if csv_path and csv_path != STDOUT else ""
-    click.echo(f"{len(rows)} rows, {failed(rows)} failed{written}", err=csv_path == STDOUT)
+    click.echo(f"{len(rows)} rows, {failed(rows)} failed{written}", err=piped)
     if run:
         finish(run.run)
         conclude(run.run)

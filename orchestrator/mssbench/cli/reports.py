@@ -10,7 +10,7 @@ from mssbench_service.errors import BadInput, NotFound
 from ..execution.launch import finish
 from ..runs.store import open_workspace
 from .runs import conclude
-from .shared import cli, existing_run, names_in, targets_option
+from .shared import cli, existing_run, names_in, require_writable, targets_option
 
 
 @cli.command()
@@ -64,6 +64,8 @@ def leaderboard(runs: tuple[str, ...], out: Path | None) -> None:
     Example: mssbench leaderboard RUN RUN -o site
     """
     from ..report import build_leaderboard
+
+    require_writable(out)
 
     index = build_leaderboard([_source(run) for run in runs], out or open_workspace().runs / "leaderboard")
     click.echo(f"leaderboard: {index}")

@@ -7,23 +7,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+from mssbench_service.errors import BadInput
 from mssbench_service.files import read_json
 from mssbench_service.separation import SEPARATION_FILE
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from ..tools.upload import separate_by_upload, separate_registered
-from .shared import cli, console, current_runtime, print_message, print_result
+from .shared import cli, console, current_runtime, print_message, print_result, require_writable
 
 
 @cli.command()
-@click.argument("track", type=click.Path(path_type=Path))
+@click.argument("tracks", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="TRACK...")
 @click.option("--separator", required=True, metavar="NAME", help="Separator to use.")
 @click.option("--url", default="", help="URL of the service. Default: as registered.")
 @click.option(
     "-o",
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder for the stems. Default: separated/NAME/TRACK.",
+    help="Folder for the stems of one track. Default: separated/NAME/TRACK.",
 )
 @click.option(
     "--references",
@@ -39,13 +40,30 @@ from .shared import cli, console, current_runtime, print_message, print_result
     help="Time to wait for a service that is busy or starting, in seconds.",
 )
 def separate(
-    track: Path, separator: str, url: str, out: Path | None, references: Path | None, patience: float
+    tracks: tuple[Path, ...],
+    separator: str,
+    url: str,
+    out: Path | None,
+    references: Path | None,
+    patience: float,
 ) -> None:
-    """Separate the audio file TRACK into its stems.
+    """Separate audio files into their stems.
 
     Example: mssbench separate song.wav --separator oracle-mixture
     """
-    out = out or Path("separated") / separator / track.stem
+    if len(tracks) > 1 and (out or references):
+        raise click.UsageError("--out and --references are for one track")
+    folders = [out or Path("separated") / separator / track.stem for track in tracks]
+    if len(set(folders)) < len(folders):
+        raise BadInput("two tracks have the same name, and their stems would be in one folder")
+    for track, folder in zip(tracks, folders, strict=True):
+        require_writable(folder)
+        _separate(track, separator, url, folder, references, patience)
+
+
+def _separate(
+    track: Path, separator: str, url: str, out: Path, references: Path | None, patience: float
+) -> None:
     with _bars() as show:
         if url:
             separate_by_upload(url, separator, track, out, references, show=show, patience=patience)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,17 @@ console = Console(stderr=True)
 def print_result(line: str) -> None:
     """Write `line` to stdout without control characters, which titles and paths may contain."""
     click.echo(printable(line))
+
+
+def require_writable(path: Path | None) -> None:
+    """Raise BadInput if a file or folder cannot be written at `path`: before hours of work, not after."""
+    if path is None or str(path) == "-":
+        return
+    nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if nearest != path and not nearest.is_dir():
+        raise BadInput(f"{path} cannot be written: {nearest} is not a folder")
+    if not os.access(nearest, os.W_OK):
+        raise BadInput(f"{path} cannot be written: {nearest} is read-only")
 
 
 def print_json(value: object) -> None:
