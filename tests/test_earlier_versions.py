@@ -92,7 +92,7 @@ def test_a_run_of_an_earlier_version_is_completed(
     assert ("the evaluator did not answer" in store.layout.report.read_text(encoding="utf-8")) != retried
 
     copy_run(version, tmp_path, "as-it-was")
-    _, out, _ = mssbench("diff", "as-it-was", "written")
+    _, out, _ = mssbench("diff", "as-it-was", "written", "--values")
     assert "binaural/oracle-" in out
     assert "stereo/" not in out
 
@@ -136,6 +136,7 @@ def test_missing_settings_get_the_values_that_were_used(tmp_path: Path) -> None:
     assert "bsseval" not in written
     config = copy_run("1-at-first", tmp_path).load().config
     defaults = {"bsseval": True, "aggregate": "median", "targets": [], "titles": [], "excerpt": ""}
+    defaults |= {"keep_estimates": "all"}
     assert asdict(config) == written | defaults
 
 
