@@ -29,7 +29,7 @@ RUN = [
     "--run-id",
     "mine",
 ]
-RUN += ["--conditions", "stereo"]
+RUN += ["--conditions", "stereo", "--keep-estimates", "all"]
 
 
 @pytest.fixture(scope="module")

@@ -193,7 +193,7 @@ def test_outcomes_truncated_by_a_power_failure_are_repeated(
 def test_a_damaged_rendering_is_rendered_again(
     mssbench: Command, workspace: Path, config: Path, lost: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    done(mssbench("run", str(config), "--inline", "--run-id", "mine"))
+    done(mssbench("run", str(config), "--inline", "--name", "mine", "--keep-estimates", "all"))
     before = (workspace / "runs/mine/results.csv").read_bytes()
     (rendering,) = (workspace / "data/rendered").glob("*/*")
     os.truncate(rendering / lost, 50)

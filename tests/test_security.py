@@ -80,10 +80,11 @@ def test_the_api_page_loads_nothing_from_other_hosts() -> None:
 # -- containers ----------------------------------------------------------------------------------------------
 
 
-def test_only_the_orchestrator_has_a_port_and_that_on_loopback() -> None:
+def test_only_the_orchestrator_and_the_dashboards_have_a_port_and_that_on_loopback() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if service.get("ports")}
-    assert list(published) == ["orchestrator"]
-    assert [port.split(":")[0] for port in published["orchestrator"]] == ["127.0.0.1"]
+    assert set(published) == {"orchestrator", "grafana"}
+    assert {port.split(":")[0] for ports in published.values() for port in ports} == {"127.0.0.1"}
+    assert SERVICES["grafana"]["profiles"] == ["monitoring"]
 
 
 def test_redis_is_only_on_the_network_of_the_composed_system() -> None:
