@@ -178,7 +178,7 @@ def test_failed_cells_are_tried_again_only_when_asked(mssbench: Command, workspa
 
 @without_report
 def test_status_says_how_far_a_run_is(mssbench: Command, workspace: Path) -> None:
-    assert mssbench("status").stdout.startswith("no runs in ")
+    assert mssbench("status").stderr.startswith("no runs in ")
     assert mssbench(*SMALL, "--inline", "--run-id", "mine").returncode == 0
     said = mssbench("status", "mine").stdout.splitlines()
     assert said[0] == "mine: complete, 4/4 cells ended, 0 failed, 1/1 tracks rendered"
