@@ -216,10 +216,10 @@ class BadOutput(StepFailed):
 
 
 def _family(root: type[BenchError]) -> dict[str, type[BenchError]]:
-    found = {root.code: root}
+    found: dict[str, type[BenchError]] = {}
     for child in root.__subclasses__():
         found |= _family(child)
-    return found
+    return found | {root.code: root}  # a subclass that inherits its code does not replace its base
 
 
 def from_problem(problem: dict[str, Any]) -> BenchError:

@@ -33,6 +33,13 @@ def test_an_error_is_rebuilt_from_its_problem_document(kind: type[BenchError]) -
     assert rebuilt.to_problem() == problem
 
 
+def test_a_subclass_without_a_code_of_its_own_is_not_rebuilt() -> None:
+    class _Derived(BadInput):
+        pass
+
+    assert type(from_problem(_Derived("x").to_problem())) is BadInput
+
+
 @pytest.mark.parametrize("kind", family(Unavailable))
 def test_retry_after_is_kept(kind: type[Unavailable]) -> None:
     rebuilt = from_problem(kind("later", retry_after=42).to_problem())
