@@ -43,7 +43,7 @@ from mssbench_service.musdb import HRIR_FILE, check_track
 from mssbench_service.separation import check_separation
 from mssbench_service.wire import RenderResult, parse
 from synth_service import hrir as hrir_sets
-from synth_service.render import _is_record
+from synth_service.render import _recorded_stems
 
 pytestmark = pytest.mark.search
 
@@ -122,7 +122,7 @@ def _separation(folder: Path) -> object:
 
 def _metadata(folder: Path) -> object:
     runtime = _runtime(folder)
-    _is_record(folder / "track/metadata.json")
+    _recorded_stems(folder / "track/metadata.json")
     folders._holds(folder / "track/metadata.json", {"profile": "matched"})
     (folder / "track/bass.wav").write_bytes(_SOUND)
     (folder / "estimates/track").mkdir(parents=True, exist_ok=True)

@@ -325,7 +325,8 @@ def _recorded_stems(path: Path) -> list[str]:
         return []
     if not (isinstance(record, dict) and {"profile", "mixture_gain", "hrir_sha256"} <= record.keys()):
         return []
-    return list(record.get("angles") or STEMS)
+    angles = record.get("angles")
+    return list(angles) if isinstance(angles, dict) and angles else list(STEMS)
 
 
 __all__ = ["METADATA", "render_track"]
