@@ -18,6 +18,8 @@ def test_imports_point_downwards_and_have_no_cycle(
 ) -> None:
     """The contracts are in ``pyproject.toml``. Imports inside functions are checked too."""
     monkeypatch.chdir(PROJECT)
+    # It would disable the loggers of this process, which later tests read.
+    monkeypatch.setattr("importlinter.cli._configure_logging", lambda verbose: None)
     assert lint_imports(config_filename="pyproject.toml", no_cache=True) == 0, capsys.readouterr().out
 
 
