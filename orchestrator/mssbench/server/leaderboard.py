@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import tempfile
 import threading
@@ -20,8 +21,9 @@ class LeaderboardSite:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._temporary = tempfile.TemporaryDirectory(prefix="mssbench-leaderboard-")
-        self._site = Path(self._temporary.name) / "site"
+        temporary = tempfile.TemporaryDirectory(prefix="mssbench-leaderboard-")
+        atexit.register(temporary.cleanup)
+        self._site = Path(temporary.name) / "site"
         self._written: list[tuple[str, int]] = []
         self._lock = threading.Lock()
 
