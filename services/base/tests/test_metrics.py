@@ -16,6 +16,8 @@ from mssbench_service.files import DataRoot
 from mssbench_service.metrics import Metrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from .conftest import Serve
+
 
 class Found:
     """Values of the metrics at the time of creation."""
@@ -101,3 +103,10 @@ def test_the_metrics_describe_the_process_and_the_service(tmp_path: Path) -> Non
     found = Found(app_of(tmp_path).state.metrics)
     assert found("mssbench_service_info", service="trial", version="1.2.3", device="cpu") == 1
     assert found("process_resident_memory_bytes") > 1e6
+
+
+def test_the_page_has_one_charset_and_no_times_of_creation(tmp_path: Path, serve: Serve) -> None:
+    answer = serve(app_of(tmp_path)).get("/metrics")
+    assert answer.headers["content-type"].count("charset=") == 1
+    assert b"_created" not in answer.body
+    assert b"mssbench_requests_total" in answer.body
