@@ -9,6 +9,20 @@ from pathlib import Path
 
 from mssbench_service.musdb import MIXTURE, STEMS
 
+FileState = tuple[int, int, int]
+
+
+def file_state(path: Path) -> FileState | None:
+    """Return time, size and inode of a file, which differ when it was written again; None if there is no file.
+
+    The time alone does not tell: two saves in quick succession may have the same.
+    """
+    try:
+        stat = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
 
 def state_of_files(folder: Path, stems: Sequence[str] = STEMS) -> str:
     """Fingerprint of the track in `folder`, as :attr:`TrackRecord.files` holds it."""

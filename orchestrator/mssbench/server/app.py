@@ -29,6 +29,7 @@ from ..services.runtime import make_runtime
 from ..settings.secrets import secret
 from . import dashboard
 from .collector import RunCollector
+from .leaderboard import LeaderboardSite
 from .middleware import AuthMiddleware, HeadMiddleware, token_from_environment
 from .routes import queues, results, runs
 from .run_service import RunService
@@ -53,6 +54,7 @@ def create_app(settings: Settings | None = None, redis_url: str | None = None) -
     # Requests come over the network: references are resolved strictly, whatever the transport.
     runtime = make_runtime(workspace.root, trusted=False)
     service = RunService(workspace, runtime, redis_url)
+    leaderboard = LeaderboardSite(workspace)
 
     def info() -> dict[str, Any]:
         return {"separators": [_offer(health) for health in survey_separators(runtime)]}
@@ -64,14 +66,18 @@ def create_app(settings: Settings | None = None, redis_url: str | None = None) -
             log.warning("%s", service.notice)
         service.supervisor.start(app.state.stopping)
 
+    def shutdown() -> None:
+        service.supervisor.join()
+        leaderboard.close()
+
     app = base.create_app("orchestrator", __version__, settings=settings, info=info, setup=setup, hosts=())
-    app.router.lifespan_context = _with_shutdown(app.router.lifespan_context, service.supervisor.join)
+    app.router.lifespan_context = _with_shutdown(app.router.lifespan_context, shutdown)
     app.state.service = service
     app.state.metrics.registry.register(RunCollector(service))
     # Innermost, so that a refused request has its request id too.
     app.user_middleware.append(Middleware(AuthMiddleware, token=token_from_environment()))
     app.user_middleware.append(Middleware(HeadMiddleware))
-    for router in (runs.router, results.router, queues.router, dashboard.create_router(service)):
+    for router in (runs.router, results.router, queues.router, dashboard.create_router(service, leaderboard)):
         app.include_router(router)
     return app
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
+import shutil
 import tempfile
 import threading
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from mssbench_service.errors import BenchError, NotFound
 from mssbench_service.files import DataRoot
 
+from ..runs.fingerprint import FileState, file_state
 from ..runs.store import Workspace
 
 log = logging.getLogger("mssbench")
@@ -21,10 +22,8 @@ class LeaderboardSite:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        temporary = tempfile.TemporaryDirectory(prefix="mssbench-leaderboard-")
-        atexit.register(temporary.cleanup)
-        self._site = Path(temporary.name) / "site"
-        self._written: list[tuple[str, int]] = []
+        self._folder: Path | None = None
+        self._written: list[tuple[Path, FileState | None]] = []
         self._lock = threading.Lock()
 
     def file(self, path: str) -> Path:
@@ -36,21 +35,27 @@ class LeaderboardSite:
             There is no such file, or no run has a report.
         """
         with self._lock:
-            self._update()
-        folder = self._site.resolve()
+            folder = self._update().resolve()
         found = folder / DataRoot(folder).resolve(path or "index.html").relative_to(folder)
         if not found.is_file():
             raise NotFound(f"the leaderboard has no file {path!r}")
         return found
 
-    def _update(self) -> None:
+    def close(self) -> None:
+        """Remove the files."""
+        with self._lock:
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def _update(self) -> Path:
         from ..report import build_leaderboard  # imports libraries that the other pages do not need
         from ..report.summary import read
 
         sources = sorted(self._workspace.runs.glob("*/report/summary.json"))
-        state = [(str(path), path.stat().st_mtime_ns) for path in sources]
-        if state == self._written and self._site.is_dir():
-            return
+        state = [(path, file_state(path)) for path in sources]
+        if self._folder is not None and state == self._written and (self._folder / "site").is_dir():
+            return self._folder / "site"
         usable = []
         for path in sources:
             try:
@@ -60,8 +65,11 @@ class LeaderboardSite:
                 log.warning("not in the leaderboard: %s", error.detail)
         if not usable:
             raise NotFound("no run has a report yet")
-        build_leaderboard(usable, self._site)
+        if self._folder is None or not self._folder.is_dir():
+            self._folder = Path(tempfile.mkdtemp(prefix="mssbench-leaderboard-"))
+        build_leaderboard(usable, self._folder / "site")
         self._written = state
+        return self._folder / "site"
 
 
 __all__ = ["LeaderboardSite"]

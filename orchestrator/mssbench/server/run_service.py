@@ -17,6 +17,7 @@ from ..execution.queue_status import QueueStatus, queue_status
 from ..execution.queues import places_of
 from ..execution.same_code import require_same_code
 from ..runs.config import RunConfig
+from ..runs.fingerprint import FileState, file_state
 from ..runs.records import RunRecord
 from ..runs.run import Run
 from ..runs.status import Failure, QueuePlace, RunStatus, failures_of, status_of
@@ -41,13 +42,13 @@ class RunService:
         self.supervisor = Supervisor(workspace, runtime, redis_url)
         self.watch = StatusWatch(self.status)
         self.notice = ""
-        self._records: dict[str, tuple[int, RunRecord]] = {}
+        self._records: dict[str, tuple[FileState | None, RunRecord]] = {}
         self._ended: dict[str, tuple[object, RunStatus]] = {}
 
     def run(self, run_id: str) -> Run:
         """Read the run's record, from a cache if the file has not changed."""
         store = self.workspace.run(run_id)
-        written = store.layout.record.stat().st_mtime_ns if store.exists() else 0
+        written = file_state(store.layout.record)
         known = self._records.get(run_id)
         # Parsing the record of a large run costs more than counting its cells.
         if known is None or known[0] != written:
@@ -58,12 +59,11 @@ class RunService:
         """Return the status of a run, from a cache if the run was complete and has not changed."""
         run = self.run(run_id)
         # Each change of a complete run changes one of these.
-        report = run.store.layout.report.stat().st_mtime_ns if run.store.layout.report.exists() else 0
         moving = run.store.lock.is_held or run.store.markers.supervised
         key = (
             self._records[run_id][0],
             run.store.lock.last_held,
-            report,
+            file_state(run.store.layout.report),
             moving,
             run.store.layout.problem.exists(),
         )

@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -36,7 +37,7 @@ from mssbench.runs.store import Workspace
 from mssbench.server import examples
 from mssbench.server.app import create_app
 from mssbench_service.app import Settings
-from mssbench_service.files import DataRoot
+from mssbench_service.files import DataRoot, write_json
 from mssbench_service.musdb import STEMS
 from mssbench_service.wire import parse
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -599,15 +600,17 @@ def test_pages_of_a_report_carry_their_content_security_policy(api: httpx.Client
     assert "unsafe-inline" not in content_security_policy().split("script-src")[1].split(";")[0]
 
 
+SUMMARY_OF_RUN = RunSummary(
+    id="one", created="", command="", dataset="music", split="test", profile="matched", metrics="all", seed=0,
+    conditions=["stereo"], tracks=["Song"], hrir=None, versions={}, machine={},
+)  # fmt: skip
+
+
 def test_the_leaderboard_of_all_reports_is_served_and_follows_them(
     api: httpx.Client, workspace: Path
 ) -> None:
     none = api.get("/leaderboard/")
     assert (none.status_code, "no run has a report yet" in none.text) == (404, True)
-    run = RunSummary(
-        id="one", created="", command="", dataset="music", split="test", profile="matched", metrics="all", seed=0,
-        conditions=["stereo"], tracks=["Song"], hrir=None, versions={}, machine={},
-    )  # fmt: skip
     model = SeparatorSummary("model-0", "x", "", "model", "available")
     for name in ("run-1", "run-2", "damaged"):
         folder = workspace / "runs" / name / "report"
@@ -615,7 +618,7 @@ def test_the_leaderboard_of_all_reports_is_served_and_follows_them(
         if name == "damaged":
             (folder / "summary.json").write_text("{")
         else:
-            found = Summary(replace(run, id=name), StatisticsSummary(), [], [], [model], [])
+            found = Summary(replace(SUMMARY_OF_RUN, id=name), StatisticsSummary(), [], [], [model], [])
             (folder / "summary.json").write_text(json.dumps(asdict(found)))
         if name != "run-2":
             pages = api.get("/leaderboard", follow_redirects=True)
@@ -627,3 +630,20 @@ def test_the_leaderboard_of_all_reports_is_served_and_follows_them(
     assert "model-0" in api.get(f"/leaderboard/{link[0]}").text
     assert api.get("/leaderboard/nothing.html").status_code == 404
     assert api.get("/leaderboard/..%2f..%2fruns%2frun-1%2freport%2fsummary.json").status_code in (404, 422)
+
+
+def test_the_files_of_the_leaderboard_follow_quick_saves_and_end_with_the_service(
+    workspace: Path, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    file = workspace / "runs" / "one" / "report" / "summary.json"
+    file.parent.mkdir(parents=True)
+    with in_this_process(create_app(settings_of(workspace), redis_url)) as api:
+        for name in ("first-model", "other-model"):  # the same size and time
+            model = SeparatorSummary(name, "x", "", "model", "available")
+            write_json(file, asdict(Summary(SUMMARY_OF_RUN, StatisticsSummary(), [], [], [model], [])))
+            os.utime(file, (1, 1))
+            assert name in api.get(f"/leaderboard/separators/000-{name}.html").text
+        assert len(list((tmp_path / "temporary").iterdir())) == 1
+    assert list((tmp_path / "temporary").iterdir()) == []

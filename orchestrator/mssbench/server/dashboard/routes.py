@@ -17,12 +17,11 @@ from .pages import Pages
 from .scores import LiveScores
 
 
-def create_router(service: RunService) -> APIRouter:
+def create_router(service: RunService, site: LeaderboardSite) -> APIRouter:
     """Build the routes of the dashboard."""
     pages = Pages()
     health = HealthCache(service.runtime)
     scores = LiveScores()
-    site = LeaderboardSite(service.workspace)
     router = APIRouter(include_in_schema=False)
 
     def error_page(error: BenchError) -> Response:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from mssbench_service.errors import BenchError
 
 from ...report.metrics import Metric, all_metrics, headline
+from ...runs.fingerprint import FileState, file_state
 from ...runs.progress import Share
 from ...runs.records import Cell
 from ...runs.run import Run
@@ -50,7 +51,7 @@ class Scores:
 class _Known:
     """What was read of a run, whose record was written at `written`: values by cell and column."""
 
-    written: int
+    written: FileState | None
     cells: dict[Group, dict[str, dict[str, list[float]]]] = field(default_factory=lambda: defaultdict(dict))
     rows: dict[Group, ScoreRow] = field(default_factory=dict)
 
@@ -70,7 +71,7 @@ class LiveScores:
             return self._of(run, shares)
 
     def _of(self, run: Run, shares: list[Share]) -> Scores:
-        written = run.store.layout.record.stat().st_mtime_ns
+        written = file_state(run.store.layout.record)
         known = self._runs.pop(run.store.id, None)
         if known is None or known.written != written:  # new scores are preceded by a new record
             known = _Known(written)
