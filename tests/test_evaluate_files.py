@@ -31,11 +31,7 @@ def music(seed: int, rate: int = FS, seconds: float = 2.0) -> np.ndarray:
 
 
 def write(
-    folder: str,
-    stems: dict[str, np.ndarray],
-    rate: int = FS,
-    subtype: str = "FLOAT",
-    title: str = "A song",
+    folder: str, stems: dict[str, np.ndarray], rate: int = FS, subtype: str = "FLOAT", title: str = "A song"
 ) -> None:
     target = Path(folder) / title
     target.mkdir(parents=True, exist_ok=True)

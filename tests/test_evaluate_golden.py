@@ -34,10 +34,7 @@ def expected(golden: dict[str, Any]) -> dict[str, float]:
     }
     interaural = golden["interaural"]
     if "undefined" not in interaural and interaural["delta_ild_db"] != "inf":
-        values |= {
-            "paper_diff_ITD": interaural["delta_itd_us"],
-            "paper_diff_ILD": interaural["delta_ild_db"],
-        }
+        values |= {"paper_diff_ITD": interaural["delta_itd_us"], "paper_diff_ILD": interaural["delta_ild_db"]}
     return values
 
 

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from cells import (
-    EntryPoint,
-    Matrix,
-    Sandbox,
-    write_dataset,
-)
+from cells import EntryPoint, Matrix, Sandbox, write_dataset
 from entry_points import Outcome
 from inputs import TEXTS
 from matrix_downloads import ARCHIVE_FILES, ARCHIVES_OF_WEIGHTS, PINS_OF_WEIGHTS

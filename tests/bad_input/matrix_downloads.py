@@ -7,12 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
-from cells import (
-    EntryPoint,
-    Matrix,
-    Sandbox,
-    write_mixture,
-)
+from cells import EntryPoint, Matrix, Sandbox, write_mixture
 from entry_points import Outcome
 from inputs import ARCHIVES
 from weights import CONTENT, PINNED, TARS, URL, pins

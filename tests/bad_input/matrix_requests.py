@@ -9,15 +9,7 @@ from contextlib import ExitStack
 
 import httpx
 import inputs
-from cells import (
-    RATE,
-    EntryPoint,
-    Matrix,
-    Sandbox,
-    cancel_and_delete,
-    valid_request,
-    write_inputs,
-)
+from cells import RATE, EntryPoint, Matrix, Sandbox, cancel_and_delete, valid_request, write_inputs
 from entry_points import Outcome, Server, answered, wait_until
 from inputs import BODIES, SOUNDS, music
 

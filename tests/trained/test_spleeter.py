@@ -95,10 +95,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scored]:
             measure = Runtime.evaluate
             patch.setattr(Runtime, "evaluate", evaluate)
             config = RunConfig(
-                "music",
-                separators=[MODEL],
-                targets=["vocals", "accompaniment"],
-                keep_estimates="all",
+                "music", separators=[MODEL], targets=["vocals", "accompaniment"], keep_estimates="all"
             )
             run = prepare(config, Workspace(root), make_runtime(root))
             run_inline(run, lambda: None)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hmac
 from urllib.parse import urlsplit
 
-from mssbench_service.app import problem_response
 from mssbench_service.errors import BenchError, Forbidden, Unauthorized
+from mssbench_service.problems import problem_response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..settings.secrets import secret

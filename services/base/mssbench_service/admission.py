@@ -62,10 +62,6 @@ class JobQueue:
         if self.in_flight >= (self._places if wait else self._concurrency):
             raise Busy(f"{self.in_flight} jobs are running or waiting already", retry_after=2)
 
-    async def run(self, work: Callable[[], T], *, wait: bool = True) -> T:
-        """Return the result of `work`; see :meth:`submit`."""
-        return await asyncio.wrap_future(self.submit(work, wait=wait))
-
     def submit(self, work: Callable[[], T], *, wait: bool = True) -> Future[T]:
         """Queue `work`, to be called in a thread.
 

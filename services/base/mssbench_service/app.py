@@ -25,18 +25,12 @@ from fastapi.responses import Response
 from . import logs
 from .admission import AdmissionMiddleware, JobQueue
 from .description import add_docs
-from .environment import (
-    DEFAULT_MAX_SECONDS,
-    max_track_seconds,
-    number,
-    processors,
-    whole_number,
-)
+from .environment import DEFAULT_MAX_SECONDS, max_track_seconds, number, processors, whole_number
 from .errors import BadInput
 from .files import DataRoot
 from .metrics import Metrics
 from .middleware import AllowedHosts, BodyLimit, RequestId
-from .problems import install_problem_documents, problem_response, problems
+from .problems import install_problem_documents, problems
 from .startup import Startup
 
 JOB_PROBLEMS = problems(400, 404, 413, 507)
@@ -175,6 +169,3 @@ def _add_system_routes(app: FastAPI, info: Callable[[], dict[str, Any]]) -> None
         content, media_type = state.metrics.page()
         # As a header: early versions of Starlette add a second charset to a media type that has one.
         return Response(content, headers={"Content-Type": media_type})
-
-
-__all__ = ["JOB_PROBLEMS", "Settings", "create_app", "problem_response", "problems"]

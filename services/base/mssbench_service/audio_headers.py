@@ -72,7 +72,6 @@ _RIFF = _Chunks("<4sI", 12, 2, 0)
 _CHUNKS = {
     b"RIFF": _RIFF,
     b"RF64": _RIFF,
-    b"BW64": _RIFF,
     b"FORM": _Chunks(">4sI", 12, 2, 0),
     b"caff": _Chunks(">4sq", 8, 1, 0),
     b"riff": _Chunks("<16sQ", 40, 8, 24),
@@ -133,7 +132,7 @@ def _of_chunks(file: IO[bytes], begin: int, head: bytes, length: int, samples: S
             case b"COMM":
                 (frames,) = struct.unpack(">I", _read(file, start + 2, 4))
             case b"data" | b"SSND":
-                if kind in (b"RF64", b"BW64") and size == 0xFFFFFFFF:
+                if kind == b"RF64" and size == 0xFFFFFFFF:
                     size = large
                 elif size == -1 or (kind in (b"RIFF", b"FORM") and size >= STREAMED):
                     return ""
@@ -185,9 +184,7 @@ def _are_chunks(file: IO[bytes], at: int, length: int, layout: _Chunks) -> bool:
             return False
         if start + size > length:
             return name in _METADATA
-        if _is_tail(file, start + size, length) or _is_tail(
-            file, start + size + -size % layout.align, length
-        ):
+        if any(_is_tail(file, start + size + pad, length) for pad in (0, -size % layout.align)):
             return True
     return False
 

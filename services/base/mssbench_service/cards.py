@@ -56,6 +56,3 @@ def checked_card(entry: object, where: str) -> dict[str, Any]:
     except BadInput as error:
         raise BadInput(f"{where}: {error.detail}") from None
     return entry
-
-
-__all__ = ["checked_card", "read_card"]

@@ -21,19 +21,16 @@ which containers see as well, so that several machines may share a data root.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
-import math
 import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from .environment import whole_number
+from .environment import processors, whole_number
 from .errors import BadInput, NotReady
 
-CGROUP = Path("/sys/fs/cgroup")
 FREE = "cuda:free"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -112,26 +109,5 @@ def _lock(path: Path) -> IO[str] | None:
 
 
 def thread_count() -> int:
-    """Number of computing threads: ``THREADS``, or :func:`usable_processors`."""
-    return whole_number("THREADS", usable_processors(), 1, 1024)
-
-
-def usable_processors(cgroup: Path = CGROUP) -> int:
-    """Number of processors that this process may use: its affinity, and its container's CPU limit (cgroup v2 or v1).
-
-    Libraries count the processors of the machine. In a container limited to 2 of 64 processors they would start 64
-    threads, which slow each other down.
-    """
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(available, math.ceil(_cpu_limit(cgroup))))
-
-
-def _cpu_limit(cgroup: Path) -> float:
-    with contextlib.suppress(OSError, ValueError):
-        quota, period = (cgroup / "cpu.max").read_text().split()
-        return 2**16 if quota == "max" else int(quota) / int(period)
-    with contextlib.suppress(OSError, ValueError):
-        quota_us = int((cgroup / "cpu" / "cpu.cfs_quota_us").read_text())
-        period_us = int((cgroup / "cpu" / "cpu.cfs_period_us").read_text())
-        return 2**16 if quota_us <= 0 else quota_us / period_us
-    return 2**16
+    """Number of computing threads: ``THREADS``, or :func:`~mssbench_service.environment.processors`."""
+    return whole_number("THREADS", processors(), 1, 1024)

@@ -53,7 +53,11 @@ def choice(name: str, default: str, choices: tuple[str, ...]) -> str:
 
 
 def processors(control_groups: Path = Path("/sys/fs/cgroup")) -> int:
-    """Number of processors that this process may use: those of its affinity, within the quota of its container."""
+    """Number of processors that this process may use: those of its affinity, within the quota of its container.
+
+    Libraries count the processors of the machine. In a container limited to 2 of 64 processors they would start 64
+    threads, which slow each other down.
+    """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # versions 2 and 1
         try:

@@ -245,10 +245,5 @@ def from_problem(problem: dict[str, Any]) -> BenchError:
 def _class_for_status(status: object) -> type[BenchError]:
     if not isinstance(status, int):
         return StepFailed
-    if status == 404:
-        return NotFound
-    if status == 413:
-        return TooLarge
-    if status in (429, 502, 503, 504, 507):
-        return Unavailable
-    return BadInput if 400 <= status < 500 else StepFailed
+    known = {404: NotFound, 413: TooLarge} | dict.fromkeys((429, 502, 503, 504, 507), Unavailable)
+    return known.get(status, BadInput if 400 <= status < 500 else StepFailed)

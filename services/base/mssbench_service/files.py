@@ -65,11 +65,7 @@ class DataRoot:
             raise BadInput(f"{reference!r} leads outside the data root; expected a path relative to it")
         try:
             resolved = (self.root / path).resolve()
-        except (
-            OSError,
-            RuntimeError,
-            ValueError,
-        ):  # the name is too long, links form a loop, or a single surrogate
+        except (OSError, RuntimeError, ValueError):  # the name is too long, or links form a loop
             raise BadInput(f"{reference[:200]!r} is not a path that can be opened") from None
         if not resolved.is_relative_to(self.root.resolve()):
             raise BadInput(f"{reference!r} leads outside the data root")
@@ -162,10 +158,7 @@ def sync(path: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (
-            errno.EINVAL,
-            errno.ENOTSUP,
-        ):  # some network file systems have no sync of folders
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot sync folders
             raise
     finally:
         os.close(descriptor)
@@ -326,9 +319,8 @@ def read_json(path: Path) -> Any:
         The file system fails.
     """
     try:
-        if (
-            path.exists() and not path.is_file()
-        ):  # opening a named pipe would block until another process writes
+        # Opening a named pipe would block until another process writes.
+        if path.exists() and not path.is_file():
             raise BadInput(f"{path} is not a readable JSON file: not a file")
         # "-sig": some editors write a byte order mark at the start of a UTF-8 file.
         text = path.read_text(encoding="utf-8-sig")

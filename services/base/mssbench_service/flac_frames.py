@@ -48,8 +48,7 @@ def samples_in_all_frames(file: IO[bytes], begin: int, length: int) -> int:
 
 def _frame(head: bytes, block: int, channels: int, bits: int) -> tuple[int, int] | None:
     """First sample of the frame, and that of the next; None if `head` is not a header."""
-    if len(head) < 16:
-        head = head.ljust(16, b"\0")
+    head = head.ljust(16, b"\0")
     size_code, rate_code, layout, bits_code = head[2] >> 4, head[2] & 15, head[3] >> 4, head[3] >> 1 & 7
     if (layout + 1 if layout < 8 else 2) != channels or layout > 10 or size_code == 0 or rate_code == 15:
         return None

@@ -52,8 +52,11 @@ class QueueCounts(Protocol):
     def running(self) -> int: ...
 
 
-class Metrics:
-    """The metrics of one application; `registry` takes further collectors."""
+class Metrics(Collector):
+    """The metrics of one application; `registry` takes further collectors.
+
+    As a collector it reads the state of the service at each scrape.
+    """
 
     def __init__(
         self,
@@ -76,8 +79,10 @@ class Metrics:
         self._requests = Counter(
             "mssbench_requests", "HTTP requests", ["method", "route", "status"], registry=self.registry
         )
+        self._labels = [service, version]
+        self._queue, self._ready, self._device = queue, ready, device
         ProcessCollector(registry=self.registry)
-        self.registry.register(_StateCollector(service, version, queue, ready, device))
+        self.registry.register(self)
 
     def request(self, method: str, route: str, status: int) -> None:
         """Count an HTTP request."""
@@ -116,22 +121,8 @@ class Metrics:
         """The metrics in the text format, and their media type."""
         return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
-
-class _StateCollector(Collector):
-    """Reads the state of the service at each scrape."""
-
-    def __init__(
-        self,
-        service: str,
-        version: str,
-        queue: QueueCounts,
-        ready: Callable[[], bool],
-        device: Callable[[], str],
-    ) -> None:
-        self._labels = [service, version]
-        self._queue, self._ready, self._device = queue, ready, device
-
     def collect(self) -> Iterator[Metric]:
+        """The state of the service."""
         jobs = GaugeMetricFamily("mssbench_jobs_now", "Jobs that run, and that wait", labels=["state"])
         running, in_flight = self._queue.running, self._queue.in_flight
         jobs.add_metric(["running"], running)
@@ -165,6 +156,3 @@ def device_memory() -> dict[str, int]:
         "reserved": int(torch.cuda.memory_reserved()),
         "peak": int(torch.cuda.max_memory_allocated()),
     }
-
-
-__all__ = ["Metrics", "device_memory"]

@@ -50,9 +50,8 @@ def samples_in_all_frames(path: Path) -> tuple[int, bool]:
             while (frame := _frame(content, at)) is not None:
                 size, samples = frame
                 at, total = at + size, total + samples
-            at = _next_frame(
-                content, at, sync
-            )  # usually only tags follow; otherwise the decoder continues, too
+            # Usually only tags follow; otherwise the decoder continues, too.
+            at = _next_frame(content, at, sync)
         return total, stored
 
 
@@ -77,9 +76,8 @@ def _next_frame(content: mmap.mmap, at: int, sync: bytes = b"\xff") -> int | Non
     while (at := content.find(sync, at)) >= 0:
         if (frame := _frame(content, at)) is not None:
             end = at + frame[0]
-            if end == len(content) or (
-                _frame(content, end) and content[at : at + 2] == content[end : end + 2]
-            ):
+            similar = content[at : at + 2] == content[end : end + 2]
+            if end == len(content) or (similar and _frame(content, end)):
                 return at
         at += 1
     return None

@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from .errors import BadInput, BenchError, NotReady
+from .errors import BadInput, NotReady
 from .separation import Separator, Separators, describe, set_up
 
 RETRY_SECONDS = 1.0
@@ -51,15 +51,12 @@ class OfferedSeparators:
             for label in list(self._failed):
                 try:
                     self._instances[label].setup()
+                    del self._failed[label]
                 except NotReady as error:
                     self._failed[label] = error
                 except Exception as error:  # a library's failure to load
-                    detail = (
-                        error.detail if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
-                    )
+                    detail = getattr(error, "detail", f"{type(error).__name__}: {error}")
                     self._failed[label] = NotReady(f"setup of {label} failed: {detail}")
-                else:
-                    del self._failed[label]
         finally:
             self._tried = time.monotonic()
             self._retrying.release()

@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from .errors import PROBLEM_TYPE, BadInput, BenchError, ClientDisconnected, OutOfMemory, Unavailable, one_line
+from .errors import BadInput, BenchError, ClientDisconnected, OutOfMemory, Unavailable, one_line
 from .files import DataRoot, storage_error
 from .wire import validation_detail
 
@@ -56,13 +56,7 @@ def _example(status: int) -> dict[str, Any]:
         kinds.extend(kind.__subclasses__())
     for kind in kinds:
         if kind.status == status:
-            return {
-                "type": PROBLEM_TYPE + kind.code,
-                "title": kind.title,
-                "status": status,
-                "detail": "what was found, and what was expected",
-                "retryable": kind.retryable,
-            }
+            return kind("what was found, and what was expected").to_problem()
     return {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
 
 
@@ -99,26 +93,20 @@ def install_problem_documents(app: FastAPI, root: DataRoot) -> None:
 
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        title = HTTPStatus(error.status_code).phrase
-        said = one_line(str(error.detail))
-        problem = {
-            "type": "about:blank",
-            "title": title,
-            "status": error.status_code,
-            "detail": said
-            if said != title
-            else one_line(f"{request.method} {request.url.path}: {title.lower()}"),
-        }
-        return JSONResponse(problem, error.status_code, error.headers, MEDIA_TYPE)
+        status, title = error.status_code, HTTPStatus(error.status_code).phrase
+        detail = one_line(str(error.detail))
+        if detail == title:
+            detail = one_line(f"{request.method} {request.url.path}: {title.lower()}")
+        problem = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+        return JSONResponse(problem, status, error.headers, MEDIA_TYPE)
 
     async def out_of_memory(request: Request, error: Exception) -> Response:
         log.error("%s %s ran out of memory", request.method, request.url.path, exc_info=error)
         return problem_response(OutOfMemory("there was not enough memory for this", retry_after=30))
 
     async def disconnected(request: Request, _: Exception) -> Response:
-        log.info(
-            "%s %s: the client disconnected before the request was complete", request.method, request.url.path
-        )
+        where = f"{request.method} {request.url.path}"
+        log.info("%s: the client disconnected before the request was complete", where)
         return problem_response(BadInput("the request is not complete"))  # it cannot be sent
 
     async def unexpected(request: Request, error: Exception) -> Response:

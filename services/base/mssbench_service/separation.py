@@ -326,9 +326,8 @@ def check_output_folder(out: Path) -> None:
             raise BadInput(f"{out} contains files that are no separation; expected a new or an empty folder")
         nearest = next(parent for parent in out.absolute().parents if parent.exists())
         if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-            raise BadInput(
-                f"cannot write in {nearest}; expected a folder that can be written, for {out.name}"
-            )
+            what = "expected a folder that can be written"
+            raise BadInput(f"cannot write in {nearest}; {what}, for {out.name}")
     except OSError as error:  # the name is too long, or there is no permission
         raise BadInput(f"{str(out)[:200]} cannot be written: {error.strerror or error}") from None
 
@@ -368,10 +367,8 @@ def _separate_at_its_rate(
 
 
 def _read_stereo(path: Path, notes: list[str], max_seconds: float | None) -> tuple[FloatArray, int]:
-    channels = audio.read_header(
-        path
-    ).channels  # read before the samples, so that many channels are refused at once
-    if channels > 2:
+    channels = audio.read_header(path).channels
+    if channels > 2:  # before the samples are read
         raise BadInput(f"{path.name} has {channels} channels; expected 1 or 2")
     signal, sample_rate = audio.read(path, max_seconds=max_seconds)
     if channels == 1:

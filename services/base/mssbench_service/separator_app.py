@@ -19,11 +19,11 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.types import Message, Receive, Scope, Send
 
 from .admission import run_job
-from .app import JOB_PROBLEMS, Settings, create_app, problems
+from .app import JOB_PROBLEMS, Settings, create_app
 from .errors import BadInput, NotFound, StorageFull
 from .files import DISK_FULL
 from .offered import OfferedSeparators
-from .problems import UPLOADS
+from .problems import UPLOADS, problems
 from .separation import (
     MOST_STEMS,
     ReferenceSeparator,
@@ -37,6 +37,7 @@ from .stems import MIXTURE, WELL_KNOWN, check_stem_names, in_order
 from .wire import SeparateRequest, parse
 
 _SOUND = {"type": "string", "format": "binary"}
+_TEXT = {"type": "string"}
 
 _BODY = {
     "requestBody": {
@@ -58,17 +59,17 @@ _BODY = {
                     "type": "object",
                     "required": ["mixture", "out"],
                     "properties": {
-                        "mixture": {"type": "string", "description": "sound file, under the data root"},
-                        "out": {"type": "string", "description": "folder for the stems, under the data root"},
-                        "separator": {"type": "string"},
-                        "references": {"type": "string", "description": "folder of true stems (oracle)"},
+                        "mixture": {**_TEXT, "description": "sound file, under the data root"},
+                        "out": {**_TEXT, "description": "folder for the stems, under the data root"},
+                        "separator": _TEXT,
+                        "references": {**_TEXT, "description": "folder of true stems (oracle)"},
                         "reference_gain": {
                             "type": "number",
                             "description": "gain that brings the stems to the mixture's level",
                         },
                         "stems": {
                             "type": "array",
-                            "items": {"type": "string"},
+                            "items": _TEXT,
                             "description": "true stems in that folder (default: those of MUSDB18-HQ)",
                         },
                     },
@@ -81,14 +82,14 @@ _BODY = {
 _STEMS: dict[str, Any] = {
     "description": "For an upload the stems, or the requested one; by reference the record",
     "content": {
-        "application/zip": {"schema": {"type": "string", "format": "binary"}},
-        "audio/wav": {"schema": {"type": "string", "format": "binary"}},
+        "application/zip": {"schema": _SOUND},
+        "audio/wav": {"schema": _SOUND},
         "application/json": {"schema": {"type": "object", "description": "the content of separation.json"}},
     },
 }
 _WEIGHTS: dict[str, Any] = {
     "description": "weights.toml",
-    "content": {"application/toml": {"schema": {"type": "string"}}},
+    "content": {"application/toml": {"schema": _TEXT}},
 }
 
 
@@ -163,10 +164,8 @@ def create_separator_app(
                 body = await request.json()
             except (ValueError, RecursionError):  # not text, not JSON, or nested too deep
                 raise BadInput("the request body is not JSON") from None
-            return await run_job(
-                request,
-                _by_reference(settings, offered.choose, _reference_request(body, separator, stem), version),
-            )
+            by_reference = _reference_request(body, separator, stem)
+            return await run_job(request, _by_reference(settings, offered.choose, by_reference, version))
         if content_type != "multipart/form-data":
             raise BadInput(f"content type {content_type!r}; expected multipart/form-data or application/json")
         label, chosen = offered.choose(separator)
@@ -289,9 +288,8 @@ def _storage_full_raised() -> Iterator[None]:
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
-        raise StorageFull(
-            "no room left for an upload and its stems in the folder for temporary files"
-        ) from error
+        what = "no room left for an upload and its stems in the folder for temporary files"
+        raise StorageFull(what) from error
 
 
 class _TemporaryFile(FileResponse):

@@ -367,8 +367,7 @@ def validator(kind: type) -> Callable[[object], Any]:
 
 def validation_detail(errors: Any) -> str:
     """One line with all errors of pydantic's list."""
-    lines = []
-    for error in errors:
-        where = ".".join(str(part) for part in error["loc"] if part not in ("body", "__root__"))
-        lines.append(f"{where or 'request'}: {error['msg']}")
-    return "; ".join(lines)
+    where = [[str(part) for part in error["loc"] if part not in ("body", "__root__")] for error in errors]
+    return "; ".join(
+        f"{'.'.join(parts) or 'request'}: {error['msg']}" for parts, error in zip(where, errors, strict=True)
+    )

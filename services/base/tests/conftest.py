@@ -19,7 +19,8 @@ import pytest
 import uvicorn
 from fastapi import FastAPI, Request
 from mssbench_contract import Answer, Client, ServiceUnderTest, music, service_under_test
-from mssbench_contract.server import wait_for
+from mssbench_contract.server import http_server, wait_for
+from mssbench_service import errors
 from mssbench_service.app import Settings, create_app
 from mssbench_service.audio import FloatArray
 from mssbench_service.errors import BadInput, BenchError, from_problem
@@ -119,6 +120,10 @@ def problem_of(answer: Answer, status: int) -> BenchError:
     return from_problem(answer.json())
 
 
+FAMILY = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, BenchError)]
+"""The errors that the module defines. Other packages may derive more."""
+
+
 CONTENT = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
@@ -173,25 +178,16 @@ class Server:
 def server() -> Iterator[Server]:
     """A server of one file of weights."""
     served = Server()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            served.answer(self)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        served.url = f"http://127.0.0.1:{listening.server_address[1]}/model.th"
+    with http_server(lambda handler: served.answer(handler)) as url:
+        served.url = f"{url}/model.th"
         yield served
-        listening.shutdown()
-        thread.join()
+
+
+Pins = Callable[..., Path]
 
 
 @pytest.fixture
-def pins(server: Server, tmp_path: Path) -> Callable[..., Path]:
+def pins(server: Server, tmp_path: Path) -> Pins:
     """Write a weights.toml for the server's file."""
 
     def write(sha256: str = SHA256[:8], size: int | None = None, unpack: str = "") -> Path:
@@ -209,3 +205,9 @@ def pins(server: Server, tmp_path: Path) -> Callable[..., Path]:
 def fetch_quickly(path: Path, dest: Path, **options: object) -> list[Path]:
     """Fetch with short pauses before retries."""
     return fetch(path, dest, pause=0.001, **options)  # type: ignore[arg-type]
+
+
+def fetched(path: Path, dest: Path, **options: object) -> bytes:
+    """The content of the one file, fetched with short pauses before retries."""
+    (file,) = fetch_quickly(path, dest, **options)
+    return file.read_bytes()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import select
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,60 +18,46 @@ from mssbench_contract.server import read_answer, wait_for
 from mssbench_service import admission
 from mssbench_service.admission import JobQueue, run_job
 from mssbench_service.app import Settings, create_app
-from mssbench_service.errors import (
-    Busy,
-    NotReady,
-)
+from mssbench_service.errors import Busy, NotReady
 from mssbench_service.files import DataRoot
 
 from .conftest import JSON, LIMIT, Serve, problem_of
 
 
 def test_the_queue_limits_jobs_that_run_and_that_wait() -> None:
-    async def trial() -> None:
-        queue, finish = JobQueue(2, 1), threading.Event()
-        running: list[int] = []
+    queue, finish = JobQueue(2, 1), threading.Event()
+    running: list[int] = []
 
-        def work(number: int) -> int:
-            running.append(number)
-            assert finish.wait(20)
-            return number
+    def work(number: int) -> int:
+        running.append(number)
+        assert finish.wait(20)
+        return number
 
-        jobs = [asyncio.create_task(queue.run(functools.partial(work, number))) for number in range(3)]
-        while len(running) < 2:
-            await asyncio.sleep(0.001)
-        await asyncio.sleep(0.05)
-        assert sorted(running) == [0, 1]  # the third job waits
-        assert queue.in_flight == 3
-        with pytest.raises(Busy):
-            await queue.run(lambda: 99)
-        assert queue.in_flight == 3
-        finish.set()
-        assert await asyncio.gather(*jobs) == [0, 1, 2]
-        assert queue.in_flight == 0
-
-    asyncio.run(trial())
+    jobs = [queue.submit(functools.partial(work, number)) for number in range(3)]
+    wait_for(lambda: len(running) == 2)
+    time.sleep(0.05)
+    assert sorted(running) == [0, 1]  # the third job waits
+    assert queue.in_flight == 3
+    with pytest.raises(Busy):
+        queue.submit(lambda: 99)
+    assert queue.in_flight == 3
+    finish.set()
+    assert [job.result(20) for job in jobs] == [0, 1, 2]
+    wait_for(lambda: queue.in_flight == 0)
 
 
 def test_failed_and_cancelled_jobs_give_their_places_back() -> None:
-    async def trial() -> None:
-        queue, finish = JobQueue(1, 1), threading.Event()
-        with pytest.raises(ZeroDivisionError):
-            await queue.run(lambda: 1 // 0)
-        holding = asyncio.create_task(queue.run(lambda: finish.wait(20)))
-        await asyncio.sleep(0.01)
-        waiting = asyncio.create_task(queue.run(lambda: 1))
-        await asyncio.sleep(0.01)
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-        assert queue.in_flight == 1
-        finish.set()
-        assert await holding
-        assert await queue.run(lambda: 5) == 5
-        assert queue.in_flight == 0
-
-    asyncio.run(trial())
+    queue, finish = JobQueue(1, 1), threading.Event()
+    with pytest.raises(ZeroDivisionError):
+        queue.submit(lambda: 1 // 0).result(20)
+    holding = queue.submit(lambda: finish.wait(20))
+    wait_for(lambda: queue.running == 1)
+    assert queue.submit(lambda: 1).cancel()
+    assert queue.in_flight == 1
+    finish.set()
+    assert holding.result(20)
+    assert queue.submit(lambda: 5).result(20) == 5
+    wait_for(lambda: queue.in_flight == 0)
 
 
 def test_free_memory_is_returned_to_the_system_at_most_every_few_seconds(
@@ -79,16 +65,13 @@ def test_free_memory_is_returned_to_the_system_at_most_every_few_seconds(
 ) -> None:
     trims: list[int] = []
     monkeypatch.setattr(admission, "_trim", trims.append)
-
-    async def jobs(queue: JobQueue) -> None:
-        for _ in range(3):
-            await queue.run(lambda: None)
-
-    asyncio.run(jobs(JobQueue(1, 0)))
-    assert trims == []  # less than TRIM_SECONDS have passed
-    monkeypatch.setattr(admission, "TRIM_SECONDS", 0.0)
-    asyncio.run(jobs(JobQueue(1, 0)))
-    assert trims == [0, 0, 0]
+    for seconds, expected in ((admission.TRIM_SECONDS, 0), (0.0, 3)):
+        monkeypatch.setattr(admission, "TRIM_SECONDS", seconds)
+        queue = JobQueue(1, 3)
+        for job in [queue.submit(lambda: None) for _ in range(3)]:
+            job.result(20)
+        wait_for(lambda: queue.in_flight == 0)  # noqa: B023
+        assert trims == [0] * expected
 
 
 @dataclass

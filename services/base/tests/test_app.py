@@ -15,11 +15,7 @@ from mssbench_service import healthcheck, startup
 from mssbench_service.admission import run_job
 from mssbench_service.app import Settings, create_app
 from mssbench_service.environment import processors
-from mssbench_service.errors import (
-    BadInput,
-    NotReady,
-    Starting,
-)
+from mssbench_service.errors import BadInput, NotReady, Starting
 from mssbench_service.files import DataRoot
 
 from .conftest import LIMIT, Serve, app_of, problem_of
@@ -151,29 +147,6 @@ def test_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert Settings.from_environment() == Settings(DataRoot(tmp_path), 2**19, 60.0, 3, 0)
     monkeypatch.setenv("MSSBENCH_CONCURRENCY", "auto")
     assert Settings.from_environment().concurrency == processors()
-
-
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        ({}, 8),
-        ({"cpu.max": "max 100000"}, 8),
-        ({"cpu.max": "250000 100000"}, 3),
-        ({"cpu.max": "10000 100000"}, 1),
-        ({"cpu.max": "1600000 100000"}, 8),
-        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 8),
-        ({"cpu/cpu.cfs_quota_us": "200000", "cpu/cpu.cfs_period_us": "100000"}, 2),
-        ({"cpu.max": "nonsense"}, 8),
-    ],
-)
-def test_processors_of_a_container(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], expected: int
-) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(f"{text}\n")
-    assert processors(tmp_path) == expected
 
 
 @pytest.mark.parametrize(

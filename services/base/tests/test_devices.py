@@ -12,6 +12,7 @@ from typing import IO
 import pytest
 from mssbench_service import devices
 from mssbench_service.devices import chosen_device
+from mssbench_service.environment import processors
 from mssbench_service.errors import BadInput, NotReady
 
 HOLDER = """
@@ -28,13 +29,7 @@ sys.stdin.read()
 
 @pytest.mark.parametrize(
     ("setting", "found", "chosen"),
-    [
-        ("", 0, "cpu"),
-        ("auto", 2, "cuda"),
-        ("CPU", 2, "cpu"),
-        (" cuda ", 1, "cuda"),
-        ("cuda:1", 2, "cuda:1"),
-    ],
+    [("", 0, "cpu"), ("auto", 2, "cuda"), ("CPU", 2, "cpu"), (" cuda ", 1, "cuda"), ("cuda:1", 2, "cuda:1")],
 )
 def test_device_follows_the_environment(
     monkeypatch: pytest.MonkeyPatch, setting: str, found: int, chosen: str
@@ -119,36 +114,8 @@ def test_an_unwritable_lock_folder_is_an_error(root: Path) -> None:
         chosen_device("demucs", "Library 1", lambda: 2)
 
 
-@pytest.mark.parametrize(
-    ("files", "processors", "expected"),
-    [
-        ({}, 8, 8),
-        ({"cpu.max": "max 100000\n"}, 8, 8),
-        ({"cpu.max": "200000 100000\n"}, 8, 2),
-        ({"cpu.max": "150000 100000\n"}, 8, 2),
-        ({"cpu.max": "20000 100000\n"}, 8, 1),
-        ({"cpu.max": "1600000 100000\n"}, 8, 8),
-        ({"cpu.max": "nonsense"}, 8, 8),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8, 8),
-        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8, 3),
-    ],
-)
-def test_the_number_of_threads_respects_the_limit_of_the_container(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    files: dict[str, str],
-    processors: int,
-    expected: int,
-) -> None:
-    for name, content in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(content)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)))
-    assert devices.usable_processors(tmp_path) == expected
-
-
 def test_threads_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THREADS", "3")
     assert devices.thread_count() == 3
     monkeypatch.delenv("THREADS")
-    assert devices.thread_count() == devices.usable_processors()
+    assert devices.thread_count() == processors()

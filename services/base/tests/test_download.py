@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import http.server
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from mssbench_service.errors import BadInput, NotFound, Unreachable
 
-from .conftest import CONTENT, Server, fetch_quickly
+from .conftest import CONTENT, Pins, Server, fetch_quickly, fetched
 
 
-def test_a_file_is_fetched_once_and_progress_is_reported(
-    server: Server, pins: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_a_file_is_fetched_once_and_progress_is_reported(server: Server, pins: Pins, tmp_path: Path) -> None:
     seen: list[tuple[str, int, int | None]] = []
     path = pins(size=len(CONTENT))
     expected = [tmp_path / "w" / "demo" / "model.th"]
@@ -28,10 +25,9 @@ def test_a_file_is_fetched_once_and_progress_is_reported(
     assert sorted(entry.name for entry in expected[0].parent.iterdir()) == [".lock", "model.th"]
 
 
-def test_a_broken_connection_is_resumed(server: Server, pins: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_broken_connection_is_resumed(server: Server, pins: Pins, tmp_path: Path) -> None:
     server.cut_after = 20_000
-    fetch_quickly(pins(), tmp_path)
-    assert (tmp_path / "demo" / "model.th").read_bytes() == CONTENT
+    assert fetched(pins(), tmp_path) == CONTENT
     assert len(server.requests) == 13
     assert server.requests[3]["range"] == "bytes=60000-"
     assert server.requests[3]["if-range"] == '"one"'
@@ -39,7 +35,7 @@ def test_a_broken_connection_is_resumed(server: Server, pins: Callable[..., Path
 
 
 def test_data_of_a_slow_server_are_reported_and_kept_at_once(
-    server: Server, pins: Callable[..., Path], tmp_path: Path
+    server: Server, pins: Pins, tmp_path: Path
 ) -> None:
     told, requests = threading.Event(), []
 
@@ -53,14 +49,11 @@ def test_data_of_a_slow_server_are_reported_and_kept_at_once(
             handler.wfile.write(CONTENT[1000:])
 
     server.answer = trickle  # type: ignore[method-assign]
-    fetch_quickly(pins(), tmp_path, progress=lambda *_: told.set())
-    assert (tmp_path / "demo" / "model.th").read_bytes() == CONTENT
+    assert fetched(pins(), tmp_path, progress=lambda *_: told.set()) == CONTENT
     assert len(requests) == 1
 
 
-def test_the_next_call_resumes_the_last_one(
-    server: Server, pins: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_the_next_call_resumes_the_last_one(server: Server, pins: Pins, tmp_path: Path) -> None:
     server.cut_after, original = 100_000, server.answer
 
     def once(handler: http.server.BaseHTTPRequestHandler) -> None:
@@ -73,46 +66,41 @@ def test_the_next_call_resumes_the_last_one(
     assert not (tmp_path / "demo" / "model.th").exists()
     server.answer, server.cut_after = original, None  # type: ignore[method-assign]
     server.requests.clear()
-    fetch_quickly(pins(), tmp_path)
-    assert (tmp_path / "demo" / "model.th").read_bytes() == CONTENT
+    assert fetched(pins(), tmp_path) == CONTENT
     assert server.requests[0]["range"] == "bytes=100000-"
 
 
-@pytest.mark.parametrize("fault", ["ranges are ignored", "ranges are wrong", "another version"])
+@pytest.mark.parametrize("fault", ["ranges are ignored", "ranges are wrong", "another version", "too long"])
 def test_a_file_whose_rest_does_not_match_is_fetched_from_the_start(
-    server: Server, pins: Callable[..., Path], tmp_path: Path, fault: str
+    server: Server, pins: Pins, tmp_path: Path, fault: str
 ) -> None:
     server.ranges = fault != "ranges are ignored"
     server.wrong_range = fault == "ranges are wrong"
     part = tmp_path / "demo" / "model.th.part"
     part.parent.mkdir()
-    part.write_bytes(CONTENT[:5000] if fault != "another version" else b"other bytes" * 500)
-    fetch_quickly(pins(), tmp_path)
-    assert (tmp_path / "demo" / "model.th").read_bytes() == CONTENT
-
-
-def test_a_partial_file_that_is_too_long_is_discarded(
-    server: Server, pins: Callable[..., Path], tmp_path: Path
-) -> None:
-    part = tmp_path / "demo" / "model.th.part"
-    part.parent.mkdir()
-    part.write_bytes(CONTENT + b"more")
-    fetch_quickly(pins(), tmp_path)
-    assert (tmp_path / "demo" / "model.th").read_bytes() == CONTENT
+    there = {"another version": b"other bytes" * 500, "too long": CONTENT + b"more"}
+    part.write_bytes(there.get(fault, CONTENT[:5000]))
+    assert fetched(pins(), tmp_path) == CONTENT
 
 
 def test_without_a_checksum_nothing_is_resumed_across_calls(
-    server: Server, pins: Callable[..., Path], tmp_path: Path
+    server: Server, pins: Pins, tmp_path: Path
 ) -> None:
     part = tmp_path / "demo" / "model.th.part"
     part.parent.mkdir()
     part.write_bytes(b"of who knows what" * 10)
-    fetch_quickly(pins(sha256=""), tmp_path)
-    assert (tmp_path / "demo" / "model.th").read_bytes() == CONTENT
+    assert fetched(pins(sha256=""), tmp_path) == CONTENT
     assert "range" not in server.requests[0]
 
 
-def test_retries_end_without_progress(server: Server, pins: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_length_need_not_be_declared(server: Server, pins: Pins, tmp_path: Path) -> None:
+    server.declares_length = False
+    seen: list[int | None] = []
+    assert fetched(pins(), tmp_path, progress=lambda _, __, total: seen.append(total)) == CONTENT
+    assert set(seen) == {None}
+
+
+def test_retries_end_without_progress(server: Server, pins: Pins, tmp_path: Path) -> None:
     server.ranges, server.cut_after = False, 70_000
     with pytest.raises(Unreachable, match="the connection was cut"):
         fetch_quickly(pins(), tmp_path)
@@ -121,26 +109,16 @@ def test_retries_end_without_progress(server: Server, pins: Callable[..., Path],
 
 
 @pytest.mark.parametrize("error", [1000, -1000])
-def test_a_wrong_declared_length_is_an_error(
-    server: Server, pins: Callable[..., Path], tmp_path: Path, error: int
-) -> None:
+def test_a_wrong_declared_length_is_an_error(server: Server, pins: Pins, tmp_path: Path, error: int) -> None:
     server.length_error = error
     with pytest.raises((Unreachable, BadInput)):
         fetch_quickly(pins(), tmp_path)
     assert not (tmp_path / "demo" / "model.th").exists()
 
 
-def test_the_length_need_not_be_declared(server: Server, pins: Callable[..., Path], tmp_path: Path) -> None:
-    server.declares_length = False
-    seen: list[int | None] = []
-    fetch_quickly(pins(), tmp_path, progress=lambda _, __, total: seen.append(total))
-    assert (tmp_path / "demo" / "model.th").read_bytes() == CONTENT
-    assert set(seen) == {None}
-
-
 @pytest.mark.parametrize("content", [CONTENT[:-1] + b"?", b"", b"<html>not found</html>"])
 def test_damaged_bytes_are_refused_and_deleted(
-    server: Server, pins: Callable[..., Path], tmp_path: Path, content: bytes
+    server: Server, pins: Pins, tmp_path: Path, content: bytes
 ) -> None:
     server.content = content
     with pytest.raises(BadInput, match=r"model\.th from http.* is damaged: its SHA-256"):
@@ -148,45 +126,38 @@ def test_damaged_bytes_are_refused_and_deleted(
     assert [entry.name for entry in (tmp_path / "demo").iterdir()] == [".lock"]
 
 
-def test_a_file_longer_than_pinned_is_not_read_to_its_end(
-    server: Server, pins: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_a_file_longer_than_pinned_is_not_read_to_its_end(server: Server, pins: Pins, tmp_path: Path) -> None:
     server.content = CONTENT * 40
     with pytest.raises(BadInput, match="more than the 256000 bytes"):
         fetch_quickly(pins(size=len(CONTENT)), tmp_path)
     assert [entry.name for entry in (tmp_path / "demo").iterdir()] == [".lock"]
 
 
-def test_a_wrong_size_is_refused(pins: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_wrong_size_is_refused(pins: Pins, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="256000 bytes; expected 256001"):
         fetch_quickly(pins(sha256="", size=len(CONTENT) + 1), tmp_path)
 
 
-def test_a_missing_file_is_not_retried(server: Server, pins: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_missing_file_is_not_retried(server: Server, pins: Pins, tmp_path: Path) -> None:
     server.statuses = [404] * 9
     with pytest.raises(NotFound, match="404"):
         fetch_quickly(pins(), tmp_path)
     assert len(server.requests) == 1
 
 
-def test_a_busy_server_is_retried(server: Server, pins: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_busy_server_is_retried(server: Server, pins: Pins, tmp_path: Path) -> None:
     server.statuses = [503, 429, 500]
-    fetch_quickly(pins(), tmp_path)
-    assert (tmp_path / "demo" / "model.th").read_bytes() == CONTENT
+    assert fetched(pins(), tmp_path) == CONTENT
 
 
-def test_a_server_that_does_not_answer_is_unreachable(
-    server: Server, pins: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_a_server_that_does_not_answer_is_unreachable(server: Server, pins: Pins, tmp_path: Path) -> None:
     path = pins()
     path.write_text(path.read_text().replace(server.url, "http://127.0.0.1:9/model.th"))
     with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9"):
         fetch_quickly(path, tmp_path)
 
 
-def test_several_processes_at_once_fetch_a_file_once(
-    server: Server, pins: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_several_processes_at_once_fetch_a_file_once(server: Server, pins: Pins, tmp_path: Path) -> None:
     path = pins()
     threads = [threading.Thread(target=fetch_quickly, args=(path, tmp_path)) for _ in range(4)]
     for thread in threads:

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from mssbench_contract.server import wait_for
 from mssbench_service import offered
 from mssbench_service.app import Settings
-from mssbench_service.audio import FloatArray
 from mssbench_service.errors import NotReady
 from mssbench_service.files import DataRoot
-from mssbench_service.separation import Separator
 from mssbench_service.separator_app import create_separator_app
-from mssbench_service.stems import STEMS
 
 from .conftest import Serve, problem_of
-
-
-class Whole(Separator):
-    def separate(self, mixture: FloatArray, sample_rate: int) -> Mapping[str, FloatArray]:
-        return dict.fromkeys(STEMS, mixture)
+from .tiny_separators import Quarters
 
 
 def test_a_model_is_available_once_its_weights_are_there(
@@ -29,7 +21,7 @@ def test_a_model_is_available_once_its_weights_are_there(
 ) -> None:
     weights = tmp_path / "weights"
 
-    class Late(Whole):
+    class Late(Quarters):
         def setup(self) -> None:
             if not weights.exists():
                 raise NotReady("its weights are missing")
@@ -38,7 +30,7 @@ def test_a_model_is_available_once_its_weights_are_there(
 
     monkeypatch.setattr(offered, "RETRY_SECONDS", 0.0)
     settings = Settings(data_root=DataRoot(tmp_path))
-    server = serve(create_separator_app("two", "1.0", {"whole": Whole, "late": Late}, settings))
+    server = serve(create_separator_app("two", "1.0", {"quarters": Quarters, "late": Late}, settings))
     wait_for(lambda: server.get("/health").status == 200)
 
     def reason() -> str:

@@ -8,29 +8,20 @@ from pathlib import Path
 import pytest
 from fastapi import Request
 from mssbench_contract.server import wait_for
-from mssbench_service import errors
 from mssbench_service.admission import run_job
-from mssbench_service.errors import (
-    BenchError,
-    OutOfMemory,
-    Unavailable,
-)
+from mssbench_service.errors import OutOfMemory, Unavailable
 
-from .conftest import Serve, app_of, problem_of
-
-
-def family() -> list[type[BenchError]]:
-    """Return the classes that the module defines. Other packages may derive more."""
-    return [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, BenchError)]
+from .conftest import FAMILY, Serve, app_of, problem_of
 
 
 def test_every_error_arrives_as_its_class(tmp_path: Path, serve: Serve) -> None:
     server = serve(app_of(tmp_path))
-    for kind in family():
+    for kind in FAMILY:
         answer = server.get(f"/raise/{kind.code}")
         error = problem_of(answer, kind.status)
         assert type(error) is kind
         assert error.detail == kind.code
+        assert error.to_problem() == answer.json()
         if isinstance(error, Unavailable):
             assert error.retry_after == 7
             assert answer.headers["retry-after"] == "7"

@@ -10,24 +10,12 @@ import pytest
 from mssbench_contract import music, wav
 from mssbench_contract.server import wait_for
 from mssbench_service.app import Settings
-from mssbench_service.audio import FloatArray
-from mssbench_service.errors import (
-    StorageFull,
-    from_problem,
-)
+from mssbench_service.errors import StorageFull, from_problem
 from mssbench_service.files import DataRoot
-from mssbench_service.musdb import STEMS
-from mssbench_service.separation import Separator
 from mssbench_service.separator_app import create_separator_app
 
 from .conftest import Serve
-
-
-class MixtureAsStems(Separator):
-    """Every stem is the mixture."""
-
-    def separate(self, mixture: FloatArray, sample_rate: int) -> dict[str, FloatArray]:
-        return dict.fromkeys(STEMS, mixture)
+from .tiny_separators import Quarters
 
 
 def no_room(*_: object) -> None:
@@ -44,7 +32,7 @@ def test_an_upload_without_room_on_the_disk_is_a_retryable_error(
     tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    app = create_separator_app("trial", "1.2.3", {"same": MixtureAsStems}, Settings(DataRoot(tmp_path)))
+    app = create_separator_app("trial", "1.2.3", {"quarters": Quarters}, Settings(DataRoot(tmp_path)))
     service = serve(app)
     wait_for(lambda: service.get("/health").status == 200)
     with monkeypatch.context() as full:

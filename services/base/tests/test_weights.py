@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,12 +9,10 @@ from mssbench_service import weights
 from mssbench_service.errors import BadInput, NotFound, NotReady
 from mssbench_service.weights import load, main, require
 
-from .conftest import SHA256, Server, fetch_quickly
+from .conftest import SHA256, Pins, Server, fetch_quickly
 
 
-def test_require_names_the_file_and_the_command(
-    server: Server, pins: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_require_names_the_file_and_the_command(server: Server, pins: Pins, tmp_path: Path) -> None:
     path = pins()
     path.write_text(
         path.read_text().replace('small = ["model.th"]', 'small = ["model.th"]\nlarge = ["model.th"]')
@@ -53,7 +50,7 @@ def test_require_names_the_file_and_the_command(
         ("sha256", "size = -5\nsha256"),
     ],
 )
-def test_wrong_pins_are_refused(pins: Callable[..., Path], change: tuple[str, str]) -> None:
+def test_wrong_pins_are_refused(pins: Pins, change: tuple[str, str]) -> None:
     path = pins()
     path.write_text(path.read_text().replace(*change))
     with pytest.raises((BadInput, NotFound)):
@@ -79,9 +76,7 @@ def test_the_weights_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert weights.weights_folder() == Path("/cache/mssbench/weights")
 
 
-def test_the_commands(
-    server: Server, pins: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_commands(server: Server, pins: Pins, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, dest = str(pins()), str(tmp_path / "w")
     assert main(["verify", path, "--dest", dest]) == 1
     assert capsys.readouterr().out == "model.th is missing\n"
@@ -92,7 +87,7 @@ def test_the_commands(
 
 
 def test_without_a_published_checksum_the_first_download_decides(
-    server: Server, pins: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: Server, pins: Pins, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, folder = pins(sha256=""), tmp_path / "demo"
     assert main(["fetch", str(path), "--dest", str(tmp_path)]) == 0
@@ -111,7 +106,7 @@ def test_without_a_published_checksum_the_first_download_decides(
 
 
 def test_models_of_the_user_are_fetched_and_required_like_pinned_ones(
-    server: Server, pins: Callable[..., Path], tmp_path: Path
+    server: Server, pins: Pins, tmp_path: Path
 ) -> None:
     path, presets = pins(), tmp_path / "demo" / weights.PRESETS_FILE
     presets.parent.mkdir()

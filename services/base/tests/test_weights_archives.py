@@ -6,7 +6,6 @@ import hashlib
 import io
 import random
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from mssbench_service import archives
 from mssbench_service.errors import BadInput
 from mssbench_service.weights import verify
 
-from .conftest import Server, fetch_quickly
+from .conftest import Pins, Server, fetch_quickly
 
 
 def archive(*members: tuple[str, bytes | str], kind: bytes = tarfile.REGTYPE) -> bytes:
@@ -31,9 +30,7 @@ def archive(*members: tuple[str, bytes | str], kind: bytes = tarfile.REGTYPE) ->
     return buffer.getvalue()
 
 
-def test_an_archive_is_unpacked_and_verified(
-    server: Server, pins: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_an_archive_is_unpacked_and_verified(server: Server, pins: Pins, tmp_path: Path) -> None:
     server.content = archive(("./checkpoint", b"model"), ("./sub/model.index", b"123"))
     path = pins(sha256=hashlib.sha256(server.content).hexdigest(), unpack="4stems")
     folder = tmp_path / "demo" / "4stems"
@@ -79,7 +76,7 @@ def test_an_archive_is_unpacked_and_verified(
     ],
 )
 def test_malicious_and_damaged_archives_are_refused(
-    server: Server, pins: Callable[..., Path], tmp_path: Path, content: bytes
+    server: Server, pins: Pins, tmp_path: Path, content: bytes
 ) -> None:
     server.content = content
     dest = tmp_path / "dest"
@@ -95,15 +92,13 @@ def test_malicious_and_damaged_archives_are_refused(
     assert not list(dest.rglob("*.part"))
 
 
-def test_an_empty_archive_is_refused(server: Server, pins: Callable[..., Path], tmp_path: Path) -> None:
+def test_an_empty_archive_is_refused(server: Server, pins: Pins, tmp_path: Path) -> None:
     server.content = archive()
     with pytest.raises(BadInput, match="holds no files"):
         fetch_quickly(pins(sha256="", unpack="folder"), tmp_path)
 
 
-def test_an_archive_cannot_provide_its_own_record(
-    server: Server, pins: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_an_archive_cannot_provide_its_own_record(server: Server, pins: Pins, tmp_path: Path) -> None:
     server.content = archive((".unpacked.json", b"{}"), ("checkpoint", b"model"))
     path = pins(sha256="", unpack="folder")
     fetch_quickly(path, tmp_path)
@@ -113,7 +108,7 @@ def test_an_archive_cannot_provide_its_own_record(
 
 
 def test_an_archive_that_unpacks_to_too_much_is_refused(
-    server: Server, pins: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, pins: Pins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archives, "LARGEST", 5_000)
     server.content = archive(("zeros", bytes(1_000_000)))

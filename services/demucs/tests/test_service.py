@@ -9,11 +9,7 @@ import torch
 from demucs.api import Separator as Library
 from demucs_service.adapter import shifts_from
 from mssbench_contract import RunningService, music
-from mssbench_contract.model import (
-    check_equals_library,
-    check_not_ready,
-    check_stops_when_client_disconnects,
-)
+from mssbench_contract.model import check_equals_library, check_not_ready, check_stops_when_client_disconnects
 from mssbench_service.weights import sha256_of
 
 

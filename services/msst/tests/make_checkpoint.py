@@ -42,7 +42,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
             "stft_hop_length": 512,
             "stft_win_length": 2048,
             "multi_stft_resolutions_window_sizes": (4096, 2048),
-        },
+        }
     },
     "mel_band_roformer": {
         "model": _ROFORMER
@@ -53,7 +53,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
             "stft_n_fft": 2048,
             "stft_hop_length": 512,
             "stft_win_length": 2048,
-        },
+        }
     },
     "scnet": {
         "model": {

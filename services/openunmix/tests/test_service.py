@@ -7,11 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from mssbench_contract import RunningService, music
-from mssbench_contract.model import (
-    check_equals_library,
-    check_not_ready,
-    check_stops_when_client_disconnects,
-)
+from mssbench_contract.model import check_equals_library, check_not_ready, check_stops_when_client_disconnects
 from mssbench_service.musdb import STEMS
 from mssbench_service.weights import sha256_of
 from openunmix.predict import separate

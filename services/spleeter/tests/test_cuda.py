@@ -65,10 +65,7 @@ def test_missing_and_damaged_libraries_are_reported(tmp_path: Path) -> None:
     (nvidia / "cusparse/lib/libcusparse.so.11").write_bytes(b"no library")
     done = check(tmp_path)
     assert done.returncode == 1
-    assert done.stderr.splitlines() == [
-        "TensorFlow does not find Cufft",
-        "TensorFlow does not find Cusparse",
-    ]
+    assert done.stderr.splitlines() == ["TensorFlow does not find Cufft", "TensorFlow does not find Cusparse"]
 
 
 @without_wheels

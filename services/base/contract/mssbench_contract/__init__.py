@@ -2,7 +2,7 @@
 
 separator  the contract of a separator, as one suite of tests
 service    a service under test, with what the suite reads and checks of it
-app        the same application with jobs that can be held and without a network
+app        the same application without a network
 model      fixtures and checks for services with a model
 server     a service in a process of its own, and requests to it
 signals    synthetic music, and sound files in memory

@@ -1,8 +1,7 @@
-"""The application under test, with jobs that can be held and without a network.
+"""The application under test, without a network.
 
-``uvicorn mssbench_contract.app:app``. Jobs wait while the file ``MSSBENCH_CONTRACT_HOLD`` exists, so that a test of
-the queue decides when work ends, for fast and slow models alike. Opening a connection and looking up a name raise an
-error, and are recorded in the file ``MSSBENCH_CONTRACT_NETWORK``.
+``uvicorn mssbench_contract.app:app``. Opening a connection and looking up a name raise an error, and are recorded in
+the file ``MSSBENCH_CONTRACT_NETWORK``.
 """
 
 from __future__ import annotations
@@ -10,27 +9,16 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-APP, HOLD, NETWORK = "MSSBENCH_CONTRACT_APP", "MSSBENCH_CONTRACT_HOLD", "MSSBENCH_CONTRACT_NETWORK"
+APP, NETWORK = "MSSBENCH_CONTRACT_APP", "MSSBENCH_CONTRACT_NETWORK"
 
 
 def guarded_app() -> Any:
     """Import the application that ``MSSBENCH_CONTRACT_APP`` names (``module:attribute``)."""
     refuse_network(Path(os.environ[NETWORK]))
-    separator_app: Any = importlib.import_module("mssbench_service.separator_app")
-    hold = Path(os.environ[HOLD])
     module, _, attribute = os.environ[APP].partition(":")
-    separate_track = separator_app.separate_track
-
-    def held(*arguments: Any, **options: Any) -> Any:
-        while hold.exists():
-            time.sleep(0.005)
-        return separate_track(*arguments, **options)
-
-    separator_app.separate_track = held
     return getattr(importlib.import_module(module), attribute)
 
 

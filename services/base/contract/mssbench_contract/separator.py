@@ -123,6 +123,7 @@ class SeparatorContract:
     ) -> None:
         answer = service.separate(track)
         assert answer.status == 200, answer.body
+        assert answer.headers["content-type"] == "application/zip"
         files = {name: content for name, content in answer.files().items() if name.endswith(".wav")}
         assert sorted(files) == sorted(f"{stem}.wav" for stem in service.declared)
         for content in files.values():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import http.server
 import io
 import json
 import os
@@ -15,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.parse
 import zipfile
@@ -182,6 +184,30 @@ def wait_for(condition: Callable[[], bool], seconds: float = 600.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"the condition did not become true within {seconds:g} s"
         time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def http_server(answer: Callable[[http.server.BaseHTTPRequestHandler], None]) -> Iterator[str]:
+    """Answer requests by `answer`, which gets the handler of each, until the block ends. Yields the URL."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer(self)
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = False  # closing then waits for the threads, so that no socket stays open
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def read_answer(connection: http.client.HTTPConnection) -> Answer:

@@ -31,7 +31,7 @@ Encode = Callable[[FloatArray, int], bytes]
 
 @dataclass(frozen=True)
 class ServiceUnderTest(RunningService):
-    """A running service whose jobs can be held, and requests to one of its separators.
+    """A running service, and requests to one of its separators.
 
     Attributes
     ----------
@@ -39,8 +39,6 @@ class ServiceUnderTest(RunningService):
         Name of the separator; empty for the default.
     data, temporary : Path
         The service's data root, and its folder for temporary files.
-    hold : Path
-        Jobs wait while this file exists.
     network : Path
         Exists once the service has tried to use the network.
     any_stems : sequence of str
@@ -50,7 +48,6 @@ class ServiceUnderTest(RunningService):
     separator: str
     data: Path
     temporary: Path
-    hold: Path
     network: Path
     any_stems: Sequence[str]
 
@@ -122,11 +119,6 @@ class ServiceUnderTest(RunningService):
         """Separate files under the data root."""
         return self.post_json("/separate", self.reference_request(mixture, out, rate, encode))
 
-    def abandoned(self) -> int:
-        """Number of jobs that ended because their client disconnected."""
-        lines = self.get("/metrics").body.decode().splitlines()
-        return sum(int(float(line.split()[-1])) for line in lines if 'outcome="abandoned"' in line)
-
     def problem(self, answer: Answer, status: int | tuple[int, ...], says: str) -> dict[str, Any]:
         """The problem document in `answer`, after checks that hold for every one.
 
@@ -147,8 +139,7 @@ class ServiceUnderTest(RunningService):
         return problem
 
     def check_clean(self) -> None:
-        """Release held jobs, wait until none is left, and check that nothing remains of them."""
-        self.hold.unlink(missing_ok=True)
+        """Wait until no job is left, and check that nothing remains of them."""
         assert self.process.poll() is None, "the service has ended"
         wait_for(lambda: self.in_flight() == 0)
         assert not self._temporary_files()
@@ -196,13 +187,12 @@ def service_under_test(
     start_seconds : float
         Time that it may take to load.
     """
-    data, temporary, hold, network = (folder / name for name in ("data", "tmp", "hold", "network"))
+    data, temporary, network = (folder / name for name in ("data", "tmp", "network"))
     data.mkdir()
     temporary.mkdir()
     variables = {
         **(environment or {}),
         guarded.APP: app,
-        guarded.HOLD: str(hold),
         guarded.NETWORK: str(network),
         "MSSBENCH_DATA_ROOT": str(data),
         "MSSBENCH_MAX_UPLOAD_MB": str(MAX_UPLOAD_MIB),
@@ -213,5 +203,5 @@ def service_under_test(
     }
     with running(f"{guarded.__name__}:app", variables, seconds=start_seconds) as process:
         yield ServiceUnderTest(
-            process.url, process.process, process.log, separator, data, temporary, hold, network, any_stems
+            process.url, process.process, process.log, separator, data, temporary, network, any_stems
         )
