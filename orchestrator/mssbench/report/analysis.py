@@ -22,9 +22,15 @@ from .speed import Speed, speeds
 
 @dataclass(frozen=True)
 class Analysis:
-    """Numbers of a report."""
+    """Numbers of a report.
+
+    The answer, the first table and the figures that compare separators are about `shared`: the scores of the targets
+    that all models offer.
+    """
 
     answer: list[str]
+    shared: RunData
+    shared_table: ScoreTable
     table: ScoreTable
     separator_differences: list[Difference]
     condition_differences: list[Difference]
@@ -38,8 +44,14 @@ def analyse(data: RunData) -> Analysis:
     """Compute every number of a report."""
     table = ScoreTable(median_scores(data))
     by_condition = condition_differences(data)
+    shared, shared_table, shared_differences = data.only(data.shared), table, by_condition
+    if shared is not data:
+        shared_table = ScoreTable(median_scores(shared))
+        shared_differences = condition_differences(shared)
     return Analysis(
-        answer(data, table, by_condition),
+        answer(shared, shared_table, shared_differences),
+        shared,
+        shared_table,
         table,
         separator_differences(data),
         by_condition,

@@ -103,9 +103,14 @@ class _Text:
     def keeps(self, one: SeparatorRecord, like: SeparatorRecord | None = None) -> str:
         """Return the predicate of a separator: what it keeps in place, or its errors."""
         if self.metrics[0].role == "place":
-            sound = "" if like else " of the sound in place"
+            sound = "" if like else f" of the {self._sound()} in place"
             return f"keeps {self.values(one, like).replace('%', f'%{sound}', 1)}"
         return f"has median errors of {self.values(one, like)}"
+
+    def _sound(self) -> str:
+        """Return what the values are about: the sound of all stems, or the names of some."""
+        scope = self.data.scope
+        return scope.removesuffix(" only") if scope.endswith(" only") else "sound"
 
     def values(self, one: SeparatorRecord, like: SeparatorRecord | None = None) -> str:
         """Return the medians in each condition, without their names if they are those of `like`."""
@@ -134,7 +139,7 @@ class _Text:
     def note(self, shown: Sequence[SeparatorRecord], differences: Sequence[Difference]) -> str:
         """Return the intervals of the separators in `shown`, and the paired change between conditions of the first."""
         tracks = max(self.value(one, metric).tracks for one in shown for metric in self.metrics)
-        text = f"Medians over {tracks} track{'s' if tracks != 1 else ''} and all stems."
+        text = f"Medians over {tracks} track{'s' if tracks != 1 else ''}, {self.data.scope}."
         intervals = [
             f"{one.name} "
             + _listed([f"{_span(metric, found)}{_where(condition)}" for condition, metric, found in spans])

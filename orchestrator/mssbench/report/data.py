@@ -10,7 +10,6 @@ metric; :attr:`RunData.status` counts them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from ..runs.conditions import BINAURAL, STEREO
 from ..runs.records import Cell, RunRecord, SeparatorRecord
 from ..runs.results import Row, result_rows
 from ..runs.store import RunStore
-from .metrics import Metric, headline, present
+from .metrics import Metric, finite_value, headline, present
 from .replicates import NOT_OFFERED, averaged, merged
 
 FloatArray = npt.NDArray[np.float64]
@@ -140,12 +139,47 @@ class RunData:
         }
         return {name: targets for name, targets in missing.items() if targets}
 
+    @property
+    def shared(self) -> list[str]:
+        """Targets that all models offer, in a run without models all reference separators; if there are none, all."""
+        subjects = self.models or self.compared
+        missing = {target for one in subjects for target in self.not_offered.get(one.name, ())}
+        return [target for target in self.targets if target not in missing] or self.targets
+
+    @property
+    def scope(self) -> str:
+        """What `ALL_STEMS` is in these scores, to complete "medians over 4 tracks, …"."""
+        if any(set(self.plain) & set(missing) for missing in self.not_offered.values()):
+            return "the stems that each separator offers"
+        return (
+            "all stems" if set(self.plain) >= set(self.record.stems) else f"{' and '.join(self.plain)} only"
+        )
+
+    def only(self, targets: Sequence[str]) -> RunData:
+        """Return the scores of `targets`."""
+        if list(targets) == self.targets:
+            return self
+        at = [self.targets.index(target) for target in targets]
+        values = {column: found[..., at] for column, found in self.values.items()}
+        return replace(
+            self,
+            record=replace(self.record, targets=list(targets)),
+            rows=[row for row in self.rows if row["source"] in targets],
+            metrics=[metric for metric in self.metrics if not np.isnan(values[metric.column]).all()],
+            values=values,
+            status=self.status[..., at],
+            reason=self.reason[..., at],
+            sounding=self.sounding[..., at],
+        )
+
+    @property
+    def plain(self) -> list[str]:
+        """The targets of `ALL_STEMS`: the stems of the dataset, so that none counts twice."""
+        return [target for target in self.targets if target in self.record.stems] or self.targets
+
     def _columns(self, source: str) -> list[int]:
-        """Indices of the targets of `source`; all stems are those of the dataset, so that none counts twice."""
-        if source != ALL_STEMS:
-            return [self.targets.index(source)]
-        plain = [i for i, target in enumerate(self.targets) if target in self.record.stems]
-        return plain or list(range(len(self.targets)))
+        """Indices of the targets of `source`."""
+        return [self.targets.index(name) for name in (self.plain if source == ALL_STEMS else [source])]
 
     @property
     def headline(self) -> list[Metric]:
@@ -161,6 +195,11 @@ class RunData:
     def compared(self) -> list[SeparatorRecord]:
         """Models and reference separators, without probes."""
         return [one for one in self.separators if separator_kind(one) != "probe"]
+
+    @property
+    def listed(self) -> list[SeparatorRecord]:
+        """The compared separators in the order of tables and figures: models first."""
+        return sorted(self.compared, key=lambda one: separator_kind(one) != "model")
 
     @property
     def models(self) -> list[SeparatorRecord]:
@@ -187,9 +226,8 @@ class RunData:
         self, metric: Metric, first: tuple[str, str], second: tuple[str, str]
     ) -> tuple[FloatArray, FloatArray]:
         """The values of two groups (condition, separator), for the stems that both offer."""
-        names = [self.targets[i] for i in self._columns(ALL_STEMS)]
         without = [self.not_offered.get(separator, []) for _, separator in (first, second)]
-        both = [i for i, name in enumerate(names) if not any(name in one for one in without)]
+        both = [i for i, name in enumerate(self.plain) if not any(name in one for one in without)]
         a, b = (self.track_values(metric, *group)[:, both] for group in (first, second))
         return a, b
 
@@ -233,11 +271,6 @@ class RunData:
             azimuth, elevation = placement.placed.directions[stem]
             return azimuth, elevation
         return placement.angles[stem], scene.elevations.get(stem, 0.0)
-
-    def azimuth(self, title: str, stem: str, condition: str = "binaural") -> float | None:
-        """Return the true azimuth of :meth:`direction`."""
-        found = self.direction(title, stem, condition)
-        return None if found is None else found[0]
 
     def devices(self, separator: str) -> list[str]:
         """Return the devices on which the separator ran."""
@@ -304,9 +337,8 @@ def load(run_dir: Path, targets: Sequence[str] = ()) -> RunData:
     store = RunStore(run_dir)
     record = store.load()
     separators = [one for one in record.separators if one.status == "available"]
+    wanted = _known_targets(record, targets)
     rows = result_rows(store, record)
-    if targets:
-        rows = _only(record, rows, targets)
     keys = record.cell_conditions
     shape = (len(keys), len(separators), len(record.tracks), len(record.sources))
     metrics = present({name for row in rows for name, value in row.items() if value is not None})
@@ -350,26 +382,16 @@ def load(run_dir: Path, targets: Sequence[str] = ()) -> RunData:
     outcomes = {cell: found for cell in record.cells() if (found := store.outcome(cell)) is not None}
     # A column without a value in any scored row is not a metric of this run.
     metrics = [metric for metric in metrics if not np.isnan(values[metric.column]).all()]
-    return RunData(store, record, rows, metrics, separators, values, status, reason, sounding, outcomes)
+    found = RunData(store, record, rows, metrics, separators, values, status, reason, sounding, outcomes)
+    return found.only(wanted)
 
 
-def _only(record: RunRecord, rows: list[Row], targets: Sequence[str]) -> list[Row]:
-    """Restrict `record` to `targets`; return their rows."""
-    wanted = [canonical(target) for target in targets]
+def _known_targets(record: RunRecord, targets: Sequence[str]) -> list[str]:
+    """Return those of the run that are in `targets`; all if it is empty."""
+    wanted = [canonical(target) for target in targets] or record.sources
     if unknown := [target for target in wanted if target not in record.sources]:
         scored = ", ".join(record.sources)
         raise BadInput(
             f"run {record.id} has scores of {scored}, not of {unknown[0]!r}; mssbench rescore --targets scores it"
         )
-    record.targets = [target for target in record.sources if target in wanted]
-    return [row for row in rows if row["source"] in wanted]
-
-
-def finite_value(value: object) -> float:
-    """Return a value of a row as float; NaN where it is missing, infinite or not a number."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return math.nan
-    try:
-        return float(value) if math.isfinite(value) else math.nan
-    except OverflowError:  # a JSON integer of hundreds of digits
-        return math.nan
+    return [target for target in record.sources if target in wanted]

@@ -105,7 +105,7 @@ def choose(data: RunData, selected: Sequence[tuple[str, str, str, str]] = ()) ->
     BadInput
         A selected excerpt is not in this run.
     """
-    names = [one.name for one in data.compared]
+    names = [one.name for one in data.listed]
     chosen = []
     for condition, separator, title, stem in selected:
         key = data.replicates.get(condition, [condition])[0]

@@ -15,8 +15,8 @@ from ..runs.results import Row
 from . import chart
 from .answer import with_interval
 from .chart import Chart, Key, Scale
-from .data import ALL_STEMS, FloatArray, RunData, finite_value, source_name
-from .metrics import Metric
+from .data import ALL_STEMS, FloatArray, RunData, source_name
+from .metrics import Metric, finite_value
 from .scores import Difference, ScoreTable
 from .statistics import Estimate
 
@@ -55,8 +55,7 @@ def condition_legend(data: RunData) -> list[tuple[Markup, str]]:
 
 def drawn_separators(data: RunData) -> list[str]:
     """Return the separators that panels of lines show: models first."""
-    models = [one.name for one in data.models]
-    return [*models, *(one.name for one in data.compared if one.name not in models)][:MOST_LINES]
+    return [one.name for one in data.listed][:MOST_LINES]
 
 
 def _separator_legend(names: Sequence[str]) -> list[tuple[Markup, str]]:
@@ -73,7 +72,7 @@ def medians(
     estimates = {
         (condition, one.name): table.get(condition, one.name, source, metric).estimate
         for condition in data.conditions
-        for one in data.compared
+        for one in data.listed
     }
     seen = [value for e in estimates.values() for value in (e.value, e.low, e.high)]
     tracks: dict[tuple[str, str], FloatArray] = {}
@@ -83,11 +82,11 @@ def medians(
     axis = Scale(0.0, 100.0) if metric.unit == "%" else chart.scale(seen, zero=metric.better == "lower")
     found = _rows(data, metric, axis, width)
     for i, (condition, key) in enumerate(chart.keys(data.conditions).items()):
-        for row, one in enumerate(data.compared):
+        for row, one in enumerate(data.listed):
             estimate = estimates[condition, one.name]
             if not estimate.n:
                 continue
-            y = _row_y(found, len(data.compared), row, i, len(data.conditions))
+            y = _row_y(found, len(data.listed), row, i, len(data.conditions))
             for value in tracks.get((condition, one.name), ()):
                 if value == value:
                     x = found.x(axis(float(value)))
@@ -96,7 +95,8 @@ def medians(
                 _interval(found, axis, estimate, y, key),
                 f"{one.name}, {condition}: {with_interval(metric, estimate)}, {_number(estimate)}",
             )
-    return Panel(title, found.svg(f"{metric.title}, {source_name(source).lower()}: median of each separator"))
+    what = data.scope if source == ALL_STEMS else source_name(source).lower()
+    return Panel(title, found.svg(f"{metric.title}, {what}: median of each separator"))
 
 
 def differences(data: RunData, found: Sequence[Difference], metric: Metric) -> Panel:
@@ -110,7 +110,7 @@ def differences(data: RunData, found: Sequence[Difference], metric: Metric) -> P
     panel.line(zero, panel.top, zero, panel.floor, "var(--muted)")
     others = [condition for condition in data.conditions if condition != data.baseline]
     keys = chart.keys(data.conditions)
-    rows = [one.name for one in data.compared]
+    rows = [one.name for one in data.listed]
     for d in shown:
         if d.paired.difference.n:
             y = _row_y(panel, len(rows), rows.index(d.within), others.index(d.first), len(others))
@@ -125,7 +125,7 @@ def differences(data: RunData, found: Sequence[Difference], metric: Metric) -> P
 
 def _rows(data: RunData, metric: Metric, axis: Scale, width: float, prefix: str = "") -> Chart:
     """Return a chart with a labelled row per separator."""
-    names = [_short(one.name) for one in data.compared]
+    names = [_short(one.name) for one in data.listed]
     pitch = 9.0 + 9.0 * len(data.conditions)
     left = chart.label_width(names) + 10
     found = Chart(height=pitch * len(names) + 38, left=left, width=width)
@@ -298,7 +298,7 @@ def trade_off(data: RunData, table: ScoreTable) -> Figure | None:
     if len(pair) != 2:
         return None
     x_metric, y_metric = pair
-    names = [one.name for one in data.compared]
+    names = [one.name for one in data.listed]
     points = {
         (condition, name): [table.get(condition, name, ALL_STEMS, metric).estimate.value for metric in pair]
         for condition in data.conditions

@@ -133,3 +133,13 @@ def paper_columns(metrics: Iterable[Metric]) -> list[Metric]:
     """Return the metrics of the paper that the run has, in the order of `ROLES`."""
     found = {metric.role: metric for metric in metrics if metric.profile == "paper"}
     return [found[role] for role in ROLES if role in found]
+
+
+def finite_value(value: object) -> float:
+    """Return a value of a row as float; NaN where it is missing, infinite or not a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return math.nan
+    try:
+        return float(value) if math.isfinite(value) else math.nan
+    except OverflowError:  # a JSON integer of hundreds of digits
+        return math.nan

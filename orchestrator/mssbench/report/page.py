@@ -88,8 +88,7 @@ def render(
 def context(
     data: RunData, analysis: Analysis, excerpts: Excerpts | None, files: Sequence[tuple[str, Sequence[str]]]
 ) -> dict[str, Any]:
-    table = analysis.table
-    compared = tables.models_first(data)
+    table, shared, shared_table = analysis.table, analysis.shared, analysis.shared_table
     pairs = published.compare(data, table)
     return {
         "data": data,
@@ -100,19 +99,20 @@ def context(
         "answer": analysis.answer,
         "totals": data.totals(),
         "headline": data.headline,
-        "first_table": tables.first_table(data, table, compared),
-        "first_figure": _first_figure(data, table),
+        "shared": shared,
+        "first_table": tables.first_table(shared, shared_table),
+        "first_figure": _first_figure(shared, shared_table),
         "warnings": training_warnings(data.record),
         "cards": [
             {"name": one.name, "facts": card_facts(one.card, one.stems) | _speed_fact(one, analysis)}
             for one in data.record.separators
             if separator_kind(one) == "model" and one.status == "available"
         ],
-        "place": _place_figures(data, table),
-        "cue_figures": _cue_figures(data, table),
-        "trade_off": figures.trade_off(data, table) if compared else None,
+        "place": _place_figures(shared),
+        "cue_figures": _cue_figures(shared, shared_table),
+        "trade_off": figures.trade_off(shared, shared_table) if data.compared else None,
         "changes": _changes(data, analysis),
-        "result_tables": tables.result_tables(data, table, compared),
+        "result_tables": tables.result_tables(data, table),
         "by_stem": _by_stem(data, table),
         "condition_differences": analysis.condition_differences,
         "separator_differences": analysis.separator_differences,
@@ -165,7 +165,7 @@ def _speed_fact(one: SeparatorRecord, analysis: Analysis) -> dict[str, str]:
     return {"Seconds of audio per second": ", ".join(found)} if found else {}
 
 
-def _place_figures(data: RunData, table: ScoreTable) -> dict[str, Any]:
+def _place_figures(data: RunData) -> dict[str, Any]:
     """Return the figures of what stays in place: by band, by stem, and by azimuth and elevation."""
     metric = next((metric for metric in data.headline if metric.role == "place"), None)
     if metric is None or not data.compared:

@@ -11,8 +11,8 @@ import numpy as np
 from markupsafe import Markup
 
 from ..runs.records import SeparatorRecord
-from .data import ALL_STEMS, RunData, finite_value, separator_kind, source_name
-from .metrics import Metric
+from .data import ALL_STEMS, RunData, separator_kind, source_name
+from .metrics import Metric, finite_value
 from .scores import LargeItdError, ScoreTable
 from .statistics import Estimate
 
@@ -40,18 +40,13 @@ def cell(metric: Metric, value: float | None, reason: str = "not in this run") -
     return metric.format(value)
 
 
-def models_first(data: RunData) -> list[SeparatorRecord]:
-    """Return the compared separators: models, then reference separators."""
-    return sorted(data.compared, key=lambda one: separator_kind(one) != "model")
-
-
-def first_table(data: RunData, table: ScoreTable, separators: Sequence[SeparatorRecord]) -> dict[str, Any]:
+def first_table(data: RunData, table: ScoreTable) -> dict[str, Any]:
     """Return a row per separator: medians over all stems in the main condition, with the change from the baseline."""
     metrics = list(data.headline)
     if metrics and metrics[0].role == "place":
         metrics[1:1] = [metric for metric in data.metrics if metric.column in BESIDE_PLACE]
     rows = []
-    for one in separators:
+    for one in data.listed:
         counts = data.counts(None, data.main, one.name)
         cells = []
         for metric in metrics:
@@ -86,15 +81,13 @@ def _change(data: RunData, metric: Metric, separator: str) -> str:
     return ("+" if round(value, metric.decimals) > 0 else "") + metric.format(value)
 
 
-def result_tables(
-    data: RunData, table: ScoreTable, compared: Sequence[SeparatorRecord]
-) -> list[dict[str, Any]]:
+def result_tables(data: RunData, table: ScoreTable) -> list[dict[str, Any]]:
     """Return the tables by stem, with the conditions side by side; empty tables are left out."""
     rest = [metric for metric in data.metrics if metric not in data.headline]
     found = [
-        ("Results by stem", data.headline, compared),
-        ("Further metrics by stem", [m for m in rest if m.profile != "paper"], compared),
-        ("The paper’s definitions by stem", [m for m in rest if m.profile == "paper"], compared),
+        ("Results by stem", data.headline, data.listed),
+        ("Further metrics by stem", [m for m in rest if m.profile != "paper"], data.listed),
+        ("The paper’s definitions by stem", [m for m in rest if m.profile == "paper"], data.listed),
         ("Known-answer tests by stem", data.headline, data.probes),
     ]
     return [
@@ -111,10 +104,14 @@ def _results(
     groups = []
     for separator in separators:
         rows = []
+        missing = data.not_offered.get(separator.name, [])
+        plain = sum(stem not in missing for stem in data.plain)
         for source in data.sources:
             counts = [data.counts(None, condition, separator.name, source) for condition in data.conditions]
-            if not any(one.expected for one in counts):
-                continue
+            if not any(one.expected for one in counts) or (
+                source == ALL_STEMS and plain == 1 < len(data.record.stems)
+            ):
+                continue  # not offered, or the row of its only stem once more
             cells = [
                 _score_cell(table, metric, condition, separator.name, source, counts[i].scored)
                 for metric in metrics
@@ -168,11 +165,12 @@ def rows_json(data: RunData) -> Markup:
     kinds = {one.name: separator_kind(one) for one in data.separators}
     rows = []
     for row in data.rows:
+        direction = data.direction(row["title"], row["source"], row["condition"])
         scored = row["status"] in ("ok", "undefined")
         values = [finite_value(row.get(metric.column)) if scored else math.nan for metric in metrics]
         rows.append([
             row["condition"], row["separator"], row["title"], row["source"],
-            data.azimuth(row["title"], row["source"], row["condition"]),
+            direction and direction[0],
             *[None if math.isnan(v) else round(v, 4) for v in values],
             row["status"], str(row.get("reason") or ""),
         ])  # fmt: skip

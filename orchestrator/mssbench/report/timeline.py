@@ -90,8 +90,8 @@ def picture(
         ("ILD", "dB", scales["ild"]),
     ]
     strips = strips if place else strips[1:]
-    depth, gap = 44.0, 25.0
-    panel = Chart(height=len(strips) * (depth + gap) + 26, left=34, top=0, bottom=26)
+    depth, gap = 44.0, 28.0
+    panel = Chart(height=len(strips) * (depth + gap) + 30, left=34, top=0)
     drawn: dict[str, list[str]] = {separator: [] for separator in estimates}
     for row, (label, unit, axis) in enumerate(strips):
         floor = (row + 1) * (depth + gap)
@@ -129,10 +129,9 @@ def picture(
             f'<g class="trace" data-trace="{escape(separator)}" data-values="{escape(json.dumps(traced))}">'
             f"{''.join(paths)}</g>"
         )
-    panel.parts.append(
-        f'<line class="head" x1="{panel.left}" x2="{panel.left}" y1="12" y2="{panel.floor:.0f}" data-head '
-        f'data-span="{panel.span:.0f}" stroke="var(--ink)"/>'
-    )
+    floors = [(row + 1) * (depth + gap) for row in range(len(strips))]
+    head = "".join(f"M{panel.left} {floor - depth}V{floor}" for floor in floors)  # between the labels
+    panel.parts.append(f'<path d="{head}" data-head data-span="{panel.span:.0f}" stroke="var(--ink)"/>')
     return panel.svg(f"Over time: {name}. Broad grey line reference, thin line estimate.")
 
 

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import soundfile as sf
 from mssbench.bench import BenchmarkRun
-from mssbench.report import build_leaderboard
+from mssbench.report import build_leaderboard, page
 from mssbench.report import summary as summaries
 from mssbench.report.analysis import analyse
 from mssbench.report.comparable import audio_hashes
-from mssbench.report.data import load
+from mssbench.report.data import ALL_STEMS, load
 from mssbench.report.ranking import settings_of
+from mssbench.report.tables import result_tables
 from mssbench_service.stems import STEMS
 
 RATE = 8000
@@ -108,6 +109,24 @@ def test_models_meet_on_the_stems_that_they_share(run: BenchmarkRun, tmp_path: P
     }
     assert values["vocals"] == pytest.approx([values["vocals"][0]] * 3, abs=1e-5)
     assert values["accompaniment"][:2] == pytest.approx([values["accompaniment"][0]] * 2, abs=1e-4)
+
+    # What compares separators on the page is about the voice, which all models offer.
+    assert (analysis.shared.targets, analysis.shared.scope) == (["vocals"], "vocals only")
+    assert data.scope == "the stems that each separator offers"
+    assert data.only(data.targets) is data
+    assert load(run.folder, ["vocals"]).scope == "vocals only"
+    shared = {name: analysis.shared_table.get("stereo", name, ALL_STEMS, metric).estimate for name in offered}
+    assert len({(round(one.value, 4), one.n) for one in shared.values()}) == 1
+    assert "of the vocals in place" in analysis.answer[0]
+    assert "over 2 tracks, vocals only." in analysis.answer[1]
+    text = page.render(data, analysis, None, [])
+    assert "medians over tracks, <b>vocals only</b>" in text
+    assert "drums, bass, other, accompaniment by <b>fakes:voice</b>" in text
+    by_stem = next(one for one in result_tables(data, table) if one["heading"] == "Results by stem")
+    listed = {one["separator"].name: [row["source"] for row in one["rows"]] for one in by_stem["groups"]}
+    assert listed["fakes:four"][-1] == "All stems"
+    assert listed["fakes:pair"] == ["Vocals", "Accompaniment"]
+    assert listed["fakes:voice"] == ["Vocals"]
 
     summary = summaries.build(data, analysis)
     (setting,) = settings_of([summary], dict.fromkeys(offered, "page"))

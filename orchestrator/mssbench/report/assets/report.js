@@ -2,7 +2,7 @@
 // The table by track and the players. Values of the run are inserted as text, never as markup.
 
 (() => {
-  const PAGE = 10;
+  const PAGE = matchMedia("(max-width: 34rem)").matches ? 5 : 10;
   const holder = document.getElementById("rows");
   if (!holder) return;
   const data = JSON.parse(holder.textContent);
