@@ -29,6 +29,7 @@ __version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from .api import score as score
+    from .arrays import on_device as on_device
     from .bsseval import bss_eval as bss_eval
     from .cues import Hrirs as Hrirs
     from .cues import interaural_cues as interaural_cues
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 
 _EXPORTS = {
     "score": "api",
+    "on_device": "arrays",
     "Scores": "results",
     "FolderScores": "results",
     "ReferenceCache": "reuse",

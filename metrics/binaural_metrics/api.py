@@ -8,6 +8,7 @@ from numbers import Real
 
 import numpy.typing as npt
 
+from .arrays import on_device
 from .cues import HrirSet
 from .registry import KEY_COLUMNS, check_metric_set, columns
 from .registry import metrics as all_metrics
@@ -33,6 +34,7 @@ def score(
     mixture: npt.ArrayLike | None = None,
     dry: npt.ArrayLike | Mapping[str, npt.ArrayLike] | None = None,
     cache: ReferenceCache = NO_CACHE,
+    device: str | None = None,
 ) -> Scores:
     """Score one separated stem, or all stems of a track.
 
@@ -73,6 +75,9 @@ def score(
         timbre of the effective response (:mod:`binaural_metrics.response`), which are left out otherwise.
     cache : ReferenceCache, optional
         Keeps what depends on the references alone, for further estimates of them. It does not change the result.
+    device : str, optional
+        A device of PyTorch to compute on, such as "cuda" (:func:`binaural_metrics.on_device`). By default the metrics
+        are computed with NumPy.
 
     Returns
     -------
@@ -82,7 +87,7 @@ def score(
     ------
     ValueError
         An argument that cannot be used: an ambiguous shape, not two channels, NaN, signals of different lengths or
-        shorter than one second, an impossible sample rate.
+        shorter than one second, an impossible sample rate, a device that is not there.
 
     References
     ----------
@@ -110,20 +115,21 @@ def score(
     _check_options(mixture_gain, workers)
     check_metric_set(metrics)
     single = not isinstance(reference, Mapping) and list(true) == ["stem"]
-    rows, frames = score_track_with_frames(
-        true,
-        found,
-        rate,
-        metrics=metrics,
-        mixture_gain=mixture_gain,
-        hrir=hrir,
-        bsseval=bsseval,
-        aggregate=aggregate,
-        workers=workers,
-        mixture=None if mixture is None else channels_first(mixture, "mixture", axis),
-        cache=cache,
-        dry=None if dry is None else dry_stems(dry, list(true), single=single, axis=axis),
-    )
+    with on_device(device):
+        rows, frames = score_track_with_frames(
+            true,
+            found,
+            rate,
+            metrics=metrics,
+            mixture_gain=mixture_gain,
+            hrir=hrir,
+            bsseval=bsseval,
+            aggregate=aggregate,
+            workers=workers,
+            mixture=None if mixture is None else channels_first(mixture, "mixture", axis),
+            cache=cache,
+            dry=None if dry is None else dry_stems(dry, list(true), single=single, axis=axis),
+        )
     computed = computed_columns(
         metrics, stems=len(true), azimuth=hrir is not None, bsseval=bsseval, dry=dry is not None
     )

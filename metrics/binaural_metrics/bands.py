@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from scipy import fft
 from scipy.signal import get_window
 
+from .arrays import Arrays
 from .hrir import Cue, HrirSet
 from .reuse import ReferenceCache
 from .signals import (
@@ -193,7 +194,7 @@ class Steering:
     """Bins of a band, and the matrix from their interleaved real and imaginary parts to the correlation at each lag."""
 
     bins: slice
-    matrix: Float32
+    matrix: Any
 
     @classmethod
     def of(cls, weight: Float64, frequency: Float64, lags: Float64) -> Steering:
@@ -202,6 +203,10 @@ class Steering:
         angle, part = 2 * np.pi * np.outer(frequency[inside], lags), weight[inside, None]
         matrix = np.stack([part * np.cos(angle), -part * np.sin(angle)], axis=1).reshape(-1, len(lags))
         return cls(slice(int(inside[0]), int(inside[-1]) + 1), matrix.astype(np.float32))
+
+    def on(self, arrays: Arrays) -> Steering:
+        """The same with the matrix among `arrays`."""
+        return Steering(self.bins, arrays.put(self.matrix))
 
 
 @lru_cache(maxsize=2)

@@ -29,8 +29,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
 
+from .arrays import current
 from .hrir import LEVEL_DEG, HrirSet, elevations_of
 from .signals import BoolArray, Float64
 
@@ -147,10 +147,13 @@ class Directions:
 
     def _cues(self, index: npt.NDArray[np.intp], spectra: Sequence[Float64]) -> list[Cues]:
         """Cues of directions, for each spectrum of the source, shape (bins, bands)."""
-        response = fft.rfft(self.responses[index], self.size)[..., : self.bins]
-        power = np.moveaxis(response.real**2 + response.imag**2, 1, 0).astype(np.float64)
-        cross = (response[:, 0] * np.conj(response[:, 1])).astype(np.complex128)
-        return [Cues(power @ spectrum, cross @ spectrum) for spectrum in spectra]
+        on = current()
+        response = on.rfft(on.put(self.responses[index]), self.size)[..., : self.bins]
+        power = on.double(on.xp.moveaxis(on.xp.real(response) ** 2 + on.xp.imag(response) ** 2, 1, 0))
+        cross = on.double(response[:, 0, :] * on.xp.conj(response[:, 1, :]))
+        return [
+            Cues(on.get(power @ on.put(x)), on.get(cross @ on.put(x.astype(np.complex128)))) for x in spectra
+        ]
 
     def nearest(
         self, cues: Sequence[Cues], spectra: Sequence[Float64], weight: Float64, centres_hz: Float64

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from .api import computed_columns
+from .arrays import on_device
 from .cues import Hrirs
 from .layouts import Estimates, find_estimates
 from .registry import check_metric_set
 from .results import FolderScores, Scores, scores_of
 from .scoring import score_track_with_frames
 from .signals import FloatArray, InputError
+
+_DIRECT = ".direct"  # the direct sound of a stem in a room
 
 
 def score_folder(
@@ -25,19 +28,25 @@ def score_folder(
     bsseval: bool = True,
     aggregate: str = "median",
     workers: int | None = None,
+    dry: str | Path | None = None,
+    device: str | None = None,
 ) -> FolderScores:
     """Score the estimates of every title against ``<reference_dir>/<title>/<stem>.wav``.
 
     Each ``.wav`` file of a title is a stem, apart from ``mixture.wav``. In a folder that ``mssbench synth`` rendered,
-    the gain of the mixture comes from ``metadata.json``, and the HRIR set for the azimuth from ``hrir.npz``.
+    the gain of the mixture comes from ``metadata.json``, the HRIR set for the azimuth from ``hrir.npz``, and the direct
+    sound of a stem in a room from ``<stem>.direct.wav``.
 
     Parameters
     ----------
     reference_dir, estimate_dir : str or Path
         Folders of the true and of the separated stems. Estimates may be in the layouts of
         :mod:`binaural_metrics.layouts`, and in any format that is named there.
-    metrics, bsseval, aggregate, workers
+    metrics, bsseval, aggregate, workers, device
         As of :func:`binaural_metrics.score`.
+    dry : str or Path, optional
+        Folder of the signals that were rendered to the references, ``<dry>/<title>/<stem>.wav``; of those with two
+        channels, the mean was rendered.
 
     Returns
     -------
@@ -47,13 +56,14 @@ def score_folder(
     Raises
     ------
     ValueError
-        A folder does not exist, there is no reference, or a reference cannot be read.
+        A folder does not exist, there is no reference, or a reference or a dry stem cannot be read.
     ImportError
         soundfile is not installed.
     """
     check_metric_set(metrics)
     truth, found = Path(reference_dir), Path(estimate_dir)
-    for folder in (truth, found):
+    source = None if dry is None else Path(dry)
+    for folder in filter(None, (truth, found, source)):
         if not folder.is_dir():
             raise InputError(f"{folder} is not a folder; expected <title>/<stem>.wav in it")
     titles = [folder for folder in sorted(truth.iterdir()) if folder.is_dir() and _stems(folder)]
@@ -63,10 +73,16 @@ def score_folder(
     if not any(place.folder.is_dir() for place in places.values()):
         raise InputError(next(iter(places[titles[0].name].problems.values())))
     options = {"metrics": metrics, "bsseval": bsseval, "aggregate": aggregate, "workers": workers}
-    return FolderScores({title.name: _score_title(title, places[title.name], options) for title in titles})
+    with on_device(device):
+        return FolderScores(
+            {
+                title.name: _score_title(title, places[title.name], source and source / title.name, options)
+                for title in titles
+            }
+        )
 
 
-def _score_title(truth: Path, found: Estimates, options: dict[str, Any]) -> Scores:
+def _score_title(truth: Path, found: Estimates, dry: Path | None, options: dict[str, Any]) -> Scores:
     references = {stem: read(truth / f"{stem}.wav") for stem in _stems(truth)}
     rates = {rate for _, rate in references.values()}
     if len(rates) > 1:
@@ -77,7 +93,7 @@ def _score_title(truth: Path, found: Estimates, options: dict[str, Any]) -> Scor
     estimates, problems = {}, dict(found.problems)
     for stem, path in found.files.items():
         try:
-            estimates[stem] = _estimate(path, rate)
+            estimates[stem] = _at(path, rate)
         except InputError as error:
             problems[stem] = str(error)
     metadata = _metadata(truth)
@@ -88,20 +104,31 @@ def _score_title(truth: Path, found: Estimates, options: dict[str, Any]) -> Scor
         rate,
         mixture_gain=metadata.get("mixture_gain", 1.0),
         hrir=hrir,
+        dry=None
+        if dry is None
+        else {stem: _at(dry / f"{stem}.wav", rate).mean(axis=0) for stem in references},
+        direct={
+            stem: _at(path, rate) for stem in references if (path := truth / f"{stem}{_DIRECT}.wav").exists()
+        },
         **options,
     )
     rows = [row | {"reason": problems.get(row["source"], row["reason"])} for row in rows]
     columns = computed_columns(
-        options["metrics"], stems=len(references), azimuth=hrir is not None, bsseval=options["bsseval"]
+        options["metrics"],
+        stems=len(references),
+        azimuth=hrir is not None,
+        bsseval=options["bsseval"],
+        dry=dry is not None,
     )
     return scores_of(rows, frames, columns)
 
 
 def _stems(folder: Path) -> list[str]:
-    return sorted(path.stem for path in folder.glob("*.wav") if path.stem != "mixture")
+    names = (path.stem for path in folder.glob("*.wav"))
+    return sorted(name for name in names if name != "mixture" and not name.endswith(_DIRECT))
 
 
-def _estimate(path: Path, rate: int) -> FloatArray:
+def _at(path: Path, rate: int) -> FloatArray:
     signal, own_rate = read(path)
     if own_rate != rate:
         raise InputError(f"{path} is at {own_rate} Hz; expected {rate} Hz as the reference")

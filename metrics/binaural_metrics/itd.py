@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from scipy import fft
 from scipy.signal import firwin, oaconvolve
 
+from .arrays import Arrays, current
 from .bands import REACH_S
 from .follow import follow
 from .hrir import Cue, HrirSet
@@ -164,22 +166,22 @@ def largest_itd(hrir: HrirSet, sample_rate: int) -> float:
 
 def _lags(x: FloatArray, sample_rate: int, limit_s: float, workers: int | None) -> _Lags:
     block, reach = block_length(sample_rate), int(REACH_S * sample_rate)
-    taps = _band_pass(sample_rate)
-    half = len(taps) // 2 + reach
+    taps, on = _band_pass(sample_rate), current()
+    half, blocks = len(taps) // 2 + reach, on.chunk * _CHUNK_BLOCKS
 
     def chunk(first: int) -> _Lags:
-        last = min(first + _CHUNK_BLOCKS, x.shape[1] // block)
+        last = min(first + blocks, x.shape[1] // block)
         context = load(x, first * block - half, last * block + half)
         # "valid" keeps `reach` samples on both sides of the chunk, for the lags of its first and last frames.
-        band = oaconvolve(context, taps[None], mode="valid", axes=1)
-        rho, energy = _correlations(band, last - first, block, reach)
+        band = on.filtered(on.put(context), on.put(taps))
+        rho, energy = _correlations(band, block, reach, on)
         itd, height = _maxima(rho)
         height = np.where(np.abs(itd) <= limit_s * sample_rate, height, 0.0)
         highest = height.max(axis=1, keepdims=True)
         itd = np.where((height >= _TIE * highest) & (height > 0.0), itd, np.nan)
         return _Lags(itd, np.minimum(highest[:, 0], 1.0), energy)
 
-    parts = threaded(chunk, range(0, x.shape[1] // block, _CHUNK_BLOCKS), workers)
+    parts = threaded(chunk, range(0, x.shape[1] // block, blocks), workers)
     return _Lags(
         np.concatenate([part.itd for part in parts]),
         np.concatenate([part.ic for part in parts]),
@@ -208,29 +210,32 @@ def _maxima(rho: Float64) -> tuple[Float64, Float64]:
     return np.where(is_maximum, lags, np.nan), np.where(is_maximum, np.maximum(at, 0.0), 0.0)
 
 
-def _correlations(band: Float64, frames: int, block: int, reach: int) -> tuple[Float64, Float64]:
+def _correlations(band: Any, block: int, reach: int, on: Arrays) -> tuple[Float64, Float64]:
     """Normalised correlation at the lags −reach … reach, shape (frames, lags), and energies of the ears (2, frames).
 
     `band` has the shape (2, frames·block + 2·reach).
     """
     size = int(fft.next_fast_len(block + 2 * reach, real=True))
-    wide = np.lib.stride_tricks.sliding_window_view(band, block + 2 * reach, axis=1)[:, ::block]
+    wide = on.windows(band, block + 2 * reach, block)
     core = wide[..., reach : reach + block]
-    wide_spectra, core_spectra = fft.rfft(wide, size), fft.rfft(core, size)
+    wide_spectra, core_spectra = on.rfft(wide, size), on.rfft(core, size)
     # Σ L[n+k]·R[n], first with n in the frame (wide L, core R), then with n + k in the frame (core L, wide R).
-    of_right = fft.irfft(wide_spectra[0] * np.conj(core_spectra[1]), size)[:, : 2 * reach + 1]
-    of_left = fft.irfft(wide_spectra[1] * np.conj(core_spectra[0]), size)[:, 2 * reach :: -1]
+    of_right, of_left = (
+        on.get(
+            on.irfft(wide_spectra[i, ...] * on.xp.conj(core_spectra[1 - i, ...]), size)[:, : 2 * reach + 1]
+        )
+        for i in range(2)
+    )
+    energy = on.get(on.energy(core))
     # Energies of the 2·reach + 1 segments of `block` samples, one per lag.
-    enters, leaves = wide[..., block:] ** 2, wide[..., : 2 * reach] ** 2
-    segment = wide[..., :block]
-    start = np.einsum("cfn,cfn->cf", segment, segment)[..., None]
+    enters, leaves = on.get(wide[..., block:]) ** 2, on.get(wide[..., : 2 * reach]) ** 2
+    start = on.get(on.energy(wide[..., :block]))[..., None]
     segments = np.concatenate([start, start + np.cumsum(enters - leaves, axis=-1)], axis=-1)
-    energy = np.einsum("cfn,cfn->cf", core, core)
     floor = 1e-12 * (start + np.sum(enters, axis=-1, keepdims=True))
     rho = np.zeros_like(of_right)
     for numerator, segment_energy, least, core_energy in (
         (of_right, segments[0], floor[0], energy[1]),
-        (of_left, segments[1, :, ::-1], floor[1], energy[0]),
+        (of_left[:, ::-1], segments[1, :, ::-1], floor[1], energy[0]),
     ):
         norm = np.sqrt(np.maximum(segment_energy, least) * core_energy[:, None])
         rho += 0.5 * np.divide(numerator, norm, out=np.zeros_like(numerator), where=norm > 0.0)

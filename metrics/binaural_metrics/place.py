@@ -36,18 +36,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
 from scipy.signal import get_window
 
+from .arrays import Arrays, current
 from .bands import AUDIBLE, LOUDNESS_EXPONENT, MISSING, Steering, erb_number, ild_of
 from .hrir import Cue
 from .reuse import NO_CACHE, ReferenceCache
 from .signals import (
     BoolArray,
-    Float32,
     Float64,
     FloatArray,
     aggregate_frames,
@@ -127,16 +127,17 @@ def place(
     ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
     if not 0.5 * sample_rate > 2 * _LOW_HZ:
         return _undefined(f"a sample rate of {sample_rate} Hz holds no band above {_LOW_HZ:.0f} Hz")
-    grid = _grid(sample_rate)
+    on = current()
+    grid, chunk = _grid(sample_rate, on), on.chunk * _CHUNK
     frames = (ref.shape[1] - grid.length) // grid.hop + 1
     if frames < 1:
         return _undefined("shorter than one frame of 50 ms")
     exponents = binary_exponent(ref), binary_exponent(est)
 
-    def spectra(x: FloatArray, exponent: int, first: int) -> npt.NDArray[np.complex64]:
-        return _spectra(x, exponent, first, min(first + _CHUNK, frames), grid)
+    def spectra(x: FloatArray, exponent: int, first: int) -> Any:
+        return _spectra(x, exponent, first, min(first + chunk, frames), grid)
 
-    starts = range(0, frames, _CHUNK)
+    starts = range(0, frames, chunk)
     true = cache.get(
         [ref],
         ("place", sample_rate),
@@ -155,12 +156,11 @@ def _undefined(reason: str, missing: Cue | None = None, total: int = 0) -> Place
     return Place(dict.fromkeys(JNDS, none), missing or none, none, [])
 
 
-def _spectra(x: FloatArray, exponent: int, first: int, last: int, grid: _Grid) -> npt.NDArray[np.complex64]:
+def _spectra(x: FloatArray, exponent: int, first: int, last: int, grid: _Grid) -> Any:
     """Spectra of the frames `first` to `last`, shape (2, frames, bins)."""
-    samples = load_scaled(x, first * grid.hop, (last - 1) * grid.hop + grid.length, exponent)
-    windows = np.lib.stride_tricks.sliding_window_view(samples, grid.length, axis=1)
-    found: npt.NDArray[np.complex64] = fft.rfft(windows[:, :: grid.hop] * grid.window, grid.size)
-    return found[..., : grid.bins]
+    samples = grid.on.put(load_scaled(x, first * grid.hop, (last - 1) * grid.hop + grid.length, exponent))
+    windows = grid.on.windows(samples, grid.length, grid.hop)
+    return grid.on.rfft(windows * grid.window, grid.size)[..., : grid.bins]
 
 
 @dataclass(frozen=True)
@@ -190,54 +190,55 @@ class _ReferenceCells:
     ]  # coherent frames and their ITDs, of each band below 1400 Hz
 
     @classmethod
-    def of(cls, spectra: npt.NDArray[np.complex64], grid: _Grid) -> _ReferenceCells:
-        p = _powers(spectra) @ grid.weights  # (2, frames, bands and those below)
+    def of(cls, spectra: Any, grid: _Grid) -> _ReferenceCells:
+        p = _energies(spectra, grid)
         energy = (p[0] + p[1]).astype(np.float64)
         audible = energy[:, : grid.bands] > AUDIBLE * energy.max(axis=1, keepdims=True)
         p64 = p[..., : grid.bands].astype(np.float64)
         cross, itds = _cross(spectra, grid), []
         for b, shape in enumerate(grid.steering):
             rows = np.flatnonzero(audible[:, b])
-            itd, peak = _lags(cross, rows, shape)
+            itd, peak = _lags(cross, rows, shape, grid.on)
             norm = np.sqrt(p64[0, rows, b] * p64[1, rows, b])
             coherent = (peak >= _COHERENT * norm) & (norm > 0.0)
             itds.append((rows[coherent], itd[coherent]))
         return cls(energy[:, : grid.bands], audible, ild_of(p64), itds)
 
 
-def _cross(spectra: npt.NDArray[np.complex64], grid: _Grid) -> npt.NDArray[np.complex64]:
+def _energies(spectra: Any, grid: _Grid) -> FloatArray:
+    """Energies of the ears, shape (2, frames, bands and those below)."""
+    xp = grid.on.xp
+    return grid.on.get((xp.real(spectra) ** 2 + xp.imag(spectra) ** 2) @ grid.weights)
+
+
+def _cross(spectra: Any, grid: _Grid) -> Any:
     low = slice(0, grid.steering[-1].bins.stop if grid.steering else 0)
-    return np.asarray(spectra[0, :, low] * np.conj(spectra[1, :, low]))
+    return spectra[0, :, low] * grid.on.xp.conj(spectra[1, :, low])
 
 
-def _cells(true: _ReferenceCells, spectra: npt.NDArray[np.complex64], grid: _Grid) -> _Cells:
+def _cells(true: _ReferenceCells, spectra: Any, grid: _Grid) -> _Cells:
     """Cells from those of the reference, and the spectra of the estimate."""
-    q = (_powers(spectra) @ grid.weights)[..., : grid.bands]
+    q = _energies(spectra, grid)[..., : grid.bands]
     error = np.abs(ild_of(q.astype(np.float64)) - true.ild) / (1.0 + 0.05 * np.abs(true.ild))
     cross = _cross(spectra, grid)
     for b, (shape, (rows, itd)) in enumerate(zip(grid.steering, true.itds, strict=True)):
-        moved = np.abs(_lags(cross, rows, shape)[0] - itd) / (20e-6 + 0.05 * np.abs(itd))
+        moved = np.abs(_lags(cross, rows, shape, grid.on)[0] - itd) / (20e-6 + 0.05 * np.abs(itd))
         error[rows, b] = np.maximum(error[rows, b], moved)
     return _Cells(true.energy, (q[0] + q[1]).astype(np.float64), true.audible, error)
 
 
-def _powers(z: npt.NDArray[np.complex64]) -> Float32:
-    return np.asarray(z.real**2 + z.imag**2)
-
-
-def _lags(
-    cross: npt.NDArray[np.complex64], rows: npt.NDArray[np.intp], shape: Steering
-) -> tuple[Float64, Float64]:
+def _lags(cross: Any, rows: npt.NDArray[np.intp], shape: Steering, on: Arrays) -> tuple[Float64, Float64]:
     """Lag in s of the peak of the band's correlation, and its height, of the frames `rows`."""
-    part = np.ascontiguousarray(cross[rows, shape.bins]).view(np.float32)
+    part = on.interleaved(on.rows(cross[:, shape.bins], rows))
     correlation = part @ shape.matrix
-    peak = np.argmax(correlation, axis=1)
-    i, inner = np.arange(len(rows)), np.clip(peak, 1, 2 * _REACH - 1)
-    before, at, after = (correlation[i, inner + k].astype(np.float64) for k in (-1, 0, 1))
+    peak = on.get(on.xp.argmax(correlation, axis=1))
+    inner = np.clip(peak, 1, 2 * _REACH - 1)
+    before, at, after = (on.columns(correlation, inner + k).astype(np.float64) for k in (-1, 0, 1))
     curvature = before - 2.0 * at + after
     use = (inner == peak) & (curvature < 0.0)
     step = np.divide(0.5 * (before - after), curvature, out=np.zeros(len(rows)), where=use)
-    return _LAG_S * (peak - _REACH + np.clip(step, -0.5, 0.5)), correlation[i, peak].astype(np.float64)
+    height = np.where(peak < inner, before, np.where(peak > inner, after, at))
+    return _LAG_S * (peak - _REACH + np.clip(step, -0.5, 0.5)), height
 
 
 def _summary(cells: _Cells, ratio: float, second: npt.NDArray[np.int64], grid: _Grid) -> Place:
@@ -289,19 +290,20 @@ def _share(weight: Float64, chosen: BoolArray, second: npt.NDArray[np.int64]) ->
 
 @dataclass(frozen=True)
 class _Grid:
+    on: Arrays  # of window, weights and steering
     length: int
     hop: int
     size: int
-    window: Float32
+    window: Any
     bins: int  # of the transform, that are in a band
-    weights: Float32  # (bins, bands and those below 100 Hz)
+    weights: Any  # (bins, bands and those below 100 Hz)
     bands: int
     centres_hz: Float64
     steering: list[Steering]  # of the bands below 1400 Hz
 
 
 @lru_cache(maxsize=4)
-def _grid(sample_rate: int) -> _Grid:
+def _grid(sample_rate: int, on: Arrays) -> _Grid:
     length = round(0.05 * sample_rate)
     size = 1 << math.ceil(math.log2(1.8 * length))
     frequency = np.arange(size // 2 + 1) * sample_rate / size
@@ -313,15 +315,18 @@ def _grid(sample_rate: int) -> _Grid:
     bins = int(np.flatnonzero(weights.any(axis=1))[-1]) + 1
     hz = (10 ** (centres / 21.4) - 1.0) / 0.00437
     lags: Float64 = _LAG_S * np.arange(-_REACH, _REACH + 1).astype(np.float64)
-    steering = [Steering.of(weight, frequency, lags) for weight in weights.T[: len(centres)][hz < _ITD_HZ]]
+    steering = [
+        Steering.of(weight, frequency, lags).on(on) for weight in weights.T[: len(centres)][hz < _ITD_HZ]
+    ]
     window = get_window("hann", length).astype(np.float32)
     return _Grid(
+        on,
         length,
         length - length // 2,
         size,
-        window,
+        on.put(window),
         bins,
-        weights[:bins].astype(np.float32),
+        on.put(weights[:bins].astype(np.float32)),
         len(centres),
         hz,
         steering,

@@ -45,10 +45,10 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
 from scipy.signal import get_window
 
 from . import early
+from .arrays import current
 from .bands import AUDIBLE, LOUDNESS_EXPONENT, erb_number
 from .direction import CONE_DEG, Cues, Direction, Directions
 from .hrir import HrirSet, check_hrirs
@@ -220,22 +220,23 @@ def _spectra(
 ) -> list[_Spectra]:
     signals = [*binaural, dry]
     exponents = [binary_exponent(x) for x in signals]
+    on = current()
+    step, window = on.chunk * _CHUNK, on.put(grid.window)
 
     def chunk(first: int) -> tuple[Float64, npt.NDArray[np.complex128]]:
-        last = min(first + _CHUNK, frames)
+        last = min(first + step, frames)
         start, stop = first * grid.hop, (last - 1) * grid.hop + grid.size
         parts = []
         for x, exponent in zip(signals, exponents, strict=True):
             samples = load_scaled(x, start, stop, exponent)
             samples = np.pad(samples, ((0, 0), (0, stop - start - samples.shape[1])))
-            windows = np.lib.stride_tricks.sliding_window_view(samples, grid.size, axis=1)[:, :: grid.hop]
-            parts.append(fft.rfft(windows * grid.window))
-        spectra = np.concatenate(parts)  # (ears of all signals and the dry stem, frames, bins)
-        squares = np.square(spectra.view(np.float32)).sum(axis=1)
-        cross = (spectra[:-1] * np.conj(spectra[-1])).sum(axis=1)
-        return squares.reshape(len(spectra), -1, 2).sum(axis=2, dtype=np.float64), cross.astype(np.complex128)
+            parts.append(on.rfft(on.windows(on.put(samples), grid.size, grid.hop) * window))
+        spectra = on.concat(parts)  # (ears of all signals and the dry stem, frames, bins)
+        squares = on.get(on.xp.sum(on.interleaved(spectra) ** 2, axis=1))
+        cross = on.get(on.xp.sum(spectra[:-1, ...] * on.xp.conj(spectra[-1, ...]), axis=1))
+        return squares.reshape(len(squares), -1, 2).sum(axis=2, dtype=np.float64), cross.astype(np.complex128)
 
-    parts = threaded(chunk, range(0, frames, _CHUNK), workers)
+    parts = threaded(chunk, range(0, frames, step), workers)
     own, cross = (np.sum([part[i] for part in parts], axis=0) for i in (0, 1))
     dry_energy = own[-1]
     in_range = (dry_energy >= RANGE * dry_energy.max()) & (dry_energy > 0.0)

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .arrays import current
 from .signals import FloatArray
 
 _Value = TypeVar("_Value")
@@ -49,7 +50,7 @@ class ReferenceCache:
 
     def get(self, references: Sequence[FloatArray], name: Hashable, compute: Callable[[], _Value]) -> _Value:
         """Value called `name` of the references, by `compute` if it is not there. Its arrays become read-only."""
-        key = (name, *(_digest(x) for x in references))
+        key = (current().name, name, *(_digest(x) for x in references))
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)

@@ -115,3 +115,30 @@ def test_a_missing_package_raises_an_error_with_the_pip_command(
     )
     assert "pip install 'binaural-metrics[files]'" in done.stdout
     assert "pip install 'binaural-metrics[pandas]'" in done.stdout
+
+
+def test_dry_stems_and_the_direct_sound_of_a_room_give_places(
+    tmp_path: Path, stems: dict[str, FloatArray]
+) -> None:
+    irs = np.zeros((2, 2, 9))
+    irs[0, :, 4] = irs[1, 0, 3] = irs[1, 1, 5] = 1
+    dry = {stem: x[0] for stem, x in stems.items()}
+    left = {stem: np.stack([np.convolve(x, h)[: len(x)] for h in irs[1]]) for stem, x in dry.items()}
+    room = {stem: x + 0.3 * np.roll(x, 400, axis=1) for stem, x in left.items()}
+    write(tmp_path / "dry/A", {f"{stem}.wav": np.stack([x, x]) for stem, x in dry.items()})
+    write(tmp_path / "true/A", {f"{stem}.wav": x for stem, x in room.items()})
+    write(tmp_path / "true/A", {f"{stem}.direct.wav": x for stem, x in left.items()})
+    (tmp_path / "true/A/metadata.json").write_text(json.dumps({"angles": {}}))
+    np.savez(tmp_path / "true/A/hrir.npz", azimuths=[0.0, 90.0], irs=irs, sample_rate=FS)
+    folders = tmp_path / "true", tmp_path / "true"
+    found = bm.score_folder(*folders, bsseval=False, dry=tmp_path / "dry")["A"]
+    assert list(found.stems) == sorted(stems)
+    expected = {"heard_azimuth_deg": 90, "lateral_error_deg": 0, "timbre_db": 0}
+    for row in found.stems.values():
+        assert {column: row[column] for column in expected} == pytest.approx(expected), row["reason"]
+    assert "timbre_db" not in bm.score_folder(*folders, bsseval=False)["A"].stems["vocals"]
+    (tmp_path / "dry/A/vocals.wav").unlink()
+    with pytest.raises(ValueError, match=r"vocals\.wav cannot be read"):
+        bm.score_folder(*folders, bsseval=False, dry=tmp_path / "dry")
+    with pytest.raises(ValueError, match="nowhere is not a folder"):
+        bm.score_folder(*folders, dry=tmp_path / "nowhere")

@@ -1,0 +1,131 @@
+"""The metrics on arrays of another namespace than NumPy's: of the array API standard alone, and of PyTorch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from types import SimpleNamespace
+from typing import Any
+
+import binaural_metrics as bm
+import numpy as np
+import pytest
+from binaural_metrics import arrays
+from golden_signals import delay, pink
+
+FS = 8000
+WITHIN = {"cue_error_jnd": 1e-3, "in_place": 0.2, "in_place_1jnd": 0.2, "in_place_4jnd": 0.2}
+"""Spectra of cells are in float32 with NumPy, so that single cells can lie on the other side of a tolerance."""
+
+
+@pytest.fixture(scope="module")
+def track() -> dict[str, Any]:
+    rng = np.random.default_rng(5)
+    irs = np.zeros((4, 2, 16))
+    for i, late in enumerate((0, 3, 0, -3)):
+        irs[i, 0, 6 - late], irs[i, 1, 6 + late] = 1.0 + 0.1 * late, 1.0 - 0.1 * late
+    irs += 0.05 * rng.standard_normal(irs.shape)
+    dry = {stem: pink(rng, 1, 3 * FS)[0] for stem in ("vocals", "bass")}
+    true = {
+        stem: np.stack([np.convolve(x, h)[: len(x)] for h in irs[i]])
+        for i, (stem, x) in enumerate(dry.items())
+    }
+    found = {
+        stem: 0.8 * x + 0.1 * x[::-1] + 0.1 * delay(x, 7) + 1e-3 * pink(rng, 2, 3 * FS)
+        for stem, x in true.items()
+    }
+    hrir = bm.Hrirs(np.array([0.0, 90.0, 180.0, 270.0]), irs, FS)
+    return {
+        "reference": true,
+        "estimate": found,
+        "sample_rate": FS,
+        "metrics": "all",
+        "hrir": hrir,
+        "dry": dry,
+        "bsseval": False,
+    }
+
+
+@pytest.fixture(params=["array_api_strict", "torch"])
+def device(request: pytest.FixtureRequest) -> AbstractContextManager[None]:
+    """A context in which the metrics use the arrays of a library."""
+    library = pytest.importorskip(request.param)
+    if request.param == "torch":
+        pytest.importorskip("array_api_compat")
+        return arrays.on_device("cpu")
+    return arrays.using(arrays.DeviceArrays("strict", library, library.Device("CPU_DEVICE")))
+
+
+def test_the_values_of_another_namespace_are_those_of_numpy(
+    track: dict[str, Any], device: AbstractContextManager[None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, used = bm.score(**track), set()
+    put = arrays.DeviceArrays.put
+
+    def noted(self: arrays.DeviceArrays, x: Any) -> Any:
+        used.add(sys._getframe(1).f_globals["__name__"].rpartition(".")[2])
+        return put(self, x)
+
+    monkeypatch.setattr(arrays.DeviceArrays, "put", noted)
+    with device:
+        found = bm.score(**track)
+    assert used >= {"place", "itd", "response", "direction"}
+    for stem, row in expected.stems.items():
+        assert row["status"] == "ok", row["reason"]
+        for column, value in row.items():
+            if isinstance(value, float):
+                assert found.stems[stem][column] == pytest.approx(value, abs=WITHIN.get(column, 1e-6)), column
+            elif column != "bands":
+                assert np.shape(found.stems[stem][column]) == np.shape(value), column
+
+
+def test_values_of_one_device_are_not_kept_for_another(
+    track: dict[str, Any], device: AbstractContextManager[None]
+) -> None:
+    cache = bm.ReferenceCache()
+    bm.score(**track, cache=cache)
+    kept = len(cache)
+    with device:
+        bm.score(**track, cache=cache)
+    assert len(cache) > kept
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:x", "", 0, ["cpu"]])
+def test_an_unknown_device_is_refused(track: dict[str, Any], device: Any) -> None:
+    with pytest.raises(ValueError, match=r"expected cpu, cuda or cuda:<n>"):
+        bm.score(**track, device=device)
+    assert arrays.current() is arrays.NUMPY
+
+
+@pytest.fixture
+def no_torch(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    arrays._torch.cache_clear()
+    monkeypatch.setitem(sys.modules, "torch", None)
+    yield
+    arrays._torch.cache_clear()
+
+
+@pytest.mark.usefixtures("no_torch")
+def test_a_device_without_pytorch_is_refused_with_the_pip_command(track: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"needs torch: pip install 'binaural-metrics\[gpu\]'"):
+        bm.score(**track, device="cuda")
+
+
+def test_a_cuda_device_that_is_not_there_is_refused(track: dict[str, Any]) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("array_api_compat")
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    with pytest.raises(ValueError, match="device 'cuda' cannot be used: "):
+        bm.score(**track, device="cuda")
+
+
+def test_a_full_memory_of_the_device_is_a_memory_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OutOfMemoryError(RuntimeError):
+        pass
+
+    monkeypatch.setattr(arrays, "_torch", lambda device: SimpleNamespace(name=device))
+    with pytest.raises(MemoryError, match="the device 'cuda' is full"), bm.on_device("cuda"):
+        raise OutOfMemoryError("CUDA out of memory. Tried to allocate …")
+    assert arrays.current() is arrays.NUMPY
