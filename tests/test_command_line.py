@@ -63,21 +63,41 @@ def test_status_and_list_import_neither_numpy_nor_redis() -> None:
 @pytest.mark.parametrize(("name", "command"), list(commands()), ids=[name for name, _ in commands()])
 def test_each_help_has_an_example_and_says_what_options_mean(name: str, command: click.Command) -> None:
     assert f"Example: mssbench {name}" in (command.help or "")
+    parent = click.Context(cli, info_name="mssbench", **cli.context_settings)
+    shown = command.get_help(click.Context(command, info_name=name, parent=parent))
+    assert f"  {(command.help or '').strip().splitlines()[-1].strip()}\n" in shown, "the example is one line"
+    shown = " ".join(shown.split())
     for option in command.params:
         if isinstance(option, click.Option):
             assert option.help, option.name
+            if isinstance(option.default, str | float) and option.default and not option.is_flag:
+                assert f"[default: {option.default}" in shown, option.name
+            assert not option.required or "[required]" in shown, option.name
+    assert '""' not in shown
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["lst"], "no command 'lst'; did you mean list?"),
-        (["data", "ftch"], "no command 'ftch'; did you mean fetch?"),
+        (["lst"], "no command 'lst'; did you mean 'list'?"),
+        (["data", "ftch"], "no command 'ftch'; did you mean 'fetch'?"),
         (["run", "--seed", "1", "--seed=2"], "--seed is given 2 times; it takes one value"),
-        (["worker", "evalute"], "unknown queue 'evalute'; did you mean evaluate?"),
+        (["worker", "evalute"], "unknown queue 'evalute'; did you mean 'evaluate'?"),
         (["worker", "render"], "no Redis; expected --redis or MSSBENCH_REDIS_URL"),
         (["serve", "--port", "99999"], "99999 is not in the range 1<=x<=65535"),
         (["status", "my-rum"], "there is no run 'my-rum'"),
+        (["data", "check", "musci"], "did you mean 'music'?"),
+        (["run", "--dataset", "musci", "--inline"], "did you mean 'music'?"),
+        (["run", "--dataset", "music", "--metrics", "papr"], "did you mean 'paper'?"),
+        (["evaluate", "music/tset", "music/test", "--json"], "did you mean 'music/test'?"),
+        (["data", "convert", "musci", "out"], "did you mean 'music'?"),
+        (["push", "./musci", "memory://x"], "/music'?"),
+        (["leaderboard", "./musci"], "did you mean 'music'?"),
+        (["run", "musci/run.toml"], "musci/run.toml does not exist"),
+        (["weights", "verify", "splter"], "did you mean 'spleeter'?"),
+        (["data", "fetch", "musdb18-hq"], "did you mean 'musdb18hq'?"),
+        (["services", "start", "spleter"], "did you mean 'spleeter'?"),
+        (["demo", "--model", "spleter:2stems"], "did you mean 'spleeter'?"),
     ],
 )
 def test_usage_errors_are_one_line_with_a_suggestion(
@@ -103,7 +123,7 @@ def test_runs_have_names_and_are_listed_with_their_settings(mssbench: Command, w
         ("first", "0", "stereo", "oracle-irm"),
     ]
     assert json.loads(mssbench("status", "first", "--json").stdout)["progress"]["ended"] == 2
-    assert "did you mean first?" in mssbench("status", "frst").stderr
+    assert "did you mean 'first'?" in mssbench("status", "frst").stderr
 
     for path in (workspace / "runs/second/cells").rglob("result.json"):
         outcome = json.loads(path.read_text(encoding="utf-8"))

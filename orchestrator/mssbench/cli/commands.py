@@ -5,13 +5,14 @@ The short help of each command stands here too, so that ``mssbench --help`` impo
 
 from __future__ import annotations
 
-import difflib
 import itertools
+import re
 from collections import Counter
-from collections.abc import Iterable
 from importlib import import_module
+from typing import Any
 
 import click
+from mssbench_service.names import suggestion
 
 from .. import __version__
 
@@ -53,8 +54,31 @@ COMMANDS = {
 """Name of a command -> its module in this package, and its short help."""
 
 
+class Choice(click.Choice):  # type: ignore[type-arg]  # not generic before click 8.2
+    """A choice that suggests a value for a misspelt one."""
+
+    def get_invalid_choice_message(self, value: str, ctx: click.Context | None) -> str:
+        return f"{super().get_invalid_choice_message(value, ctx)}{suggestion(value, self.choices)}"
+
+
 class Command(click.Command):
-    """A command whose options with one value may be given once. By itself, click takes the last one."""
+    """A command whose options with one value may be given once. By itself, click takes the last one.
+
+    Its help shows all defaults but empty ones and those that are read from the environment, and keeps the line of its
+    example, so that it can be copied.
+    """
+
+    def __init__(self, *arguments: Any, **attributes: Any) -> None:
+        super().__init__(*arguments, **attributes)
+        for option in self.params:
+            if isinstance(option, click.Option) and (callable(option.default) or option.default == ""):
+                option.show_default = False
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        text = self.help or ""
+        self.help = re.sub(r"(?m)^( *)(?=Example: )", r"\1\b\n\1", text)
+        super().format_help_text(ctx, formatter)
+        self.help = text
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         given = Counter(text.partition("=")[0] for text in itertools.takewhile(lambda one: one != "--", args))
@@ -99,13 +123,10 @@ class Commands(Group):
             formatter.write_dl([(name, COMMANDS[name][1]) for name in sorted(COMMANDS)])
 
 
-def suggestion(text: str, names: Iterable[str]) -> str:
-    """``; did you mean NAME?`` with the name that is most similar to `text`; empty if none is."""
-    near = difflib.get_close_matches(text, list(names), 1)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True},
+)
 @click.version_option(__version__, prog_name="mssbench")
 def cli() -> None:
     """Binaural MSS Bench: does a music source separation model keep the spatial image of binaural audio?"""

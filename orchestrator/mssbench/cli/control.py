@@ -68,7 +68,6 @@ def delete(run: str, redis_url: str) -> None:
     "--tolerance",
     type=click.FloatRange(min=0),
     default=0.0,
-    show_default=True,
     help="Largest difference between equal numbers.",
 )
 @click.option("--values", is_flag=True, help="Show each value that differs.")
@@ -76,7 +75,6 @@ def delete(run: str, redis_url: str) -> None:
     "--limit",
     type=click.IntRange(min=0),
     default=50,
-    show_default=True,
     help="Number of values to show.",
 )
 @json_option

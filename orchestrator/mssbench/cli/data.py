@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import click
 from mssbench_service.errors import BadInput, Unavailable, printable
+from mssbench_service.names import suggestion
 from mssbench_service.wire import HrirRequest
 from rich.console import Console
 from rich.table import Table
 
+from .commands import Choice
+from .progress import byte_bars, progress_bar
 from .shared import (
-    byte_bars,
     cli,
-    console,
     current_runtime,
     print_message,
     print_result,
-    progress_bar,
     reference_of,
     titles_of,
     titles_option,
@@ -75,7 +75,9 @@ def data_fetch(
 
     catalog = load_catalog()
     if name not in catalog:
-        raise BadInput(f"there is no dataset {name!r} to fetch; expected one of {', '.join(catalog)}")
+        raise BadInput(
+            f"there is no dataset {name!r} to fetch; expected one of {', '.join(catalog)}{suggestion(name, catalog)}"
+        )
     source = catalog[name]
     if sha256 is not None:
         if len(sha256) != 64 or set(sha256.lower()) - set("0123456789abcdef"):
@@ -85,11 +87,12 @@ def data_fetch(
         if not url.startswith(("https://", "http://")):
             raise BadInput(f"{url!r} is not a URL to fetch from; expected http:// or https://")
         source = replace(source, url=url)
-    console.print(source.title, source.licence.strip(), "", sep="\n", markup=False, highlight=False)
+    for line in (source.title, *source.licence.strip().splitlines(), ""):
+        print_message(line)
     if not accept_licence:
         raise BadInput(f"to fetch {name}, accept its licence with --accept-licence")
     if not source.pinned:
-        console.print("No checksum of this archive is known. Its content is checked instead.", markup=False)
+        print_message("No checksum of this archive is known. Its content is checked instead.")
     out = out or Path("data") / source.default_name
     checks: dict[str, fetch.Accept] = {
         "musdb18hq": fetch.accept_musdb18hq,
@@ -112,7 +115,7 @@ def _accept_hrir(folder: Path) -> None:
     try:
         info = runtime.describe_hrir(HrirRequest(reference_of(runtime, str(chosen))))
     except Unavailable as error:
-        console.print(f"Not checked: {error.detail}", markup=False)
+        print_message(f"Not checked: {error.detail}")
         return
     measured = f"at {info.side:g}° the left ear is {info.itd_90_us:.0f} µs earlier and {info.ild_90_db:.1f} dB louder"
     print_message(f"{chosen.relative_to(folder)}: {measured}")
@@ -120,7 +123,7 @@ def _accept_hrir(folder: Path) -> None:
 
 @data.command("check")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--split", type=click.Choice(["train", "test"]), help="Default: all splits in FOLDER.")
+@click.option("--split", type=Choice(["train", "test"]), help="Default: all splits in FOLDER.")
 @titles_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def data_check(folder: Path, split: str | None, titles: tuple[str, ...], as_json: bool) -> None:

@@ -22,6 +22,7 @@ from ..runs.store import open_workspace
 from ..tools.batch import failed, find_folder_estimates, score, synthesise
 from ..tools.imported import imported_run
 from ..tools.museval import Windows, find_folder_scores, rows_of, write_scores
+from .progress import progress_bar
 from .runs import conclude
 from .shared import (
     cli,
@@ -33,7 +34,6 @@ from .shared import (
     print_json,
     print_message,
     print_result,
-    progress_bar,
     reference_of,
     rendering_options,
     require_writable,
@@ -138,7 +138,8 @@ def evaluate(
 
     EST_DIR/<title>/<stem>.wav is compared with REF_DIR/<title>/<stem>.wav. EST_DIR may also have the layout
     of audio-separator, Demucs, MSST, Open-Unmix, Spleeter or UVR. With --name, the scores become a run: report,
-    leaderboard and diff work on it. The exit code is 1 if every row failed.
+    leaderboard and diff work on it. One of --csv, --name, --museval-json and --json is required. The exit code is 1 if
+    every row failed.
 
     Example: mssbench evaluate /data/MUSDB18-HQ/test estimates --csv scores.csv
     """

@@ -21,7 +21,6 @@ def hrir() -> None:
 @click.option(
     "--rate",
     default=44100,
-    show_default=True,
     help="Sample rate in Hz, if a folder has sets at several rates.",
 )
 @click.option(

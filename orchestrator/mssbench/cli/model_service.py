@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from mssbench_service import weights as store
 from mssbench_service.errors import NotFound, NotReady
+from mssbench_service.names import suggestion
 
 from ..runs.store import open_workspace
 from ..services.environments import find_folder
@@ -17,7 +18,8 @@ from ..services.local import running_services
 from ..services.registry import Service, load_registry
 from ..services.runtime import make_runtime
 from ..services.weights import pinned_weights
-from .shared import byte_bars, print_message, showing_lines
+from .progress import byte_bars, showing_lines
+from .shared import print_message
 
 _WAIT_SECONDS = 60.0
 """Time in which a running service has to offer a model whose weights have been fetched."""
@@ -40,7 +42,10 @@ def serving_model(model: str) -> Iterator[None]:
     registry = load_registry()
     service = service_of(model, registry)
     if service is None:
-        raise NotFound(f"no service offers {model!r}; registered: {', '.join(registry.separators)}")
+        raise NotFound(
+            f"no service offers {model!r}; registered: {', '.join(registry.separators)}"
+            f"{suggestion(model.partition(':')[0], registry.separators)}"
+        )
     _fetch_weights(service, model)
     root = open_workspace().root
     started = None

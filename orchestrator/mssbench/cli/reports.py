@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 from mssbench_service.errors import BadInput, NotFound
+from mssbench_service.names import path_suggestion
 
 from ..execution.launch import finish
 from ..runs.store import open_workspace
 from .runs import conclude
-from .shared import cli, existing_run, names_in, require_writable, targets_option
+from .shared import cli, existing_run, existing_store, names_in, require_writable, targets_option
 
 
 @cli.command()
@@ -66,7 +67,6 @@ def leaderboard(runs: tuple[str, ...], out: Path | None) -> None:
     from ..report import build_leaderboard
 
     require_writable(out)
-
     index = build_leaderboard([_source(run) for run in runs], out or open_workspace().runs / "leaderboard")
     click.echo(f"leaderboard: {index}")
 
@@ -77,6 +77,7 @@ def _source(run: str) -> Path:
     if path.exists():
         return path
     if path.name != run:
-        raise NotFound(f"{run} does not exist; expected a run's folder or a summary.json")
-    store = open_workspace().run(run)
-    return store.folder
+        raise NotFound(
+            f"{run} does not exist; expected a run's folder or a summary.json{path_suggestion(path)}"
+        )
+    return existing_store(run).folder

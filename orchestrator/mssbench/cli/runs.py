@@ -37,13 +37,13 @@ from ..runs.store import open_workspace
 from ..runs.training import training_warnings
 from ..services.runtime import Runtime
 from ..settings.secrets import without_password
+from .commands import Choice
 from .conditions import demo_scenes, read_condition
 from .data import DEMO_DATASET
 from .model_service import serving_model
 from .progress import run_bars
 from .shared import (
     cli,
-    console,
     current_runtime,
     existing_run,
     metrics_option,
@@ -62,20 +62,21 @@ from .shared import (
 @click.argument(
     "config", required=False, type=click.Path(path_type=Path, dir_okay=False), metavar="[CONFIG.toml]"
 )
-@click.option("--dataset", default="", help="Folder in the MUSDB18-HQ layout.")
+@click.option(
+    "--dataset",
+    default="",
+    help="Folder in the MUSDB18-HQ layout. Required without CONFIG.toml and --like.",
+)
 @placement_options
 @click.option(
     "--hrir",
     multiple=True,
     default=("sphere",),
-    show_default=True,
     metavar="SADIE_DIR|FILE.sofa|sphere",
     help="HRIR set. Several: each further one is a condition with the same placement.",
 )
 @click.option("--separators", default="", metavar="A,B", help="Separators or services. Default: all.")
-@click.option(
-    "--conditions", default=",".join(CONDITIONS), show_default=True, metavar="A,B", help="Conditions."
-)
+@click.option("--conditions", default=",".join(CONDITIONS), metavar="A,B", help="Conditions.")
 @click.option(
     "--condition",
     "added",
@@ -84,7 +85,7 @@ from .shared import (
     help="A further condition, with settings as in CONFIG.toml (docs/scenes.md). May be repeated.",
 )
 @titles_option
-@click.option("--tracks", type=int, help="Only the first N tracks.")
+@click.option("--tracks", type=int, help="Only the first N tracks. Default: all.")
 @click.option(
     "--excerpt",
     default="",
@@ -96,9 +97,8 @@ from .shared import (
 @scoring_options
 @click.option(
     "--keep-estimates",
-    type=click.Choice(KEEP_ESTIMATES),
+    type=Choice(KEEP_ESTIMATES),
     default="scored",
-    show_default=True,
     help="What is kept of scored estimates: all as they are, FLAC files, those in the report, or none.",
 )
 @click.option("--like", metavar="RUN", help="Repeat this run, and show what differs.")
@@ -213,7 +213,7 @@ def _demo(models: list[str], scenes: bool, inline: bool, redis_url: str) -> None
         conclude(job)
         click.echo(f"mssbench: {printable(str(error))}", err=True)
         sys.exit(1)
-    console.print(f"self-check: {verdict}", highlight=False)
+    print_message(f"self-check: {verdict}")
     conclude(job)
 
 
@@ -232,9 +232,9 @@ def _prepared(config: RunConfig, runtime: Runtime, run_id: str) -> Run:
     job = prepare(config, open_workspace(), runtime, command, run_id)
     for separator in job.record.separators:
         if separator.status == "unavailable":
-            print_message(f"{separator.name} is unavailable: {separator.reason}", style="yellow")
+            print_message(f"{separator.name} is unavailable: {separator.reason}", colour="yellow")
     for warning in training_warnings(job.record):
-        print_message(warning, style="yellow")
+        print_message(warning, colour="yellow")
     print_message(
         f"run {job.store.id}: {len(job.record.cells())} cells, about {bytes_needed(job) / 1e9:.2f} GB on disk"
     )
@@ -277,7 +277,7 @@ def execute(job: Run, inline: bool, redis_url: str, change: Change = unchanged, 
         print_message(
             f"{progress.cells - progress.ended} of {progress.cells} cells are pending; continue with: "
             f"mssbench resume {job.store.id}",
-            style="red",
+            colour="red",
         )
     if not progress.complete or progress.failed == progress.cells:
         sys.exit(1)
@@ -304,8 +304,8 @@ def conclude(job: Run) -> Progress:
     """Print the number of failed cells and the path of the report."""
     progress = progress_of(job)
     if progress.failed:
-        console.print(
-            f"{progress.failed} of {progress.cells} cells failed; the report lists them", style="red"
+        print_message(
+            f"{progress.failed} of {progress.cells} cells failed; the report lists them", colour="red"
         )
     click.echo(f"report: {_shown(job.store.layout.report)}")
     return progress

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 from mssbench_service.errors import BadInput
 from mssbench_service.files import read_json
 from mssbench_service.separation import SEPARATION_FILE
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from ..tools.upload import separate_by_upload, separate_registered
-from .shared import cli, console, current_runtime, print_message, print_result, require_writable
+from .progress import stage_bars
+from .shared import cli, current_runtime, print_message, print_result, require_writable
 
 
 @cli.command()
@@ -36,7 +34,6 @@ from .shared import cli, console, current_runtime, print_message, print_result, 
     "--patience",
     type=click.FloatRange(min=0),
     default=600.0,
-    show_default=True,
     help="Time to wait for a service that is busy or starting, in seconds.",
 )
 def separate(
@@ -64,7 +61,7 @@ def separate(
 def _separate(
     track: Path, separator: str, url: str, out: Path, references: Path | None, patience: float
 ) -> None:
-    with _bars() as show:
+    with stage_bars() as show:
         if url:
             separate_by_upload(url, separator, track, out, references, show=show, patience=patience)
         else:
@@ -74,29 +71,4 @@ def _separate(
         print_result(str(path))
     if (out / SEPARATION_FILE).is_file():
         for note in read_json(out / SEPARATION_FILE).get("notes", []):
-            print_message(note, style="yellow")
-
-
-@contextmanager
-def _bars() -> Iterator[Callable[[str, int, int | None], None]]:
-    """Yield a function that shows one bar per stage. The bar of a stage of unknown length pulses."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=40),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as bars:
-        stages: dict[str, TaskID] = {}
-
-        def show(what: str, done: int, total: int | None) -> None:
-            stage = what.partition(":")[0]
-            if stage not in stages:
-                for earlier in stages.values():  # it has finished
-                    bars.stop_task(earlier)
-                    if bars.tasks[earlier].total is None:
-                        bars.update(earlier, total=1, completed=1)
-                stages[stage] = bars.add_task(what, total=None)
-            bars.update(stages[stage], description=what, completed=done, total=total)
-
-        yield show
+            print_message(note, colour="yellow")

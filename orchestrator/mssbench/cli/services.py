@@ -12,6 +12,7 @@ from dataclasses import asdict
 import click
 from mssbench_service import logs
 from mssbench_service.errors import NotFound, printable
+from mssbench_service.names import suggestion
 from rich.console import Console
 from rich.table import Table
 
@@ -26,12 +27,12 @@ from ..services.launching import START_SECONDS, start_service
 from ..services.local import registered
 from ..services.registry import load_registry
 from ..settings.secrets import secret
-from .commands import suggestion
-from .shared import cli, current_runtime, print_message, print_result, showing_lines
+from .progress import showing_lines
+from .shared import cli, current_runtime, print_message, print_result
 
 
 @cli.command()
-@click.argument("queues", nargs=-1, metavar="[QUEUE]...")
+@click.argument("queues", nargs=-1, metavar="QUEUE...")
 @click.option(
     "--redis",
     "redis_url",
@@ -44,7 +45,6 @@ from .shared import cli, current_runtime, print_message, print_result, showing_l
     "--idle",
     type=click.FloatRange(min=0, min_open=True),
     default=30.0,
-    show_default=True,
     metavar="SECONDS",
     help="With --burst: time without queued and running jobs after which it ends.",
 )
@@ -75,10 +75,8 @@ def worker(queues: tuple[str, ...], redis_url: str, burst: bool, idle: float) ->
 
 
 @cli.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port to listen on."
-)
+@click.option("--host", default="127.0.0.1", help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8080, help="Port to listen on.")
 @click.option(
     "--redis",
     "redis_url",
@@ -151,7 +149,6 @@ def services(context: click.Context, as_json: bool) -> None:
     "--wait",
     type=click.FloatRange(min=0, min_open=True),
     default=START_SECONDS,
-    show_default=True,
     metavar="SECONDS",
     help="Time that a service has until it is ready.",
 )

@@ -1,43 +1,28 @@
-"""Shared by all commands: the command group, options, progress bars, references."""
+"""Shared by all commands: the command group, options, output, references."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 from binaural_metrics.sets import METRIC_SETS
-from mssbench_service.download import Progress as ShowBytes
 from mssbench_service.errors import BadInput, NotFound, printable
+from mssbench_service.names import suggestion
 from mssbench_service.wire import RENDER_PROFILES
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 from ..datasets.selection import titles_in
 from ..runs.config import AGGREGATES, require_path
 from ..runs.run import Run, open_run
-from ..runs.store import open_workspace
+from ..runs.status import RunStatus, format_duration
+from ..runs.store import RunStore, open_workspace
 from ..services.runtime import Runtime, make_runtime
 from ..settings.secrets import secret
+from .commands import Choice
 from .commands import cli as cli
-from .commands import suggestion
-
-# Progress goes to stderr: stdout is for results that a script may read.
-console = Console(stderr=True)
 
 
 def print_result(line: str) -> None:
@@ -64,9 +49,9 @@ def print_json(value: object) -> None:
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 
 
-def print_message(text: str, style: str | None = None) -> None:
-    """Write `text` to stderr as it is, without control characters."""
-    console.print(printable(text), style=style, markup=False, highlight=False, soft_wrap=True)
+def print_message(text: str, colour: str | None = None) -> None:
+    """Write `text` to stderr as it is, without control characters. On a terminal, it may have a `colour`."""
+    click.secho(printable(text), err=True, fg=None if os.environ.get("NO_COLOR") else colour)
 
 
 def current_runtime() -> Runtime:
@@ -88,14 +73,19 @@ def hrir_of(runtime: Runtime, value: str) -> str:
 
 def existing_run(run: str) -> Run:
     """Open a run by its id or the path of its folder."""
+    return open_run(existing_store(run), current_runtime())
+
+
+def existing_store(run: str) -> RunStore:
+    """The store of a run that exists, by its id or the path of its folder."""
     workspace = open_workspace()
     store = workspace.run(Path(run).name)
     if Path(run).name != run and Path(run).absolute() != store.folder.absolute():
         raise BadInput(f"{run} is not in {workspace.runs}")
     if not store.exists():
-        names = workspace.run_ids()
-        raise NotFound(f"there is no run {store.id!r} in {workspace.runs}{suggestion(store.id, names)}")
-    return open_run(store, current_runtime())
+        near = suggestion(store.id, workspace.run_ids())
+        raise NotFound(f"there is no run {store.id!r} in {workspace.runs}{near}")
+    return store
 
 
 def names_in(text: str) -> list[str]:
@@ -106,7 +96,7 @@ titles_option = click.option(
     "--titles",
     multiple=True,
     metavar="TITLE|PATTERN|FILE",
-    help="Only these tracks. FILE has one title or pattern per line. May be repeated.",
+    help="Only these tracks. FILE has one title or pattern per line. May be repeated. Default: all.",
 )
 
 
@@ -117,25 +107,23 @@ def titles_of(given: Sequence[str]) -> list[str]:
 
 
 _hrir_option = click.option(
-    "--hrir", default="sphere", show_default=True, metavar="SADIE_DIR|FILE.sofa|sphere", help="HRIR set."
+    "--hrir", default="sphere", metavar="SADIE_DIR|FILE.sofa|sphere", help="HRIR set."
 )
 _rendering_options = [
     click.option(
         "--angles", default="", metavar="FILE.json", help="Table of azimuths. Default: drawn at random."
     ),
-    click.option("--seed", default=0, show_default=True, help="Seed of the drawn azimuths."),
+    click.option("--seed", default=0, help="Seed of the drawn azimuths."),
     click.option(
         "--profile",
-        type=click.Choice(RENDER_PROFILES),
+        type=Choice(RENDER_PROFILES),
         default="matched",
-        show_default=True,
         help="How the binaural tracks are rendered.",
     ),
     click.option(
         "--split",
-        type=click.Choice(["test", "train"]),
+        type=Choice(["test", "train"]),
         default="test",
-        show_default=True,
         help="Split of the dataset.",
     ),
     click.option(
@@ -160,9 +148,8 @@ def metrics_option(*names: str) -> Callable[..., Any]:
         "--metrics",
         *names,
         "metrics",
-        type=click.Choice(METRIC_SETS),
+        type=Choice(METRIC_SETS),
         default="all",
-        show_default=True,
         help="Set of metrics: see docs/metrics.md.",
     )
 
@@ -184,9 +171,8 @@ _scoring_options = [
     ),
     click.option(
         "--aggregate",
-        type=click.Choice(AGGREGATES),
+        type=Choice(AGGREGATES),
         default="median",
-        show_default=True,
         help="How the values of the frames are combined into one per track.",
     ),
 ]
@@ -217,49 +203,18 @@ def scheduling_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def new_progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description:<10}"),
-        BarColumn(bar_width=40),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
+def pace(status: RunStatus) -> str:
+    """Format as ``12 cells/min, about 3 min left``; empty if the throughput is unknown."""
+    if status.throughput is None:
+        return ""
+    speed = f"{status.throughput:.3g} cells/min"
+    return (
+        speed
+        if status.seconds_left is None
+        else f"{speed}, about {format_duration(status.seconds_left)} left"
     )
 
 
-@contextmanager
-def showing_lines() -> Iterator[Callable[[str], None]]:
-    """Yield a function that shows what is being done. On a terminal, the last line with a spinner."""
-    if not console.is_terminal:
-        yield lambda line: None if line.count(": Collecting ") else print_message(line)
-        return
-    with console.status("") as status:
-        yield lambda line: status.update(printable(line))
-
-
-@contextmanager
-def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
-    with new_progress() as progress:
-        task = progress.add_task(name, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-@contextmanager
-def byte_bars() -> Iterator[ShowBytes]:
-    """Yield a function that shows one bar per download."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=40),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def show(name: str, done: int, total: int | None) -> None:
-            if name not in tasks:
-                tasks[name] = bars.add_task(name, total=total)
-            bars.update(tasks[name], completed=done, total=total)
-
-        yield show
+def waiting_note(status: RunStatus) -> str:
+    """Format as ``waiting for spleeter``; empty if no service is away."""
+    return f"waiting for {', '.join(status.waiting_for)}" if status.waiting_for else ""

@@ -13,15 +13,16 @@ from mssbench_service.errors import BadInput, NotFound
 from ..runs.run import Run, open_run
 from ..runs.status import RunStatus, failures_of, status_of
 from ..runs.store import open_workspace
-from .progress import pace, run_bars
 from .shared import (
     cli,
     current_runtime,
     existing_run,
     json_option,
+    pace,
     print_json,
     print_message,
     print_result,
+    waiting_note,
 )
 
 _FOLLOW_SECONDS = 0.3
@@ -77,6 +78,8 @@ def _all_runs() -> Iterator[list[Run]]:
 
 
 def _follow(job: Run) -> RunStatus:
+    from .progress import run_bars
+
     with run_bars() as show:
         while True:
             started = time.monotonic()
@@ -88,13 +91,13 @@ def _follow(job: Run) -> RunStatus:
 
 
 def _line(now: RunStatus) -> str:
-    done, speed = now.progress, pace(now)
-    return (
+    done = now.progress
+    counts = (
         f"{now.id}: {now.state}, {done.ended}/{done.cells} cells ended, "
         f"{done.failed} failed, {done.rendered}/{done.to_render} tracks rendered"
-        + (f", {speed}" if speed else "")
-        + (f"; waiting for {', '.join(now.waiting_for)}" if now.waiting_for else "")
-        + (f"; {now.problem}" if now.problem else "")
+    )
+    return "; ".join(
+        filter(None, (", ".join(filter(None, (counts, pace(now)))), waiting_note(now), now.problem))
     )
 
 

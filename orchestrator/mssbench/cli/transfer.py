@@ -8,7 +8,8 @@ import click
 from mssbench_service.errors import BadInput
 
 from ..runs.store import open_workspace
-from .shared import byte_bars, cli, print_result
+from .progress import byte_bars
+from .shared import cli, print_result
 
 _estimates = click.option(
     "--estimates/--no-estimates", default=True, help="Whether the estimates of a run are copied."

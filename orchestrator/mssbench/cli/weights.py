@@ -8,10 +8,12 @@ from pathlib import Path
 import click
 from mssbench_service import weights as store
 from mssbench_service.errors import BadInput, BenchError, NotFound
+from mssbench_service.names import suggestion
 
 from ..services.registry import Service, load_registry
 from ..services.weights import pinned_weights
-from .shared import byte_bars, cli
+from .progress import byte_bars
+from .shared import cli
 
 
 @cli.group()
@@ -114,7 +116,9 @@ def _chosen(names: tuple[str, ...], model: str) -> dict[Service, list[str]]:
     for name in names or separators:
         service, _, of_service = name.partition(":")
         if service not in separators:
-            raise NotFound(f"unknown service {service!r}; registered: {', '.join(separators)}")
+            raise NotFound(
+                f"unknown service {service!r}; registered: {', '.join(separators)}{suggestion(service, separators)}"
+            )
         models = chosen.setdefault(separators[service], [])
         if of_service:
             models.append(of_service)

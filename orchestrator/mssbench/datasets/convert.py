@@ -23,6 +23,7 @@ from mssbench_service.environment import max_track_seconds
 from mssbench_service.errors import BadInput, StepFailed, TooLarge
 from mssbench_service.files import atomic_folder, make_folder
 from mssbench_service.musdb import MIXTURE, SPLITS, check_track
+from mssbench_service.names import path_suggestion
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -45,7 +46,9 @@ def stem_files(folder: Path) -> list[tuple[str, Path]]:
         There is none.
     """
     if not folder.is_dir():
-        raise BadInput(f"{folder} is not a folder; expected {{train,test}}/<title>{SUFFIX} in it")
+        raise BadInput(
+            f"{folder} is not a folder; expected {{train,test}}/<title>{SUFFIX} in it{path_suggestion(folder)}"
+        )
     found = [(split, path) for split in SPLITS for path in coded_tracks(folder, split)]
     if not found:
         raise BadInput(f"{folder} contains no {{train,test}}/<title>{SUFFIX}")

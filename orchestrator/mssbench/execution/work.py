@@ -7,7 +7,7 @@ import functools
 import logging
 from pathlib import Path
 
-from mssbench_service.errors import StorageUnavailable
+from mssbench_service.errors import BadInput, StorageUnavailable
 from mssbench_service.files import storage_errors_raised
 from redis.exceptions import RedisError
 from rq import get_current_job
@@ -53,7 +53,10 @@ def load_run(run_id: str) -> Run | None:
         state = store.layout.record.stat()
     except FileNotFoundError:
         return None
-    return Run(store, _record(store, state.st_mtime_ns, state.st_size), _runtime(workspace.root))
+    runtime = _runtime(workspace.root)
+    with contextlib.suppress(BadInput):  # a file that is just being written
+        runtime.reload()  # a service may have been started, or started again with another URL, since the last job
+    return Run(store, _record(store, state.st_mtime_ns, state.st_size), runtime)
 
 
 @functools.lru_cache(maxsize=2)

@@ -13,6 +13,7 @@ from pathlib import PurePath
 from typing import Annotated, Any
 
 from mssbench_service.errors import BadInput
+from mssbench_service.names import suggestion
 from mssbench_service.wire import RENDER_PROFILES, Room
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Tag
 
@@ -178,7 +179,7 @@ def validate_conditions(conditions: Sequence[str | Condition]) -> None:
         elif one not in CONDITIONS:
             raise BadInput(
                 f"unknown condition {one[:_LONGEST]!r}; expected one of {', '.join(CONDITIONS)}, or a condition with "
-                "settings of its own"
+                f"settings of its own{suggestion(one, CONDITIONS)}"
             )
     seen: set[str] = set()
     for name in map(name_of, conditions):

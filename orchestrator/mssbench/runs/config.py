@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
@@ -16,8 +15,10 @@ from typing import Any
 from binaural_metrics.sets import METRIC_SETS
 from mssbench_service.errors import BadInput
 from mssbench_service.files import DataRoot
+from mssbench_service.names import path_suggestion, suggestion
 from mssbench_service.stems import SPLITS, canonical
 from mssbench_service.wire import RENDER_PROFILES
+from pydantic import ConfigDict
 
 from ..datasets.selection import Excerpt
 from .conditions import (
@@ -87,6 +88,8 @@ class RunConfig:
     targets : list of str
         What is scored: stems of the dataset, ``accompaniment``. Empty: :func:`mssbench.runs.targets.choose_targets`.
     """
+
+    __pydantic_config__ = ConfigDict(json_schema_extra={"additionalProperties": False})
 
     dataset: str
     split: str = "test"
@@ -214,6 +217,8 @@ def read_config(path: Path) -> dict[str, Any]:
         ):  # opening a named pipe would block until another process writes to it
             raise BadInput(f"{path} is not a file")
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput(f"{path} does not exist{path_suggestion(path)}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise BadInput(
             f"{path} cannot be read as TOML: {getattr(error, 'strerror', None) or error}"
@@ -251,9 +256,8 @@ def require_known(settings: Mapping[str, Any], where: str = "") -> None:
 def _require_known(settings: Iterable[str], known: Sequence[str], where: str) -> None:
     for name in settings:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
-            raise BadInput(f"{where}unknown setting {name!r}; {hint}")
+            near = suggestion(str(name), known) or f"; known: {', '.join(known)}"
+            raise BadInput(f"{where}unknown setting {str(name)[:100]!r}{near}")
 
 
 def with_references(settings: Mapping[str, Any], root: DataRoot) -> dict[str, Any]:
@@ -284,4 +288,6 @@ def require_path(value: str) -> None:
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise BadInput(f"unknown {name} {value!r}; expected one of {', '.join(allowed)}")
+        raise BadInput(
+            f"unknown {name} {value!r}; expected one of {', '.join(allowed)}{suggestion(value, allowed)}"
+        )

@@ -6,7 +6,6 @@ Errors in the input are found here, before any step runs.
 from __future__ import annotations
 
 import datetime
-import difflib
 import os
 import platform
 import re
@@ -19,6 +18,7 @@ from pathlib import Path
 from mssbench_service.environment import max_track_seconds
 from mssbench_service.errors import BadInput, TooLarge, Unavailable
 from mssbench_service.musdb import MIXTURE, Track, check_track, stem_sets, track_folders
+from mssbench_service.names import suggestion
 from mssbench_service.stems import in_order
 from mssbench_service.wire import HrirInfo
 
@@ -182,9 +182,8 @@ def choose_separators(asked: Sequence[str], available: Sequence[ServiceHealth]) 
             chosen |= {info.name: offered[info.name] for info in services[name].separators if not info.reason}
         else:
             known = [*services, *offered]
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
-            raise BadInput(f"unknown separator {name!r}; {hint}")
+            near = suggestion(name, known) or f"; known: {', '.join(known)}"
+            raise BadInput(f"unknown separator {name!r}{near}")
     for name in chosen:
         if owners[name] > 1:
             several = [one.name for one in available for info in one.separators if info.name == name]

@@ -23,7 +23,7 @@ from mssbench_service import weights as store
 from mssbench_service.download import folder_lock
 from mssbench_service.errors import BadInput, NotFound, StepFailed
 from mssbench_service.files import make_folder
-from mssbench_service.names import check_name
+from mssbench_service.names import check_name, suggestion
 from mssbench_service.separation import WEIGHTS_FILE
 
 from .registry import Registry
@@ -75,6 +75,7 @@ def find_folder(name: str, registry: Registry) -> ServiceFolder:
     if not path.is_dir():
         raise NotFound(
             f"there is no service and no folder {name!r}; services that can be started: {', '.join(here)}"
+            f"{suggestion(name, here)}"
         )
     modules = [app.parent.name for app in path.glob("*/app.py")]
     if len(modules) != 1:

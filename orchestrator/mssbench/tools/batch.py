@@ -16,6 +16,7 @@ from mssbench_service.errors import BadInput
 from mssbench_service.files import make_folder
 from mssbench_service.formats import Format
 from mssbench_service.musdb import HRIR_FILE, Track, stems_of
+from mssbench_service.names import path_suggestion
 from mssbench_service.separation import SEPARATION_FILE
 from mssbench_service.stems import ACCOMPANIMENT, VOCALS, WELL_KNOWN, in_order
 from mssbench_service.wire import (
@@ -225,7 +226,9 @@ def reference_stems(references: Path, *others: Path) -> dict[str, tuple[str, ...
     """Stems of the references of each title; raise ``BadInput`` if there are none, or one of `others` is no folder."""
     for folder in (references, *others):
         if not folder.is_dir():
-            raise BadInput(f"{folder} is not a folder; expected <title>/<stem>.wav in it")
+            raise BadInput(
+                f"{folder} is not a folder; expected <title>/<stem>.wav in it{path_suggestion(folder)}"
+            )
     sets = _stem_sets(references)
     if not sets:
         hint = next((s for s in ("test", "train") if _stem_sets(references / s)), None)

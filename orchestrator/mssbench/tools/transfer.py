@@ -18,6 +18,7 @@ from pathlib import Path
 from mssbench_service.download import Progress, folder_lock
 from mssbench_service.errors import BadInput, BadOutput, Conflict, NotFound
 from mssbench_service.files import DataRoot, atomic_file, make_folder, remove_folder
+from mssbench_service.names import path_suggestion
 
 from ..runs.layout import SUPERVISED_MARKER
 from ..runs.store import RunStore, Workspace
@@ -149,6 +150,7 @@ def _names(folder: Path, estimates: bool) -> list[str]:
     if not folder.is_dir():
         raise NotFound(
             f"{folder} is not a folder; expected the id or the folder of a run, or a dataset's folder"
+            f"{path_suggestion(folder)}"
         )
     found = []
     for place, folders, files in os.walk(folder):

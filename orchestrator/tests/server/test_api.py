@@ -289,12 +289,22 @@ def test_a_bad_request_is_a_problem_document(api: httpx.Client) -> None:
         (RUN | {"conditions": [{"name": "a", "same_placement_as": "b"}]}, 422, "'b', which is unknown"),
         (RUN | {"conditions": [{"name": "a"}, {"name": "a"}]}, 422, "given twice"),
         (RUN | {"conditions": [{"name": "a", "hrir": "../x.sofa"}]}, 422, "leads outside the data root"),
-        (RUN | {"conditions": [{"name": "a", "colour": 1}]}, 422, "colour: Unexpected keyword argument"),
+        (
+            RUN | {"conditions": [{"name": "a", "colour": 1}]},
+            422,
+            "'a': unknown setting 'colour'; known: name",
+        ),
+        (RUN | {"trakcs": 1}, 422, "unknown setting 'trakcs'; did you mean 'tracks'?"),
+        ({"dataset": "musci"}, 404, "did you mean 'music'?"),
         (RUN | {"conditions": [1]}, 422, "conditions.0."),
         ({"split": "test"}, 422, "dataset: "),
         ("music", 422, ""),
     ]:
         assert says in str(problem_of(api.post("/runs", json=body), status)["detail"])
+    refused = api.post("/runs", json=RUN, params={"nmae": "x"})
+    assert "unknown parameter 'nmae'; known: name" in str(problem_of(refused, 422)["detail"])
+    assert problem_of(api.post("/runs", content=b"{", headers={"Content-Type": "text/plain"}), 422)
+    assert api.get("/runs").json() == []
 
 
 def test_head_is_get_without_the_body(api: httpx.Client) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import BadInput, NotFound, StepFailed, StorageFull, StorageUnavailable
+from .names import path_suggestion
 
 TEMPORARY = ".tmp-"
 """Prefix of the names of files and folders that are being written."""
@@ -82,7 +83,8 @@ class DataRoot:
         except OSError:
             raise BadInput(f"{reference[:200]!r} is not a path that can be opened") from None
         if not found:
-            raise NotFound(f"{reference!r} does not exist under the data root")
+            near = path_suggestion(path, self.root if self.trusted else self.root.resolve())
+            raise NotFound(f"{reference!r} does not exist under the data root{near}")
         return path
 
     def hide_root(self, text: str) -> str:

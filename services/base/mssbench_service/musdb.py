@@ -14,6 +14,7 @@ from pathlib import Path
 
 from .audio import check_length, read_header
 from .errors import BadInput
+from .names import path_suggestion
 from .stems import ACCOMPANIMENT, ALIASES, VOCALS, WELL_KNOWN, in_order
 from .stems import MIXTURE as MIXTURE
 from .stems import SPLITS as SPLITS
@@ -63,7 +64,9 @@ def track_folders(dataset: Path, split: str) -> list[Path]:
         raise BadInput(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
     expected = f"expected {split}/<title>/{{{','.join((MIXTURE, *STEMS))}}}.wav"
     if not dataset.is_dir():
-        raise BadInput(f"{dataset} is not a folder in the MUSDB18-HQ layout; {expected}")
+        raise BadInput(
+            f"{dataset} is not a folder in the MUSDB18-HQ layout; {expected}{path_suggestion(dataset)}"
+        )
     try:
         entries = sorted((dataset / split).iterdir())
     except OSError:

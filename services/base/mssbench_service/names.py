@@ -1,8 +1,19 @@
-"""The one check of names that become parts of paths: of separators, services, tracks and runs."""
+"""Names: the one check of those that become parts of paths, and suggestions for misspelt ones."""
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
 from .errors import BadInput, printable
+
+_LONGEST = 255
+"""Longest name in characters that is compared: the time grows with the square."""
+
+_MOST = 1000
+"""Number of files beside a missing one that are compared with it."""
 
 
 def check_name(name: str, what: str) -> str:
@@ -34,6 +45,42 @@ def check_name(name: str, what: str) -> str:
     if escapes or odd or not _fits(name):
         raise BadInput(f"the {what} is called {shown[:80]!r}; expected a plain name, which is no path")
     return name
+
+
+def suggestion(text: str, names: Iterable[str]) -> str:
+    """``; did you mean 'NAME'?`` with the name that is most similar to `text`; empty if none is.
+
+    Examples
+    --------
+    >>> suggestion("oracle-imr", ["oracle-irm", "spleeter"])
+    "; did you mean 'oracle-irm'?"
+    """
+    near = difflib.get_close_matches(text[:_LONGEST], [name for name in names if len(name) <= _LONGEST], 1)
+    return f"; did you mean {printable(near[0])!r}?" if near else ""
+
+
+def path_suggestion(path: Path, base: Path = Path()) -> str:
+    """The same for a path that does not exist: its first missing part is compared with what is beside it.
+
+    Parameters
+    ----------
+    path : Path
+    base : Path
+        Paths below it are shown relative to it.
+    """
+    missing = path
+    try:
+        while not missing.parent.exists():
+            missing = missing.parent
+        beside = [one.name for one in islice(missing.parent.iterdir(), _MOST) if not one.name.startswith(".")]
+        near = difflib.get_close_matches(missing.name, beside, 1)
+        found = missing.with_name(near[0]) / path.relative_to(missing) if near else path
+        if found == path or not found.exists():
+            return ""
+    except (OSError, ValueError):  # not readable, or too long
+        return ""
+    shown = found.relative_to(base) if found.is_relative_to(base) else found
+    return f"; did you mean {printable(str(shown))!r}?"
 
 
 def _fits(name: str) -> bool:

@@ -91,6 +91,21 @@ def test_a_missing_file_raises_not_found(root: DataRoot) -> None:
         root.existing("a/b.wav")
 
 
+def test_a_misspelt_reference_gets_the_nearest_path_that_exists(root: DataRoot) -> None:
+    for name in ("music/test/Song", "music/.hidden"):
+        (root.root / name).mkdir(parents=True)
+    for reference, says in (
+        ("musci/test", "; did you mean 'music/test'?"),
+        ("music/tset", "; did you mean 'music/test'?"),
+        ("musci/tset", "data root"),  # two mistakes
+        ("music/hidden", "data root"),
+        (f"../{root.root.name}s", "expected a path relative to it"),
+    ):
+        with pytest.raises((BadInput, NotFound)) as caught:
+            root.existing(reference)
+        assert caught.value.detail.endswith(says)
+
+
 def test_reference_is_the_inverse_of_resolve(root: DataRoot, tmp_path: Path) -> None:
     path = root.root / "songs" / "Zoë & I.wav"
     assert root.reference(path) == "songs/Zoë & I.wav"

@@ -16,7 +16,7 @@ from mssbench_service.musdb import SPLITS
 from mssbench_service.wire import RENDER_PROFILES, parse
 
 from ...runs.conditions import CONDITIONS, Condition, listeners
-from ...runs.config import AGGREGATES, KEEP_ESTIMATES, RunConfig
+from ...runs.config import AGGREGATES, KEEP_ESTIMATES, RunConfig, require_known
 from ...runs.records import Cell
 from ...runs.run import Run
 from ...runs.status import RunStatus, format_duration
@@ -77,6 +77,8 @@ def cost_text(text: str, service: RunService) -> str:
         settings = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BadInput(f"the settings are not JSON: {error}") from None
+    if isinstance(settings, dict):
+        require_known(settings)
     cost = cost_of(parse(RunConfig, settings), service)
     parts = [
         f"{plural(cost.tracks, 'track')}, {plural(cost.cells, 'cell')}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Annotated
@@ -9,10 +10,10 @@ from typing import Annotated
 import anyio
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from mssbench_service.errors import NotFound
+from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.problems import problems
 
-from ...runs.config import RunConfig
+from ...runs.config import RunConfig, require_known
 from ...runs.status import RunStatus
 from .. import examples, status_watch
 from .common import TOKEN, RunId, RunServiceDependency, json_response, require_ready
@@ -20,12 +21,22 @@ from .common import TOKEN, RunId, RunServiceDependency, json_response, require_r
 router = APIRouter(tags=["runs"])
 
 
+async def require_known_names(request: Request) -> None:
+    """Raise BadInput with a suggestion if the request has a parameter or a setting that there is not."""
+    for unknown in request.query_params.keys() - {"name"}:
+        raise BadInput(f"unknown parameter {unknown[:100]!r}; known: name")
+    with contextlib.suppress(ValueError, RecursionError):  # refused as a body
+        settings = await request.json()
+        if isinstance(settings, dict):
+            require_known(settings)
+
+
 @router.post(
     "/runs",
     status_code=202,
     summary="Start or continue a run",
     responses=json_response(examples.STATUS, "The run was started", 202) | problems(400, 401, 403, 404, 413),
-    dependencies=[TOKEN, Depends(require_ready)],
+    dependencies=[TOKEN, Depends(require_ready), Depends(require_known_names)],
 )
 def start(
     config: Annotated[RunConfig, Body(openapi_examples=examples.CONFIGS)],
