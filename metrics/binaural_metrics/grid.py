@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from .correlation import Sections
-from .signals import Float32, Float64, FloatArray, InputError, load
+from .correlation import Lags, Sections
+from .signals import Float64, FloatArray, InputError, load
 from .threads import threaded
 
 _Frame = TypeVar("_Frame")
@@ -43,7 +43,7 @@ class Grid:
 
 
 def over_frames(
-    frame: Callable[[Float64, Float64, Float32], _Frame],
+    frame: Callable[[Float64, Float64, Lags], _Frame],
     ref: FloatArray,
     est: FloatArray,
     grid: Grid,
@@ -60,14 +60,12 @@ def over_frames(
         last = min(first + _FRAMES, len(bounds))
         start, stop = bounds[first][0], bounds[last - 1][1]
         context, e = load(ref, start - margin, stop + margin), load(est, start, stop)
-        single_r, single_e = (x[:, start:stop].astype(np.float32, copy=False) for x in (ref, est))
-        hops = np.zeros((2, (last - first + 1) * grid.hop), np.float32)
-        hops[:, : stop - start] = single_r[:, : hops.shape[1]]
-        spectra = sections.spectra(hops)
+        single = np.zeros((4, (last - first + 1) * grid.hop + 1), np.float32)
+        single[:2, : stop - start], single[2:, : stop - start] = ref[:, start:stop], est[:, start:stop]
+        lags = sections.frames(single, grid.window > 2 * grid.hop)
         found = []
-        for i, (begin, end) in enumerate(bounds[first:last]):
+        for (begin, end), values in zip(bounds[first:last], lags, strict=True):
             inside = slice(begin - start, end - start)
-            values = sections.correlate(spectra[i : i + 2], single_r[:, inside], single_e[:, inside])
             found.append(frame(context[:, begin - start : end - start + 2 * margin], e[:, inside], values))
         return found
 

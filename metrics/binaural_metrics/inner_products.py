@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -13,26 +12,53 @@ from .signals import SILENCE, Float64, inner
 _EPS = float(np.finfo(np.float64).eps)
 
 
-def silent_channels_of(channels: Iterable[Float64], energies: Iterable[float]) -> list[bool]:
-    """For each channel, whether its standard deviation is below the threshold; `energies` are the channels'."""
-    return [_is_silent(x, energy) for x, energy in zip(channels, energies, strict=True)]
+_PART = 2048
+
+
+class Channel:
+    """Samples of one channel, their energy, and whether their standard deviation is below the threshold.
+
+    Attributes
+    ----------
+    x : ndarray, shape (samples,)
+    energy : float
+    spread : float
+        Sum of squared differences from the mean of some samples in the middle, which is at most that of all.
+    silent : bool
+    """
+
+    def __init__(self, x: Float64, energy: float | None = None, spread: float = 0.0) -> None:
+        self.x, self.energy = x, inner(x, x) if energy is None else energy
+        self.spread = spread or _spread(x[len(x) // 2 : len(x) // 2 + _PART])
+        # The spread of a part decides where the samples are not constant.
+        self.silent = self.spread <= 1e-10 * (len(x) + self.energy) and _is_silent(x, self.energy)
+
+    def window(self, around: Float64, at: int, start: int, stop: int) -> Channel:
+        """Samples `start` to `stop` of `around`, in which this channel starts at `at`."""
+        end = at + len(self.x)
+        if (start, stop) == (at, end):
+            return self
+        energy = self.energy
+        for old, new, sign in ((at, start, -1), (end, stop, 1)):
+            part = around[min(old, new) : max(old, new)]
+            energy += (sign if new > old else -sign) * inner(part, part)
+        middle = at + len(self.x) // 2
+        return Channel(
+            around[start:stop],
+            energy if energy > 0.5 * self.energy else None,  # the difference may have lost digits
+            self.spread if start <= middle and middle + _PART <= min(end, stop) else 0.0,
+        )
+
+
+def _spread(x: Float64) -> float:
+    total = inner(x, _ones(len(x)))
+    return inner(x, x) - total * total / len(x)
 
 
 def _is_silent(x: Float64, energy: float) -> bool:
-    power = energy / len(x)
-    # The variance is at least the share of a part of the samples, which decides where they are not constant.
-    part = x[len(x) // 2 : len(x) // 2 + _PART]
-    mean = inner(part, _ones(len(part))) / len(part)
-    if inner(part, part) - len(part) * mean * mean > 1e-10 * len(x) * (1.0 + power):
-        return False
-    mean = inner(x, _ones(len(x))) / len(x)
+    power, mean = energy / len(x), inner(x, _ones(len(x))) / len(x)
     # This variance has an error of a few eps·power. The definition decides where the error could matter.
-    if power - mean * mean > 1e-12 * (1.0 + power):
-        return False
-    return bool(np.std(x) < SILENCE)
-
-
-_PART = 2048
+    return power - mean * mean <= 1e-12 * (1.0 + power) and bool(np.std(x) < SILENCE)
 
 
 @lru_cache(maxsize=64)
@@ -55,15 +81,14 @@ class Span:
     because the overhead of a NumPy array would cost more than the arithmetic.
     """
 
-    def __init__(
-        self, u: Float64, v: Float64, x: Float64, y: Float64, energies: tuple[float, float] | None = None
-    ) -> None:
-        """`energies` are those of x and y, if they are known."""
-        self.vectors = u, v, x, y
-        ends = energies or (inner(x, x), inner(y, y))
-        self.diagonal = [inner(u, u), inner(v, v), *ends]
-        self.uv = inner(u, v)
-        self.of_u, self.of_v = [inner(u, x), inner(u, y)], [inner(v, x), inner(v, y)]
+    def __init__(self, u: Channel, v: Channel, x: Channel, y: Channel) -> None:
+        """y can be the same channel as u or v."""
+        self.vectors = u.x, v.x, x.x, y.x
+        self.diagonal = [u.energy, v.energy, x.energy, y.energy]
+        self.uv = inner(u.x, v.x)
+        self.of_u, self.of_v = [inner(u.x, x.x)], [inner(v.x, x.x)]
+        self.of_u.append(u.energy if y is u else self.uv if y is v else inner(u.x, y.x))
+        self.of_v.append(v.energy if y is v else self.uv if y is u else inner(v.x, y.x))
 
     def energy(self, a: float, b: float, c: float = 0.0, target: int = 0) -> float:
         """‖a·u + b·v + c·x‖², with y in place of x if `target` is 1."""
@@ -85,21 +110,16 @@ class Span:
         product = self.diagonal[0] * self.diagonal[1]
         return product - self.uv * self.uv <= _DEPENDENT * product
 
-    def least_squares(self, audible: list[int]) -> Float64:
-        """Minimum-norm least-squares gains of u and v, or of the audible one, to x (as ``numpy.linalg.lstsq``)."""
-        to_x = self.of_u[0], self.of_v[0]
-        if len(audible) == 1:
-            (k,) = audible
-            return np.array([to_x[k] / self.diagonal[k]])
+    def least_squares(self, target: int = 0) -> list[float]:
+        """Minimum-norm least-squares gains of u and v to x (as ``numpy.linalg.lstsq``), or to y if `target` is 1."""
         if self.dependent:
-            return _least_squares(*self.vectors[:3])
+            return _least_squares(*self.vectors[:2], self.vectors[2 + target])
         uu, vv, uv = self.diagonal[0], self.diagonal[1], self.uv
-        determinant = uu * vv - uv * uv
-        gains = (vv * to_x[0] - uv * to_x[1]) / determinant, (uu * to_x[1] - uv * to_x[0]) / determinant
-        return np.array(gains)
+        of_u, of_v, determinant = self.of_u[target], self.of_v[target], uu * vv - uv * uv
+        return [(vv * of_u - uv * of_v) / determinant, (uu * of_v - uv * of_u) / determinant]
 
 
-def _least_squares(first: Float64, second: Float64, target: Float64) -> Float64:
+def _least_squares(first: Float64, second: Float64, target: Float64) -> list[float]:
     """Minimum-norm least-squares gains of two columns that are nearly the same signal.
 
     The QR decomposition of the columns leaves a 2 by 2 problem with the same singular values. Two rounds of
@@ -114,4 +134,5 @@ def _least_squares(first: Float64, second: Float64, target: Float64) -> Float64:
     r22 = math.sqrt(inner(rest, rest))
     across = inner(rest, target) / r22 if r22 > 0.0 else 0.0
     triangle, image = np.array([[r11, r12], [0.0, r22]]), np.array([inner(q1, target), across])
-    return np.asarray(np.linalg.lstsq(triangle, image, rcond=_EPS * len(target))[0])
+    found: list[float] = np.linalg.lstsq(triangle, image, rcond=_EPS * len(target))[0].tolist()
+    return found

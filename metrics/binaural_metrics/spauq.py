@@ -45,10 +45,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from .correlation import Correlation
+from .correlation import Correlation, Lags
 from .grid import Grid, over_frames
-from .inner_products import Span, silent_channels_of
-from .signals import BoolArray, Float32, Float64, InputError, check_pair, db
+from .inner_products import Span
+from .signals import BoolArray, Float64, InputError, check_pair, db
 from .threads import one_blas_thread
 
 IntArray = npt.NDArray[np.int64]
@@ -176,8 +176,8 @@ def spauq_released(
     grid = Grid.of(ref.shape[1], sample_rate)
     lag = _released_lag(grid, sample_rate, max_lag)
 
-    def frame(context: Float64, e: Float64, values: Float32) -> _ReleasedFrame:
-        return _released_frame(context, e, Correlation.of(context, e, lag, values))
+    def frame(context: Float64, e: Float64, values: Lags) -> _ReleasedFrame:
+        return _released_frame(Correlation.of(context, e, lag, values))
 
     return _gather_released(over_frames(frame, ref, est, grid, 0, lag, workers))
 
@@ -222,10 +222,10 @@ def spauq_equations(
     lag = _equations_lag(grid, sample_rate, max_lag)
     gain = check_gain(reference_gain)
 
-    def frame(context: Float64, e: Float64, values: Float32) -> _EquationsFrame:
+    def frame(context: Float64, e: Float64, values: Lags) -> _EquationsFrame:
         context = gain * context
         r = context[:, lag : context.shape[1] - lag]
-        return _equations_frame(context, e, Correlation.of(r, e, lag, values, gain))
+        return _equations_frame(context, Correlation.of(r, e, lag, values, gain))
 
     return _gather_equations(over_frames(frame, ref, est, grid, lag, lag, workers))
 
@@ -248,15 +248,15 @@ def spauq_both(
     wide, lag = _released_lag(grid, sample_rate, None), _equations_lag(grid, sample_rate, None)
     gain = check_gain(reference_gain)
 
-    def frame(context: Float64, e: Float64, values: Float32) -> tuple[_ReleasedFrame, _EquationsFrame]:
+    def frame(context: Float64, e: Float64, values: Lags) -> tuple[_ReleasedFrame, _EquationsFrame]:
         inside = slice(lag, context.shape[1] - lag)
         # One correlation serves both, because a gain of the reference does not change the lag of the maximum.
         correlation = Correlation.of(context[:, inside], e, max(wide, lag), values)
-        released = _released_frame(context[:, inside], e, correlation.within(wide))
+        released = _released_frame(correlation.within(wide))
         if gain != 1.0:
             context = gain * context
             correlation = correlation.after_gain(context[:, inside], gain)
-        return released, _equations_frame(context, e, correlation.within(lag))
+        return released, _equations_frame(context, correlation.within(lag))
 
     found = over_frames(frame, ref, est, grid, lag, max(wide, lag), workers)
     return _gather_released([f for f, _ in found]), _gather_equations([f for _, f in found])
@@ -295,41 +295,42 @@ def check_gain(gain: float) -> float:
 
 # --------------------------------------------------------------------------------------------- released
 
-_ReleasedFrame = tuple[float, float, float, list[list[int]], Float64]
+_ReleasedFrame = tuple[float, float, float, list[list[int]], list[list[float]]]
 
 
-def _released_frame(r: Float64, e: Float64, correlation: Correlation) -> _ReleasedFrame:
+def _released_frame(correlation: Correlation) -> _ReleasedFrame:
     # SciPy's correlate(R_i, E_j) has lags of the opposite sign: its first lag is the largest delay of the estimate.
-    shift = [[-correlation.first_maximum(i, j, operator.neg) for j in range(2)] for i in range(2)]
+    shift = [[-lag for lag in lags] for lags in correlation.first_maxima(operator.neg)]
     low, high = min(map(min, shift)), max(map(max, shift))
     first = max(-low, 0)
-    last = r.shape[1] - (max(high, 0) if low != 0 else 0)
-    r, e = r[:, first:last], e[:, first:last]
+    last = len(correlation.r[0].x) - (max(high, 0) if low != 0 else 0)
+    r, e = ([c.window(c.x, 0, first, last) for c in side] for side in (correlation.r, correlation.e))
     span = Span(r[0], r[1], e[0], e[1])
-
-    silent = silent_channels_of(span.vectors, span.diagonal)
-    scale = np.zeros((2, 2))
-    audible = [c for c in range(2) if not (silent[c] or silent[2 + c])]
-    if audible:
-        left, right = span.diagonal[:2]
-        gram, cross = np.array([[left, span.uv], [span.uv, right]]), np.array([span.of_u, span.of_v])
-        if span.dependent:
-            # The gains then depend on the rounding of the Gram matrix, so compute it as the definition does.
-            gram, cross = r @ r.T, r @ e.T
-        # The determinant over the squared trace is a lower bound of the ratio of the singular values.
-        regular = left * right - span.uv * span.uv > 1e-9 * (left + right) ** 2
-        if regular or np.linalg.matrix_rank(gram) == 2:
-            scale[audible] = np.linalg.lstsq(gram, cross[:, audible], rcond=None)[0].T
-        else:
-            square = gram @ gram.T + 1e-6 * np.eye(2)
-            scale[audible] = np.linalg.lstsq(square, gram @ cross[:, audible], rcond=None)[0].T
+    scale = [_released_gains(span, c) if not (r[c].silent or e[c].silent) else [0.0, 0.0] for c in range(2)]
 
     # P_c = s_c·R_c: all energies except the residual's are multiples of the energies of the reference.
-    s0, s1 = (float(s) for s in scale.sum(axis=1))
+    s0, s1 = map(sum, scale)
     left, right = span.diagonal[:2]
     projection, spatial = s0 * s0 * left + s1 * s1 * right, (s0 - 1) ** 2 * left + (s1 - 1) ** 2 * right
     residual = span.energy(-s0, 0.0, 1.0, 0) + span.energy(0.0, -s1, 1.0, 1)
     return db(left + right, spatial), db(projection, residual), math.sqrt(residual), shift, scale
+
+
+def _released_gains(span: Span, c: int) -> list[float]:
+    left, right = span.diagonal[:2]
+    # The determinant over the squared trace is a lower bound of the ratio of the singular values.
+    ratio = (left * right - span.uv * span.uv) / (left + right) ** 2
+    if ratio > 1e-4:
+        return span.least_squares(c)
+    gram, cross = np.array([[left, span.uv], [span.uv, right]]), np.array([span.of_u[c], span.of_v[c]])
+    if span.dependent:
+        # The gains then depend on the rounding of the Gram matrix, so compute it as the definition does.
+        r = np.stack(span.vectors[:2])
+        gram, cross = r @ r.T, r @ span.vectors[2 + c]
+    if not (ratio > 1e-9 or np.linalg.matrix_rank(gram) == 2):
+        gram, cross = gram @ gram.T + 1e-6 * np.eye(2), gram @ cross
+    gains: list[float] = np.linalg.lstsq(gram, cross, rcond=None)[0].tolist()
+    return gains
 
 
 def _gather_released(frames: list[_ReleasedFrame]) -> Released:
@@ -339,29 +340,32 @@ def _gather_released(frames: list[_ReleasedFrame]) -> Released:
 
 # -------------------------------------------------------------------------------------------- equations
 
-_EquationsFrame = tuple[float, float, list[list[int]], Float64, bool]
+_EquationsFrame = tuple[float, float, list[list[int]], list[list[float]], bool]
 
 
-def _equations_frame(context: Float64, e: Float64, correlation: Correlation) -> _EquationsFrame:
+def _equations_frame(context: Float64, correlation: Correlation) -> _EquationsFrame:
     """`context` is the reference of the frame with ``correlation.reach`` more samples at either end."""
-    reach, r, samples = correlation.reach, correlation.r, e.shape[1]
-    delays = [[correlation.first_maximum(d, c, _equations_order) for d in range(2)] for c in range(2)]
-    gains = np.zeros((2, 2))
+    reach, r, e = correlation.reach, correlation.r, correlation.e
+    samples = len(e[0].x)
+    delays = [list(lags) for lags in zip(*correlation.first_maxima(_equations_order), strict=True)]
+    gains = [[0.0, 0.0], [0.0, 0.0]]
     reference = projection = spatial = residual = 0.0
     for c in range(2):
-        delayed = [context[d, reach - delays[c][d] : reach - delays[c][d] + samples] for d in range(2)]
-        energies = correlation.energies[1][c], correlation.energies[0][c]
-        span = Span(delayed[0], delayed[1], e[c], r[c], energies)
-        silent = silent_channels_of(delayed, span.diagonal[:2])
-        audible = [d for d in range(2) if not silent[d]]
-        if audible and not correlation.silent[1][c]:
-            gains[c, audible] = span.least_squares(audible)
-        a0, a1 = (float(a) for a in gains[c])
-        reference += energies[1]
+        starts = [reach - delay for delay in delays[c]]
+        delayed = [r[d].window(context[d], reach, start, start + samples) for d, start in enumerate(starts)]
+        span = Span(delayed[0], delayed[1], e[c], r[c])
+        audible = [d for d in range(2) if not delayed[d].silent]
+        if len(audible) == 2 and not e[c].silent:
+            gains[c] = span.least_squares()
+        elif audible and not e[c].silent:
+            (d,) = audible
+            gains[c][d] = (span.of_u, span.of_v)[d][0] / span.diagonal[d]
+        a0, a1 = gains[c]
+        reference += r[c].energy
         projection += span.energy(a0, a1)
         spatial += span.energy(a0, a1, -1.0, 1)
         residual += span.energy(-a0, -a1, 1.0, 0)
-    valid = not (all(correlation.silent[0]) and all(correlation.silent[1]))
+    valid = not all(channel.silent for channel in r + e)
     return db(reference, spatial), db(projection, residual), delays, gains, valid
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from binaural_metrics import InputError
+from binaural_metrics.correlation import Sections
 from binaural_metrics.signals import FloatArray
 from binaural_metrics.spauq import Equations, Released, spauq_both, spauq_equations, spauq_released
 from golden_signals import delay, pink
@@ -159,6 +160,21 @@ def test_of_equal_maxima_the_first_in_search_order_is_used() -> None:
     assert equations.delays.tolist() == [[[1, 1], [2, 2]]]
     check_released(released, literal.spauq_released(reference, estimate, FS, method="direct"))
     check_equations(equations, literal.spauq_equations(reference, estimate, FS, method="direct"))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_bounds_of_the_search_hold(name: str) -> None:
+    """Correlations within hops, and bounds of the rest, stand for those of a frame."""
+    x = np.concatenate(CASES[name]).astype(np.float32)[:, : FS // 2 * 2]
+    sections = Sections.of(FS // 2, FS // 10)
+    rest, most = sections.across(x, FS // 2), sections.across_at_most(x, FS // 2)
+    scale = np.linalg.norm(x[:2], axis=1)[:, None, None] * np.linalg.norm(x[2:], axis=1)[:, None]
+    assert (np.abs(rest) <= most + 4e-6 * scale).all()
+    within = sections.within_hops(x).sum(axis=0)
+    for i, j in np.ndindex(2, 2):
+        every = np.correlate(x[2 + j].astype(float), x[i].astype(float), "full")
+        found = (within + rest)[i, j]
+        assert np.abs(found - every[len(every) // 2 - FS // 10 :][: FS // 5 + 1]).max() <= 4e-6 * scale[i, j]
 
 
 # ---------------------------------------------------------------------------- properties of the model
