@@ -26,6 +26,15 @@ STEMS = ("vocals", "drums", "bass", "other")
 PAPER = [c for c in columns() if c.startswith("paper_")]
 AZIMUTH = ["azimuth_deg", "azimuth_error_deg"]
 BSSEVAL = ["SDR", "ISR", "SIR", "SAR", "bsseval_frames"]
+NEW = [
+    "in_place",
+    "missing",
+    "cue_error_jnd",
+    "itd_moved",
+    "timbre_db",
+    "lateral_error_deg",
+    "paper2026_diff_ITD",
+]
 CORRECTED = ["SSR", "SRR", "d_itd_us", "d_ild_db", "d_ic", "level_db", "SI_SDR"]
 
 
@@ -322,3 +331,53 @@ def test_only_binaural_tracks_with_an_hrir_set_have_an_azimuth() -> None:
         assert "azimuth" not in row["reason"]
     with pytest.raises(InputError, match="HRIR set is at 48000 Hz; expected the track's 4000 Hz"):
         score(references, estimates, hrir=Hrirs(hrir.azimuths, irs, 48000))
+
+
+RATE = 8000
+NOISE = pink(np.random.default_rng(2), 2, RATE) + 0.3 * pink(np.random.default_rng(3), 1, RATE)
+TIME = np.arange(RATE) / RATE
+EARS = np.array([[1.0], [0.7]])
+EXTREME: dict[str, FloatArray] = {
+    "silence": np.zeros((2, RATE)),
+    "one silent ear": NOISE * [[1.0], [0.0]],
+    "identical ears": np.repeat(NOISE[:1], 2, axis=0),
+    "inverted ears": NOISE[:1] * [[1.0], [-1.0]],
+    "constant": np.full((2, RATE), 0.25),
+    "clipped square": np.clip(3.0 * np.sign(np.sin(2 * np.pi * 200 * TIME)), -1.0, 1.0) * EARS,
+    "click": np.where(np.arange(RATE) == 4000, 1.0, 0.0) * EARS,
+    "tone": np.sin(2 * np.pi * 1000 * TIME) * EARS,
+    "tiny": 1e-300 * NOISE,
+    "float32 dust": (1e-38 * NOISE).astype(np.float32),
+    "huge": 1e6 * np.clip(NOISE, -1.0, 1.0),
+    "half silent": NOISE * (TIME < 0.5),
+    "shorter than a frame": NOISE[:, :300],
+    "one sample": NOISE[:, :1],
+}
+
+
+@pytest.mark.parametrize("name", EXTREME)
+def test_extreme_signals_give_a_value_or_a_reason_in_every_column(name: str) -> None:
+    """Each also as an estimate of another stem; a warning would fail the test."""
+    irs = np.zeros((4, 2, 9))
+    irs[:, :, 4] = [[1.0, 1.0], [1.0, 0.5], [0.9, 0.9], [0.5, 1.0]]
+    x = EXTREME[name]
+    for other in (x, NOISE, EXTREME["click"], EXTREME["silence"]):
+        references = {"vocals": x, "bass": NOISE[:, : x.shape[1]]}
+        rows, frames = score_track_with_frames(
+            references,
+            {"vocals": other[:, : x.shape[1]], "bass": x},
+            RATE,
+            hrir=Hrirs(np.array([0.0, 90.0, 180.0, 270.0]), irs, RATE),
+            dry={stem: signal[0] for stem, signal in references.items()},
+            moving=["bass"],
+            bsseval=False,
+        )
+        json.dumps(rows, allow_nan=False)
+        assert np.isfinite(frames["value"][frames["counted"].astype(bool)].astype(float)).all()
+        for row in rows:
+            assert row["status"] in ("ok", "undefined", "failed")
+            assert (row["status"] != "ok") <= bool(row["reason"])
+            named = row["reason"].replace(":", " ").replace(",", " ").split()
+            # A stem that has failed has one reason for all its columns.
+            for column in () if row["status"] == "failed" else (*NEW, *CORRECTED):
+                assert row[column] is not None or column in named, (column, row["reason"])
