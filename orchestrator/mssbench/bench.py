@@ -19,7 +19,6 @@ from mssbench_service.wire import parse
 from .execution.control import retry_failed
 from .execution.launch import (
     Cancelled,
-    Change,
     execute_embedded,
     execute_inline,
     execute_queued,
@@ -123,17 +122,11 @@ class BenchmarkRun:
             import pandas as pd
         except ImportError:
             raise ImportError("to_pandas() needs pandas: pip install pandas") from None
-        rows = self.results
-        columns: dict[str, Any] = {}
-        for name in result_columns():
-            values = [row[name] for row in rows]
-            if column_kind(name) == "text":
-                columns[name] = pd.Series([value or "" for value in values], dtype="str")
-            elif column_kind(name) == "matrix":
-                columns[name] = pd.Series(values, dtype="object")
-            else:
-                columns[name] = pd.Series(values, dtype="float64")
-        return pd.DataFrame(columns)
+        frame = pd.DataFrame(self.results, columns=list(result_columns()), dtype="object")
+        kinds = {name: column_kind(name) for name in result_columns()}
+        frame = frame.fillna({name: "" for name, kind in kinds.items() if kind == "text"})
+        types = {"text": "str", "matrix": "object"}
+        return frame.astype({name: types.get(kind, "float64") for name, kind in kinds.items()})
 
     def summary(self) -> dict[str, Any]:
         """Medians over tracks with confidence intervals, and what they are about: the content of ``summary.json``.
@@ -209,7 +202,7 @@ class BenchmarkRun:
                 functools.partial(retry_failed, self._run, accept=accept_changes) if failed else unchanged
             )
             try:
-                execute(self._run, progress or _silent, change, accept_changes)
+                execute(self._run, progress or (lambda status: None), change, accept=accept_changes)
             except Cancelled:
                 raise Conflict(f"run {self.id} was cancelled; resume() continues it") from None
         return self
@@ -350,19 +343,15 @@ def write_demo(folder: str | Path, *, tracks: int = 4, seconds: float = 6.0) -> 
         return demo.write_demo(Path(folder), tracks=tracks, seconds=seconds)
 
 
-def _silent(_: RunStatus) -> None:
-    pass
-
-
-def _executor(scheduler: str, redis_url: str) -> Callable[[Run, ProgressCallback, Change, bool], None]:
+def _executor(scheduler: str, redis_url: str) -> Callable[..., None]:
+    """The function that executes a run in that way; it is called with the run, the callback and a change."""
     if scheduler not in ("inline", "embedded", "redis"):
         raise InvalidArgument(f"unknown scheduler {scheduler!r}; expected inline, embedded or redis")
     if bool(redis_url) != (scheduler == "redis"):
         raise InvalidArgument("redis_url is for scheduler='redis', which needs it")
     if scheduler == "redis":
-        return lambda run, show, change, accept: execute_queued(run, redis_url, show, change, accept=accept)
-    local = execute_inline if scheduler == "inline" else execute_embedded
-    return lambda run, show, change, accept: local(run, show, change, accept=accept)
+        return functools.partial(execute_queued, url=redis_url)
+    return execute_inline if scheduler == "inline" else execute_embedded
 
 
 def _settings(config: RunConfig | Mapping[str, Any] | str | Path | None, root: DataRoot) -> dict[str, Any]:

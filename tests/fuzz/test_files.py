@@ -20,7 +20,7 @@ from evaluator_service import steps as evaluation
 from fuzzing import bytes_near, examples, is_one_line, json_bytes_near, text_near
 from hypothesis import given
 from hypothesis import strategies as st
-from mssbench.datasets.angles import read_angle_table
+from mssbench.datasets.angles import read_placements
 from mssbench.datasets.catalog import RemoteDataset
 from mssbench.datasets.convert import convert
 from mssbench.datasets.fetch import accept_angles
@@ -78,8 +78,8 @@ def _run_config(folder: Path) -> object:
 
 def _angles(folder: Path) -> object:
     accept_angles(folder / "angles.json")
-    table = read_angle_table(folder / "angles.json", "test", [TITLE, "Cafe\u0301"])
-    assert all(0.0 <= angle <= 360.0 for track in table.values() for angle in track.values())
+    table = read_placements(folder / "angles.json", "test", [TITLE, "Cafe\u0301"])
+    assert all(0.0 <= angle <= 360.0 for placed in table.values() for angle in placed.angles.values())
     return table
 
 
@@ -126,7 +126,8 @@ def _metadata(folder: Path) -> object:
     folders._holds(folder / "track/metadata.json", {"profile": "matched"})
     (folder / "track/bass.wav").write_bytes(_SOUND)
     (folder / "estimates/track").mkdir(parents=True, exist_ok=True)
-    rows = folders.evaluate_folders(folder, folder / "estimates", runtime, bsseval=False)
+    found = folders.find_folder_estimates(folder, folder / "estimates")
+    (rows,) = folders.score(found, runtime, {}, bsseval=False).values()
     assert [row["status"] for row in rows] == ["failed"]
     return parse(RenderResult, read_json(folder / "track/metadata.json"))
 

@@ -289,7 +289,7 @@ def _work(job: Run, inline: bool, redis_url: str, change: Change = unchanged, ac
             if inline:
                 execute_inline(job, show, change, accept=accept)
             elif redis_url:
-                execute_queued(job, redis_url, show, change, accept=accept)
+                execute_queued(job, show, change, url=redis_url, accept=accept)
             else:
                 execute_embedded(job, show, change, accept=accept)
     except KeyboardInterrupt:

@@ -274,13 +274,6 @@ def read_placements(
     return found
 
 
-def read_angle_table(
-    path: Path, split: str, titles: Sequence[str], stems: Mapping[str, Sequence[str]] = MappingProxyType({})
-) -> dict[str, Angles]:
-    """The azimuths of :func:`read_placements`, by title and stem."""
-    return {title: one.angles for title, one in read_placements(path, split, titles, stems).items()}
-
-
 def _add_place(placement: Placement, stem: str, value: object, where: str, whose: str) -> None:
     if not isinstance(value, dict):
         placement.angles[stem] = _degrees(value, where, f"angle {whose}") % 360.0

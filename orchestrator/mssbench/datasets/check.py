@@ -8,6 +8,7 @@ folder.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 import unicodedata
@@ -199,15 +200,14 @@ def _read(track: Track, report: TrackReport) -> None:
     mixture_energy, residual_energy = np.zeros(2), np.zeros(2)
     read = 0
     try:
-        files = {name: sf.SoundFile(str(track.folder / f"{name}.wav")) for name in names}
-        try:
+        with contextlib.ExitStack() as stack:
+            files = {name: stack.enter_context(sf.SoundFile(track.folder / f"{name}.wav")) for name in names}
             while read < track.samples:
                 blocks = {name: file.read(_BLOCK, "float64", always_2d=True) for name, file in files.items()}
-                if any(len(block) != len(blocks[MIXTURE]) for block in blocks.values()) or not len(
-                    blocks[MIXTURE]
-                ):
+                lengths = {len(block) for block in blocks.values()}
+                if len(lengths) > 1 or 0 in lengths:
                     raise BadInput(f"a file ends before its {track.samples} samples")
-                read += len(blocks[MIXTURE])
+                read += lengths.pop()
                 for name, block in blocks.items():
                     finite[name] &= bool(np.isfinite(block).all())
                     size = np.abs(np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0))
@@ -217,9 +217,6 @@ def _read(track: Track, report: TrackReport) -> None:
                     residual = blocks[MIXTURE] - sum(blocks[stem] for stem in track.stems)
                     mixture_energy += np.sum(blocks[MIXTURE] ** 2, axis=0)
                     residual_energy += np.sum(residual**2, axis=0)
-        finally:
-            for file in files.values():
-                file.close()
     except (sf.LibsndfileError, OSError) as error:
         raise BadInput(f"a file cannot be read: {error}") from None
     report.clipped = {name: count for name, count in clipped.items() if count}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from mssbench_service.errors import BadInput
 from mssbench_service.files import TEMPORARY, atomic_folder, make_folder, read_json, write_json
 from mssbench_service.musdb import SPLITS, track_folders
 
-from .angles import read_angle_table
+from .angles import read_placements
 from .catalog import RemoteDataset
 from .convert import convert_dataset, require_decoder
 from .unpack import unzip
@@ -31,7 +32,7 @@ def fetch(
     out: Path,
     accept: Accept = lambda path: None,
     *,
-    progress: Progress | None = None,
+    progress: Progress = lambda *_: None,
     pause: float = 1.0,
 ) -> bool:
     """Download `dataset` into `out`, a folder or file that appears complete or not at all.
@@ -96,13 +97,8 @@ def _is_fetched(dataset: RemoteDataset, out: Path) -> bool:
     raise BadInput(f"{out} exists and is not this dataset; choose another path, or remove it")
 
 
-def _unpack(
-    dataset: RemoteDataset, archive: Path, out: Path, accept: Accept, progress: Progress | None
-) -> None:
-    def show(done: int, total: int) -> None:
-        if progress:
-            progress(f"{dataset.name}: unpacking", done, total)
-
+def _unpack(dataset: RemoteDataset, archive: Path, out: Path, accept: Accept, progress: Progress) -> None:
+    show = functools.partial(progress, f"{dataset.name}: unpacking")
     try:
         with atomic_folder(out) as temporary:
             if dataset.content == "stems":
@@ -113,20 +109,18 @@ def _unpack(
             record = {"url": dataset.url, "sha256": sha256_of(archive)}
             write_json(temporary / FETCH_RECORD, record | ({"md5": dataset.md5} if dataset.md5 else {}))
     except BadInput:
-        if (
-            not dataset.pinned
-        ):  # a verified archive is kept: the disk was full, and the next call needs no download
+        # A verified archive is kept: the disk was full, and the next call needs no download.
+        if not dataset.pinned:
             archive.unlink(missing_ok=True)
         raise
     archive.unlink()
 
 
-def _unzip_and_decode(dataset: RemoteDataset, archive: Path, out: Path, progress: Progress | None) -> None:
+def _unzip_and_decode(dataset: RemoteDataset, archive: Path, out: Path, progress: Progress) -> None:
     size = archive.stat().st_size
 
     def show(done: int, total: int) -> None:
-        if progress:
-            progress(f"{dataset.name}: decoding", size * done // total, size)
+        progress(f"{dataset.name}: decoding", size * done // total, size)
 
     with TemporaryDirectory(dir=out.parent, prefix=TEMPORARY) as coded:
         unzip(archive, Path(coded), largest=dataset.largest)
@@ -167,4 +161,4 @@ def accept_angles(path: Path) -> None:
     for split in SPLITS:
         table = read_json(path)
         titles = list(table[split]) if isinstance(table, dict) and isinstance(table.get(split), dict) else []
-        read_angle_table(path, split, titles)
+        read_placements(path, split, titles)

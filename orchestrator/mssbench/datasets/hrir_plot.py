@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mssbench_service.files import atomic_file
@@ -81,26 +82,17 @@ def save_plot(info: HrirInfo, path: Path, sphere: HrirInfo | None = None) -> Non
     figure.suptitle(f"{info.name} · {info.sample_rate} Hz · {info.taps} taps")
     angles = np.radians([*info.azimuths, info.azimuths[0] + 360.0])
     grid = figure.add_gridspec(2 if elevated else 1, 2, height_ratios=[3, 2] if elevated else [1])
+    style: dict[str, Any] = {"marker": ".", "markersize": 3, "linewidth": 1}
     levels = figure.add_subplot(grid[0, 0], projection="polar")
     for values, colour, label in ((info.left_db, _LEFT, "left ear"), (info.right_db, _RIGHT, "right ear")):
-        levels.plot(
-            angles, np.maximum([*values, values[0]], _FLOOR), ".-", color=colour, ms=3, lw=1, label=label
-        )
+        levels.plot(angles, np.maximum([*values, values[0]], _FLOOR), color=colour, label=label, **style)
     levels.set_ylim(_FLOOR, 0)
     levels.set_yticks([-20, -10, 0], ["−20", "−10", "0 dB"])
     levels.set_title("Level at the ears", fontsize="medium")
     times = figure.add_subplot(grid[0, 1], projection="polar")
     itd = np.array([*info.itd_us, info.itd_us[0]])
     for sign, colour, label in ((1, _LEFT, "left earlier"), (-1, _RIGHT, "right earlier")):
-        times.plot(
-            angles,
-            np.where(sign * itd >= 0, np.abs(itd), np.nan),
-            ".-",
-            color=colour,
-            ms=3,
-            lw=1,
-            label=label,
-        )
+        times.plot(angles, np.where(sign * itd >= 0, np.abs(itd), np.nan), color=colour, label=label, **style)
     times.set_ylim(0, 1000)
     times.set_yticks([250, 500, 750, 1000], ["250", "500", "750", "1000 µs"])
     times.set_title("Interaural time difference", fontsize="medium")
@@ -120,9 +112,8 @@ def save_plot(info: HrirInfo, path: Path, sphere: HrirInfo | None = None) -> Non
         plane.set_title(f"{len(sphere.azimuths)} directions", fontsize="medium")
         plane.grid(alpha=0.3)
     with atomic_file(path) as temporary:
-        figure.savefig(
-            temporary, format=path.suffix[1:], metadata={"Date": None} if path.suffix == ".svg" else None
-        )
+        metadata = {"Date": None} if path.suffix == ".svg" else None
+        figure.savefig(temporary, format=path.suffix[1:], metadata=metadata)
 
 
 def text_plot(info: HrirInfo) -> str:

@@ -14,19 +14,14 @@ from mssbench_service.files import write_json
 from mssbench_service.formats import Format
 from mssbench_service.musdb import MIXTURE
 from mssbench_service.separation import SEPARATION_FILE
-from mssbench_service.wire import RenderResult, SceneResult, SeparateResult, parse
+from mssbench_service.wire import RenderResult, SceneResult, parse
 
 from ..runs.conditions import condition_of
-from ..runs.estimates import read_stored
-from ..runs.formats import RENDERING_FORMAT, SEPARATION_FORMAT
+from ..runs.estimates import read_separation, read_stored
+from ..runs.formats import RENDERING_FORMAT
 from ..runs.layout import RENDERING_FILE
 from ..runs.records import Cell
 from ..runs.run import Run
-
-
-def read_separation(folder: Path) -> SeparateResult:
-    """Read the record beside estimates. Raises NotFound or BadInput."""
-    return parse(SeparateResult, SEPARATION_FORMAT.read(folder / SEPARATION_FILE))
 
 
 def read_rendering(folder: Path) -> RenderResult:

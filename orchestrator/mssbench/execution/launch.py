@@ -64,30 +64,26 @@ def execute_inline(run: Run, show: Show, change: Change = unchanged, *, accept: 
     Cancelled
         The run was cancelled.
     """
-    with _locked(run, change, accept):
+    with _execution(run, change, accept):
         _require_services(run)
         monitor = _Monitor(run, show)
         monitor.update()
         run_inline(run, monitor.update_if_due)
         monitor.update()
-        finish(run)
-        keep_at_end(run)
 
 
 def execute_queued(
-    run: Run, url: str, show: Show, change: Change = unchanged, *, accept: bool = False
+    run: Run, show: Show, change: Change = unchanged, *, url: str, accept: bool = False
 ) -> None:
     """Run all open tasks by the workers of the Redis at `url`, which were started separately."""
     connection = connect(url)
-    with _locked(run, change, accept):
+    with _execution(run, change, accept):
         _follow(run, connection, show)
-        finish(run)
-        keep_at_end(run)
 
 
 def execute_embedded(run: Run, show: Show, change: Change = unchanged, *, accept: bool = False) -> None:
     """Run all open tasks by a private Redis and workers, which end with this process."""
-    with _locked(run, change, accept):
+    with _execution(run, change, accept):
         if not _Monitor(run, show).update().complete:
             _require_services(run)
             # A service that is no longer registered has no open tasks: `_require_services` checked it.
@@ -95,8 +91,6 @@ def execute_embedded(run: Run, show: Show, change: Change = unchanged, *, accept
             root = run.runtime.root.root
             with embedded_server() as redis, embedded_workers(redis.url, root, queues) as workers:
                 _follow(run, connect(redis.url), show, redis.keep_alive, workers.keep_alive)
-        finish(run)
-        keep_at_end(run)
 
 
 def finish(
@@ -125,8 +119,14 @@ def finish(
 
 
 @contextlib.contextmanager
-def _locked(run: Run, change: Change, accept: bool) -> Iterator[None]:
-    """Hold the run's lock, under which all changes of its state are made. Raises :class:`Conflict`."""
+def _execution(run: Run, change: Change, accept: bool) -> Iterator[None]:
+    """Hold the run's lock, under which all changes of its state are made. Write the report when all tasks are done.
+
+    Raises
+    ------
+    Conflict
+        Another process executes the run.
+    """
     with run.store.lock.hold():
         reload(run)  # another process may have executed it since it was read
         change()
@@ -134,6 +134,8 @@ def _locked(run: Run, change: Change, accept: bool) -> Iterator[None]:
         require_same_code(run, accept=accept)
         run.store.markers.clear_cancelled()
         yield
+        finish(run)
+        keep_at_end(run)
 
 
 def reload(run: Run) -> None:
@@ -220,10 +222,8 @@ def _repair(run: Run, connection: Redis, repairs: Sequence[Callable[[], None]]) 
         raise
     except BenchError as error:
         return f"run {run.store.id} waits: {error.detail}"
-    except (
-        ResponseError,
-        AuthenticationError,
-    ) as error:  # Redis is full, is a replica, or requires a password
+    except (ResponseError, AuthenticationError) as error:
+        # Redis is full, is a replica, or requires a password.
         return f"run {run.store.id} waits, because Redis refuses a command: {error}"
     except RedisError:
         pass  # Redis restarts or is unreachable; the next call tries again

@@ -124,8 +124,9 @@ def clear_scores(
 def _new_targets(run: Run, asked: Sequence[str]) -> list[str]:
     """Targets that are scored in place of those of the run; empty for the stems."""
     record = run.record
-    usable = [one for one in record.separators if one.status == "available"]
-    found = choose_targets(asked, usable, record.stems, [record.stems_of(one.title) for one in record.tracks])
+    found = choose_targets(
+        asked, record.available, record.stems, [record.stems_of(one.title) for one in record.tracks]
+    )
     lost = sum(run.store.succeeded(cell) and not run.store.separated(cell) for cell in record.cells())
     if found != record.sources and lost:
         raise BadInput(

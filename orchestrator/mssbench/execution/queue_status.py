@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from redis import Redis
@@ -12,7 +11,7 @@ from rq.job import Job
 from rq.registry import BaseRegistry, FailedJobRegistry, ScheduledJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
 
-from .queues import queue_names
+from .queues import open_queue, queue_names
 
 
 @dataclass(frozen=True)
@@ -71,13 +70,13 @@ def queue_status(connection: Redis) -> QueueStatus:
     # The queues of registered services, and others that have a worker or a job: their services are registered on
     # another machine, or no longer registered.
     waiting = sorted(queue.name for queue in Queue.all(connection, serializer=JSONSerializer) if queue.count)
-    names = list(dict.fromkeys([*queue_names(), *listening, *waiting]))
     started: dict[str, Job] = {}
     queues = []
-    for name in names:
-        queue = Queue(name, connection=connection, serializer=JSONSerializer)
+    for name in dict.fromkeys([*queue_names(), *listening, *waiting]):
+        queue = open_queue(name, connection)
         running = StartedJobRegistry(queue=queue).get_job_ids(cleanup=False)
-        started |= _by_worker(Job.fetch_many(running, connection, serializer=JSONSerializer))
+        jobs = Job.fetch_many(running, connection, serializer=JSONSerializer)
+        started |= {job.worker_name: job for job in jobs if job is not None and job.worker_name}
         queues.append(
             QueueState(
                 name=name,
@@ -109,17 +108,9 @@ def _count(registry: BaseRegistry) -> int:
     return count
 
 
-def _by_worker(jobs: Iterable[Job | None]) -> dict[str, Job]:
-    return {job.worker_name: job for job in jobs if job is not None and job.worker_name}
-
-
 def _task_of(job: Job | None) -> CurrentTask | None:
     """The task in the arguments of a job."""
     if job is None:
         return None
-    arguments: dict[str, Any] = job.kwargs
-    task = arguments.get("task") or {}
-    return CurrentTask(
-        run=str(arguments.get("run_id", "")),
-        **{name: str(task.get(name, "")) for name in ("step", "title", "condition", "separator")},
-    )
+    task: dict[str, Any] = (job.kwargs.get("task") or {}) | {"run": job.kwargs.get("run_id", "")}
+    return CurrentTask(**{field.name: str(task.get(field.name, "")) for field in fields(CurrentTask)})

@@ -41,9 +41,8 @@ MAX_DEATHS = 3
 _BATCH = 500
 """Jobs sent to Redis in one request."""
 
-_FAILURE_TTL = (
-    7 * 24 * 3600
-)  # one week, to inspect a killed worker's job; the outcome is in the run directory
+# One week, to inspect a killed worker's job; the outcome is in the run directory.
+_FAILURE_TTL = 7 * 24 * 3600
 _RESULT_TTL = 0  # the result is in the run directory
 
 
@@ -82,7 +81,7 @@ def queue_names() -> list[str]:
 
 def queues_of(run: Run) -> list[str]:
     """The queues that `run` uses. The embedded default starts workers for these only, to save memory."""
-    services = {s.service: None for s in run.record.separators if s.status == "available"}
+    services = dict.fromkeys(separator.service for separator in run.record.available)
     return ["render", "evaluate", *(f"separate-{name}" for name in services)]
 
 

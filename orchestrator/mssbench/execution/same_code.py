@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import platform
 from collections.abc import Collection, Iterable, Iterator
 
 from mssbench_service.errors import BadInput
 
-from .. import __version__
 from ..runs.compare import pairs
+from ..runs.provenance import own_versions
 from ..runs.records import Cell
 from ..runs.run import Run
 from ..services.health import ServiceHealth, survey
@@ -32,8 +31,7 @@ def _health(run: Run, names: Collection[str]) -> list[ServiceHealth]:
 
 
 def _versions(services: Iterable[ServiceHealth]) -> dict[str, str]:
-    found = {"mssbench": __version__, "python": platform.python_version()}
-    return found | {one.name: one.version for one in services if one.ready and one.version}
+    return own_versions() | {one.name: one.version for one in services if one.ready and one.version}
 
 
 def changes(run: Run, cells: Collection[Cell] = ()) -> list[str]:

@@ -15,35 +15,24 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mssbench_service import logs
-from mssbench_service.errors import (
-    BadInput,
-    BadOutput,
-    BenchError,
-    StepFailed,
-    Unavailable,
-)
+from mssbench_service.errors import BadInput, BadOutput, BenchError, StepFailed, Unavailable
 from mssbench_service.files import remove_folder, storage_error, storage_errors_raised, write_text
 from mssbench_service.musdb import HRIR_FILE, MIXTURE
 from mssbench_service.separation import SEPARATION_FILE, check_separation
-from mssbench_service.wire import (
-    EvaluateRequest,
-    RenderRequest,
-    SeparateRequest,
-    Target,
-)
+from mssbench_service.wire import EvaluateRequest, RenderRequest, SeparateRequest
 
 from ..datasets.excerpt_files import require_excerpt
 from ..datasets.selection import EXCERPT_FILE
 from ..runs.conditions import condition_of
-from ..runs.estimates import separated_files
+from ..runs.estimates import read_separation, separated_files
 from ..runs.fingerprint import state_of_files
 from ..runs.formats import RENDERING_FORMAT, SEPARATION_FORMAT
 from ..runs.layout import RENDERING_FILE
 from ..runs.owned import move_unknown, remove_made
 from ..runs.records import RENDERED, Cell, TrackRecord
 from ..runs.run import Run, Task
-from ..runs.targets import estimate, folding, reference
-from .integrity import complete_record, estimates_problem, read_rendering, read_separation, rendering_problem
+from ..runs.targets import folding, scored_targets
+from .integrity import complete_record, estimates_problem, read_rendering, rendering_problem
 from .keeping import estimates_removed, keep_estimates
 
 log = logging.getLogger("mssbench")
@@ -311,17 +300,11 @@ def _evaluate(run: Run, cell: Cell) -> None:
     if run.store.ended(cell):
         return
     track, config = run.record.track(cell.title), run.record.config
-    separator, stems, own = (
-        run.record.separator(cell.separator),
-        run.record.stems,
-        run.record.stems_of(cell.title),
-    )
+    separator, stems = run.record.separator(cell.separator), run.record.stems
+    own = run.record.stems_of(cell.title)
     _require_rendering(run, cell, *(f"{stem}.wav" for stem in own), HRIR_FILE)
     gain = _mixture_gain(run, cell)
     offered = run.record.offered(cell.separator, cell.title)
-    targets = {
-        target: Target(reference(target, own), estimate(target, separator, stems, own)) for target in offered
-    }
     folded = folding(offered, separator, stems, own)
     with _as_planned(run, track, track.folders[cell.condition]):
         if not run.store.separated(cell) or _discard_damaged(run, cell):
@@ -337,7 +320,7 @@ def _evaluate(run: Run, cell: Cell) -> None:
                     bsseval=config.bsseval,
                     aggregate=config.aggregate,
                     frames=root.reference(layout.frames(cell)),
-                    targets=targets,
+                    targets=scored_targets(offered, separator, stems, own),
                     stems=own,
                     dry=track.audio,
                 ),
@@ -351,7 +334,6 @@ def _evaluate(run: Run, cell: Cell) -> None:
     if sources != offered:
         raise BadOutput(f"the evaluator scored {sources}; expected {offered}")
     separation, versions = read_separation(layout.estimates(cell)), run.record.versions
-    service = run.record.separator(cell.separator).service
     run.store.save_result(
         cell,
         {
@@ -363,7 +345,7 @@ def _evaluate(run: Run, cell: Cell) -> None:
             "seconds": {"separate": separation.seconds, "evaluate": evaluation.seconds},
             "audio_seconds": separation.samples / separation.sample_rate,
             "made_by": {
-                "separator_version": separation.service_version or versions.get(service, ""),
+                "separator_version": separation.service_version or versions.get(separator.service, ""),
                 "weights": separation.details.get("weights", []),
                 "evaluator_version": evaluation.version or versions.get("evaluator", ""),
                 "accepted_changes": run.record.accepted or [],

@@ -89,20 +89,21 @@ def differences(before: RunRecord, after: RunRecord) -> list[str]:
         *pairs("HRIR set:", _flat(before.hrir), _flat(after.hrir)),
         *pairs("machine:", before.machine, after.machine),
     ]
-    tracks = [{track.title: track for track in record.tracks} for record in (before, after)]
-    lines += pairs("track", *(dict.fromkeys(found, "present") for found in tracks))
-    for title in tracks[0].keys() & tracks[1].keys():
-        one, other = tracks[0][title], tracks[1][title]
-        lines += pairs(f"{title}:", _track(one), _track(other))
-    separators = [{found.name: asdict(found) for found in record.separators} for record in (before, after)]
-    lines += pairs("separator", *(dict.fromkeys(found, "present") for found in separators))
-    for name in separators[0].keys() & separators[1].keys():
-        lines += pairs(f"{name}:", separators[0][name], separators[1][name])
+    for kind, described in (("track", _tracks), ("separator", _separators)):
+        first, second = described(before), described(after)
+        lines += pairs(kind, dict.fromkeys(first, "present"), dict.fromkeys(second, "present"))
+        for name in first.keys() & second.keys():
+            lines += pairs(f"{name}:", first[name], second[name])
     return lines
 
 
-def _track(track: Any) -> dict[str, object]:
-    return {name: getattr(track, name) for name in ("files", "samples", "start", "angles", "source")}
+def _tracks(record: RunRecord) -> dict[str, dict[str, object]]:
+    names = ("files", "samples", "start", "angles", "source")
+    return {track.title: {name: getattr(track, name) for name in names} for track in record.tracks}
+
+
+def _separators(record: RunRecord) -> dict[str, dict[str, object]]:
+    return {separator.name: asdict(separator) for separator in record.separators}
 
 
 def _flat(value: Any) -> dict[str, object]:

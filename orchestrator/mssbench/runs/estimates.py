@@ -51,6 +51,11 @@ class Stored:
     removed: bool
 
 
+def read_separation(folder: Path) -> SeparateResult:
+    """Read the record beside estimates. Raises NotFound or BadInput."""
+    return parse(SeparateResult, SEPARATION_FORMAT.read(folder / SEPARATION_FILE))
+
+
 def read_stored(folder: Path) -> Stored | None:
     """What was stored in place of the separator's files; None if these are there. Raises BadInput."""
     path = folder / STORED.name
@@ -91,7 +96,7 @@ def store_as_flac(folder: Path) -> None:
     OSError, BenchError, soundfile.LibsndfileError
         A file cannot be read or written. The separator's files are kept.
     """
-    stems = parse(SeparateResult, SEPARATION_FORMAT.read(folder / SEPARATION_FILE)).stems
+    stems = read_separation(folder).stems
     if read_stored(folder) is None:
         exponents = {stem: _encode(folder / f"{stem}.wav", folder / f"{stem}.flac") for stem in stems}
         checksums = {name: checksum_of(folder / name) for name in (f"{stem}.flac" for stem in stems)}
@@ -102,7 +107,7 @@ def store_as_flac(folder: Path) -> None:
 
 def remove_audio(folder: Path) -> None:
     """Remove the files of the estimates in `folder`, and record it."""
-    stems = parse(SeparateResult, SEPARATION_FORMAT.read(folder / SEPARATION_FILE)).stems
+    stems = read_separation(folder).stems
     _write(folder, Stored({}, {}, removed=True))
     for stem in stems:
         for suffix in ("wav", "flac"):
@@ -152,7 +157,7 @@ def separated_files(folder: Path) -> Iterator[Path]:
         yield folder
         return
     with TemporaryDirectory(dir=folder.parent, prefix=TEMPORARY) as unpacked:
-        for stem in parse(SeparateResult, SEPARATION_FORMAT.read(folder / SEPARATION_FILE)).stems:
+        for stem in read_separation(folder).stems:
             source, factor = kept_file(folder, stem)
             _decode(source, Path(unpacked) / f"{stem}.wav", factor)
         shutil.copyfile(folder / SEPARATION_FILE, Path(unpacked) / SEPARATION_FILE)

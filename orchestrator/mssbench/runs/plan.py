@@ -5,11 +5,7 @@ Errors in the input are found here, before any step runs.
 
 from __future__ import annotations
 
-import datetime
-import os
-import platform
 import re
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -22,16 +18,15 @@ from mssbench_service.names import suggestion
 from mssbench_service.stems import in_order
 from mssbench_service.wire import HrirInfo
 
-from .. import __version__
 from ..datasets.excerpt_files import place_excerpt
 from ..datasets.selection import Excerpt, choose_titles
 from ..services.health import ServiceHealth, survey_separators
 from ..services.runtime import Runtime
-from . import provenance
 from .conditions import BINAURAL, STEREO, condition_of
 from .config import RunConfig
 from .fingerprint import digest, fingerprint, state_of_files
 from .placements import arrange, check_rates
+from .provenance import provenance
 from .records import PlacementRecord, RunRecord, SeparatorRecord, TrackRecord
 from .store import Workspace
 from .targets import choose_targets, offered
@@ -88,8 +83,6 @@ def plan(config: RunConfig, workspace: Workspace, runtime: Runtime, command: str
     )
     return RunRecord(
         id=config.run_id(of_files),
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        command=command,
         config=config,
         tracks=records,
         separators=separators,
@@ -97,18 +90,8 @@ def plan(config: RunConfig, workspace: Workspace, runtime: Runtime, command: str
         hrirs={name: replace(hrir, azimuths=[], elevations=[]) for name, hrir in hrirs.items()},
         stems=stems,
         targets=[] if targets == stems else targets,
-        commit=provenance.commit(),
-        images=provenance.images(),
-        accepted=[],
-        versions={"mssbench": __version__, "python": platform.python_version(), **_versions(services)},
-        machine={"system": platform.platform(), "cores": str(len(os.sched_getaffinity(0)))}
-        if sys.platform == "linux"
-        else {"system": platform.platform(), "cores": str(os.cpu_count())},
+        **provenance(command, {one.name: one.version or "unknown" for one in services if one.ready}),
     )
-
-
-def _versions(services: Sequence[ServiceHealth]) -> dict[str, str]:
-    return {one.name: one.version or "unknown" for one in services if one.ready}
 
 
 def checked_tracks(

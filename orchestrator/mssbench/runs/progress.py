@@ -62,24 +62,21 @@ class Survey:
 
 def survey(run: Run) -> Survey:
     """Read the state of every cell of `run`."""
-    parts = []
     ended_at: list[float] = []
     titles = [track.title for track in run.record.tracks]
-    for separator in run.record.separators:
-        if separator.status == "available":
-            for condition in run.record.cell_conditions:
-                parts.append(_share(run, separator.name, condition, titles, ended_at))
+    shares = [
+        _share(run, separator.name, condition, titles, ended_at)
+        for separator in run.record.available
+        for condition in run.record.cell_conditions
+    ]
     to_render = [(title, condition) for condition in run.record.rendered_conditions for title in titles]
+    counted = ("cells", "separated", "ended", "failed", "to_evaluate")
     progress = Progress(
-        cells=sum(share.cells for share in parts),
-        separated=sum(share.separated for share in parts),
-        ended=sum(share.ended for share in parts),
-        failed=sum(share.failed for share in parts),
         to_render=len(to_render),
         rendered=sum(run.rendered(*one) for one in to_render),
-        to_evaluate=sum(share.to_evaluate for share in parts),
+        **{name: sum(getattr(share, name) for share in shares) for name in counted},
     )
-    return Survey(progress, parts, ended_at)
+    return Survey(progress, shares, ended_at)
 
 
 def _share(run: Run, separator: str, condition: str, titles: list[str], ended_at: list[float]) -> Share:

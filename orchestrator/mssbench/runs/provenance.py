@@ -1,12 +1,45 @@
-"""Which code a run used: the git commit and the container images, where known."""
+"""Which code and which machine a run used: versions, the git commit and the container images, where known."""
 
 from __future__ import annotations
 
+import datetime
 import os
+import platform
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 from mssbench_service.errors import BadInput
+
+from .. import __version__
+
+
+def provenance(command: str, versions: dict[str, str]) -> dict[str, Any]:
+    """The fields of a new :class:`RunRecord` that say when, where and by which code the run was made.
+
+    `versions` are those of the services.
+    """
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+    return {
+        "created": now(),
+        "command": command,
+        "commit": commit(),
+        "images": images(),
+        "accepted": [],
+        "versions": own_versions() | versions,
+        "machine": {"system": platform.platform(), "cores": str(cores)},
+    }
+
+
+def now() -> str:
+    """The present time as ISO 8601, in UTC."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def own_versions() -> dict[str, str]:
+    """The versions of the bench and of Python."""
+    return {"mssbench": __version__, "python": platform.python_version()}
 
 
 def commit() -> str:

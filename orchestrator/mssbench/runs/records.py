@@ -135,11 +135,7 @@ class RunRecord:
             (f"run {self.id}", self.stems),
             (f"run {self.id}", self.targets),
             *((track.title, track.stems) for track in self.tracks),
-            *(
-                (separator.name, separator.stems)
-                for separator in self.separators
-                if separator.status == "available"
-            ),
+            *((separator.name, separator.stems) for separator in self.available),
         ):
             check_stem_names(stems, owner)
         for kind, names in (
@@ -171,6 +167,11 @@ class RunRecord:
         return self.hrirs.get(condition_of(condition), self.hrir)
 
     @property
+    def available(self) -> list[SeparatorRecord]:
+        """The separators that have cells."""
+        return [separator for separator in self.separators if separator.status == "available"]
+
+    @property
     def sources(self) -> list[str]:
         """What is scored: values of the column ``source``."""
         return self.targets or self.stems
@@ -200,8 +201,8 @@ class RunRecord:
         return [
             Cell(condition, separator.name, title)
             for condition in self.cell_conditions
-            for separator in self.separators
-            if separator.status == "available" and self.offered(separator.name, title)
+            for separator in self.available
+            if self.offered(separator.name, title)
         ]
 
     def track(self, title: str) -> TrackRecord:

@@ -7,7 +7,7 @@ written under a temporary name and renamed, so that a process can be killed at a
 
 from __future__ import annotations
 
-import datetime
+import contextlib
 import logging
 import os
 import re
@@ -27,6 +27,7 @@ from .formats import ERROR, RESULT, RUN
 from .layout import SUPERVISED_MARKER, RunLayout
 from .lock import RunLock, RunMarkers, folder_locked
 from .outages import Outages
+from .provenance import now
 from .records import RENDERED, Cell, RunRecord
 
 log = logging.getLogger("mssbench")
@@ -171,21 +172,12 @@ class RunStore:
         for kind, is_valid in _OUTCOMES:
             path = self.layout.cell(cell) / kind.name
             if path.exists():
-                try:
-                    found = read_json(path)
-                except BadInput as error:
-                    raise BadInput(f"{error.detail}; mssbench resume {self.id} repeats the cell") from None
-                outcome: dict[str, Any] = kind.current(found, str(path)) if isinstance(found, dict) else {}
-                if not is_valid(cell, outcome):
-                    raise BadInput(
-                        f"{path} is not the outcome of this cell; mssbench resume {self.id} repeats the cell"
-                    )
-                if not kind.is_intact(found):
-                    log.warning(
-                        "%s was changed after it was written; mssbench resume %s repeats the cell",
-                        path,
-                        self.id,
-                    )
+                outcome, problem = _read_outcome(path, kind, is_valid, cell)
+                remedy = f"mssbench resume {self.id} repeats the cell"
+                if outcome is None:
+                    raise BadInput(f"{problem}; {remedy}")
+                if problem:
+                    log.warning("%s; %s", problem, remedy)
                 return outcome
         return None
 
@@ -207,7 +199,7 @@ class RunStore:
                 "step": step,
                 "code": code,
                 "detail": detail,
-                "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                "when": now(),
                 "tries": tries,
                 "host": socket.gethostname(),
                 "worker": os.environ.get("RQ_WORKER_ID", ""),
@@ -247,26 +239,28 @@ def _is_of(cell: Cell, found: dict[str, Any]) -> bool:
     return all(found.get(name, value) == value for name, value in vars(cell).items())
 
 
-_OUTCOMES: tuple[tuple[Format, Callable[[Cell, dict[str, Any]], bool]], ...] = (
-    (RESULT, _is_result),
-    (ERROR, _is_error),
-)
+_IsValid = Callable[[Cell, dict[str, Any]], bool]
+_OUTCOMES: tuple[tuple[Format, _IsValid], ...] = ((RESULT, _is_result), (ERROR, _is_error))
+
+
+def _read_outcome(
+    path: Path, kind: Format, is_valid: _IsValid, cell: Cell
+) -> tuple[dict[str, Any] | None, str]:
+    """The content of an outcome, None if it cannot be used; and what is wrong with it. Raises for a newer version."""
+    try:
+        found = read_json(path)
+    except BadInput as error:
+        return None, error.detail
+    outcome = kind.current(found, str(path)) if isinstance(found, dict) else {}
+    if not is_valid(cell, outcome):
+        return None, f"{path} is not the outcome of this cell"
+    return outcome, "" if kind.is_intact(found) else f"{path} was changed after it was written"
 
 
 def has_damaged_outcome(store: RunStore, cell: Cell) -> bool:
     """Whether the cell has an outcome that cannot be read, belongs to another cell, or is not as it was written."""
     for kind, is_valid in _OUTCOMES:
-        try:
-            found = read_json(store.layout.cell(cell) / kind.name)
-        except NotFound:
-            continue
-        except BadInput:
-            return True
-        if not isinstance(found, dict) or not kind.is_intact(found):
-            return True
-        try:
-            if not is_valid(cell, kind.current(found, kind.name)):
+        with contextlib.suppress(NotFound, BadInput):  # a newer version wrote it: reading it says so
+            if _read_outcome(store.layout.cell(cell) / kind.name, kind, is_valid, cell)[1]:
                 return True
-        except BadInput:
-            continue  # a newer version wrote it; reading it says so
     return False

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from mssbench_service.errors import BadInput
 from mssbench_service.stems import ACCOMPANIMENT, VOCALS, canonical, check_stem_names, in_order
-from mssbench_service.wire import SeparatorInfo
+from mssbench_service.wire import SeparatorInfo, Target
 
 REST = "other"
 """The stem that stands for everything without a stem of its own."""
@@ -54,6 +54,13 @@ def offered(
     """Those of `targets` that the separator offers and, if `own` is given, that the track has the stems of."""
     own = stems if own is None else own
     return [one for one in targets if reference(one, own) and estimate(one, separator, stems, own)]
+
+
+def scored_targets(
+    targets: Sequence[str], separator: SeparatorInfo, stems: Sequence[str], own: Sequence[str]
+) -> dict[str, Target]:
+    """The reference and the estimate of each of `targets`, by name, in the form of a request to the evaluator."""
+    return {one: Target(reference(one, own), estimate(one, separator, stems, own)) for one in targets}
 
 
 def choose_targets(

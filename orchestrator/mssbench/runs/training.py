@@ -34,8 +34,8 @@ def training_warnings(record: RunRecord) -> list[str]:
     return [
         f"{separator.name} was trained on {_tracks(found, len(titles))}, according to its model card; its scores there "
         "are not those of music that it has not heard"
-        for separator in record.separators
-        if separator.status == "available" and (found := trained_on(separator.card, titles))
+        for separator in record.available
+        if (found := trained_on(separator.card, titles))
     ]
 
 

@@ -126,9 +126,8 @@ def environment_python(service: ServiceFolder, log: Path, show: Show, python: st
     requirements, locked = _requirements(service.path)
     chosen = _interpreter(python, locked)
     # An environment is for one interpreter: the home folder of a cluster is used by machines of several kinds.
-    key = hashlib.sha256("\0".join((*requirements, chosen, sysconfig.get_platform())).encode()).hexdigest()[
-        :12
-    ]
+    parts = "\0".join((*requirements, chosen, sysconfig.get_platform()))
+    key = hashlib.sha256(parts.encode()).hexdigest()[:12]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mssbench" / "environments"
     folder = make_folder(cache / f"{service.name}-{key}")
     with folder_lock(folder):
@@ -156,15 +155,11 @@ def _requirements(folder: Path) -> tuple[list[str], bool]:
             raise BadInput(
                 f"{folder} has neither {LOCK_FILE} nor pyproject.toml, which name the packages that it needs"
             )
-        return [
-            "\n".join(dict.fromkeys([*own, *_dependencies(CHECKOUT_SERVICES / "base" / "pyproject.toml")]))
-        ], False
+        own += _dependencies(CHECKOUT_SERVICES / "base" / "pyproject.toml")
+        return ["\n".join(dict.fromkeys(own))], False
     texts = [path.read_text(encoding="utf-8") for path in (folder / TORCH_FILE, lock) if path.is_file()]
-    pinned = {
-        _normal(name)
-        for text in texts
-        for name in re.findall(r"^[\w.-]+(?=(?:\[[^]]*\])?==)", text, re.MULTILINE)
-    }
+    names = re.findall(r"^[\w.-]+(?=(?:\[[^]]*\])?==)", "\n".join(texts), re.MULTILINE)
+    pinned = {_normal(name) for name in names}
     if missing := [one for one in own if _normal(re.split(r"[^\w.-]", one)[0]) not in pinned]:
         raise BadInput(
             f"{lock} has no {missing[0]}, which pyproject.toml needs; write it again (docs/adding-a-separator.md), or "
@@ -188,9 +183,8 @@ def _normal(name: str) -> str:
 def _interpreter(python: str, locked: bool) -> str:
     """Path of the interpreter for a new environment, on which a lock file can be installed."""
     here = sys.version_info[:2] == (3, 11) or not locked
-    found = shutil.which(python or f"python{PYTHON_VERSION}") or (
-        "" if python or not here else sys.executable
-    )
+    found = shutil.which(python or f"python{PYTHON_VERSION}")
+    found = found or ("" if python or not here else sys.executable)
     version = _version(found) if found else ""
     if python and not version:
         raise NotFound(f"{python} is no Python that can be started")
@@ -221,15 +215,8 @@ def _make(
     log: Path,
     show: Show,
 ) -> None:
-    install = [
-        str(venv / "bin" / "python"),
-        "-m",
-        "pip",
-        "install",
-        "--disable-pip-version-check",
-        "--no-input",
-    ]
-    install += ["--progress-bar", "off"]
+    pip = "-m pip install --disable-pip-version-check --no-input --progress-bar off"
+    install = [str(venv / "bin" / "python"), *pip.split()]
     with log.open("w", encoding="utf-8") as file:
 
         def run(command: list[str], what: str) -> None:
@@ -255,9 +242,8 @@ def _make(
             options = ["--no-deps", "--require-hashes"] if locked and "--hash=" in text else []
             if locked and not options and os.environ.get("TORCH_INDEX_URL"):
                 options = ["--index-url", os.environ["TORCH_INDEX_URL"]]
-            run(
-                [*install, *options, "--requirement", str(path)], f"installing the packages of {service.name}"
-            )
+            command = [*install, *options, "--requirement", str(path)]
+            run(command, f"installing the packages of {service.name}")
 
 
 def _reason(lines: Iterable[str]) -> str:

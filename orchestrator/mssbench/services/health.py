@@ -134,9 +134,9 @@ def _health(runtime: Runtime, service: Service) -> ServiceHealth:
         log.exception("service %s", service.name)
         return ServiceHealth(service.name, kind, "failed", where, f"{type(error).__name__}: {error}")
     details = separators[0].details if separators else info
-    devices = (
-        {one.device for one in separators if not one.reason} if separators else {str(info.get("device", ""))}
-    )
+    devices = {one.device for one in separators if not one.reason}
+    if not separators:
+        devices = {str(info.get("device", ""))}
     weights = details.get("weights", [])
     return ServiceHealth(
         service.name,

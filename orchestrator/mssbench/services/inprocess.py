@@ -7,16 +7,10 @@ import importlib
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 from mssbench_service.environment import max_track_seconds
-from mssbench_service.errors import (
-    BadInput,
-    BenchError,
-    NotReady,
-    StepFailed,
-)
+from mssbench_service.errors import BadInput, BenchError, NotReady, StepFailed
 from mssbench_service.files import DataRoot
 from mssbench_service.separation import (
     Separator,
@@ -26,12 +20,7 @@ from mssbench_service.separation import (
     separate_track,
     set_up,
 )
-from mssbench_service.wire import (
-    HrirRequest,
-    PlaceRequest,
-    SeparateRequest,
-    SeparateResult,
-)
+from mssbench_service.wire import HrirRequest, PlaceRequest, SeparateRequest, SeparateResult
 
 from .registry import Service, url_variable
 from .transport import T
@@ -53,10 +42,9 @@ class InProcessTransport:
             return self._separate(service, request)  # type: ignore[return-value]
         steps = _import(f"{service.module}.steps", service)
         function: Callable[..., T] = getattr(steps, step)
-        limits = (
-            {} if isinstance(request, HrirRequest | PlaceRequest) else {"max_seconds": max_track_seconds()}
-        )
-        return function(self.root, request, **limits)
+        if isinstance(request, HrirRequest | PlaceRequest):
+            return function(self.root, request)
+        return function(self.root, request, max_seconds=max_track_seconds())
 
     def info(self, service: Service) -> dict[str, Any]:
         package = _import(service.module, service)
@@ -64,7 +52,9 @@ class InProcessTransport:
         if hasattr(package, "SEPARATORS"):
             # Set up as a service does before it is ready, so that missing weights are reported now.
             with _LOADING:
-                setups = {name: partial(_separator, service.module, name) for name in package.SEPARATORS}
+                setups = {
+                    name: functools.partial(_separator, service.module, name) for name in package.SEPARATORS
+                }
                 failed = set_up(setups)
                 loaded = {
                     name: make() if name in failed else setups[name]()

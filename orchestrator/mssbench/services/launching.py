@@ -76,16 +76,7 @@ class _PortTaken(NotReady):
 
 
 def _start(service: ServiceFolder, python: Path, root: Path, port: int, seconds: float) -> LocalService:
-    command = [
-        str(python),
-        "-m",
-        "uvicorn",
-        f"{service.module}.app:app",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
+    uvicorn = ["-m", "uvicorn", f"{service.module}.app:app", "--host", "127.0.0.1", "--port", str(port)]
     environment = os.environ | {
         "MSSBENCH_DATA_ROOT": str(root),
         "PYTHONPATH": service.import_path,
@@ -93,7 +84,7 @@ def _start(service: ServiceFolder, python: Path, root: Path, port: int, seconds:
     }
     with file_of(service.name, root, ".log").open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=root, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            [str(python), *uvicorn], cwd=root, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             start_new_session=True,
         )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
@@ -117,16 +108,12 @@ def _wait(service: LocalService, process: subprocess.Popen[bytes], seconds: floa
     try:
         while True:
             if process.poll() is not None:
-                lines = service.log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or [
-                    "no output"
-                ]
-                kind = _PortTaken if any("address already in use" in line for line in lines) else NotReady
-                how = (
-                    f"exit code {process.returncode}"
-                    if process.returncode >= 0
-                    else f"signal {-process.returncode}"
-                )
-                raise kind(f"{service.name} ended ({how}): {lines[-1][-300:]}; log: {service.log}")
+                said = service.log.read_text(encoding="utf-8", errors="replace").strip() or "no output"
+                kind = _PortTaken if "address already in use" in said else NotReady
+                code = process.returncode
+                how = f"exit code {code}" if code >= 0 else f"signal {-code}"
+                last = said.splitlines()[-1][-300:]
+                raise kind(f"{service.name} ended ({how}): {last}; log: {service.log}")
             try:
                 transport.info(Service(service.name, service.module, service.url))
                 return

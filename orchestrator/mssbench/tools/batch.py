@@ -19,13 +19,7 @@ from mssbench_service.musdb import HRIR_FILE, Track, stems_of
 from mssbench_service.names import path_suggestion
 from mssbench_service.separation import SEPARATION_FILE
 from mssbench_service.stems import ACCOMPANIMENT, VOCALS, WELL_KNOWN, in_order
-from mssbench_service.wire import (
-    EvaluateRequest,
-    RenderRequest,
-    SeparatorInfo,
-    Target,
-    parse,
-)
+from mssbench_service.wire import EvaluateRequest, RenderRequest, SeparatorInfo, parse
 
 from ..runs.conditions import BINAURAL
 from ..runs.config import RunConfig
@@ -33,7 +27,7 @@ from ..runs.formats import RENDERING_FORMAT, SEPARATION_FORMAT
 from ..runs.layout import RENDERING_FILE
 from ..runs.placements import arrange
 from ..runs.plan import checked_tracks
-from ..runs.targets import choose_targets, estimate, folding, offered, reference
+from ..runs.targets import choose_targets, folding, offered, scored_targets
 from ..services.runtime import Runtime
 from .output_folder import output_folder
 
@@ -252,50 +246,6 @@ def of_another_tool(
     return FolderEstimates(references, stems, sets, separator, wanted, found)
 
 
-def evaluate_folders(
-    references: Path,
-    estimates: Path,
-    runtime: Runtime,
-    *,
-    targets: Sequence[str] = (),
-    metrics: str = "all",
-    bsseval: bool = True,
-    aggregate: str = "median",
-    frames: Path | None = None,
-    show: Show = lambda done, total: None,
-) -> list[Row]:
-    """Score the estimates of each title against ``<references>/<title>/<stem>.wav``.
-
-    The gain of a reference that ``mssbench synth`` rendered is read from its ``metadata.json``.
-
-    Parameters
-    ----------
-    references, estimates : Path
-        Folders with a folder for each title.
-    runtime : Runtime
-    targets : sequence of str
-        What is scored. Default: what the estimates offer (:func:`find_folder_estimates`).
-    frames : Path, optional
-        Folder for the values of frames: ``<frames>/<title>.parquet``.
-    show : callable
-        Progress: called with (done, total) after each track.
-
-    Returns
-    -------
-    list of dict
-        One row for each title and target. A title without estimates gives failed rows.
-
-    Raises
-    ------
-    BadInput
-        As :func:`find_folder_estimates`.
-    """
-    found = find_folder_estimates(references, estimates, targets)
-    kept = {title: frames / f"{title}.parquet" for title in found.sets} if frames else {}
-    scored = score(found, runtime, kept, metrics=metrics, bsseval=bsseval, aggregate=aggregate, show=show)
-    return [row for rows in scored.values() for row in rows]
-
-
 def score(
     estimates: FolderEstimates,
     runtime: Runtime,
@@ -319,12 +269,7 @@ def score(
             aggregate=aggregate,
             frames=kept,
             stems=list(own),
-            targets={
-                target: Target(
-                    reference(target, own), estimate(target, estimates.separator, estimates.stems, own)
-                )
-                for target in targets
-            },
+            targets=scored_targets(targets, estimates.separator, estimates.stems, own),
         )
         return _score(estimates.references / title, estimates.found[title], runtime, request)
 

@@ -7,9 +7,7 @@ files, or copies where that is not possible.
 from __future__ import annotations
 
 import contextlib
-import datetime
 import os
-import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -26,12 +24,11 @@ from mssbench_service.names import check_name
 from mssbench_service.separation import SEPARATION_FILE
 from mssbench_service.wire import HrirInfo, HrirRequest, Scene, SeparateResult, parse
 
-from .. import __version__
-from ..runs import provenance
 from ..runs.conditions import BINAURAL, STEREO
 from ..runs.config import RunConfig
 from ..runs.fingerprint import digest, state_of_files
 from ..runs.formats import SEPARATION_FORMAT
+from ..runs.provenance import provenance
 from ..runs.records import Cell, PlacementRecord, RunRecord, SeparatorRecord, TrackRecord
 from ..runs.run import Run
 from ..runs.store import Workspace
@@ -147,22 +144,13 @@ def _record(
     evaluator = survey(runtime, [runtime.registry.tools["evaluator"]])
     return RunRecord(
         id=config.run_id(digest(state)),
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        command=command,
         config=config,
         tracks=tracks,
         separators=[SeparatorRecord(**vars(estimates.separator))],
         hrir=_hrir(runtime, first),
-        versions={
-            "mssbench": __version__,
-            "python": platform.python_version(),
-            **{one.name: one.version for one in evaluator if one.ready and one.version},
-        },
-        machine={"system": platform.platform(), "cores": str(os.cpu_count())},
         stems=estimates.stems,
         targets=[] if estimates.targets == estimates.stems else estimates.targets,
-        commit=provenance.commit(),
-        accepted=[],
+        **provenance(command, {one.name: one.version for one in evaluator if one.ready and one.version}),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from mssbench.services.runtime import make_runtime
-from mssbench.tools.batch import evaluate_folders, synthesise
+from mssbench.tools.batch import find_folder_estimates, score, synthesise
 from mssbench.tools.upload import separate_registered
 
 
@@ -31,8 +31,11 @@ def test_damaged_audio_is_not_scored_and_damaged_renderings_are_made_again(
         )
 
     def failed() -> dict[str, str]:
-        rows = evaluate_folders(rendered, workspace / "est", runtime, metrics="corrected", bsseval=False)
-        return {row["title"]: row["reason"] for row in rows if row["status"] == "failed"}
+        found = find_folder_estimates(rendered, workspace / "est")
+        scored = score(found, runtime, {}, metrics="corrected", bsseval=False)
+        return {
+            title: row["reason"] for title in scored for row in scored[title] if row["status"] == "failed"
+        }
 
     whole = (rendered / titles[0] / "drums.wav").read_bytes()
     flip(workspace / "est" / titles[1] / "bass.wav")
