@@ -1,10 +1,9 @@
-"""A faulty HTTP server, zip archives, and short tracks."""
+"""An HTTP server, zip archives, and short tracks."""
 
 from __future__ import annotations
 
 import http.server
 import io
-import re
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -19,56 +18,30 @@ from mssbench_service.musdb import MIXTURE, STEMS
 
 @dataclass
 class Server:
-    """Serves `content` at `url`; the other attributes select its faults."""
+    """Serves `content` at `url`, or a page with each of `statuses` before that."""
 
     content: bytes = b""
     url: str = ""
-    cut_after: int | None = None  # bytes of the body before the connection is closed
-    cuts: int = 10**9  # number of connections that are closed early
-    ranges: bool = True
-    length_error: int = 0  # added to the declared length
-    redirects: int = 0
-    statuses: list[int] = field(default_factory=list)  # HTTP errors before the first success
+    statuses: list[int] = field(default_factory=list)
     ranges_requested: list[str] = field(default_factory=list)  # Range header of each request
-
-    def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
-        if self.redirects > 0:
-            self.redirects -= 1
-            handler.send_response(302)
-            handler.send_header("Location", f"{self.url}?elsewhere")
-            handler.send_header("Content-Length", "0")
-            handler.end_headers()
-            return
-        self.ranges_requested.append(handler.headers.get("Range", ""))
-        if self.statuses:
-            handler.send_error(self.statuses.pop(0))
-            return
-        requested = re.fullmatch(r"bytes=(\d+)-", self.ranges_requested[-1])
-        start = int(requested[1]) if requested and self.ranges else 0
-        if start and start >= len(self.content):
-            handler.send_error(416)
-            return
-        body = self.content[start:]
-        handler.send_response(206 if start else 200)
-        if start:
-            end = len(self.content) - 1
-            handler.send_header("Content-Range", f"bytes {start}-{end}/{len(self.content)}")
-        handler.send_header("Content-Length", str(len(body) + self.length_error))
-        handler.send_header("ETag", '"one"')
-        handler.end_headers()
-        if self.cut_after is not None and self.cuts > 0 and len(body) > self.cut_after:
-            self.cuts -= 1
-            body = body[: self.cut_after]
-        handler.wfile.write(body)
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    faulty = Server()
+    state = Server()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            faulty.answer(self)
+            status = state.statuses.pop(0) if state.statuses else 200
+            state.ranges_requested.append(self.headers.get("Range", ""))
+            start = int(state.ranges_requested[-1].removeprefix("bytes=").rstrip("-") or 0)
+            body = state.content[start:] if status == 200 else b""
+            self.send_response(206 if start else status)
+            self.send_header("Location", f"{state.url}?elsewhere")
+            self.send_header("Content-Range", f"bytes {start}-{len(state.content) - 1}/{len(state.content)}")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -76,8 +49,8 @@ def server() -> Iterator[Server]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
         thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        faulty.url = f"http://127.0.0.1:{listening.server_address[1]}/data.zip"
-        yield faulty
+        state.url = f"http://127.0.0.1:{listening.server_address[1]}/data.zip"
+        yield state
         listening.shutdown()
         thread.join()
 
@@ -86,10 +59,8 @@ def zipped(members: dict[str, bytes]) -> bytes:
     """A zip archive of the members."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for (
-            name,
-            content,
-        ) in members.items():  # ZipInfo has a fixed date, so that equal members give equal bytes
+        for name, content in members.items():
+            # ZipInfo has a fixed date, so that equal members give equal bytes.
             archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return file.getvalue()
 

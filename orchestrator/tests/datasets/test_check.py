@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import shutil
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
 from mssbench.datasets import check
-from mssbench.datasets.check import check_dataset, check_track_folder
+from mssbench.datasets.check import TrackReport, check_dataset, check_track_folder
 from mssbench_service.errors import BadInput
 from mssbench_service.musdb import STEMS
 
 from .conftest import WriteTrack
 from .test_convert import write_stems
 
+Change = Callable[[np.ndarray], np.ndarray]
 
-def rewrite(path: Path, audio: np.ndarray, rate: int = 44100, subtype: str = "FLOAT") -> None:
-    sf.write(str(path), audio, rate, subtype=subtype)
+
+def rewrite(path: Path, audio: np.ndarray, rate: int = 44100) -> None:
+    sf.write(str(path), audio, rate, subtype="FLOAT")
+
+
+def checked(track: Path, **changes: Change) -> TrackReport:
+    """The report on `track` after changes of its files."""
+    for name, change in changes.items():
+        rewrite(track / f"{name}.wav", change(sf.read(track / f"{name}.wav")[0]))
+    return check_track_folder(track, "test")
 
 
 def test_a_valid_track_has_no_problem_and_no_note(write_track: WriteTrack) -> None:
-    report = check_track_folder(write_track(), "test")
+    report = checked(write_track())
     assert (report.status, report.problems, report.notes) == ("ok", [], [])
     assert report.seconds == 3000 / 44100
     assert report.residual_db == [None, None]  # the stems add up exactly
@@ -35,35 +45,48 @@ def test_the_result_does_not_depend_on_the_block_size(
 ) -> None:
     track = write_track(samples=3001)
     audio, _ = sf.read(track / "bass.wav")
-    rewrite(track / "bass.wav", audio * 0.9)
-    whole = check_track_folder(track, "test")
+    whole = checked(track, bass=lambda bass: bass * 0.9)
     monkeypatch.setattr(check, "_BLOCK", 100)
-    in_blocks = check_track_folder(track, "test")
-    assert in_blocks.residual_db == pytest.approx(whole.residual_db, abs=1e-9)
+    assert checked(track).residual_db == pytest.approx(whole.residual_db, abs=1e-9)
     mixture, _ = sf.read(track / "mixture.wav")
-    error = 0.1 * audio
-    expected = 10 * np.log10(np.sum(error**2, axis=0) / np.sum(mixture**2, axis=0))
+    expected = 10 * np.log10(np.sum((0.1 * audio) ** 2, axis=0) / np.sum(mixture**2, axis=0))
     assert whole.residual_db == pytest.approx(expected.tolist(), abs=1e-4)
 
 
-def test_stems_that_do_not_add_up_are_noted_with_the_channel(write_track: WriteTrack) -> None:
+def clip(audio: np.ndarray) -> np.ndarray:
+    audio[10:13, 0], audio[20, 1] = 1.0 - 2**-15, -1.0
+    return audio
+
+
+@pytest.mark.parametrize(
+    ("changes", "notes"),
+    [
+        ({"mixture": lambda x: x * [0.7, 1.0]}, ["the stems do not add up to the mixture: left -7.4 dB"]),
+        ({"mixture": np.zeros_like}, ["mixture.wav is silent", "left, where the mixture is silent, right"]),
+        ({"vocals": np.zeros_like, "mixture": None}, ["vocals.wav is silent"]),
+        (dict.fromkeys(("mixture", *STEMS), lambda x: x * 32768), ["where full scale is 1"] * 5),
+    ],
+)
+def test_what_is_unusual_is_noted(
+    write_track: WriteTrack, changes: dict[str, Change | None], notes: list[str]
+) -> None:
     track = write_track()
-    mixture, _ = sf.read(track / "mixture.wav")
-    mixture[:, 0] *= 0.7
-    rewrite(track / "mixture.wav", mixture)
-    report = check_track_folder(track, "test")
+    vocals, _ = sf.read(track / "vocals.wav")
+    report = checked(track, **{name: change or (lambda x: x - vocals) for name, change in changes.items()})
     assert report.status == "note"
-    assert report.notes == ["the stems do not add up to the mixture: left -7.4 dB"]
+    assert len(report.notes) == len(notes)
+    assert all(part in note for part, note in zip(notes, report.notes, strict=True))
 
 
-def test_coding_noise_is_not_noted(write_track: WriteTrack) -> None:
-    track = write_track()
-    mixture, _ = sf.read(track / "mixture.wav")
-    noise = np.random.default_rng(1).standard_normal(mixture.shape) * 0.03 * mixture.std()
-    rewrite(track / "mixture.wav", mixture + noise)
-    report = check_track_folder(track, "test")
+def test_coding_noise_and_clipping_are_no_notes(write_track: WriteTrack) -> None:
+    random = np.random.default_rng(1)
+    report = checked(
+        write_track(),
+        mixture=lambda x: x + random.standard_normal(x.shape) * 0.03 * x.std(),
+    )
     assert report.notes == []
     assert report.residual_db == pytest.approx([-30.5, -30.5], abs=0.5)
+    assert checked(write_track("Loud"), drums=clip).clipped == {"drums": 4}
 
 
 def test_titles_that_differ_in_case_or_accents_alone_are_noted(write_track: WriteTrack) -> None:
@@ -76,77 +99,29 @@ def test_titles_that_differ_in_case_or_accents_alone_are_noted(write_track: Writ
     assert "Other" not in note
 
 
-def test_samples_that_are_scaled_like_integers_are_noted(write_track: WriteTrack) -> None:
-    track = write_track()
-    for name in ("mixture", *STEMS):
-        rewrite(track / f"{name}.wav", sf.read(track / f"{name}.wav")[0] * 32768)
-    notes = check_track_folder(track, "test").notes
-    assert len([note for note in notes if "where full scale is 1" in note]) == 5
-
-
-def test_a_silent_mixture_of_audible_stems_is_noted(write_track: WriteTrack) -> None:
-    track = write_track()
-    rewrite(track / "mixture.wav", np.zeros((3000, 2)))
-    report = check_track_folder(track, "test")
-    assert "mixture.wav is silent" in report.notes
-    assert any("left, where the mixture is silent" in note for note in report.notes)
-    assert report.residual_db == [None, None]
-
-
-def test_a_silent_stem_is_noted(write_track: WriteTrack) -> None:
-    track = write_track()
-    vocals, _ = sf.read(track / "vocals.wav")
-    mixture, _ = sf.read(track / "mixture.wav")
-    rewrite(track / "mixture.wav", mixture - vocals)
-    rewrite(track / "vocals.wav", 0 * vocals)
-    assert check_track_folder(track, "test").notes == ["vocals.wav is silent"]
-
-
-def test_clipped_samples_are_counted(write_track: WriteTrack) -> None:
-    track = write_track()
-    audio, _ = sf.read(track / "drums.wav", dtype="int16")
-    audio[10:13, 0], audio[20, 1] = 32767, -32768
-    rewrite(track / "drums.wav", audio, subtype="PCM_16")
-    assert check_track_folder(track, "test").clipped == {"drums": 4}
-
-
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_samples_that_are_not_finite_are_a_problem(write_track: WriteTrack, value: float) -> None:
-    track = write_track()
-    audio, _ = sf.read(track / "other.wav")
-    audio[2999, 1] = value
-    rewrite(track / "other.wav", audio)
-    report = check_track_folder(track, "test")
+    report = checked(
+        write_track(), other=lambda x: np.where(np.arange(x.size).reshape(x.shape) == 5999, value, x)
+    )
     assert report.problems == ["other.wav has samples that are NaN or infinite"]
     assert report.residual_db == []
 
 
-def damage(track: Path, how: str) -> str:
-    """Damage the bass of a track; return the expected problem."""
-    path = track / "bass.wav"
-    audio, _ = sf.read(path)
-    if how == "missing":
-        path.unlink()
-        return "bass.wav is missing"
-    if how == "shorter":
-        rewrite(path, audio[:-1])
-        return "bass.wav has 2999 samples; expected 3000"
-    if how == "rate":
-        rewrite(path, audio, 48000)
-        return "bass.wav is at 48000 Hz; expected 44100 Hz"
-    if how == "mono":
-        rewrite(path, audio[:, 0])
-        return "bass.wav has 1 channel(s); expected 2"
-    if how == "truncated":
-        path.write_bytes(path.read_bytes()[:-1000])
-        return "bass.wav is truncated"
-    path.write_text("not a sound")
-    return "bass.wav cannot be read as audio"
+DAMAGES: dict[str, Callable[[Path, np.ndarray], object]] = {
+    "bass.wav is missing": lambda path, audio: path.unlink(),
+    "bass.wav has 2999 samples; expected 3000": lambda path, audio: rewrite(path, audio[:-1]),
+    "bass.wav is at 48000 Hz; expected 44100 Hz": lambda path, audio: rewrite(path, audio, 48000),
+    "bass.wav has 1 channel(s); expected 2": lambda path, audio: rewrite(path, audio[:, 0]),
+    "bass.wav is truncated": lambda path, audio: path.write_bytes(path.read_bytes()[:-1000]),
+    "bass.wav cannot be read as audio": lambda path, audio: path.write_text("not a sound"),
+}
 
 
-@pytest.mark.parametrize("how", ["missing", "shorter", "rate", "mono", "truncated", "text"])
-def test_damage_is_a_problem_of_that_track_only(write_track: WriteTrack, how: str) -> None:
-    problem = damage(write_track("A - Broken"), how)
+@pytest.mark.parametrize("problem", DAMAGES)
+def test_damage_is_a_problem_of_that_track_only(write_track: WriteTrack, problem: str) -> None:
+    path = write_track("A - Broken") / "bass.wav"
+    DAMAGES[problem](path, sf.read(path)[0])
     dataset = write_track("B - Whole").parent.parent
     broken, whole = check_dataset(dataset).tracks
     assert problem in broken.problems[0]
@@ -155,9 +130,7 @@ def test_damage_is_a_problem_of_that_track_only(write_track: WriteTrack, how: st
 
 
 def test_another_sample_rate_is_noted(write_track: WriteTrack) -> None:
-    assert check_track_folder(write_track(rate=48000), "test").notes == [
-        "at 48000 Hz; MUSDB18-HQ is at 44100 Hz"
-    ]
+    assert checked(write_track(rate=48000)).notes == ["at 48000 Hz; MUSDB18-HQ is at 44100 Hz"]
 
 
 def test_existing_splits_are_checked_by_default(write_track: WriteTrack) -> None:

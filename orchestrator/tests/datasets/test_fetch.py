@@ -1,4 +1,7 @@
-"""Fetching a dataset from faulty servers and from hostile archives: it is complete and verified, or not written."""
+"""Fetching a dataset, also from hostile archives: it is complete and verified, or not written.
+
+Faulty servers are in the tests of ``mssbench_service.download``.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ def fetch_fast(source: RemoteDataset, out: Path, **options: object) -> bool:
 
 def contents(folder: Path) -> dict[str, bytes]:
     found = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    found.pop(FETCH_RECORD)
+    found.pop(FETCH_RECORD, None)
     return found
 
 
@@ -74,48 +77,10 @@ def test_an_archive_is_fetched_verified_and_unpacked_once(
     assert remaining(tmp_path) == {"set"}
 
 
-def faulty(server: Server, fault: str) -> None:
-    third = len(ARCHIVE) // 3
-    settings: dict[str, dict[str, object]] = {
-        "cuts connections": {"cut_after": third},
-        "cuts one connection and ignores ranges": {"cut_after": third, "cuts": 1, "ranges": False},
-        "redirects": {"redirects": 2},
-        "fails at first": {"statuses": [500, 503, 429]},
-    }
-    for name, value in settings[fault].items():
-        setattr(server, name, value)
-
-
-@pytest.mark.parametrize(
-    "fault",
-    ["cuts connections", "cuts one connection and ignores ranges", "redirects", "fails at first"],
-)
-def test_a_dataset_is_fetched_from_a_server_that(
-    server: Server, source: RemoteDataset, tmp_path: Path, fault: str
-) -> None:
-    faulty(server, fault)
+def test_redirects_are_followed(server: Server, source: RemoteDataset, tmp_path: Path) -> None:
+    server.statuses = [302, 302]
     assert fetch_fast(source, tmp_path / "set")
     assert contents(tmp_path / "set") == MEMBERS
-    assert remaining(tmp_path) == {"set"}
-
-
-def test_the_next_call_resumes_an_interrupted_download(
-    server: Server, source: RemoteDataset, tmp_path: Path
-) -> None:
-    (tmp_path / "set.part").write_bytes(ARCHIVE[:400])
-    fetch_fast(source, tmp_path / "set")
-    assert server.ranges_requested == ["bytes=400-"]
-    assert contents(tmp_path / "set") == MEMBERS
-
-
-@pytest.mark.parametrize("error", [5000, -300])
-def test_a_wrong_content_length_leaves_no_dataset(
-    server: Server, source: RemoteDataset, tmp_path: Path, error: int
-) -> None:
-    server.length_error = error
-    with pytest.raises((Unreachable, BadInput)):
-        fetch_fast(source, tmp_path / "set")
-    assert remaining(tmp_path) <= {"set.part"}
 
 
 def test_a_damaged_file_is_refused_and_deleted(server: Server, source: RemoteDataset, tmp_path: Path) -> None:
@@ -142,25 +107,16 @@ def test_an_http_error_is_reported(
     assert remaining(tmp_path) == set()
 
 
-def test_an_unreachable_server_is_reported(source: RemoteDataset, tmp_path: Path) -> None:
-    with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9"):
-        fetch_fast(RemoteDataset(name="set", url="http://127.0.0.1:9/x", largest=1), tmp_path / "set")
-
-
 def test_content_that_is_not_accepted_is_deleted(
     server: Server, source: RemoteDataset, tmp_path: Path
 ) -> None:
     def refuse(folder: Path) -> None:
-        assert contents_without_record(folder) == MEMBERS
+        assert contents(folder) == MEMBERS
         raise BadInput("this is something else")
 
     with pytest.raises(BadInput, match="something else"):
         fetch_fast(pinned(server, sha256=""), tmp_path / "set", accept=refuse)
     assert remaining(tmp_path) == set()
-
-
-def contents_without_record(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def test_a_verified_archive_is_kept_when_unpacking_fails(
