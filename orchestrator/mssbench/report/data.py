@@ -382,8 +382,8 @@ def load(run_dir: Path, targets: Sequence[str] = ()) -> RunData:
     outcomes = {cell: found for cell in record.cells() if (found := store.outcome(cell)) is not None}
     # A column without a value in any scored row is not a metric of this run.
     metrics = [metric for metric in metrics if not np.isnan(values[metric.column]).all()]
-    found = RunData(store, record, rows, metrics, separators, values, status, reason, sounding, outcomes)
-    return found.only(wanted)
+    every = RunData(store, record, rows, metrics, separators, values, status, reason, sounding, outcomes)
+    return every.only(wanted)
 
 
 def _known_targets(record: RunRecord, targets: Sequence[str]) -> list[str]:
