@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from .functions import srr as srr
     from .functions import ssr as ssr
     from .interaural import paper_cues as paper_cues
+    from .localisation import ListenerModel as ListenerModel
     from .registry import Metric as Metric
     from .registry import metrics as metrics
     from .registry import register as register
@@ -88,6 +89,7 @@ _EXPORTS = {
     "interaural_cues": "cues",
     "paper_cues": "interaural",
     "effective_response": "response",
+    "ListenerModel": "localisation",
     "Metric": "registry",
     "metrics": "registry",
     "register": "registry",

@@ -166,6 +166,27 @@ def effective_response(
     return _compare(first, second, grid, hrir, others[0] if others else None, frames)
 
 
+def ear_ratio(
+    reference: npt.ArrayLike, estimate: npt.ArrayLike, dry: npt.ArrayLike, sample_rate: int
+) -> npt.NDArray[np.complex128] | None:
+    """Response of an estimate relative to its reference's, shape (2, bins), apart from a common gain.
+
+    It is 1 in bins that do not count for both; None if no bin counts. The signals are those of
+    :func:`effective_response`, which checks them.
+    """
+    ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
+    grid = _grid(sample_rate)
+    frames = (ref.shape[1] - grid.size) // grid.hop + 1
+    first, second = _spectra([ref, est], check_dry(dry), grid, frames, None)
+    use = first.counted & second.counted
+    if not use.any():
+        return None
+    gain = math.sqrt(float(np.sum(np.abs(second.cross[use]) ** 2) / np.sum(np.abs(first.cross[use]) ** 2)))
+    ratio = np.ones((2, grid.size // 2 + 1), np.complex128)
+    ratio[:, : grid.bins][use] = second.cross[use] / first.cross[use] / gain
+    return ratio
+
+
 def no_response(reason: str) -> EffectiveResponse:
     """A response without any value."""
     return EffectiveResponse(reasons=dict.fromkeys((*DIRECTIONS, "timbre_db"), reason))
