@@ -24,7 +24,8 @@ SAR   ‖p‖² / ‖ŝ − p‖²           artefacts: no filter of any stem ex
 Notes
 -----
 The correlations of the normal equations are computed with short transforms, once per track. The matrix, of size
-stems × channels × taps, is symmetric and positive definite, so that one Cholesky factor is enough for all estimates.
+stems × channels × taps, is symmetric and positive definite and consists of Toeplitz blocks. Its Cholesky factor costs
+O(taps²) by the algorithm of Schur, serves all estimates, and is followed by iterative refinement.
 Ratios need only energies, which are computed from the spectra of a window (Parseval).
 
 The ear signals of one dry source are the source through two short filters. They are linearly dependent:
@@ -52,8 +53,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import fft
+from scipy.linalg import LinAlgError
 
-from .normal_equations import Factors, gram_matrix, solution
+from .normal_equations import RIDGE, NormalEquations
 from .reuse import NO_CACHE, ReferenceCache
 from .signals import BoolArray, Float64, FloatArray, InputError, check_sample_rate, check_signal, load
 from .threads import one_blas_thread, threaded
@@ -191,33 +193,29 @@ def _fit(
     cache: ReferenceCache,
 ) -> _Filters:
     """Least-squares filters from the references to each estimate."""
-    inputs = 2 * len(refs)
     of_estimates: list[Float64] = []
 
-    def factors() -> Factors:
+    def equations() -> tuple[NormalEquations, NormalEquations, bool]:
         of_refs, of_ests = _correlations(refs, ests, taps, workers, whole=True)
         of_estimates.append(of_ests)
-        return Factors.of(
-            gram_matrix(of_refs, taps), [slice(2 * k * taps, 2 * (k + 1) * taps) for k in scored]
-        )
+        pairs = np.stack([of_refs[2 * k : 2 * k + 2, 2 * k : 2 * k + 2] for k in scored])
+        # SIR compares the filters of all stems with those of one stem, so regularise both or none.
+        try:
+            return NormalEquations.of(pairs), NormalEquations.of(of_refs[None]), False
+        except LinAlgError:
+            return NormalEquations.of(pairs, RIDGE), NormalEquations.of(of_refs[None], RIDGE), True
 
-    found = cache.get(refs, ("bsseval", taps, tuple(scored)), factors)
+    own, every, regularised = cache.get(refs, ("bsseval", taps, tuple(scored)), equations)
     if not of_estimates:
         of_estimates.append(_correlations(refs, ests, taps, workers, whole=False)[1])
-    target = of_estimates[0].transpose(0, 2, 1).reshape(inputs * taps, -1)
-    every = solution(found.every, target)
-    own = [
-        solution(factor, target[2 * stem * taps : 2 * (stem + 1) * taps, 2 * k : 2 * k + 2])
-        for k, (stem, factor) in enumerate(zip(scored, found.own, strict=True))
-    ]
+    target = of_estimates[0]
+    pairs = np.stack([target[2 * stem : 2 * stem + 2, 2 * k : 2 * k + 2] for k, stem in enumerate(scored)])
     size = int(fft.next_fast_len(window + taps - 1, real=True))
-
-    def spectra(solution: Float64) -> _ComplexArray:
-        taps_last = solution.reshape(-1, taps, solution.shape[1]).transpose(2, 0, 1)
-        transfer: _ComplexArray = fft.rfft(taps_last, size)
-        return transfer
-
-    return _Filters(spectra(every), np.concatenate([spectra(x) for x in own]), size, found.regularised)
+    spectra: list[_ComplexArray] = [
+        fft.rfft(filters.reshape(-1, *filters.shape[2:]), size)
+        for filters in (every.solution(target[None]), own.solution(pairs))
+    ]
+    return _Filters(spectra[0], spectra[1], size, regularised)
 
 
 def _correlations(
