@@ -52,6 +52,7 @@ from .arrays import current
 from .bands import AUDIBLE, LOUDNESS_EXPONENT, erb_number
 from .direction import CONE_DEG, Cues, Direction, Directions
 from .hrir import HrirSet, check_hrirs
+from .reuse import NO_CACHE, ReferenceCache, digest
 from .signals import (
     BoolArray,
     Float32,
@@ -117,6 +118,7 @@ def effective_response(
     *,
     direct: npt.ArrayLike | None = None,
     workers: int | None = None,
+    cache: ReferenceCache = NO_CACHE,
 ) -> EffectiveResponse:
     """Compute the place and the timbre of the response that an estimate carries.
 
@@ -134,6 +136,8 @@ def effective_response(
         The direct sound of a reference in a room, whose place and timbre then count.
     workers : int, optional
         Number of threads; by default the number of cores that this process may use.
+    cache : ReferenceCache, optional
+        Keeps what depends on the reference, the dry stem and the direct sound alone, for further estimates.
 
     Returns
     -------
@@ -159,11 +163,17 @@ def effective_response(
     if frames < LEAST_FRAMES or not grid.bands:
         least = (grid.size + (LEAST_FRAMES - 1) * grid.hop) / sample_rate
         return no_response(f"shorter than {least:.2f} s" if grid.bands else "no band above 100 Hz")
-    signals = [ref, est]
-    if direct is not None:
-        signals.append(check_pair(direct, ref, sample_rate)[0])
-    first, second, *others = _spectra(signals, source, grid, frames, workers)
-    return _compare(first, second, grid, hrir, others[0] if others else None, frames)
+    others = [] if direct is None else [check_pair(direct, ref, sample_rate)[0]]
+    found: list[_Spectra] = []
+
+    def of_references() -> list[_Spectra]:
+        found.extend(_spectra([est, ref, *others], source, grid, frames, workers))
+        return found[1:]
+
+    name = "response", sample_rate, *(digest(x) for x in (source, *others))
+    first, *direct_sound = cache.get([ref], name, of_references)
+    second = (found or _spectra([est], source, grid, frames, workers))[0]
+    return _compare(first, second, grid, hrir, direct_sound[0] if direct_sound else None, frames)
 
 
 def ear_ratio(

@@ -15,11 +15,12 @@ Examples
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -40,17 +41,29 @@ class ReferenceCache:
     """
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
-        self.max_bytes, self.size = max_bytes, 0
+        self.max_bytes = max_bytes
         self._lock = threading.Lock()
         self._values: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._digests: dict[Hashable, tuple[FloatArray, Hashable]] | None = None
 
     def __len__(self) -> int:
         """Number of values."""
         return len(self._values)
 
+    @property
+    def size(self) -> int:
+        """Bytes of all arrays."""
+        return sum(size for _, size in self._values.values())
+
+    def of_call(self) -> Self:
+        """Return this cache for one call during which no reference changes: it hashes each reference once."""
+        same = copy.copy(self)
+        same._digests = {}
+        return same
+
     def get(self, references: Sequence[FloatArray], name: Hashable, compute: Callable[[], _Value]) -> _Value:
         """Value called `name` of the references, by `compute` if it is not there. Its arrays become read-only."""
-        key = (current().name, name, *(_digest(x) for x in references))
+        key = self._key(references, name)
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)
@@ -61,10 +74,23 @@ class ReferenceCache:
         with self._lock:
             if key not in self._values and size <= self.max_bytes:
                 self._values[key] = value, size
-                self.size += size
                 while self.size > self.max_bytes:
-                    self.size -= self._values.popitem(last=False)[1][1]
+                    self._values.popitem(last=False)
         return value
+
+    def _key(self, references: Sequence[FloatArray], name: Hashable) -> tuple[Hashable, ...]:
+        return current().name, name, *(self._digest(x) for x in references)
+
+    def _digest(self, x: FloatArray) -> Hashable:
+        if self._digests is None:
+            return digest(x)
+        memory = x.ctypes.data, x.shape, x.strides, x.dtype
+        if memory not in self._digests:
+            self._digests[memory] = (
+                x,
+                digest(x),
+            )  # with `x`, so that its memory is not used for another signal
+        return self._digests[memory][1]
 
 
 class _NoCache(ReferenceCache):
@@ -77,7 +103,8 @@ class _NoCache(ReferenceCache):
 NO_CACHE: ReferenceCache = _NoCache(0)
 
 
-def _digest(x: FloatArray) -> tuple[str, tuple[int, ...], bytes]:
+def digest(x: FloatArray) -> Hashable:
+    """What identifies a signal: its type, its shape and the SHA-256 of its samples."""
     sha = hashlib.sha256()
     for channel in x:
         sha.update(np.ascontiguousarray(channel).data)

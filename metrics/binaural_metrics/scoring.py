@@ -177,7 +177,7 @@ def score_track_with_frames(
         whole_mixture,
         dry if binaural else None,
         frozenset(moving),
-        cache,
+        cache.of_call(),
         direct,
     )
     sheets = {source: _Sheet(source) for source in references}

@@ -218,6 +218,7 @@ class Stem:
                 options.hrir,
                 direct=(options.direct or {}).get(self.source),
                 workers=options.workers,
+                cache=options.cache,
             )
         except KeyError:
             return no_response("the dry stem is not known")

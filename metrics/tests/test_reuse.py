@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 from binaural_metrics import ReferenceCache, reuse
@@ -26,11 +28,12 @@ def same(found: tuple[object, dict[str, FloatArray]], expected: tuple[object, di
 
 def test_scores_with_a_cache_are_bit_identical_and_each_analysis_of_a_reference_is_kept() -> None:
     cache, references = ReferenceCache(), stems(1)
+    dry = {name: x[0, :-80] for name, x in references.items()}
     for gain, other in ((0.9, 2), (0.5, 3), (0.9, 2)):
         estimates = {name: gain * x + 0.1 * stems(other)[name] for name, x in references.items()}
-        expected = score_track_with_frames(references, estimates, FS)
-        same(score_track_with_frames(references, estimates, FS, cache=cache), expected)
-    assert len(cache) == 2 * 4 + 1  # of each stem: paper, ITD, bands, place; of both: BSS Eval
+        expected = score_track_with_frames(references, estimates, FS, dry=dry)
+        same(score_track_with_frames(references, estimates, FS, dry=dry, cache=cache), expected)
+    assert len(cache) == 2 * 5 + 1  # of each stem: paper, ITD, bands, place, response; of both: BSS Eval
     assert 0 < cache.size <= cache.max_bytes
 
 
@@ -43,6 +46,13 @@ def test_a_changed_reference_or_length_is_another_reference(shorter: int) -> Non
     estimates = {name: x[:, : x.shape[1] - shorter] for name, x in estimates.items()}
     expected = score_track_with_frames(references, estimates, FS)
     same(score_track_with_frames(references, estimates, FS, cache=cache), expected)
+
+
+def test_a_call_hashes_each_reference_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    digest, references = Mock(wraps=reuse.digest), stems(1)
+    monkeypatch.setattr(reuse, "digest", digest)
+    score_track_with_frames(references, references, FS, cache=ReferenceCache())
+    assert digest.call_count == len(references)
 
 
 def test_the_least_recently_used_value_leaves_when_the_limit_is_reached() -> None:

@@ -151,7 +151,10 @@ class _Worker:
 
 
 class Workers:
-    """Worker processes on one queue each, restarted when they end. `folder` is for their signs of life."""
+    """Worker processes on one queue each, restarted when they end.
+
+    `folder` is for their signs of life, and for what they share of the references that they score.
+    """
 
     def __init__(self, url: str, root: Path, counts: dict[str, int], folder: Path) -> None:
         self._environment = os.environ | {
@@ -159,6 +162,7 @@ class Workers:
             "MSSBENCH_DATA_ROOT": str(root),
             "MSSBENCH_STOP_SECONDS": str(STOP_SECONDS),
             "MSSBENCH_LOG": os.environ.get("MSSBENCH_LOG", "text"),  # readable beside the progress bars
+            "MSSBENCH_REFERENCES": str(folder),
             # One thread each: there is one evaluation worker for each core.
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",

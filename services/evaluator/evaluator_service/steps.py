@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from binaural_metrics import Hrirs, InputError, ReferenceCache, load_hrirs
+from binaural_metrics import Hrirs, InputError, load_hrirs
 from binaural_metrics.layouts import stem_files
 from binaural_metrics.scoring import Row, score_track_with_frames
 from mssbench_service import audio
@@ -23,9 +23,10 @@ from mssbench_service.wire import EvaluateRequest, EvaluateResult, Target
 from . import __version__
 from .dry import DirectStems, DryStems, moving_stems
 from .frames import write_frames
+from .shared import reference_cache
 from .targets import frames_of, scored_sets, total, without_direction
 
-_REFERENCES = ReferenceCache()  # of the track that was scored last: the next separator of a run has the same
+_REFERENCES = reference_cache()  # of the tracks that were scored last: the next separator has the same
 
 
 def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | None = None) -> EvaluateResult:
