@@ -70,7 +70,7 @@ class ReferenceCache:
                 found: _Value = self._values[key][0]
                 return found
         value = compute()
-        size = sum(array.nbytes for array in _read_only(value))
+        size = sum(array.nbytes for array in read_only(value))
         with self._lock:
             if key not in self._values and size <= self.max_bytes:
                 self._values[key] = value, size
@@ -111,7 +111,7 @@ def digest(x: FloatArray) -> Hashable:
     return x.dtype.str, x.shape, sha.digest()
 
 
-def _read_only(value: Any) -> list[np.ndarray[Any, Any]]:
+def read_only(value: Any) -> list[np.ndarray[Any, Any]]:
     """Arrays inside `value`, which are made read-only."""
     if isinstance(value, np.ndarray):
         value.flags.writeable = False
@@ -123,4 +123,4 @@ def _read_only(value: Any) -> list[np.ndarray[Any, Any]]:
         if hasattr(value, "__dict__")
         else ()
     )
-    return [array for part in parts for array in _read_only(part)]
+    return [array for part in parts for array in read_only(part)]

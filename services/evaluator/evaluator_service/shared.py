@@ -11,37 +11,29 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import mmap
 import os
 import shutil
 import struct
 import sys
 import time
+import zlib
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-from zipfile import BadZipFile
+from typing import Any, BinaryIO, Literal, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from binaural_metrics import ReferenceCache
+from binaural_metrics.reuse import read_only
 from binaural_metrics.signals import FloatArray
 
 FOLDER = "MSSBENCH_REFERENCES"
 """Environment variable: the folder, if there is one. It must not be writable by others."""
 
 _MAX_BYTES = 1 << 30
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    LookupError,
-    EOFError,
-    AttributeError,
-    TypeError,
-    RuntimeError,
-    BadZipFile,
-    struct.error,
-)
+_CHECKSUM, _LENGTH, _ALIGNMENT = struct.Struct("<I"), struct.Struct("<Q"), 64
+_UNREADABLE = (OSError, ValueError, LookupError, AttributeError, TypeError, struct.error)
 """What reading raises if there is no file or a damaged one. Not every exception: a job's timeout is one."""
 _Value = TypeVar("_Value")
 
@@ -63,7 +55,7 @@ class SharedCache(ReferenceCache):
     def get(self, references: Sequence[FloatArray], name: Hashable, compute: Callable[[], _Value]) -> _Value:
         """Value called `name` of the references. Others wait while one process computes it."""
         key = hashlib.sha256(repr(self._key(references, name)).encode()).hexdigest()
-        path = self._folder / f"{key}.npz"
+        path = self._folder / f"{key}.ref"
         with self._locked(int(key[:15], 16)):
             with contextlib.suppress(*_UNREADABLE):
                 found: _Value = _read(path)
@@ -85,13 +77,14 @@ class SharedCache(ReferenceCache):
             yield
 
     def _write(self, path: Path, value: Any) -> None:
-        arrays: list[npt.NDArray[Any]] = []
-        described = json.dumps(_described(value, arrays))
-        self._make_room(sum(array.nbytes for array in arrays))
+        self._make_room(sum(array.nbytes for array in read_only(value)))
         temporary = self._folder / f"{os.getpid()}.tmp"
         try:
             with temporary.open("wb") as file:
-                np.savez(file, np.array(described), *arrays)
+                described = json.dumps(_written(value, file)).encode()
+                file.write(described + _LENGTH.pack(len(described)))
+                file.flush()
+                file.write(_CHECKSUM.pack(zlib.crc32(_mapped(temporary))))
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -110,49 +103,61 @@ class SharedCache(ReferenceCache):
         for _, freed, path in sorted(files):
             if used + size <= limit:
                 break
-            if path.suffix == ".npz":
+            if path.suffix in (".ref", ".tmp"):  # of a process that was killed, for example
                 path.unlink(missing_ok=True)
                 used -= freed
 
 
 def _read(path: Path) -> Any:
-    """The value in the file `path`, which then was used last."""
-    with path.open("rb") as opened, np.load(opened) as file:  # it checks the checksums, and loads no objects
-        described, *arrays = (file[name] for name in file.files)
+    """The value in the file `path`, which then was used last. Its arrays are views of the file."""
+    data = _mapped(path)
+    (checksum,) = _CHECKSUM.unpack(data[-_CHECKSUM.size :])
+    data = data[: -_CHECKSUM.size]
+    if zlib.crc32(data) != checksum:
+        raise ValueError("damaged")
     now = time.time_ns()  # the kernel's own time stamps are coarse
     os.utime(path, ns=(now, now))
-    return _value(json.loads(str(described)), arrays)
+    (length,) = _LENGTH.unpack(data[-_LENGTH.size :])
+    return _value(json.loads(data[-_LENGTH.size - length : -_LENGTH.size].tobytes()), data)
 
 
-def _described(value: Any, arrays: list[npt.NDArray[Any]]) -> Any:
-    """`value` as JSON; its arrays are appended to `arrays`. Raises :class:`TypeError` for other types."""
+def _mapped(path: Path) -> memoryview:
+    with path.open("rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _written(value: Any, file: BinaryIO) -> Any:
+    """`value` as JSON, after its arrays were written to `file`. Raises :class:`TypeError` for other types."""
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
-        arrays.append(value)
-        return {"array": len(arrays) - 1}
+        order: Literal["F", "C"] = "F" if value.flags.f_contiguous else "C"
+        file.write(bytes(-file.tell() % _ALIGNMENT))
+        start = file.tell()
+        file.write(value.ravel(order).view(np.uint8).data)
+        return {"array": value.dtype.str, "shape": value.shape, "order": order, "start": start}
     if isinstance(value, (list, tuple)):
-        return {type(value).__name__: [_described(item, arrays) for item in value]}
+        return {type(value).__name__: [_written(item, file) for item in value]}
     if is_dataclass(value):
-        parts = [_described(getattr(value, field.name), arrays) for field in fields(value)]
+        parts = [_written(getattr(value, field.name), file) for field in fields(value)]
         return {"module": type(value).__module__, "class": type(value).__name__, "fields": parts}
     if isinstance(value, (bool, int, float, str, type(None))):
         return value
     raise TypeError(f"unexpected type {type(value)}")
 
 
-def _value(described: Any, arrays: list[npt.NDArray[Any]]) -> Any:
-    """The value that is `described`."""
+def _value(described: Any, data: memoryview) -> Any:
+    """The value that is `described`, with the arrays in `data`."""
     match described:
-        case {"array": index}:
-            return arrays[index]
+        case {"array": dtype, "shape": shape, "order": order, "start": start}:
+            return np.ndarray(shape, dtype, data, start, order=order)
         case {"list": parts}:
-            return [_value(part, arrays) for part in parts]
+            return [_value(part, data) for part in parts]
         case {"tuple": parts}:
-            return tuple(_value(part, arrays) for part in parts)
+            return tuple(_value(part, data) for part in parts)
         case {"module": module, "class": name, "fields": parts}:
             kind = getattr(sys.modules[module], name)
             if not (module.startswith("binaural_metrics.") and is_dataclass(kind)):
                 raise TypeError(f"unexpected type {module}.{name}")
-            return kind(*(_value(part, arrays) for part in parts))  # type: ignore[operator]
+            return kind(*(_value(part, data) for part in parts))  # type: ignore[operator]
     return described
 
 
