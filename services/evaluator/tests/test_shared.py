@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from binaural_metrics.normal_equations import Factors
+from binaural_metrics.normal_equations import NormalEquations
 from binaural_metrics.scoring import score_track_with_frames
 from evaluator_service.shared import SharedCache, reference_cache
 
@@ -61,7 +61,7 @@ def test_scores_from_files_of_another_process_are_bit_identical(tmp_path: Path) 
 
 def test_a_damaged_file_is_computed_again_wherever_the_damage_is(tmp_path: Path) -> None:
     cache, gram = SharedCache(tmp_path), np.asfortranarray(np.arange(6.0).reshape(2, 3))
-    value = Factors(gram, [gram[:1], np.empty((0, 2))], False)
+    value = NormalEquations([gram, gram[:1]], np.empty((0, 2)), None)
     cache.get([X], "factors", lambda: value)
     (path,) = tmp_path.glob("*.ref")
     whole = path.read_bytes()
@@ -72,21 +72,21 @@ def test_a_damaged_file_is_computed_again_wherever_the_damage_is(tmp_path: Path)
     for content in damaged:
         path.write_bytes(content)
         found = cache.get([X], "factors", lambda: value)
-        assert isinstance(found, Factors)
-        np.testing.assert_array_equal(found.every, gram)
+        assert isinstance(found, NormalEquations)
+        np.testing.assert_array_equal(found.factors[0], gram)
     path.write_bytes(whole)
     found = SharedCache(tmp_path).get([X], "factors", unexpected)
-    assert isinstance(found, Factors)
-    assert found.every.flags.f_contiguous
-    assert (found.own[1].shape, found.regularised) == ((0, 2), False)
+    assert isinstance(found, NormalEquations)
+    assert found.factors[0].flags.f_contiguous
+    assert (found.scale.shape, found.lags) == ((0, 2), None)
     with pytest.raises(ValueError, match="read-only"):
-        found.every[0] = 1
+        found.factors[0][0] = 1
 
 
 @pytest.mark.parametrize("name", ["os.system", "numpy.ndarray", "binaural_metrics.reuse.ReferenceCache"])
 def test_a_file_cannot_name_a_class_that_is_no_result(tmp_path: Path, name: str) -> None:
     cache = SharedCache(tmp_path)
-    cache.get([X], "value", lambda: Factors(np.eye(1), [], False))
+    cache.get([X], "value", lambda: NormalEquations([], np.eye(1), None))
     (path,) = tmp_path.glob("*.ref")
     module, kind = name.rsplit(".", 1)
     described = f'{{"module": "{module}", "class": "{kind}", "fields": ["exit 1"]}}'
