@@ -25,11 +25,12 @@ INSIDE = {
 ELSEWHERE = {
     "MSSBENCH_DEBUG",
     "MSSBENCH_REDIS_URL_FILE",
+    "MSSBENCH_REFERENCES",
     "MSSBENCH_TOKEN_FILE",
     "MSSBENCH_FUZZ",
     "MSSBENCH_FUZZ_SEED",
 }
-"""For the command line, other orchestrators (a swarm's secrets) and the tests."""
+"""For the command line and its workers, other orchestrators (a swarm's secrets) and the tests."""
 
 
 @pytest.fixture(scope="module")
