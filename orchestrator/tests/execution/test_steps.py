@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,12 +42,14 @@ from mssbench_service.errors import (
 from mssbench_service.wire import EvaluateResult
 
 T = TypeVar("T")
+Fault = Exception | object
+"""What a call raises, does or returns; None: what the service does."""
 
 
 class Faulty:
     """A transport that fails on chosen calls and forwards the others."""
 
-    def __init__(self, transport: Transport, faults: dict[str, list[Exception | object]]) -> None:
+    def __init__(self, transport: Transport, faults: dict[str, list[Fault]]) -> None:
         self.transport, self.faults = transport, faults
         self.calls: list[str] = []
 
@@ -54,15 +57,11 @@ class Faulty:
         self, service: Service, step: str, request: Any, result: type[T], seconds: float | None = None
     ) -> Any:
         self.calls.append(step)
-        fault = self.faults.get(step, [])
-        if fault:
-            answer = fault.pop(0)
-            if isinstance(answer, Exception):
-                raise answer
-            if callable(answer):
-                return answer()
-            if answer is not None:
-                return answer
+        answer = self.faults[step].pop(0) if self.faults.get(step) else None
+        if isinstance(answer, Exception):
+            raise answer
+        if answer is not None:
+            return answer() if callable(answer) else answer
         return self.transport.call(service, step, request, result, seconds)
 
     def info(self, service: Service) -> dict[str, Any]:
@@ -72,132 +71,120 @@ class Faulty:
         self.transport.close()
 
 
-MakeRun = Callable[..., tuple[Run, Faulty]]
+@dataclass
+class Trial:
+    """A run with faults, its first separation, and the pauses between the attempts of that."""
+
+    run: Run
+    transport: Faulty
+    task: Task
+    slept: list[float] = field(default_factory=list)
+
+    def separate(
+        self, pauses: Sequence[float] | None = None, sleep: Callable[[float], None] | None = None
+    ) -> None:
+        perform_with_retries(self.run, self.task, pauses, sleep or self.slept.append)
+
+    @property
+    def attempts(self) -> int:
+        return self.transport.calls.count("separate")
+
+    def error(self, cell: Cell | None = None) -> dict[str, Any]:
+        """The outcome of `cell`; default: that of the first separation."""
+        outcome = self.run.store.outcome(cell or self.task.cell)
+        assert outcome is not None
+        return outcome
+
+    def codes(self) -> list[str]:
+        """Run all tasks; return the outcomes: codes of errors, or ``ok``."""
+        run_inline(self.run, lambda: None)
+        assert progress_of(self.run).complete
+        return sorted(self.error(cell).get("code", "ok") for cell in self.run.record.cells())
+
+
+MakeTrial = Callable[..., Trial]
 
 
 @pytest.fixture
-def make_run(workspace: Path) -> MakeRun:
-    def make(**faults: list[Exception | object]) -> tuple[Run, Faulty]:
+def make_trial(workspace: Path) -> MakeTrial:
+    def make(**faults: list[Fault]) -> Trial:
         runtime = make_runtime(workspace)
         transport = Faulty(runtime.transport, faults)
+        config = RunConfig("music", separators=["oracle-identity", "oracle-irm"], tracks=1, bsseval=False)
         faulty = Runtime(transport, runtime.registry, runtime.root)
-        separators = ["oracle-identity", "oracle-irm"]
-        config = RunConfig(dataset="music", separators=separators, tracks=1, bsseval=False)
-        return prepare(config, Workspace(workspace), faulty), transport
+        run = prepare(config, Workspace(workspace), faulty)
+        return Trial(run, transport, next(task for task in run.open_tasks() if task.step == "separate"))
 
     return make
 
 
-def finish(run: Run) -> None:
-    run_inline(run, lambda: None)
-    assert progress_of(run).complete
-
-
-def outcome_of(run: Run, cell: Cell) -> dict[str, Any]:
-    outcome = run.store.outcome(cell)
-    assert outcome is not None
-    return outcome
-
-
-def outcomes(run: Run) -> list[str]:
-    return [outcome.get("code", "ok") for outcome in map(run.store.outcome, run.record.cells()) if outcome]
-
-
-def test_a_failed_rendering_ends_the_binaural_cells_of_its_track_alone(make_run: MakeRun) -> None:
-    run, _ = make_run(render=[BadInput("drums.wav is damaged")])
-    finish(run)
-    for cell in run.record.cells():
-        outcome = outcome_of(run, cell)
+def test_a_failed_rendering_ends_the_binaural_cells_of_its_track_alone(make_trial: MakeTrial) -> None:
+    trial = make_trial(render=[BadInput("drums.wav is damaged")])
+    assert trial.codes() == ["bad-input", "bad-input", "ok", "ok"]
+    for cell in trial.run.record.cells():
         if cell.condition == "binaural":
-            assert (outcome["step"], outcome["code"], outcome["detail"]) == (
+            assert (trial.error(cell)["step"], trial.error(cell)["detail"]) == (
                 "render",
-                "bad-input",
                 "drums.wav is damaged",
             )
-        else:
-            assert "rows" in outcome
 
 
-@pytest.mark.parametrize("step", ["separate", "evaluate"])
-def test_a_failed_step_ends_its_own_cell_alone(make_run: MakeRun, step: str) -> None:
-    run, _ = make_run(**{step: [StepFailed("the model broke")]})
-    finish(run)
-    assert sorted(outcomes(run)) == ["ok", "ok", "ok", "step-failed"]
+@pytest.mark.parametrize(
+    ("step", "fault", "code"),
+    [
+        ("separate", StepFailed("the model broke"), "step-failed"),
+        ("evaluate", StepFailed("the model broke"), "step-failed"),
+        ("separate", "done", "bad-output"),  # without stems
+        ("evaluate", EvaluateResult([{"source": "vocals"}], 0.1), "bad-output"),
+    ],
+)
+def test_a_failed_step_ends_its_own_cell_alone(
+    make_trial: MakeTrial, step: str, fault: Fault, code: str
+) -> None:
+    assert make_trial(**{step: [fault]}).codes() == sorted([code, "ok", "ok", "ok"])
 
 
-def test_an_unexpected_exception_is_recorded_with_its_traceback(make_run: MakeRun) -> None:
-    run, _ = make_run(separate=[Busy("full"), ZeroDivisionError("1/0")])
-    task = next(task for task in run.open_tasks() if task.step == "separate")
-    perform_with_retries(run, task, pauses=[1.0], sleep=lambda seconds: None)
-    error = outcome_of(run, task.cell)
-    assert (error["step"], error["code"], error["detail"], error["tries"]) == (
-        "separate",
-        "step-failed",
-        "ZeroDivisionError: 1/0",
-        2,
-    )
+def test_an_unexpected_exception_is_recorded_with_its_traceback(make_trial: MakeTrial) -> None:
+    trial = make_trial(separate=[Busy("full"), ZeroDivisionError("1/0")])
+    trial.separate(pauses=[1.0])
+    error = trial.error()
+    assert (error["step"], error["code"], error["tries"]) == ("separate", "step-failed", 2)
+    assert error["detail"] == "ZeroDivisionError: 1/0"
     assert "attempt 1: busy: full" in error["log"]
     assert "raise answer" in error["log"], "the traceback is missing"
     assert error["host"]
     assert datetime.datetime.fromisoformat(error["when"]).tzinfo
 
 
-def test_a_long_log_is_truncated(make_run: MakeRun) -> None:
-    run, _ = make_run(separate=[RuntimeError("x" * 10**6)])
-    task = next(task for task in run.open_tasks() if task.step == "separate")
-    perform(run, task)
-    assert len(outcome_of(run, task.cell)["log"]) == LOG_CHARACTERS
+def test_a_long_log_is_truncated(make_trial: MakeTrial) -> None:
+    trial = make_trial(separate=[RuntimeError("x" * 10**6)])
+    trial.separate()
+    assert len(trial.error()["log"]) == LOG_CHARACTERS
 
 
-def test_a_step_that_times_out_is_tried_twice(make_run: MakeRun) -> None:
-    run, transport = make_run(separate=[TimedOut("nothing in 9 s")] * 6)
-    task = next(task for task in run.open_tasks() if task.step == "separate")
-    perform_with_retries(run, task, sleep=lambda seconds: None)
-    error = outcome_of(run, task.cell)
-    assert (error["code"], error["tries"], transport.calls.count("separate")) == ("timed-out", 2, 2)
-
-
-def test_a_full_disk_leaves_the_task_open(make_run: MakeRun) -> None:
-    run, _ = make_run(separate=[StorageFull("no room")] * 4)
-    task = next(task for task in run.open_tasks() if task.step == "separate")
+def test_a_full_disk_leaves_the_task_open(make_trial: MakeTrial) -> None:
+    trial = make_trial(separate=[StorageFull("no room")] * 4)
     with pytest.raises(StorageFull):
-        perform_with_retries(run, task, pauses=(0.0, 0.0), sleep=lambda seconds: None)
-    assert not run.store.ended(task.cell)
-    perform_with_retries(run, task, pauses=(0.0, 0.0), sleep=lambda seconds: None)
-    assert run.store.separated(task.cell)
+        trial.separate(pauses=(0.0, 0.0))
+    assert not trial.run.store.ended(trial.task.cell)
+    trial.separate(pauses=(0.0, 0.0))
+    assert trial.run.store.separated(trial.task.cell)
 
 
-def test_invalid_estimates_are_removed_so_that_a_retry_succeeds(make_run: MakeRun) -> None:
-    run, transport = make_run()
-    task = next(task for task in run.open_tasks() if task.step == "separate")
-    perform(run, task)
-    shutil.move(run.store.layout.estimates(task.cell), run.store.folder / "bad")
-    (run.store.folder / "bad/drums.wav").write_bytes(b"RIFF")
-
-    def leave_bad_estimates() -> None:
-        shutil.copytree(run.store.folder / "bad", run.store.layout.estimates(task.cell))
-
-    transport.faults["separate"] = [leave_bad_estimates]
-    perform(run, task)
-    error = outcome_of(run, task.cell)
-    assert (error["step"], error["code"]) == ("separate", "bad-output")
-    assert "drums" in error["detail"]
-    run.store.clear_outcome(task.cell)
-    perform(run, task)
-    assert run.store.separated(task.cell)
-    assert not run.store.ended(task.cell)
-
-
-def test_a_separation_without_stems_fails(make_run: MakeRun) -> None:
-    run, _ = make_run(separate=["done"])
-    finish(run)
-    assert sorted(outcomes(run)) == ["bad-output", "ok", "ok", "ok"]
-
-
-def test_scores_of_the_wrong_stems_fail(make_run: MakeRun) -> None:
-    run, _ = make_run(evaluate=[EvaluateResult([{"source": "vocals"}], 0.1)])
-    finish(run)
-    assert sorted(outcomes(run)) == ["bad-output", "ok", "ok", "ok"]
+def test_invalid_estimates_are_removed_so_that_a_retry_succeeds(make_trial: MakeTrial) -> None:
+    trial = make_trial()
+    run, cell = trial.run, trial.task.cell
+    trial.separate()
+    bad = run.store.layout.estimates(cell).rename(run.store.folder / "bad")
+    (bad / "drums.wav").write_bytes(b"RIFF")
+    trial.transport.faults["separate"] = [lambda: shutil.copytree(bad, run.store.layout.estimates(cell))]
+    trial.separate()
+    error = trial.error()
+    assert (error["step"], error["code"], "drums" in error["detail"]) == ("separate", "bad-output", True)
+    run.store.clear_outcome(cell)
+    trial.separate()
+    assert run.store.separated(cell)
+    assert not run.store.ended(cell)
 
 
 @pytest.fixture
@@ -208,31 +195,29 @@ def remote_oracle(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("remote_oracle")
 @pytest.mark.parametrize("error", [Unreachable("gone"), Starting("loading"), NotReady("no weights")])
-def test_a_service_that_is_away_is_waited_for(make_run: MakeRun, error: Unavailable) -> None:
-    run, transport = make_run(separate=[Interrupted("closed"), *[error] * 500])
-    task = next(task for task in run.open_tasks() if task.step == "separate")
-    slept: list[float] = []
+def test_a_service_that_is_away_is_waited_for(make_trial: MakeTrial, error: Unavailable) -> None:
+    trial = make_trial(separate=[Interrupted("closed"), *[error] * 500])
+    outages = trial.run.store.outages
     waited_for = []
 
     def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        waited_for.append(run.store.outages.current())
+        assert seconds <= 5.0, "a service that returns is noticed within 5 s"
+        waited_for.append(outages.current())
 
-    perform_with_retries(run, task, pauses=(1.0,), sleep=sleep)
-    assert run.store.separated(task.cell)
-    assert transport.calls.count("separate") == 502
-    assert max(slept) <= 5.0, "a service that returns is noticed within 5 s"
+    trial.separate(pauses=(1.0,), sleep=sleep)
+    assert trial.run.store.separated(trial.task.cell)
+    assert trial.attempts == 502
     assert waited_for == [[], *[["oracle"]] * 500]
-    assert run.store.outages.current() == []
+    assert outages.current() == []
 
 
 @pytest.mark.usefixtures("remote_oracle")
 def test_all_cells_of_a_service_fail_after_the_limit(
-    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+    make_trial: MakeTrial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first task waits for the whole limit. The others then fail at their first attempt, until a retry."""
-    run, transport = make_run(separate=[Unreachable("gone")] * 100)
-    first, *others = [task for task in run.open_tasks() if task.step == "separate"]
+    trial = make_trial(separate=[Unreachable("gone")] * 100)
+    run = trial.run
     now = [1e9]
     monkeypatch.setattr("mssbench.runs.outages.time.time", lambda: now[0])
 
@@ -242,116 +227,95 @@ def test_all_cells_of_a_service_fail_after_the_limit(
             os.utime(path, (now[0], now[0]))
 
     monkeypatch.setenv("MSSBENCH_SERVICE_WAIT_HOURS", "0.01")
-    perform_with_retries(run, first, sleep=sleep)
+    trial.separate(sleep=sleep)
     assert 36 <= now[0] - 1e9 < 36 + 5
-    assert outcome_of(run, first.cell)["code"] == "unreachable"
-    for task in others:
+    assert trial.error()["code"] == "unreachable"
+    for task in [task for task in run.open_tasks() if task.step == "separate"]:
         perform_with_retries(run, task, sleep=lambda seconds: pytest.fail("waited again"))
-        assert outcome_of(run, task.cell)["code"] == "unreachable"
-    transport.faults.clear()
+        assert trial.error(task.cell)["code"] == "unreachable"
+    trial.transport.faults.clear()
     retry_failed(run)
-    finish(run)
-    assert set(outcomes(run)) == {"ok"}
+    assert set(trial.codes()) == {"ok"}
 
 
-@pytest.mark.usefixtures("remote_oracle")
-def test_an_outage_noted_by_a_process_that_has_ended_does_not_count(make_run: MakeRun) -> None:
-    run, _ = make_run()
-    run.store.outages.note("oracle", "gone")
-    note = run.store.layout.outage("oracle")
+def test_an_outage_noted_by_a_process_that_has_ended_does_not_count(make_trial: MakeTrial) -> None:
+    store = make_trial().run.store
+    store.outages.note("oracle", "gone")
+    note = store.layout.outage("oracle")
     an_hour_ago = time.time() - 3600
     note.write_text(json.dumps({"since": an_hour_ago, "reason": "gone"}))
-    assert run.store.outages.note("oracle", "gone") == pytest.approx(3600, abs=5)
+    assert store.outages.note("oracle", "gone") == pytest.approx(3600, abs=5)
     os.utime(note, (an_hour_ago, an_hour_ago))
-    assert run.store.outages.current() == []
-    assert run.store.outages.note("oracle", "gone") == 0.0
+    assert store.outages.current() == []
+    assert store.outages.note("oracle", "gone") == 0.0
     note.write_text("{")
-    assert run.store.outages.current() == []
+    assert store.outages.current() == []
 
 
 @pytest.mark.usefixtures("remote_oracle")
-def test_a_cancelled_run_does_not_wait_for_a_service(make_run: MakeRun) -> None:
-    run, _ = make_run(separate=[Unreachable("gone")] * 100)
-    task = next(task for task in run.open_tasks() if task.step == "separate")
-    slept: list[float] = []
+def test_a_cancelled_run_does_not_wait_for_a_service(make_trial: MakeTrial) -> None:
+    trial = make_trial(separate=[Unreachable("gone")] * 100)
 
     def cancel_after_two(seconds: float) -> None:
-        slept.append(seconds)
-        if len(slept) == 2:
-            run.store.markers.set_cancelled()
+        trial.slept.append(seconds)
+        if len(trial.slept) == 2:
+            trial.run.store.markers.set_cancelled()
 
-    perform_with_retries(run, task, sleep=cancel_after_two)
-    assert len(slept) == 2
-    assert not run.store.ended(task.cell)
+    trial.separate(sleep=cancel_after_two)
+    assert len(trial.slept) == 2
+    assert not trial.run.store.ended(trial.task.cell)
 
 
-def test_a_service_that_kills_its_connections_is_not_waited_for(
-    make_run: MakeRun, remote_oracle: None
-) -> None:
+@pytest.mark.usefixtures("remote_oracle")
+def test_a_service_that_kills_its_connections_is_not_waited_for(make_trial: MakeTrial) -> None:
     """It may be the track: the service is restarted, and the next attempt breaks it again."""
-    faults = [error for _ in range(20) for error in (Interrupted("closed"), Unreachable("gone"))]
-    run, transport = make_run(separate=faults)
-    task = next(task for task in run.open_tasks() if task.step == "separate")
-    perform_with_retries(run, task, pauses=(0.0, 0.0), sleep=lambda seconds: None)
-    assert outcome_of(run, task.cell)["code"] == "interrupted"
-    assert transport.calls.count("separate") == 5
+    trial = make_trial(separate=[Interrupted("closed"), Unreachable("gone")] * 20)
+    trial.separate(pauses=(0.0, 0.0))
+    assert (trial.error()["code"], trial.attempts) == ("interrupted", 5)
 
 
-def test_a_busy_service_is_retried_after_growing_pauses(make_run: MakeRun) -> None:
-    run, transport = make_run(separate=[Busy("full"), Busy("full"), Busy("full")])
-    task = next(task for task in run.open_tasks() if task.step == "separate")
-    slept: list[float] = []
-    perform_with_retries(run, task, sleep=slept.append)
-    assert slept == sorted(slept)
-    assert len(slept) == 3
-    assert transport.calls.count("separate") == 4
-    assert run.store.separated(task.cell)
+@pytest.mark.parametrize(
+    ("faults", "pauses", "code", "attempts"),
+    [
+        ([TimedOut("nothing in 9 s")] * 6, None, "timed-out", 2),
+        ([Unreachable("gone")] * 6, (0.0, 0.0), "unreachable", 3),
+        ([BadInput("five channels")] * 6, None, "bad-input", 1),
+    ],
+)
+def test_attempts_end_with_the_error(
+    make_trial: MakeTrial, faults: list[Fault], pauses: Sequence[float] | None, code: str, attempts: int
+) -> None:
+    trial = make_trial(separate=faults)
+    trial.separate(pauses)
+    assert (trial.error()["code"], trial.error()["tries"], trial.attempts) == (code, attempts, attempts)
+    assert len(trial.slept) == attempts - 1
 
 
-def test_an_unreachable_service_ends_the_cell_with_its_error(make_run: MakeRun) -> None:
-    run, _ = make_run(separate=[Unreachable("gone")] * 3)
-    task = next(task for task in run.open_tasks() if task.step == "separate")
-    perform_with_retries(run, task, pauses=(0.0, 0.0), sleep=lambda seconds: None)
-    assert outcome_of(run, task.cell)["code"] == "unreachable"
+def test_a_busy_service_is_retried_after_growing_pauses(make_trial: MakeTrial) -> None:
+    trial = make_trial(separate=[Busy("full")] * 3)
+    with pytest.raises(Busy):
+        perform(trial.run, trial.task)
+    assert not trial.run.store.ended(trial.task.cell), "one attempt leaves the cell open"
+    trial.separate()
+    assert trial.slept == sorted(trial.slept)
+    assert (len(trial.slept), trial.attempts) == (2, 4)
+    assert trial.run.store.separated(trial.task.cell)
 
 
+@pytest.mark.parametrize(("times", "ends"), [(10, True), (1000, False)])
 def test_a_busy_service_is_retried_for_the_time_limit_of_a_step(
-    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+    make_trial: MakeTrial, monkeypatch: pytest.MonkeyPatch, times: int, ends: bool
 ) -> None:
     """No cell fails because there are more workers than places in a service. A service that is always busy must not
     block the run."""
     monkeypatch.setenv("MSSBENCH_STEP_SECONDS", "600")
     monkeypatch.setenv("MSSBENCH_STEP_SECONDS_PER_AUDIO_SECOND", "0.001")
-    for times, ends in ((10, True), (1000, False)):
-        run, _ = make_run(separate=[Busy("full")] * times)
-        task = next(task for task in run.open_tasks() if task.step == "separate")
-        slept: list[float] = []
-        perform_with_retries(run, task, pauses=(10.0, 60.0), sleep=slept.append)
-        assert run.store.separated(task.cell) is ends
-        assert sum(slept) <= 600 + 60
-        assert sum(slept) < Limits.from_environment().of_job(0.0)
-        shutil.rmtree(run.store.folder)
-    assert slept[:3] == [10.0, 60.0, 60.0]
-
-
-def test_bad_input_is_not_retried(make_run: MakeRun) -> None:
-    run, transport = make_run(separate=[BadInput("five channels")])
-    task = next(task for task in run.open_tasks() if task.step == "separate")
-    perform_with_retries(run, task, sleep=lambda seconds: pytest.fail("waited"))
-    assert transport.calls.count("separate") == 1
-
-
-def test_unavailable_is_raised_and_leaves_the_cell_open(make_run: MakeRun) -> None:
-    run, _ = make_run(separate=[Busy("full")])
-    task = next(task for task in run.open_tasks() if task.step == "separate")
-    with pytest.raises(Unavailable):
-        perform(run, task)
-    assert not run.store.ended(task.cell)
-
-
-def _touch(run: Run) -> None:
-    path = run.runtime.root.resolve(run.record.tracks[0].source) / "drums.wav"
-    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
+    trial = make_trial(separate=[Busy("full")] * times)
+    trial.separate(pauses=(10.0, 60.0))
+    assert trial.run.store.separated(trial.task.cell) is ends
+    assert sum(trial.slept) <= 600 + 60
+    assert sum(trial.slept) < Limits.from_environment().of_job(0.0)
+    assert trial.slept[:3] == [10.0, 60.0, 60.0]
 
 
 @pytest.mark.parametrize(
@@ -359,48 +323,47 @@ def _touch(run: Run) -> None:
 )
 @pytest.mark.parametrize("when", ["before", "during"])
 def test_a_track_whose_files_changed_is_refused(
-    make_run: MakeRun, step: str, condition: str, when: str
+    make_trial: MakeTrial, step: str, condition: str, when: str
 ) -> None:
     """Otherwise later runs would reuse the rendering of other files."""
-    run, transport = make_run()
+    trial = make_trial()
+    run, call = trial.run, trial.transport.call
     title = run.record.tracks[0].title
     task = Task(step, title, condition, "oracle-irm" if condition else "")
     if step == "evaluate":
         perform(run, Task("separate", title, condition, "oracle-irm"))
+
+    def touching(*arguments: Any) -> Any:
+        path = run.runtime.root.resolve(run.record.tracks[0].source) / "drums.wav"
+        os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
+        return call(*arguments) if arguments else None
+
     if when == "before":
-        _touch(run)
+        touching()
     else:
-        call = transport.call
-
-        def touching(*arguments: Any) -> Any:
-            _touch(run)
-            return call(*arguments)
-
-        transport.call = touching  # type: ignore[assignment, method-assign]
+        trial.transport.call = touching  # type: ignore[assignment, method-assign]
     perform(run, task)
     for cell in run.cells_of(task):
-        error = outcome_of(run, cell)
-        assert (error["step"], error["code"]) == (step, "bad-input")
-        assert "have changed since the run was planned" in error["detail"]
+        assert (trial.error(cell)["step"], trial.error(cell)["code"]) == (step, "bad-input")
+        assert "have changed since the run was planned" in trial.error(cell)["detail"]
     assert not run.rendered(title, "binaural")
     assert run.store.separated(task.cell) is (step == "evaluate")
 
 
-def test_an_hrir_set_that_changed_is_refused(make_run: MakeRun) -> None:
-    run, _ = make_run()
-    assert run.record.hrir is not None
-    run.record.hrir.sha256 = "0" * 64  # as if the run had been planned with another set
-    finish(run)
-    assert sorted(outcomes(run)) == ["bad-input", "bad-input", "ok", "ok"]
-    assert not run.rendered(run.record.tracks[0].title, "binaural")
+def test_an_hrir_set_that_changed_is_refused(make_trial: MakeTrial) -> None:
+    trial = make_trial()
+    assert trial.run.record.hrir is not None
+    trial.run.record.hrir.sha256 = "0" * 64  # as if the run had been planned with another set
+    assert trial.codes() == ["bad-input", "bad-input", "ok", "ok"]
+    assert not trial.run.rendered(trial.task.title, "binaural")
 
 
-def test_a_completed_task_is_not_repeated(make_run: MakeRun) -> None:
-    run, transport = make_run()
-    finish(run)
-    before = list(transport.calls)
-    for cell in run.record.cells():
+def test_a_completed_task_is_not_repeated(make_trial: MakeTrial) -> None:
+    trial = make_trial()
+    trial.codes()
+    before = list(trial.transport.calls)
+    for cell in trial.run.record.cells():
         for step in ("separate", "evaluate"):
-            perform(run, Task(step, cell.title, cell.condition, cell.separator))
-        perform(run, Task("render", cell.title, "binaural"))
-    assert transport.calls == before
+            perform(trial.run, Task(step, cell.title, cell.condition, cell.separator))
+        perform(trial.run, Task("render", cell.title, "binaural"))
+    assert trial.transport.calls == before
