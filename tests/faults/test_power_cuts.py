@@ -18,8 +18,9 @@ from pathlib import Path
 
 import pytest
 from mssbench.datasets.demo import write_demo
+from mssbench.execution.control import clear_damaged
 from mssbench.execution.inline import run_inline
-from mssbench.execution.launch import _locked, unchanged
+from mssbench.execution.launch import reload
 from mssbench.execution.prepare import prepare
 from mssbench.runs.config import RunConfig
 from mssbench.runs.store import Workspace
@@ -37,7 +38,9 @@ def once(root: Path) -> None:
         "music", separators=["oracle-mixture", "oracle-irm"], bsseval=False, keep_estimates="all"
     )
     run = prepare(config, Workspace(root), make_runtime(root), run_id="cut")
-    with _locked(run, unchanged, accept=False):
+    with run.store.lock.hold():
+        reload(run)
+        clear_damaged(run)
         run_inline(run, lambda: None)
         table(run)
 
