@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from mssbench.cli import main
@@ -27,3 +28,17 @@ def command_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
         return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
 
     return run
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    """Check that a command was refused with exit code 2 and one line. Return the line."""
+    assert done.returncode == 2, done.stdout + done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("mssbench: ")]
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    return lines[0]
+
+
+def tracks(workspace: Path) -> list[Path]:
+    """Track folders of the dataset of the workspace."""
+    return sorted((workspace / "music/test").iterdir())

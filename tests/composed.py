@@ -7,7 +7,6 @@ import os
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +70,7 @@ class System:
             if status["state"] == "complete":
                 return status
             time.sleep(1)
-        raise AssertionError(
-            f"not complete after {seconds} s: {status}\n{self.compose('logs', '--tail', '50')}"
-        )
+        raise AssertionError(f"not complete: {status}\n{self.compose('logs', '--tail', '50')}")
 
     def containers(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.compose("ps", "--format", "json").splitlines()]
@@ -91,20 +88,3 @@ def docker(*arguments: str, check: bool = True) -> str:
     )
     assert done.returncode == 0 or not check, f"docker {' '.join(arguments)}:\n{done.stdout}"
     return done.stdout
-
-
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 600) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"timed out before {what}"
-        time.sleep(0.2)
-
-
-def wait_for(url: str) -> None:
-    for _ in range(600):
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError(f"{url} did not become ready")

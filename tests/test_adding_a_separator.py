@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import sys
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pages
 import pytest
 import soundfile as sf
 from comparing import read_table
+from mssbench_contract.server import free_port
 from pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,9 +52,6 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def follow(checkout: Path, commands: str) -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MSSBENCH_")}
     # The template's own tests run the whole contract. This one checks that the copy runs it.
     environment |= {
@@ -62,7 +59,9 @@ def follow(checkout: Path, commands: str) -> str:
         "PYTEST_ADDOPTS": "-p no:cacheprovider "
         "-k 'health or info or declared_stems or same_file or beyond_full_scale or add_up'",
     }
-    commands = f"trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{commands.replace('8765', port)}"
+    commands = (
+        f"trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{commands.replace('8765', str(free_port()))}"
+    )
     return pages.run_commands(commands, checkout, environment, seconds=1500)
 
 

@@ -5,34 +5,20 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
-from command import Command
+from command import Command, refused, tracks
 
 IRM = ["--separators", "oracle-irm", "--inline"]
-
-
-def tracks(workspace: Path) -> list[Path]:
-    return sorted((workspace / "music/test").iterdir())
 
 
 def table(workspace: Path) -> list[dict[str, str]]:
     with (workspace / "out.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def refused(done: subprocess.CompletedProcess[str]) -> str:
-    """Check that the command was refused, and return its message."""
-    assert done.returncode == 2, done.stderr
-    lines: list[str] = [line for line in done.stderr.splitlines() if line.startswith("mssbench: ")]
-    assert len(lines) == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    return lines[0]
 
 
 def test_synth_renders_a_split_with_its_metadata(mssbench: Command, workspace: Path) -> None:
@@ -56,27 +42,6 @@ def test_synth_renders_a_split_with_its_metadata(mssbench: Command, workspace: P
         assert metadata["mixture_gain"] > 0
         assert sf.info(folder / "mixture.wav").subtype == "PCM_16"
         assert sf.info(folder / "mixture.wav").frames == sf.info(track / "mixture.wav").frames + 255
-
-
-def test_synth_reads_angles_of_unusual_titles_from_a_table(mssbench: Command, workspace: Path) -> None:
-    angles = {"vocals": 300, "bass": 10, "drums": 80, "other": 70}
-    angle_table = {"test": {track.name: angles for track in tracks(workspace)}, "train": {}}
-    (workspace / "angles.json").write_text(json.dumps(angle_table), encoding="utf-8")
-    assert mssbench("synth", "music", "out", "--angles", "angles.json").returncode == 0
-    for track in tracks(workspace):
-        metadata = json.loads(
-            (workspace / "out/test" / track.name / "metadata.json").read_text(encoding="utf-8")
-        )
-        assert metadata["angles"] == angles
-
-
-def test_synth_ignores_hidden_and_stray_folders(mssbench: Command, workspace: Path) -> None:
-    (workspace / "music/test/.hidden").mkdir()
-    (workspace / "music/test/__MACOSX").mkdir()
-    (workspace / "music/test/notes.txt").write_text("hello")
-    done = mssbench("synth", "music", "out")
-    assert done.stdout.startswith("2 tracks: ")
-    assert len(list((workspace / "out/test").iterdir())) == 2
 
 
 def test_synth_keeps_existing_tracks_and_renders_changed_ones(mssbench: Command, workspace: Path) -> None:
@@ -156,37 +121,15 @@ def damage_missing_stem(track: Path) -> str:
     return "bass.wav is missing"
 
 
-def damage_length(track: Path) -> str:
-    signal, rate = sf.read(track / "bass.wav")
-    sf.write(track / "bass.wav", signal[:-100], rate)
-    return "bass.wav has 88100 samples; expected 88200"
-
-
-def damage_rate(track: Path) -> str:
-    signal, _ = sf.read(track / "bass.wav")
-    sf.write(track / "bass.wav", signal, 48000)
-    return "bass.wav is at 48000 Hz; expected 44100 Hz"
-
-
 def damage_text(track: Path) -> str:
     (track / "bass.wav").write_text("not audio")
     return "bass.wav cannot be read as audio"
 
 
-def damage_channels(track: Path) -> str:
-    signal, rate = sf.read(track / "bass.wav")
-    sf.write(track / "bass.wav", signal[:, 0], rate)
-    return "bass.wav has 1 channel(s); expected 2"
-
-
 @pytest.mark.parametrize(
     "command", [["synth", "music", "out"], ["run", "--dataset", "music", *IRM]], ids=["synth", "run"]
 )
-@pytest.mark.parametrize(
-    "damage",
-    [damage_missing_stem, damage_length, damage_rate, damage_text, damage_channels],
-    ids=lambda f: f.__name__,
-)
+@pytest.mark.parametrize("damage", [damage_missing_stem, damage_text], ids=lambda f: f.__name__)
 def test_a_damaged_track_is_named_and_nothing_is_written(
     mssbench: Command, workspace: Path, command: list[str], damage: Callable[[Path], str]
 ) -> None:

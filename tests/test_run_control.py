@@ -7,8 +7,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import soundfile as sf
 from command import Command
 from mssbench.execution.embedded import embedded_redis
 from mssbench.execution.queues import connect
+from mssbench_contract.server import wait_for
 
 # The reports are not the subject.
 pytestmark = pytest.mark.usefixtures("without_report")
@@ -109,13 +108,6 @@ def test_a_run_from_a_file_is_repeated_and_compared_and_gc_removes_unused_files(
     assert not old.exists()
     assert not (workspace / "runs/one/estimates").exists()
     assert len(list((workspace / "data/rendered").glob("*/*/mixture.wav"))) == 1
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 300
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_run_is_cancelled_from_another_process_and_resumed(

@@ -13,18 +13,17 @@ import os
 import re
 import sys
 import tempfile
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 import soundfile as sf
 from mssbench_contract import RunningService, running
+from mssbench_contract.server import wait_for
 
 PRIVATE = (str(Path(__file__).parents[2]), str(Path.home()) + "/", sys.prefix, tempfile.gettempdir() + "/")
 """Paths that no response may contain: those of the code, the environment, the user and the data."""
@@ -56,10 +55,10 @@ class Server:
         logged = self.running.log.stat().st_size
         before = self._files(folder)
         yield
-        wait_until(lambda: self.client.get("/health").json().get("in_flight") == 0)
+        wait_for(lambda: self.client.get("/health").json().get("in_flight") == 0)
         assert self.running.process.poll() is None
-        wait_until(lambda: self._files(folder) == before, f"left behind: {self._files(folder) - before}")
-        wait_until(lambda: not _unfinished(folder), f"left behind: {_unfinished(folder)}")
+        wait_for(lambda: self._files(folder) == before, f"left behind: {self._files(folder) - before}")
+        wait_for(lambda: not _unfinished(folder), f"left behind: {_unfinished(folder)}")
         with self.running.log.open("rb") as log:
             log.seek(logged)
             added = log.read().decode("utf-8", "replace")
@@ -81,13 +80,6 @@ def _unfinished(folder: Path) -> list[str]:
     return [str(path) for path in _below(folder) if path.name.startswith((".tmp-", "separate-"))]
 
 
-def wait_until(condition: Callable[[], bool], what: str = "timed out", seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
-
-
 @contextlib.contextmanager
 def serving(app: str, root: Path, **environment: str) -> Iterator[Server]:
     """Serve `app` with one worker and a queue of two requests. The data root is ``<root>/data``."""
@@ -104,7 +96,7 @@ def serving(app: str, root: Path, **environment: str) -> Iterator[Server]:
         **environment,
     }
     with running(app, settings) as process, httpx.Client(base_url=process.url, timeout=60) as client:
-        wait_until(lambda: client.get("/health").is_success)
+        wait_for(lambda: client.get("/health").is_success)
         # Files that a library creates once, at the first request, are not counted.
         yield Server(process, client, data, temporary)
 
@@ -206,6 +198,3 @@ def check_numbers(path: Path) -> None:
     for cell in re.split(r"[,\n]", path.read_text(encoding="utf-8")):
         with contextlib.suppress(ValueError):
             assert math.isfinite(float(cell)), path.read_text()
-
-
-Json = dict[str, Any]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 
 from cells import EntryPoint, Matrix, Sandbox, write_mixture
 from entry_points import Outcome
 from inputs import ARCHIVES
+from mssbench_contract.server import http_server, send
 from weights import CONTENT, PINNED, TARS, URL, pins
 
 
@@ -18,31 +18,13 @@ def _file_server(content: bytes, but: Callable[[str], Mapping[str, bytes]] = lam
     """Yield the URL of a server that returns `content` for every path except those of `but`."""
     others: Mapping[str, bytes] = {}
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = others.get(self.path, content)
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+        send(handler, others.get(handler.path, content))
 
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.do_GET()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = False  # closing then waits for the threads, so that no socket stays open
-        others = but(f"http://127.0.0.1:{server.server_address[1]}")
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with http_server(answer) as url:
+        others = but(url)
+        yield url
 
 
 def _fetch_dataset(sandbox: Sandbox, name: str) -> Outcome:

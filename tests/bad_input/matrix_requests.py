@@ -10,8 +10,9 @@ from contextlib import ExitStack
 import httpx
 import inputs
 from cells import RATE, EntryPoint, Matrix, Sandbox, cancel_and_delete, valid_request, write_inputs
-from entry_points import Outcome, Server, answered, wait_until
+from entry_points import Outcome, Server, answered
 from inputs import BODIES, SOUNDS, music
+from mssbench_contract.server import wait_for
 
 
 def _post_body(service: str, path: str) -> EntryPoint:
@@ -143,12 +144,12 @@ def _bad_clients(service: str, path: str, upload: bool = False) -> EntryPoint:
                     "an incomplete request must not be counted as in flight"
                 )
             else:
-                wait_until(lambda: server.client.get("/health").json()["in_flight"] == 0)
+                wait_for(lambda: server.client.get("/health").json()["in_flight"] == 0)
             answer = _post_until_accepted(server, path, body, _FORM if upload else inputs.JSON)
             assert answer.is_success, answer.text
             open_ones.close()
             # Requests that were accepted before their client disconnected may have started runs.
-            wait_until(lambda: server.client.get("/health").json()["in_flight"] == 0)
+            wait_for(lambda: server.client.get("/health").json()["in_flight"] == 0)
             if path == "/runs":
                 for run in server.client.get("/runs").json():
                     cancel_and_delete(server, run["id"])

@@ -74,28 +74,26 @@ def tables() -> Iterator[dict[str, Table]]:
     tables_page.write(new, {matrix.title: matrix.introduction for matrix in MATRICES})
 
 
-@pytest.mark.parametrize(
+each_input = pytest.mark.parametrize(
     ("matrix", "row"),
     [(m, row) for m in MATRICES for row in m.rows],
     ids=lambda value: value if isinstance(value, str) else value.title,
 )
+
+
+@each_input
 def test_each_input_at_one_entry_point(
     matrix: Matrix, row: str, sandboxes: Callable[[], Sandbox], tables: dict[str, Table]
 ) -> None:
     """The entry points alternate, so that each input and each entry point is covered."""
     names = list(matrix.entry_points)
     entry_point = names[matrix.rows.index(row) % len(names)]
-    assert matrix.entry_points[entry_point](sandboxes(), row).code == tables[matrix.title].cell(
-        row, entry_point
-    )
+    expected = tables[matrix.title].cell(row, entry_point)
+    assert matrix.entry_points[entry_point](sandboxes(), row).code == expected
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    ("matrix", "row"),
-    [(m, row) for m in MATRICES for row in m.rows],
-    ids=lambda value: value if isinstance(value, str) else value.title,
-)
+@each_input
 def test_every_input_at_every_entry_point(
     matrix: Matrix, row: str, sandboxes: Callable[[], Sandbox], tables: dict[str, Table]
 ) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from local_model import interpreters, write_model
 from mssbench.datasets.demo import write_demo
+from mssbench_contract.server import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "squeue")
@@ -41,12 +42,6 @@ ReturnToService=2
 NodeName={host} CPUs=8 NodeAddr=127.0.0.1 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

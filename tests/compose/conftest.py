@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 
 import pytest
 from composed import System
+from mssbench_contract.server import free_port
 
 
 @pytest.fixture(scope="session")
 def system() -> Iterator[System]:
     """A running system with the demo data and without weights."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    system = System(port)
+    system = System(free_port())
     system.compose("down", "--volumes", "--remove-orphans")
     try:
         system.compose("build", timeout=3600)

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from composed import ROOT, System
+from mssbench_contract.server import free_port
 from pages import Page, run_commands
 
 PAGE = Page("adding-a-separator.md")
@@ -48,9 +48,7 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def adding(checkout: Path) -> Iterator[System]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        system = System(probe.getsockname()[1], checkout, "mssbench-adding")
+    system = System(free_port(), checkout, "mssbench-adding")
     try:
         system.compose("up", "--build", "--detach", "--wait", *NEEDED, timeout=3600)
         yield system

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from composed import ROOT, System, wait_until
+from composed import ROOT, System
+from mssbench_contract.server import free_port, wait_for
 
 RUN = {"dataset": "data/demo", "separators": ["oracle-mixture", "oracle-irm"], "bsseval": False}
 UID = os.getuid() or 4242
@@ -21,7 +21,7 @@ UID = os.getuid() or 4242
 def test_a_stopped_service_is_waited_for(system: System) -> None:
     run = system.post("/runs", RUN | {"seed": 40})["id"]
     system.compose("stop", "--timeout", "1", "oracle")
-    wait_until(
+    wait_for(
         lambda: system.get(f"/runs/{run}")["waiting_for"] == ["oracle"], "the run says what it waits for"
     )
     system.compose("start", "oracle")
@@ -31,7 +31,7 @@ def test_a_stopped_service_is_waited_for(system: System) -> None:
 
 def test_a_short_run_does_not_wait_for_the_end_of_a_long_one(system: System) -> None:
     long = system.post("/runs", RUN | {"seed": 41, "separators": ["oracle"], "bsseval": True})["id"]
-    wait_until(lambda: system.get(f"/runs/{long}")["progress"]["separated"], "the long run has started")
+    wait_for(lambda: system.get(f"/runs/{long}")["progress"]["separated"], "the long run has started")
     short = system.post("/runs", RUN | {"seed": 42, "separators": ["oracle-mixture"], "tracks": 1})["id"]
     assert system.wait_until_complete(short)["progress"]["failed"] == 0
     progress = system.get(f"/runs/{long}")["progress"]
@@ -45,9 +45,7 @@ def lab(tmp_path: Path, system: System) -> Iterator[System]:
     for name in ("docker-compose.yml", "mssbench-compose"):
         shutil.copy(ROOT / name, tmp_path)
     subprocess.run([tmp_path / "mssbench-compose", "init"], check=True, timeout=60)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     settings = {
         "MSSBENCH_UID": UID,
         "MSSBENCH_GID": os.getgid() or UID,
@@ -81,7 +79,7 @@ def test_the_settings_of_init_last(lab: System, tmp_path: Path) -> None:
     lab.compose("exec", "-T", "orchestrator", "mssbench", "data", "demo", "data/demo")
     run = lab.post("/runs", RUN | {"separators": ["oracle"], "bsseval": True})["id"]
     running = "import urllib.request as u; print(u.urlopen('http://localhost:8000/metrics').read().decode())"
-    wait_until(
+    wait_for(
         lambda: (
             'mssbench_jobs_now{state="running"} 4.0'
             in lab.compose("exec", "-T", "evaluator", "python3", "-c", running)

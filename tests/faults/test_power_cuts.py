@@ -19,13 +19,15 @@ from pathlib import Path
 import pytest
 from mssbench.datasets.demo import write_demo
 from mssbench.execution.control import clear_damaged
+from mssbench.execution.embedded import die_with_parent
 from mssbench.execution.inline import run_inline
 from mssbench.execution.launch import reload
 from mssbench.execution.prepare import prepare
 from mssbench.runs.config import RunConfig
 from mssbench.runs.store import Workspace
 from mssbench.services.runtime import make_runtime
-from system import table, wait_until
+from mssbench_contract.server import wait_for
+from system import table, unmounted_at_the_end
 
 CUTS = int(os.environ.get("POWER_CUTS", "3"))
 """The table of docs/security.md was written with 20."""
@@ -49,10 +51,8 @@ def once(root: Path) -> None:
 def mounted(image: Path, folder: Path) -> Iterator[Path]:
     folder.mkdir(exist_ok=True)
     subprocess.run(["mount", "-o", "loop", image, folder], check=True, capture_output=True)
-    try:
+    with unmounted_at_the_end(folder):
         yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 @pytest.fixture(params=["ext4", "xfs"])
@@ -95,9 +95,11 @@ def test_a_run_is_continued_after_power_cuts_with_the_same_results(
         )
         code += "while True: t.once(Path(sys.argv[1]))"
         helpers = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-        process = subprocess.Popen([sys.executable, "-c", code, str(root), *helpers])
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(root), *helpers], preexec_fn=die_with_parent
+        )
         try:
-            wait_until((root / "runs/cut/run.json").exists, "the run starts")
+            wait_for((root / "runs/cut/run.json").exists, "the run starts")
             for copy in copies:
                 time.sleep(chance.uniform(0.0, 0.8))
                 assert process.poll() is None

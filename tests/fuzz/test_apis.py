@@ -12,11 +12,9 @@ import importlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +34,7 @@ from mssbench.runs.store import Workspace
 from mssbench.server import examples as shown
 from mssbench.services.runtime import make_runtime
 from mssbench_contract import running
+from mssbench_contract.server import free_port, wait_for
 from mssbench_service.problems import MEDIA_TYPE
 from schemathesis.checks import CHECKS, load_all_checks
 
@@ -94,19 +93,18 @@ def _serve(name: str, root: Path) -> Iterator[str]:
         with running(f"{APPLICATIONS[name]}:app", environment) as service:
             yield service.url
         return
-    with embedded_redis() as redis, socket.socket() as reserved, _log(root).open("wb") as log:
-        reserved.bind(("127.0.0.1", 0))
-        port = reserved.getsockname()[1]
-        reserved.close()
+    with embedded_redis() as redis, _log(root).open("wb") as log:
+        port = str(free_port())
         url = f"http://127.0.0.1:{port}"
         process = subprocess.Popen(
-            [sys.executable, "-m", "mssbench", "serve", "--port", str(port)],
+            [sys.executable, "-m", "mssbench", "serve", "--port", port],
             env=os.environ | environment | {"MSSBENCH_REDIS_URL": redis},
             stdout=log,
             stderr=log,
         )
         try:
-            _wait(url, process)
+            wait_for(lambda: _answers(url) or process.poll() is not None, "the orchestrator is ready")
+            assert process.poll() is None
             yield url
         finally:
             process.terminate()
@@ -123,14 +121,10 @@ def _end_of_log(root: Path) -> str:
     return log.read_text("utf-8", "replace")[-5000:] if log.exists() else ""
 
 
-def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(1200):
-        assert process.poll() is None
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{url}/health", timeout=60).is_success:
-                return
-        time.sleep(0.1)
-    raise AssertionError("the orchestrator did not become ready")
+def _answers(url: str) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return httpx.get(f"{url}/health", timeout=60).is_success
+    return False
 
 
 # --- checks of every response ------------------------------------------------------------------------------
@@ -205,28 +199,21 @@ def test_the_orchestrator_conforms_to_its_description(case: Any, url_of: UrlOf, 
     conforms(case, url_of("orchestrator"), root)
 
 
-@described("synth")
-@examples(10)
-def test_the_synth_conforms_to_its_description(case: Any, url_of: UrlOf, root: Path) -> None:
-    conforms(case, url_of("synth"), root)
+def conformity(name: str) -> Test:
+    """The same test of another service."""
+
+    @described(name)
+    @examples(10)
+    def test(case: Any, url_of: UrlOf, root: Path) -> None:
+        conforms(case, url_of(name), root)
+
+    return test
 
 
-@described("evaluator")
-@examples(10)
-def test_the_evaluator_conforms_to_its_description(case: Any, url_of: UrlOf, root: Path) -> None:
-    conforms(case, url_of("evaluator"), root)
-
-
-@described("oracle")
-@examples(10)
-def test_the_oracle_conforms_to_its_description(case: Any, url_of: UrlOf, root: Path) -> None:
-    conforms(case, url_of("oracle"), root)
-
-
-@described("template")
-@examples(10)
-def test_the_template_conforms_to_its_description(case: Any, url_of: UrlOf, root: Path) -> None:
-    conforms(case, url_of("template"), root)
+test_the_synth_conforms_to_its_description = conformity("synth")
+test_the_evaluator_conforms_to_its_description = conformity("evaluator")
+test_the_oracle_conforms_to_its_description = conformity("oracle")
+test_the_template_conforms_to_its_description = conformity("template")
 
 
 # --- almost valid -----------------------------------------------------------------------------------------

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import http.server
 import io
 import json
 import os
 import re
 import tarfile
-import threading
 import warnings
 import zipfile
 from collections.abc import Iterator
 from dataclasses import MISSING, asdict, dataclass, fields
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from mssbench.services.health import survey, survey_separators
 from mssbench.services.http import HttpTransport
 from mssbench.services.registry import Registry, Service
 from mssbench.services.runtime import Runtime
+from mssbench_contract.server import http_server
 from mssbench_service import archives, logs, wire
 from mssbench_service.download import RemoteFile, download
 from mssbench_service.errors import BadInput, BenchError, NotFound, Starting, from_problem
@@ -361,30 +361,17 @@ class FixedServer:
 def server() -> Iterator[FixedServer]:
     answering = FixedServer()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            self.send_response_only(answering.status)
-            for name, value in answering.headers:
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(answering.body)
-            self.close_connection = True
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        handler.send_response_only(answering.status)
+        for name, value in answering.headers:
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(answering.body)
+        handler.close_connection = True
 
-        do_POST = do_GET
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        answering.url = f"http://127.0.0.1:{running.server_address[1]}"
-        try:
-            yield answering
-        finally:
-            running.shutdown()
-            thread.join()
+    with http_server(answer) as answering.url:
+        yield answering
 
 
 @pytest.fixture(scope="module")

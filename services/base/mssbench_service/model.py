@@ -245,13 +245,11 @@ class ModelSeparator(Separator):
             allocation = isinstance(error, RuntimeError) and _ALLOCATION_FAILED.search(str(error))
             if allocation or isinstance(error, (MemoryError, *self.out_of_memory)):
                 self.release_memory()  # a shorter track may fit after one that was too long
-                raise OutOfMemory(
-                    f"{self.library} ran out of memory: {_first_line(error)}", retry_after=30
-                ) from error
+                reason = f"{self.library} ran out of memory: {first_line(error)}"
+                raise OutOfMemory(reason, retry_after=30) from error
             log.exception("%s failed", self.library)
-            raise StepFailed(
-                f"{self.library} failed: {type(error).__name__}: {_first_line(error)}"
-            ) from error
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            raise StepFailed(f"{self.library} failed: {reason}") from error
 
 
 class TorchSeparator(ModelSeparator):
@@ -346,5 +344,18 @@ def checked_sample_rate(model: str, sample_rate: float) -> int:
     return int(sample_rate)
 
 
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), "no message")[:300]
+@contextlib.contextmanager
+def not_ready_on_error(what: str) -> Iterator[None]:
+    """Raise ``NotReady`` with `what` before the reason for any exception: a wrong file fails in many ways."""
+    try:
+        yield
+    except NotReady:
+        raise
+    except Exception as error:
+        raise NotReady(f"{what}{type(error).__name__} {first_line(error)}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """First line of the message of a library's exception."""
+    text = str(getattr(error, "message", "") or error)  # TensorFlow's text also describes the graph
+    return next(iter(text.strip().splitlines()), "no message")[:300]

@@ -77,7 +77,7 @@ def serve() -> Iterator[Serve]:
                 assert not thread.is_alive()
 
             servers.callback(stop)
-            wait_for(lambda: server.started or not thread.is_alive(), 20)
+            wait_for(lambda: server.started or not thread.is_alive(), seconds=20)
             assert thread.is_alive()
             return Client(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}")
 

@@ -46,12 +46,18 @@ import yaml
 from demucs.apply import BagOfModels, apply_model
 from demucs.htdemucs import HTDemucs
 from demucs.pretrained import REMOTE_ROOT
-from demucs.repo import AnyModelRepo, BagOnlyRepo, LocalRepo, ModelLoadingError
+from demucs.repo import AnyModelRepo, BagOnlyRepo, LocalRepo
 from mssbench_service import weights
 from mssbench_service.audio import FloatArray
 from mssbench_service.environment import choice, number, whole_number
 from mssbench_service.errors import BadInput, NotReady
-from mssbench_service.model import LoadedModel, TorchSeparator, check_stems, requested_model
+from mssbench_service.model import (
+    LoadedModel,
+    TorchSeparator,
+    check_stems,
+    not_ready_on_error,
+    requested_model,
+)
 
 from .batches import BatchPool
 
@@ -80,9 +86,9 @@ class Config:
     precision: str = "float32"
 
     @classmethod
-    def from_environment(cls) -> Config:
+    def from_environment(cls, model: str) -> Config:
         return cls(
-            model=requested_model("DEMUCS_MODEL", WEIGHTS),
+            model=model or requested_model("DEMUCS_MODEL", WEIGHTS),
             shifts=whole_number("DEMUCS_SHIFTS", 1, 0, 100),
             overlap=number("DEMUCS_OVERLAP", 0.25, 0.0, 0.95),
             segment=number("DEMUCS_SEGMENT", 0.0, 0.0, SEGMENTS[1]),
@@ -103,8 +109,7 @@ class DemucsSeparator(TorchSeparator):
     out_of_memory = (torch.OutOfMemoryError,)
 
     def load(self) -> LoadedModel:
-        config = Config.from_environment()
-        config = replace(config, model=self.model or config.model)
+        config = Config.from_environment(self.model)
         on_cpu = self.choose_device() == "cpu"
         model, checkpoints = load_model(config.model, weights.weights_folder("demucs"))
         _check(model, config)
@@ -191,19 +196,15 @@ def load_model(name: str, folder: Path) -> tuple[Any, list[Path]]:
         weights.require(WEIGHTS, folder.parent, name)
     if not folder.is_dir():
         raise NotReady(f"the folder {folder}, which should hold the model {name!r}, does not exist")
+    cannot_be_loaded = not_ready_on_error(f"the model {name!r} cannot be loaded from {folder}: ")
     try:
-        local = LocalRepo(folder)
-        checkpoints = _checkpoints(name, bags, local)
-        with warnings.catch_warnings():
+        with cannot_be_loaded, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the pickles are from an older PyTorch
+            local = LocalRepo(folder)
+            checkpoints = _checkpoints(name, bags, local)
             model = AnyModelRepo(local, BagOnlyRepo(bags, local)).get_model(name)
-    except NotReady:
-        raise
     except SystemExit as error:  # raised by the library if a quantized model needs a package that is missing
         raise NotReady(f"the model {name!r} needs a package that is not installed (diffq)") from error
-    except Exception as error:  # unpickling, and constructing the pickled class, may raise anything
-        reason = str(error) if isinstance(error, ModelLoadingError) else f"{type(error).__name__} {error}"
-        raise NotReady(f"the model {name!r} cannot be loaded from {folder}: {reason}") from error
     model.eval()
     return model, checkpoints
 

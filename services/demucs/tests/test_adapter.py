@@ -18,17 +18,12 @@ from demucs_service import SEPARATORS, adapter
 from demucs_service.adapter import DemucsSeparator, shifts_from
 from make_checkpoint import TRANSFORMER, save
 from mssbench_contract import music
-from mssbench_service.errors import BadInput, BenchError, NotReady, OutOfMemory, StepFailed
-from mssbench_service.separation import Separator, separate_track, set_up
+from mssbench_contract.model import ready
+from mssbench_service.errors import NotReady
+from mssbench_service.separation import separate_track, set_up
 from mssbench_service.weights import load, sha256_of
 
 RATE = 44100
-
-
-def ready() -> Separator:
-    separator = SEPARATORS["demucs"]()
-    separator.setup()
-    return separator
 
 
 def by_the_library(weights: Path, model: str, track: np.ndarray, **options: Any) -> dict[str, np.ndarray]:
@@ -59,7 +54,7 @@ def test_the_batch_size_does_not_change_the_result(
     settings.setenv("DEMUCS_BATCH_SIZE", "3")
     for name, value in options.items():
         settings.setenv(f"DEMUCS_{name.upper()}", str(value))
-    stems = ready().separate(track, RATE)
+    stems = ready("demucs").separate(track, RATE)
     assert list(stems) == list(expected)
     for stem, estimate in stems.items():
         np.testing.assert_allclose(estimate, expected[stem], rtol=0, atol=1e-6)
@@ -71,7 +66,7 @@ def test_a_batch_is_one_forward_pass(settings: pytest.MonkeyPatch) -> None:
     sizes = []
     for batch_size in ("1", "4"):
         settings.setenv("DEMUCS_BATCH_SIZE", batch_size)
-        separator = ready()
+        separator = ready("demucs")
         assert isinstance(separator, DemucsSeparator)
         seen: list[int] = []
         separator._model.register_forward_pre_hook(lambda _, inputs, seen=seen: seen.append(len(inputs[0])))
@@ -87,7 +82,7 @@ def test_a_batch_is_one_forward_pass(settings: pytest.MonkeyPatch) -> None:
 def test_only_the_seed_determines_the_shifts(settings: pytest.MonkeyPatch) -> None:
     track = music(3.0)
     settings.setenv("DEMUCS_MODEL", "tinyft3")
-    separator = ready()
+    separator = ready("demucs")
     random.seed(1)
     first = separator.separate(track, RATE)["vocals"]
     state = random.getstate()
@@ -96,14 +91,14 @@ def test_only_the_seed_determines_the_shifts(settings: pytest.MonkeyPatch) -> No
     random.seed(1)
     assert random.getstate() == state  # the global generator is unchanged
     settings.setenv("DEMUCS_SEED", "5")
-    assert np.abs(ready().separate(track, RATE)["vocals"] - first).max() > 1e-6
+    assert np.abs(ready("demucs").separate(track, RATE)["vocals"] - first).max() > 1e-6
 
 
 def test_autocast_is_close_to_float32(settings: pytest.MonkeyPatch) -> None:
     track = music(4.0)
-    exact = ready().separate(track, RATE)
+    exact = ready("demucs").separate(track, RATE)
     settings.setenv("DEMUCS_PRECISION", "bfloat16")
-    for stem, estimate in ready().separate(track, RATE).items():
+    for stem, estimate in ready("demucs").separate(track, RATE).items():
         error = estimate - exact[stem]
         assert estimate.dtype == np.float32
         assert 0 < np.sum(error**2) < 1e-4 * np.sum(exact[stem] ** 2)  # 40 dB
@@ -117,7 +112,7 @@ def test_a_few_samples_can_be_separated(
 ) -> None:
     settings.setenv("DEMUCS_SHIFTS", shifts)
     settings.setenv("DEMUCS_MODEL", model)
-    for estimate in ready().separate(music(1.0)[:, :samples], RATE).values():
+    for estimate in ready("demucs").separate(music(1.0)[:, :samples], RATE).values():
         assert estimate.shape == (2, samples)
         assert np.isfinite(estimate).all()
 
@@ -127,7 +122,7 @@ def test_a_released_model_is_the_bag_of_the_library_with_the_pinned_files(
 ) -> None:
     pins = publish(settings, weights, tmp_path, {"htdemucs_ft": [f"tinyft{number}" for number in range(4)]})
     (tmp_path / "demucs").chmod(0o555)
-    separator = ready()
+    separator = ready("demucs")
     assert separator.details()["model"] == "htdemucs_ft"
     files = separator.details()["weights"]
     assert [entry["file"] for entry in files] == pins["htdemucs_ft"]  # type: ignore[attr-defined]
@@ -185,17 +180,13 @@ def publish(
     return pins
 
 
-def test_the_error_names_a_damaged_checkpoint(
-    settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
-    damaged = next((tmp_path / "demucs").glob("tinyft2-*.th"))
+def test_the_error_names_a_damaged_checkpoint(own_weights: Path) -> None:
+    damaged = next((own_weights / "demucs").glob("tinyft2-*.th"))
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
-    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
     with pytest.raises(NotReady, match=damaged.name):
-        ready()
+        ready("demucs")
 
 
 def test_the_error_for_a_damaged_release_gives_the_command_that_fetches_it(
@@ -206,7 +197,7 @@ def test_the_error_for_a_damaged_release_gives_the_command_that_fetches_it(
     settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
     settings.setenv("DEMUCS_MODEL", "htdemucs")
     with pytest.raises(NotReady, match=r"955717e8-8726e21a.th is damaged.*weights fetch demucs:htdemucs$"):
-        ready()
+        ready("demucs")
 
 
 @pytest.mark.parametrize(
@@ -230,16 +221,14 @@ def test_the_error_for_a_damaged_release_gives_the_command_that_fetches_it(
     ],
 )
 def test_the_error_names_a_file_that_is_not_a_model(
-    settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path, files: dict[str, str], message: str
+    settings: pytest.MonkeyPatch, own_weights: Path, files: dict[str, str], message: str
 ) -> None:
-    shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
     for name, content in files.items():
-        (tmp_path / "demucs" / name).write_text(content)
-    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
+        (own_weights / "demucs" / name).write_text(content)
     settings.setenv("DEMUCS_MODEL", "mine")
     with pytest.raises(NotReady, match=message) as caught:
-        ready()
-    assert str(tmp_path) in caught.value.detail
+        ready("demucs")
+    assert str(own_weights) in caught.value.detail
 
 
 @pytest.mark.parametrize(
@@ -253,26 +242,24 @@ def test_the_error_names_a_file_that_is_not_a_model(
     ],
 )
 def test_a_bag_with_unusable_segments_or_weights_is_refused(
-    settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path, bag: str, message: str
+    settings: pytest.MonkeyPatch, own_weights: Path, bag: str, message: str
 ) -> None:
-    shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
-    (tmp_path / "demucs" / "mine.yaml").write_text(f"models: [tinyhybrid]\n{bag}\n")
-    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
+    (own_weights / "demucs" / "mine.yaml").write_text(f"models: [tinyhybrid]\n{bag}\n")
     settings.setenv("DEMUCS_MODEL", "mine")
     with pytest.raises(NotReady, match=message):
-        ready()
+        ready("demucs")
 
 
 def test_the_error_names_a_checkpoint_of_another_kind(
-    settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path
+    settings: pytest.MonkeyPatch, own_weights: Path
 ) -> None:
-    shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
-    torch.save({"state": {}}, tmp_path / "mine.th")
-    (tmp_path / "mine.th").rename(tmp_path / "demucs" / f"mine-{sha256_of(tmp_path / 'mine.th')[:8]}.th")
-    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
+    torch.save({"state": {}}, own_weights / "mine.th")
+    (own_weights / "mine.th").rename(
+        own_weights / "demucs" / f"mine-{sha256_of(own_weights / 'mine.th')[:8]}.th"
+    )
     settings.setenv("DEMUCS_MODEL", "mine")
     with pytest.raises(NotReady, match=r"'mine' cannot be loaded from .*: KeyError 'klass'"):
-        ready()
+        ready("demucs")
 
 
 def test_a_model_of_another_rate_keeps_the_tracks_rate(settings: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -282,7 +269,7 @@ def test_a_model_of_another_rate_keeps_the_tracks_rate(settings: pytest.MonkeyPa
     settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path / "weights"))
     settings.setenv("DEMUCS_MODEL", "slow")
     sf.write(tmp_path / "track.wav", music(1.1).T, RATE, subtype="FLOAT")
-    result = separate_track(ready(), "demucs", tmp_path / "track.wav", tmp_path / "stems")
+    result = separate_track(ready("demucs"), "demucs", tmp_path / "track.wav", tmp_path / "stems")
     assert (result.sample_rate, result.samples) == (RATE, 48510)
     assert result.notes == ["resampled from 44100 Hz to 22050 Hz and back"]
     assert sf.info(str(tmp_path / "stems" / "vocals.wav")).frames == 48510
@@ -297,49 +284,4 @@ def test_an_unverified_checkpoint_is_refused(
     settings.setenv("DEMUCS_MODEL", "mine")
     settings.setattr(torch, "load", lambda *_, **__: pytest.fail("it was loaded"))
     with pytest.raises(NotReady, match="no checksum in its name"):
-        ready()
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "kind", "message"),
-    [
-        ("DEMUCS_MODEL", "unheard_of", NotReady, "neither a bag unheard_of.yaml"),
-        ("DEMUCS_SEGMENT", "5", BadInput, "DEMUCS_SEGMENT=5; the model 'tiny_ft' takes 0.1 to 2 s"),
-        ("DEMUCS_SEGMENT", "0.001", BadInput, "DEMUCS_SEGMENT=0.001; .* takes 0.1 to 2 s"),
-        ("DEMUCS_SEGMENT", "nan", BadInput, "DEMUCS_SEGMENT='nan' is not a number from 0 to 600"),
-        ("DEMUCS_OVERLAP", "1", BadInput, "DEMUCS_OVERLAP='1' is not a number from 0 to 0.95"),
-        ("DEMUCS_SHIFTS", "many", BadInput, "DEMUCS_SHIFTS"),
-        ("DEMUCS_SHIFTS", "1.5", BadInput, "not a whole number"),
-        ("DEMUCS_PRECISION", "int8", BadInput, "bfloat16"),
-        ("DEVICE", "gpu", BadInput, "DEVICE='gpu'"),
-        ("THREADS", "0", BadInput, "THREADS"),
-    ],
-)
-def test_a_wrong_setting_is_refused(
-    settings: pytest.MonkeyPatch, name: str, value: str, kind: type[BenchError], message: str
-) -> None:
-    settings.setenv(name, value)
-    with pytest.raises(kind, match=message):
-        ready()
-
-
-@pytest.mark.parametrize(
-    ("raised", "kind"),
-    [
-        (torch.OutOfMemoryError("Tried to allocate 20 GiB"), OutOfMemory),
-        (RuntimeError("mat1 and mat2 shapes cannot be multiplied\nsecond line"), StepFailed),
-    ],
-)
-def test_errors_of_the_library_become_errors_of_the_benchmark(
-    settings: pytest.MonkeyPatch, raised: Exception, kind: type[BenchError]
-) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise raised
-
-    separator = ready()
-    settings.setattr(adapter, "apply_model", fail)
-    with pytest.raises(kind) as caught:
-        separator.separate(music(0.5), RATE)
-    assert "second line" not in caught.value.detail
-    settings.undo()
-    assert np.isfinite(separator.separate(music(0.5), RATE)["bass"]).all()  # the next track works
+        ready("demucs")

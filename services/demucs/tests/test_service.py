@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import torch
 from demucs.api import Separator as Library
 from demucs_service.adapter import shifts_from
 from mssbench_contract import RunningService, music
-from mssbench_contract.model import check_equals_library, check_not_ready, check_stops_when_client_disconnects
+from mssbench_contract.model import ModelContract, check_equals_library
+from mssbench_service.errors import BadInput, NotReady
 from mssbench_service.weights import sha256_of
 
 
@@ -20,10 +20,6 @@ def test_output_equals_the_library(service: RunningService, weights: Path) -> No
         _, stems = library.separate_tensor(torch.from_numpy(track))
     expected = {stem: estimate.numpy() for stem, estimate in stems.items()}
     check_equals_library(service, track, expected, tolerance=1e-6)
-
-
-def test_a_job_stops_when_its_client_disconnects(service: RunningService) -> None:
-    check_stops_when_client_disconnects(service)
 
 
 def test_info_describes_the_model(service: RunningService, weights: Path) -> None:
@@ -42,15 +38,23 @@ def test_info_describes_the_model(service: RunningService, weights: Path) -> Non
     assert info["libraries"]["demucs"] == "4.1.0"
 
 
-@pytest.mark.parametrize(
-    ("changed", "texts"),
-    [
+class TestModel(ModelContract):
+    runs = "demucs_service.adapter.apply_model"
+    failures = (
+        torch.OutOfMemoryError("Tried to allocate 20 GiB"),
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied\nsecond line"),
+    )
+    wrong_settings = (
+        ("DEMUCS_MODEL", "unheard_of", NotReady, "neither a bag unheard_of.yaml"),
+        ("DEMUCS_SEGMENT", "5", BadInput, "DEMUCS_SEGMENT=5; the model 'tiny_ft' takes 0.1 to 2 s"),
+        ("DEMUCS_SEGMENT", "0.001", BadInput, "DEMUCS_SEGMENT=0.001; .* takes 0.1 to 2 s"),
+        ("DEMUCS_SEGMENT", "nan", BadInput, "DEMUCS_SEGMENT='nan' is not a number from 0 to 600"),
+        ("DEMUCS_OVERLAP", "1", BadInput, "DEMUCS_OVERLAP='1' is not a number from 0 to 0.95"),
+        ("DEMUCS_SHIFTS", "many", BadInput, "DEMUCS_SHIFTS"),
+        ("DEMUCS_SHIFTS", "1.5", BadInput, "not a whole number"),
+        ("DEMUCS_PRECISION", "int8", BadInput, "bfloat16"),
+    )
+    not_ready = (
         ({"DEMUCS_MODEL": ""}, ["f7e0c4bc-ba3fe64a.th is missing", "mssbench weights fetch demucs"]),
         ({"DEMUCS_MODEL": "htdemucs"}, ["955717e8-8726e21a.th is missing", "weights fetch demucs:htdemucs"]),
-        ({"DEVICE": "cuda:99"}, ["DEVICE=cuda:99", "CUDA device(s)"]),
-    ],
-)
-def test_a_service_that_is_not_ready_gives_the_reason(
-    environment: dict[str, str], changed: dict[str, str], texts: list[str]
-) -> None:
-    check_not_ready("demucs_service.app:app", environment | changed, *texts)
+    )

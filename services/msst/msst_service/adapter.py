@@ -71,9 +71,9 @@ class Config:
     extract_instrumental: str
 
     @classmethod
-    def from_environment(cls) -> Config:
+    def from_environment(cls, model: str) -> Config:
         return cls(
-            model=requested_model("MSST_MODEL", WEIGHTS),
+            model=model or requested_model("MSST_MODEL", WEIGHTS),
             overlap=whole_number("MSST_OVERLAP", 0, 0, 50),
             batch_size=whole_number("MSST_BATCH_SIZE", 0, 0, 1024),
             precision=choice("MSST_PRECISION", "fp32", tuple(_PRECISIONS)),
@@ -93,8 +93,8 @@ class MsstSeparator(TorchSeparator):
     out_of_memory = (torch.OutOfMemoryError,)
 
     def load(self) -> LoadedModel:
-        config = Config.from_environment()
-        name = self.model or config.model
+        config = Config.from_environment(self.model)
+        name = config.model
         on_cpu = self.choose_device() == "cpu"
         config_path, checkpoint = model_files(name, weights.weights_folder("msst"))
         found = read_config(config_path)
@@ -147,9 +147,7 @@ class MsstSeparator(TorchSeparator):
 
         def forward(batch: torch.Tensor) -> torch.Tensor:
             with warnings.catch_warnings(), torch.autocast(device.type, dtype, enabled=dtype is not None):
-                warnings.filterwarnings(
-                    "ignore", "A window was not provided"
-                )  # SCNet's window is a rectangle
+                warnings.filterwarnings("ignore", "A window was not provided")  # SCNet's is a rectangle
                 output = run(self._model, self._found.architecture, batch.to(device))
             return stems_of(output, self._found.instruments, self._found.target)
 

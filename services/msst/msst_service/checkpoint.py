@@ -17,6 +17,7 @@ from typing import Any
 import torch
 import yaml
 from mssbench_service.errors import NotReady
+from mssbench_service.model import first_line, not_ready_on_error
 from pymss_core import (
     ConfigLoader,
     ModelTypeDetectionError,
@@ -105,7 +106,7 @@ def read_config(path: Path) -> ModelConfig:
     try:
         values = _Loader(path.read_text(encoding="utf-8")).get_single_data()
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise NotReady(f"{path} cannot be read as YAML: {_first_line(error)}") from None
+        raise NotReady(f"{path} cannot be read as YAML: {first_line(error)}") from None
     if not isinstance(values, dict):
         raise NotReady(f"{path} is no YAML file of MSST: it has no sections")
     audio, training, inference = (_section(path, values, name) for name in ("audio", "training", "inference"))
@@ -215,7 +216,7 @@ def load_model(config: ModelConfig, config_path: Path, checkpoint: Path, zero_dc
             values["model"]["zero_dc"] = zero_dc
     if config.architecture == "mel_band_roformer" and (layers := _hidden_layers(state)) is not None:
         values["model"] = {"mlp_hidden_layers": layers} | values["model"]
-    with _library_errors(f"{config_path} does not describe a model: "), _as_file(values) as path:
+    with not_ready_on_error(f"{config_path} does not describe a model: "), _as_file(values) as path:
         model = get_model_from_config(config.architecture, path)[0]
     wanted = model.state_dict()
     for names, problem in (
@@ -256,7 +257,7 @@ def run(model: Any, architecture: str, batch: torch.Tensor) -> torch.Tensor:
 
 def _read_checkpoint(path: Path, config: ModelConfig) -> dict[str, torch.Tensor]:
     """The tensors in a checkpoint. The file may also be one of a training, with the optimizer's state."""
-    with _library_errors(
+    with not_ready_on_error(
         f"{path} is damaged, or holds more than tensors, which could run code when loaded: "
     ):
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
@@ -288,16 +289,3 @@ def _as_file(values: Mapping[str, Any]) -> Iterator[Path]:
         path = Path(folder) / "config.yaml"
         path.write_text(yaml.safe_dump(dict(values)), encoding="utf-8")
         yield path
-
-
-@contextlib.contextmanager
-def _library_errors(what: str) -> Iterator[None]:
-    """Report any exception with `what` before it: a wrong file fails in many ways, each with its own exception."""
-    try:
-        yield
-    except Exception as error:
-        raise NotReady(f"{what}{type(error).__name__} {_first_line(error)}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), "")[:300]

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-VOCALS, OTHER, ACCOMPANIMENT = "vocals", "other", "accompaniment"
+from mssbench_service.stems import ACCOMPANIMENT, ALIASES, VOCALS
 
-_ACCOMPANIMENT = {"instrumental", "instrum", "no_vocals", "karaoke"}
+OTHER = "other"
 
 
 def stem_names(instruments: Sequence[str], *, other_fix: bool = False) -> list[str]:
@@ -37,7 +37,7 @@ def stem_names(instruments: Sequence[str], *, other_fix: bool = False) -> list[s
     ['speech', 'music', 'effects']
     """
     plain = [re.sub(r"[^a-z0-9_]+", "_", name.strip().lower()) for name in instruments]
-    aliases = _ACCOMPANIMENT | ({"music"} if VOCALS in plain else set())
+    aliases = ALIASES.keys() if VOCALS in plain else ALIASES.keys() - {"music"}
     names = []
     for name in plain:
         if name in aliases or (name == OTHER and other_fix and VOCALS in plain):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from make_checkpoint import make_checkpoint
-from mssbench_contract.model import SmallModel, environment, service, settings, weights
+from mssbench_contract.model import SmallModel, environment, own_weights, service, settings, weights
 
-__all__ = ["environment", "service", "settings", "weights"]
+__all__ = ["environment", "own_weights", "service", "settings", "weights"]
 
 
 @pytest.fixture(scope="session")

@@ -13,19 +13,13 @@ import pytest
 import torch
 import yaml
 from make_checkpoint import configuration, make_model
+from mssbench_contract.model import ready
 from mssbench_service.cards import read_card
-from mssbench_service.errors import BadInput, BenchError, NotReady, StepFailed
-from mssbench_service.separation import Separator
+from mssbench_service.errors import BadInput, NotReady, StepFailed
 from mssbench_service.weights import load, sha256_of
-from msst_service import SEPARATORS, adapter
+from msst_service import adapter
 from msst_service.checkpoint import read_config
 from msst_service.stems import stem_names
-
-
-def ready() -> Separator:
-    separator = SEPARATORS["msst"]()
-    separator.setup()
-    return separator
 
 
 @pytest.fixture
@@ -141,7 +135,7 @@ def test_the_error_names_the_file_that_cannot_be_used(
 ) -> None:
     change(own)
     with pytest.raises(NotReady, match=message) as caught:
-        ready()
+        ready("msst")
     assert "\n" not in caught.value.detail
     assert not (own / "sprung").exists()
     assert not Path("sprung").exists()
@@ -150,7 +144,7 @@ def test_the_error_names_the_file_that_cannot_be_used(
 def test_a_model_of_other_stems_than_the_yaml_file_is_an_error_during_setup(own: Path) -> None:
     configure(own, training={"instruments": ["vocals", "drums", "bass"]})
     with pytest.raises(StepFailed, match=r"shape \(1, 4, 2, 22016\); expected 3 stem\(s\)"):
-        ready()
+        ready("msst")
 
 
 def test_the_checkpoint_of_a_training_on_several_devices_is_loaded(own: Path) -> None:
@@ -162,7 +156,7 @@ def test_the_checkpoint_of_a_training_on_several_devices_is_loaded(own: Path) ->
         "best_metric": 1.0,
     }
     torch.save({**checkpoint, "meta": {"model_type": "scnet"}}, own / "model.ckpt")
-    assert ready().stems == ("drums", "bass", "other", "vocals")
+    assert ready("msst").stems == ("drums", "bass", "other", "vocals")
 
 
 @pytest.mark.parametrize(
@@ -194,26 +188,6 @@ def test_numbers_and_tuples_are_read_as_in_msst(tmp_path: Path) -> None:
     assert values["rate"] == 0.001
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "kind", "message"),
-    [
-        ("MSST_MODEL", "unheard_of", NotReady, r"no preset \(bs_roformer_musdb, .*unheard_of does not exist"),
-        ("MSST_OVERLAP", "-1", BadInput, "MSST_OVERLAP='-1' is not a number from 0 to 50"),
-        ("MSST_BATCH_SIZE", "1.5", BadInput, "MSST_BATCH_SIZE"),
-        ("MSST_PRECISION", "int8", BadInput, "MSST_PRECISION='int8'; expected one of fp32, bf16, fp16"),
-        ("MSST_ZERO_DC", "maybe", BadInput, "MSST_ZERO_DC"),
-        ("MSST_EXTRACT_INSTRUMENTAL", "1", BadInput, "MSST_EXTRACT_INSTRUMENTAL"),
-        ("DEVICE", "gpu", BadInput, "DEVICE='gpu'"),
-    ],
-)
-def test_a_wrong_setting_is_refused(
-    settings: pytest.MonkeyPatch, name: str, value: str, kind: type[BenchError], message: str
-) -> None:
-    settings.setenv(name, value)
-    with pytest.raises(kind, match=message):
-        ready()
-
-
 def test_a_preset_is_verified_and_described(settings: pytest.MonkeyPatch, tmp_path: Path) -> None:
     make_model(tmp_path / "msst", "scnet")
     pins = "".join(
@@ -229,17 +203,17 @@ def test_a_preset_is_verified_and_described(settings: pytest.MonkeyPatch, tmp_pa
     settings.setattr("mssbench_service.model.weights_file", lambda separator: toml)
     settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
     settings.setenv("MSST_MODEL", "")
-    separator = ready()
+    separator = ready("msst")
     assert separator.details()["model"] == "small"
     assert separator.card().training_data == "noise"
     (tmp_path / "msst" / "config.yaml").write_text("a: 1")
     with pytest.raises(NotReady, match=r"damaged.*mssbench weights fetch msst"):
-        ready()
+        ready("msst")
 
 
 def test_the_card_of_an_own_model_is_in_its_folder(own: Path) -> None:
     (own / "card.toml").write_text('training_tracks = ["A - B"]\nlicence = "CC0"')
-    card = ready().card()
+    card = ready("msst").card()
     assert (card.training_tracks, card.licence, card.contains_test_set) == (["A - B"], "CC0", "unknown")
     assert card.architecture == "scnet"
     assert card.parameters
@@ -247,7 +221,7 @@ def test_the_card_of_an_own_model_is_in_its_folder(own: Path) -> None:
     with pytest.raises(
         BadInput, match=r"card\.toml has the unknown key 'training_track'; known: architecture"
     ):
-        ready()
+        ready("msst")
 
 
 def test_every_released_preset_has_a_card_and_its_files() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import reference
+import torch
 from mssbench_contract import RunningService, music
-from mssbench_contract.model import check_equals_library, check_not_ready, check_stops_when_client_disconnects
+from mssbench_contract.model import ModelContract, check_equals_library
+from mssbench_service.errors import BadInput, NotReady
 from mssbench_service.weights import sha256_of
 
 
@@ -15,10 +16,6 @@ def test_output_equals_msst(service: RunningService, weights: Path) -> None:
     track = music(2.3, seed=1)
     expected = reference.separate("scnet", weights / "msst" / "tiny", track)
     check_equals_library(service, track, expected, tolerance=1e-6)
-
-
-def test_a_job_stops_when_its_client_disconnects(service: RunningService) -> None:
-    check_stops_when_client_disconnects(service)
 
 
 def test_info_describes_the_model(service: RunningService, weights: Path) -> None:
@@ -38,14 +35,21 @@ def test_info_describes_the_model(service: RunningService, weights: Path) -> Non
     assert info["libraries"]["pymss-core"] == "0.1.14"
 
 
-@pytest.mark.parametrize(
-    ("changed", "texts"),
-    [
+class TestModel(ModelContract):
+    runs = "msst_service.adapter.separate"
+    failures = (
+        torch.OutOfMemoryError("Tried to allocate 20 GiB"),
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied\nsecond line"),
+    )
+    wrong_settings = (
+        ("MSST_MODEL", "unheard_of", NotReady, r"no preset \(bs_roformer_musdb, .*unheard_of does not exist"),
+        ("MSST_OVERLAP", "-1", BadInput, "MSST_OVERLAP='-1' is not a number from 0 to 50"),
+        ("MSST_BATCH_SIZE", "1.5", BadInput, "MSST_BATCH_SIZE"),
+        ("MSST_PRECISION", "int8", BadInput, "MSST_PRECISION='int8'; expected one of fp32, bf16, fp16"),
+        ("MSST_ZERO_DC", "maybe", BadInput, "MSST_ZERO_DC"),
+        ("MSST_EXTRACT_INSTRUMENTAL", "1", BadInput, "MSST_EXTRACT_INSTRUMENTAL"),
+    )
+    not_ready = (
         ({"MSST_MODEL": ""}, ["scnet_checkpoint_musdb18.ckpt is missing", "mssbench weights fetch msst"]),
         ({"MSST_MODEL": "melband_vocals_kim"}, ["weights fetch msst:melband_vocals_kim"]),
-    ],
-)
-def test_a_service_that_is_not_ready_gives_the_reason(
-    environment: dict[str, str], changed: dict[str, str], texts: list[str]
-) -> None:
-    check_not_ready("msst_service.app:app", environment | changed, *texts)
+    )

@@ -38,7 +38,7 @@ from mssbench_service.audio import FloatArray
 from mssbench_service.environment import choice, whole_number
 from mssbench_service.errors import BadInput, NotReady
 from mssbench_service.files import read_json
-from mssbench_service.model import LoadedModel, TorchSeparator, requested_model
+from mssbench_service.model import LoadedModel, TorchSeparator, not_ready_on_error, requested_model
 from mssbench_service.stems import STEMS, check_stem_names
 from openunmix.utils import load_separator
 
@@ -62,13 +62,11 @@ class Config:
         named = os.environ.get("OPENUNMIX_TARGETS", "").split(",")
         targets = [target.strip() for target in named if target.strip()] or list(STEMS)
         check_stem_names(targets, "OPENUNMIX_TARGETS")
+        rest = "no" if set(STEMS) <= set(targets) else "yes"
         config = cls(
             model=requested_model("OPENUNMIX_MODEL", WEIGHTS),
             targets=targets,
-            residual=choice(
-                "OPENUNMIX_RESIDUAL", "no" if set(STEMS) <= set(targets) else "yes", ("yes", "no")
-            )
-            == "yes",
+            residual=choice("OPENUNMIX_RESIDUAL", rest, ("yes", "no")) == "yes",
             niter=whole_number("OPENUNMIX_NITER", 1, 0, 100),
             window=whole_number("OPENUNMIX_WINDOW", 300, 1, 100_000),
         )
@@ -155,7 +153,7 @@ def load_model(config: Config, folder: Path) -> tuple[Any, list[Path]]:
         with _torch_hub_finds(files):
             return getattr(openunmix, config.model)(**options), files
     files = _own_files(folder / config.model, targets)
-    with _damage_named(f"the model in {folder / config.model} is"):
+    with not_ready_on_error(f"the model in {folder / config.model} is damaged: "):
         model = load_separator(str(folder / config.model), **options)
     for path, target in zip(files, model.target_models.values(), strict=True):
         # The library leaves parameters that a checkpoint lacks at their random initial values.
@@ -175,7 +173,7 @@ def _own_files(folder: Path, targets: Sequence[str]) -> list[Path]:
         path = folder / f"{name}.json"
         if not path.is_file():
             raise NotReady(f"{path} is missing; the model {folder.name!r} needs it")
-        with _damage_named(f"{path} is"):
+        with not_ready_on_error(f"{path} is damaged: "):
             description = read_json(path)
             channels = (description if name == "separator" else description["args"])["nb_channels"]
         if channels != 2:
@@ -190,20 +188,10 @@ def _own_files(folder: Path, targets: Sequence[str]) -> list[Path]:
 
 
 def _state(path: Path) -> Mapping[str, Any]:
-    with _damage_named(f"{path} is"):
+    with not_ready_on_error(f"{path} is damaged: "):
         # Runs no code from the file, here as in the library, which keeps the safe default of torch.load.
         state: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         return dict(state)
-
-
-@contextlib.contextmanager
-def _damage_named(what: str) -> Iterator[None]:
-    """Report any exception as damage of `what`: a wrong file fails in many ways, each with its own exception."""
-    try:
-        yield
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [""])[0]
-        raise NotReady(f"{what} damaged: {type(error).__name__} {reason}") from error
 
 
 @contextlib.contextmanager

@@ -13,20 +13,14 @@ import openunmix
 import pytest
 import torch
 from mssbench_contract import music
-from mssbench_service.errors import BadInput, BenchError, NotReady, OutOfMemory, StepFailed
+from mssbench_contract.model import ready
+from mssbench_service.errors import BadInput, NotReady, StepFailed
 from mssbench_service.musdb import STEMS
-from mssbench_service.separation import Separator
 from mssbench_service.weights import load, sha256_of
 from openunmix.predict import separate
-from openunmix_service import SEPARATORS, adapter, windows
+from openunmix_service import adapter
 
 RATE, HOP = 44100, 1024
-
-
-def ready() -> Separator:
-    separator = SEPARATORS["openunmix"]()
-    separator.setup()
-    return separator
 
 
 # The window has 10 frames; a track has samples // HOP + 1 frames.
@@ -47,7 +41,7 @@ def test_windows_do_not_change_the_result(
         wiener_win_len=10,
         device="cpu",
     )
-    for stem, estimate in ready().separate(track, RATE).items():
+    for stem, estimate in ready("openunmix").separate(track, RATE).items():
         np.testing.assert_allclose(estimate, expected[stem][0].numpy(), rtol=0, atol=1e-6)
 
 
@@ -68,7 +62,7 @@ def test_a_subset_of_the_targets_is_that_of_the_library(
     for niter, residual in (("1", ""), ("0", "no")):
         settings.setenv("OPENUNMIX_NITER", niter)
         settings.setenv("OPENUNMIX_RESIDUAL", residual)
-        separator = ready()
+        separator = ready("openunmix")
         expected = separate(
             torch.from_numpy(track),
             rate=RATE,
@@ -91,10 +85,10 @@ def test_windows_may_be_shorter_than_the_overlap_of_the_inverse_transform(
 ) -> None:
     settings.setenv("OPENUNMIX_NITER", "0")  # so that the filter does not depend on the length of the windows
     track = music(1.0)
-    expected = ready().separate(track, RATE)
+    expected = ready("openunmix").separate(track, RATE)
     for length in ("1", "2", "3", "5", "6"):
         settings.setenv("OPENUNMIX_WINDOW", length)
-        for stem, estimate in ready().separate(track, RATE).items():
+        for stem, estimate in ready("openunmix").separate(track, RATE).items():
             np.testing.assert_allclose(estimate, expected[stem], rtol=0, atol=1e-6)
 
 
@@ -118,7 +112,7 @@ def test_a_released_model_is_loaded_by_the_library(settings: pytest.MonkeyPatch,
     settings.setattr(torch.hub, "download_url_to_file", lambda *_, **__: pytest.fail("tried to download"))
     os.chmod(folder, 0o555)
     hub = torch.hub.get_dir()
-    separator = ready()
+    separator = ready("openunmix")
     assert torch.hub.get_dir() == hub
     assert separator.details()["model"] == "umxhq"
     track = music(0.5)
@@ -127,13 +121,13 @@ def test_a_released_model_is_loaded_by_the_library(settings: pytest.MonkeyPatch,
     for stem, estimate in separator.separate(track, RATE).items():
         np.testing.assert_allclose(estimate, expected[stem][0].numpy(), rtol=0, atol=1e-6)
     settings.setenv("OPENUNMIX_TARGETS", "bass")
-    alone = ready()
+    alone = ready("openunmix")
     loaded = alone.details()["weights"]
     assert [entry["file"][:5] for entry in loaded] == ["bass-"]  # type: ignore[attr-defined]
     assert list(alone.separate(track, RATE)) == ["bass"]
     settings.setenv("OPENUNMIX_TARGETS", "bass,piano")
     with pytest.raises(BadInput, match="names piano; the model 'umxhq' has vocals, drums, bass, other"):
-        ready()
+        ready("openunmix")
 
 
 def _released_names() -> list[str]:
@@ -142,7 +136,7 @@ def _released_names() -> list[str]:
 
 @pytest.mark.parametrize("samples", [1, 2, 2047, 2048, 2049])
 def test_a_few_samples_can_be_separated(settings: pytest.MonkeyPatch, samples: int) -> None:
-    for estimate in ready().separate(music(1.0)[:, :samples], RATE).values():
+    for estimate in ready("openunmix").separate(music(1.0)[:, :samples], RATE).values():
         assert estimate.shape == (2, samples)
         assert np.isfinite(estimate).all()
 
@@ -197,14 +191,10 @@ def _save_something_else(path: Path) -> None:
     torch.save([1, 2, 3], path)
 
 
-def test_an_impossible_sample_rate_is_refused(
-    settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
-    _configure(tmp_path / "openunmix" / "tiny", sample_rate=-1)
-    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
+def test_an_impossible_sample_rate_is_refused(own_weights: Path) -> None:
+    _configure(own_weights / "openunmix" / "tiny", sample_rate=-1)
     with pytest.raises(NotReady, match="'tiny' has a sample rate of -1 Hz"):
-        ready()
+        ready("openunmix")
 
 
 @pytest.mark.parametrize(
@@ -223,75 +213,25 @@ def test_an_impossible_sample_rate_is_refused(
     ],
 )
 def test_the_error_names_the_file_that_cannot_be_used(
-    settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path, change: object, message: str
+    own_weights: Path, change: object, message: str
 ) -> None:
     assert callable(change)
-    shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
-    folder = tmp_path / "openunmix" / "tiny"
+    folder = own_weights / "openunmix" / "tiny"
     change(folder / "bass.pth")
-    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
     with pytest.raises(NotReady, match=message) as caught:
-        ready()
+        ready("openunmix")
     assert str(folder) in caught.value.detail
     assert not (folder / "sprung").exists()
 
 
-def test_files_that_do_not_fit_together_are_an_error_during_setup(
-    settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
-    _configure(tmp_path / "openunmix" / "tiny", nfft=2048)
-    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
+def test_files_that_do_not_fit_together_are_an_error_during_setup(own_weights: Path) -> None:
+    _configure(own_weights / "openunmix" / "tiny", nfft=2048)
     with pytest.raises(StepFailed, match="Open-Unmix failed: RuntimeError"):
-        ready()
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "kind", "message"),
-    [
-        ("OPENUNMIX_MODEL", "unheard_of", NotReady, "unheard_of.*does not exist"),
-        ("OPENUNMIX_NITER", "-1", BadInput, "OPENUNMIX_NITER='-1' is not a number from 0 to 100"),
-        ("OPENUNMIX_WINDOW", "0", BadInput, "OPENUNMIX_WINDOW"),
-        ("OPENUNMIX_TARGETS", "vocals,piano", NotReady, r"piano\.json is missing; the model 'tiny' needs it"),
-        ("OPENUNMIX_TARGETS", "../vocals", BadInput, r"OPENUNMIX_TARGETS has a stem called '\.\./vocals'"),
-        ("OPENUNMIX_TARGETS", "vocals,vocals", BadInput, "OPENUNMIX_TARGETS has two stems called 'vocals'"),
-        ("OPENUNMIX_RESIDUAL", "maybe", BadInput, "OPENUNMIX_RESIDUAL"),
-        ("DEVICE", "gpu", BadInput, "DEVICE='gpu'"),
-        ("THREADS", "none", BadInput, "THREADS"),
-    ],
-)
-def test_a_wrong_setting_is_refused(
-    settings: pytest.MonkeyPatch, name: str, value: str, kind: type[BenchError], message: str
-) -> None:
-    settings.setenv(name, value)
-    with pytest.raises(kind, match=message):
-        ready()
+        ready("openunmix")
 
 
 def test_one_target_without_the_residual_cannot_be_filtered(settings: pytest.MonkeyPatch) -> None:
     settings.setenv("OPENUNMIX_TARGETS", "drums")
     settings.setenv("OPENUNMIX_RESIDUAL", "no")
     with pytest.raises(BadInput, match="needs OPENUNMIX_NITER=0"):
-        ready()
-
-
-@pytest.mark.parametrize(
-    ("raised", "kind"),
-    [
-        (torch.OutOfMemoryError("Tried to allocate 20 GiB"), OutOfMemory),
-        (RuntimeError("mat1 and mat2 shapes cannot be multiplied\nsecond line"), StepFailed),
-    ],
-)
-def test_errors_of_the_library_become_errors_of_the_benchmark(
-    settings: pytest.MonkeyPatch, raised: Exception, kind: type[BenchError]
-) -> None:
-    def fail(*_: object) -> None:
-        raise raised
-
-    separator = ready()
-    settings.setattr(windows, "separate", fail)
-    with pytest.raises(kind) as caught:
-        separator.separate(music(0.5), RATE)
-    assert "second line" not in caught.value.detail
-    settings.undo()
-    assert np.isfinite(separator.separate(music(0.5), RATE)["bass"]).all()  # the next track works
+        ready("openunmix")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import torch
 from mssbench_contract import RunningService, music
-from mssbench_contract.model import check_equals_library, check_not_ready, check_stops_when_client_disconnects
+from mssbench_contract.model import ModelContract, check_equals_library
+from mssbench_service.errors import BadInput, NotReady
 from mssbench_service.musdb import STEMS
 from mssbench_service.weights import sha256_of
 from openunmix.predict import separate
@@ -26,10 +26,6 @@ def test_output_equals_the_library(service: RunningService, weights: Path) -> No
     check_equals_library(service, track, expected, tolerance=1e-6)
 
 
-def test_a_job_stops_when_its_client_disconnects(service: RunningService) -> None:
-    check_stops_when_client_disconnects(service)
-
-
 def test_info_describes_the_model(service: RunningService, weights: Path) -> None:
     info = service.get("/info").json()
     assert [separator["name"] for separator in info["separators"]] == ["openunmix"]
@@ -44,15 +40,22 @@ def test_info_describes_the_model(service: RunningService, weights: Path) -> Non
     assert info["libraries"]["openunmix"] == "1.3.0"
 
 
-@pytest.mark.parametrize(
-    ("changed", "texts"),
-    [
+class TestModel(ModelContract):
+    runs = "openunmix_service.windows.separate"
+    failures = (
+        torch.OutOfMemoryError("Tried to allocate 20 GiB"),
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied\nsecond line"),
+    )
+    wrong_settings = (
+        ("OPENUNMIX_MODEL", "unheard_of", NotReady, "unheard_of.*does not exist"),
+        ("OPENUNMIX_NITER", "-1", BadInput, "OPENUNMIX_NITER='-1' is not a number from 0 to 100"),
+        ("OPENUNMIX_WINDOW", "0", BadInput, "OPENUNMIX_WINDOW"),
+        ("OPENUNMIX_TARGETS", "vocals,piano", NotReady, r"piano\.json is missing; the model 'tiny' needs it"),
+        ("OPENUNMIX_TARGETS", "../vocals", BadInput, r"OPENUNMIX_TARGETS has a stem called '\.\./vocals'"),
+        ("OPENUNMIX_TARGETS", "vocals,vocals", BadInput, "OPENUNMIX_TARGETS has two stems called 'vocals'"),
+        ("OPENUNMIX_RESIDUAL", "maybe", BadInput, "OPENUNMIX_RESIDUAL"),
+    )
+    not_ready = (
         ({"OPENUNMIX_MODEL": ""}, ["vocals-b62c91ce.pth is missing", "mssbench weights fetch openunmix"]),
         ({"OPENUNMIX_MODEL": "umxl"}, ["vocals-bccbd9aa.pth is missing", "weights fetch openunmix:umxl"]),
-        ({"DEVICE": "cuda:99"}, ["DEVICE=cuda:99", "CUDA device(s)"]),
-    ],
-)
-def test_a_service_that_is_not_ready_gives_the_reason(
-    environment: dict[str, str], changed: dict[str, str], texts: list[str]
-) -> None:
-    check_not_ready("openunmix_service.app:app", environment | changed, *texts)
+    )

@@ -24,7 +24,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,13 @@ from mssbench_service.audio import FloatArray
 from mssbench_service.devices import thread_count
 from mssbench_service.environment import whole_number
 from mssbench_service.errors import NotReady
-from mssbench_service.model import LoadedModel, ModelSeparator, check_stems, requested_model
-from spleeter import SpleeterError
+from mssbench_service.model import (
+    LoadedModel,
+    ModelSeparator,
+    check_stems,
+    not_ready_on_error,
+    requested_model,
+)
 from spleeter.utils.configuration import load_configuration
 
 from .network import Network
@@ -51,9 +56,9 @@ class Config:
     batch_size: int
 
     @classmethod
-    def from_environment(cls) -> Config:
+    def from_environment(cls, model: str) -> Config:
         return cls(
-            model=requested_model("SPLEETER_MODEL", WEIGHTS),
+            model=model or requested_model("SPLEETER_MODEL", WEIGHTS),
             batch_size=whole_number("SPLEETER_BATCH_SIZE", 4, 1, 1024),
         )
 
@@ -69,18 +74,14 @@ class SpleeterSeparator(ModelSeparator):
     out_of_memory = (tf.errors.ResourceExhaustedError,)
 
     def load(self) -> LoadedModel:
-        config = Config.from_environment()
-        config = replace(config, model=self.model or config.model)
+        config = Config.from_environment(self.model)
         session_config = session_config_for(self.choose_device())
         folder = weights.weights_folder("spleeter")
         params = load_params(config.model, folder)
         checkpoint = _checkpoint(config.model, folder / params["model_dir"])
         tf.get_logger().handlers.clear()  # the application logs TensorFlow's messages once, as JSON
-        try:
+        with not_ready_on_error(f"the checkpoint {checkpoint} is damaged or not of this model: "):
             self._network = Network(params, str(checkpoint), config.batch_size, session_config)
-        except (tf.errors.OpError, KeyError, TypeError, ValueError, ArithmeticError, OSError) as error:
-            detail = f"the checkpoint {checkpoint} is damaged or not of this model: {_reason(error)}"
-            raise NotReady(detail) from error
         return LoadedModel(
             name=config.model,
             stems=params["instrument_list"],
@@ -112,13 +113,11 @@ def load_params(model: str, folder: Path) -> dict[str, Any]:
     """
     if model in weights.load(WEIGHTS).models:
         weights.require(WEIGHTS, folder.parent, model)
-    try:
+    with not_ready_on_error(f"the Spleeter configuration {model!r} cannot be read: "):
         params: dict[str, Any] = load_configuration(model if ":" in model else str(folder / model))
         params["model_dir"] = str(params["model_dir"])
         params["sample_rate"] = float(params["sample_rate"])
         check_stems(model, params["instrument_list"], params["n_channels"])
-    except (SpleeterError, ValueError, KeyError, TypeError, OSError) as error:
-        raise NotReady(f"the Spleeter configuration {model!r} cannot be read: {_reason(error)}") from error
     return params
 
 
@@ -132,11 +131,6 @@ def _checkpoint(model: str, folder: Path) -> Path:
             f"the model {model!r} needs it"
         )
     return Path(prefix)
-
-
-def _reason(error: Exception) -> str:
-    lines = str(getattr(error, "message", "") or error).strip().splitlines()
-    return f"{type(error).__name__} {lines[0] if lines else ''}"
 
 
 def session_config_for(device: str) -> Any:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from make_checkpoint import make_checkpoint
-from mssbench_contract.model import SmallModel, environment, service, settings, weights
+from mssbench_contract.model import SmallModel, environment, own_weights, service, settings, weights
 from spleeter.separator import Separator as Library
 
-__all__ = ["environment", "service", "settings", "weights"]
+__all__ = ["environment", "own_weights", "service", "settings", "weights"]
 
 
 @pytest.fixture(scope="session")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import http.server
 import json
 import re
 import shutil
 import tarfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,23 +14,17 @@ import pytest
 import tensorflow as tf
 from make_checkpoint import make_full
 from mssbench_contract import music
+from mssbench_contract.model import ready
+from mssbench_contract.server import http_server, send
 from mssbench_service.audio import FloatArray
-from mssbench_service.errors import BadInput, BenchError, NotReady, OutOfMemory, StepFailed
-from mssbench_service.separation import Separator
+from mssbench_service.errors import NotReady
 from mssbench_service.weights import fetch, sha256_of
 from spleeter.separator import Separator as Library
-from spleeter_service import SEPARATORS, adapter
-from spleeter_service.network import Network
+from spleeter_service import adapter
 
 RATE = 44100
 RELEASED_4STEMS = "3adb4a50ad4eb18c7c4d65fcf4cf2367a07d48408a5eb7d03cd20067429dfaa8"
 GROUP = 64 * 1024  # samples between the starts of two groups of T frames, in the small model
-
-
-def ready() -> Separator:
-    separator = SEPARATORS["spleeter"]()
-    separator.setup()
-    return separator
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +42,7 @@ def test_sections_do_not_change_the_result(
     batch_size: str,
 ) -> None:
     settings.setenv("SPLEETER_BATCH_SIZE", batch_size)
-    separator = ready()
+    separator = ready("spleeter")
     for track, expected in by_the_library:
         for stem, estimate in separator.separate(track, RATE).items():
             assert estimate.shape == track.shape
@@ -61,7 +51,7 @@ def test_sections_do_not_change_the_result(
 
 def test_only_one_section_is_processed_at_a_time(settings: pytest.MonkeyPatch) -> None:
     settings.setenv("SPLEETER_BATCH_SIZE", "2")
-    separator = ready()
+    separator = ready("spleeter")
     session = tf.compat.v1.Session
     original, largest = session.run, []
 
@@ -80,22 +70,20 @@ def test_a_released_model_is_fetched_unpacked_and_loaded(
 ) -> None:
     """An archive with the files and the size of the released one, but with other values and therefore another pin."""
     made = make_full(tmp_path / "made") / "full"
-    served = tmp_path / "served"
-    served.mkdir()
-    with tarfile.open(served / "4stems.tar.gz", "w:gz", compresslevel=1) as archive:
+    packed = tmp_path / "4stems.tar.gz"
+    with tarfile.open(packed, "w:gz", compresslevel=1) as archive:
         for path in sorted(made.iterdir()):
             archive.add(path, f"./{path.name}")
     toml = tmp_path / "weights.toml"
-    with serving(served) as url:
+    with http_server(lambda handler: send(handler, packed.read_bytes())) as url:
         released = adapter.WEIGHTS.read_text()
         pinned = re.sub('url = ".*4stems.tar.gz"', f'url = "{url}/4stems.tar.gz"', released)
-        digest = sha256_of(served / "4stems.tar.gz")
-        toml.write_text(pinned.replace(RELEASED_4STEMS, digest))
+        toml.write_text(pinned.replace(RELEASED_4STEMS, sha256_of(packed)))
         (unpacked,) = fetch(toml, tmp_path / "weights")
     settings.setattr(adapter, "WEIGHTS", toml)
     settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path / "weights"))
     settings.setenv("SPLEETER_MODEL", "")
-    separator = ready()
+    separator = ready("spleeter")
     assert separator.details()["model"] == "spleeter:4stems"
     library = Library("spleeter:4stems", multiprocess=False)
     library._params["model_dir"] = str(made)
@@ -105,54 +93,31 @@ def test_a_released_model_is_fetched_unpacked_and_loaded(
         np.testing.assert_allclose(estimate, expected[stem].T, rtol=0, atol=1e-5)
     (unpacked / "model.index").write_bytes(b"something else")
     with pytest.raises(NotReady, match=r"4stems.tar.gz is damaged: model.index has changed.*fetch spleeter$"):
-        ready()
+        ready("spleeter")
 
 
-@contextlib.contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """Serve the files of `folder` over HTTP."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-
-
-def test_the_error_names_a_damaged_checkpoint(
-    settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
-    damaged = tmp_path / "spleeter" / "tiny" / "model.data-00000-of-00001"
+def test_the_error_names_a_damaged_checkpoint(own_weights: Path) -> None:
+    damaged = own_weights / "spleeter" / "tiny" / "model.data-00000-of-00001"
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
-    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
     with pytest.raises(NotReady, match=r"tiny/model is damaged"):
-        ready()
+        ready("spleeter")
     damaged.unlink()
     with pytest.raises(NotReady, match=r"tiny/(model|checkpoint)"):
-        ready()
+        ready("spleeter")
     shutil.rmtree(damaged.parent)
     with pytest.raises(NotReady, match=r"tiny/checkpoint is missing"):
-        ready()
+        ready("spleeter")
 
 
-def test_a_checkpoint_of_another_model_is_refused(
-    settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
-    config = tmp_path / "spleeter" / "tiny.json"
+def test_a_checkpoint_of_another_model_is_refused(own_weights: Path) -> None:
+    config = own_weights / "spleeter" / "tiny.json"
     params = json.loads(config.read_text())
     params["model"] = {"type": "blstm.blstm", "params": {}}
     config.write_text(json.dumps(params))
-    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
     with pytest.raises(NotReady, match="damaged or not of this model"):
-        ready()
+        ready("spleeter")
 
 
 @pytest.mark.parametrize(
@@ -183,53 +148,10 @@ def test_a_checkpoint_of_another_model_is_refused(
     ],
 )
 def test_an_invalid_configuration_is_refused(
-    settings: pytest.MonkeyPatch, weights: Path, tmp_path: Path, change: Callable[[str], str], message: str
+    settings: pytest.MonkeyPatch, own_weights: Path, change: Callable[[str], str], message: str
 ) -> None:
-    shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
-    text = (tmp_path / "spleeter" / "tiny.json").read_text()
-    (tmp_path / "spleeter" / "mine.json").write_text(change(text))
-    settings.setenv("MSSBENCH_WEIGHTS_DIR", str(tmp_path))
+    text = (own_weights / "spleeter" / "tiny.json").read_text()
+    (own_weights / "spleeter" / "mine.json").write_text(change(text))
     settings.setenv("SPLEETER_MODEL", "mine.json")
     with pytest.raises(NotReady, match=message):
-        ready()
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "kind", "message"),
-    [
-        ("SPLEETER_MODEL", "spleeter:9stems", NotReady, "9stems"),
-        ("SPLEETER_MODEL", "unheard_of.json", NotReady, "unheard_of.json"),
-        ("SPLEETER_MODEL", "spleeter:2stems", NotReady, "2stems.whl is missing; .*fetch spleeter:2stems"),
-        ("SPLEETER_BATCH_SIZE", "0", BadInput, "SPLEETER_BATCH_SIZE='0' is not a number from 1"),
-        ("DEVICE", "gpu", BadInput, "DEVICE='gpu'"),
-        ("THREADS", "-1", BadInput, "THREADS"),
-    ],
-)
-def test_a_wrong_setting_is_refused(
-    settings: pytest.MonkeyPatch, name: str, value: str, kind: type[BenchError], message: str
-) -> None:
-    settings.setenv(name, value)
-    with pytest.raises(kind, match=message):
-        ready()
-
-
-@pytest.mark.parametrize(
-    ("raised", "kind"),
-    [
-        (tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor\nwith shape"), OutOfMemory),
-        (tf.errors.InvalidArgumentError(None, None, "shapes do not match\nsecond line"), StepFailed),
-    ],
-)
-def test_errors_of_the_library_become_errors_of_the_benchmark(
-    settings: pytest.MonkeyPatch, raised: Exception, kind: type[BenchError]
-) -> None:
-    def fail(*_: object) -> None:
-        raise raised
-
-    separator = ready()
-    settings.setattr(Network, "separate", fail)
-    with pytest.raises(kind) as caught:
-        separator.separate(music(0.5), RATE)
-    assert "second line" not in caught.value.detail
-    settings.undo()
-    assert np.isfinite(separator.separate(music(0.5), RATE)["bass"]).all()  # the next track works
+        ready("spleeter")

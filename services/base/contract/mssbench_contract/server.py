@@ -115,8 +115,8 @@ class Client:
         content_type, body = form({MIXTURE: wav(track)})
         with self.connect() as connection:
             connection.request("POST", "/separate", body, {"Content-Type": content_type})
-            wait_for(lambda: self.in_flight() > 0, seconds)
-        wait_for(lambda: self.in_flight() == 0, seconds)
+            wait_for(lambda: self.in_flight() > 0, seconds=seconds)
+        wait_for(lambda: self.in_flight() == 0, seconds=seconds)
         return self.get("/metrics").body
 
 
@@ -144,11 +144,8 @@ def running(app: str, environment: Mapping[str, str], *, seconds: float = 600.0)
     RuntimeError
         The process ended, or took longer than `seconds`; the message ends with its log.
     """
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        port = reserved.getsockname()[1]
-        reserved.close()
-        log = Path(folder) / "log"
+    with tempfile.TemporaryDirectory() as folder:
+        port, log = free_port(), Path(folder) / "log"
         command = [sys.executable, "-m", "uvicorn", app, "--host", "127.0.0.1", "--port", str(port)]
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -178,12 +175,21 @@ def _wait_until_started(service: RunningService, seconds: float) -> None:
     raise RuntimeError(f"the service did not start; its log ends:\n{service.log.read_text()[-4000:]}")
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 600.0) -> None:
-    """Wait until `condition` is true; fail after `seconds`."""
+def wait_for(
+    condition: Callable[[], object], what: str = "the condition is true", seconds: float = 600.0
+) -> None:
+    """Wait until `condition` is true; fail after `seconds`, naming `what` was waited for."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"the condition did not become true within {seconds:g} s"
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
         time.sleep(0.01)
+
+
+def free_port() -> int:
+    """A port that no program listens on at present."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager
@@ -208,6 +214,14 @@ def http_server(answer: Callable[[http.server.BaseHTTPRequestHandler], None]) ->
         finally:
             server.shutdown()
             thread.join()
+
+
+def send(handler: http.server.BaseHTTPRequestHandler, body: bytes) -> None:
+    """Answer a request of :func:`http_server` with 200 and this body."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
 
 
 def read_answer(connection: http.client.HTTPConnection) -> Answer:
