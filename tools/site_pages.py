@@ -1,4 +1,8 @@
-"""Hooks of mkdocs: pages of the site that are outside ``docs/``, and the links to and from them."""
+"""Hooks of mkdocs: pages of the site that are outside ``docs/``, and the links to and from them.
+
+A page that loads a script, a style, a font or a picture from another server is an error: the site is read without a
+network too.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,6 +26,11 @@ OUTSIDE = {
     "orchestrator/mssbench/report/summary.schema.json": "summary.schema.json",
 }
 SOURCES = {page: source for source, page in OUTSIDE.items()}
+LOADED = re.compile(
+    r"""<(?:script|img|iframe|source|audio|video|object|embed)\b[^>]*\b(?:src|srcset|data)=["']?(?:https?:)?//[^>]*"""
+    r"""|<link\b(?=[^>]*\brel=["']?(?:stylesheet|preload|icon|preconnect))[^>]*\bhref=["']?(?:https?:)?//[^>]*"""
+    r"""|(?:@import|url\()[^;)]*//[^;)]*|<\w+[^>]*\bclass=["']?mermaid\b[^>]*"""
+)
 LINK = re.compile(r"(\]\()([^)#:\s]+)(?=[)#])")
 
 
@@ -40,3 +50,10 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return match[1] + OUTSIDE.get(target, inside)
 
     return LINK.sub(link, markdown)
+
+
+def on_post_page(output: str, page: Any, **_: Any) -> str:
+    """Refuse what a browser would load from elsewhere. The theme loads a script where there are Mermaid diagrams."""
+    if found := LOADED.search(output):
+        raise PluginError(f"{page.file.src_uri}: {found[0]} is loaded from another server")
+    return output
