@@ -302,9 +302,13 @@ class _Writer:
             return []
         import pyarrow.parquet as pq
 
-        filters = [("source", "=", choice.stem), ("metric", "=", "in_place")]
-        table = pq.read_table(path, columns=["start_s", "value"], filters=filters).to_pydict()
-        by_second = dict(zip((round(s) for s in table["start_s"]), table["value"], strict=True))
+        # Without the filters of `read_table`, which import pandas.
+        table = pq.ParquetFile(path).read(columns=["source", "metric", "start_s", "value"]).to_pydict()
+        by_second = {
+            round(at): value
+            for source, metric, at, value in zip(*table.values(), strict=True)
+            if (source, metric) == (choice.stem, "in_place")
+        }
         return [float(by_second.get(int(start) + i, np.nan)) for i in range(round(seconds))]
 
     def _write(self, name: str, audio: Audio, sample_rate: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import re
@@ -31,23 +32,30 @@ def write_results(data: RunData, folder: Path) -> list[str]:
 
 def _write_parquet(path: Path, rows: Sequence[Row], names: Sequence[str]) -> None:
     import pyarrow as pa
+    import pyarrow.json
     import pyarrow.parquet as pq
 
     types = {"number": pa.float64(), "count": pa.int64(), "text": pa.string(), "matrix": pa.string()}
-    arrays, fields = [], []
-    for name in names:
-        values = [row.get(name) for row in rows]
-        nested = any(isinstance(value, list) for value in values)
-        column_type = types["matrix" if nested else column_kind(name)]
-        if column_type == pa.float64():
-            values = [None if value is None else float(value) for value in values]
-        elif column_type == pa.string():
-            values = [
-                value if value is None or isinstance(value, str) else json.dumps(value) for value in values
-            ]
-        arrays.append(pa.array(values, type=column_type))
-        fields.append(pa.field(name, column_type))
-    pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(fields)), path)
+    kinds = {
+        name: "matrix" if any(isinstance(row.get(name), list) for row in rows) else column_kind(name)
+        for name in names
+    }
+    schema = pa.schema([(name, types[kind]) for name, kind in kinds.items()])
+    lines = [json.dumps({name: _plain_value(row.get(name), kinds[name]) for name in names}) for row in rows]
+    # Not from Python objects, since these conversions import pandas, which takes longer than the rest.
+    text = io.BytesIO("\n".join(lines).encode())
+    options = pyarrow.json.ParseOptions(explicit_schema=schema)
+    pq.write_table(
+        pyarrow.json.read_json(text, parse_options=options) if rows else schema.empty_table(), path
+    )
+
+
+def _plain_value(value: object, kind: str) -> object:
+    if value is None or kind == "count":
+        return value
+    if kind == "number":
+        return float(value)  # type: ignore[arg-type]
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def write_paper_files(data: RunData, folder: Path) -> list[str]:

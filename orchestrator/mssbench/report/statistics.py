@@ -26,7 +26,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import ndtri
 
 FloatArray = npt.NDArray[np.float64]
 CountArray = npt.NDArray[np.int32]
@@ -136,9 +136,10 @@ def median(values: npt.ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> 
     tracks = len(table)
     if tracks < 2:
         return Estimate(value, np.nan, np.nan, found.size, tracks)
-    medians = _resampled_medians(found, track, _counts(tracks, resamples, seed))
+    counts, resample = _counts(tracks, resamples, seed)
+    medians = _resampled_medians(found, track, counts)
     tail = (1 - LEVEL) / 2
-    low, high = np.quantile(medians, [tail, 1 - tail])
+    low, high = np.quantile(medians[resample], [tail, 1 - tail])
     return Estimate(value, float(low), float(high), found.size, tracks)
 
 
@@ -204,7 +205,8 @@ def signed_rank(differences: npt.ArrayLike) -> SignedRank:
     if n == zeros:  # all differences are 0, or there is none
         return SignedRank(n, zeros, 0.0, 0.0, 1.0 if n else np.nan, 0.0 if n else np.nan)
     # Mid-ranks are multiples of 0.5: doubled, they are integers, and their sums are exact.
-    ranks = np.rint(2 * stats.rankdata(np.abs(values))).astype(np.int64)
+    _, group, sizes = np.unique(np.abs(values), return_inverse=True, return_counts=True)
+    ranks = (2 * np.cumsum(sizes) - sizes + 1)[group]
     positive, negative = int(ranks[values > 0].sum()), int(ranks[values < 0].sum())
     total = positive + negative
     probability = np.zeros(total + 1)
@@ -283,8 +285,11 @@ def share_above(values: npt.ArrayLike, limit: float) -> Estimate:
     if n == 0:
         return Estimate(np.nan, np.nan, np.nan, 0, 0)
     above = int(np.sum(found > limit))
-    interval = stats.binomtest(above, n).proportion_ci(LEVEL, method="wilson")
-    return Estimate(above / n, float(interval.low), float(interval.high), n, n)
+    # scipy.stats has this interval too, but its import takes longer than all statistics of a report.
+    z, share = float(ndtri(0.5 + 0.5 * LEVEL)), above / n
+    centre = (2 * n * share + z**2) / (2 * (n + z**2))
+    half = z / (2 * (n + z**2)) * math.sqrt(4 * n * share * (1 - share) + z**2)
+    return Estimate(share, centre - half if above else 0.0, centre + half if above < n else 1.0, n, n)
 
 
 def validate(values: npt.ArrayLike) -> FloatArray:
@@ -300,17 +305,20 @@ def validate(values: npt.ArrayLike) -> FloatArray:
 
 
 @lru_cache(maxsize=8)
-def _counts(tracks: int, resamples: int, seed: int) -> CountArray:
-    """Return how often each track is drawn in each resample, shape (resamples, tracks).
+def _counts(tracks: int, resamples: int, seed: int) -> tuple[CountArray, npt.NDArray[np.intp]]:
+    """Return how often each track is drawn, shape (different resamples, tracks), and the row of each resample.
 
-    All intervals over the same number of tracks share their resamples, which makes a report fast.
+    All intervals over the same number of tracks share their resamples, and few tracks have few different ones: 35 with
+    four tracks. Both make a report fast.
     """
     rng = np.random.default_rng(seed)
-    return rng.multinomial(tracks, np.full(tracks, 1 / tracks), size=resamples).astype(np.int32)
+    drawn = rng.multinomial(tracks, np.full(tracks, 1 / tracks), size=resamples).astype(np.int32)
+    counts, resample = np.unique(drawn, axis=0, return_inverse=True)
+    return counts, resample.ravel()  # NumPy 2.0 gives it the number of axes of its input
 
 
 def _resampled_medians(values: FloatArray, track: npt.NDArray[np.intp], counts: CountArray) -> FloatArray:
-    """Return the median of each resample, shape (resamples,), from cumulated counts of the sorted values."""
+    """Return the median of each row of `counts`, shape (rows,), from cumulated counts of the sorted values."""
     order = np.argsort(values, kind="stable")
     ascending, owner = values[order], track[order]
     medians = np.empty(len(counts))

@@ -44,8 +44,8 @@ def test_medians_from_counts_equal_medians_of_resampled_arrays() -> None:
     table = np.round(rng.normal(size=(7, 4)), 1)  # ties
     table[1, 2] = table[3] = np.nan
     kept = np.delete(table, 3, axis=0)
-    counts = statistics._counts(6, 300, 9)
-    literal = [np.nanmedian(np.repeat(kept, draws, axis=0)) for draws in counts]
+    drawn = np.random.default_rng(9).multinomial(6, np.full(6, 1 / 6), size=300)
+    literal = [np.nanmedian(np.repeat(kept, draws, axis=0)) for draws in drawn]
     found = statistics.median(table, resamples=300, seed=9)
     assert (found.n, found.tracks) == (23, 6)
     assert [found.low, found.high] == pytest.approx(list(np.quantile(literal, [0.025, 0.975])), abs=0)
