@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import fft
 from scipy.signal import get_window
 
-from .arrays import Arrays
+from .arrays import Arrays, current
 from .hrir import Cue, HrirSet
 from .reuse import ReferenceCache
 from .signals import (
@@ -42,7 +42,6 @@ LOUDNESS_EXPONENT = 0.23
 SHALLOW = 0.5
 """A minimum of the cross-relation above this share of its median over the HRIR set gives no azimuth."""
 
-_Sections = TypeVar("_Sections", Float32, npt.NDArray[np.complex64])
 _FRAME_BLOCKS, _HOP_BLOCKS = 20, 10
 _CHUNK_BLOCKS = 40  # blocks per task: 2 s fit in the processor's cache
 _QUIET = 10 ** (-ACTIVITY_RANGE_DB / 10)
@@ -151,24 +150,26 @@ def _spectra(
     block = block_length(sample_rate)
     window = get_window("hann", 2 * block).astype(np.float32)
     weights, shapes = _bands(sample_rate)
-    step = _CHUNK_BLOCKS // _HOP_BLOCKS
+    on = current()
+    window, weights, shapes = on.put(window), on.put(weights), [shape.on(on) for shape in shapes]
+    step = on.chunk * _CHUNK_BLOCKS // _HOP_BLOCKS
 
     def chunk(first: int) -> tuple[Float64, Float64, Float64, npt.NDArray[np.complex128]]:
         last = min(first + step, len(active))
         stop = ((last - 1) * _HOP_BLOCKS + _FRAME_BLOCKS) * block
         samples = load_scaled(x, first * _HOP_BLOCKS * block, stop, exponent)
-        sections = np.lib.stride_tricks.sliding_window_view(samples, 2 * block, axis=1)[:, ::block]
-        spectra = fft.rfft(sections * window)
-        auto = np.stack([_frame_sums(s.real**2 + s.imag**2) for s in spectra])
-        cross = _frame_sums(spectra[0] * np.conj(spectra[1]))
-        energies = (auto @ weights).astype(np.float64)
+        spectra = on.rfft(on.windows(on.put(samples), 2 * block, block) * window)
+        left, right = spectra[0, ...], spectra[1, ...]
+        auto = on.xp.stack([_frame_sums(on.xp.real(s) ** 2 + on.xp.imag(s) ** 2, on) for s in (left, right)])
+        cross = _frame_sums(left * on.xp.conj(right), on)
+        energies = on.get(auto @ weights).astype(np.float64)
         norm = np.sqrt(energies[0] * energies[1])
         coherence = np.zeros((last - first, len(shapes)))
         for b, shape in enumerate(shapes):
-            part = np.ascontiguousarray(cross[:, shape.bins]).view(np.float32)
-            peak = (part @ shape.matrix).max(axis=1)
+            peak = on.get(on.xp.max(on.interleaved(cross[:, shape.bins]) @ shape.matrix, axis=1))
             np.divide(peak, norm[:, b], out=coherence[:, b], where=norm[:, b] > 0.0)
         use = active[first:last]
+        auto, cross = on.get(auto), on.get(cross)
         return energies, coherence, auto[:, use].sum(1, np.float64), cross[use].sum(0, np.complex128)
 
     parts = threaded(chunk, range(0, len(active), step), workers)
@@ -178,15 +179,14 @@ def _spectra(
     )
 
 
-def _frame_sums(sections: _Sections) -> _Sections:
+def _frame_sums(sections: Any, on: Arrays) -> Any:
     """Sums over the 19 sections inside each frame of 20 blocks; a frame starts every 10 blocks."""
-    frames = len(sections) // _HOP_BLOCKS
-    whole, rest = sections[: frames * _HOP_BLOCKS], sections[frames * _HOP_BLOCKS :]
-    groups = whole.reshape(frames, _HOP_BLOCKS, -1)
-    nine = np.concatenate([groups[:, :-1].sum(axis=1), rest.sum(axis=0, keepdims=True)])
+    sum_of, frames = on.xp.sum, sections.shape[0] // _HOP_BLOCKS
+    whole, rest = sections[: frames * _HOP_BLOCKS, :], sections[frames * _HOP_BLOCKS :, :]
+    groups = on.xp.reshape(whole, (frames, _HOP_BLOCKS, -1))
+    nine = on.concat([sum_of(groups[:, :-1, :], axis=1), sum_of(rest, axis=0, keepdims=True)])
     # Nine sections of one hop, the section across the boundary, nine sections of the next hop.
-    total: _Sections = nine[:-1] + groups[:, -1] + nine[1:]
-    return total
+    return nine[:-1, :] + groups[:, -1, :] + nine[1:, :]
 
 
 @dataclass(frozen=True)

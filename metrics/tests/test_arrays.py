@@ -70,7 +70,7 @@ def test_the_values_of_another_namespace_are_those_of_numpy(
     monkeypatch.setattr(arrays.DeviceArrays, "put", noted)
     with device:
         found = bm.score(**track)
-    assert used >= {"place", "itd", "response", "direction"}
+    assert used >= {"place", "itd", "bands", "response", "direction"}
     for stem, row in expected.stems.items():
         assert row["status"] == "ok", row["reason"]
         for column, value in row.items():
