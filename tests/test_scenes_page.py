@@ -13,7 +13,6 @@ from mssbench.datasets.angles import read_placements
 from mssbench.runs.conditions import Condition
 from mssbench.runs.config import RunConfig, read_config, with_references
 from mssbench.runs.plan import plan
-from mssbench.runs.store import Workspace
 from mssbench.services.runtime import make_runtime
 from mssbench_service.wire import parse
 from synth_service.heads import write_head
@@ -38,7 +37,7 @@ def config(workspace: Path) -> Path:
 def test_the_examples_of_the_page_can_be_run(config: Path) -> None:
     runtime = make_runtime(config.parent)
     chosen = parse(RunConfig, with_references(read_config(config), runtime.root))
-    record = plan(chosen, Workspace(config.parent), runtime)
+    record = plan(chosen, runtime)
     assert record.conditions == CONDITIONS
     track = record.tracks[0]
     elevated = track.placements["elevated"]

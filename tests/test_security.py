@@ -21,7 +21,6 @@ from mssbench.execution.queue_status import queue_status
 from mssbench.execution.workers import BenchWorker
 from mssbench.runs.config import RunConfig
 from mssbench.runs.run import Run, Task
-from mssbench.runs.store import Workspace
 from mssbench.services.runtime import make_runtime
 from mssbench.settings.limits import Limits
 from mssbench_contract import running
@@ -137,7 +136,7 @@ def connection() -> Iterator[Redis]:
 @pytest.fixture
 def run(workspace: Path) -> Run:
     config = RunConfig(dataset="music", separators=["oracle-mixture"], conditions=["stereo"], tracks=1)
-    return prepare(config, Workspace(workspace), make_runtime(workspace), run_id="mine")
+    return prepare(config, make_runtime(workspace), run_id="mine")
 
 
 class Trap:

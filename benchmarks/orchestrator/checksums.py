@@ -14,7 +14,6 @@ from mssbench.datasets.demo import write_demo
 from mssbench.execution.inline import run_inline
 from mssbench.execution.prepare import prepare
 from mssbench.runs.config import RunConfig
-from mssbench.runs.store import Workspace
 from mssbench.services.runtime import make_runtime
 from mssbench_service.checksums import checksum_of
 
@@ -24,7 +23,7 @@ def main(seconds: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         write_demo(root / "music", tracks=1, seconds=seconds)
-        run = prepare(RunConfig("music", separators=["oracle-irm"]), Workspace(root), make_runtime(root))
+        run = prepare(RunConfig("music", separators=["oracle-irm"]), make_runtime(root))
         started = time.process_time()
         run_inline(run, lambda: None)
         total = time.process_time() - started

@@ -37,7 +37,6 @@ from mssbench.execution.queues import connect, reconcile  # noqa: E402
 from mssbench.runs.config import RunConfig  # noqa: E402
 from mssbench.runs.run import Run  # noqa: E402
 from mssbench.runs.status import status_of  # noqa: E402
-from mssbench.runs.store import Workspace  # noqa: E402
 from mssbench.services.runtime import make_runtime  # noqa: E402
 from mssbench_service.audio import write_wav  # noqa: E402
 from mssbench_service.musdb import MIXTURE, STEMS  # noqa: E402
@@ -75,7 +74,7 @@ def run_of(root: Path, cells: int, separators: int, seed: int) -> tuple[Run, flo
         "music", separators=names, conditions=["stereo"], tracks=cells // separators, seed=seed
     )
     started = time.perf_counter()
-    run = prepare(config, Workspace(root), make_runtime(root))
+    run = prepare(config, make_runtime(root))
     return run, time.perf_counter() - started
 
 

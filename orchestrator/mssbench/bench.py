@@ -275,10 +275,9 @@ def run(
     """
     _executor(scheduler, redis_url)  # a bad argument is found before any work
     with _invalid_arguments():
-        workspace = open_workspace(Path(root) if root is not None else None)
-        runtime = make_runtime(workspace.root)
+        runtime = make_runtime(open_workspace(Path(root) if root is not None else None).root)
         chosen = parse(RunConfig, _settings(config, runtime.root) | _settings(settings, runtime.root))
-        found = BenchmarkRun(prepare(chosen, workspace, runtime, "mssbench.run()", run_id))
+        found = BenchmarkRun(prepare(chosen, runtime, "mssbench.run()", run_id))
     return found.resume(scheduler=scheduler, redis_url=redis_url, progress=progress)
 
 

@@ -24,7 +24,6 @@ from mssbench.runs.progress import Progress, progress_of
 from mssbench.runs.records import Cell
 from mssbench.runs.results import result_columns, result_rows, write_csv
 from mssbench.runs.run import Run
-from mssbench.runs.store import Workspace
 from mssbench.services.http import HttpTransport
 from mssbench.services.registry import load_registry
 from mssbench.services.runtime import Runtime
@@ -158,7 +157,7 @@ class Services:
             **options,
         }
         config = RunConfig(**asked)  # type: ignore[arg-type]
-        return prepare(config, Workspace(self.root), self.runtime, run_id=name)
+        return prepare(config, self.runtime, run_id=name)
 
 
 class Queue:

@@ -24,7 +24,6 @@ from mssbench.execution.inline import run_inline
 from mssbench.execution.launch import reload
 from mssbench.execution.prepare import prepare
 from mssbench.runs.config import RunConfig
-from mssbench.runs.store import Workspace
 from mssbench.services.runtime import make_runtime
 from mssbench_contract.server import wait_for
 from system import table, unmounted_at_the_end
@@ -39,7 +38,7 @@ def once(root: Path) -> None:
     config = RunConfig(
         "music", separators=["oracle-mixture", "oracle-irm"], bsseval=False, keep_estimates="all"
     )
-    run = prepare(config, Workspace(root), make_runtime(root), run_id="cut")
+    run = prepare(config, make_runtime(root), run_id="cut")
     with run.store.lock.hold():
         reload(run)
         clear_damaged(run)

@@ -30,7 +30,6 @@ from mssbench.execution.embedded import embedded_redis
 from mssbench.execution.launch import execute_inline
 from mssbench.execution.prepare import prepare
 from mssbench.runs.config import RunConfig
-from mssbench.runs.store import Workspace
 from mssbench.server import examples as shown
 from mssbench.services.runtime import make_runtime
 from mssbench_contract import running
@@ -64,7 +63,7 @@ def root(tmp_path_factory: pytest.TempPathFactory, _demo_tracks: Path) -> Path:
         metrics="corrected",
         bsseval=False,
     )
-    run = prepare(config, Workspace(root), make_runtime(root), run_id=shown.RUN_ID)
+    run = prepare(config, make_runtime(root), run_id=shown.RUN_ID)
     execute_inline(run, lambda status: None)
     shutil.copytree(run.store.folder, root.with_name(f"{root.name}-run"))
     return root

@@ -21,7 +21,6 @@ from mssbench.execution.prepare import prepare
 from mssbench.runs.config import RunConfig
 from mssbench.runs.results import result_rows
 from mssbench.runs.run import Run
-from mssbench.runs.store import Workspace
 from mssbench.services.runtime import Runtime, make_runtime
 from mssbench_service.audio import FloatArray
 from mssbench_service.files import read_json
@@ -97,7 +96,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scored]:
             config = RunConfig(
                 "music", separators=[MODEL], targets=["vocals", "accompaniment"], keep_estimates="all"
             )
-            run = prepare(config, Workspace(root), make_runtime(root))
+            run = prepare(config, make_runtime(root))
             run_inline(run, lambda: None)
             yield Scored(run, requests)
             run.runtime.close()

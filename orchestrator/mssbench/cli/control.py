@@ -13,7 +13,6 @@ from ..execution.queues import connect
 from ..report.paired_differences import paired_differences
 from ..runs.compare import changes, differences
 from ..runs.results import result_rows
-from ..runs.store import open_workspace
 from .shared import (
     cli,
     current_runtime,
@@ -123,7 +122,7 @@ def gc(dry_run: bool, estimates: bool) -> None:
 
     Example: mssbench gc --dry-run
     """
-    found = [*find_removable(open_workspace(), current_runtime(), estimates), *temporary_folders()]
+    found = [*find_removable(current_runtime(), estimates), *temporary_folders()]
     for item in found:
         print_result(f"{_size(item.size):>10}  {item.reference}  ({item.reason})")
         if not dry_run:

@@ -18,7 +18,6 @@ from mssbench_service.musdb import SPLITS
 
 from ..execution.launch import finish
 from ..runs.results import print_csv, score_columns, write_csv
-from ..runs.store import open_workspace
 from ..tools.batch import failed, find_folder_estimates, score, synthesise
 from ..tools.imported import imported_run
 from ..tools.museval import Windows, find_folder_scores, rows_of, write_scores
@@ -170,9 +169,7 @@ def evaluate(
         if name:
             settings = {key: options[key] for key in ("metrics", "bsseval", "aggregate")} | {"targets": asked}
             command = shlex.join(["mssbench", *sys.argv[1:]])
-            run = stack.enter_context(
-                imported_run(found, open_workspace(), runtime, settings, command, run_id)
-            )
+            run = stack.enter_context(imported_run(found, runtime, settings, command, run_id))
             tables = run.frames()
         elif museval_json and not frames:
             frames = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mssbench-frames-")))

@@ -229,7 +229,7 @@ def _prepared(config: RunConfig, runtime: Runtime, run_id: str) -> Run:
     command = without_password(
         shlex.join(["mssbench", *sys.argv[1:]])
     )  # the URL of --redis may hold one, and reports show the command
-    job = prepare(config, open_workspace(), runtime, command, run_id)
+    job = prepare(config, runtime, command, run_id)
     for separator in job.record.separators:
         if separator.status == "unavailable":
             print_message(f"{separator.name} is unavailable: {separator.reason}", colour="yellow")

@@ -23,7 +23,7 @@ from ..runs.progress import progress_of
 from ..runs.records import Cell
 from ..runs.run import Run
 from ..runs.status import status_of
-from ..runs.store import Workspace, has_damaged_outcome
+from ..runs.store import has_damaged_outcome
 from .integrity import estimates_problem, read_rendering, rendering_problem
 from .keeping import estimates_replaced
 from .queues import count_running, remove_jobs
@@ -98,7 +98,7 @@ def _accept_changed_tracks(run: Run, titles: Iterable[str]) -> None:
         if not track.files or any(run.store.succeeded(cell) for cell in cells):
             continue
         try:
-            now = plan_track_again(track, run.record, Workspace(run.runtime.root.root), run.runtime)
+            now = plan_track_again(track, run.record, run.runtime)
         except BenchError:
             continue  # the retried cells report it
         if now.files != track.files:

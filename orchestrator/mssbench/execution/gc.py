@@ -44,7 +44,7 @@ class Removable:
     """Removes it; does nothing if it no longer exists."""
 
 
-def find_removable(workspace: Workspace, runtime: Runtime, estimates: bool = False) -> list[Removable]:
+def find_removable(runtime: Runtime, estimates: bool = False) -> list[Removable]:
     """Find what can be removed. Removes nothing.
 
     Parameters
@@ -58,7 +58,7 @@ def find_removable(workspace: Workspace, runtime: Runtime, estimates: bool = Fal
     Conflict
         A run's record cannot be read, so that the renderings that it uses are not known.
     """
-    runs = _runs(workspace, runtime)
+    workspace, runs = Workspace(runtime.root.root), _runs(runtime)
     inactive = [run for run in runs if estimates and _is_inactive(run)]
     return [
         *_renderings(workspace, runtime, runs),
@@ -68,8 +68,8 @@ def find_removable(workspace: Workspace, runtime: Runtime, estimates: bool = Fal
     ]
 
 
-def _runs(workspace: Workspace, runtime: Runtime) -> list[Run]:
-    runs = []
+def _runs(runtime: Runtime) -> list[Run]:
+    workspace, runs = Workspace(runtime.root.root), []
     for run_id in workspace.run_ids():
         store = workspace.run(run_id)
         try:
@@ -125,7 +125,7 @@ def _is_rendering(folder: Path) -> bool:
 def _remove_rendering(workspace: Workspace, runtime: Runtime, folder: Path) -> None:
     """Remove it unless a run that was started meanwhile needs it."""
     with folder_locked(workspace.runs, shared=False):
-        if os.path.realpath(folder) in _needed(_runs(workspace, runtime)):
+        if os.path.realpath(folder) in _needed(_runs(runtime)):
             return
         remove_folder(folder)
     remove_if_empty(folder.parent)

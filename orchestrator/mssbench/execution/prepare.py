@@ -20,9 +20,7 @@ from .same_code import present_versions, require_same_code
 from .steps import remove_estimates, require_planned_files
 
 
-def prepare(
-    config: RunConfig, workspace: Workspace, runtime: Runtime, command: str = "", run_id: str = ""
-) -> Run:
+def prepare(config: RunConfig, runtime: Runtime, command: str = "", run_id: str = "") -> Run:
     """Plan a run and write its ``run.json``. A run that exists is continued, unless it is executed elsewhere.
 
     Raises
@@ -31,9 +29,9 @@ def prepare(
         A value in `config` cannot be used, there is too little room on the disk, `run_id` is the name of a different
         run, or the weights of a separator have changed since the run was created.
     """
-    record = plan(config, workspace, runtime, command)
+    record = plan(config, runtime, command)
     record.id = run_id or record.id
-    store = workspace.run(record.id)
+    store = Workspace(runtime.root.root).run(record.id)
     try:
         with store.lock.hold():
             if store.exists():

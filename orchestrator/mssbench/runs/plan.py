@@ -35,7 +35,7 @@ RENDERER = 1
 """Part of the key of every rendering. Increase it when the output of the renderer changes."""
 
 
-def plan(config: RunConfig, workspace: Workspace, runtime: Runtime, command: str = "") -> RunRecord:
+def plan(config: RunConfig, runtime: Runtime, command: str = "") -> RunRecord:
     """Check what `config` refers to, and return the record of the run. Writes nothing.
 
     Each service that the run needs is called once, all in parallel; other services are not called.
@@ -67,7 +67,6 @@ def plan(config: RunConfig, workspace: Workspace, runtime: Runtime, command: str
             track,
             start,
             config,
-            workspace,
             runtime,
             hrirs,
             {key: by_key[key][track.title] for key in by_key},
@@ -184,12 +183,12 @@ def _track_record(
     track: Track,
     start: int | None,
     config: RunConfig,
-    workspace: Workspace,
     runtime: Runtime,
     hrirs: Mapping[str, HrirInfo],
     placements: Mapping[str, PlacementRecord],
     stems: Sequence[str],
 ) -> TrackRecord:
+    workspace = Workspace(runtime.root.root)
     source = runtime.root.reference(runtime.root.resolve(config.dataset) / config.split / track.title)
     cut = ""
     if start is not None:
@@ -232,9 +231,7 @@ def _track_record(
     )
 
 
-def plan_track_again(
-    track: TrackRecord, record: RunRecord, workspace: Workspace, runtime: Runtime
-) -> TrackRecord:
+def plan_track_again(track: TrackRecord, record: RunRecord, runtime: Runtime) -> TrackRecord:
     """Plan `track` of an existing run again, from its present files.
 
     Raises
@@ -254,4 +251,4 @@ def plan_track_again(
     hrirs = record.hrirs | ({BINAURAL: record.hrir} if record.hrir is not None else {})
     for hrir in hrirs.values():
         check_rates(hrir, [found], resample=record.config.resample_hrir)
-    return _track_record(found, start, record.config, workspace, runtime, hrirs, placements, record.stems)
+    return _track_record(found, start, record.config, runtime, hrirs, placements, record.stems)

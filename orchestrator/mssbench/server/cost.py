@@ -40,7 +40,7 @@ def cost_of(config: RunConfig, service: RunService) -> Cost:
         The run would be refused.
     """
     service.runtime.reload()
-    record = plan(config, service.workspace, service.runtime)
+    record = plan(config, service.runtime)
     run = Run(service.workspace.run(record.id), record, service.runtime)
     speed = pace(record, service)
     audio = sum(record.track(cell.title).seconds for cell in record.cells() if not run.store.ended(cell))

@@ -105,7 +105,7 @@ class RunService:
         self.runtime.reload()
         body = json.dumps(config.settings(), ensure_ascii=False)
         command = f"POST /runs{f'?name={name}' if name else ''} {body}"
-        run = prepare(config, self.workspace, self.runtime, command, name)
+        run = prepare(config, self.runtime, command, name)
         # If another process executes the run, the supervisor takes it over when that process has ended.
         with suppress(Conflict), self._held(run):
             require_same_code(run)

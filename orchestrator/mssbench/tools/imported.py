@@ -91,7 +91,6 @@ class ImportedRun:
 @contextlib.contextmanager
 def imported_run(
     estimates: FolderEstimates,
-    workspace: Workspace,
     runtime: Runtime,
     settings: Mapping[str, Any],
     command: str = "",
@@ -109,7 +108,7 @@ def imported_run(
     check_name(estimates.separator.name, "separator")
     record = _record(estimates, runtime, settings, command)
     record.id = run_id or record.id
-    store = workspace.run(record.id)
+    store = Workspace(runtime.root.root).run(record.id)
     if store.exists() and store.load().config != record.config:
         raise BadInput(f"run {record.id} exists with another configuration; choose another id")
     with store.lock.hold():

@@ -10,7 +10,7 @@ import pytest
 from mssbench.execution.prepare import prepare
 from mssbench.runs.config import RunConfig
 from mssbench.runs.run import Run
-from mssbench.runs.store import RunStore, Workspace
+from mssbench.runs.store import RunStore
 from mssbench.services.runtime import Runtime, make_runtime
 from mssbench_service.errors import BadInput, BenchError, NotReady
 
@@ -41,7 +41,7 @@ def begin(workspace: Path, **answers: BenchError | list[dict[str, str]]) -> Run:
     runtime = make_runtime(workspace)
     runtime = Runtime(AlteredTransport(runtime.transport, answers), runtime.registry, runtime.root)
     config = RunConfig(dataset="music", separators=["oracle-irm", "demucs"], tracks=1)
-    return prepare(config, Workspace(workspace), runtime, run_id="mine")
+    return prepare(config, runtime, run_id="mine")
 
 
 def stored(run: Run) -> dict[str, Any]:

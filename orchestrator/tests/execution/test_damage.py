@@ -38,7 +38,7 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data root with a complete run ``mine``."""
     root = tmp_path_factory.mktemp("complete")
     write_demo(root / "music", tracks=1, seconds=1.0)
-    run = prepare(CONFIG, Workspace(root), make_runtime(root), run_id="mine")
+    run = prepare(CONFIG, make_runtime(root), run_id="mine")
     run_inline(run, lambda: None)
     return root
 

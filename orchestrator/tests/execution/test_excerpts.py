@@ -16,7 +16,6 @@ from mssbench.runs.config import RunConfig
 from mssbench.runs.progress import progress_of
 from mssbench.runs.results import result_rows
 from mssbench.runs.run import Run
-from mssbench.runs.store import Workspace
 from mssbench.services.runtime import make_runtime
 from mssbench_service.errors import BadInput
 
@@ -24,7 +23,7 @@ CONFIG = RunConfig(dataset="music", separators=["oracle-irm"], tracks=1, bsseval
 
 
 def prepared(root: Path, **settings: Any) -> Run:
-    return prepare(replace(CONFIG, **settings), Workspace(root), make_runtime(root))
+    return prepare(replace(CONFIG, **settings), make_runtime(root))
 
 
 def test_a_run_on_an_excerpt_scores_as_a_run_on_a_dataset_that_was_cut_by_hand(workspace: Path) -> None:
@@ -44,7 +43,7 @@ def test_a_run_on_an_excerpt_scores_as_a_run_on_a_dataset_that_was_cut_by_hand(w
     assert len(rows := result_rows(run.store, run.record)) == 8
     assert rows == result_rows(by_hand.store, by_hand.record)
     # The excerpt is part of the run: gc keeps it, and an interrupted run cuts it again.
-    assert track.cut not in {one.reference for one in find_removable(Workspace(workspace), run.runtime)}
+    assert track.cut not in {one.reference for one in find_removable(run.runtime)}
     shutil.rmtree(workspace / "data")
     for cell in run.record.cells():
         run.store.clear_outcome(cell)

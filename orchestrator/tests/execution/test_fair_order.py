@@ -13,7 +13,6 @@ from mssbench.execution.prepare import prepare
 from mssbench.execution.queues import connect, enqueue, job_id, open_queue, places_of, reconcile, remove_jobs
 from mssbench.runs.config import RunConfig
 from mssbench.runs.run import Run, Task
-from mssbench.runs.store import Workspace
 from mssbench.services.runtime import make_runtime
 from redis import Redis
 from rq.job import Job, JobStatus
@@ -33,7 +32,7 @@ def make_run(workspace: Path) -> Callable[[str, int], Run]:
         config = RunConfig(
             dataset="music", separators=["oracle-irm"], conditions=["stereo"], tracks=1, bsseval=False
         )
-        run = prepare(config, Workspace(workspace), make_runtime(workspace), run_id=name)
+        run = prepare(config, make_runtime(workspace), run_id=name)
         track = run.record.tracks[0]
         run.record.tracks[:] = [replace(track, title=f"{index:03}") for index in range(tracks)]
         run.store.save(run.record)

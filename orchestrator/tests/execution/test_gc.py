@@ -12,7 +12,6 @@ from mssbench.execution.embedded import _temporary_folder
 from mssbench.execution.gc import Removable, find_removable, temporary_folders
 from mssbench.execution.prepare import prepare
 from mssbench.runs.config import RunConfig
-from mssbench.runs.store import Workspace
 from mssbench.services.runtime import make_runtime
 
 CONFIG = RunConfig(dataset="music", separators=["oracle-identity"], tracks=1, conditions=["binaural"])
@@ -20,7 +19,7 @@ CONFIG = RunConfig(dataset="music", separators=["oracle-identity"], tracks=1, co
 
 @pytest.fixture
 def found(workspace: Path) -> Callable[[], list[Removable]]:
-    return lambda: find_removable(Workspace(workspace), make_runtime(workspace))
+    return lambda: find_removable(make_runtime(workspace))
 
 
 def _rendering(workspace: Path, reference: str) -> Path:
@@ -33,11 +32,11 @@ def _rendering(workspace: Path, reference: str) -> Path:
 def test_a_rendering_that_a_run_needs_meanwhile_is_kept(
     workspace: Path, found: Callable[[], list[Removable]]
 ) -> None:
-    record = prepare(CONFIG, Workspace(workspace), make_runtime(workspace), run_id="first").record
+    record = prepare(CONFIG, make_runtime(workspace), run_id="first").record
     rendering = _rendering(workspace, record.tracks[0].folders["binaural"])
     shutil.rmtree(workspace / "runs/first")
     (item,) = found()
-    prepare(CONFIG, Workspace(workspace), make_runtime(workspace), run_id="second")
+    prepare(CONFIG, make_runtime(workspace), run_id="second")
     item.remove()
     assert rendering.is_dir()
     shutil.rmtree(workspace / "runs/second")

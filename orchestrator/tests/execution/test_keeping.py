@@ -21,7 +21,6 @@ from mssbench.runs.estimates import kept_file, read_stored, remove_audio, separa
 from mssbench.runs.results import result_rows
 from mssbench.runs.run import Run
 from mssbench.runs.space import bytes_needed
-from mssbench.runs.store import Workspace
 from mssbench.services.runtime import make_runtime
 from mssbench_service.audio import write_wav
 from mssbench_service.checksums import checksums_of
@@ -41,7 +40,7 @@ CONFIG = RunConfig(
 
 
 def prepared(root: Path, **settings: Any) -> Run:
-    return prepare(replace(CONFIG, **settings), Workspace(root), make_runtime(root))
+    return prepare(replace(CONFIG, **settings), make_runtime(root))
 
 
 def audio_files(run: Run) -> list[str]:

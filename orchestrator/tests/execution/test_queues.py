@@ -38,7 +38,6 @@ from mssbench.runs.config import RunConfig
 from mssbench.runs.progress import progress_of
 from mssbench.runs.run import Run, Task
 from mssbench.runs.status import RunStatus
-from mssbench.runs.store import Workspace
 from mssbench.services.runtime import make_runtime
 from mssbench.settings.limits import Limits
 from mssbench_service.errors import BadInput, NotFound, NotReady, Unreachable
@@ -65,7 +64,7 @@ def connection(url: str) -> Iterator[Redis]:
 @pytest.fixture
 def run(workspace: Path) -> Run:
     config = RunConfig(dataset="music", separators=["oracle-identity", "oracle-irm"], bsseval=False)
-    return prepare(config, Workspace(workspace), make_runtime(workspace), run_id="mine")
+    return prepare(config, make_runtime(workspace), run_id="mine")
 
 
 def queued(connection: Redis, name: str) -> list[str]:

@@ -20,7 +20,6 @@ from mssbench.runs.owned import remove_made
 from mssbench.runs.records import Cell
 from mssbench.runs.results import result_rows
 from mssbench.runs.run import Run, open_run
-from mssbench.runs.store import Workspace
 from mssbench.services.health import survey
 from mssbench.services.runtime import Runtime, make_runtime
 from mssbench_service.errors import BadInput
@@ -57,7 +56,7 @@ HOSTILE_NAMES = [
 
 @pytest.fixture
 def run(workspace: Path) -> Run:
-    return prepare(CONFIG, Workspace(workspace), make_runtime(workspace), run_id="mine")
+    return prepare(CONFIG, make_runtime(workspace), run_id="mine")
 
 
 @pytest.fixture
@@ -229,7 +228,7 @@ def test_a_cancelled_run_keeps_its_scores_when_it_is_rescored(
 def test_a_command_that_is_refused_for_other_code_changes_nothing(
     workspace: Path, name: str, command: Callable[..., tuple[int, str]]
 ) -> None:
-    run = prepare(replace(CONFIG, tracks=2), Workspace(workspace), make_runtime(workspace), run_id="mine")
+    run = prepare(replace(CONFIG, tracks=2), make_runtime(workspace), run_id="mine")
     run_inline(run, lambda: None)
     first, second = run.record.cells()
     run.store.clear_outcome(second)

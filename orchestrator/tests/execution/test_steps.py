@@ -22,7 +22,7 @@ from mssbench.runs.config import RunConfig
 from mssbench.runs.progress import progress_of
 from mssbench.runs.records import Cell
 from mssbench.runs.run import Run, Task
-from mssbench.runs.store import LOG_CHARACTERS, Workspace
+from mssbench.runs.store import LOG_CHARACTERS
 from mssbench.services.registry import Service
 from mssbench.services.runtime import Runtime, make_runtime
 from mssbench.services.transport import Transport
@@ -112,7 +112,7 @@ def make_trial(workspace: Path) -> MakeTrial:
         transport = Faulty(runtime.transport, faults)
         config = RunConfig("music", separators=["oracle-identity", "oracle-irm"], tracks=1, bsseval=False)
         faulty = Runtime(transport, runtime.registry, runtime.root)
-        run = prepare(config, Workspace(workspace), faulty)
+        run = prepare(config, faulty)
         return Trial(run, transport, next(task for task in run.open_tasks() if task.step == "separate"))
 
     return make

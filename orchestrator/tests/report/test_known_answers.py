@@ -17,7 +17,6 @@ from mssbench.report.known_answers import SelfCheckFailed, self_check
 from mssbench.runs.config import RunConfig
 from mssbench.runs.records import Cell
 from mssbench.runs.run import Run
-from mssbench.runs.store import Workspace
 from mssbench.services.runtime import make_runtime
 from mssbench_service.files import read_json, write_json
 from oracle_service.probes import Gain
@@ -70,7 +69,7 @@ def run(workspace: Path) -> Run:
     config = RunConfig(
         dataset="music", tracks=1, separators=["oracle-swap"], conditions=["stereo"], bsseval=False
     )
-    job = prepare(config, Workspace(workspace), runtime)
+    job = prepare(config, runtime)
     run_inline(job, lambda: None)
     return job
 
@@ -107,7 +106,7 @@ def test_a_run_without_known_answer_tests_fails_the_self_check(workspace: Path) 
     config = RunConfig(
         dataset="music", tracks=1, separators=["oracle-mixture"], conditions=["stereo"], bsseval=False
     )
-    job = prepare(config, Workspace(workspace), make_runtime(workspace))
+    job = prepare(config, make_runtime(workspace))
     run_inline(job, lambda: None)
     with pytest.raises(SelfCheckFailed, match="no probe"):
         self_check(job.store.folder)
@@ -119,6 +118,6 @@ def test_known_scores_of_a_run_with_a_composite_target_are_those_of_the_stems(wo
     config = RunConfig(
         dataset="music", tracks=1, separators=["oracle-gain"], conditions=["binaural"], targets=targets, bsseval=False
     )  # fmt: skip
-    made = prepare(config, Workspace(workspace), runtime)
+    made = prepare(config, runtime)
     run_inline(made, lambda: None)
     assert re.match(r"[1-9]\d* of \d+ .* 0 failed", self_check(made.store.folder))

@@ -12,7 +12,6 @@ from mssbench.execution.launch import finish
 from mssbench.execution.prepare import prepare
 from mssbench.report import paper_figures
 from mssbench.runs.config import RunConfig
-from mssbench.runs.store import Workspace
 from mssbench.services.runtime import make_runtime
 from mssbench_service.files import read_json
 
@@ -31,7 +30,7 @@ def test_a_metric_is_in_every_table_and_the_report_as_soon_as_it_is_registered(
     peak = Metric("peak", lambda stem: Value(float(stem.estimate.max())), "Largest sample.", label="Peak")
     config = RunConfig("music", separators=["oracle-mixture"], conditions=["stereo"], tracks=1, bsseval=False)
     with registered(peak):
-        run = prepare(config, Workspace(workspace), make_runtime(workspace), run_id="mine")
+        run = prepare(config, make_runtime(workspace), run_id="mine")
         run_inline(run, lambda: None)
         finish(run, audio=False)
     report = run.store.folder / "report"

@@ -10,7 +10,6 @@ from mssbench.runs.compare import changes, differences
 from mssbench.runs.config import RunConfig
 from mssbench.runs.plan import plan
 from mssbench.runs.records import RunRecord
-from mssbench.runs.store import Workspace
 from mssbench.services.runtime import make_runtime
 from mssbench_service.wire import parse
 
@@ -55,7 +54,7 @@ def copy_of(record: RunRecord) -> RunRecord:
 
 def test_differences_of_two_runs_are_named(workspace: Path) -> None:
     config = RunConfig(dataset="music", separators=["oracle-irm", "oracle-mixture"], tracks=1)
-    record = plan(config, Workspace(workspace), make_runtime(workspace))
+    record = plan(config, make_runtime(workspace))
     assert differences(record, copy_of(record)) == []
 
     other = copy_of(record)

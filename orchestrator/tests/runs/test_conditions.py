@@ -36,7 +36,7 @@ def config(*conditions: Any, **settings: Any) -> RunConfig:
 
 
 def planned(config: RunConfig, root: Path) -> RunRecord:
-    return plan(config, Workspace(root), make_runtime(root))
+    return plan(config, make_runtime(root))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from mssbench.runs.config import RunConfig
 from mssbench.runs.fingerprint import digest, state_of_files
 from mssbench.runs.plan import plan_track_again
 from mssbench.runs.records import RunRecord, TrackRecord
-from mssbench.runs.store import Workspace
 from mssbench.services.runtime import make_runtime
 from mssbench_service.musdb import MIXTURE, STEMS
 from mssbench_service.wire import HrirInfo
@@ -46,5 +45,5 @@ def test_the_key_of_a_rendering_is_pinned(track: Path, tmp_path: Path) -> None:
     config = RunConfig(dataset="music", conditions=["binaural"])
     planned = TrackRecord("Song", 4410, 44100, "music/test/Song", {}, ANGLES)
     record = RunRecord("mine", "", "", config, [planned], [], hrir, {}, {})
-    again = plan_track_again(planned, record, Workspace(tmp_path), make_runtime(tmp_path))
+    again = plan_track_again(planned, record, make_runtime(tmp_path))
     assert again.folders == {"binaural": "data/rendered/18a2848e912591ddc0fa/Song"}

@@ -12,7 +12,6 @@ import soundfile as sf
 from mssbench.runs.config import RunConfig
 from mssbench.runs.plan import choose_separators, plan
 from mssbench.runs.records import RunRecord
-from mssbench.runs.store import Workspace
 from mssbench.services.health import ServiceHealth
 from mssbench.services.runtime import make_runtime
 from mssbench_service.errors import BadInput, NotFound, Unavailable
@@ -28,7 +27,7 @@ OFFERED = [
 
 
 def planned(config: RunConfig, root: Path) -> RunRecord:
-    return plan(config, Workspace(root), make_runtime(root))
+    return plan(config, make_runtime(root))
 
 
 def test_a_run_has_a_cell_per_condition_separator_and_track(workspace: Path) -> None:

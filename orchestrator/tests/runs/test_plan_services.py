@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from mssbench.runs.config import RunConfig
 from mssbench.runs.plan import plan
-from mssbench.runs.store import Workspace
 from mssbench.services import http
 from mssbench.services.runtime import make_runtime
 from mssbench_service.errors import Unavailable
@@ -74,7 +73,7 @@ def config(*separators: str) -> RunConfig:
 def test_services_that_the_run_does_not_use_are_not_called(
     workspace: Path, silent: list[SilentService]
 ) -> None:
-    record = plan(config("oracle-mixture"), Workspace(workspace), make_runtime(workspace))
+    record = plan(config("oracle-mixture"), make_runtime(workspace))
     assert [service.requests for service in silent] == [[], [], []]
     assert {"oracle", "synth", "evaluator"} <= record.versions.keys()
 
@@ -83,7 +82,7 @@ def test_services_that_the_run_uses_are_called_once_and_in_parallel(
     workspace: Path, silent: list[SilentService]
 ) -> None:
     with pytest.raises(Unavailable, match=r"one at .* did not answer"):
-        plan(config(*NAMES), Workspace(workspace), make_runtime(workspace))
+        plan(config(*NAMES), make_runtime(workspace))
     assert [len(service.requests) for service in silent] == [1, 1, 1]
     times = [time for service in silent for time in service.requests]
     assert max(times) - min(times) < TIMEOUT, "one call waited for another one"
@@ -92,7 +91,7 @@ def test_services_that_the_run_uses_are_called_once_and_in_parallel(
 def test_unavailable_services_do_not_stop_a_run_with_an_available_one(
     workspace: Path, silent: list[SilentService]
 ) -> None:
-    record = plan(config("oracle-mixture", "two"), Workspace(workspace), make_runtime(workspace))
+    record = plan(config("oracle-mixture", "two"), make_runtime(workspace))
     assert [(one.name, one.status) for one in record.separators] == [
         ("oracle-mixture", "available"),
         ("two", "unavailable"),

@@ -12,7 +12,6 @@ from mssbench.runs.config import RunConfig
 from mssbench.runs.progress import RECENT_CELLS, Progress, seconds_left, survey, throughput
 from mssbench.runs.run import Run
 from mssbench.runs.status import failures_of, status_of
-from mssbench.runs.store import Workspace
 from mssbench.services.runtime import make_runtime
 from mssbench_service.errors import Conflict
 
@@ -20,7 +19,7 @@ from mssbench_service.errors import Conflict
 @pytest.fixture
 def run(workspace: Path) -> Run:
     config = RunConfig(dataset="music", separators=["oracle-irm", "oracle-mixture"])
-    return prepare(config, Workspace(workspace), make_runtime(workspace))
+    return prepare(config, make_runtime(workspace))
 
 
 def test_cells_are_counted_by_separator_and_condition(run: Run) -> None:
@@ -79,11 +78,11 @@ def test_nothing_is_removed_while_a_run_cannot_be_read(run: Run, workspace: Path
     rendering.mkdir(parents=True)
     other = rendering.parent.parent / "0000" / "other"
     other.mkdir(parents=True)
-    found = find_removable(Workspace(workspace), run.runtime)
+    found = find_removable(run.runtime)
     assert [item.reference for item in found] == ["data/rendered/0000/other"]
     run.store.layout.record.write_text("{")
     with pytest.raises(Conflict, match=r"run\.json"):
-        find_removable(Workspace(workspace), run.runtime)
+        find_removable(run.runtime)
 
 
 def test_recent_temporary_files_are_not_removed(run: Run, workspace: Path) -> None:
@@ -91,5 +90,5 @@ def test_recent_temporary_files_are_not_removed(run: Run, workspace: Path) -> No
         (run.store.folder / name).write_text("x")
     os.utime(run.store.folder / ".tmp-old", (0, 0))
     (workspace / "runs/.deleted-gone/estimates").mkdir(parents=True)
-    found = {Path(item.reference).name for item in find_removable(Workspace(workspace), run.runtime)}
+    found = {Path(item.reference).name for item in find_removable(run.runtime)}
     assert found == {".tmp-old", ".deleted-gone"}

@@ -9,7 +9,6 @@ import pytest
 from mssbench.datasets.check import musdb18
 from mssbench.runs.config import RunConfig
 from mssbench.runs.plan import plan
-from mssbench.runs.store import Workspace
 from mssbench.runs.training import trained_on, training_warnings
 from mssbench.services.cards import card_facts, card_line
 from mssbench.services.runtime import make_runtime
@@ -40,11 +39,7 @@ def test_a_card_tells_the_tracks_of_training(card: dict[str, Any], found: list[s
 
 
 def test_a_run_warns_of_separators_that_know_its_tracks(workspace: Path) -> None:
-    record = plan(
-        RunConfig(dataset="music", separators=["oracle-mixture"]),
-        Workspace(workspace),
-        make_runtime(workspace),
-    )
+    record = plan(RunConfig(dataset="music", separators=["oracle-mixture"]), make_runtime(workspace))
     first, *_ = titles = [track.title for track in record.tracks]
     (separator,) = record.separators
     assert separator.card.training_data == "none"
