@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..runs.records import SeparatorRecord
+from ..text import plural
 from .data import ALL_STEMS, RunData, source_name
 from .metrics import Metric
 from .scores import Difference, ScoreTable
@@ -139,7 +140,7 @@ class _Text:
     def note(self, shown: Sequence[SeparatorRecord], differences: Sequence[Difference]) -> str:
         """Return the intervals of the separators in `shown`, and the paired change between conditions of the first."""
         tracks = max(self.value(one, metric).tracks for one in shown for metric in self.metrics)
-        text = f"Medians over {tracks} track{'s' if tracks != 1 else ''}, {self.data.scope}."
+        text = f"Medians over {plural(tracks, 'track')}, {self.data.scope}."
         intervals = [
             f"{one.name} "
             + _listed([f"{_span(metric, found)}{_where(condition)}" for condition, metric, found in spans])
@@ -189,7 +190,7 @@ def _evidence(shown: Sequence[Difference], tests: int) -> str:
     needed = fewest_tracks(tests, _ALPHA)
     if tracks < needed:
         return (
-            f"not significant with {tracks} track{'s' if tracks != 1 else ''} (signed-rank tests at 5\u00a0%, Holm "
+            f"not significant with {plural(tracks, 'track')} (signed-rank tests at 5\u00a0%, Holm "
             f"over {tests}: at least {needed} tracks are needed)"
         )
     clear = sum(d.p_holm < _ALPHA for d in shown)

@@ -12,6 +12,7 @@ import numpy as np
 from markupsafe import Markup
 
 from ..runs.results import Row
+from ..text import plural
 from . import chart
 from .answer import with_interval
 from .chart import Chart, Key, Scale
@@ -160,7 +161,7 @@ def _short(name: str, limit: int = 18) -> str:
 
 
 def _number(estimate: Estimate) -> str:
-    return f"{estimate.n} stems of {estimate.tracks} track{'s' if estimate.tracks != 1 else ''}"
+    return f"{plural(estimate.n, 'stem')} of {plural(estimate.tracks, 'track')}"
 
 
 # Lines, one for each separator --------------------------------------------------------------------------------
@@ -287,7 +288,7 @@ def _angle_panel(
             panel.mark(
                 [chart.marker(key.marker, x, y, 3.0, key.colour)],
                 f"{name}, {condition}, {angle} {middle}° ± {SECTOR // 2}°: {metric.format(value)} {metric.unit} "
-                f"({n} stem{'s' if n != 1 else ''})".replace("-", "−"),
+                f"({plural(n, 'stem')})".replace("-", "−"),
             )
     return panel.svg(f"{metric.title} against the true {angle}, {condition}, a line per separator")
 

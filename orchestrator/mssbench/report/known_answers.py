@@ -18,6 +18,7 @@ from mssbench_service.wire import Expectation
 from ..runs.conditions import CONDITIONS
 from ..runs.config import RunConfig
 from ..runs.records import Cell
+from ..text import plural
 from .data import ALL_STEMS, FloatArray, RunData, load
 from .metrics import applies, by_column
 
@@ -149,8 +150,7 @@ def _checkable(
         other = np.array([gain is not None and gain != 1.0 for gain in gains], dtype=bool)
         if other.any():
             values[other] = np.nan
-            number = int(other.sum())
-            notes.append(f"{number} track{'s' if number != 1 else ''} left out: mixture gain is not 1")
+            notes.append(f"{plural(int(other.sum()), 'track')} left out: mixture gain is not 1")
         # Their medians count silent frames as 0 dB: they are known only for stems that mostly sound.
         silent = ~data.track_sounding(condition, probe) & ~np.isnan(values)
         if silent.any():

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from ..runs.records import SeparatorRecord
 from ..runs.training import training_warnings
 from ..services.cards import card_facts
+from ..text import plural
 from . import figures, published, tables
 from .analysis import Analysis
 from .answer import QUESTION
@@ -44,7 +45,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     env.globals |= {"asset": asset, "dash": tables.dash, "DASH": DASH, "policy": content_security_policy()}
-    env.filters |= {"p": p_value, "number": format_number}
+    env.filters |= {"p": p_value, "number": format_number, "plural": plural}
     return env
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from mssbench_service.stems import in_order
 
 from ..runs.training import trained_on
+from ..text import plural
 from .data import ALL_STEMS
 from .metrics import Metric, headline, present
 from .renderings import RenderingSummary
@@ -165,7 +166,7 @@ def _own(run: Summary, condition: str) -> RenderingSummary | None:
 
 
 def _name(run: Summary, condition: str) -> str:
-    tracks = f"{len(run.run.tracks)} track{'s' if len(run.run.tracks) != 1 else ''}"
+    tracks = plural(len(run.run.tracks), "track")
     name = f"{PurePosixPath(run.run.dataset).name} {run.run.split}, {tracks}, {condition}"
     if own := _own(run, condition):
         name += f" ({own.hrir}, {own.placement}{', room' if own.room else ''}, {own.profile} rendering)"

@@ -105,7 +105,7 @@ def test_deleted_audio_is_counted(make_run: MakeRun, tmp_path: Path) -> None:
     deleted = excerpts.write(data, excerpts.choose(data), tmp_path)
     assert (deleted.players, deleted.without_audio, deleted.bytes) == ([], 3, 0)
     text = page.render(data, analyse(data), deleted, [])
-    assert "No audio of this run is stored (3 signals were selected)" in text
+    assert "No audio of this run is stored (3 signals selected)" in text
     assert "<audio" not in text
     assert 'id="listen"' not in page.render(data, analyse(data), None, [])
 

@@ -15,6 +15,7 @@ from mssbench_service.errors import NotFound
 from mssbench_service.wire import SeparatorInfo
 
 from ...services.cards import card_line
+from ...text import plural
 
 # No external and no inline content: markup in a title has no effect even if it were not escaped.
 _POLICY = (
@@ -95,11 +96,6 @@ def utc_time(created: str) -> str:
 def card_of(separator: SeparatorInfo) -> str:
     """The model card in one line; empty if there is none, or if the separator has no parameters."""
     return "" if separator.card.parameters == 0 else card_line(separator.card, separator.stems)
-
-
-def plural(count: int, noun: str) -> str:
-    """Format as ``1 cell`` or ``12,000 cells``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def number(value: float, digits: int = 2) -> str:
