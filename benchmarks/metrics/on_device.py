@@ -4,8 +4,8 @@
     python benchmarks/metrics/on_device.py                # needs a CUDA device
     python benchmarks/metrics/on_device.py --device cpu   # the values without one
 
-Elapsed time, the minimum of --repeats runs after one that is not counted; NumPy uses all cores. The metrics that are
-computed with NumPy in either case (SPAUQ, BSS Eval, the paper's) are left out.
+Elapsed time, the minimum of --repeats runs after one that is not counted; NumPy uses all cores. The time differences of
+the paper are computed with NumPy in either case, and left out.
 """
 
 from __future__ import annotations
@@ -13,17 +13,24 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 from binaural_metrics import arrays
+from binaural_metrics.bsseval import BssEval, bss_eval
 from binaural_metrics.cues import interaural_cues
 from binaural_metrics.place import place
+from binaural_metrics.spauq import spauq_both
 from speed import FS, stem
 
 
 def values(found: object) -> list[float]:
-    """Values of the cues of a result."""
+    """Values of a result."""
+    if isinstance(found, BssEval):
+        return found.values.ravel().tolist()
+    if isinstance(found, tuple):  # of SPAUQ
+        return [value for part in found for value in (part.median_ssr, part.median_srr)]
     cues = [x for part in vars(found).values() for x in (part.values() if isinstance(part, dict) else [part])]
     return [cue.value for cue in cues if getattr(cue, "value", None) is not None]
 
@@ -49,13 +56,17 @@ def main() -> None:
     if options.device != "cpu" and not torch.cuda.is_available():
         print("skipped: no CUDA device")
         return
-    reference, estimate = stem(options.seconds, 0)
-    print(f"{options.device}, PyTorch {torch.__version__}, a stem of {options.seconds:g} s")
+    pair = stem(options.seconds, 0)
+    stems = zip(*(stem(options.seconds, seed) for seed in range(4)), strict=True)
+    track = [dict(enumerate(signals)) for signals in stems]
+    print(f"{options.device}, PyTorch {torch.__version__}, a stem of {options.seconds:g} s; BSS Eval: four")
     print(f"{'':<10}{'NumPy':>10}{'device':>10}{'difference':>12}")
-    for name, metric in (("place", place), ("cues", interaural_cues)):
-        bare, expected = timed(lambda metric=metric: metric(reference, estimate, FS), options.repeats)
+    metrics = {"place": (place, pair), "cues": (interaural_cues, pair), "SPAUQ": (spauq_both, pair)}
+    for name, (metric, signals) in {**metrics, "BSS Eval": (bss_eval, track)}.items():
+        compute = partial(metric, *signals, FS)
+        bare, expected = timed(compute, options.repeats)
         with arrays.on_device(options.device):
-            least, found = timed(lambda metric=metric: metric(reference, estimate, FS), options.repeats)
+            least, found = timed(compute, options.repeats)
         worst = float(np.abs(np.subtract(found, expected)).max())
         print(f"{name:<10}{bare:>8.2f} s{least:>8.2f} s{worst:>12.1e}")
 

@@ -1,10 +1,11 @@
 """Where the transforms and matrix products of the metrics are computed: with NumPy, or with PyTorch on a device.
 
 Functions that are written for both take the arrays of one :class:`Arrays` and return them. What is per frame is moved
-back to NumPy, where it is compared and aggregated. NumPy's spectra are in float32 where a metric says so; on a device
-everything is in float64, so that the settings of PyTorch for float32 products have no influence.
+back to NumPy, where it is compared and aggregated. So are the correlations of SPAUQ and BSS Eval, whose lags and
+filters are found there. NumPy's spectra are in float32 where a metric says so; on a device everything is in float64, so
+that the settings of PyTorch for float32 products have no influence.
 
-The metrics that reproduce the paper are computed with NumPy: their whitening makes the rounding of float32 audible.
+The time differences of the paper are computed with NumPy: their whitening makes the rounding of float32 audible.
 
 Examples
 --------
@@ -83,6 +84,14 @@ class Arrays:
         """Arrays along the first axis."""
         return np.concatenate(parts)
 
+    def moved(self, x: Any, axes: tuple[int, ...]) -> Any:
+        """The same with its axes in the order `axes`, contiguous."""
+        return np.ascontiguousarray(x.transpose(axes))
+
+    def conj(self, z: Any) -> Any:
+        """Complex conjugate, which can take the place of `z`."""
+        return np.conj(z, out=z)
+
     def interleaved(self, z: Any) -> Any:
         """Real and imaginary parts in turn."""
         return np.ascontiguousarray(z).view(z.real.dtype)
@@ -135,6 +144,12 @@ class DeviceArrays(Arrays):
 
     def concat(self, parts: list[Any]) -> Any:
         return self.xp.concat(parts)
+
+    def moved(self, x: Any, axes: tuple[int, ...]) -> Any:
+        return self.xp.permute_dims(x, axes)
+
+    def conj(self, z: Any) -> Any:
+        return self.xp.conj(z)
 
     def interleaved(self, z: Any) -> Any:
         parts = self.xp.stack([self.xp.real(z), self.xp.imag(z)], axis=-1)

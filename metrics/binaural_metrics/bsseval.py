@@ -49,12 +49,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import fft
 from scipy.linalg import LinAlgError
 
+from .arrays import NUMPY, Arrays, current
 from .normal_equations import RIDGE, NormalEquations
 from .reuse import NO_CACHE, ReferenceCache
 from .signals import BoolArray, Float64, FloatArray, InputError, check_sample_rate, check_signal, load
@@ -143,12 +145,13 @@ def bss_eval(
             raise InputError(f"the reference {name!r} is silent throughout, and BSS Eval needs every stem")
 
     size = min(sample_rate, samples)
-    filters = _fit(refs, ests, scored, taps, size, workers, cache)
+    on = current()
+    filters = _fit(refs, ests, scored, taps, size, workers, cache, on)
 
     def window(start: int) -> Float64:
         if any(_is_silent(x[:, start : start + size]) for x in (*refs, *ests)):
             return np.full((len(METRICS), len(refs)), np.nan)
-        return _window_ratios(refs, ests, scored, filters, start, size, reference_gain)
+        return _window_ratios(refs, ests, scored, filters, start, size, reference_gain, on)
 
     values = np.stack(threaded(window, range(0, samples - size + 1, size), workers), axis=-1)
     valid = np.asarray(np.isfinite(values[:, scored]).all(axis=(0, 1)))
@@ -167,18 +170,20 @@ def _is_silent(x: FloatArray) -> bool:
 class _Filters:
     """Transfer functions at the bins of a window's transform of `size` samples.
 
+    They are among the arrays of the device.
+
     Attributes
     ----------
-    every : ndarray, shape (estimated channels, reference channels, bins)
+    every : array, shape (estimated channels, reference channels, bins)
         From all reference channels to each channel of the scored estimates.
-    own : ndarray, shape (estimated channels, 2, bins)
+    own : array, shape (estimated channels, 2, bins)
         From the two reference channels of the same stem to each channel of the scored estimates.
     size : int
     regularised : bool
     """
 
-    every: _ComplexArray
-    own: _ComplexArray
+    every: Any
+    own: Any
     size: int
     regularised: bool
 
@@ -191,12 +196,13 @@ def _fit(
     window: int,
     workers: int | None,
     cache: ReferenceCache,
+    on: Arrays,
 ) -> _Filters:
     """Least-squares filters from the references to each estimate."""
     of_estimates: list[Float64] = []
 
     def equations() -> tuple[NormalEquations, NormalEquations, bool]:
-        of_refs, of_ests = _correlations(refs, ests, taps, workers, whole=True)
+        of_refs, of_ests = _correlations(refs, ests, taps, workers, on, whole=True)
         of_estimates.append(of_ests)
         pairs = np.stack([of_refs[2 * k : 2 * k + 2, 2 * k : 2 * k + 2] for k in scored])
         # SIR compares the filters of all stems with those of one stem, so regularise both or none.
@@ -207,19 +213,25 @@ def _fit(
 
     own, every, regularised = cache.get(refs, ("bsseval", taps, tuple(scored)), equations)
     if not of_estimates:
-        of_estimates.append(_correlations(refs, ests, taps, workers, whole=False)[1])
+        of_estimates.append(_correlations(refs, ests, taps, workers, on, whole=False)[1])
     target = of_estimates[0]
     pairs = np.stack([target[2 * stem : 2 * stem + 2, 2 * k : 2 * k + 2] for k, stem in enumerate(scored)])
     size = int(fft.next_fast_len(window + taps - 1, real=True))
-    spectra: list[_ComplexArray] = [
-        fft.rfft(filters.reshape(-1, *filters.shape[2:]), size)
+    spectra = [
+        on.rfft(on.put(filters.reshape(-1, *filters.shape[2:])), size)
         for filters in (every.solution(target[None]), own.solution(pairs))
     ]
     return _Filters(spectra[0], spectra[1], size, regularised)
 
 
 def _correlations(
-    refs: list[FloatArray], ests: list[FloatArray], taps: int, workers: int | None, *, whole: bool
+    refs: list[FloatArray],
+    ests: list[FloatArray],
+    taps: int,
+    workers: int | None,
+    on: Arrays,
+    *,
+    whole: bool,
 ) -> tuple[Float64, Float64]:
     """Σ_n x_i[n]·y_j[n + k] for 0 ≤ k < taps over the track, shape (reference channels, channels of y, taps).
 
@@ -232,32 +244,30 @@ def _correlations(
     section = size - taps + 1
     inputs = 2 * len(refs)
 
-    def chunk(start: int) -> tuple[_ComplexArray, _ComplexArray]:
+    def chunk(start: int) -> tuple[Any, Any]:
         count = min(_CHUNK, -(-(samples - start) // section))
         stop = start + count * section
         pieces = np.concatenate([load(x, start, stop + taps - 1) for x in (*refs, *ests)])
-        views = np.lib.stride_tricks.sliding_window_view(pieces, size, axis=1)[:, ::section]
         padded = np.zeros((inputs, count, size))
         padded[..., :section] = pieces[:inputs, : count * section].reshape(inputs, count, section)
-        before = fft.rfft(padded)
-        after = fft.rfft(views if whole else views[inputs:]).transpose(2, 1, 0)
+        before = on.rfft(on.put(padded))
+        after = on.rfft(on.windows(on.put(pieces if whole else pieces[inputs:]), size, section))
         # One small matrix product per bin, fastest with contiguous sections. The two products are separate, so that
         # the second one is the same with and without the first.
-        left = np.ascontiguousarray(np.conj(before, out=before).transpose(2, 0, 1))
-        outputs = 2 * len(ests)
+        left, outputs = on.moved(on.conj(before), (2, 0, 1)), 2 * len(ests)
         of_refs, of_ests = (
-            np.ascontiguousarray(after[..., :-outputs]),
-            np.ascontiguousarray(after[..., -outputs:]),
+            on.moved(part, (2, 1, 0)) for part in (after[:-outputs, ...], after[-outputs:, ...])
         )
         return left @ of_refs, left @ of_ests
 
-    totals: tuple[_ComplexArray, _ComplexArray] | None = None
+    totals: tuple[Any, Any] | None = None
     for first in range(0, samples, 8 * _CHUNK * section):
         group = range(first, min(first + 8 * _CHUNK * section, samples), _CHUNK * section)
         for part in threaded(chunk, group, workers):
             totals = part if totals is None else (totals[0] + part[0], totals[1] + part[1])
     assert totals is not None  # there is at least one sample
-    return _in_time(totals[0], size, taps), _in_time(totals[1], size, taps)
+    of_refs, of_ests = (_in_time(on.get(total), size, taps) for total in totals)
+    return of_refs, of_ests
 
 
 def _in_time(spectra: _ComplexArray, size: int, taps: int) -> Float64:
@@ -278,24 +288,15 @@ def _window_ratios(
     start: int,
     size: int,
     gain: float,
+    on: Arrays,
 ) -> Float64:
     """Ratios of one window, shape (4, stems)."""
     true = np.concatenate([load(x, start, start + size) for x in refs])
     found = np.concatenate([load(x, start, start + size) for x in ests])
-    inputs, outputs = fft.rfft(true, filters.size), fft.rfft(found, filters.size)
     ratios = np.full((len(METRICS), len(refs)), np.nan)
-    part = np.empty_like(inputs[0])
-    for k, stem in enumerate(scored):
-        spatial = filtered = interference = projected = artifacts = 0.0
-        for c in (0, 1):
-            o, s = 2 * k + c, gain * inputs[2 * stem + c]
-            own = _filtered(filters.own[o], inputs[2 * stem : 2 * stem + 2], part)
-            every = _filtered(filters.every[o], inputs, part)
-            filtered += _energy(own, filters.size)
-            projected += _energy(every, filters.size)
-            spatial += _energy(own - s, filters.size)
-            interference += _energy(every - own, filters.size)
-            artifacts += _energy(outputs[o] - every, filters.size)
+    energies = (_energies if on is NUMPY else _energies_on)(on, true, found, scored, filters, gain)
+    for k, (stem, parts) in enumerate(zip(scored, energies, strict=True)):
+        filtered, projected, spatial, interference, artifacts = parts
         image, estimate = gain * true[2 * stem : 2 * stem + 2], found[2 * k : 2 * k + 2]
         energy, error = float(np.sum(image**2)), float(np.sum((estimate - image) ** 2))
         ratios[:, stem] = (
@@ -305,6 +306,44 @@ def _window_ratios(
             _ratio(projected, artifacts),
         )
     return ratios
+
+
+def _energies(
+    _: Arrays, true: Float64, found: Float64, scored: list[int], filters: _Filters, gain: float
+) -> list[list[float]]:
+    """Energies of p_s, p, p_s − s, p − p_s and ŝ − p of each scored stem, from the samples of all channels."""
+    inputs, outputs = fft.rfft(true, filters.size), fft.rfft(found, filters.size)
+    part, energies = np.empty_like(inputs[0]), []
+    for k, stem in enumerate(scored):
+        filtered = projected = spatial = interference = artifacts = 0.0
+        for c in (0, 1):
+            o, s = 2 * k + c, gain * inputs[2 * stem + c]
+            own = _filtered(filters.own[o], inputs[2 * stem : 2 * stem + 2], part)
+            every = _filtered(filters.every[o], inputs, part)
+            filtered += _energy(own, filters.size)
+            projected += _energy(every, filters.size)
+            spatial += _energy(own - s, filters.size)
+            interference += _energy(every - own, filters.size)
+            artifacts += _energy(outputs[o] - every, filters.size)
+        energies.append([filtered, projected, spatial, interference, artifacts])
+    return energies
+
+
+def _energies_on(
+    on: Arrays, true: Float64, found: Float64, scored: list[int], filters: _Filters, gain: float
+) -> list[list[float]]:
+    """The same as :func:`_energies` on a device, for all stems at once."""
+    xp, size = on.xp, filters.size
+    inputs, outputs = on.rfft(on.put(true), size), on.rfft(on.put(found), size)
+    ears = np.array([[2 * stem, 2 * stem + 1] for stem in scored])
+    image = gain * on.rows(inputs, ears.ravel())
+    pairs = xp.reshape(on.rows(inputs, np.repeat(ears, 2, axis=0).ravel()), filters.own.shape)
+    own, every = xp.sum(filters.own * pairs, axis=1), xp.sum(filters.every * inputs[None, ...], axis=1)
+    parts = xp.stack([own, every, own - image, every - own, outputs - every])
+    weights = np.full(size // 2 + 1, 2.0)  # Parseval: a one-sided spectrum
+    weights[[0, -1] if size % 2 == 0 else [0]] = 1.0
+    energies = on.get((xp.real(parts) ** 2 + xp.imag(parts) ** 2) @ on.put(weights / size))
+    return [energies[:, 2 * k : 2 * k + 2].sum(axis=1).tolist() for k in range(len(scored))]
 
 
 def _filtered(filters: _ComplexArray, inputs: _ComplexArray, part: _ComplexArray) -> _ComplexArray:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import fft
 
+from .arrays import Arrays
 from .inner_products import Channel
 from .signals import Float32, Float64, inner
 
@@ -133,6 +134,15 @@ class Sections:
         return np.repeat(steps, [*lengths[::-1], 1, *lengths], axis=-1)
 
 
+def lags_on(on: Arrays, x: Float32, window: int, hop: int, reach: int) -> list[Lags]:
+    """The same as :meth:`Sections.frames` on a device, which has no use for short transforms."""
+    size = _fast(window + reach)
+    spectra = on.rfft(on.windows(on.put(x), window, hop), size)
+    values = on.irfft(on.xp.conj(spectra[:2, None, ...]) * spectra[None, 2:, ...], size)
+    near = on.xp.concat([values[..., size - reach :], values[..., : reach + 1]], axis=-1)
+    return [Lags(one) for one in np.moveaxis(on.get(near).astype(np.float32), 2, 0)]
+
+
 def _fast(size: int) -> int:
     return int(fft.next_fast_len(max(size, 1), real=True))
 
@@ -158,7 +168,12 @@ class Lags:
         What the products across the middle of the frame can change at most, while they are not in `modulus`.
     """
 
-    def __init__(self, values: Float32, error: Float32 | None, missing: Callable[[], Float32]) -> None:
+    def __init__(
+        self,
+        values: Float32,
+        error: Float32 | None = None,
+        missing: Callable[[], Float32] = lambda: np.zeros(1, np.float32),
+    ) -> None:
         self._values, self.error, self._missing = values, error, missing
         self.modulus = np.abs(values)
 

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from .correlation import Lags, Sections
+from .arrays import NUMPY, current
+from .correlation import Lags, Sections, lags_on
 from .signals import Float64, FloatArray, InputError, load
 from .threads import threaded
 
@@ -54,7 +55,7 @@ def over_frames(
     """Call `frame` with the reference of a frame and `margin` more samples at either end, the estimate, and the
     correlations of both within `reach`.
     """
-    sections, bounds = Sections.of(grid.hop, reach), list(grid)
+    sections, bounds, on = Sections.of(grid.hop, reach), list(grid), current()
 
     def task(first: int) -> list[_Frame]:
         last = min(first + _FRAMES, len(bounds))
@@ -62,7 +63,10 @@ def over_frames(
         context, e = load(ref, start - margin, stop + margin), load(est, start, stop)
         single = np.zeros((4, (last - first + 1) * grid.hop + 1), np.float32)
         single[:2, : stop - start], single[2:, : stop - start] = ref[:, start:stop], est[:, start:stop]
-        lags = sections.frames(single, grid.window > 2 * grid.hop)
+        if on is NUMPY:
+            lags = sections.frames(single, grid.window > 2 * grid.hop)
+        else:
+            lags = lags_on(on, single, grid.window, grid.hop, reach)
         found = []
         for (begin, end), values in zip(bounds[first:last], lags, strict=True):
             inside = slice(begin - start, end - start)

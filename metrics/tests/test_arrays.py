@@ -12,7 +12,9 @@ import binaural_metrics as bm
 import numpy as np
 import pytest
 from binaural_metrics import arrays
-from golden_signals import delay, pink
+from binaural_metrics.bsseval import bss_eval
+from binaural_metrics.spauq import spauq_both
+from golden_signals import cases, delay, pink
 
 FS = 8000
 WITHIN = {"cue_error_jnd": 1e-3, "in_place": 0.2, "in_place_1jnd": 0.2, "in_place_4jnd": 0.2}
@@ -43,7 +45,6 @@ def track() -> dict[str, Any]:
         "metrics": "all",
         "hrir": hrir,
         "dry": dry,
-        "bsseval": False,
     }
 
 
@@ -70,7 +71,7 @@ def test_the_values_of_another_namespace_are_those_of_numpy(
     monkeypatch.setattr(arrays.DeviceArrays, "put", noted)
     with device:
         found = bm.score(**track)
-    assert used >= {"place", "itd", "bands", "response", "direction"}
+    assert used >= {"place", "itd", "bands", "response", "direction", "correlation", "bsseval"}
     for stem, row in expected.stems.items():
         assert row["status"] == "ok", row["reason"]
         for column, value in row.items():
@@ -78,6 +79,39 @@ def test_the_values_of_another_namespace_are_those_of_numpy(
                 assert found.stems[stem][column] == pytest.approx(value, abs=WITHIN.get(column, 1e-6)), column
             elif column != "bands":
                 assert np.shape(found.stems[stem][column]) == np.shape(value), column
+
+
+def test_spauq_decides_by_the_same_lags(device: AbstractContextManager[None]) -> None:
+    expected = {name: spauq_both(*pair) for name, pair in cases(FS).items()}
+    with device:
+        for name, pair in cases(FS).items():
+            for of_numpy, found in zip(expected[name], spauq_both(*pair), strict=True):
+                for field, values in vars(of_numpy).items():
+                    np.testing.assert_array_equal(getattr(found, field), values, f"{name} {field}")
+
+
+@pytest.mark.parametrize(
+    ("rate", "taps", "dependent"), [(2000, 8, False), (2000, 32, False), (4000, 64, True)]
+)
+def test_bss_eval_equals_that_of_numpy(
+    device: AbstractContextManager[None], rate: int, taps: int, dependent: bool
+) -> None:
+    """Windows of odd and even transforms; regularised equations; a window with a silent stem, a stem not estimated."""
+    rng = np.random.default_rng(6)
+    references = {stem: pink(rng, 2, 3 * rate) for stem in ("vocals", "bass", "drums")}
+    if dependent:
+        references = {stem: np.stack([x[0], 0.5 * delay(x[0], 3)]) for stem, x in references.items()}
+    references["bass"][:, :rate] = 0.0
+    estimates = {
+        stem: 0.9 * references[stem] + 0.1 * references["drums"] + 0.01 * pink(rng, 2, 3 * rate)
+        for stem in ("vocals", "bass")
+    }
+    expected = bss_eval(references, estimates, rate, taps=taps, reference_gain=0.8)
+    with device:
+        found = bss_eval(references, estimates, rate, taps=taps, reference_gain=0.8)
+    np.testing.assert_allclose(found.values, expected.values, rtol=0, atol=1e-6)
+    assert found.regularised == expected.regularised == dependent
+    assert found.valid.tolist() == [False, True, True]
 
 
 def test_values_of_one_device_are_not_kept_for_another(
