@@ -261,6 +261,9 @@ def test_retry_accepts_a_repaired_track_unless_it_has_scores(
     run = mssbench("run", str(config), "--inline", "--name", "mine", "--conditions", "stereo,binaural")
     assert run.returncode == 1, "every cell has failed"
     assert ", 4 failed" in done(mssbench("status", "mine"))
+    table = (workspace / "runs/mine/results.csv").read_text()
+    assert f"music/test/{track.name}/" in table
+    assert str(workspace) not in table
     before = record(workspace, "mine")["tracks"][0]
     for name, content in sound.items():
         (track / name).write_bytes(content)

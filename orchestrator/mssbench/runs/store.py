@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mssbench_service.errors import BadInput, NotFound
-from mssbench_service.files import read_json, write_json
+from mssbench_service.files import DataRoot, read_json, write_json
 from mssbench_service.formats import SEPARATION_FORMAT, Format
 from mssbench_service.wire import parse
 
@@ -192,20 +192,25 @@ class RunStore:
     ) -> None:
         """End the cell with an error. An existing result is kept.
 
-        `trace` is the log of the failure: earlier attempts and a traceback. Its end is kept.
+        `trace` is the log of the failure: earlier attempts and a traceback. Its end is kept. Paths below the data root
+        become relative to it, because tables and reports are published.
         """
         if not self.succeeded(cell):
             error = {
                 "step": step,
                 "code": code,
-                "detail": detail,
+                "detail": self.hide_root(detail),
                 "when": now(),
                 "tries": tries,
                 "host": socket.gethostname(),
                 "worker": os.environ.get("RQ_WORKER_ID", ""),
-                "log": trace[-LOG_CHARACTERS:],
+                "log": self.hide_root(trace)[-LOG_CHARACTERS:],
             }
             write_json(self.layout.error(cell), ERROR.stamped(asdict(cell) | error))
+
+    def hide_root(self, text: str) -> str:
+        """Make the paths in `text` relative to the data root."""
+        return DataRoot(self.folder.parent.parent).hide_root(text)
 
     def clear_outcome(self, cell: Cell) -> None:
         """Reopen the cell. Its estimates are kept."""

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from mssbench_service.errors import Conflict, Unavailable
+from mssbench_service.errors import BenchError, Conflict, Unavailable
+from mssbench_service.files import DataRoot
 from redis.exceptions import RedisError
 
 from ..execution.control import cancel, delete, retry_failed
@@ -160,6 +161,10 @@ class RunService:
     def failures(self, run_id: str) -> list[Failure]:
         """Return the failed cells of a run with their reasons."""
         return failures_of(self.run(run_id))
+
+    def message(self, error: BenchError) -> str:
+        """The message of an error, for a page: its paths are relative to the data root."""
+        return DataRoot(self.workspace.root).hide_root(error.detail)
 
     def queue_status(self) -> QueueStatus:
         """Return the state of the queues and workers."""

@@ -166,4 +166,4 @@ class Supervisor:
             raise
         except Exception as error:  # a retry would fail again; `mssbench report` retries on request
             log.exception("run %s: no report", store.id)
-            write_text(store.layout.problem, f"{type(error).__name__}: {error}")
+            write_text(store.layout.problem, store.hide_root(f"{type(error).__name__}: {error}"))

@@ -74,7 +74,10 @@ class ImportedRun:
                 "rows": rows,
                 "mixture_gain": metadata.get("mixture_gain", 1.0),
                 "device": "",
-                "notes": [f"made by another tool, from {found.folder}", *self.estimates.notes],
+                "notes": [
+                    store.hide_root(f"made by another tool, from {found.folder}"),
+                    *self.estimates.notes,
+                ],
                 "details": {},
                 "seconds": {},
                 "audio_seconds": track.seconds,

@@ -88,10 +88,14 @@ def test_a_result_with_nan_is_never_written(store: RunStore) -> None:
 def test_every_cell_has_four_rows(store: RunStore, record: RunRecord) -> None:
     pending = result_rows(store, record)
     assert [row["status"] for row in pending] == ["pending"] * 4
-    store.save_error(CELL, "render", "bad-input", "drums.wav is missing")
+    root = store.folder.parent.parent
+    store.save_error(
+        CELL, "render", "bad-input", f"{root}/data/drums.wav is missing", trace=f"in {root}/data"
+    )
+    assert str(root) not in store.layout.error(CELL).read_text(), "tables and reports are published"
     failed = result_rows(store, record)
     assert [row["status"] for row in failed] == ["failed"] * 4
-    assert {row["reason"] for row in failed} == {"render: drums.wav is missing"}
+    assert {row["reason"] for row in failed} == {"render: data/drums.wav is missing"}
     assert [row["source"] for row in failed] == ["vocals", "drums", "bass", "other"]
 
 

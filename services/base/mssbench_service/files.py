@@ -88,12 +88,13 @@ class DataRoot:
         return path
 
     def hide_root(self, text: str) -> str:
-        """Make the paths in `text` relative to the root, whose location is private; not for a local user."""
-        if self.trusted:
-            return text
-        for root in {str(self.root.resolve()), str(self.root)}:
-            text = text.replace(f"{root}/", "")
-        return text
+        """Make the paths in `text` relative to the root, for what leaves this machine: answers, tables, reports."""
+        roots = "|".join(
+            re.escape(str(root)) for root in (self.root.resolve(), Path(os.path.abspath(self.root)))
+        )
+        found = rf"(?<![\w.~/-])(?:{roots})"
+        text = re.sub(f"{found}/", "", text)
+        return re.sub(rf"{found}(?![^\s:;,'\")])", "the data root", text)
 
     def reference(self, path: Path) -> str:
         """Return the reference of `path`, the inverse of :meth:`resolve`.

@@ -66,13 +66,10 @@ def install_problem_documents(app: FastAPI, root: DataRoot) -> None:
     Messages contain full paths, for use in a terminal. Over HTTP they become relative to the data root, and uploads are
     named by their form field.
     """
-    uploads = f"{re.escape(tempfile.gettempdir())}/{UPLOADS}[^/]+"
-    roots = "|".join(re.escape(str(path)) for path in (root.root.resolve(), root.root))
-    inside = re.compile(f"({roots}|{uploads})/")
-    itself = re.compile(rf"({roots})(?![^\s:;,'\")])")
+    uploads = re.compile(f"{re.escape(tempfile.gettempdir())}/{UPLOADS}[^/]+/")
 
     def shown(detail: str) -> str:
-        return itself.sub("the data root", inside.sub("", detail))
+        return root.hide_root(uploads.sub("", detail))
 
     async def bench_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, BenchError)

@@ -114,6 +114,18 @@ def test_reference_is_the_inverse_of_resolve(root: DataRoot, tmp_path: Path) -> 
         root.reference(tmp_path / "elsewhere")
 
 
+def test_the_location_of_the_root_is_hidden(root: DataRoot, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(root.root)
+    linked = DataRoot(tmp_path / "link", trusted=True)
+    for said, shown in (
+        (f"{root.root}/a b.wav and '{root.root}/c' are missing", "a b.wav and 'c' are missing"),
+        (f"{linked.root}/a is missing", "a is missing"),
+        (f"no room in {root.root}: 1 MB", "no room in the data root: 1 MB"),
+        (f"{root.root}-2/a and /mnt{root.root}/a", f"{root.root}-2/a and /mnt{root.root}/a"),
+    ):
+        assert linked.hide_root(said) == shown
+
+
 def test_a_trusted_root_accepts_paths_outside(tmp_path: Path) -> None:
     trusted = DataRoot(tmp_path / "root", trusted=True)
     assert trusted.resolve("/etc") == Path("/etc")

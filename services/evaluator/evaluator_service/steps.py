@@ -108,7 +108,7 @@ def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | N
         frames = {column: np.concatenate([table[column] for table in tables]) for column in tables[0]}
         with atomic_file(root.resolve(request.frames), record=True) as temporary:
             write_frames(temporary, frames)
-    # Reasons are part of results, in which the service does not hide the path of the data root, as it does in errors.
+    # Reasons are part of results, which are published; those of errors are made relative elsewhere.
     problems = {stem: root.hide_root(problem) for stem, problem in problems.items()}
     return EvaluateResult(
         [_with_problem(row, problems) for row in rows], time.perf_counter() - started, __version__

@@ -25,7 +25,7 @@ def create_router(service: RunService, site: LeaderboardSite) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     def error_page(error: BenchError) -> Response:
-        detail = views.message(error, service.workspace.root)
+        detail = service.message(error)
         return pages.render("error.html.j2", {"title": error.title, "detail": detail}, error.status)
 
     @router.get("/")
@@ -50,7 +50,7 @@ def create_router(service: RunService, site: LeaderboardSite) -> APIRouter:
         try:
             return {"text": views.cost_text(config, service), "problem": ""}
         except BenchError as error:
-            return {"text": "", "problem": views.message(error, service.workspace.root)}
+            return {"text": "", "problem": service.message(error)}
 
     @router.get("/ui/system")
     def system() -> Response:
@@ -58,7 +58,7 @@ def create_router(service: RunService, site: LeaderboardSite) -> APIRouter:
         try:
             context["queue_status"] = service.queue_status()
         except BenchError as error:
-            context["problem"] = error.detail
+            context["problem"] = service.message(error)
         return pages.render("system.html.j2", context)
 
     @router.get("/leaderboard")

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from itertools import groupby, islice
-from pathlib import Path
 from typing import Any
 
 from binaural_metrics.sets import METRIC_SETS
@@ -96,11 +95,6 @@ def _size(count: int) -> str:
     return f"{number(count / 1e9)} GB" if count >= 1e9 else f"{number(max(count, 1e4) / 1e6)} MB"
 
 
-def message(error: BenchError, root: Path) -> str:
-    """Return the error's message without the path of the data root, which must not leave this machine."""
-    return error.detail.replace(f"{root}/", "")
-
-
 def page_number(requested: str, count: int, size: int) -> tuple[int, int]:
     """Return the requested page, or the nearest one that exists, and the last page."""
     last = max(1, -(-count // size))
@@ -115,7 +109,7 @@ def _run_row(service: RunService, run_id: str) -> dict[str, Any] | None:
     except NotFound:
         return None  # deleted in the meantime
     except BenchError as error:
-        return {"id": run_id, "damaged": message(error, service.workspace.root)}
+        return {"id": run_id, "damaged": service.message(error)}
     return {
         "id": run_id,
         "damaged": "",
@@ -189,7 +183,7 @@ def _failures(run: Run, status: RunStatus, requested: str) -> dict[str, Any]:
         try:
             error = run.store.outcome(cell) or {}
         except BenchError as unreadable:  # retried in the meantime, or damaged
-            error = {"detail": unreadable.detail}
+            error = {"detail": run.store.hide_root(unreadable.detail)}
         reason = {name: str(error.get(name, "")) for name in ("step", "detail", "log")}
         shown.append(asdict(cell) | reason)
     return {"total": total, "shown": shown, "page": page, "last": last}
