@@ -42,6 +42,7 @@ import numpy.typing as npt
 from scipy import fft
 from scipy.signal import get_window
 
+from .short_lags import ShortLags
 from .signals import (
     FloatArray,
     channel_energies,
@@ -53,11 +54,12 @@ from .signals import (
 from .threads import one_blas_thread
 
 LEVEL_THRESHOLD = 5e-4
-_BATCH = 8  # frames per transform: vector instructions transform several signals at a time
+_BATCH = 4  # frames per transform: vector instructions transform several ears at a time
+_TINY = np.float32(1e-15)
 
 _Spectra = npt.NDArray[np.complex64]
-CrossSpectrum = Callable[[_Spectra, _Spectra], _Spectra]
-"""Cross-spectrum of the spectra of the left and of the right ear, whitened or not."""
+CrossSpectrum = Callable[[_Spectra, _Spectra, _Spectra], None]
+"""Writes the cross-spectrum of the left and the right ear, whitened or not, to the third array."""
 
 
 @dataclass(frozen=True)
@@ -166,18 +168,25 @@ def itd_us(signal: npt.ArrayLike, sample_rate: int) -> float | None:
     return PaperSignal.of(x, sample_rate, [whitened]).itds_us[0]
 
 
-def whitened(left: _Spectra, right: _Spectra) -> _Spectra:
-    """Cross-spectrum of the spectra, each divided by its modulus."""
-    cross, conjugate = divided_by_modulus(left), divided_by_modulus(right)
-    cross *= np.conj(conjugate, out=conjugate)
-    return cross
+def whitened(left: _Spectra, right: _Spectra, out: _Spectra) -> None:
+    """Cross-spectrum of the spectra, each divided by its modulus + 1e-15."""
+    product(left, right, out)
+    divisor, other = np.abs(left), np.abs(right)
+    divisor += _TINY
+    other += _TINY
+    divisor *= other
+    divide(out, divisor)
 
 
-def divided_by_modulus(x: _Spectra) -> _Spectra:
-    """x / (\\|x\\| + 1e-15), as a multiplication, because NumPy would divide by a complex number."""
-    scale = np.abs(x)
-    scale += np.float32(1e-15)
-    return np.asarray(x * np.reciprocal(scale, out=scale))
+def product(left: _Spectra, right: _Spectra, out: _Spectra) -> None:
+    """Cross-spectrum that is not whitened."""
+    np.conj(right, out=out)
+    out *= left
+
+
+def divide(cross: _Spectra, divisor: npt.NDArray[np.float32]) -> None:
+    """Divide in place, by a multiplication, because NumPy would divide by a complex number."""
+    cross *= np.reciprocal(divisor, out=divisor)
 
 
 def itds_us(x: FloatArray, sample_rate: int, spectra: Sequence[CrossSpectrum]) -> list[float | None]:
@@ -185,21 +194,26 @@ def itds_us(x: FloatArray, sample_rate: int, spectra: Sequence[CrossSpectrum]) -
     samples, reach = int(0.5 * sample_rate), int(1e-3 * sample_rate)
     if reach < 1:
         return [None] * len(spectra)
-    window, lags = _tukey(samples), np.arange(-reach, reach)
+    window, lags = _tukey(samples), ShortLags.of(2 * samples, reach)
     levels_of: list[defaultdict[int, float]] = [defaultdict(float) for _ in spectra]
     frames = x.shape[1] // samples
-    zero_padded = np.zeros((2, min(frames, _BATCH), 2 * samples), np.float32)
+    batch = min(frames, _BATCH)
+    zero_padded, cross_spectra = np.zeros((2, batch, 2 * samples), np.float32), lags.buffer(batch)
     for first in range(0, frames, _BATCH):
         part = x[:, first * samples : min(first + _BATCH, frames) * samples].astype(np.float32, copy=False)
         padded = zero_padded[:, : part.shape[1] // samples]
         windowed = np.multiply(part.reshape(2, -1, samples), window, out=padded[..., :samples])
-        levels = np.sqrt(np.mean(windowed**2, axis=-1)).max(axis=0).astype(float)
+        energies = np.einsum("cfn,cfn->cf", windowed, windowed)
+        levels = np.sqrt(energies / samples).max(axis=0).astype(float)
         loud = levels > LEVEL_THRESHOLD
+        if not loud.any():
+            continue
         left, right = fft.rfft(padded if loud.all() else padded[:, loud])
+        used = cross_spectra[: len(left)]
         for cross, level_of in zip(spectra, levels_of, strict=True):
-            correlation = fft.irfft(cross(left, right), 2 * samples)[:, lags]
-            for peak, level in zip(np.argmax(np.abs(correlation), axis=1), levels[loud], strict=True):
-                level_of[int(lags[peak])] += float(level)
+            cross(left, right, used[:, : samples + 1])
+            for lag, level in zip(lags.first_maxima(used), levels[loud], strict=True):
+                level_of[int(lag)] += float(level)
 
     def loudest(level_of: dict[int, float]) -> float | None:
         if not level_of:

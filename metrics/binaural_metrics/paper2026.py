@@ -33,12 +33,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .interaural import CrossSpectrum, PaperSignal, divided_by_modulus
+from .interaural import CrossSpectrum, PaperSignal, divide, product
 from .signals import check_pair, silent_channels
 from .threads import one_blas_thread
 
 UNWHITENED = ("bass",)
 """Stems whose correlation is not whitened."""
+
+_Spectra = npt.NDArray[np.complex64]
 
 
 @dataclass(frozen=True)
@@ -99,9 +101,9 @@ def paper2026_distances(reference: PaperSignal, estimate: PaperSignal) -> Paper2
 
 def cross_spectrum(whiten: bool) -> CrossSpectrum:
     """Product of the spectrum of the left ear with the conjugate one of the right, divided by its modulus or not."""
+    return _whitened if whiten else product
 
-    def cross(left: npt.NDArray[np.complex64], right: npt.NDArray[np.complex64]) -> npt.NDArray[np.complex64]:
-        product = left * np.conj(right)
-        return divided_by_modulus(product) if whiten else np.asarray(product)
 
-    return cross
+def _whitened(left: _Spectra, right: _Spectra, out: _Spectra) -> None:
+    product(left, right, out)
+    divide(out, np.abs(out) + np.float32(1e-15))
