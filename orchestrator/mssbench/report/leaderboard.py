@@ -26,7 +26,7 @@ from .ranking import Entry, settings_of, used_metrics
 from .summary import Summary
 
 
-def build_leaderboard(sources: Sequence[Path], out: Path) -> Path:
+def build_leaderboard(sources: Sequence[Path], out: Path, *, home: str = "") -> Path:
     """Write the site into the folder `out` and return its ``index.html``.
 
     Parameters
@@ -35,6 +35,8 @@ def build_leaderboard(sources: Sequence[Path], out: Path) -> Path:
         Run directories or ``summary.json`` files.
     out : Path
         Folder of the site; replaced when the new site is complete.
+    home : str
+        Address of the dashboard that shows the site, for a link to it. Default: no link.
 
     Raises
     ------
@@ -55,6 +57,7 @@ def build_leaderboard(sources: Sequence[Path], out: Path) -> Path:
         for number, run in enumerate(runs):
             write_json(folder / "runs" / _run_file(number, run), asdict(run))
         common = {
+            "home": home,
             "source_name": source_name,
             "sources": _sources(runs),
             "all": ALL_STEMS,

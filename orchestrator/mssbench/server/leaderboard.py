@@ -67,7 +67,7 @@ class LeaderboardSite:
             raise NotFound("no run has a report yet")
         if self._folder is None or not self._folder.is_dir():
             self._folder = Path(tempfile.mkdtemp(prefix="mssbench-leaderboard-"))
-        build_leaderboard(usable, self._folder / "site")
+        build_leaderboard(usable, self._folder / "site", home="/")
         self._written = state
         return self._folder / "site"
 

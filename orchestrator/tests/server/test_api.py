@@ -637,7 +637,11 @@ def test_the_leaderboard_of_all_reports_is_served_and_follows_them(
     assert pages.url.path == "/leaderboard/"
     assert "sha256-" in pages.headers["content-security-policy"]
     link = re.findall(r'href="(separators/[^"]+)"', pages.text) or ["separators/000-model-0.html"]
-    assert "model-0" in api.get(f"/leaderboard/{link[0]}").text
+    page = api.get(f"/leaderboard/{link[0]}").text
+    assert "model-0" in page
+    for text in (pages.text, page, api.get("/leaderboard/methodology.html").text):
+        assert '<a href="/">Dashboard</a>' in text
+    assert '<a href="/leaderboard/">Leaderboard</a>' in api.get("/").text
     assert api.get("/leaderboard/nothing.html").status_code == 404
     assert api.get("/leaderboard/..%2f..%2fruns%2frun-1%2freport%2fsummary.json").status_code in (404, 422)
 
