@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,13 +13,13 @@ from mssbench_service.musdb import MIXTURE, STEMS
 FileState = tuple[int, int, int]
 
 
-def file_state(path: Path) -> FileState | None:
+def file_state(path: Path | str) -> FileState | None:
     """Return time, size and inode of a file, which differ when it was written again; None if there is no file.
 
     The time alone does not tell: two saves in quick succession may have the same.
     """
     try:
-        stat = path.stat()
+        stat = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     return stat.st_mtime_ns, stat.st_size, stat.st_ino

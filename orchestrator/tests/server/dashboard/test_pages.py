@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from mssbench.execution.prepare import clear_scores
 from mssbench.runs.config import RunConfig
 from mssbench.runs.progress import survey
 from mssbench.runs.records import Cell, RunRecord, SeparatorRecord, TrackRecord
@@ -30,6 +31,7 @@ from mssbench.services.health_cache import HealthCache
 from mssbench.services.registry import Registry, Service
 from mssbench.services.runtime import make_runtime
 from mssbench_service.errors import Unreachable
+from mssbench_service.files import write_json
 from mssbench_service.wire import parse
 
 
@@ -244,21 +246,36 @@ def test_scores_of_a_run_are_read_once_and_in_parts(tmp_path: Path, monkeypatch:
         assert now() == ([{"SSR": "2.00"}], 2, 2)
     run.store.save_error(Cell("stereo", "one", "A"), "separate", "bad-output", "it broke")
     assert now() == ([{"SSR": "2.00"}], 2, 2)
-    # New scores: the record is written after the outcomes were removed.
-    for title in titles:
-        run.store.clear_outcome(Cell("stereo", "one", title))
-    end(run, "B", 4.0)
-    end(run, "C", 4.0)
-    before = run.store.layout.record.stat()
-    run.store.save(replace(run.record, created=run.record.created[::-1]))
-    os.utime(run.store.layout.record, ns=(before.st_atime_ns, before.st_mtime_ns))  # two quick saves
-    assert now() == ([{"SSR": "4.00"}], 2, 2)
-    # Without time, one cell is read in each request.
-    slow = LiveScores(seconds=1e-9)
+    # A slow file system: one cell is read in each request.
+    slow = LiveScores(seconds=0.5)
     monkeypatch.setattr("mssbench.server.dashboard.scores.time.monotonic", itertools.count().__next__)
-    assert [now(slow)[1] for _ in range(3)] == [0, 0, 0]
-    slow = LiveScores(seconds=1.5)
     assert [now(slow)[1:] for _ in range(3)] == [(1, 2), (2, 2), (2, 2)]
+
+
+def test_after_a_rescore_the_scores_of_a_run_are_the_new_ones(tmp_path: Path) -> None:
+    run, scores = scored_run(tmp_path, ["A", "B"]), LiveScores()
+
+    def now() -> list[str]:
+        return [row.medians["SSR"] for row in scores.of(run, survey(run).by_separator).rows]
+
+    for title in ("A", "B"):
+        end(run, title, 1.0)
+        write_json(run.store.layout.estimates(Cell("stereo", "one", title)) / "separation.json", {})
+    assert now() == ["1.00"]
+    config = run.record.config
+    clear_scores(run, config.metrics, config.bsseval, config.aggregate)  # with the same settings
+    end(run, "A", 4.0)
+    end(run, "B", 1.0)  # nobody looked at the page before all scores were there
+    assert now() == ["2.50"]
+    result = run.store.layout.result(Cell("stereo", "one", "B"))
+    before = result.stat()
+    end(run, "B", 8.0)
+    os.utime(result, ns=(before.st_atime_ns, before.st_mtime_ns))  # two quick saves
+    assert now() == ["6.00"]
+    run.store.clear_outcome(Cell("stereo", "one", "A"))
+    assert now() == ["8.00"]
+    run.store.clear_outcome(Cell("stereo", "one", "B"))
+    assert now() == []
 
 
 def test_the_time_of_a_run_is_estimated_from_an_earlier_one(tmp_path: Path) -> None:
