@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -155,6 +156,49 @@ def test_a_run_is_cancelled_from_another_process_and_resumed(
     assert "1 cells to retry" in retried.stderr
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert mssbench("retry", "mine", "--failed").returncode == 2
+
+
+@pytest.mark.parametrize("how", [["--inline"], []], ids=["inline", "workers"])
+def test_ctrl_c_prints_one_line_with_the_command_that_resumes(
+    mssbench: Command, workspace: Path, how: list[str]
+) -> None:
+    separators = "oracle-irm,oracle-mono,oracle-gain,oracle-swap"
+    command = [
+        "run",
+        "--dataset",
+        "music",
+        "--separators",
+        separators,
+        "--no-bsseval",
+        "--name",
+        "mine",
+        *how,
+    ]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "mssbench", *command],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # its process group, to which a terminal sends the signal
+        # The processes of pytest-xdist ignore the signal, and a child inherits that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        first = (workspace / "runs/mine/cells").rglob
+        wait_for(lambda: any(first("result.json")) or running.poll() is not None)
+        os.killpg(running.pid, signal.SIGINT)
+        _, said = running.communicate(timeout=120)
+    finally:
+        running.kill()
+        running.wait()
+    assert running.returncode == 130, said
+    assert "Traceback" not in said
+    bars = ("render", "separate", "evaluate", "  oracle-")
+    lines = [line for line in said.splitlines() if line.strip() and not line.startswith(bars)]
+    assert lines[0].startswith("run mine: ")
+    assert lines[1:] == ["interrupted; continue with: mssbench resume mine"]
+    assert done(mssbench("status", "mine")).startswith("mine: incomplete, ")
+    done(mssbench("resume", "mine", "--inline"))
+    assert done(mssbench("status", "mine")).startswith("mine: complete, 16/16 ")
 
 
 def test_outcomes_truncated_by_a_power_failure_are_repeated(
