@@ -119,9 +119,16 @@ def test_runs_have_names_and_are_listed_with_their_settings(mssbench: Command, w
         )
     listed = json.loads(mssbench("list", "--json").stdout)
     assert [(one["run"], one["seed"], one["conditions"], one["separators"]) for one in listed] == [
+        ("second", 7, ["stereo"], ["oracle-irm"]),
+        ("first", 0, ["stereo"], ["oracle-irm"]),
+    ]
+    table = [line.split() for line in mssbench("list").stdout.splitlines()]
+    assert [(row[0], *row[-3:]) for row in table] == [
+        ("RUN", "SEED", "CONDITIONS", "SEPARATORS"),
         ("second", "7", "stereo", "oracle-irm"),
         ("first", "0", "stereo", "oracle-irm"),
     ]
+    assert all(len(line) <= 100 for line in mssbench("list").stdout.splitlines())
     assert json.loads(mssbench("status", "first", "--json").stdout)["progress"]["ended"] == 2
     assert "did you mean 'first'?" in mssbench("status", "frst").stderr
 

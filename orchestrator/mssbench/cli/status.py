@@ -6,6 +6,8 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import PurePath
+from typing import Any
 
 import click
 from mssbench_service.errors import BadInput, NotFound
@@ -130,35 +132,54 @@ def list_runs(as_json: bool) -> None:
     """
     with _all_runs() as jobs:
         if as_json:
-            print_json([dict(zip(map(str.lower, _HEADER), _row(job), strict=True)) for job in jobs])
+            print_json([_listed(job) for job in jobs])
             return
-        rows = [_HEADER, *map(_row, jobs)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        for row in rows if jobs else ():
+        rows = [_HEADER, *map(_row, jobs)] if jobs else []
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
             print_result(
                 "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
             )
 
 
-_HEADER = (
-    "RUN", "STATE", "ENDED", "FAILED", "STARTED", "DATASET", "METRICS", "SEED", "CONDITIONS", "SEPARATORS"
-)  # fmt: skip
+def _listed(job: Run) -> dict[str, Any]:
+    now, config = status_of(job), job.record.config
+    return {
+        "run": now.id,
+        "state": now.state,
+        "cells": now.progress.cells,
+        "ended": now.progress.ended,
+        "failed": now.progress.failed,
+        "started": now.created,
+        "dataset": config.dataset,
+        "metrics": config.metrics,
+        "seed": config.seed,
+        "hrir": config.hrir,
+        "conditions": list(job.record.conditions),
+        "separators": [one.name for one in job.record.separators if one.status == "available"],
+    }
+
+
+_HEADER = ("RUN", "STATE", "CELLS", "STARTED", "DATASET", "METRICS", "SEED", "CONDITIONS", "SEPARATORS")
 
 
 def _row(job: Run) -> tuple[str, ...]:
-    now, config = status_of(job), job.record.config
-    done = now.progress
-    available = [one.name for one in job.record.separators if one.status == "available"]
-    shown = available if len(available) <= 3 else [*available[:2], f"and {len(available) - 2} more"]
+    """A short form of :func:`_listed`, so that a row fits the screen: with the separators that were asked for."""
+    listed = _listed(job)
+    failed = f" {listed['failed']} failed" if listed["failed"] else ""
     return (
-        now.id,
-        now.state,
-        f"{done.ended}/{done.cells}",
-        str(done.failed),
-        now.created,
-        config.dataset,
-        config.metrics,
-        str(config.seed),
-        ", ".join(job.record.conditions),
-        ", ".join(shown),
+        listed["run"],
+        listed["state"],
+        f"{listed['ended']}/{listed['cells']}{failed}",
+        listed["started"][:10],
+        PurePath(listed["dataset"]).name or listed["dataset"],
+        listed["metrics"],
+        str(listed["seed"]),
+        _first(listed["conditions"], 2),
+        _first(job.record.config.separators or ["all"], 1),
     )
+
+
+def _first(names: list[str], shown: int) -> str:
+    rest = len(names) - shown
+    return ",".join(names[:shown]) + (f" +{rest}" if rest > 0 else "")
