@@ -172,10 +172,15 @@ def _spectra(
         auto, cross = on.get(auto), on.get(cross)
         return energies, coherence, auto[:, use].sum(1, np.float64), cross[use].sum(0, np.complex128)
 
-    parts = threaded(chunk, range(0, len(active), step), workers)
-    energies, coherence, auto, cross = zip(*parts, strict=True)
+    energies, coherence = [], []
+    auto, cross = np.zeros((2, block + 1)), np.zeros(block + 1, np.complex128)
+    for part in threaded(chunk, range(0, len(active), step), workers):
+        energies.append(part[0])
+        coherence.append(part[1])
+        auto += part[2]
+        cross += part[3]
     return _Spectra(
-        np.concatenate(energies, axis=1), np.clip(np.concatenate(coherence), -1.0, 1.0), sum(auto), sum(cross)
+        np.concatenate(energies, axis=1), np.clip(np.concatenate(coherence), -1.0, 1.0), auto, cross
     )
 
 

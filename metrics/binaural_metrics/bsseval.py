@@ -59,7 +59,16 @@ from scipy.linalg import LinAlgError
 from .arrays import NUMPY, Arrays, current
 from .normal_equations import RIDGE, NormalEquations
 from .reuse import NO_CACHE, ReferenceCache
-from .signals import BoolArray, Float64, FloatArray, InputError, check_sample_rate, check_signal, load
+from .signals import (
+    BoolArray,
+    Float64,
+    FloatArray,
+    InputError,
+    blocks,
+    check_sample_rate,
+    check_signal,
+    load,
+)
 from .threads import one_blas_thread, threaded
 
 FILTER_TAPS = 512
@@ -153,14 +162,14 @@ def bss_eval(
             return np.full((len(METRICS), len(refs)), np.nan)
         return _window_ratios(refs, ests, scored, filters, start, size, reference_gain, on)
 
-    values = np.stack(threaded(window, range(0, samples - size + 1, size), workers), axis=-1)
+    values = np.stack(list(threaded(window, range(0, samples - size + 1, size), workers)), axis=-1)
     valid = np.asarray(np.isfinite(values[:, scored]).all(axis=(0, 1)))
     return BssEval(values, valid, filters.regularised)
 
 
 def _is_silent(x: FloatArray) -> bool:
     """Whether left + right is zero in every sample, museval's definition of silence."""
-    return not np.any(x[0] + x[1])
+    return not any(np.any(part[0] + part[1]) for part in blocks(x))
 
 
 # ---------------------------------------------------------------------------------------------- filters
@@ -261,10 +270,8 @@ def _correlations(
         return left @ of_refs, left @ of_ests
 
     totals: tuple[Any, Any] | None = None
-    for first in range(0, samples, 8 * _CHUNK * section):
-        group = range(first, min(first + 8 * _CHUNK * section, samples), _CHUNK * section)
-        for part in threaded(chunk, group, workers):
-            totals = part if totals is None else (totals[0] + part[0], totals[1] + part[1])
+    for part in threaded(chunk, range(0, samples, _CHUNK * section), workers):
+        totals = part if totals is None else (totals[0] + part[0], totals[1] + part[1])
     assert totals is not None  # there is at least one sample
     of_refs, of_ests = (_in_time(on.get(total), size, taps) for total in totals)
     return of_refs, of_ests

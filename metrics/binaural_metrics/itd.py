@@ -179,11 +179,17 @@ def _lags(x: FloatArray, sample_rate: int, limit_s: float, workers: int | None) 
         height = np.where(np.abs(itd) <= limit_s * sample_rate, height, 0.0)
         highest = height.max(axis=1, keepdims=True)
         itd = np.where((height >= _TIE * highest) & (height > 0.0), itd, np.nan)
-        return _Lags(itd, np.minimum(highest[:, 0], 1.0), energy)
+        itd.sort(axis=1)  # NaN is last
+        most = max(1, int(np.count_nonzero(np.isfinite(itd), axis=1).max()))
+        return _Lags(itd[:, :most].copy(), np.minimum(highest[:, 0], 1.0), energy)
 
-    parts = threaded(chunk, range(0, x.shape[1] // block, blocks), workers)
+    parts = list(threaded(chunk, range(0, x.shape[1] // block, blocks), workers))
+    most = max(part.itd.shape[1] for part in parts)
+    gaps = [((0, 0), (0, most - part.itd.shape[1])) for part in parts]
     return _Lags(
-        np.concatenate([part.itd for part in parts]),
+        np.concatenate(
+            [np.pad(p.itd, gap, constant_values=np.nan) for p, gap in zip(parts, gaps, strict=True)]
+        ),
         np.concatenate([part.ic for part in parts]),
         np.concatenate([part.energy for part in parts], axis=1),
     )

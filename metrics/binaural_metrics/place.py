@@ -36,7 +36,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -137,18 +137,23 @@ def place(
     def spectra(x: FloatArray, exponent: int, first: int) -> Any:
         return _spectra(x, exponent, first, min(first + chunk, frames), grid)
 
-    starts = range(0, frames, chunk)
-    true = cache.get(
-        [ref],
-        ("place", sample_rate),
-        lambda: threaded(lambda i: _ReferenceCells.of(spectra(ref, exponents[0], i), grid), starts, workers),
-    )
-    parts = zip(true, starts, strict=True)
-    cells = _Cells.concatenated(
-        threaded(lambda part: _cells(part[0], spectra(est, exponents[1], part[1]), grid), parts, workers)
-    )
+    def cells() -> _Cells:
+        starts = range(0, frames, chunk)
+
+        def of_reference() -> _ReferenceCells:
+            parts = threaded(
+                lambda i: _ReferenceCells.of(spectra(ref, exponents[0], i), grid), starts, workers
+            )
+            return _joined(list(parts))
+
+        true = cache.get([ref], ("place", sample_rate), of_reference)
+        parts = threaded(
+            lambda i: _cells(true.part(i, i + chunk), spectra(est, exponents[1], i), grid), starts, workers
+        )
+        return _joined(list(parts))
+
     ratio = power_ratio(*exponents) / reference_gain**2
-    return _summary(cells, ratio, np.arange(frames) * grid.hop // sample_rate, grid)
+    return _summary(cells(), ratio, np.arange(frames) * grid.hop // sample_rate, grid)
 
 
 def _undefined(reason: str, missing: Cue | None = None, total: int = 0) -> Place:
@@ -167,42 +172,49 @@ def _spectra(x: FloatArray, exponent: int, first: int, last: int, grid: _Grid) -
 class _Cells:
     """Energies and errors; arrays of shape (frames, bands)."""
 
-    energy: Float64  # of both ears of the reference
-    estimate: Float64  # the same of the estimate
+    energy: FloatArray  # of both ears of the reference
+    estimate: FloatArray  # the same of the estimate
     audible: BoolArray  # within the frame
     error: Float64  # in JNDs
-
-    @classmethod
-    def concatenated(cls, parts: list[_Cells]) -> _Cells:
-        columns = zip(*((p.energy, p.estimate, p.audible, p.error) for p in parts), strict=True)
-        return cls(*(np.concatenate(column) for column in columns))
 
 
 @dataclass(frozen=True)
 class _ReferenceCells:
     """Cells of the reference; arrays of shape (frames, bands)."""
 
-    energy: Float64  # of both ears
+    energy: FloatArray  # of both ears
     audible: BoolArray  # within the frame
     ild: Float64
-    itds: list[
-        tuple[npt.NDArray[np.intp], Float64]
-    ]  # coherent frames and their ITDs, of each band below 1400 Hz
+    itd: Float64  # of each band below 1400 Hz; NaN where the ears are not coherent
+
+    def part(self, first: int, last: int) -> _ReferenceCells:
+        """The frames `first` to `last`."""
+        return _ReferenceCells(*(column[first:last] for column in vars(self).values()))
 
     @classmethod
     def of(cls, spectra: Any, grid: _Grid) -> _ReferenceCells:
         p = _energies(spectra, grid)
-        energy = (p[0] + p[1]).astype(np.float64)
-        audible = energy[:, : grid.bands] > AUDIBLE * energy.max(axis=1, keepdims=True)
+        energy = p[0] + p[1]
+        loudest = energy.max(axis=1, keepdims=True).astype(np.float64)
+        audible = energy[:, : grid.bands] > AUDIBLE * loudest
         p64 = p[..., : grid.bands].astype(np.float64)
-        cross, itds = _cross(spectra, grid), []
+        cross, itds = _cross(spectra, grid), np.full((len(energy), len(grid.steering)), np.nan)
         for b, shape in enumerate(grid.steering):
             rows = np.flatnonzero(audible[:, b])
             itd, peak = _lags(cross, rows, shape, grid.on)
             norm = np.sqrt(p64[0, rows, b] * p64[1, rows, b])
             coherent = (peak >= _COHERENT * norm) & (norm > 0.0)
-            itds.append((rows[coherent], itd[coherent]))
+            itds[rows[coherent], b] = itd[coherent]
         return cls(energy[:, : grid.bands], audible, ild_of(p64), itds)
+
+
+_Columns = TypeVar("_Columns", _Cells, _ReferenceCells)
+
+
+def _joined(parts: list[_Columns]) -> _Columns:
+    """Cells of successive frames."""
+    columns = zip(*(vars(part).values() for part in parts), strict=True)
+    return type(parts[0])(*(np.concatenate(column) for column in columns))
 
 
 def _energies(spectra: Any, grid: _Grid) -> FloatArray:
@@ -221,10 +233,12 @@ def _cells(true: _ReferenceCells, spectra: Any, grid: _Grid) -> _Cells:
     q = _energies(spectra, grid)[..., : grid.bands]
     error = np.abs(ild_of(q.astype(np.float64)) - true.ild) / (1.0 + 0.05 * np.abs(true.ild))
     cross = _cross(spectra, grid)
-    for b, (shape, (rows, itd)) in enumerate(zip(grid.steering, true.itds, strict=True)):
+    for b, shape in enumerate(grid.steering):
+        rows = np.flatnonzero(np.isfinite(true.itd[:, b]))
+        itd = true.itd[rows, b]
         moved = np.abs(_lags(cross, rows, shape, grid.on)[0] - itd) / (20e-6 + 0.05 * np.abs(itd))
         error[rows, b] = np.maximum(error[rows, b], moved)
-    return _Cells(true.energy, (q[0] + q[1]).astype(np.float64), true.audible, error)
+    return _Cells(true.energy, q[0] + q[1], true.audible, error)
 
 
 def _lags(cross: Any, rows: npt.NDArray[np.intp], shape: Steering, on: Arrays) -> tuple[Float64, Float64]:
@@ -243,21 +257,23 @@ def _lags(cross: Any, rows: npt.NDArray[np.intp], shape: Steering, on: Arrays) -
 
 def _summary(cells: _Cells, ratio: float, second: npt.NDArray[np.int64], grid: _Grid) -> Place:
     """`ratio` makes energies of the estimate those of the reference's scale; `second` is that of each frame."""
-    frame = cells.energy.sum(axis=1)
+    weight = cells.energy.astype(np.float64)
+    frame = weight.sum(axis=1)
     audible = cells.audible & (frame > AUDIBLE_FRAME * frame.max())[:, None]
+    missing = audible & (ratio * cells.estimate.astype(np.float64) < MISSING * weight)
     if not audible.any():
         return _undefined(
             "the reference is silent" if frame.max() == 0.0 else "the reference has no audible band"
         )
-    weight = np.where(audible, cells.energy**LOUDNESS_EXPONENT, 0.0)
-    missing = audible & (ratio * cells.estimate < MISSING * cells.energy)
+    weight **= LOUDNESS_EXPONENT
+    weight[~audible] = 0.0
     lost = _share(weight, missing, second)
     used = np.where(missing, 0.0, weight)
     if not used.any():
         return _undefined(
             "the estimate is missing wherever the reference is audible", lost, int(second[-1]) + 1
         )
-    error = np.minimum(cells.error, ERROR_LIMIT_JND)
+    error = np.minimum(cells.error, ERROR_LIMIT_JND, out=cells.error)
     flat = audible & ~missing
     median = aggregate_frames(error[flat], "median", used[flat])
     empty = np.empty(0)

@@ -267,14 +267,17 @@ def _spectra(
         cross = on.get(on.xp.sum(spectra[:-1, ...] * on.xp.conj(spectra[-1, ...]), axis=1))
         return squares.reshape(len(squares), -1, 2).sum(axis=2, dtype=np.float64), cross.astype(np.complex128)
 
-    parts = threaded(chunk, range(0, frames, step), workers)
-    own, cross = (np.sum([part[i] for part in parts], axis=0) for i in (0, 1))
+    ears, bins = 2 * len(binaural), grid.size // 2 + 1
+    own, cross = np.zeros((ears + 1, bins)), np.zeros((ears, bins), np.complex128)
+    for squares, products in threaded(chunk, range(0, frames, step), workers):
+        own += squares
+        cross += products
     dry_energy = own[-1]
     in_range = (dry_energy >= RANGE * dry_energy.max()) & (dry_energy > 0.0)
     inside = slice(0, grid.bins)
     return [
-        _Spectra(dry_energy[inside], cross[ears, inside], own[ears, inside], in_range[inside])
-        for ears in (slice(2 * i, 2 * i + 2) for i in range(len(binaural)))
+        _Spectra(dry_energy[inside], cross[pair, inside], own[pair, inside], in_range[inside])
+        for pair in (slice(2 * i, 2 * i + 2) for i in range(len(binaural)))
     ]
 
 

@@ -10,6 +10,7 @@ states otherwise. Reference and estimate are compared over the length of the sho
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -132,8 +133,7 @@ def check_dry(dry: npt.ArrayLike) -> FloatArray:
 
 
 def _check_range(x: FloatArray, name: str) -> None:
-    for start in range(0, x.shape[1], _BLOCK):
-        block = x[:, start : start + _BLOCK]
+    for block in blocks(x):
         low, high = float(block.min()), float(block.max())
         # Every comparison with NaN is false, so this condition also detects NaN.
         if not (low >= -MAX_LEVEL and high <= MAX_LEVEL):
@@ -161,6 +161,11 @@ def check_pair(
     return ref[:, :samples], est[:, :samples], sample_rate
 
 
+def blocks(x: FloatArray) -> Iterator[FloatArray]:
+    """Views of successive samples that fit in the processor's cache."""
+    return (x[:, start : start + _BLOCK] for start in range(0, x.shape[1], _BLOCK))
+
+
 def inner(x: Float64, y: Float64) -> float:
     """Inner product of two vectors. Unlike ``x @ y``, ``np.dot`` releases the interpreter's lock for threads."""
     return float(np.dot(x, y))
@@ -169,8 +174,8 @@ def inner(x: Float64, y: Float64) -> float:
 def channel_energies(x: FloatArray) -> tuple[float, float]:
     """Sum of squares of the left and of the right channel, in float64."""
     sums = [0.0, 0.0]
-    for start in range(0, x.shape[1], _BLOCK):
-        block = x[:, start : start + _BLOCK].astype(np.float64)
+    for part in blocks(x):
+        block = part.astype(np.float64)
         for c in range(CHANNELS):
             sums[c] += float(block[c] @ block[c])
     return sums[0], sums[1]
@@ -281,7 +286,8 @@ def aggregate_frames(values: Float64, aggregate: str, weights: Float64 | None = 
     if aggregate == "mean":
         return float(values @ weights / weights.sum())
     order = np.argsort(values, kind="stable")
-    below = np.cumsum(weights[order])
+    below = weights[order]
+    np.cumsum(below, out=below)
     half = 0.5 * below[-1]
     low = int(np.searchsorted(below, half, side="left"))
     high = min(int(np.searchsorted(below, half, side="right")), len(values) - 1)

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ContextDecorator
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -76,15 +77,25 @@ def core_count() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def threaded(function: Callable[[_In], _Out], items: Iterable[_In], workers: int | None = None) -> list[_Out]:
+def threaded(
+    function: Callable[[_In], _Out], items: Iterable[_In], workers: int | None = None
+) -> Iterator[_Out]:
     """Apply `function` to every item in threads; results in the order of the items.
 
     FFTs and matrix products release the interpreter's lock. Every item is computed alone, so that the number of
-    workers does not change the result.
+    workers does not change the result. Few results wait for the caller, so that those that are only summed take no
+    memory.
     """
     items = list(items)
     count = min(workers or core_count(), len(items))
     if count <= 1:
-        return [function(item) for item in items]
+        yield from map(function, items)
+        return
     with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(function, items))
+        waiting: deque[Future[_Out]] = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 2 * count:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
