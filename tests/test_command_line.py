@@ -90,6 +90,11 @@ def test_each_help_has_an_example_and_says_what_options_mean(name: str, command:
         (["run", "--dataset", "musci", "--inline"], "did you mean 'music'?"),
         (["run", "--dataset", "music", "--metrics", "papr"], "did you mean 'paper'?"),
         (["evaluate", "music/tset", "music/test", "--json"], "did you mean 'music/test'?"),
+        (
+            ["evaluate", "music/test", "music/test", "--json", "--device", "gpu"],
+            "expected cpu, cuda or cuda:<n>",
+        ),
+        (["evaluate", "music/test", "music/test", "--json", "--device", "cuda:99"], "device 'cuda:99' "),
         (["data", "convert", "musci", "out"], "did you mean 'music'?"),
         (["push", "./musci", "memory://x"], "/music'?"),
         (["leaderboard", "./musci"], "did you mean 'music'?"),

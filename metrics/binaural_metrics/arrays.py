@@ -193,13 +193,14 @@ def on_device(device: str | None) -> Iterator[None]:
     """
     if device is not None and not (isinstance(device, str) and _DEVICE.fullmatch(device)):
         raise InputError(f"device {device!r}; expected cpu, cuda or cuda:<n>")
+    arrays = current() if device is None else _torch(device)
     try:
-        with using(current() if device is None else _torch(device)):
+        with using(arrays):
             yield
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":  # PyTorch's
             raise
-        raise MemoryError(f"the memory of the device {device!r} is full") from error
+        raise MemoryError(f"the memory of the device {arrays.name!r} is full") from error
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from mssbench_service.musdb import SPLITS
 
 from ..execution.launch import finish
 from ..runs.results import print_csv, score_columns, write_csv
-from ..tools.batch import failed, find_folder_estimates, score, synthesise
+from ..tools.batch import check_device, failed, find_folder_estimates, score, synthesise
 from ..tools.imported import imported_run
 from ..tools.museval import Windows, find_folder_scores, rows_of, write_scores
 from .progress import progress_bar
@@ -119,6 +119,7 @@ def synth(musdb_dir: Path, out_dir: Path, hrir: str, angles: str, **options: Any
     "--from-museval", is_flag=True, help="EST_DIR holds scores in the format of museval, not audio."
 )
 @scoring_options
+@click.option("--device", help="Device of PyTorch to compute on, such as cuda. Default: none, NumPy.")
 @json_option
 def evaluate(
     ref_dir: Path,
@@ -130,6 +131,7 @@ def evaluate(
     frames: Path | None,
     museval_json: Path | None,
     from_museval: bool,
+    device: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -154,9 +156,13 @@ def evaluate(
         raise click.UsageError("--museval-json needs --bsseval and the corrected metrics")
     if frames and name:
         raise click.UsageError("--frames and --name exclude each other: a run keeps its frames")
-    if from_museval and (museval_json or frames):
-        raise click.UsageError("--from-museval reads scores; --frames and --museval-json are for audio")
+    if from_museval and (museval_json or frames or device is not None):
+        raise click.UsageError(
+            "--from-museval reads scores; --device, --frames and --museval-json are for audio"
+        )
     runtime, asked = current_runtime(), names_in(targets)
+    if device is not None:
+        check_device(device, runtime)
     scores: dict[str, dict[str, Windows]] = {}
     if from_museval:
         found, scores = find_folder_scores(ref_dir, est_dir, asked, name or "the scores")
@@ -179,7 +185,7 @@ def evaluate(
             scored = rows_of(found, scores, options["aggregate"])
         else:
             with progress_bar("evaluate") as show:
-                scored = score(found, runtime, tables, show=show, **options)
+                scored = score(found, runtime, tables, device=device, show=show, **options)
         rows = [row for of_title in scored.values() for row in of_title]
         if museval_json:
             split = ref_dir.resolve().name

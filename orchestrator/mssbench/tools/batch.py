@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -254,9 +255,24 @@ def score(
     metrics: str = "all",
     bsseval: bool = True,
     aggregate: str = "median",
+    device: str | None = None,
     show: Show = lambda done, total: None,
 ) -> dict[str, list[Row]]:
-    """Score estimates; return the rows of each title. `frames` are files for the values of frames, by title."""
+    """Score estimates; return the rows of each title.
+
+    Parameters
+    ----------
+    estimates : FolderEstimates
+    runtime : Runtime
+    frames : mapping of str to Path
+        Files for the values of frames, by title.
+    metrics, bsseval, aggregate
+        As of :func:`binaural_metrics.score`.
+    device : str, optional
+        Device of PyTorch that this process computes on; see :func:`check_device`.
+    show : callable
+        Progress: called with (done, total) after each track.
+    """
 
     def score_title(title: str) -> list[Row]:
         kept = runtime.root.reference(frames[title]) if title in frames else ""
@@ -271,18 +287,39 @@ def score(
             stems=list(own),
             targets=scored_targets(targets, estimates.separator, estimates.stems, own),
         )
-        return _score(estimates.references / title, estimates.found[title], runtime, request)
+        return _score(estimates.references / title, estimates.found[title], runtime, request, device)
 
     titles = [title for title in estimates.sets if estimates.offered(title)]
     scored = {}
     # Threads: over HTTP they keep the service busy; in-process, NumPy and SciPy release the interpreter's lock.
-    with ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool:
+    # A device has memory for one.
+    with ThreadPoolExecutor(1 if device else max(1, os.cpu_count() or 1)) as pool:
         for number, (title, rows) in enumerate(
             zip(titles, pool.map(score_title, titles), strict=True), start=1
         ):
             scored[title] = rows
             show(number, len(titles))
     return scored
+
+
+def check_device(device: str, runtime: Runtime) -> None:
+    """Raise :class:`BadInput` if the metrics cannot be computed on `device`."""
+    service = runtime.service_of("evaluate")
+    if runtime.is_remote(service):
+        raise BadInput(f"the evaluator is a service ({service.url}); set its DEVICE instead")
+    try:
+        with _on_device(device):
+            return
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+
+
+def _on_device(device: str | None) -> AbstractContextManager[None]:
+    if device is None:
+        return nullcontext()
+    from binaural_metrics import on_device  # imports SciPy
+
+    return on_device(device)
 
 
 def _stem_sets(folder: Path) -> dict[str, tuple[str, ...]]:
@@ -298,7 +335,9 @@ def rendering_of(reference: Path) -> Mapping[str, Any]:
     return _record(reference / RENDERING_FILE, RENDERING_FORMAT)
 
 
-def _score(reference: Path, estimates: Estimates, runtime: Runtime, request: EvaluateRequest) -> list[Row]:
+def _score(
+    reference: Path, estimates: Estimates, runtime: Runtime, request: EvaluateRequest, device: str | None
+) -> list[Row]:
     title, problems = reference.name, estimates.problems
 
     def problem_of(target: str, otherwise: str) -> str:
@@ -322,10 +361,11 @@ def _score(reference: Path, estimates: Estimates, runtime: Runtime, request: Eva
         request.files = {stem: runtime.root.reference(path) for stem, path in estimates.files.items()}
         request.mixture_gain = metadata.get("mixture_gain", 1.0)
         request.binaural = "angles" in metadata
-        result = runtime.evaluate(parse(EvaluateRequest, asdict(request)))
-    except BadInput as error:
+        with _on_device(device):
+            result = runtime.evaluate(parse(EvaluateRequest, asdict(request)))
+    except (BadInput, MemoryError) as error:
         # The other tracks are still scored.
-        return [_failed_row(title, one, error.detail) for one in request.targets]
+        return [_failed_row(title, one, str(error)) for one in request.targets]
     return [row | {"title": title, "reason": problem_of(row["source"], row["reason"])} for row in result.rows]
 
 

@@ -1,8 +1,8 @@
-"""The device and the number of threads that a model computes with.
+"""The device and the number of threads that a service computes with.
 
 ``DEVICE`` is one of
 
-``auto``       the first CUDA device, or the CPU if there is none (default)
+``auto``       the first CUDA device, or the CPU if there is none (default of separators)
 ``cpu``
 ``cuda``       the first CUDA device; ``cuda:<n>`` the device of that index
 ``cuda:free``  the first CUDA device that no other replica of the service on this machine holds
@@ -10,7 +10,7 @@
 ``THREADS`` is the number of computing threads (default: the processors that this process may use, within the
 limit of its container).
 
-Both are read in a separator's ``setup()``, so that ``/health`` shows a wrong value; at import, the process would
+Both are read in a service's ``setup()``, so that ``/health`` shows a wrong value; at import, the process would
 exit and restart again and again. A requested CUDA device that is not available is an error: a benchmark must never
 fall back to the CPU silently.
 
@@ -38,15 +38,15 @@ _held: dict[Path, IO[str]] = {}
 """Locks held by this process, by file. They are never released: the model stays in the device's memory."""
 
 
-def requested_device() -> str:
-    """The value of ``DEVICE``, validated."""
-    device = os.environ.get("DEVICE", "").strip().lower() or "auto"
+def requested_device(default: str = "auto") -> str:
+    """The value of ``DEVICE``, validated; `default` if it is unset or empty."""
+    device = os.environ.get("DEVICE", "").strip().lower() or default
     if not re.fullmatch(r"auto|cpu|cuda(:(\d{1,3}|free))?", device):
         raise BadInput(f"DEVICE={device!r}; expected auto, cpu, cuda, cuda:<n> or {FREE}")
     return device
 
 
-def chosen_device(service: str, library: str, count: Callable[[], int]) -> str:
+def chosen_device(service: str, library: str, count: Callable[[], int], default: str = "auto") -> str:
     """Choose the device that ``DEVICE`` asks for.
 
     Parameters
@@ -57,6 +57,8 @@ def chosen_device(service: str, library: str, count: Callable[[], int]) -> str:
         Name and version of the computing library, for the error message.
     count : callable
         Returns the number of CUDA devices that the library finds. Not called if ``DEVICE`` is ``cpu``.
+    default : str
+        What is asked for if ``DEVICE`` is unset or empty.
 
     Returns
     -------
@@ -70,7 +72,7 @@ def chosen_device(service: str, library: str, count: Callable[[], int]) -> str:
     NotReady
         The CUDA device is not available, or none is free.
     """
-    asked = requested_device()
+    asked = requested_device(default)
     found = 0 if asked == "cpu" else count()
     if asked == "auto":
         return "cuda" if found else "cpu"

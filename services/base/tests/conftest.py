@@ -9,17 +9,15 @@ import hashlib
 import http.server
 import os
 import re
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from fastapi import FastAPI, Request
 from mssbench_contract import Answer, Client, ServiceUnderTest, music, service_under_test
-from mssbench_contract.server import http_server, wait_for
+from mssbench_contract.server import http_server, served
 from mssbench_service import errors
 from mssbench_service.app import Settings, create_app
 from mssbench_service.audio import FloatArray
@@ -65,23 +63,7 @@ Serve = Callable[[FastAPI], Client]
 def serve() -> Iterator[Serve]:
     """Function that serves an application in a thread until the test ends."""
     with contextlib.ExitStack() as servers:
-
-        def start(app: FastAPI) -> Client:
-            server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", ws="none"))
-            thread = threading.Thread(target=server.run)
-            thread.start()
-
-            def stop() -> None:
-                server.should_exit = True
-                thread.join(timeout=20)
-                assert not thread.is_alive()
-
-            servers.callback(stop)
-            wait_for(lambda: server.started or not thread.is_alive(), seconds=20)
-            assert thread.is_alive()
-            return Client(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}")
-
-        yield start
+        yield lambda app: servers.enter_context(served(app))
 
 
 def app_of(tmp_path: Path, setup: Callable[[], None] | None = None, **settings: Any) -> FastAPI:

@@ -1,4 +1,5 @@
-"""HTTP application of the service. Settings are environment variables (:mod:`mssbench_service.app`).
+"""HTTP application of the service. Settings are environment variables (:mod:`mssbench_service.app`, and ``DEVICE``:
+:mod:`evaluator_service.device`).
 
 ``uvicorn evaluator_service.app:app``
 """
@@ -15,21 +16,40 @@ from mssbench_service.app import JOB_PROBLEMS, Settings, create_app
 from mssbench_service.wire import EvaluateRequest, EvaluateResult
 
 from . import __version__, steps
+from .device import choose_device
 
 
 def create(settings: Settings | None = None) -> FastAPI:
     """Create the application. By default, `settings` are read from the environment."""
     settings = settings or Settings.from_environment()
+    device: str | None = None
+
+    def setup() -> None:
+        nonlocal device
+        device = choose_device()
 
     def info() -> dict[str, Any]:
-        return {"metrics": list(METRIC_SETS), "columns": ["title", *columns()]}
+        return {
+            "device": device or "cpu",
+            "metrics": list(METRIC_SETS),
+            "columns": ["title", *columns()],
+        }
 
-    app = create_app("evaluator", __version__, settings=settings, info=info, jobs=["/evaluate"])
+    app = create_app(
+        "evaluator",
+        __version__,
+        settings=settings,
+        info=info,
+        setup=setup,
+        jobs=["/evaluate"],
+        device=lambda: device or "cpu",
+    )
 
     @app.post("/evaluate", summary="Score the stems of one track", responses=JOB_PROBLEMS)
     async def evaluate(request: Request, body: EvaluateRequest) -> EvaluateResult:
         return await run_job(
-            request, lambda: steps.evaluate(settings.data_root, body, max_seconds=settings.max_seconds)
+            request,
+            lambda: steps.evaluate(settings.data_root, body, max_seconds=settings.max_seconds, device=device),
         )
 
     return app

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from binaural_metrics import Hrirs, InputError, load_hrirs
+from binaural_metrics import Hrirs, InputError, load_hrirs, on_device
 from binaural_metrics.layouts import stem_files
 from binaural_metrics.scoring import Row, score_track_with_frames
 from mssbench_service import audio
@@ -29,11 +29,18 @@ from .targets import frames_of, scored_sets, total, without_direction
 _REFERENCES = reference_cache()  # of the tracks that were scored last: the next separator has the same
 
 
-def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | None = None) -> EvaluateResult:
+def evaluate(
+    root: DataRoot,
+    request: EvaluateRequest,
+    *,
+    max_seconds: float | None = None,
+    device: str | None = None,
+) -> EvaluateResult:
     """Score the targets of one track; by default its stems, as far as the reference has them.
 
     If an estimate is missing, unreadable or has another sample rate, only its own row fails. Estimates are found as
-    :func:`binaural_metrics.layouts.stem_files` does, unless the request names their files.
+    :func:`binaural_metrics.layouts.stem_files` does, unless the request names their files. `device` is that of
+    :func:`binaural_metrics.on_device`.
 
     Raises
     ------
@@ -78,22 +85,23 @@ def evaluate(root: DataRoot, request: EvaluateRequest, *, max_seconds: float | N
     tables = []
     for one in sets:
         try:
-            rows, frames = score_track_with_frames(
-                {name: total(of, references) for name, of in one.references.items()},
-                {name: estimates[name] for name in one.targets if name in estimates},
-                sample_rate,
-                metrics=request.metrics,
-                mixture_gain=request.mixture_gain,
-                binaural=request.binaural,
-                hrir=hrir,
-                bsseval=request.bsseval,
-                aggregate=request.aggregate,
-                workers=_thread_count(),
-                dry=dry,
-                moving=moving_stems(truth) if request.binaural else (),
-                cache=_REFERENCES,
-                direct=DirectStems(truth, sample_rate) if dry is not None else None,
-            )
+            with on_device(device):
+                rows, frames = score_track_with_frames(
+                    {name: total(of, references) for name, of in one.references.items()},
+                    {name: estimates[name] for name in one.targets if name in estimates},
+                    sample_rate,
+                    metrics=request.metrics,
+                    mixture_gain=request.mixture_gain,
+                    binaural=request.binaural,
+                    hrir=hrir,
+                    bsseval=request.bsseval,
+                    aggregate=request.aggregate,
+                    workers=_thread_count(),
+                    dry=dry,
+                    moving=moving_stems(truth) if request.binaural else (),
+                    cache=_REFERENCES,
+                    direct=DirectStems(truth, sample_rate) if dry is not None else None,
+                )
         except InputError as error:
             raise BadInput(str(error)) from None
         composite = [name for name, of in one.references.items() if len(of) > 1]

@@ -134,6 +134,24 @@ class RunningService(Client):
 
 
 @contextlib.contextmanager
+def served(app: Any) -> Iterator[Client]:
+    """Serve an ASGI application in a thread until the block ends."""
+    import uvicorn
+
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", ws="none"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_for(lambda: server.started or not thread.is_alive(), seconds=20)
+        assert thread.is_alive()
+        yield Client(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}")
+    finally:
+        server.should_exit = True
+        thread.join(timeout=20)
+        assert not thread.is_alive()
+
+
+@contextlib.contextmanager
 def running(app: str, environment: Mapping[str, str], *, seconds: float = 600.0) -> Iterator[RunningService]:
     """Run ``uvicorn <app>`` with `environment` added to the present one, until the block ends.
 
