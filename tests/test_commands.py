@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,38 +18,6 @@ IRM = ["--separators", "oracle-irm", "--inline"]
 def table(workspace: Path) -> list[dict[str, str]]:
     with (workspace / "out.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def test_synth_renders_a_split_with_its_metadata(mssbench: Command, workspace: Path) -> None:
-    done = mssbench("synth", "music", "out", "--hrir", "sphere", "--seed", "5", "--profile", "paper")
-    assert done.returncode == 0, done.stderr
-    for track in tracks(workspace):
-        folder = workspace / "out/test" / track.name
-        assert sorted(p.name for p in folder.iterdir()) == [
-            "bass.wav",
-            "drums.wav",
-            "hrir.npz",
-            "metadata.json",
-            "mixture.wav",
-            "other.wav",
-            "vocals.wav",
-        ]
-        metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
-        assert metadata["profile"] == "paper"
-        assert len(metadata["hrir_sha256"]) == 64
-        assert sorted(metadata["angles"]) == ["bass", "drums", "other", "vocals"]
-        assert metadata["mixture_gain"] > 0
-        assert sf.info(folder / "mixture.wav").subtype == "PCM_16"
-        assert sf.info(folder / "mixture.wav").frames == sf.info(track / "mixture.wav").frames + 255
-
-
-def test_synth_keeps_existing_tracks_and_renders_changed_ones(mssbench: Command, workspace: Path) -> None:
-    assert mssbench("synth", "music", "out").returncode == 0
-    before = {p: p.stat().st_mtime_ns for p in workspace.glob("out/test/*/*.wav")}
-    assert mssbench("synth", "music", "out").returncode == 0
-    assert {p: p.stat().st_mtime_ns for p in before} == before
-    assert mssbench("synth", "music", "out", "--profile", "paper").returncode == 0
-    assert all(p.stat().st_mtime_ns != time for p, time in before.items())
 
 
 def test_evaluate_scores_folders_of_estimates(mssbench: Command, workspace: Path) -> None:
@@ -116,38 +83,22 @@ def test_missing_and_broken_estimates_are_failed_rows(mssbench: Command, workspa
     assert rows[second.name, "vocals"]["status"] == "failed"
 
 
-def damage_missing_stem(track: Path) -> str:
-    (track / "bass.wav").unlink()
-    return "bass.wav is missing"
-
-
-def damage_text(track: Path) -> str:
-    (track / "bass.wav").write_text("not audio")
-    return "bass.wav cannot be read as audio"
-
-
 @pytest.mark.parametrize(
     "command", [["synth", "music", "out"], ["run", "--dataset", "music", *IRM]], ids=["synth", "run"]
 )
-@pytest.mark.parametrize("damage", [damage_missing_stem, damage_text], ids=lambda f: f.__name__)
 def test_a_damaged_track_is_named_and_nothing_is_written(
-    mssbench: Command, workspace: Path, command: list[str], damage: Callable[[Path], str]
+    mssbench: Command, workspace: Path, command: list[str]
 ) -> None:
-    says = damage(tracks(workspace)[1])
-    line = refused(mssbench(*command))
-    assert says in line
-    assert tracks(workspace)[1].name in line
+    damaged = tracks(workspace)[1]
+    (damaged / "bass.wav").unlink()
+    assert f"{damaged.name}/bass.wav is missing" in refused(mssbench(*command))
     assert {path.name for path in workspace.iterdir()} == {"music"}, "an incomplete file is left"
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["synth", "nowhere", "out"], "nowhere"),
         (["synth", "music/test", "out"], "no readable folder 'test'"),
-        (["synth", "music", "out", "--hrir", "nowhere.sofa"], "nowhere.sofa"),
-        (["synth", "music", "out", "--hrir", "music"], "music"),
-        (["synth", "music", "out", "--angles", "nowhere.json"], "nowhere.json"),
         (["synth", "music", "out", "--split", "valid"], "valid"),
         (["synth", "music", "file/out"], "file"),
         (
@@ -160,10 +111,8 @@ def test_a_damaged_track_is_named_and_nothing_is_written(
             ["run", "--dataset", "music", "--redis", "redis://127.0.0.1:1/0", "--separators", "oracle-irm"],
             "Redis",
         ),
-        (["run", "--dataset", "nowhere", *IRM], "nowhere"),
         (["run"], "--dataset"),
         (["evaluate", "music", "music", "--csv", "x.csv"], "did you mean music/test?"),
-        (["evaluate", "nowhere", "music", "--csv", "x.csv"], "nowhere is not a folder"),
         (["evaluate", "music/test", "empty", "--csv", "x.csv"], "empty has no estimates of"),
         (["evaluate", "music/test", "music/test", "--csv", "file/x.csv"], "file"),
         (["report", "nothing"], "no run 'nothing'"),

@@ -1,4 +1,4 @@
-"""The commands `data`, `hrir` and `synth`: their output files and their one-line error messages."""
+"""The commands `data`, `hrir` and `synth`. Most bad input is in ``tests/bad_input``."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from mssbench_contract.server import http_server
 STEMS = ("vocals", "drums", "bass", "other")
 
 
-def write_sofa(path: Path, step: int = 10, swapped: bool = False) -> np.ndarray:
+def write_sofa(path: Path) -> np.ndarray:
     """Write a synthetic HRIR set at 44.1 kHz; return its impulse responses, shape (azimuths, 2, taps)."""
     import sofar
 
-    azimuths = np.arange(0, 360, step)
+    azimuths = np.arange(0, 360, 10)
     rng = np.random.default_rng(3)
     irs = 1e-3 * rng.standard_normal((azimuths.size, 2, 96))
     for ir, side in zip(irs, np.sin(np.radians(azimuths)), strict=True):
@@ -38,14 +38,13 @@ def write_sofa(path: Path, step: int = 10, swapped: bool = False) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         sofa = sofar.Sofa("SimpleFreeFieldHRIR")
-        sofa.Data_IR = irs[:, ::-1] if swapped else irs
+        sofa.Data_IR = irs
         # Azimuths from −180 to 180, as in many published sets.
         wrapped = (azimuths + 180) % 360 - 180
         sofa.SourcePosition = np.stack([wrapped, 0 * azimuths, 1.4 + 0 * azimuths], axis=1)
         sofa.Data_SamplingRate = 44100
         sofa.Data_Delay = np.zeros((1, 2))
-        # A file that says where the ears are is read in the order that its responses show.
-        sofa.ReceiverPosition = np.array([[0.0, 0.09, 0.0], [0.0, -0.09, 0.0]]) * (not swapped)
+        sofa.ReceiverPosition = np.array([[0.0, 0.09, 0.0], [0.0, -0.09, 0.0]])
         sofar.write_sofa(str(path), sofa)
     return irs
 
@@ -79,6 +78,13 @@ def test_synth_follows_its_specification(mssbench: Command, workspace: Path) -> 
         record = json.loads((workspace / "paper/test" / track.name / "metadata.json").read_text("utf-8"))
         assert record["angles"] == angles
         assert record["mixture_gain"] == pytest.approx(1 / peak, rel=1e-9)
+        assert (record["profile"], len(record["hrir_sha256"])) == ("paper", 64)
+        assert {path.name for path in (workspace / "paper/test" / track.name).iterdir()} == {
+            *(f"{name}.wav" for name in ("mixture", *STEMS)),
+            "hrir.npz",
+            "metadata.json",
+        }
+        assert sf.info(workspace / "paper/test" / track.name / "mixture.wav").subtype == "PCM_16"
 
 
 def test_only_a_track_with_a_changed_stem_is_rendered_again(mssbench: Command, workspace: Path) -> None:
@@ -93,32 +99,24 @@ def test_only_a_track_with_a_changed_stem_is_rendered_again(mssbench: Command, w
     assert mssbench("synth", "music", "out").returncode == 0
     assert files[changed].stat().st_mtime_ns != before[changed]
     assert files[kept].stat().st_mtime_ns == before[kept]
+    assert mssbench("synth", "music", "out", "--profile", "paper").returncode == 0
+    assert files[kept].stat().st_mtime_ns != before[kept]
 
 
 def test_renderings_with_a_resampled_set_are_kept(mssbench: Command, workspace: Path) -> None:
-    for track in tracks(workspace):
+    for track in reversed(tracks(workspace)):
         for path in track.glob("*.wav"):
             audio, _ = sf.read(path)
             sf.write(path, audio, 48000)
-    line = refused(mssbench("synth", "music", "out"))
-    assert "at 48000 Hz and the HRIR set sphere at 44100 Hz; give --resample-hrir" in line
-    assert not (workspace / "out").exists()
+        for command in (["synth", "music", "out"], ["run", "--dataset", "music", "--inline"]):
+            line = refused(mssbench(*command))
+            assert "at 48000 Hz and the HRIR set sphere at 44100 Hz; give --resample-hrir" in line
+        assert {path.name for path in workspace.iterdir()} == {"music"}, "it starts with the first track"
     assert mssbench("synth", "music", "out", "--resample-hrir").returncode == 0
     before = {p: p.stat().st_mtime_ns for p in workspace.glob("out/test/*/*.wav")}
     assert len(before) == 10
     assert mssbench("synth", "music", "out", "--resample-hrir").returncode == 0
     assert {p: p.stat().st_mtime_ns for p in before} == before
-
-
-def test_a_track_at_another_rate_is_refused_before_rendering_starts(
-    mssbench: Command, workspace: Path
-) -> None:
-    for path in tracks(workspace)[1].glob("*.wav"):
-        audio, _ = sf.read(path)
-        sf.write(path, audio, 48000)
-    for command in (["synth", "music", "out"], ["run", "--dataset", "music", "--inline"]):
-        assert "is at 48000 Hz and the HRIR set sphere at 44100 Hz" in refused(mssbench(*command))
-    assert {path.name for path in workspace.iterdir()} == {"music"}
 
 
 def test_a_killed_rendering_leaves_no_incomplete_track(mssbench: Command, workspace: Path) -> None:
@@ -157,39 +155,6 @@ def test_an_output_folder_without_write_permission_is_refused(workspace: Path) -
     done = subprocess.run(command, cwd=workspace, capture_output=True, text=True, timeout=600, check=False)
     assert "cannot create the folder locked/out" in refused(done)
     assert list(locked.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("fault", "message"),
-    [
-        ("subfolder", "did you mean music?"),
-        ("foreign", "holds something that is not a rendering (diary.txt)"),
-        ("seed", "the seed -1 is negative"),
-        ("swapped", "has the ears the wrong way round: at azimuth 90° the left ear is -"),
-        ("coarse", "no azimuth"),
-        ("deep", "is not a readable JSON file"),
-    ],
-)
-def test_synth_refuses_invalid_input_with_a_remedy(
-    mssbench: Command, workspace: Path, fault: str, message: str
-) -> None:
-    arguments = ["synth", "music", "out"]
-    if fault == "subfolder":
-        arguments[1] = "music/test"
-    elif fault == "foreign":
-        (workspace / "out/test" / tracks(workspace)[0].name).mkdir(parents=True)
-        (workspace / "out/test" / tracks(workspace)[0].name / "diary.txt").write_text("mine")
-    elif fault == "seed":
-        arguments += ["--seed", "-1"]
-    elif fault == "deep":
-        (workspace / "angles.json").write_text("[" * 100_000)
-        arguments += ["--angles", "angles.json"]
-    else:
-        write_sofa(workspace / "head.sofa", step=90 if fault == "coarse" else 30, swapped=fault == "swapped")
-        arguments += ["--hrir", "head.sofa"]
-    assert message in refused(mssbench(*arguments))
-    assert not list(workspace.glob("out/test/*/*.wav"))
-    assert not list(workspace.rglob(".tmp-*"))
 
 
 # --- data ---------------------------------------------------------------------------------------------------
@@ -292,13 +257,5 @@ def test_hrir_info_describes_a_set_and_plots_it(mssbench: Command, workspace: Pa
     assert "front" in done.stdout
     done = mssbench("hrir", "info", "sphere", "--plot", "sphere.svg")
     assert done.stdout.endswith("sphere.svg\n")
-    assert (workspace / "sphere.svg").read_text(encoding="utf-8").rstrip().endswith("</svg>")
-
-
-def test_hrir_info_refuses_invalid_input_with_one_line(mssbench: Command, workspace: Path) -> None:
-    write_sofa(workspace / "swapped.sofa", swapped=True)
-    assert "wrong way round: at azimuth 90° the left ear is -454 µs" in refused(
-        mssbench("hrir", "info", "swapped.sofa")
-    )
     assert "expected .png or .svg" in refused(mssbench("hrir", "info", "sphere", "--plot", "x.pdf"))
-    assert "nowhere" in refused(mssbench("hrir", "info", "nowhere"))
+    assert (workspace / "sphere.svg").read_text(encoding="utf-8").rstrip().endswith("</svg>")

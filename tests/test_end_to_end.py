@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -12,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-import soundfile as sf
 from command import Command
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -57,15 +55,6 @@ def test_through_redis_and_workers_the_results_are_those_of_one_process(
     assert (inline.returncode, queued.returncode) == (0, 0), inline.stderr + queued.stderr
     assert_equal_tables(workspace / "runs/inline/results.csv", workspace / "runs/queued/results.csv")
     assert no_process_mentions(str(workspace))
-
-
-@without_report
-def test_the_same_command_again_repeats_no_work(mssbench: Command, workspace: Path) -> None:
-    assert mssbench(*SMALL, "--inline").returncode == 0
-    folder = only_run(workspace)
-    made = {path: path.stat().st_mtime_ns for path in made_by_steps(workspace, folder)}
-    assert mssbench(*SMALL).returncode == 0
-    assert {path: path.stat().st_mtime_ns for path in made_by_steps(workspace, folder)} == made
 
 
 @without_report
@@ -115,36 +104,6 @@ def no_process_mentions(root: str) -> bool:
         except OSError:
             continue
     return True
-
-
-def made_by_steps(workspace: Path, run: Path) -> list[Path]:
-    return [
-        *run.glob("cells/**/*.json"),
-        *run.glob("estimates/**/*.flac"),
-        *workspace.glob("data/rendered/**/*.wav"),
-    ]
-
-
-@without_report
-def test_one_bad_track_found_late_costs_its_own_cells_only(mssbench: Command, workspace: Path) -> None:
-    """A file that is damaged behind a good header is not found while planning."""
-    assert mssbench(*RUN, "--no-bsseval", "--inline", "--run-id", "good").returncode == 0
-    drums = next(workspace.glob("music/test/*/drums.wav"))
-    track = drums.parent.name
-    samples, rate = sf.read(drums)
-    samples[1000] = float("nan")
-    sf.write(drums, samples, rate, subtype="FLOAT")
-    done = mssbench(*RUN, "--no-bsseval", "--inline", "--run-id", "bad")
-    assert done.returncode == 0, done.stderr
-    good, bad = (read_table(workspace / f"runs/{name}/results.csv") for name in ("good", "bad"))
-    assert good.keys() == bad.keys(), "a row was dropped"
-    for key, row in bad.items():
-        if key[2] == track:
-            assert row["status"] == "failed", key
-            assert "drums.wav" in row["reason"]
-            assert row["SSR"] == ""
-        else:
-            assert row == good[key]
 
 
 @without_report
@@ -199,16 +158,6 @@ def test_a_report_of_an_unfinished_run_counts_what_is_pending(mssbench: Command,
     rows = read_table(workspace / "runs/mine/results.csv").values()
     assert sum(row["status"] == "pending" for row in rows) == 4
     assert len(rows) == 16
-
-
-@without_report
-def test_a_run_in_progress_cannot_be_started_a_second_time(mssbench: Command, workspace: Path) -> None:
-    assert mssbench(*SMALL, "--inline", "--run-id", "mine").returncode == 0
-    with (workspace / "runs/mine/.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        second = mssbench(*SMALL, "--inline", "--run-id", "mine")
-    assert second.returncode == 2
-    assert "mine is being run by another process" in second.stderr.splitlines()[-1]
 
 
 @without_report

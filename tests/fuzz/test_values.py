@@ -146,6 +146,8 @@ def test_a_reference_resolves_inside_the_root_or_is_refused(root: Path, referenc
 @given(run_id=TEXT | st.from_regex(re.compile(r"[A-Za-z0-9_-]{1,66}\n?", re.ASCII), fullmatch=True))
 @example("a\n")
 @example("é")
+@example("a/b")
+@example(".hidden")
 def test_a_run_id_is_a_plain_name_or_is_refused(run_id: str) -> None:
     runs = Path("/root/runs")
     try:
@@ -191,6 +193,7 @@ def test_headers_never_fail_and_never_split_a_line(request_id: str, baggage: str
 
 @examples(100)
 @given(run=st.text(max_size=60), cell=st.text(max_size=60))
+@example("music-1", "stereo/oracle/Ärger, =; [Live] & 100%")
 def test_log_context_is_passed_to_the_next_service(run: str, cell: str) -> None:
     with logs.context(request_id="one", run=run, cell=cell):
         sent = logs.headers()

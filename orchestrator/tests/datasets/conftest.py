@@ -2,57 +2,22 @@
 
 from __future__ import annotations
 
-import http.server
 import io
-import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
+from mssbench_contract.files import FileServer, file_server
 from mssbench_service.musdb import MIXTURE, STEMS
 
 
-@dataclass
-class Server:
-    """Serves `content` at `url`, or a page with each of `statuses` before that."""
-
-    content: bytes = b""
-    url: str = ""
-    statuses: list[int] = field(default_factory=list)
-    ranges_requested: list[str] = field(default_factory=list)  # Range header of each request
-
-
 @pytest.fixture
-def server() -> Iterator[Server]:
-    state = Server()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status = state.statuses.pop(0) if state.statuses else 200
-            state.ranges_requested.append(self.headers.get("Range", ""))
-            start = int(state.ranges_requested[-1].removeprefix("bytes=").rstrip("-") or 0)
-            body = state.content[start:] if status == 200 else b""
-            self.send_response(206 if start else status)
-            self.send_header("Location", f"{state.url}?elsewhere")
-            self.send_header("Content-Range", f"bytes {start}-{len(state.content) - 1}/{len(state.content)}")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        state.url = f"http://127.0.0.1:{listening.server_address[1]}/data.zip"
-        yield state
-        listening.shutdown()
-        thread.join()
+def server() -> Iterator[FileServer]:
+    with file_server("data.zip", b"") as server:
+        yield server
 
 
 def zipped(members: dict[str, bytes]) -> bytes:

@@ -1,6 +1,6 @@
-"""Fetching a dataset, also from hostile archives: it is complete and verified, or not written.
+"""Fetching a dataset: it is complete and verified, or not written.
 
-Faulty servers are in the tests of ``mssbench_service.download``.
+Faulty servers are in the tests of ``mssbench_service.download``, most hostile archives in ``tests/bad_input``.
 """
 
 from __future__ import annotations
@@ -24,22 +24,23 @@ from mssbench.datasets.fetch import (
     fetch,
     fetched_sha256,
 )
-from mssbench_service.errors import BadInput, NotFound, TooLarge, Unreachable
+from mssbench_contract.files import FileServer
+from mssbench_service.errors import BadInput, Unreachable
 from mssbench_service.musdb import SPLITS, STEMS, check_track
 
-from .conftest import Server, zipped
+from .conftest import zipped
 
 MEMBERS = {"set/a.wav": bytes(range(256)) * 800, "set/b & c [é].txt": b"text"}
 ARCHIVE = zipped(MEMBERS)
 
 
 @pytest.fixture
-def source(server: Server) -> RemoteDataset:
+def source(server: FileServer) -> RemoteDataset:
     server.content = ARCHIVE
     return pinned(server)
 
 
-def pinned(server: Server, **changes: object) -> RemoteDataset:
+def pinned(server: FileServer, **changes: object) -> RemoteDataset:
     digest = hashlib.sha256(server.content).hexdigest()
     entry = {"name": "set", "url": server.url, "sha256": digest, "largest": 1_000_000} | changes
     return RemoteDataset(**entry)  # type: ignore[arg-type]
@@ -60,7 +61,7 @@ def remaining(folder: Path) -> set[str]:
 
 
 def test_an_archive_is_fetched_verified_and_unpacked_once(
-    server: Server, source: RemoteDataset, tmp_path: Path
+    server: FileServer, source: RemoteDataset, tmp_path: Path
 ) -> None:
     progress: list[tuple[str, int, int | None]] = []
     assert fetch_fast(source, tmp_path / "set", progress=lambda *call: progress.append(call))
@@ -73,42 +74,25 @@ def test_an_archive_is_fetched_verified_and_unpacked_once(
     total = sum(map(len, MEMBERS.values()))
     assert progress[-1] == ("set: unpacking", total, total)
     assert not fetch_fast(source, tmp_path / "set")
-    assert len(server.ranges_requested) == 1
+    assert len(server.requests) == 1
     assert remaining(tmp_path) == {"set"}
 
 
-def test_redirects_are_followed(server: Server, source: RemoteDataset, tmp_path: Path) -> None:
+def test_redirects_are_followed(server: FileServer, source: RemoteDataset, tmp_path: Path) -> None:
     server.statuses = [302, 302]
     assert fetch_fast(source, tmp_path / "set")
     assert contents(tmp_path / "set") == MEMBERS
 
 
-def test_a_damaged_file_is_refused_and_deleted(server: Server, source: RemoteDataset, tmp_path: Path) -> None:
-    server.content = ARCHIVE[:100] + b"?" + ARCHIVE[101:]
-    with pytest.raises(BadInput, match=r"is damaged: its SHA-256 is .*; expected"):
-        fetch_fast(source, tmp_path / "set")
-    assert remaining(tmp_path) == set()
-
-
-def test_a_download_larger_than_the_limit_is_stopped(server: Server, tmp_path: Path) -> None:
+def test_a_download_larger_than_the_limit_is_stopped(server: FileServer, tmp_path: Path) -> None:
     server.content = bytes(100_000)
     with pytest.raises(BadInput, match="sends more than the 1000 bytes expected"):
         fetch_fast(pinned(server, largest=1000), tmp_path / "set")
     assert remaining(tmp_path) == set()
 
 
-@pytest.mark.parametrize(("status", "kind"), [(404, NotFound), (403, NotFound), (500, Unreachable)])
-def test_an_http_error_is_reported(
-    server: Server, source: RemoteDataset, tmp_path: Path, status: int, kind: type
-) -> None:
-    server.statuses = [status] * 99
-    with pytest.raises(kind, match=str(status)):
-        fetch_fast(source, tmp_path / "set")
-    assert remaining(tmp_path) == set()
-
-
 def test_content_that_is_not_accepted_is_deleted(
-    server: Server, source: RemoteDataset, tmp_path: Path
+    server: FileServer, source: RemoteDataset, tmp_path: Path
 ) -> None:
     def refuse(folder: Path) -> None:
         assert contents(folder) == MEMBERS
@@ -120,7 +104,7 @@ def test_content_that_is_not_accepted_is_deleted(
 
 
 def test_a_verified_archive_is_kept_when_unpacking_fails(
-    server: Server, source: RemoteDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: FileServer, source: RemoteDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:
         raise BadInput("no room")
@@ -131,7 +115,7 @@ def test_a_verified_archive_is_kept_when_unpacking_fails(
             fetch_fast(source, tmp_path / "set")
     assert remaining(tmp_path) == {"set.part"}
     assert fetch_fast(source, tmp_path / "set")
-    assert len(server.ranges_requested) == 1
+    assert len(server.requests) == 1
     assert contents(tmp_path / "set") == MEMBERS
 
 
@@ -144,14 +128,14 @@ def test_an_existing_folder_is_kept(source: RemoteDataset, tmp_path: Path) -> No
 
 
 def test_another_version_of_the_dataset_is_refused(
-    server: Server, source: RemoteDataset, tmp_path: Path
+    server: FileServer, source: RemoteDataset, tmp_path: Path
 ) -> None:
     fetch_fast(source, tmp_path / "set")
     with pytest.raises(BadInput, match=f"from another archive; expected SHA-256 {'0' * 64}"):
         fetch_fast(pinned(server, sha256="0" * 64), tmp_path / "set")
 
 
-def test_a_single_file_is_fetched_as_it_is(server: Server, tmp_path: Path) -> None:
+def test_a_single_file_is_fetched_as_it_is(server: FileServer, tmp_path: Path) -> None:
     table = {split: {"A": dict.fromkeys(STEMS, 10)} for split in SPLITS}
     server.content = json.dumps(table).encode()
     source = pinned(server, unpack=False)
@@ -166,7 +150,7 @@ def test_a_single_file_is_fetched_as_it_is(server: Server, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "content", [b"<html>not found</html>", b"[]", b'{"train": {}}', b'{"train": 1, "test": 2}']
 )
-def test_a_page_instead_of_a_table_is_refused(server: Server, tmp_path: Path, content: bytes) -> None:
+def test_a_page_instead_of_a_table_is_refused(server: FileServer, tmp_path: Path, content: bytes) -> None:
     server.content = content
     with pytest.raises(BadInput):
         fetch_fast(pinned(server, unpack=False, sha256=""), tmp_path / "angles.json", accept=accept_angles)
@@ -195,19 +179,19 @@ def coded(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return zipped({name: file.read_bytes() for name, file in zip(names, files, strict=True)})
 
 
-def coded_source(server: Server, content: bytes, **changes: object) -> RemoteDataset:
+def coded_source(server: FileServer, content: bytes, **changes: object) -> RemoteDataset:
     server.content = content
     md5 = hashlib.md5(content).hexdigest()
     return pinned(server, **{"sha256": "", "md5": md5, "size": len(content), "content": "stems"} | changes)
 
 
 def test_coded_tracks_are_verified_by_md5_and_decoded(
-    server: Server, coded: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: FileServer, coded: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = coded_source(server, coded)
     (tmp_path / "set.part").write_bytes(coded[: len(coded) // 2])  # resumed, because a checksum is known
     assert fetch_fast(source, tmp_path / "set", accept=accept_splits)
-    assert server.ranges_requested == [f"bytes={len(coded) // 2}-"]
+    assert [one["range"] for one in server.requests] == [f"bytes={len(coded) // 2}-"]
     assert [check_track(tmp_path / "set" / name).sample_rate for name in ("train/A", "test/B")] == [44100] * 2
     assert fetched_sha256(tmp_path / "set") == hashlib.sha256(coded).hexdigest()
     assert remaining(tmp_path) == {"set"}
@@ -224,7 +208,7 @@ def test_coded_tracks_are_verified_by_md5_and_decoded(
 
 @pytest.mark.parametrize("fault", ["cut", "other", "no test split", "not audio"])
 def test_a_bad_archive_of_coded_tracks_leaves_nothing(
-    server: Server, coded: bytes, tmp_path: Path, fault: str
+    server: FileServer, coded: bytes, tmp_path: Path, fault: str
 ) -> None:
     source = coded_source(server, coded)
     if fault == "cut":
@@ -268,48 +252,17 @@ def with_mode(name: str, mode: int) -> bytes:
     return file.getvalue()
 
 
-def two_members(first: str, second: str) -> bytes:
-    return zipped({first: b"1", second: b"2"})
-
-
-def wrong_size(size_in_header: int) -> bytes:
-    """An archive whose member has a wrong size in both of its headers."""
-    archive = zipped({"a": bytes(50_000)})
-    size = (50_000).to_bytes(4, "little")
-    assert archive.count(size) == 2
-    return archive.replace(size, size_in_header.to_bytes(4, "little"))
-
-
-def encrypted() -> bytes:
-    archive = bytearray(zipped({"a": b"secret"}))
-    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        archive[archive.index(signature) + flags] |= 1
-    return bytes(archive)
-
-
 @pytest.mark.parametrize(
     ("archive", "message"),
     [
-        (zipped({"../outside": b"x"}), "a path that leads outside"),
-        (zipped({"a/../../outside": b"x"}), "a path that leads outside"),
-        (zipped({"/outside": b"x"}), "a path that leads outside"),
         (zipped({"..\\outside": b"x"}), "a path that leads outside"),
-        (zipped({"C:/outside": b"x"}), "a path that leads outside"),
-        (with_mode("link", 0o120777), "not a plain file"),
         (with_mode("pipe", 0o010644), "not a plain file"),
         (with_mode("disk", 0o060644), "not a plain file"),
-        (two_members("A.wav", "a.wav"), "twice"),
-        (two_members("a", "a/b"), "cannot be unpacked"),
-        (wrong_size(1000), "cannot be unpacked"),
-        (wrong_size(60_000), "cannot be unpacked"),
-        (encrypted(), "is encrypted"),
-        (ARCHIVE[:-30], "cannot be unpacked"),
-        (b"not a zip archive", "cannot be unpacked"),
-        (b"", "cannot be unpacked"),
+        (zipped({"A.wav": b"1", "a.wav": b"2"}), "twice"),
     ],
 )
 def test_a_hostile_archive_is_refused_and_writes_nothing(
-    server: Server, tmp_path: Path, archive: bytes, message: str
+    server: FileServer, tmp_path: Path, archive: bytes, message: str
 ) -> None:
     server.content = archive
     (tmp_path / "data").mkdir()
@@ -319,16 +272,8 @@ def test_a_hostile_archive_is_refused_and_writes_nothing(
     assert remaining(tmp_path / "data") == set()
 
 
-@pytest.mark.parametrize("archive", [zipped({"zeros": bytes(3_000_000)}), wrong_size(2**32 - 2)])
-def test_a_zip_bomb_is_refused_before_it_is_unpacked(server: Server, tmp_path: Path, archive: bytes) -> None:
-    server.content = archive
-    with pytest.raises(TooLarge, match="at most 1000000 were expected"):
-        fetch_fast(pinned(server, sha256=""), tmp_path / "set")
-    assert remaining(tmp_path) == set()
-
-
 def test_an_archive_larger_than_the_free_space_is_refused(
-    server: Server, source: RemoteDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: FileServer, source: RemoteDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("Usage", (), {"free": 10})
     monkeypatch.setattr("mssbench.datasets.unpack.shutil.disk_usage", lambda _: usage)
@@ -336,7 +281,7 @@ def test_an_archive_larger_than_the_free_space_is_refused(
         fetch_fast(source, tmp_path / "set")
 
 
-def test_macos_resource_forks_are_not_unpacked(server: Server, tmp_path: Path) -> None:
+def test_macos_resource_forks_are_not_unpacked(server: FileServer, tmp_path: Path) -> None:
     server.content = zipped({"a/b.wav": b"1", "__MACOSX/a/._b.wav": b"2"})
     fetch_fast(pinned(server), tmp_path / "set")
     assert contents(tmp_path / "set") == {"a/b.wav": b"1"}

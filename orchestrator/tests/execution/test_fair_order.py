@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from mssbench.execution.embedded import embedded_redis
 from mssbench.execution.prepare import prepare
-from mssbench.execution.queues import connect, enqueue, job_id, open_queue, places_of, reconcile, remove_jobs
+from mssbench.execution.queues import enqueue, job_id, open_queue, places_of, reconcile, remove_jobs
 from mssbench.runs.config import RunConfig
 from mssbench.runs.run import Run, Task
 from mssbench.services.runtime import make_runtime
 from redis import Redis
 from rq.job import Job, JobStatus
 
-
-@pytest.fixture
-def connection() -> Iterator[Redis]:
-    with embedded_redis() as url, connect(url) as connection:
-        yield connection
+MakeRun = Callable[[str, int], Run]
 
 
 @pytest.fixture
-def make_run(workspace: Path) -> Callable[[str, int], Run]:
+def make_run(workspace: Path) -> MakeRun:
     """Make a run whose record repeats one track under `tracks` titles."""
 
     def make(name: str, tracks: int) -> Run:
@@ -63,9 +58,7 @@ def take(count: int, connection: Redis) -> None:
         connection.delete(job.key)
 
 
-def test_a_short_run_does_not_wait_behind_a_long_one(
-    make_run: Callable[[str, int], Run], connection: Redis
-) -> None:
+def test_a_short_run_does_not_wait_behind_a_long_one(make_run: MakeRun, connection: Redis) -> None:
     long, short = make_run("a", 88), make_run("b", 2)
     enqueue(long, separations(long), connection)
     take(10, connection)
@@ -75,16 +68,14 @@ def test_a_short_run_does_not_wait_behind_a_long_one(
     assert (place.queue, place.waiting, place.ahead, place.workers) == ("separate-oracle", 2, 1, 0)
 
 
-def test_three_runs_take_turns_and_keep_their_own_order(
-    make_run: Callable[[str, int], Run], connection: Redis
-) -> None:
+def test_three_runs_take_turns_and_keep_their_own_order(make_run: MakeRun, connection: Redis) -> None:
     runs = [make_run(name, 4) for name in "abc"]
     for run in runs:
         enqueue(run, separations(run), connection)
     assert order(runs, connection) == [f"{name}{index:03}" for index in range(4) for name in "abc"]
 
 
-def test_a_run_that_was_idle_has_no_credit(make_run: Callable[[str, int], Run], connection: Redis) -> None:
+def test_a_run_that_was_idle_has_no_credit(make_run: MakeRun, connection: Redis) -> None:
     """Its jobs take turns from now on. They are not placed before all others to make up for the past."""
     early, late = make_run("a", 40), make_run("b", 10)
     tasks = list(separations(late))
@@ -95,9 +86,7 @@ def test_a_run_that_was_idle_has_no_credit(make_run: Callable[[str, int], Run], 
     assert order([early, late], connection)[:4] == ["a020", "b001", "a021", "b002"]
 
 
-def test_a_cancelled_run_starts_again_with_the_present_turn(
-    make_run: Callable[[str, int], Run], connection: Redis
-) -> None:
+def test_a_cancelled_run_starts_again_with_the_present_turn(make_run: MakeRun, connection: Redis) -> None:
     cancelled, other = make_run("a", 50), make_run("b", 50)
     for run in (cancelled, other):
         enqueue(run, separations(run), connection)
@@ -107,9 +96,7 @@ def test_a_cancelled_run_starts_again_with_the_present_turn(
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_order_equals_a_stable_sort_by_turns(
-    make_run: Callable[[str, int], Run], connection: Redis, seed: int
-) -> None:
+def test_the_order_equals_a_stable_sort_by_turns(make_run: MakeRun, connection: Redis, seed: int) -> None:
     """The same as the definition, computed without the script: jobs arrive in random batches and are taken between."""
     draw = random.Random(seed)
     runs = [make_run(name, 30) for name in "abc"]
@@ -133,9 +120,7 @@ def test_the_order_equals_a_stable_sort_by_turns(
         assert order(runs, connection) == [name for _, name in expected]
 
 
-def test_jobs_of_an_earlier_version_are_served_first(
-    make_run: Callable[[str, int], Run], connection: Redis
-) -> None:
+def test_jobs_of_an_earlier_version_are_served_first(make_run: MakeRun, connection: Redis) -> None:
     run = make_run("a", 3)
     first, *others = separations(run)
     enqueue(run, {first: 0}, connection)

@@ -12,7 +12,7 @@ import h5py
 import mssbench
 import numpy as np
 import pytest
-from mssbench.cli import main
+from command import command_here, refused
 from mssbench.cli.conditions import read_condition
 from mssbench.report.data import load
 from mssbench.runs.conditions import Condition, listeners
@@ -284,14 +284,9 @@ def test_conditions_of_the_command_line_are_checked(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    command = ["mssbench", "run", "--dataset", "music", "--separators", "oracle-mixture", "--inline"]
-    monkeypatch.setattr("sys.argv", [*command, *options])
-    with pytest.raises(SystemExit) as caught:
-        main()
-    assert caught.value.code == 2
-    said = capsys.readouterr().err
-    assert message in said
-    assert said.count("\n") == 1
+    run = command_here(monkeypatch, capsys)
+    done = run("run", "--dataset", "music", "--separators", "oracle-mixture", "--inline", *options)
+    assert message in refused(done)
     assert not (workspace / "runs").exists()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 from click.testing import CliRunner
-from mssbench.bench import BenchmarkRun, InvalidArgument
+from mssbench.bench import BenchmarkRun
 from mssbench.cli import cli
 from mssbench.datasets.check import check_dataset
 from mssbench.report.data import load
@@ -88,30 +88,6 @@ def test_two_stems_are_a_dataset_too_and_the_check_names_the_stems(workspace: Pa
     run = benchmark(["oracle-irm"])
     assert sources(run, "oracle-irm", "A") == ["vocals", "accompaniment"]
     assert [track.stems for track in check_dataset(workspace / "six").tracks] == [["vocals", "accompaniment"]]
-
-
-@pytest.mark.parametrize(
-    ("stems", "settings", "message"),
-    [
-        (("vocals", "instrumental"), {}, "instrumental.wav should be called accompaniment.wav"),
-        (("vocals", "music", "karaoke"), {}, "karaoke and music, two names of one stem"),
-        (("Vocals", "drums", "guitar"), {}, "Vocals.wav should be called vocals.wav"),
-        (("vocals", "bass", "other"), {}, "drums.wav is missing"),
-        (
-            ("vocals", "guitar"),
-            {"targets": ["drums"]},
-            "'drums' cannot be built from the stems vocals, guitar",
-        ),
-        (("speech", "music", "effects"), {"targets": ["accompaniment"]}, "'accompaniment' cannot be built"),
-    ],
-)
-def test_stems_that_cannot_be_used_are_refused_and_nothing_is_written(
-    workspace: Path, stems: tuple[str, ...], settings: dict[str, Any], message: str
-) -> None:
-    write_track(workspace / "six/test/A", stems)
-    with pytest.raises(InvalidArgument, match=message):
-        benchmark(["oracle-irm"], **settings)
-    assert not (workspace / "runs").exists()
 
 
 def test_files_that_are_sums_of_stems_are_not_stems(workspace: Path) -> None:

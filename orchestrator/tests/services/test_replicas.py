@@ -20,6 +20,7 @@ from mssbench.services.registry import Registry, Service
 from mssbench.services.runtime import Runtime
 from mssbench.settings.limits import Limits
 from mssbench_contract import music
+from mssbench_contract.server import free_port
 from mssbench_service.errors import Busy, Interrupted, TimedOut, Unavailable, Unreachable
 from mssbench_service.files import DataRoot
 from mssbench_service.wire import SeparateRequest
@@ -32,7 +33,7 @@ class Replicas:
     """Servers of the template's separator: one per address, all on the same port."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.port = root, _free_port()
+        self.root, self.port = root, free_port()
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, address: str, **settings: str) -> None:
@@ -64,13 +65,6 @@ class Replicas:
         """Return the number of tracks that the replica has separated."""
         lines = self.log(address).read_text().splitlines()
         return sum("POST /separate" in line and " 200" in line for line in lines)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture

@@ -6,13 +6,9 @@ import contextlib
 import http.server
 import itertools
 import json
-import os
 import socket
-import subprocess
-import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +19,8 @@ from mssbench.services.inprocess import InProcessTransport
 from mssbench.services.registry import Registry, Service, load_registry
 from mssbench.services.runtime import Runtime, make_runtime
 from mssbench.settings.limits import Limits
+from mssbench_contract import running
+from mssbench_contract.server import free_port, http_server
 from mssbench_service.errors import (
     BadInput,
     BadOutput,
@@ -38,48 +36,19 @@ from mssbench_service.errors import (
 from mssbench_service.files import DataRoot
 from mssbench_service.wire import EvaluateRequest, HrirRequest, RenderRequest, SeparateRequest, SeparatorInfo
 
-MODULES = {"synth": "synth_service", "evaluator": "evaluator_service", "oracle": "oracle_service"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
 
 @pytest.fixture
 def over_http(workspace: Path) -> Iterator[Runtime]:
     """A runtime whose three services run as real servers on the workspace."""
     with contextlib.ExitStack() as stack:
-        urls = {}
-        for name, module in MODULES.items():
-            port = free_port()
-            urls[name] = f"http://127.0.0.1:{port}"
-            command = [sys.executable, "-m", "uvicorn", f"{module}.app:app", "--port", str(port)]
-            environment = os.environ | {"MSSBENCH_DATA_ROOT": str(workspace)}
-            process = subprocess.Popen(
-                command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
-            stack.callback(process.wait)
-            stack.callback(process.kill)
-        for url in urls.values():
-            wait_for(f"{url}/health")
-        tools = {name: Service(name, MODULES[name], urls[name]) for name in ("synth", "evaluator")}
-        oracle = Service("oracle", "oracle_service", urls["oracle"])
+        services = {}
+        for name in ("synth", "evaluator", "oracle"):
+            server = running(f"{name}_service.app:app", {"MSSBENCH_DATA_ROOT": str(workspace)})
+            services[name] = Service(name, f"{name}_service", stack.enter_context(server).url)
         transport = HttpTransport()
         stack.callback(transport.close)
-        yield Runtime(transport, Registry(tools, {"oracle": oracle}), DataRoot(workspace))
-
-
-def wait_for(url: str) -> None:
-    for _ in range(1200):
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(f"{url} did not become ready")
+        oracle = services.pop("oracle")
+        yield Runtime(transport, Registry(services, {"oracle": oracle}), DataRoot(workspace))
 
 
 def in_process(root: Path) -> Runtime:
@@ -140,32 +109,19 @@ def test_errors_have_the_same_class_and_message_over_http(
 def server_that_answers(status: int, *parts: bytes, for_ever: float | None = None) -> Iterator[Runtime]:
     """Serve `parts` as the answer; with `for_ever`, endlessly and with this pause in seconds."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.end_headers()
+    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+        handler.rfile.read(int(handler.headers["Content-Length"]))
+        handler.send_response(status)
+        handler.send_header("Content-Type", "application/json")
+        handler.end_headers()
+        with contextlib.suppress(OSError):  # the client has closed the connection
             for part in parts if for_ever is None else itertools.cycle(parts):
-                try:
-                    self.wfile.write(part)
-                except OSError:  # the client has closed the connection
-                    return
+                handler.wfile.write(part)
                 time.sleep(for_ever or 0.0)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    synth = Service("synth", "synth_service", f"http://127.0.0.1:{server.server_address[1]}")
-    transport = HttpTransport(Limits(step_seconds=1.0))
-    try:
-        yield Runtime(transport, Registry({"synth": synth}, {}), DataRoot(Path.cwd()))
-    finally:
-        transport.close()
-        server.shutdown()
-        server.server_close()
+    with http_server(answer) as url, contextlib.closing(HttpTransport(Limits(step_seconds=1.0))) as transport:
+        registry = Registry({"synth": Service("synth", "synth_service", url)}, {})
+        yield Runtime(transport, registry, DataRoot(Path.cwd()))
 
 
 @pytest.mark.parametrize(

@@ -182,8 +182,6 @@ def test_windows_without_a_value_are_nan_as_in_museval(true: dict[str, np.ndarra
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--targets", "guitar"], "'guitar' cannot be built from the stems vocals, drums, bass, other"),
-        (["--targets", "music,karaoke"], "the target 'accompaniment' is given twice"),
         (["--name", "a/b"], "a/b"),
         (["--name", "x", "--run-id", "a b"], "is not a run id"),
     ],

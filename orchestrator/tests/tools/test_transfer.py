@@ -31,14 +31,6 @@ def content(folder: Path) -> Content:
     }
 
 
-def times(folder: Path) -> dict[str, int]:
-    return {
-        path.relative_to(folder).as_posix(): path.stat().st_mtime_ns
-        for path in folder.rglob("*")
-        if path.is_file() and path.name != ".lock"
-    }
-
-
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
     folder = tmp_path / "here" / "Ünder & over [live]"
@@ -53,19 +45,14 @@ def dataset(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(tmp_path: Path, earlier_run: Path) -> Path:
+def run(tmp_path: Path) -> Path:
     """A complete run that an earlier version wrote, in the data root ``here``."""
+    earlier_run = min((Path(__file__).parents[3] / "tests/data/earlier").glob("**/run.json")).parent
     folder: Path = tmp_path / "here" / "runs" / json.loads((earlier_run / "run.json").read_text())["id"]
     shutil.copytree(earlier_run, folder)
     for path in folder.rglob("error.json"):
         path.unlink()
     return folder
-
-
-@pytest.fixture
-def earlier_run() -> Path:
-    records: list[Path] = sorted((Path(__file__).parents[3] / "tests/data/earlier").glob("**/run.json"))
-    return records[0].parent
 
 
 @pytest.fixture
@@ -106,7 +93,8 @@ def test_a_pulled_dataset_equals_the_one_that_was_pushed(dataset: Path, there: W
     assert pulled.place == str(folder)
     expected = {name: data for name, data in content(dataset).items() if "/." not in f"/{name}"}
     assert content(folder) == expected
-    assert times(folder) == {name: 10**18 + 123 for name in expected}, "runs name their data by its times"
+    times = {(folder / name).stat().st_mtime_ns for name in expected}
+    assert times == {10**18 + 123}, "runs name their data by its times"
     assert [path.name for path in folder.parent.iterdir()] == [dataset.name]
 
 

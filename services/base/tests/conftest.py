@@ -6,18 +6,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import http.server
 import os
-import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request
 from mssbench_contract import Answer, Client, ServiceUnderTest, music, service_under_test
-from mssbench_contract.server import http_server, served
+from mssbench_contract.files import FileServer, file_server
+from mssbench_contract.server import served
 from mssbench_service import errors
 from mssbench_service.app import Settings, create_app
 from mssbench_service.audio import FloatArray
@@ -110,66 +108,18 @@ CONTENT = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
-@dataclass
-class Server:
-    """Serves `content`; the other attributes make it fail in different ways."""
-
-    content: bytes = CONTENT
-    cut_after: int | None = None  # bytes of the body before the connection breaks
-    cuts: int = 10**9  # how often it breaks
-    ranges: bool = True
-    etag: str = '"one"'
-    length_error: int = 0  # added to the declared length
-    declares_length: bool = True
-    wrong_range: bool = False
-    statuses: list[int] = field(default_factory=list)  # errors before the first good response
-    requests: list[dict[str, str]] = field(default_factory=list)
-    sent: int = 0
-    url: str = ""
-
-    def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
-        self.requests.append({name.lower(): value for name, value in handler.headers.items()})
-        if self.statuses:
-            handler.send_error(self.statuses.pop(0))
-            return
-        requested = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
-        matches = handler.headers.get("If-Range", self.etag) == self.etag
-        start = int(requested[1]) if requested and self.ranges and matches else 0
-        if start > len(self.content):
-            handler.send_error(416)
-            return
-        body = self.content[start:]
-        handler.send_response(206 if start else 200)
-        if start:
-            claimed = 0 if self.wrong_range else start
-            end = len(self.content) - 1
-            handler.send_header("Content-Range", f"bytes {claimed}-{end}/{len(self.content)}")
-        if self.declares_length:
-            handler.send_header("Content-Length", str(len(body) + self.length_error))
-        if self.etag:
-            handler.send_header("ETag", self.etag)
-        handler.end_headers()
-        if self.cut_after is not None and self.cuts > 0 and len(body) > self.cut_after:
-            self.cuts -= 1
-            body = body[: self.cut_after]
-        self.sent += len(body)
-        handler.wfile.write(body)
-
-
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server() -> Iterator[FileServer]:
     """A server of one file of weights."""
-    served = Server()
-    with http_server(lambda handler: served.answer(handler)) as url:
-        served.url = f"{url}/model.th"
-        yield served
+    with file_server("model.th", CONTENT) as server:
+        yield server
 
 
 Pins = Callable[..., Path]
 
 
 @pytest.fixture
-def pins(server: Server, tmp_path: Path) -> Pins:
+def pins(server: FileServer, tmp_path: Path) -> Pins:
     """Write a weights.toml for the server's file."""
 
     def write(sha256: str = SHA256[:8], size: int | None = None, unpack: str = "") -> Path:

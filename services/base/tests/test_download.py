@@ -7,12 +7,15 @@ import threading
 from pathlib import Path
 
 import pytest
+from mssbench_contract.files import FileServer
 from mssbench_service.errors import BadInput, NotFound, Unreachable
 
-from .conftest import CONTENT, Pins, Server, fetch_quickly, fetched
+from .conftest import CONTENT, Pins, fetch_quickly, fetched
 
 
-def test_a_file_is_fetched_once_and_progress_is_reported(server: Server, pins: Pins, tmp_path: Path) -> None:
+def test_a_file_is_fetched_once_and_progress_is_reported(
+    server: FileServer, pins: Pins, tmp_path: Path
+) -> None:
     seen: list[tuple[str, int, int | None]] = []
     path = pins(size=len(CONTENT))
     expected = [tmp_path / "w" / "demo" / "model.th"]
@@ -25,7 +28,7 @@ def test_a_file_is_fetched_once_and_progress_is_reported(server: Server, pins: P
     assert sorted(entry.name for entry in expected[0].parent.iterdir()) == [".lock", "model.th"]
 
 
-def test_a_broken_connection_is_resumed(server: Server, pins: Pins, tmp_path: Path) -> None:
+def test_a_broken_connection_is_resumed(server: FileServer, pins: Pins, tmp_path: Path) -> None:
     server.cut_after = 20_000
     assert fetched(pins(), tmp_path) == CONTENT
     assert len(server.requests) == 13
@@ -35,7 +38,7 @@ def test_a_broken_connection_is_resumed(server: Server, pins: Pins, tmp_path: Pa
 
 
 def test_data_of_a_slow_server_are_reported_and_kept_at_once(
-    server: Server, pins: Pins, tmp_path: Path
+    server: FileServer, pins: Pins, tmp_path: Path
 ) -> None:
     told, requests = threading.Event(), []
 
@@ -53,7 +56,7 @@ def test_data_of_a_slow_server_are_reported_and_kept_at_once(
     assert len(requests) == 1
 
 
-def test_the_next_call_resumes_the_last_one(server: Server, pins: Pins, tmp_path: Path) -> None:
+def test_the_next_call_resumes_the_last_one(server: FileServer, pins: Pins, tmp_path: Path) -> None:
     server.cut_after, original = 100_000, server.answer
 
     def once(handler: http.server.BaseHTTPRequestHandler) -> None:
@@ -72,7 +75,7 @@ def test_the_next_call_resumes_the_last_one(server: Server, pins: Pins, tmp_path
 
 @pytest.mark.parametrize("fault", ["ranges are ignored", "ranges are wrong", "another version", "too long"])
 def test_a_file_whose_rest_does_not_match_is_fetched_from_the_start(
-    server: Server, pins: Pins, tmp_path: Path, fault: str
+    server: FileServer, pins: Pins, tmp_path: Path, fault: str
 ) -> None:
     server.ranges = fault != "ranges are ignored"
     server.wrong_range = fault == "ranges are wrong"
@@ -84,7 +87,7 @@ def test_a_file_whose_rest_does_not_match_is_fetched_from_the_start(
 
 
 def test_without_a_checksum_nothing_is_resumed_across_calls(
-    server: Server, pins: Pins, tmp_path: Path
+    server: FileServer, pins: Pins, tmp_path: Path
 ) -> None:
     part = tmp_path / "demo" / "model.th.part"
     part.parent.mkdir()
@@ -93,14 +96,14 @@ def test_without_a_checksum_nothing_is_resumed_across_calls(
     assert "range" not in server.requests[0]
 
 
-def test_the_length_need_not_be_declared(server: Server, pins: Pins, tmp_path: Path) -> None:
+def test_the_length_need_not_be_declared(server: FileServer, pins: Pins, tmp_path: Path) -> None:
     server.declares_length = False
     seen: list[int | None] = []
     assert fetched(pins(), tmp_path, progress=lambda _, __, total: seen.append(total)) == CONTENT
     assert set(seen) == {None}
 
 
-def test_retries_end_without_progress(server: Server, pins: Pins, tmp_path: Path) -> None:
+def test_retries_end_without_progress(server: FileServer, pins: Pins, tmp_path: Path) -> None:
     server.ranges, server.cut_after = False, 70_000
     with pytest.raises(Unreachable, match="the connection was cut"):
         fetch_quickly(pins(), tmp_path)
@@ -109,7 +112,9 @@ def test_retries_end_without_progress(server: Server, pins: Pins, tmp_path: Path
 
 
 @pytest.mark.parametrize("error", [1000, -1000])
-def test_a_wrong_declared_length_is_an_error(server: Server, pins: Pins, tmp_path: Path, error: int) -> None:
+def test_a_wrong_declared_length_is_an_error(
+    server: FileServer, pins: Pins, tmp_path: Path, error: int
+) -> None:
     server.length_error = error
     with pytest.raises((Unreachable, BadInput)):
         fetch_quickly(pins(), tmp_path)
@@ -118,7 +123,7 @@ def test_a_wrong_declared_length_is_an_error(server: Server, pins: Pins, tmp_pat
 
 @pytest.mark.parametrize("content", [CONTENT[:-1] + b"?", b"", b"<html>not found</html>"])
 def test_damaged_bytes_are_refused_and_deleted(
-    server: Server, pins: Pins, tmp_path: Path, content: bytes
+    server: FileServer, pins: Pins, tmp_path: Path, content: bytes
 ) -> None:
     server.content = content
     with pytest.raises(BadInput, match=r"model\.th from http.* is damaged: its SHA-256"):
@@ -126,7 +131,9 @@ def test_damaged_bytes_are_refused_and_deleted(
     assert [entry.name for entry in (tmp_path / "demo").iterdir()] == [".lock"]
 
 
-def test_a_file_longer_than_pinned_is_not_read_to_its_end(server: Server, pins: Pins, tmp_path: Path) -> None:
+def test_a_file_longer_than_pinned_is_not_read_to_its_end(
+    server: FileServer, pins: Pins, tmp_path: Path
+) -> None:
     server.content = CONTENT * 40
     with pytest.raises(BadInput, match="more than the 256000 bytes"):
         fetch_quickly(pins(size=len(CONTENT)), tmp_path)
@@ -138,26 +145,27 @@ def test_a_wrong_size_is_refused(pins: Pins, tmp_path: Path) -> None:
         fetch_quickly(pins(sha256="", size=len(CONTENT) + 1), tmp_path)
 
 
-def test_a_missing_file_is_not_retried(server: Server, pins: Pins, tmp_path: Path) -> None:
-    server.statuses = [404] * 9
-    with pytest.raises(NotFound, match="404"):
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_missing_file_is_not_retried(server: FileServer, pins: Pins, tmp_path: Path, status: int) -> None:
+    server.statuses = [status] * 9
+    with pytest.raises(NotFound, match=str(status)):
         fetch_quickly(pins(), tmp_path)
     assert len(server.requests) == 1
 
 
-def test_a_busy_server_is_retried(server: Server, pins: Pins, tmp_path: Path) -> None:
+def test_a_busy_server_is_retried(server: FileServer, pins: Pins, tmp_path: Path) -> None:
     server.statuses = [503, 429, 500]
     assert fetched(pins(), tmp_path) == CONTENT
 
 
-def test_a_server_that_does_not_answer_is_unreachable(server: Server, pins: Pins, tmp_path: Path) -> None:
+def test_a_server_that_does_not_answer_is_unreachable(server: FileServer, pins: Pins, tmp_path: Path) -> None:
     path = pins()
     path.write_text(path.read_text().replace(server.url, "http://127.0.0.1:9/model.th"))
     with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9"):
         fetch_quickly(path, tmp_path)
 
 
-def test_several_processes_at_once_fetch_a_file_once(server: Server, pins: Pins, tmp_path: Path) -> None:
+def test_several_processes_at_once_fetch_a_file_once(server: FileServer, pins: Pins, tmp_path: Path) -> None:
     path = pins()
     threads = [threading.Thread(target=fetch_quickly, args=(path, tmp_path)) for _ in range(4)]
     for thread in threads:

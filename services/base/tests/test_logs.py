@@ -56,22 +56,6 @@ def test_lines_have_the_fields_of_their_context(lines: io.StringIO) -> None:
     assert "run" not in outside
 
 
-def test_the_context_is_sent_in_headers() -> None:
-    context = {"request_id": "0a1b", "run": "music-1", "cell": "stereo/oracle/Ärger, =; [Live] & 100%"}
-    with logs.context(**context):
-        sent = logs.headers()
-    assert all(value.isascii() for value in sent.values())
-    assert logs.from_headers(sent["X-Request-ID"], sent["baggage"]) == context
-
-
-@pytest.mark.parametrize("given", ["", "two words", "a" * 65, "line\nbreak", "ü"])
-def test_an_invalid_request_id_is_replaced(given: str) -> None:
-    found = logs.from_headers(given, "other=1,mssbench-run, ,=;=")
-    assert found["request_id"] not in ("", given)
-    assert found.get("run", "") == ""
-    assert set(found) <= {"request_id", "run"}
-
-
 def access(path: str, status: int) -> logging.LogRecord:
     arguments = ("10.0.0.1:5", "GET", path, "1.1", status)
     return logging.LogRecord(

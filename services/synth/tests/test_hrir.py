@@ -1,9 +1,11 @@
-"""HRIR sets in general: checks, description, the nearest azimuth, another sample rate."""
+"""HRIR sets in general: checks, description, the nearest azimuth, another sample rate.
+
+Other sets that are refused are in ``tests/bad_input``.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -95,20 +97,6 @@ def test_swapped_ears_are_refused_with_the_measured_differences(
         assert "-227 µs earlier and -6.0 dB louder" in refused_hrir(path)
 
 
-def test_ears_that_are_swapped_on_one_side_are_refused_with_their_directions(write_any: Write) -> None:
-    irs = head()
-    irs[7:] = irs[7:, ::-1]
-    line = refused_hrir(write_any("half.sofa", irs=irs))
-    assert (
-        "wrong way round at 5 of 10 lateral directions: at azimuth 210°, 240°, 270°, 300°, 330° the far"
-        in line
-    )
-    irs[7:], irs[4] = irs[7:, ::-1], irs[4, ::-1].copy()
-    assert "1 of 10 lateral directions: at azimuth 120° the far ear" in refused_hrir(
-        write_any("one.sofa", irs=irs)
-    )
-
-
 def test_responses_at_one_direction_that_differ_by_rounding_are_one(write_sofa: Write) -> None:
     closed = head((*AZIMUTHS, 0))
     for difference in (1e-12, 0.9e-3):
@@ -176,14 +164,6 @@ def test_a_set_without_an_azimuth_near_90_degrees_is_refused(write_sadie: Write)
     assert "no HRIR within 30° of azimuth 90°, to tell which ear is which; the nearest is at 45°" in line
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_values_that_are_not_finite_are_refused(write_sofa: Write, write_sadie: Write, value: Any) -> None:
-    irs = head()
-    irs[4, 1, 7] = value
-    assert "NaN or infinite in its HRIR at azimuth 120°" in refused_hrir(write_sofa(irs=irs))
-    assert "azi_120,0_ele_0,0.wav" in refused_hrir(write_sadie(irs=irs))
-
-
 def test_directions_of_a_sofa_file_with_a_silent_ear_are_left_out_and_counted(
     write_sofa: Write, write_sadie: Write
 ) -> None:
@@ -196,10 +176,6 @@ def test_directions_of_a_sofa_file_with_a_silent_ear_are_left_out_and_counted(
     assert "silent in its HRIR at azimuth 60°" in refused_hrir(write_sadie(irs=irs))
     irs[:, 1] = 0
     assert "silent in its HRIR at azimuth 0°" in refused_hrir(write_sofa(irs=irs))
-
-
-def test_a_missing_set_is_refused(tmp_path: Path) -> None:
-    assert "there is no HRIR set" in refused_hrir(tmp_path / "nowhere")
 
 
 def test_interaural_differences_of_long_responses_are_measured() -> None:

@@ -147,18 +147,6 @@ def test_a_room_without_lateral_directions_is_refused(tmp_path: Path, write_sofa
     assert "no direction whose direct sound shows which ear is which" in refused_hrir(path)
 
 
-def test_more_than_two_receivers_are_refused(tmp_path: Path) -> None:
-    path = write_room(
-        tmp_path / "set.sofa",
-        "SingleRoomSRIR",
-        np.ones((2, 4, 100)),
-        SourcePosition=circle((0, 90)),
-        ListenerPosition=[[0, 0, 0]],
-        ReceiverPosition=np.zeros((4, 3, 1)),
-    )
-    assert "shape (2, 4, 100); expected (sources, 2 ears, taps)" in refused_hrir(path)
-
-
 def test_the_evaluation_of_a_long_room_compares_with_its_direct_sound(
     write_sofa: Write, write_track: Write, tmp_path: Path
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 
 import h5py
 import netCDF4
@@ -36,13 +35,6 @@ def test_elevated_sources_are_ignored(write_sofa: Write) -> None:
     irs = np.concatenate([SWAPPED, head(), SWAPPED])
     hrir = load_hrir(write_sofa(SourcePosition=np.array(positions), irs=irs))
     assert np.array_equal(hrir.irs, head())
-
-
-def test_a_file_without_sources_on_the_horizontal_plane_is_refused(write_sofa: Write) -> None:
-    positions = np.array([[a, 10.0, 1.5] for a in AZIMUTHS])
-    assert "no source at elevation 0°; the nearest is at 10°" in refused_hrir(
-        write_sofa(SourcePosition=positions)
-    )
 
 
 def test_the_farthest_of_several_distances_is_used(write_sofa: Write) -> None:
@@ -110,7 +102,7 @@ def test_other_units_are_converted(write_sofa: Write, units: str, scale: list[fl
     assert hrir.notes == (f"SourcePosition was converted from {units}",)
 
 
-@pytest.mark.parametrize("units", ["degree, degree, furlong", "metre, metre, metre", "hertz", "degree"])
+@pytest.mark.parametrize("units", ["metre, metre, metre", "hertz", "degree"])
 def test_unknown_units_are_refused(write_sofa: Write, units: str) -> None:
     path = write_sofa()
     with h5py.File(path, "a") as file:
@@ -198,41 +190,20 @@ def test_identical_measurements_of_one_azimuth_are_merged(write_sofa: Write) -> 
     )
 
 
-def test_different_measurements_of_one_azimuth_are_refused(write_sofa: Write) -> None:
-    irs = np.concatenate([head(), 2 * head([0])])
-    assert "different HRIRs at one azimuth, 0°" in refused_hrir(
-        write_sofa(azimuths=(*AZIMUTHS, 360), irs=irs)
-    )
-
-
 @pytest.mark.parametrize(
-    ("convention", "says"),
+    ("convention", "data", "says"),
     [
-        ("GeneralFIR", "follows the SOFA convention GeneralFIR; expected SimpleFreeFieldHRIR"),
-        (
-            "SimpleFreeFieldHRTF",
-            "follows the SOFA convention SimpleFreeFieldHRTF with data of the type TF; expected",
-        ),
+        ("SimpleFreeFieldHRIR", "SOS", "has data of the type SOS; expected FIR"),
+        ("SimpleFreeFieldHRTF", "TF", "convention SimpleFreeFieldHRTF with data of the type TF; expected"),
     ],
 )
-def test_another_convention_is_refused_by_name(write_sofa: Write, convention: str, says: str) -> None:
+def test_data_that_are_not_impulse_responses_are_refused(
+    write_sofa: Write, convention: str, data: str, says: str
+) -> None:
     path = write_sofa()
     with h5py.File(path, "a") as file:
-        file.attrs["SOFAConventions"] = convention
-        file.attrs["DataType"] = "TF" if "HRTF" in convention else "FIR"
+        file.attrs["SOFAConventions"], file.attrs["DataType"] = convention, data
     assert says in refused_hrir(path)
-
-
-def test_data_that_are_not_impulse_responses_are_refused(write_sofa: Write) -> None:
-    path = write_sofa()
-    with h5py.File(path, "a") as file:
-        file.attrs["DataType"] = "SOS"
-    assert "has data of the type SOS; expected FIR" in refused_hrir(path)
-
-
-def test_a_set_for_more_or_fewer_ears_is_refused(write_sofa: Write) -> None:
-    path = write_sofa(irs=head()[:, :1], ReceiverPosition=np.array([[0.0, 0.09, 0.0]]))
-    assert "shape (12, 1, 64); expected (sources, 2 ears, taps)" in refused_hrir(path)
 
 
 def test_a_sampling_rate_may_be_given_for_every_measurement(write_sofa: Write) -> None:
@@ -251,18 +222,6 @@ def test_a_sampling_rate_may_be_given_for_every_measurement(write_sofa: Write) -
 @pytest.mark.parametrize("rate", [44100.5, 0.0, -44100.0, np.nan, 1e9])
 def test_an_invalid_sampling_rate_is_refused(write_sofa: Write, rate: int) -> None:
     assert "sampling rate" in refused_hrir(write_sofa(Data_SamplingRate=rate))
-
-
-def test_a_file_that_is_not_sofa_is_refused(tmp_path: Path, write_sofa: Write) -> None:
-    text = tmp_path / "notes.sofa"
-    text.write_text("this is not netCDF")
-    assert "notes.sofa cannot be read as a SOFA file" in refused_hrir(text)
-    cut = write_sofa("cut.sofa")
-    cut.write_bytes(cut.read_bytes()[:3000])
-    assert "cut.sofa cannot be read as a SOFA file" in refused_hrir(cut)
-    other = tmp_path / "angles.json"
-    other.write_text("{}")
-    assert "angles.json cannot be read as a SOFA file" in refused_hrir(other)
 
 
 def test_unknown_fields_are_ignored_without_a_warning(
