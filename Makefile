@@ -15,7 +15,7 @@ SPLEETER := orchestrator synth evaluator oracle spleeter worker-render worker-ev
 PROJECTS := $(PACKAGES:=/pyproject.toml) tools/environment
 # Packages whose docstrings have examples that are run as tests.
 DOCTESTS := services/base/mssbench_service services/synth/synth_service services/oracle/oracle_service services/template/template_service \
-            orchestrator/mssbench/runs orchestrator/mssbench/datasets orchestrator/mssbench/report/statistics.py
+            orchestrator/mssbench/runs orchestrator/mssbench/datasets orchestrator/mssbench/report/statistics.py orchestrator/mssbench/text.py
 # The longest tests come first, so that both cores are busy until the end.
 TESTS    := tests orchestrator/tests $(filter-out orchestrator/tests,$(PACKAGES:=/tests)) --ignore tests/compose --ignore tests/trained --ignore tests/cluster
 TYPED    := services/base/mssbench_service services/base/contract/mssbench_contract metrics/binaural_metrics \

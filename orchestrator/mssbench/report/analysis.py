@@ -24,8 +24,8 @@ from .speed import Speed, speeds
 class Analysis:
     """Numbers of a report.
 
-    The answer, the first table and the figures that compare separators are about `shared`: the scores of the targets
-    that all models offer.
+    The answer, the first table, the differences between conditions and the figures that compare separators are about
+    `shared`: the scores of the targets that all models offer.
     """
 
     answer: list[str]
@@ -43,13 +43,11 @@ class Analysis:
 def analyse(data: RunData) -> Analysis:
     """Compute every number of a report."""
     table = ScoreTable(median_scores(data))
-    by_condition = condition_differences(data)
-    shared, shared_table, shared_differences = data.only(data.shared), table, by_condition
-    if shared is not data:
-        shared_table = ScoreTable(median_scores(shared))
-        shared_differences = condition_differences(shared)
+    shared = data.only(data.shared)
+    shared_table = table if shared is data else ScoreTable(median_scores(shared))
+    by_condition = condition_differences(shared)
     return Analysis(
-        answer(shared, shared_table, shared_differences),
+        answer(shared, shared_table, by_condition),
         shared,
         shared_table,
         table,

@@ -1,6 +1,6 @@
 """Charts of the page: axes, marks and lines as SVG with the colours of the page.
 
-A mark has a text with its exact value (``data-tip``), which ``report.js`` shows on hover and on keyboard focus. The
+A mark has a text with its exact value (``data-tip``), which ``tips.js`` shows on hover and on keyboard focus. The
 same input gives the same bytes.
 """
 
@@ -64,6 +64,12 @@ def marker(shape: str, x: float, y: float, size: float, colour: str) -> str:
         return f'<path transform="translate({_n(x)} {_n(y)}) scale({_n(size)})" d="{corners}" {hollow}/>'
     style = style.replace('".8"', f'"{_n(0.8 / size)}"')
     return f'<path transform="translate({_n(x)} {_n(y)}) scale({_n(size)})" d="{corners}" {style}/>'
+
+
+def segment(x1: float, y1: float, x2: float, y2: float, colour: str, width: float = 1.0) -> str:
+    """Return a straight line as SVG."""
+    ends = f'x1="{_n(x1)}" y1="{_n(y1)}" x2="{_n(x2)}" y2="{_n(y2)}"'
+    return f'<line {ends} stroke="{colour}" stroke-width="{_n(width)}"/>'
 
 
 @dataclass(frozen=True)
@@ -189,10 +195,7 @@ class Chart:
         return self.floor - fraction * (self.floor - self.top)
 
     def line(self, x1: float, y1: float, x2: float, y2: float, colour: str, width: float = 1.0) -> None:
-        self.parts.append(
-            f'<line x1="{_n(x1)}" y1="{_n(y1)}" x2="{_n(x2)}" y2="{_n(y2)}" stroke="{colour}" '
-            f'stroke-width="{_n(width)}"/>'
-        )
+        self.parts.append(segment(x1, y1, x2, y2, colour, width))
 
     def text(self, x: float, y: float, text: str, anchor: str = "middle", kind: str = "") -> None:
         kind = f' class="{kind}"' if kind else ""

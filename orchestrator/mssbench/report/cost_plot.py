@@ -1,4 +1,4 @@
-"""Quality against cost: a scatter plot of the models of a leaderboard, as SVG for the page."""
+"""Quality against cost: the models of a table of the leaderboard by a metric, or by their mean rank, and by speed."""
 
 from __future__ import annotations
 
@@ -6,130 +6,98 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from .data import ALL_STEMS
+from . import chart
+from .chart import Chart, Key, Scale
+from .data import source_name
 from .metrics import Metric
-from .ranking import Setting
+from .ranking import Row, Setting, Table
 
-WIDTH, HEIGHT = 420, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 14, 40
-_CHARACTER = 7.2
-"""Mean width of a character of a label."""
+RANK = "rank"
+"""Key of the plot of the mean rank; the other keys are columns of metrics."""
 
 
 @dataclass(frozen=True)
-class Point:
-    """A model: seconds of audio per second on `device`, and the median of a metric."""
+class CostFigure:
+    """A plot for each way to order the models, with a common legend of (symbol, name)."""
 
-    name: str
-    device: str
+    plots: dict[str, Markup]
+    legend: list[tuple[Markup, str]]
+
+
+@dataclass(frozen=True)
+class _Point:
+    row: Row
+    key: Key
     speed: float
-    value: float
+    device: str
+
+    @property
+    def name(self) -> str:
+        return self.row.entry.separator.name
 
 
-def cost_plots(setting: Setting) -> list[tuple[str, Markup]]:
-    """A plot for each metric of the criterion, with its title; empty with fewer than two models whose time is known."""
-    found = []
+def cost_figure(setting: Setting, table: Table) -> CostFigure | None:
+    """Return the models of a table by speed and by each metric of the criterion; None with fewer than two of them.
+
+    A model has the same symbol in all tables of the setting. Models without a time are left out.
+    """
+    models = [entry for entry in setting.entries if entry.is_model]
+    keys = list(chart.keys([str(number) for number in range(len(models))]).values())
+    points = [
+        _Point(row, keys[models.index(row.entry)], speed.factor, speed.device)
+        for row in table.models
+        if (speed := row.entry.speed) is not None and speed.factor
+    ]
+    ranked = [(point, point.row.rank, None, None) for point in points if point.row.rank is not None]
+    what = f"{source_name(table.source).lower()}, {setting.condition}"
+    plots = {RANK: _plot(ranked, what)}
     for metric in setting.criterion:
-        points = []
-        for entry in setting.entries:
-            value, speed = entry.value(setting.condition, ALL_STEMS, metric), entry.speed
-            if entry.is_model and value is not None and speed is not None and speed.factor:
-                points.append(Point(entry.separator.name, speed.device, speed.factor, value))
-        if len(points) > 1:
-            found.append((f"{metric.title} ({metric.better} is better)", _scatter(points, metric)))
-    return found
+        scores = [(one, one.row.entry.score(setting.condition, table.source, metric)) for one in points]
+        scored = [
+            (point, score.median.value, score.median.low, score.median.high)
+            for point, score in scores
+            if score is not None and score.median.value is not None
+        ]
+        plots[metric.column] = _plot(scored, what, metric)
+    drawn = {order: image for order, image in plots.items() if image is not None}
+    legend = [(chart.key_symbol(point.key), f"{point.name} ({point.device})") for point in points]
+    return CostFigure(drawn, legend) if drawn else None
 
 
-def _scatter(points: Sequence[Point], metric: Metric) -> Markup:
-    decades = _decades([point.speed for point in points])
-    ticks = _ticks([point.value for point in points])
-
-    def x(speed: float) -> float:
-        low, high = math.log10(decades[0]), math.log10(decades[-1])
-        return _LEFT + (math.log10(speed) - low) / (high - low) * (WIDTH - _LEFT - _RIGHT)
+def _plot(
+    found: Sequence[tuple[_Point, float, float | None, float | None]], what: str, metric: Metric | None = None
+) -> Markup | None:
+    """Draw values with their intervals; without `metric`, they are mean ranks. Better is up and right."""
+    if len(found) < 2:
+        return None
+    title = metric.title if metric else "Mean rank"
+    axis = chart.scale([one for _, *values in found for one in values if one is not None])
+    powers = [math.log10(point.speed) for point, *_ in found]
+    low = math.floor(min(powers))
+    speeds = Scale(low, max(math.ceil(max(powers)), low + 1))
+    panel = Chart(height=220, left=40, top=22, width=chart.WIDE)
 
     def y(value: float) -> float:
-        return HEIGHT - _BOTTOM - (value - ticks[0]) / (ticks[-1] - ticks[0]) * (HEIGHT - _TOP - _BOTTOM)
+        return axis(value) if metric and metric.better == "higher" else 1 - axis(value)
 
-    parts = []
-    for tick in ticks:
-        parts.append(f'<path d="M{_LEFT} {y(tick):.1f}H{WIDTH - _RIGHT}" stroke="var(--grid)"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{_number(tick)}</text>')
-    for decade in decades:
-        parts.append(f'<path d="M{x(decade):.1f} {_TOP}V{HEIGHT - _BOTTOM}" stroke="var(--grid)"/>')
-        parts.append(
-            f'<text x="{x(decade):.1f}" y="{HEIGHT - _BOTTOM + 16}" text-anchor="middle">{decade:g}</text>'
+    better = chart.direction("higher", vertical=True)
+    panel.y_axis([(y(value), chart.tick_text(value)) for value in axis.ticks], title, better)
+    decades = [(speeds(power), chart.tick_text(10.0**power)) for power in range(low, int(speeds.high) + 1)]
+    panel.x_axis(decades, "seconds of audio per second", chart.direction("higher"))
+    for (point, value, lower, upper), power in zip(found, powers, strict=True):
+        x, at = panel.x(speeds(power)), panel.y(y(value))
+        drawn = [chart.marker(point.key.marker, x, at, 4.2, point.key.colour)]
+        text = f"mean rank {value:.1f}" if metric is None else f"{metric.format(value)} {metric.unit}"
+        if metric is not None and lower is not None and upper is not None:
+            ends = (panel.y(y(lower)), panel.y(y(upper)))
+            drawn.insert(0, chart.segment(x, ends[0], x, ends[1], point.key.colour, 1.8))
+            text += f" [{metric.format(lower)}, {metric.format(upper)}]"
+        panel.mark(
+            drawn, f"{point.name}: {text}, {point.speed:.3g} seconds of audio per second on {point.device}"
         )
-    middle = (_LEFT + WIDTH - _RIGHT) / 2
-    parts.append(
-        f'<text x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">seconds of audio per second →</text>'
-    )
-    taken = [(x(one.speed) - 5, y(one.value) - 5, x(one.speed) + 5, y(one.value) + 5) for one in points]
-    # Where names have no room, those of models that no other one excels come first. The table has all.
-    for point in sorted(points, key=lambda one: (not _leads(one, points, metric), -one.speed, one.name)):
-        left, top = x(point.speed), y(point.value)
-        tip = f"{point.name}: {metric.format(point.value)} {metric.unit}, {point.speed:.3g} s/s on {point.device}"
-        fill = "var(--blue)" if point.device == "cpu" else "var(--orange)"
-        circle = f'<circle cx="{left:.1f}" cy="{top:.1f}" r="4.5" fill="{fill}">'
-        parts.append(f"{circle}<title>{escape(tip)}</title></circle>")
-        parts.append(_label(point.name, left, top, taken))
-    text = f"{metric.label} against speed: " + "; ".join(
-        f"{point.name} {metric.format(point.value)} at {point.speed:.3g} s/s" for point in points
-    )
-    head = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(text)}" class="cost">'
-    return Markup(f"{head}{''.join(parts)}</svg>")
+    return panel.svg(f"{title} against speed, {what}")
 
 
-def _leads(point: Point, points: Sequence[Point], metric: Metric) -> bool:
-    """Whether no other model is as fast and better, or as good and faster."""
-    return not any(
-        (one.speed > point.speed and not metric.is_worse(one.value, point.value))
-        or (one.speed >= point.speed and metric.is_worse(point.value, one.value))
-        for one in points
-    )
-
-
-def _label(name: str, left: float, top: float, taken: list[tuple[float, float, float, float]]) -> str:
-    """The name beside its point where it covers no point and no other name; empty if there is no room."""
-    shown = name if len(name) <= 30 else f"{name[:29]}…"
-    width = _CHARACTER * len(shown)
-    for begin, line in (
-        (left + 8, top + 4),
-        (left - 8 - width, top + 4),
-        (left - width / 2, top - 8),
-        (left - width / 2, top + 17),
-    ):
-        box = (begin, line - 10, begin + width, line + 2)
-        inside = begin >= _LEFT and box[2] <= WIDTH and box[1] >= 0 and line <= HEIGHT - _BOTTOM + 4
-        if inside and not any(
-            box[0] < right and box[2] > start and box[1] < bottom and box[3] > upper
-            for start, upper, right, bottom in taken
-        ):
-            taken.append(box)
-            return f'<text x="{begin:.1f}" y="{line:.1f}" class="name">{escape(shown)}</text>'
-    return ""
-
-
-def _decades(speeds: Sequence[float]) -> list[float]:
-    low = math.floor(math.log10(min(speeds)))
-    high = max(math.ceil(math.log10(max(speeds))), low + 1)
-    return [10.0**power for power in range(low, high + 1)]
-
-
-def _ticks(values: Sequence[float]) -> list[float]:
-    """Four to eight round numbers around the values."""
-    low, high = min(values), max(values)
-    span = (high - low) or abs(high) or 1.0
-    step = 10 ** math.floor(math.log10(span / 3))
-    step *= next(factor for factor in (1, 2, 5, 10) if span / (step * factor) <= 5)
-    first, last = math.floor(low / step), math.ceil(high / step)
-    return [number * step for number in range(first, max(last, first + 1) + 1)]
-
-
-def _number(value: float) -> str:
-    return f"{round(value, 6) + 0.0:g}".replace("-", "−")
-
-
-__all__ = ["cost_plots"]
+__all__ = ["CostFigure", "cost_figure"]

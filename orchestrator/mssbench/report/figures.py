@@ -152,7 +152,7 @@ def _interval(panel: Chart, axis: Scale, estimate: Estimate, y: float, key: Key)
     drawn = []
     if estimate.low == estimate.low:
         low, high = panel.x(axis(estimate.low)), panel.x(axis(estimate.high))
-        drawn.append(f'<path d="M{low:.1f} {y:.1f}H{high:.1f}" stroke="{key.colour}" stroke-width="1.8"/>')
+        drawn.append(chart.segment(low, y, high, y, key.colour, 1.8))
     return [*drawn, chart.marker(key.marker, x, y, 3.6, key.colour)]
 
 

@@ -85,15 +85,19 @@ def self_check(run_dir: Path) -> str:
         raise SelfCheckFailed(f"self-check: {_describe(failed[0])}{more}")
     if not scores:
         raise SelfCheckFailed("self-check: the run has no probe with a known score")
-    return verdict(found)
+    return verdict([score.passed for score in found])
 
 
-def verdict(scores: Sequence[KnownScore]) -> str:
-    """Return how many of the known scores were confirmed, in the words of the report and of the command line."""
-    confirmed = sum(score.passed is True for score in scores)
-    failed = sum(score.passed is False for score in scores)
-    unchecked = len(scores) - confirmed - failed
-    text = f"{confirmed} of {len(scores)} scores of the known-answer tests confirmed, {failed} failed"
+def verdict(passed: Sequence[bool | None]) -> str:
+    """Return how many known scores were confirmed, in the words of report, leaderboard and command line.
+
+    `passed` has a value for each known score: None where it could not be checked.
+    """
+    confirmed, failed = passed.count(True), passed.count(False)
+    unchecked = len(passed) - confirmed - failed
+    text = (
+        f"{confirmed} of {plural(len(passed), 'score')} of the known-answer tests confirmed, {failed} failed"
+    )
     return f"{text}, {unchecked} could not be checked" if unchecked else text
 
 

@@ -18,10 +18,11 @@ from mssbench_service.stems import in_order
 from ..services.cards import card_facts, card_line, parameters_text
 from . import summary as summaries
 from .analysis import analyse
-from .cost_plot import cost_plots
+from .cost_plot import cost_figure
 from .data import ALL_STEMS, load, source_name
 from .exports import slug
-from .page import content_security_policy, environment
+from .known_answers import verdict
+from .page import environment
 from .ranking import Entry, settings_of, used_metrics
 from .summary import Summary
 
@@ -56,7 +57,7 @@ def build_leaderboard(sources: Sequence[Path], out: Path, *, home: str = "") -> 
         (folder / "runs").mkdir()
         for number, run in enumerate(runs):
             write_json(folder / "runs" / _run_file(number, run), asdict(run))
-        common = {
+        common: dict[str, Any] = {
             "home": home,
             "source_name": source_name,
             "sources": _sources(runs),
@@ -64,13 +65,13 @@ def build_leaderboard(sources: Sequence[Path], out: Path, *, home: str = "") -> 
             "card_facts": card_facts,
             "card_line": card_line,
             "parameters_text": parameters_text,
+            "cost_figure": cost_figure,
+            "verdict": verdict,
             "runs": runs,
             "run_files": [_run_file(number, run) for number, run in enumerate(runs)],
         }
-        plots = [cost_plots(setting) for setting in settings]
-        _write(
-            folder / "index.html", "leaderboard.html.j2", settings=settings, plots=plots, root="", **common
-        )
+        scripts = ("tips.js", "leaderboard.js")
+        _write(folder / "index.html", "leaderboard.html.j2", scripts, settings=settings, root="", **common)
         _write(
             folder / "methodology.html", "methodology.html.j2", metrics=used_metrics(runs), root="", **common
         )
@@ -122,6 +123,5 @@ def _page_names(runs: Sequence[Summary]) -> dict[str, str]:
     return {name: f"separators/{number:03d}-{slug(name)[:80]}.html" for number, name in enumerate(names)}
 
 
-def _write(path: Path, template: str, **values: Any) -> None:
-    policy = content_security_policy("leaderboard.js")
-    write_text(path, environment().get_template(template).render(values | {"policy": policy}))
+def _write(path: Path, template: str, scripts: Sequence[str] = (), **values: Any) -> None:
+    write_text(path, environment(*scripts).get_template(template).render(values))

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from ..runs.records import SeparatorRecord
 from ..runs.training import training_warnings
 from ..services.cards import card_facts
-from ..text import plural
+from ..text import number, plural
 from . import figures, published, tables
 from .analysis import Analysis
 from .answer import QUESTION
@@ -35,8 +35,11 @@ PLACE_ERRORS = ("azimuth_error_deg", "lateral_error_deg", "polar_error_deg")
 KIND_NAMES = {"model": "model", "reference": "reference separator", "probe": "known-answer test"}
 
 
-def environment() -> jinja2.Environment:
-    """Return the Jinja environment of the templates; values are escaped unless they are Markup."""
+def environment(*scripts: str) -> jinja2.Environment:
+    """Return the Jinja environment of the templates; values are escaped unless they are Markup.
+
+    `scripts` are the files of ``assets/`` that the page runs.
+    """
     env = jinja2.Environment(
         loader=jinja2.PackageLoader("mssbench.report"),
         autoescape=True,
@@ -44,8 +47,9 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    env.globals |= {"asset": asset, "dash": tables.dash, "DASH": DASH, "policy": content_security_policy()}
-    env.filters |= {"p": p_value, "number": format_number, "plural": plural}
+    env.globals |= {"asset": asset, "dash": tables.dash, "DASH": DASH}
+    env.globals |= {"scripts": scripts, "policy": content_security_policy(scripts)}
+    env.filters |= {"p": p_value, "number": format_number, "plural": plural, "significant": number}
     return env
 
 
@@ -54,12 +58,13 @@ def asset(name: str) -> Markup:
     return Markup((resources.files("mssbench.report") / "assets" / name).read_text(encoding="utf-8"))
 
 
-def content_security_policy(script_name: str = "report.js") -> str:
-    """Return the policy of a page: of scripts only that one of ``assets/``, and nothing from elsewhere."""
-    script = f"\n{asset(script_name)}".encode()  # as in the template
-    digest = base64.b64encode(hashlib.sha256(script).digest()).decode()
+def content_security_policy(scripts: Sequence[str]) -> str:
+    """Return the policy of a page: of scripts only these of ``assets/``, and nothing from elsewhere."""
+    texts = [f"\n{asset(name)}".encode() for name in scripts]  # as in the template
+    hashes = [base64.b64encode(hashlib.sha256(text).digest()).decode() for text in texts]
+    allowed = " ".join(f"'sha256-{one}'" for one in hashes) or "'none'"
     return (
-        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src 'self' file: data:; "
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src 'self' file: data:; "
         "media-src 'self' file:; base-uri 'none'; form-action 'none'"
     )
 
@@ -82,7 +87,7 @@ def render(
     data: RunData, analysis: Analysis, excerpts: Excerpts | None, files: Sequence[tuple[str, Sequence[str]]]
 ) -> str:
     """Return the page as HTML."""
-    template = environment().get_template("report.html.j2")
+    template = environment("report.js", "tips.js").get_template("report.html.j2")
     return template.render(context(data, analysis, excerpts, files))
 
 
@@ -112,7 +117,7 @@ def context(
         "place": _place_figures(shared),
         "cue_figures": _cue_figures(shared, shared_table),
         "trade_off": figures.trade_off(shared, shared_table) if data.compared else None,
-        "changes": _changes(data, analysis),
+        "changes": _changes(shared, analysis),
         "result_tables": tables.result_tables(data, table),
         "by_stem": _by_stem(data, table),
         "condition_differences": analysis.condition_differences,
@@ -134,7 +139,7 @@ def context(
         "gain_range": _gain_range(data),
         "has_paper_ssr": any(metric.column == "paper_SSR" for metric in data.metrics),
         "known_scores": analysis.known_scores,
-        "verdict": verdict(analysis.known_scores),
+        "verdict": verdict([score.passed for score in analysis.known_scores]),
         "check_failed": any(check.passed is False for check in analysis.known_scores),
         "speeds": analysis.speeds,
         "separators": [_separator(data, one) for one in data.record.separators],
@@ -159,7 +164,7 @@ def _first_figure(data: RunData, table: ScoreTable) -> Figure | None:
 def _speed_fact(one: SeparatorRecord, analysis: Analysis) -> dict[str, str]:
     """Return how many seconds of audio the separator took per second in this run, by device."""
     found = [
-        f"{format_number(speed.factor, 1)} ({speed.device})"
+        f"{number(speed.factor)} ({speed.device})"
         for speed in analysis.speeds
         if speed.separator == one.name and speed.factor == speed.factor
     ]

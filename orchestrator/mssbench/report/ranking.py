@@ -167,7 +167,7 @@ def _own(run: Summary, condition: str) -> RenderingSummary | None:
 
 def _name(run: Summary, condition: str) -> str:
     tracks = plural(len(run.run.tracks), "track")
-    name = f"{PurePosixPath(run.run.dataset).name} {run.run.split}, {tracks}, {condition}"
+    name = f"{PurePosixPath(run.run.dataset).name} ({run.run.split}), {tracks}, {condition}"
     if own := _own(run, condition):
         name += f" ({own.hrir}, {own.placement}{', room' if own.room else ''}, {own.profile} rendering)"
     elif condition != "stereo" and run.run.hrir is not None:

@@ -160,8 +160,8 @@ def _rounded(values: Sequence[float] | FloatArray, decimals: int = 0) -> list[fl
 def interaural_differences(audio: Audio, sample_rate: int, frame: int) -> tuple[FloatArray, FloatArray]:
     """Return ITD (µs, positive = left ear first) and ILD (dB, positive = left ear louder) of each frame.
 
-    The ITD is the lag of the maximum of the cross-correlation from 100 to 1500 Hz within ±1 ms. It is for the plot
-    only; scores are computed by the evaluator.
+    The ITD is the lag of the maximum of the cross-correlation from 100 to 1500 Hz within ±1 ms, NaN where there is no
+    maximum within. It is for the plot only; scores are computed by the evaluator.
 
     Parameters
     ----------
@@ -193,9 +193,9 @@ def interaural_differences(audio: Audio, sample_rate: int, frame: int) -> tuple[
 
 
 def _peak(values: FloatArray, k: int) -> float:
-    """Return the position of the maximum at `k` between samples, by parabolic interpolation."""
+    """Return the position of the maximum at `k` between samples, by parabolic interpolation; NaN at an end."""
     if k in (0, len(values) - 1):
-        return float(k)
+        return float("nan")
     before, at, after = values[k - 1 : k + 2]
     curve = before - 2 * at + after
     return k + (0.5 * (before - after) / curve if curve < 0 else 0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from browsing import chromium
 from mssbench.runs.conditions import Condition, name_of
 from mssbench.runs.config import RunConfig
 from mssbench.runs.records import Cell, PlacementRecord, RunRecord, SeparatorRecord, TrackRecord
@@ -54,6 +55,12 @@ def separators(models: int = 2) -> list[SeparatorRecord]:
         ),
     ]
     return found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")
@@ -221,5 +228,6 @@ def _write_frames(path: Path) -> None:
 def _write_audio(folder: Path, names: tuple[str, ...], rng: np.random.Generator) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        audio = 0.2 * rng.standard_normal((RATE * 10, 2)).cumsum(axis=0) / 50
+        audio = 0.1 * rng.standard_normal((RATE * 10, 2))
+        audio[:, 1] = 0.7 * np.roll(audio[:, 0], 3)  # the left ear leads by 3 samples
         soundfile.write(folder / f"{name}.wav", audio.astype(np.float32), RATE, subtype="FLOAT")

@@ -2,52 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import shutil
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from mssbench.report import build_leaderboard, build_report, paper_figures
+from browsing import PLACES, RecordedPage
+from mssbench.report import build_report, paper_figures
 from mssbench.report.excerpts import SECONDS
-from mssbench.report.leaderboard import read_source
-from mssbench.report.summary import SpeedSummary
 from mssbench.runs.conditions import Condition
 from mssbench.runs.store import RunStore
-from mssbench_service.wire import ModelCard
 
 MakeRun = Callable[..., Path]
-
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
-]
-TIMEOUT_MS = 180_000
-"""Long enough for a machine under load."""
-
-api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (set CHROMIUM to one)")
-
-PLACES = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=TIMEOUT_MS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -61,55 +28,21 @@ def report(run: Path) -> Path:
     return build_report(run, cells=[("binaural", "model-0", title, "vocals") for title in titles])
 
 
-class RecordedPage:
-    """A page in a browser; records its requests, console messages, errors and dialogs."""
-
-    def __init__(
-        self, browser: Any, path: Path, width: int = 1280, scheme: str = "light", height: int = 900
-    ) -> None:
-        self.context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-        self.context.set_default_timeout(TIMEOUT_MS)
-        self.page = self.context.new_page()
-        self.messages: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.messages.append(message.text))
-        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
-        self.page.on("dialog", self._dismiss)
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(path.resolve().as_uri())
-
-    def wait_for(self, condition: str) -> None:
-        # Not `wait_for_function`, which the content security policy of the page does not allow.
-        deadline = time.monotonic() + TIMEOUT_MS / 1000
-        while not self.page.evaluate(condition):
-            assert time.monotonic() < deadline, condition
-            self.page.wait_for_timeout(50)
-
-    def _dismiss(self, dialog: Any) -> None:
-        self.messages.append(dialog.message)
-        dialog.dismiss()
-
-    def __enter__(self) -> RecordedPage:
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self.context.close()
-        if kind is not None:
-            return  # show the first error
-        assert self.messages == []
-        assert [url for url in self.requests if not url.startswith("file:")] == []
-
-
 @pytest.mark.parametrize(("width", "scheme"), PLACES)
 def test_page_has_no_errors_and_fits_the_screen(browser: Any, report: Path, width: int, scheme: str) -> None:
     with RecordedPage(browser, report, width, scheme) as recorded:
         page = recorded.page
         page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert recorded.overflow() <= 0
         assert page.locator("svg.figure").count() > 20
         assert page.locator("img").count() == 0  # one of the titles contains an img element as text
         background = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
         assert (background == "rgb(255, 255, 255)") == (scheme == "light")
+        # A rule for another element would take cells out of their columns.
+        displays = (
+            "[...new Set([...document.querySelectorAll('th, td')].map(e => getComputedStyle(e).display))]"
+        )
+        assert page.evaluate(displays) == ["table-cell"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -272,7 +205,7 @@ def test_the_answer_is_on_the_first_screen_and_the_page_is_short(
             page = recorded.page
             assert page.evaluate("document.documentElement.scrollHeight") < limit
             if width == 1280:
-                for part in (".answer", "#first-table", ".first svg.figure", ".first .caption >> nth=-1"):
+                for part in (".answer", "#first-table", ".opening svg.figure", ".opening .caption >> nth=-1"):
                     box = page.locator(part).first.bounding_box()
                     assert box["y"] + box["height"] <= 800, part
                 table = page.locator("#first-table")
@@ -282,7 +215,7 @@ def test_the_answer_is_on_the_first_screen_and_the_page_is_short(
 def test_figures_show_values_on_hover_and_with_the_keyboard(browser: Any, report: Path) -> None:
     with RecordedPage(browser, report) as recorded:
         page = recorded.page
-        figure, tip = page.locator(".first svg.figure"), page.locator("#tip")
+        figure, tip = page.locator(".opening svg.figure"), page.locator("#tip")
         figure.locator("[data-tip]").first.hover()
         assert re.match(r"model-0, stereo: [\d.]+\s% \[", tip.text_content() or "")
         page.mouse.move(0, 0)
@@ -310,11 +243,9 @@ def test_navigation_marks_the_section_and_shows_that_it_scrolls(browser: Any, re
 
 @pytest.mark.parametrize(("width", "scheme"), PLACES)
 def test_axe_finds_no_violation(browser: Any, report: Path, width: int, scheme: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     with RecordedPage(browser, report, width, scheme) as recorded:
         recorded.page.locator("#open-all").click()
-        found = axe.run(recorded.page).response["violations"]
-        assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
+        assert recorded.violations() == []
 
 
 def test_open_all_opens_and_closes_all_sections(browser: Any, report: Path) -> None:
@@ -384,68 +315,6 @@ def test_unusual_runs_have_no_errors_and_fit_the_screen(
     for width in (1280, 390):
         with RecordedPage(browser, report, width) as recorded:
             recorded.page.get_by_role("button", name="Open all").click()
-            assert recorded.page.evaluate("document.documentElement.scrollWidth") <= width
+            assert recorded.overflow() <= 0
             text = recorded.page.locator("main").inner_text()
             assert not re.search(r"\b(NaN|nan|None|undefined value of|inf)\b", text)
-
-
-@pytest.fixture(scope="module")
-def leaderboard(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A leaderboard of two models with cards and times, one of which knows a track, and a reference separator."""
-    summary = read_source(make_run(tracks=3, models=2))
-    models = [one for one in summary.separators if one.kind == "model" and one.status == "available"]
-    for factor, one in zip((0.5, 20.0), models, strict=True):
-        one.card = ModelCard(
-            "SCNet", 10_578_768, "some music", summary.run.tracks[:1], "no", "MIT", "somebody"
-        )
-        summary.speeds.append(SpeedSummary(one.name, "cpu", 4, 100.0, factor))
-    folder = tmp_path_factory.mktemp("leaderboard")
-    (folder / "summary.json").write_text(json.dumps(asdict(summary)), encoding="utf-8")
-    return build_leaderboard([folder / "summary.json"], folder / "site")
-
-
-def test_leaderboard_fits_the_screen_and_its_links_work(browser: Any, leaderboard: Path) -> None:
-    for width, scheme in PLACES:
-        with RecordedPage(browser, leaderboard, width, scheme) as recorded:
-            assert recorded.page.evaluate("document.documentElement.scrollWidth") <= width
-            recorded.page.get_by_role("link", name="model-0").first.click()
-            assert recorded.page.locator("h1").text_content() == "model-0"
-            assert "10.6 M" in recorded.page.locator("main").inner_text()
-            assert recorded.page.evaluate("document.documentElement.scrollWidth") <= width
-
-
-def test_leaderboard_is_filtered_and_sorted(browser: Any, leaderboard: Path) -> None:
-    with RecordedPage(browser, leaderboard) as recorded:
-        page = recorded.page
-        visible = "[...document.querySelectorAll({})].filter(one => one.offsetParent).map(one => one.innerText.trim())"
-        rows = visible.format("'section .models th a'")
-        heads = visible.format("'section:first-of-type thead th[data-metric] abbr'")
-        assert len(page.evaluate(visible.format("'section table'"))) == 2
-        assert "SSR" in page.evaluate(heads)
-        assert "SDR" not in page.evaluate(heads)
-        page.locator("#f-condition").select_option("binaural")
-        assert len(page.evaluate(visible.format("'section table'"))) == 1
-        assert len(page.evaluate(rows)) == 2
-        page.locator("#f-stem").select_option("vocals")
-        assert "Vocals, binaural" in page.locator("main").inner_text()
-        page.locator("#f-order").select_option("speed")
-        assert page.evaluate(rows) == ["model-1", "model-0"]
-        page.locator("#f-order").select_option("SSR")
-        values = visible.format("'section .models td[data-metric=SSR]'")
-        found = [float(text.split()[0].replace("\u2212", "-")) for text in page.evaluate(values)]
-        assert found == sorted(found, reverse=True)
-        page.locator("#f-metrics").select_option(label="all")
-        assert len(page.evaluate(heads)) > 4
-
-
-def test_leaderboard_has_no_accessibility_violation(browser: Any, leaderboard: Path) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    for path, width, scheme in (
-        (leaderboard, 1280, "light"),
-        (leaderboard, 390, "dark"),
-        (leaderboard.with_name("methodology.html"), 1280, "dark"),
-        (next(leaderboard.parent.glob("separators/*model-0.html")), 390, "light"),
-    ):
-        with RecordedPage(browser, path, width, scheme) as recorded:
-            found = axe.run(recorded.page).response["violations"]
-            assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 from mssbench.report import ranking
-from mssbench.report.cost_plot import cost_plots
+from mssbench.report.cost_plot import cost_figure
 from mssbench.report.summary import (
     EstimateSummary,
     MetricSummary,
@@ -171,16 +172,23 @@ def test_quality_is_drawn_against_speed_for_models_with_a_time() -> None:
         SpeedSummary(name, "cpu", 1, 1.0, factor) for name, factor in (("slow", 1e-3), ("fast", None))
     ]
     (setting,) = ranking.settings_of([run], dict.fromkeys(("slow", "fast", "mixture"), ""))
-    assert cost_plots(setting) == []
+    assert cost_figure(setting, setting.tables[0]) is None
     run.speeds[1].factor = 40.0
-    plots = cost_plots(setting)
-    assert [title for title, _ in plots][:2] == [
-        "In place (%) (higher is better)",
-        "SSR (dB) (higher is better)",
-    ]
-    for _, image in plots:
-        assert [name for name in ("slow", "fast", "mixture") if f'class="name">{name}<' in image] == [
-            "slow",
-            "fast",
+    for table in setting.tables:
+        figure = cost_figure(setting, table)
+        assert figure is not None
+        assert list(figure.plots) == ["rank", *COLUMNS]
+        assert [name for _, name in figure.legend] == [
+            f"{row.entry.separator.name} (cpu)" for row in table.models
         ]
-        assert "nan" not in image
+        for order, image in figure.plots.items():
+            marks = dict(re.findall(r'<g data-tip="(\w+):[^>]*>(.*?)</g>', image))
+            assert sorted(marks) == ["fast", "slow"]  # no reference separator
+            places = {
+                name: re.findall(r"(?:translate\(|c[xy]=\"| )([\d.]+)", mark)[:2]
+                for name, mark in marks.items()
+            }
+            (slow_x, slow_y), (fast_x, fast_y) = (map(float, places[name]) for name in ("slow", "fast"))
+            assert slow_x < fast_x
+            better = "fast" if order == "d_itd_us" else "slow"
+            assert (slow_y < fast_y) == (better == "slow")  # better is up

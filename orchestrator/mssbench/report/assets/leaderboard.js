@@ -13,6 +13,9 @@
   const labels = new Map(heads.map((head) => [head.dataset.metric, head.dataset.label]));
   for (const [column, label] of labels) field("f-order").append(new Option(label, column));
   field("f-order").append(new Option("speed", "speed"));
+  const only = field("f-metrics").appendChild(document.createElement("optgroup"));
+  only.label = "one";
+  for (const [column, label] of labels) only.append(new Option(label, column));
 
   // "All stems" has no model if all models are of a few stems.
   const models = (stem) => document.querySelector(`.by-stem[data-stem="${CSS.escape(stem)}"] .models a`);
@@ -40,11 +43,15 @@
 
   const show = () => {
     const stem = field("f-stem").value, condition = field("f-condition").value;
-    const all = !field("f-metrics").value, order = field("f-order").value;
+    const chosen = field("f-metrics").value, order = field("f-order").value;
+    const shown = (metric) => !chosen || metric === chosen || (chosen === "main" && main.has(metric)) || metric === order;
     for (const section of sections) section.hidden = Boolean(condition) && section.dataset.condition !== condition;
     for (const table of document.querySelectorAll(".by-stem")) table.hidden = table.dataset.stem !== stem;
-    for (const cell of document.querySelectorAll("[data-metric]")) {
-      cell.hidden = !(all || main.has(cell.dataset.metric) || cell.dataset.metric === order);
+    for (const cell of document.querySelectorAll("[data-metric]")) cell.hidden = !shown(cell.dataset.metric);
+    for (const cost of document.querySelectorAll(".cost")) {
+      const plots = [...cost.querySelectorAll("[data-plot]")];
+      const plot = plots.find((one) => one.dataset.plot === order) ?? plots[0];
+      for (const one of plots) one.hidden = one !== plot;
     }
     for (const table of tables) sort(table, order);
   };

@@ -15,7 +15,7 @@ from mssbench_service.errors import NotFound
 from mssbench_service.wire import SeparatorInfo
 
 from ...services.cards import card_line
-from ...text import plural
+from ...text import number, plural
 
 # No external and no inline content: markup in a title has no effect even if it were not escaped.
 _POLICY = (
@@ -96,8 +96,3 @@ def utc_time(created: str) -> str:
 def card_of(separator: SeparatorInfo) -> str:
     """The model card in one line; empty if there is none, or if the separator has no parameters."""
     return "" if separator.card.parameters == 0 else card_line(separator.card, separator.stems)
-
-
-def number(value: float, digits: int = 2) -> str:
-    """Format with `digits` significant digits, without exponent."""
-    return f"{float(f'{value:.{digits}g}'):,.10f}".rstrip("0").rstrip(".")

@@ -19,11 +19,10 @@ from ...runs.config import AGGREGATES, KEEP_ESTIMATES, RunConfig, require_known
 from ...runs.records import Cell
 from ...runs.run import Run
 from ...runs.status import RunStatus, format_duration
-from ...text import plural
+from ...text import number, plural
 from ..cost import cost_of
 from ..run_service import RunService
 from .datasets import datasets, hrir_sets
-from .pages import number
 from .scores import LiveScores
 
 RUNS_PER_PAGE = 20
