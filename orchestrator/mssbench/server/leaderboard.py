@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import tempfile
 import threading
 from pathlib import Path
@@ -22,7 +21,7 @@ class LeaderboardSite:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._folder: Path | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._written: list[tuple[Path, FileState | None]] = []
         self._lock = threading.Lock()
 
@@ -44,9 +43,12 @@ class LeaderboardSite:
     def close(self) -> None:
         """Remove the files."""
         with self._lock:
-            if self._folder is not None:
-                shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+            self._remove()
+
+    def _remove(self) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+        self._folder = None
 
     def _update(self) -> Path:
         from ..report import build_leaderboard  # imports libraries that the other pages do not need
@@ -54,8 +56,12 @@ class LeaderboardSite:
 
         sources = sorted(self._workspace.runs.glob("*/report/summary.json"))
         state = [(path, file_state(path)) for path in sources]
-        if self._folder is not None and state == self._written and (self._folder / "site").is_dir():
-            return self._folder / "site"
+        if (
+            self._folder is not None
+            and state == self._written
+            and (site := Path(self._folder.name, "site")).is_dir()
+        ):
+            return site
         usable = []
         for path in sources:
             try:
@@ -65,11 +71,19 @@ class LeaderboardSite:
                 log.warning("not in the leaderboard: %s", error.detail)
         if not usable:
             raise NotFound("no run has a report yet")
-        if self._folder is None or not self._folder.is_dir():
-            self._folder = Path(tempfile.mkdtemp(prefix="mssbench-leaderboard-"))
-        build_leaderboard(usable, self._folder / "site", home="/")
+        if self._folder is None or not Path(self._folder.name).is_dir():
+            # Removed at the end of the process too, if nothing closed this object.
+            self._folder = tempfile.TemporaryDirectory(
+                prefix="mssbench-leaderboard-", ignore_cleanup_errors=True
+            )
+        site = Path(self._folder.name, "site")
+        try:
+            build_leaderboard(usable, site, home="/")
+        except BaseException:
+            self._remove()
+            raise
         self._written = state
-        return self._folder / "site"
+        return site
 
 
 __all__ = ["LeaderboardSite"]

@@ -36,7 +36,9 @@ from mssbench.runs.status import Failure, RunStatus, status_of
 from mssbench.runs.store import Workspace
 from mssbench.server import examples
 from mssbench.server.app import create_app
+from mssbench.server.leaderboard import LeaderboardSite
 from mssbench_service.app import Settings
+from mssbench_service.errors import BadInput
 from mssbench_service.files import DataRoot, write_json
 from mssbench_service.musdb import STEMS
 from mssbench_service.wire import parse
@@ -660,4 +662,20 @@ def test_the_files_of_the_leaderboard_follow_quick_saves_and_end_with_the_servic
             os.utime(file, (1, 1))
             assert name in api.get(f"/leaderboard/separators/000-{name}.html").text
         assert len(list((tmp_path / "temporary").iterdir())) == 1
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_leaderboard_that_cannot_be_written_leaves_no_files(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    summary = asdict(Summary(SUMMARY_OF_RUN, StatisticsSummary(), [], [], [], []))
+    for name in ("one", "copy"):  # two reports of the same run are refused
+        folder = workspace / "runs" / name / "report"
+        folder.mkdir(parents=True)
+        write_json(folder / "summary.json", summary)
+    site = LeaderboardSite(Workspace(workspace))
+    with pytest.raises(BadInput, match="are the same run"):
+        site.file("index.html")
     assert list((tmp_path / "temporary").iterdir()) == []
