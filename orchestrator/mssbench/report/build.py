@@ -56,8 +56,9 @@ def write_files(data: RunData, analysis: Analysis, report: Path) -> list[tuple[s
     results = exports.write_results(data, report)
     summary.write(summary.build(data, analysis), report)
     (report / "references.bib").write_text(exports.references(data), encoding="utf-8")
-    latex = exports.write_latex(data, analysis.table, tables)
-    names = paper_figures.save_for_paper(data, analysis.table, plots)
+    # What compares separators is about the targets that all models offer, as the first table of the page.
+    latex = exports.write_latex(analysis.shared, analysis.shared_table, tables)
+    names = paper_figures.save_for_paper(analysis.shared, analysis.shared_table, plots)
     paper = exports.write_paper_files(data, report / "paper")
     return [
         ("Results", [*results, "summary.json", "summary.schema.json"]),

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..runs.results import Row, column_kind, guarded, result_columns, write_csv
-from .data import RunData, source_name
+from .data import ALL_STEMS, RunData, source_name
 from .metrics import Metric, paper_columns, paper_tables
 from .scores import ScoreTable
 from .statistics import Estimate
@@ -118,6 +118,9 @@ def latex_table(
     arrows = {"higher": r"\,$\uparrow$", "lower": r"\,$\downarrow$", "": ""}
     heads = [latex(f"{m.label} [{m.unit}]" if m.unit else m.label) + arrows[m.better] for m in metrics]
     totals = data.totals()
+    sources = data.sources if len(data.plain) > 1 else data.targets  # not the only stem once more
+    names = {source: source_name(source) for source in data.targets}
+    names[ALL_STEMS] = data.scope.removesuffix(" only").capitalize()
     lines = [
         r"% needs \usepackage{booktabs}",
         r"\begin{table*}",
@@ -125,15 +128,15 @@ def latex_table(
         rf"\caption{{Medians over tracks with 95\,\% bootstrap intervals, {latex(condition)} condition, "
         rf"run \texttt{{{latex(data.record.id)}}}. $n$: stems scored, of those expected where fewer; beside "
         rf"an interval: $n$ of that metric where it is undefined on some. Of all {totals.expected} stems of "
-        rf"the run, {totals.failed} failed and {totals.pending} are pending.}}",
+        rf"the table's targets, {totals.failed} failed and {totals.pending} are pending.}}",
         rf"\label{{tab:{condition}{suffix}}}",
         rf"\begin{{tabular}}{{ll{'r' * len(metrics)}r}}",
         r"\toprule",
         " & ".join(["Separator", "Source", *heads, "$n$"]) + r" \\",
     ]
-    for separator in data.compared or data.separators:
+    for separator in data.listed or data.separators:
         lines.append(r"\midrule")
-        for i, source in enumerate(data.sources):
+        for i, source in enumerate(sources):
             counts = data.counts(None, condition, separator.name, source)
             if not counts.expected:
                 continue
@@ -142,7 +145,7 @@ def latex_table(
             complete = counts.scored == counts.expected
             n = f"{counts.scored}" if complete else f"{counts.scored}/{counts.expected}"
             name = latex(separator.name) if i == 0 else ""
-            lines.append(" & ".join([name, source_name(source), *cells, n]) + r" \\")
+            lines.append(" & ".join([name, names[source], *cells, n]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table*}", ""])
 
 

@@ -89,7 +89,7 @@ def draw_medians(axes: Axes, data: RunData, table: ScoreTable, metric: Metric, s
     _rows(axes, data)
     seen: list[float] = []
     for i, condition in enumerate(data.conditions):
-        for row, separator in enumerate(data.compared):
+        for row, separator in enumerate(data.listed):
             y = row + _offset(i, len(data.conditions))
             estimate = table.get(condition, separator.name, source, metric).estimate
             if estimate.n == 0:
@@ -107,7 +107,7 @@ def draw_medians(axes: Axes, data: RunData, table: ScoreTable, metric: Metric, s
 
 
 def _rows(axes: Axes, data: RunData) -> None:
-    names = [_short(one.name) for one in data.compared]
+    names = [_short(one.name) for one in data.listed]
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(False, axis="y")
@@ -186,6 +186,8 @@ def save_for_paper(data: RunData, table: ScoreTable, folder: Path) -> list[str]:
                 axes.set_title(title, fontsize=8, loc="left")
             if name == "by-stem":
                 _common_limits([axes for axes, _ in used(grid, panels)])
+            else:
+                figure.suptitle(f"Medians, {data.scope}", x=0.01, ha="left", fontsize=7.5)
             _legend(figure, data)
             names.append(save(figure, folder / name))
     return names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mssbench.bench import BenchmarkRun
 from mssbench.report import build_leaderboard, page
 from mssbench.report import summary as summaries
 from mssbench.report.analysis import analyse
+from mssbench.report.build import write_files
 from mssbench.report.comparable import audio_hashes
 from mssbench.report.data import ALL_STEMS, load
 from mssbench.report.ranking import settings_of
@@ -127,6 +129,20 @@ def test_models_meet_on_the_stems_that_they_share(run: BenchmarkRun, tmp_path: P
     assert listed["fakes:four"][-1] == "All stems"
     assert listed["fakes:pair"] == ["Vocals", "Accompaniment"]
     assert listed["fakes:voice"] == ["Vocals"]
+
+    # So are the table and the figures for a paper.
+    (tmp_path / "report").mkdir()
+    write_files(data, analysis, tmp_path / "report")
+    latex = (tmp_path / "report/tables/results-stereo.tex").read_text(encoding="utf-8")
+    assert set(re.findall(r"^([^&\n]*) & ([^&\n]*) & \$", latex, re.MULTILINE)) == {
+        (name, "Vocals") for name in offered
+    }
+    overview, by_stem_figure = (
+        (tmp_path / f"report/figures/{name}.svg").read_text(encoding="utf-8")
+        for name in ("overview", "by-stem")
+    )
+    assert "Medians, vocals only" in overview
+    assert [stem for stem in STEMS if stem.capitalize() in by_stem_figure] == ["vocals"]
 
     summary = summaries.build(data, analysis)
     (setting,) = settings_of([summary], dict.fromkeys(offered, "page"))
