@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -41,22 +41,33 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-class RecordedPage:
-    """A page from disk. At its end, it must have had no console message, error, dialog or request to the network."""
+class Recorded:
+    """A page in a context of its own, which loads only from addresses that start with one of `inside`.
+
+    At its end, it must have had no console message, error or dialog.
+    """
 
     def __init__(
-        self, browser: Any, path: Path, width: int = 1280, scheme: str = "light", height: int = 900
+        self, browser: Any, inside: tuple[str, ...], width: int, scheme: str, height: int, **context: Any
     ) -> None:
-        self.context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        self.context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, **context
+        )
         self.context.set_default_timeout(TIMEOUT_MS)
         self.page = self.context.new_page()
+        self.inside = inside
         self.messages: list[str] = []
         self.requests: list[str] = []
+        self.expected: list[str] = []
+        """Parts of messages that are no error."""
         self.page.on("console", lambda message: self.messages.append(message.text))
         self.page.on("pageerror", lambda error: self.messages.append(str(error)))
         self.page.on("dialog", self._dismiss)
         self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(path.resolve().as_uri())
+
+    def expect_refusal(self, status: int) -> None:
+        """Allow the console message that Chromium writes for a failed request."""
+        self.expected.append(f"the server responded with a status of {status} ")
 
     def wait_for(self, condition: str) -> None:
         # Not `wait_for_function`, which the content security policy of the page does not allow.
@@ -81,12 +92,22 @@ class RecordedPage:
         self.messages.append(dialog.message)
         dialog.dismiss()
 
-    def __enter__(self) -> RecordedPage:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
         self.context.close()
         if kind is not None:
             return  # show the first error
-        assert self.messages == []
-        assert [url for url in self.requests if not url.startswith("file:")] == []
+        assert [one for one in self.messages if not any(part in one for part in self.expected)] == []
+        assert [url for url in self.requests if not url.startswith(self.inside)] == []
+
+
+class RecordedPage(Recorded):
+    """A page from disk, which requests nothing from the network."""
+
+    def __init__(
+        self, browser: Any, path: Path, width: int = 1280, scheme: str = "light", height: int = 900
+    ) -> None:
+        super().__init__(browser, ("file:",), width, scheme, height)
+        self.page.goto(path.resolve().as_uri())

@@ -67,7 +67,10 @@ def pace(record: RunRecord, service: RunService) -> float | None:
             continue
         if not _usable(run.record).issuperset(wanted):
             continue
-        ended = survey(run).ended_at
+        found = survey(run)
+        if 2 * found.progress.failed > found.progress.ended:
+            continue  # a cell that fails may take no time
+        ended = found.ended_at
         # From the first to the last outcome, so that the start does not count.
         if len(ended) > 1 and (span := max(ended) - min(ended)) > 0:
             mean = sum(track.seconds for track in run.record.tracks) / len(run.record.tracks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import groupby, islice
 from typing import Any
 
@@ -83,7 +83,9 @@ def cost_text(text: str, service: RunService) -> str:
         f"{plural(cost.tracks, 'track')}, {plural(cost.cells, 'cell')}",
         f"about {_size(cost.bytes_needed)} of disk ({_size(cost.bytes_free)} free)",
     ]
-    if cost.seconds is not None:
+    if cost.seconds is None:
+        parts.append("time unknown: no earlier run like it")
+    else:
         parts.append(f"about {format_duration(cost.seconds)} at the speed of an earlier run")
     if cost.unavailable:
         parts.append(f"without {', '.join(cost.unavailable)}: unavailable")
@@ -161,7 +163,10 @@ def _order(run: Run) -> Callable[[Any], tuple[int, int]]:
 
 
 def _failures(run: Run, status: RunStatus, requested: str) -> dict[str, Any]:
-    """One page of the failed cells. Only cells of separators with failures are read."""
+    """One page of the failed cells: a row for those of a track with the same reason.
+
+    Only cells of separators with failures are read.
+    """
     total = status.progress.failed
     page, last = page_number(requested, total, FAILURES_PER_PAGE)
     # Paths as text, because there may be ten thousand cells to check.
@@ -177,15 +182,19 @@ def _failures(run: Run, status: RunStatus, requested: str) -> dict[str, Any]:
         and os.path.exists(f"{folder}/{cell.title}/error.json")
         and not run.store.succeeded(cell)
     )
-    shown = []
+    shown: dict[tuple[str, ...], list[str]] = {}
     for cell in islice(cells, (page - 1) * FAILURES_PER_PAGE, page * FAILURES_PER_PAGE):
         try:
             error = run.store.outcome(cell) or {}
         except BenchError as unreadable:  # retried in the meantime, or damaged
             error = {"detail": run.store.hide_root(unreadable.detail)}
-        reason = {name: str(error.get(name, "")) for name in ("step", "detail", "log")}
-        shown.append(asdict(cell) | reason)
-    return {"total": total, "shown": shown, "page": page, "last": last}
+        reason = (cell.title, *(str(error.get(name, "")) for name in ("step", "detail", "log")))
+        shown.setdefault(reason, []).append(f"{cell.separator}, {cell.condition}")
+    rows = [
+        {"title": title, "step": step, "detail": detail, "log": log, "cells": cells}
+        for (title, step, detail, log), cells in shown.items()
+    ]
+    return {"total": total, "shown": rows, "page": page, "last": last}
 
 
 def _settings(config: RunConfig) -> list[tuple[str, str]]:

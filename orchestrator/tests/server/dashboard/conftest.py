@@ -12,11 +12,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 import soundfile as sf
+from browsing import chromium
 from mssbench.execution.embedded import embedded_redis, embedded_workers
 
 TITLE = "<img src=x onerror=alert(1)> & <b>bold"
@@ -111,3 +113,9 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, _demo_tracks: Path) -> Ite
     root = make_root(tmp_path_factory.mktemp("guarded"), _demo_tracks)
     with embedded_redis() as redis_url, serving(root, redis_url, MSSBENCH_TOKEN="sesame") as system:
         yield system
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as browser:
+        yield browser

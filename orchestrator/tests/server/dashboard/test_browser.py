@@ -2,121 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-if CHROMIUM is None:
-    pytest.skip("no chromium on this machine", allow_module_level=True)
-
-SCREENS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
-SECONDS = 1000
-LONG = 300 * SECONDS  # a slow machine is not a failure
-"""Milliseconds, as Playwright counts."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-class Watched:
-    """A page of a service. Records console messages and requests, and checks them at the end."""
-
-    def __init__(self, browser: Any, system: Any, width: int = 1280, scheme: str = "light") -> None:
-        self.system = system
-        self.context = browser.new_context(
-            base_url=system.url, viewport={"width": width, "height": 900}, color_scheme=scheme
-        )
-        self.context.set_default_timeout(LONG)
-        self.page = self.context.new_page()
-        self.messages: list[str] = []
-        self.requests: list[str] = []
-        self.expected: list[str] = []
-        self.page.on("console", lambda message: self.messages.append(message.text))
-        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.messages.append(dialog.message), dialog.dismiss()))  # type: ignore[func-returns-value]
-        self.page.on("request", lambda request: self.requests.append(request.url))
-
-    def __enter__(self) -> Watched:
-        return self
-
-    def expect_refusal(self, status: int) -> None:
-        """Allow the console message that Chromium writes for a failed request."""
-        self.expected.append(f"the server responded with a status of {status} ")
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self.context.close()
-        if kind is not None:
-            return  # show the first failure
-        unexpected = [text for text in self.messages if not any(part in text for part in self.expected)]
-        assert unexpected == []
-        inside = (self.system.url, "data:")  # reports embed their audio
-        assert [url for url in self.requests if not url.startswith(inside)] == []
-
-
-def separator(page: Any, name: str) -> Any:
-    """The checkbox of a separator. Its label may hold more than the name."""
-    return page.locator(f"input[name=separators][value='{name}']")
-
-
-def open_form(page: Any) -> None:
-    """Open the page of runs and wait until the separators are listed."""
-    page.goto("/")
-    separator(page, "oracle-identity").wait_for()
-
-
-def fill_form(page: Any, *separators: str, tracks: int | None = None, binaural: bool = False) -> None:
-    open_form(page)
-    page.get_by_label("Dataset").fill("data/music")
-    page.get_by_role("checkbox", name="binaural").set_checked(binaural)
-    page.get_by_role("checkbox", name="BSS Eval").uncheck()
-    if tracks:
-        page.get_by_role("spinbutton", name="Tracks").fill(str(tracks))
-    for name in separators:
-        separator(page, name).check()
-
-
-def launch(page: Any, *separators: str, **options: Any) -> str:
-    """Start a run with the form, and return its id."""
-    fill_form(page, *separators, **options)
-    page.get_by_role("button", name="Launch").click()
-    return run_id_of_page(page)
-
-
-def run_id_of_page(page: Any) -> str:
-    page.wait_for_url(re.compile(r"/ui/runs/[\w-]+$"))
-    return str(page.url.rsplit("/", 1)[1])
-
-
-def give_token(page: Any) -> None:
-    """Type the token into the dialog, which has the focus."""
-    page.get_by_role("dialog", name="Access token").wait_for()
-    page.keyboard.type("sesame")
-    page.keyboard.press("Enter")
-
-
-def state(page: Any, name: str) -> None:
-    """Wait until the page shows the state, without loading it again."""
-    page.locator(f"h1 .state.{name}").wait_for()
+from dashboard_pages import (
+    Watched,
+    fill_form,
+    give_token,
+    launch,
+    open_form,
+    run_id_of_page,
+    separator,
+    state,
+)
 
 
 @dataclass(frozen=True)
@@ -368,6 +268,7 @@ def test_unavailable_separators_show_their_reason(browser: Any, system: Any) -> 
             if form_or_page == "#services":
                 page.goto("/ui/system")
             reasons = page.locator(f"{form_or_page} details.why")
+            assert reasons.count() >= 4  # the services of the models are not installed here
             for one in reasons.all():
                 # One line each; the reason on request.
                 assert one.bounding_box()["height"] < 40
@@ -392,56 +293,6 @@ def test_an_unreachable_service_is_reported_on_the_page(
         page.get_by_text("The service does not answer").wait_for()
         watched.context.set_offline(False)
         page.get_by_text("The service does not answer").wait_for(state="hidden")
-
-
-@pytest.mark.parametrize(("width", "scheme"), SCREENS)
-def test_pages_are_readable_and_fit_the_screen(
-    browser: Any, system: Any, launched: Launched, width: int, scheme: str
-) -> None:
-    # Not for all four, because it takes long.
-    axe = None
-    if (width, scheme) in ((1280, "light"), (390, "dark")):
-        axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    nameless = """() => [...document.querySelectorAll('button, a, input, select, summary, progress')].filter((e) =>
-      !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length)).map((e) => e.outerHTML)"""
-    with Watched(browser, system, width, scheme) as watched:
-        page = watched.page
-        for path in ("/", f"/ui/runs/{launched.id}", "/ui/system"):
-            page.goto(path)
-            page.locator("[data-pending]").wait_for(state="detached")
-            page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
-            assert page.evaluate(OUTSIDE) == [], path
-            assert page.evaluate(nameless) == [], path
-            assert page.evaluate(POOR_CONTRAST) == [], path
-            if axe is not None:
-                found = axe.run(page).response["violations"]
-                assert [(one["id"], one["nodes"][0]["html"]) for one in found] == [], path
-            assert page.locator("h1").count() == 1
-            assert page.locator("main").count() == page.locator("header nav").count() == 1
-        background = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
-        assert (background == "rgb(255, 255, 255)") == (scheme == "light")
-
-
-OUTSIDE = """() => { const edge = document.querySelector("main").getBoundingClientRect().right + 1;
-  return [...document.querySelectorAll("main table, main p, main dl, main progress")]
-    .filter((e) => !e.closest(".scroll, .sr") && e.getBoundingClientRect().right > edge).map((e) => e.className); }"""
-"""Elements that are wider than the column, even if they still fit the screen."""
-
-POOR_CONTRAST = """() => {
-  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
-  const light = (c) => { const [r, g, b] = c.slice(0, 3).map((v) => (v /= 255) <= 0.03928 ? v / 12.92
-    : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-  const behind = (e) => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
-    if (c.length === 3 || c[3] > 0) return c; } return [255, 255, 255]; };
-  const poor = new Set();
-  for (const e of document.querySelectorAll("p, td, th, a, summary, button, span, strong, dd, dt, h1, h2, label, legend, time, pre")) {
-    if (![...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim())) continue;
-    const a = light(parse(getComputedStyle(e).color)), b = light(behind(e));
-    if ((Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05) < 4.5) poor.add(e.tagName + "." + e.className);
-  }
-  return [...poor];
-}"""  # noqa: E501
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 720), (390, 844)])
