@@ -24,8 +24,9 @@ from .demo_songs import SEED, Song, song
 
 SPLIT = "test"
 
-NOISE_FLOOR_DB = -70.0
-"""RMS level of the noise in every channel of every stem, dB of full scale. Real recordings are never silent."""
+NOISE_FLOOR_DB = {"vocals": -70.0, "drums": -80.0, "bass": -70.0, "other": -70.0}
+"""RMS level of the noise in every channel, dB of full scale. Real recordings are never silent. Between hits, the drums
+are more than 60 dB below their loudest frame, which counts as silence (`silence_leak_db`)."""
 
 LEVELS_DB = {"vocals": -19.0, "drums": -19.0, "bass": -20.0, "other": -22.0}
 """RMS levels of the stems relative to each other, before the song is scaled to :data:`PEAK`."""
@@ -97,7 +98,7 @@ def compose(song: Song, seconds: float, seed: int | list[int]) -> dict[str, Int1
     peak = max(float(np.max(np.abs(audio))) for audio in (*stems.values(), mixture))
     rounded = {}
     for stem in STEMS:
-        noise = generators[stem].standard_normal((2, samples)) * 10 ** (NOISE_FLOOR_DB / 20)
+        noise = generators[stem].standard_normal((2, samples)) * 10 ** (NOISE_FLOOR_DB[stem] / 20)
         rounded[stem] = np.rint((stems[stem] * (PEAK / peak) + noise).T * 32768).astype(np.int16)
     # PEAK leaves headroom for the noise, so that no sum overflows.
     return {MIXTURE: np.add.reduce(list(rounded.values()), axis=0, dtype=np.int16)} | rounded

@@ -126,10 +126,15 @@ def test_pads_are_wide_and_bass_is_narrow(audio: Audio) -> None:
 
 
 def test_the_noise_floor_has_its_level(audio: Audio) -> None:
-    for files in audio.values():
-        # The songs fade out; the last samples are noise only.
-        endings = np.concatenate([files[stem][-60:] for stem in STEMS])
-        assert level_db(endings) == pytest.approx(NOISE_FLOOR_DB, abs=2)
+    """The songs fade out; the last samples are noise only."""
+    for stem, level in NOISE_FLOOR_DB.items():
+        endings = np.concatenate([files[stem][-60:] for files in audio.values()])
+        assert level_db(endings) == pytest.approx(level, abs=2)
+
+
+def test_some_drums_are_silent_between_hits(audio: Audio) -> None:
+    levels = [frame_levels_db(files["drums"], 0.05) for files in audio.values()]
+    assert sum(np.sum(one < one.max() - 60) for one in levels) >= 20
 
 
 def test_the_tracks_are_different_songs(audio: Audio) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from mssbench_service.separation import Separators
 
 from .ideal import BinaryMask, Mixture, MultichannelWiener, RatioMask
-from .probes import Delay, Gain, Identity, Mono, Swap
+from .probes import Delay, Gain, Identity, Leak, Mono, Swap
 
 __version__ = "0.2.0"
 
@@ -29,5 +29,6 @@ SEPARATORS: Separators = {
     "oracle-swap": Swap,
     "oracle-gain": Gain,
     "oracle-delay": Delay,
+    "oracle-leak": Leak,
 }
 """Constructor of each separator, by name; the first is the service's default."""

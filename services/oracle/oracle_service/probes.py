@@ -16,6 +16,9 @@ delay: s, 0.5 ms later on both ears
     SRR 80 where the correlation has its maximum at exactly 0.5 ms. For a tone of low frequency, the edges of the frame
     shift the maximum towards 0 by up to 1/(Wω²) samples (W samples per frame, ω radians per sample). This leaves a
     residual about 20·log10(2πf) dB below the signal (f in Hz): SRR ≥ 30 from 6 Hz on.
+leak: g·m, the mixture m, g = 0.1
+    Where the stem is silent, −20 dB of the mixture is left: silence_leak_db = 20·log10 g. In binaural data, the
+    mixture is the sum of the stems, to which the metric refers.
 
 Of a stem at least 20° off the centre, a swap and a mono sum leave next to nothing in place: each band of it has another
 ITD or ILD, by more than is noticeable. The swap is heard mirrored, the mono sum in the middle.
@@ -40,6 +43,8 @@ from mssbench_service.wire import Expectation
 
 GAIN = 0.5
 """A power of two: the product is exact in floating point."""
+
+LEAK = 0.1
 
 DELAY = 0.0005
 """Seconds; well within the ±2 ms that SPAUQ searches."""
@@ -189,3 +194,17 @@ class Delay(_Probe):
         delayed = np.zeros_like(signal)
         delayed[:, late:] = signal[:, : signal.shape[1] - late]
         return delayed
+
+
+class Leak(ReferenceSeparator):
+    """The mixture with a tenth of the amplitude."""
+
+    description = f"probe: the mixture × {LEAK:g} as every stem"
+    expected = (
+        _equals("silence_leak_db", 20 * math.log10(LEAK), "20·log10 g of the mixture, g = 0.1", "binaural"),
+    )
+
+    def separate_with(
+        self, mixture: FloatArray, references: Mapping[str, FloatArray], sample_rate: int
+    ) -> Mapping[str, FloatArray]:
+        return dict.fromkeys(references, mixture * np.float32(LEAK))

@@ -287,7 +287,7 @@ def test_covariance_of_silence_is_diffuse() -> None:
 
 def test_names_and_descriptions() -> None:
     ideal = ["mixture", "irm", "irm_shared", "ibm", "ibm_shared", "mwf"]
-    probes = ["identity", "mono", "swap", "gain", "delay"]
+    probes = ["identity", "mono", "swap", "gain", "delay", "leak"]
     assert list(SEPARATORS) == [f"oracle-{name}" for name in ideal + probes]
     described = {name: make().description for name, make in SEPARATORS.items()}
     assert all(described.values())

@@ -108,6 +108,8 @@ def test_known_scores_have_values() -> None:
         for row in scores("oracle-gain", condition):
             assert row["SSR"] == pytest.approx(-20 * math.log10(abs(GAIN - 1)), abs=1e-6)
     assert all(isinstance(row["paper_SSR"], float) for row in scores("oracle-swap", "binaural"))
+    leaks = [row["silence_leak_db"] for row in scores("oracle-leak", "binaural")]
+    assert leaks == [None, None, pytest.approx(-20, abs=1e-4), None], "only the drums pause"
 
 
 def test_only_the_corrected_metrics_detect_a_swap_and_a_collapse_to_mono() -> None:
@@ -162,6 +164,7 @@ def test_probes_match_their_definitions() -> None:
     np.testing.assert_allclose(made["oracle-mono"][0], stem.mean(axis=0), atol=1e-8)
     assert not made["oracle-delay"][:, :22].any()
     assert (made["oracle-delay"][:, 22:] == stem[:, :-22]).all()
+    assert (made["oracle-leak"] == np.float32(0.1) * stem).all()
 
 
 def test_mono_does_not_overflow() -> None:
