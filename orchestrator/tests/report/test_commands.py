@@ -89,6 +89,24 @@ def test_leaderboard_accepts_ids_folders_and_summaries(mssbench: Command, run: P
     assert code == 0
 
 
+@pytest.mark.usefixtures("without_report")
+def test_leaderboard_lists_the_scores_of_evaluate(
+    mssbench: Command, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace)
+    monkeypatch.setenv("MSSBENCH_DATA_ROOT", str(workspace))
+    scores = ("evaluate", "music/test", "music/test", "--metrics", "corrected", "--no-bsseval")
+    assert mssbench(*scores, "--name", "mytool")[0] == 0
+    (run,) = (workspace / "runs").glob("music-*")
+    assert mssbench("leaderboard", run.name, "-o", "site")[0] == 0
+    html = (workspace / "site/index.html").read_text(encoding="utf-8")
+    assert ">mytool</a>" in html
+    assert "music (test), 2 tracks, stereo" in html
+    # A table of scores does not say what it was scored with.
+    assert mssbench(*scores, "--csv", "scores.csv")[0] == 0
+    assert "evaluate --name makes a run" in refused(mssbench("leaderboard", "scores.csv", "-o", "site"))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
