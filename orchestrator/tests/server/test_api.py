@@ -303,8 +303,16 @@ def test_a_bad_request_is_a_problem_document(api: httpx.Client) -> None:
         ("music", 422, ""),
     ]:
         assert says in str(problem_of(api.post("/runs", json=body), status)["detail"])
-    refused = api.post("/runs", json=RUN, params={"nmae": "x"})
-    assert "unknown parameter 'nmae'; known: name" in str(problem_of(refused, 422)["detail"])
+    for method, path, says in [
+        ("POST", "/runs?nmae=x", "unknown parameter 'nmae'; did you mean 'name'?"),
+        ("POST", "/runs?colour=red", "unknown parameter 'colour'; known: name"),
+        ("GET", "/runs?limti=2", "unknown parameter 'limti'; did you mean 'limit'?"),
+        ("GET", "/runs/nothing/results?condition=stereo", "unknown parameter 'condition'; known: none"),
+        ("DELETE", "/runs/nothing?force=yes", "unknown parameter 'force'; known: none"),
+        ("GET", "/queues?name=x", "unknown parameter 'name'; known: none"),
+    ]:
+        refused = api.request(method, path, json=RUN if method == "POST" else None)
+        assert problem_of(refused, 422)["detail"] == says
     assert problem_of(api.post("/runs", content=b"{", headers={"Content-Type": "text/plain"}), 422)
     assert api.get("/runs").json() == []
 

@@ -6,9 +6,9 @@ from fastapi import APIRouter
 
 from ...execution.queue_status import QueueStatus
 from .. import examples
-from .common import RunServiceDependency, json_response
+from .common import KNOWN_PARAMETERS, RunServiceDependency, json_response
 
-router = APIRouter(tags=["system"])
+router = APIRouter(tags=["system"], dependencies=[KNOWN_PARAMETERS])
 
 
 @router.get(

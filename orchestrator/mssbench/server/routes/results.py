@@ -15,9 +15,9 @@ from mssbench_service.problems import problems
 from ...runs.results import result_rows
 from ...runs.status import Failure
 from .. import examples
-from .common import RunId, RunServiceDependency, json_response
+from .common import KNOWN_PARAMETERS, RunId, RunServiceDependency, json_response
 
-router = APIRouter(prefix="/runs/{run_id}", tags=["results"])
+router = APIRouter(prefix="/runs/{run_id}", tags=["results"], dependencies=[KNOWN_PARAMETERS])
 
 
 @router.get(

@@ -10,21 +10,19 @@ from typing import Annotated
 import anyio
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from mssbench_service.errors import BadInput, NotFound
+from mssbench_service.errors import NotFound
 from mssbench_service.problems import problems
 
 from ...runs.config import RunConfig, require_known
 from ...runs.status import RunStatus
 from .. import examples, status_watch
-from .common import TOKEN, RunId, RunServiceDependency, json_response, require_ready
+from .common import KNOWN_PARAMETERS, TOKEN, RunId, RunServiceDependency, json_response, require_ready
 
-router = APIRouter(tags=["runs"])
+router = APIRouter(tags=["runs"], dependencies=[KNOWN_PARAMETERS])
 
 
-async def require_known_names(request: Request) -> None:
-    """Raise BadInput with a suggestion if the request has a parameter or a setting that there is not."""
-    for unknown in request.query_params.keys() - {"name"}:
-        raise BadInput(f"unknown parameter {unknown[:100]!r}; known: name")
+async def require_known_settings(request: Request) -> None:
+    """Raise BadInput with a suggestion if the body has a setting that there is not."""
     with contextlib.suppress(ValueError, RecursionError):  # refused as a body
         settings = await request.json()
         if isinstance(settings, dict):
@@ -36,7 +34,7 @@ async def require_known_names(request: Request) -> None:
     status_code=202,
     summary="Start or continue a run",
     responses=json_response(examples.STATUS, "The run was started", 202) | problems(400, 401, 403, 404, 413),
-    dependencies=[TOKEN, Depends(require_ready), Depends(require_known_names)],
+    dependencies=[TOKEN, Depends(require_ready), Depends(require_known_settings)],
 )
 def start(
     config: Annotated[RunConfig, Body(openapi_examples=examples.CONFIGS)],
