@@ -173,6 +173,30 @@ def test_outputs_are_checked_before_the_work(
         assert done.returncode == 2
         assert "file/x cannot be written" in done.stderr
     assert "cannot be written" in mssbench("leaderboard", "x", "-o", "file/site").stderr
+    monkeypatch.setattr("mssbench.cli.folders.synthesise", lambda *_, **__: pytest.fail("rendered first"))
+    assert "cannot be written" in mssbench("synth", "music", "file/out").stderr
+    monkeypatch.setattr(
+        "mssbench.cli.separate.separate_registered", lambda *_, **__: pytest.fail("separated first")
+    )
+    track = next(Path("music/test").glob("*/mixture.wav"))
+    separate = ("separate", str(track), "--separator", "oracle-mixture")
+    assert "cannot be written" in mssbench(*separate, "-o", "file/out").stderr
+    late = mssbench(*separate, str(track.with_name("mixtur.wav")))
+    assert late.stderr.rstrip().endswith("mixture.wav'?")
+
+
+def test_commands_and_options_are_completed_as_the_documentation_says(
+    mssbench: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[1] / "docs/operations.md").read_text(encoding="utf-8")
+    assert 'eval "$(_MSSBENCH_COMPLETE=bash_source mssbench)"' in page
+    monkeypatch.setenv("_MSSBENCH_COMPLETE", "bash_source")
+    assert "complete -o nosort -F _mssbench_completion mssbench" in mssbench().stdout
+    monkeypatch.setenv("_MSSBENCH_COMPLETE", "bash_complete")
+    for words, completed in (("mssbench resc", "rescore"), ("mssbench run --metr", "--metrics")):
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+        assert mssbench().stdout == f"plain,{completed}\n"
 
 
 def test_evaluate_writes_json(mssbench: Command, workspace: Path) -> None:

@@ -82,6 +82,7 @@ def synth(musdb_dir: Path, out_dir: Path, hrir: str, angles: str, **options: Any
 
     Example: mssbench synth /data/MUSDB18-HQ rendered --hrir sphere
     """
+    require_writable(out_dir)
     runtime = current_runtime()
     with clean_exit_on_sigterm(), progress_bar("render") as show:
         count = synthesise(

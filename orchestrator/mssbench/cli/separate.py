@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from mssbench_service.errors import BadInput
+from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.files import read_json
+from mssbench_service.names import path_suggestion
 from mssbench_service.separation import SEPARATION_FILE
 
 from ..tools.upload import separate_by_upload, separate_registered
@@ -54,7 +55,10 @@ def separate(
     if len(set(folders)) < len(folders):
         raise BadInput("two tracks have the same name, and their stems would be in one folder")
     for track, folder in zip(tracks, folders, strict=True):
+        if not track.exists():
+            raise NotFound(f"{track} does not exist{path_suggestion(track)}")
         require_writable(folder)
+    for track, folder in zip(tracks, folders, strict=True):
         _separate(track, separator, url, folder, references, patience)
 
 
