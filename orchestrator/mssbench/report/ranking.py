@@ -8,6 +8,7 @@ as every estimate has the best spatial image and separates nothing.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
@@ -131,7 +132,10 @@ def settings_of(runs: Sequence[Summary], pages: Mapping[str, str]) -> list[Setti
                 for separator in run.separators
                 if separator.name in pages and separator.status == "available"
             ]
+    names = Counter(setting.name for setting in found.values())
     for setting in found.values():
+        if names[setting.name] > 1:  # they differ in what the name does not say, such as the audio
+            setting.name += f": {', '.join(run.run.id for run in setting.runs)}"
         _fill(setting)
     return list(found.values())
 

@@ -27,11 +27,14 @@ RUN = RunSummary(
 
 
 def tables(**change: object) -> int:
+    """Number of settings of two runs with this difference. Each has a name of its own."""
     runs = [
         Summary(run, StatisticsSummary(), [], [], [], [])
         for run in (RUN, replace(RUN, id="two", **change))  # type: ignore[arg-type]
     ]
-    return len(ranking.settings_of(runs, {}))
+    settings = ranking.settings_of(runs, {})
+    assert len({setting.name for setting in settings}) == len(settings)
+    return len(settings)
 
 
 @pytest.mark.parametrize(
