@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from mssbench.cli import main
+from mssbench_contract.server import wait_for
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 """Runs ``mssbench`` with these arguments."""
@@ -28,6 +29,15 @@ def command_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
         return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
 
     return run
+
+
+def killed_when(ready: Callable[[], object], folder: Path, *arguments: str) -> int:
+    """Start ``mssbench`` in `folder` and kill it as soon as `ready` returns true. Return its exit code."""
+    command = [sys.executable, "-m", "mssbench", *arguments]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: ready() or process.poll() is not None)
+    process.kill()
+    return process.wait()
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:

@@ -54,6 +54,9 @@ _AWKWARD_TEXT = st.sampled_from(
     ]
 )
 TEXT = st.text(max_size=12) | _AWKWARD_TEXT
+LATIN = st.text(st.characters(max_codepoint=255), max_size=40)
+"""Text that a header can hold."""
+
 NUMBERS = (
     st.integers()
     | st.floats()

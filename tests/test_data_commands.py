@@ -6,10 +6,8 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 import unicodedata
 import warnings
 from collections.abc import Iterator
@@ -19,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
-from command import Command, refused, tracks
+from command import Command, killed_when, refused, tracks
 from mssbench_contract.server import http_server
 
 STEMS = ("vocals", "drums", "bass", "other")
@@ -124,19 +122,13 @@ def test_a_killed_rendering_leaves_no_incomplete_track(mssbench: Command, worksp
         for path in track.glob("*.wav"):
             audio, rate = sf.read(path, dtype="int16")
             sf.write(path, np.tile(audio, (60, 1)), rate)
-    command = [sys.executable, "-m", "mssbench", "synth", "music", "out"]
-    process = subprocess.Popen(command, cwd=workspace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 300
-    while not list(workspace.glob("out/test/.tmp-*/*.wav")) and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    killed_when(lambda: list(workspace.glob("out/test/.tmp-*/*.wav")), workspace, "synth", "music", "out")
     for folder in workspace.glob("out/test/[!.]*"):
         assert (folder / "metadata.json").exists()
     assert mssbench("synth", "music", "out").returncode == 0
     for track in tracks(workspace):
         assert sf.info(workspace / "out/test" / track.name / "mixture.wav").frames == 60 * 88200 + 255
+    assert not list(workspace.glob("out/test/.*/*")), "what the killed process left is removed"
 
 
 def test_an_output_folder_without_write_permission_is_refused(workspace: Path) -> None:

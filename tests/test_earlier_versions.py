@@ -18,6 +18,7 @@ from mssbench.runs.fingerprint import state_of_files
 from mssbench.runs.records import Cell
 from mssbench.runs.results import result_rows
 from mssbench.runs.store import RunStore, Workspace
+from mssbench_contract.server import served
 from mssbench_service.errors import BadInput, BadOutput
 from mssbench_service.files import read_json, write_json
 from mssbench_service.separation import check_separation
@@ -178,25 +179,15 @@ def test_a_file_of_a_newer_version_is_refused_in_one_line(
 
 
 def test_the_api_refuses_a_run_of_a_newer_version(tmp_path: Path) -> None:
-    import httpx
     from mssbench.server.app import create_app
     from mssbench_service.app import Settings
     from mssbench_service.files import DataRoot
 
     store = copy_run("1-at-last", tmp_path)
     store.layout.record.write_text(json.dumps(read_json(store.layout.record) | {"version": 99}))
-    app = create_app(Settings(data_root=DataRoot(tmp_path)), "redis://127.0.0.1:1/0")
-
-    async def ask() -> httpx.Response:
-        async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://127.0.0.1"
-        ) as client:
-            return await client.get("/runs/written")
-
-    import anyio
-
-    answer = anyio.run(ask)
-    assert answer.status_code == 422
+    with served(create_app(Settings(data_root=DataRoot(tmp_path)), "redis://127.0.0.1:1/0")) as server:
+        answer = server.get("/runs/written")
+    assert answer.status == 422
     assert "has version 99 of run.json" in answer.json()["detail"]
 
 

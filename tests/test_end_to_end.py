@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from command import Command
-
-sys.path.insert(0, str(Path(__file__).parent))
+from command import Command, killed_when
 from comparing import assert_equal_tables, read_table
+from mssbench.runs.records import Cell
+from mssbench.runs.store import RunStore
+from mssbench_contract.server import wait_for
 
 RUN = ["run", "--dataset", "music", "--separators", "oracle-identity,oracle-irm"]
 SMALL = [*RUN, "--no-bsseval", "--tracks", "1"]
@@ -77,20 +75,13 @@ def test_a_run_killed_at_any_moment_is_completed_by_the_same_command(
 
 def kill_after(cells: int, workspace: Path, mode: list[str]) -> int:
     """Start the run, kill -9 it once so many cells have ended; how many had."""
-    command = [sys.executable, "-m", "mssbench", *SMALL, "--run-id", "disturbed", *mode]
-    process = subprocess.Popen(command, cwd=workspace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     folder = workspace / "runs/disturbed"
-    deadline = time.monotonic() + 600
-    while process.poll() is None and time.monotonic() < deadline:
-        if (folder / "run.json").exists() and len(list(folder.rglob("result.json"))) >= cells:
-            break
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    deadline = time.monotonic() + 120
-    while not no_process_mentions(str(workspace)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert no_process_mentions(str(workspace)), "a worker or Redis outlived the killed run"
+
+    def ready() -> bool:
+        return (folder / "run.json").exists() and len(list(folder.rglob("result.json"))) >= cells
+
+    killed_when(ready, workspace, *SMALL, "--run-id", "disturbed", *mode)
+    wait_for(lambda: no_process_mentions(str(workspace)), "no worker and no Redis outlives the killed run")
     return len(list(folder.rglob("result.json")))
 
 
@@ -111,27 +102,15 @@ def test_failed_cells_are_tried_again_only_when_asked(mssbench: Command, workspa
     drums = next(workspace.glob("music/test/*/drums.wav"))
     assert mssbench(*SMALL, "--inline", "--conditions", "stereo").returncode == 0
     folder = only_run(workspace)
-    error = folder / "cells/stereo/oracle-irm" / drums.parent.name / "error.json"
-    error.with_name("result.json").unlink()
-    error.write_text(
-        json.dumps(
-            {
-                "condition": "stereo",
-                "separator": "oracle-irm",
-                "title": drums.parent.name,
-                "step": "separate",
-                "code": "busy",
-                "detail": "was busy",
-            }
-        ),
-        encoding="utf-8",
-    )
+    store, cell = RunStore(folder), Cell("stereo", "oracle-irm", drums.parent.name)
+    store.clear_outcome(cell)
+    store.save_error(cell, "separate", "busy", "was busy")
     again = mssbench(*SMALL, "--inline", "--conditions", "stereo")
     assert "1 of 2 cells failed" in again.stderr
-    assert error.exists()
+    assert store.failed(cell)
     retried = mssbench(*SMALL, "--inline", "--conditions", "stereo", "--retry-failed")
     assert retried.returncode == 0
-    assert not error.exists()
+    assert store.succeeded(cell)
     assert {row["status"] for row in read_table(folder / "results.csv").values()} <= {"ok", "undefined"}
 
 

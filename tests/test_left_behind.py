@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from mssbench.services.runtime import make_runtime
-from mssbench.tools.batch import synthesise
 from mssbench.tools.output_folder import output_folder
 
 WRITER = """
@@ -50,17 +48,6 @@ def test_a_terminated_process_removes_its_folder(
 ) -> None:
     assert end(start_writer(tmp_path), getattr(signal, number)) == code
     assert names(tmp_path) == left  # a killed process cannot remove it
-
-
-def test_files_of_a_killed_synth_are_removed_by_the_next_one(workspace: Path) -> None:
-    out = workspace / "out" / "test"
-    out.mkdir(parents=True)
-    end(start_writer(out), signal.SIGKILL)
-    assert names(out) == {".tmp-"}
-    runtime = make_runtime(workspace)
-    assert synthesise(workspace / "music", workspace / "out", runtime, hrir="sphere") == 2
-    assert ".tmp-" not in names(out)
-    assert len(list(out.iterdir())) == 2
 
 
 def test_files_that_another_process_writes_are_kept(tmp_path: Path) -> None:

@@ -7,29 +7,31 @@ import os
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from signal import SIGKILL
 from typing import Any
 
 import boto3
 import pytest
-from command import Command
+from command import Command, killed_when
 from comparing import assert_equal_tables
 from mssbench.report import build_report
 
 RUN = [
-    "run",
-    "--dataset",
-    "music",
-    "--separators",
-    "oracle-irm",
-    "--no-bsseval",
-    "--inline",
-    "--run-id",
-    "mine",
+    *(
+        "run",
+        "--dataset",
+        "music",
+        "--separators",
+        "oracle-irm",
+        "--no-bsseval",
+        "--inline",
+        "--run-id",
+        "mine",
+    ),
+    *("--conditions", "stereo", "--keep-estimates", "all"),
 ]
-RUN += ["--conditions", "stereo", "--keep-estimates", "all"]
 
 
 @pytest.fixture(scope="module")
@@ -71,22 +73,6 @@ def names(bucket: Any) -> list[str]:
     return [found["Key"] for found in bucket.list_objects_v2(Bucket="lab").get("Contents", [])]
 
 
-def killed_when(ready: Callable[[], bool], folder: Path, *arguments: str) -> None:
-    """Start the command in `folder` and send SIGKILL as soon as `ready` returns true."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mssbench", *arguments],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 120
-    while not ready() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert process.poll() is None, "the command ended before it could be killed"
-    process.kill()
-    process.wait()
-
-
 @pytest.fixture
 def command(mssbench: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
     """``mssbench …`` in a folder."""
@@ -116,7 +102,9 @@ def test_a_run_and_its_dataset_move_to_another_machine_through_s3(
     (result, *_) = sorted(run.glob("cells/**/result.json"))
     result.unlink()  # an incomplete run
 
-    killed_when(lambda: len(names(bucket)) >= 5, workspace, "push", "mine", "s3://lab/mine")
+    assert (
+        killed_when(lambda: len(names(bucket)) >= 5, workspace, "push", "mine", "s3://lab/mine") == -SIGKILL
+    )
     refused = command(other, "pull", "s3://lab/mine")
     assert refused.returncode == 2
     assert "is incomplete; repeat mssbench push" in refused.stderr
@@ -137,7 +125,7 @@ def test_a_run_and_its_dataset_move_to_another_machine_through_s3(
     staging = other / "runs/.tmp-pull-mine"
     for path in staging.rglob("*.wav"):
         path.unlink()
-    killed_when(lambda: any(staging.rglob("vocals.wav")), other, "pull", "s3://lab/mine")
+    assert killed_when(lambda: any(staging.rglob("vocals.wav")), other, "pull", "s3://lab/mine") == -SIGKILL
     assert not copy.exists()
     done = command(other, "pull", "s3://lab/mine")
     assert done.returncode == 0, done.stderr

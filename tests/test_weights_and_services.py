@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 from command import Command, refused
 from mssbench_contract import running
 from mssbench_contract.files import FileServer, file_server
+from mssbench_contract.server import wait_for
 
 CONTENT = bytes(range(256)) * 4000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -231,9 +231,7 @@ def test_the_fetch_command_makes_a_service_ready_without_a_restart(
 
         done = mssbench(*shlex.split(command[1])[1:])
         assert done.returncode == 0, done.stderr
-        deadline = time.monotonic() + 120
-        while service.get("/health").status != 200 and time.monotonic() < deadline:
-            time.sleep(0.2)
+        wait_for(lambda: service.get("/health").status == 200)
         (after,) = [s for s in json.loads(mssbench("services", "--json").stdout) if s["name"] == "scaled"]
         assert after["state"] == "ready", after
         assert after["weights"] == [{"file": "model.bin", "sha256": SHA256}]

@@ -11,6 +11,8 @@ from pathlib import Path
 import mssbench
 import numpy as np
 import pytest
+from mssbench.runs.records import Cell
+from mssbench.runs.store import RunStore
 
 FAST = {"dataset": "music", "separators": ["oracle-mixture"], "conditions": ["stereo"], "bsseval": False}
 without_report = pytest.mark.usefixtures("without_report")
@@ -122,14 +124,11 @@ def test_the_same_call_continues_a_run_and_progress_is_reported(workspace: Path)
 
 @without_report
 def test_failures_are_listed_and_retried(run: mssbench.BenchmarkRun) -> None:
-    result = next(run.folder.rglob("result.json"))
-    row = json.loads(result.read_text())
-    result.unlink()
-    cell = {name: row[name] for name in ("condition", "separator", "title")}
-    error = {"step": "separate", "code": "busy", "detail": "was busy"}
-    result.with_name("error.json").write_text(json.dumps(cell | error))
+    store, cell = RunStore(run.folder), Cell("stereo", "oracle-mixture", run.results[0]["title"])
+    store.clear_outcome(cell)
+    store.save_error(cell, "separate", "busy", "was busy")
     (failure,) = run.failures
-    assert (failure.title, failure.step, failure.detail) == (row["title"], "separate", "was busy")
+    assert (failure.title, failure.step, failure.detail) == (cell.title, "separate", "was busy")
     assert run.resume().failures == [failure]
     assert run.resume(failed=True).failures == []
 

@@ -196,3 +196,44 @@ def valid_request(path: str, own: str) -> dict[str, Any]:
         "/runs": {"dataset": f"{own}/music", "separators": ["oracle-mixture"], "resample_hrir": True},
     }
     return requests[path]
+
+
+SERVICE_OF = {
+    "/separate": "oracle",
+    "/render": "synth",
+    "/describe_hrir": "synth",
+    "/evaluate": "evaluator",
+    "/runs": "orchestrator",
+}
+
+Put = Callable[[Path, str], object]
+"""Writes the input of this name into a folder."""
+
+
+def request(path: str, put: Put, **changes: object) -> EntryPoint:
+    """POST a valid request with these changes; :data:`inputs.FOLDER` in them is the folder that `put` has filled."""
+
+    def entry_point(sandbox: Sandbox, name: str) -> Outcome:
+        with sandbox.at(SERVICE_OF[path]) as (server, folder):
+            put(folder, name)
+            body = valid_request(path, sandbox.name) | {
+                member: value.replace(inputs.FOLDER, sandbox.name) if isinstance(value, str) else value
+                for member, value in changes.items()
+            }
+            outcome = start_run(server, body) if path == "/runs" else post_and_check(server, path, body)
+            assert "out" not in body or (folder / "out").exists() == outcome.code.startswith("2")
+            return outcome
+
+    return entry_point
+
+
+def command(put: Put, *arguments: str) -> EntryPoint:
+    """Run the command in a folder that `put` has filled. It writes ``out``, or leaves nothing there."""
+
+    def entry_point(sandbox: Sandbox, name: str) -> Outcome:
+        put(sandbox.folder, name)
+        outcome = sandbox.command(sandbox.folder, *arguments)
+        assert "-o" not in arguments or (sandbox.folder / "out").exists() == (outcome.code == "0")
+        return outcome
+
+    return entry_point

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from cells import EntryPoint, Matrix, Sandbox, write_dataset
-from entry_points import Outcome
+from pathlib import Path
+
+from cells import EntryPoint, Matrix, command, write_dataset
 from inputs import TEXTS
 from matrix_downloads import ARCHIVE_FILES, ARCHIVES_OF_WEIGHTS, PINS_OF_WEIGHTS
 from matrix_files import CODED_TRACKS, SOFA_FILES, SOUND_FILES
@@ -12,20 +13,14 @@ from matrix_requests import CONNECTIONS_MATRIX, REQUEST_BODIES, UPLOAD_FORMS
 from matrix_stems import STEM_SETS
 
 
-def _command_on_file(name_of_file: str, *arguments: str) -> EntryPoint:
-    def entry_point(sandbox: Sandbox, name: str) -> Outcome:
-        if "music" in arguments:
-            write_dataset(sandbox.folder / "music")
-        file = sandbox.folder / name_of_file
+def _command_on(name_of_file: str, *arguments: str) -> EntryPoint:
+    def put(folder: Path, name: str) -> None:
+        write_dataset(folder / "music")
+        file = folder / name_of_file
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(TEXTS[name])
-        return sandbox.command(sandbox.folder, *arguments)
 
-    return entry_point
-
-
-def _command_on_run_file(name_of_file: str, *arguments: str) -> EntryPoint:
-    return _command_on_file(f"runs/x/{name_of_file}", *arguments)
+    return command(put, *arguments)
 
 
 TEXT_FILES = Matrix(
@@ -34,17 +29,17 @@ TEXT_FILES = Matrix(
     "Content",
     list(TEXTS),
     {
-        "run CONFIG.toml": _command_on_file("x.toml", "run", "x.toml"),
-        "run --angles": _command_on_file(
+        "run CONFIG.toml": _command_on("x.toml", "run", "x.toml"),
+        "run --angles": _command_on(
             "x.json", "run", "--dataset", "music", "--angles", "x.json", "--resample-hrir"
         ),
-        "hrir info": _command_on_file("x.sofa", "hrir", "info", "x.sofa"),
-        "leaderboard": _command_on_file("x.json", "leaderboard", "x.json", "-o", "site"),
-        "status, run.json": _command_on_run_file("run.json", "status", "x"),
-        "list, run.json": _command_on_run_file("run.json", "list"),
-        "report, run.json": _command_on_run_file("run.json", "report", "x"),
-        "resume, run.json": _command_on_run_file("run.json", "resume", "x", "--inline"),
-        "diff, run.json": _command_on_run_file("run.json", "diff", "x", "x"),
+        "hrir info": _command_on("x.sofa", "hrir", "info", "x.sofa"),
+        "leaderboard": _command_on("x.json", "leaderboard", "x.json", "-o", "site"),
+        "status, run.json": _command_on("runs/x/run.json", "status", "x"),
+        "list, run.json": _command_on("runs/x/run.json", "list"),
+        "report, run.json": _command_on("runs/x/run.json", "report", "x"),
+        "resume, run.json": _command_on("runs/x/run.json", "resume", "x", "--inline"),
+        "diff, run.json": _command_on("runs/x/run.json", "diff", "x", "x"),
     },
 )
 

@@ -9,21 +9,21 @@ from cells import (
     RATE,
     STEMS,
     Matrix,
+    Put,
     Sandbox,
+    command,
     post,
-    post_and_check,
+    request,
     run_dataset,
     signal,
     sphere_responses,
-    start_run,
-    valid_request,
     write_dataset,
     write_hrir_folder,
     write_stems,
     write_track,
 )
 from entry_points import Outcome, answered, check_numbers
-from inputs import SOUNDS, write_sound
+from inputs import FOLDER, SOUNDS, write_sound
 from sofas import SOFAS
 from stems import STEM_FILES
 
@@ -37,37 +37,6 @@ def _upload(sandbox: Sandbox, sound: str) -> Outcome:
             content = (folder / "x.wav").read_bytes()
         answer = server.client.post("/separate", files={"mixture": ("x.wav", content)})
         return answered(answer, server.data, server.temporary)
-
-
-def _separate(sandbox: Sandbox, sound: str) -> Outcome:
-    with sandbox.at("oracle") as (server, folder):
-        write_sound(sound, folder / "x.wav", signal(), RATE)
-        outcome = post_and_check(
-            server, "/separate", {"mixture": f"{sandbox.name}/x.wav", "out": f"{sandbox.name}/out"}
-        )
-        assert (folder / "out").exists() == outcome.code.startswith("2")
-        return outcome
-
-
-def _render(sandbox: Sandbox, sound: str) -> Outcome:
-    with sandbox.at("synth") as (server, folder):
-        write_track(folder / "in", sound)
-        angles = dict(zip(STEMS, (0, 90, 270, 30), strict=True))
-        body = {
-            "track": f"{sandbox.name}/in",
-            "out": f"{sandbox.name}/out",
-            "hrir": "sphere",
-            "angles": angles,
-        }
-        outcome = post_and_check(server, "/render", body | {"resample_hrir": True})
-        assert (folder / "out").exists() == outcome.code.startswith("2")
-        return outcome
-
-
-def _describe(sandbox: Sandbox, sound: str) -> Outcome:
-    with sandbox.at("synth") as (server, folder):
-        write_hrir_folder(folder, sound)
-        return post_and_check(server, "/describe_hrir", {"hrir": sandbox.name, "curves": True})
 
 
 def _evaluate(sandbox: Sandbox, reference: str, estimate: str) -> Outcome:
@@ -85,24 +54,16 @@ def _evaluate(sandbox: Sandbox, reference: str, estimate: str) -> Outcome:
         return outcome
 
 
-def _start(sandbox: Sandbox, sound: str) -> Outcome:
-    with sandbox.at("orchestrator") as (server, folder):
-        write_track(folder / "test" / "Song", sound, ("mixture", *STEMS))
-        return start_run(server, {"dataset": sandbox.name, "resample_hrir": True})
+def _write_sound(folder: Path, sound: str) -> None:
+    write_sound(sound, folder / "x.wav", signal(), RATE)
 
 
-def _command_separate(sandbox: Sandbox, sound: str) -> Outcome:
-    write_sound(sound, sandbox.folder / "x.wav", signal(), RATE)
-    outcome = sandbox.command(
-        sandbox.folder, "separate", "x.wav", "--separator", "oracle-mixture", "-o", "out"
-    )
-    assert (sandbox.folder / "out").exists() == (outcome.code == "0")
-    return outcome
+def _write_dataset(folder: Path, sound: str) -> None:
+    write_track(folder / "test/Song", sound, ("mixture", *STEMS))
 
 
-def _command_synth(sandbox: Sandbox, sound: str) -> Outcome:
-    write_track(sandbox.folder / "in/test/Song", sound, ("mixture", *STEMS))
-    return sandbox.command(sandbox.folder, "synth", "in", "out", "--resample-hrir")
+def _in(subfolder: str, put: Put) -> Put:
+    return lambda folder, name: put(folder / subfolder, name)
 
 
 def _command_evaluate(sandbox: Sandbox, sound: str) -> Outcome:
@@ -119,21 +80,11 @@ def _command_evaluate(sandbox: Sandbox, sound: str) -> Outcome:
     return outcome
 
 
-def _command_check(sandbox: Sandbox, sound: str) -> Outcome:
-    write_track(sandbox.folder / "in/test/Song", sound, ("mixture", *STEMS))
-    return sandbox.command(sandbox.folder, "data", "check", "in")
-
-
 def _command_run(sandbox: Sandbox, sound: str) -> Outcome:
     """Run two tracks, of which one has this kind of file. The cells of the other one succeed."""
     write_track(sandbox.folder / "in/test/Good", "float32 WAV", ("mixture", *STEMS))
     write_track(sandbox.folder / "in/test/Song", sound, ("mixture", *STEMS))
     return run_dataset(sandbox, "in")
-
-
-def _command_hrir(sandbox: Sandbox, sound: str) -> Outcome:
-    write_hrir_folder(sandbox.folder / "set", sound)
-    return sandbox.command(sandbox.folder, "hrir", "info", "set")
 
 
 SOUND_FILES = Matrix(
@@ -146,60 +97,31 @@ SOUND_FILES = Matrix(
     list(SOUNDS),
     {
         "POST /separate, upload": _upload,
-        "POST /separate": _separate,
-        "POST /render": _render,
-        "POST /describe_hrir": _describe,
+        "POST /separate": request("/separate", _write_sound, mixture=f"{FOLDER}/x.wav"),
+        "POST /render": request("/render", _in("in", write_track), track=f"{FOLDER}/in"),
+        "POST /describe_hrir": request("/describe_hrir", write_hrir_folder, hrir=FOLDER, curves=True),
         "POST /evaluate, estimate": lambda sandbox, sound: _evaluate(sandbox, "float32 WAV", sound),
         "POST /evaluate, reference": lambda sandbox, sound: _evaluate(sandbox, sound, "float32 WAV"),
-        "POST /runs": _start,
-        "separate": _command_separate,
-        "synth": _command_synth,
+        "POST /runs": request("/runs", _write_dataset, dataset=FOLDER),
+        "separate": command(_write_sound, "separate", "x.wav", "--separator", "oracle-mixture", "-o", "out"),
+        "synth": command(_in("in", _write_dataset), "synth", "in", "out", "--resample-hrir"),
         "evaluate": _command_evaluate,
         "run": _command_run,
-        "data check": _command_check,
-        "hrir info": _command_hrir,
+        "data check": command(_in("in", _write_dataset), "data", "check", "in"),
+        "hrir info": command(_in("set", write_hrir_folder), "hrir", "info", "set"),
     },
 )
 
 
-def _sofa(folder: Path, name: str) -> Path:
-    path = folder / "set.sofa"
-    SOFAS[name](path, *sphere_responses())
-    return path
-
-
-def _describe_sofa(sandbox: Sandbox, name: str) -> Outcome:
-    with sandbox.at("synth") as (server, folder):
-        _sofa(folder, name)
-        return post_and_check(server, "/describe_hrir", {"hrir": f"{sandbox.name}/set.sofa", "curves": True})
-
-
-def _render_with_sofa(sandbox: Sandbox, name: str) -> Outcome:
-    with sandbox.at("synth") as (server, folder):
-        _sofa(folder, name)
-        write_stems(folder / "stems")
-        outcome = post_and_check(
-            server, "/render", valid_request("/render", sandbox.name) | {"hrir": f"{sandbox.name}/set.sofa"}
-        )
-        assert (folder / "out").exists() == outcome.code.startswith("2")
-        return outcome
-
-
-def _start_with_sofa(sandbox: Sandbox, name: str) -> Outcome:
-    with sandbox.at("orchestrator") as (server, folder):
-        _sofa(folder, name)
-        write_dataset(folder / "music")
-        return start_run(server, valid_request("/runs", sandbox.name) | {"hrir": f"{sandbox.name}/set.sofa"})
-
-
-def _command_sofa(sandbox: Sandbox, name: str) -> Outcome:
-    _sofa(sandbox.folder, name)
-    return sandbox.command(sandbox.folder, "hrir", "info", "set.sofa")
+def _write_sofa(folder: Path, name: str) -> None:
+    """Write the set beside a valid track and a valid dataset."""
+    SOFAS[name](folder / "set.sofa", *sphere_responses())
+    write_stems(folder / "stems")
+    write_dataset(folder / "music")
 
 
 def _run_with_sofa(sandbox: Sandbox, name: str) -> Outcome:
-    _sofa(sandbox.folder, name)
-    write_dataset(sandbox.folder / "music")
+    _write_sofa(sandbox.folder, name)
     return run_dataset(sandbox, "music", "--hrir", "set.sofa")
 
 
@@ -209,10 +131,10 @@ SOFA_FILES = Matrix(
     "SOFA file",
     list(SOFAS),
     {
-        "POST /describe_hrir": _describe_sofa,
-        "POST /render": _render_with_sofa,
-        "POST /runs": _start_with_sofa,
-        "hrir info": _command_sofa,
+        "POST /describe_hrir": request("/describe_hrir", _write_sofa, hrir=f"{FOLDER}/set.sofa", curves=True),
+        "POST /render": request("/render", _write_sofa, hrir=f"{FOLDER}/set.sofa"),
+        "POST /runs": request("/runs", _write_sofa, hrir=f"{FOLDER}/set.sofa"),
+        "hrir info": command(_write_sofa, "hrir", "info", "set.sofa"),
         "run --hrir": _run_with_sofa,
     },
 )

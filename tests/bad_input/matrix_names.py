@@ -11,6 +11,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from cells import (
+    SERVICE_OF,
     EntryPoint,
     Matrix,
     Sandbox,
@@ -56,11 +57,11 @@ def _value(name: str, folder: str, outside: Path) -> object:
     return value.replace(FOLDER, folder).replace(OUTSIDE, str(outside)) if isinstance(value, str) else value
 
 
-def _request_with_name(service: str, path: str, member: str, put: Callable[[Path], object]) -> EntryPoint:
+def _request_with_name(path: str, member: str, put: Callable[[Path], object]) -> EntryPoint:
     """POST a request that is valid except for one member, which is the name."""
 
     def entry_point(sandbox: Sandbox, name: str) -> Outcome:
-        with sandbox.at(service) as (server, folder):
+        with sandbox.at(SERVICE_OF[path]) as (server, folder):
             outside = server.data.parent / "outside"
             write_inputs(folder)
             _create_names(folder, outside, name, put)
@@ -87,16 +88,16 @@ REFERENCES = Matrix(
     "Reference",
     list(NAMES),
     {
-        "/separate, mixture": _request_with_name("oracle", "/separate", "mixture", write_mixture),
-        "/separate, out": _request_with_name("oracle", "/separate", "out", _create_nothing),
-        "/separate, references": _request_with_name("oracle", "/separate", "references", write_stems),
-        "/render, track": _request_with_name("synth", "/render", "track", write_stems),
-        "/render, out": _request_with_name("synth", "/render", "out", _create_nothing),
-        "/describe_hrir, hrir": _request_with_name("synth", "/describe_hrir", "hrir", write_sadie_folder),
-        "/evaluate, reference": _request_with_name("evaluator", "/evaluate", "reference", write_stems),
-        "/evaluate, frames": _request_with_name("evaluator", "/evaluate", "frames", _create_nothing),
-        "/runs, dataset": _request_with_name("orchestrator", "/runs", "dataset", write_dataset),
-        "/runs, angles": _request_with_name("orchestrator", "/runs", "angles", write_angle_table),
+        "/separate, mixture": _request_with_name("/separate", "mixture", write_mixture),
+        "/separate, out": _request_with_name("/separate", "out", _create_nothing),
+        "/separate, references": _request_with_name("/separate", "references", write_stems),
+        "/render, track": _request_with_name("/render", "track", write_stems),
+        "/render, out": _request_with_name("/render", "out", _create_nothing),
+        "/describe_hrir, hrir": _request_with_name("/describe_hrir", "hrir", write_sadie_folder),
+        "/evaluate, reference": _request_with_name("/evaluate", "reference", write_stems),
+        "/evaluate, frames": _request_with_name("/evaluate", "frames", _create_nothing),
+        "/runs, dataset": _request_with_name("/runs", "dataset", write_dataset),
+        "/runs, angles": _request_with_name("/runs", "angles", write_angle_table),
     },
 )
 
@@ -209,24 +210,26 @@ def _request_path(method: str, path: str) -> EntryPoint:
     return entry_point
 
 
+_URLS = [
+    "GET /runs/NAME",
+    "GET …/results",
+    "GET …/results.csv",
+    "GET …/failures",
+    "GET …/events",
+    "GET …/report/index.html",
+    "GET /runs/x/report/NAME",
+    "POST …/cancel",
+    "POST …/resume",
+    "POST …/retry",
+    "DELETE /runs/NAME",
+    "GET /ui/runs/NAME",
+    "GET /ui/assets/NAME",
+]
+
 URL_PATHS = Matrix(
     "Names in URLs",
     "URLs of the orchestrator. A name that is not a run is not found.",
     "Name",
     list(PATHS),
-    {
-        "GET /runs/NAME": _request_path("GET", "/runs/NAME"),
-        "GET …/results": _request_path("GET", "/runs/NAME/results"),
-        "GET …/results.csv": _request_path("GET", "/runs/NAME/results.csv"),
-        "GET …/failures": _request_path("GET", "/runs/NAME/failures"),
-        "GET …/events": _request_path("GET", "/runs/NAME/events"),
-        "GET …/report/index.html": _request_path("GET", "/runs/NAME/report/index.html"),
-        "GET /runs/x/report/NAME": _request_path("GET", "/runs/x/report/NAME"),
-        "POST …/cancel": _request_path("POST", "/runs/NAME/cancel"),
-        "POST …/resume": _request_path("POST", "/runs/NAME/resume"),
-        "POST …/retry": _request_path("POST", "/runs/NAME/retry"),
-        "DELETE /runs/NAME": _request_path("DELETE", "/runs/NAME"),
-        "GET /ui/runs/NAME": _request_path("GET", "/ui/runs/NAME"),
-        "GET /ui/assets/NAME": _request_path("GET", "/ui/assets/NAME"),
-    },
+    {label: _request_path(*label.replace("…", "/runs/NAME").split()) for label in _URLS},
 )

@@ -9,16 +9,25 @@ from contextlib import ExitStack
 
 import httpx
 import inputs
-from cells import RATE, EntryPoint, Matrix, Sandbox, cancel_and_delete, valid_request, write_inputs
+from cells import (
+    RATE,
+    SERVICE_OF,
+    EntryPoint,
+    Matrix,
+    Sandbox,
+    cancel_and_delete,
+    valid_request,
+    write_inputs,
+)
 from entry_points import Outcome, Server, answered
 from inputs import BODIES, SOUNDS, music
 from mssbench_contract.server import wait_for
 
 
-def _post_body(service: str, path: str) -> EntryPoint:
+def _post_body(path: str) -> EntryPoint:
     def entry_point(sandbox: Sandbox, name: str) -> Outcome:
         kind, body = BODIES[name]
-        with sandbox.at(service) as (server, _):
+        with sandbox.at(SERVICE_OF[path]) as (server, _):
             headers = {"Content-Type": kind} if kind else {}
             answer = server.client.post(path, content=body, headers=headers)
             assert not answer.is_success
@@ -32,13 +41,7 @@ REQUEST_BODIES = Matrix(
     "The services accept at most 2 MiB in these tests.",
     "Body",
     list(BODIES),
-    {
-        "POST /separate": _post_body("oracle", "/separate"),
-        "POST /render": _post_body("synth", "/render"),
-        "POST /describe_hrir": _post_body("synth", "/describe_hrir"),
-        "POST /evaluate": _post_body("evaluator", "/evaluate"),
-        "POST /runs": _post_body("orchestrator", "/runs"),
-    },
+    {f"POST {path}": _post_body(path) for path in SERVICE_OF},
 )
 
 
@@ -120,12 +123,12 @@ def _post_until_accepted(server: Server, path: str, body: bytes, kind: str) -> h
         time.sleep(0.1)
 
 
-def _bad_clients(service: str, path: str, upload: bool = False) -> EntryPoint:
+def _bad_clients(path: str, upload: bool = False) -> EntryPoint:
     """Open more such connections than the service accepts requests. Other clients are served."""
 
     def entry_point(sandbox: Sandbox, name: str) -> Outcome:
         share, stays = CONNECTIONS[name]
-        with sandbox.at(service) as (server, folder), ExitStack() as open_ones:
+        with sandbox.at(SERVICE_OF[path]) as (server, folder), ExitStack() as open_ones:
             write_inputs(folder)
             body = _MIXTURE + _END if upload else json.dumps(valid_request(path, sandbox.name)).encode()
             head = (
@@ -165,11 +168,7 @@ CONNECTIONS_MATRIX = Matrix(
     "Clients",
     list(CONNECTIONS),
     {
-        "POST /separate, upload": _bad_clients("oracle", "/separate", upload=True),
-        "POST /separate": _bad_clients("oracle", "/separate"),
-        "POST /render": _bad_clients("synth", "/render"),
-        "POST /describe_hrir": _bad_clients("synth", "/describe_hrir"),
-        "POST /evaluate": _bad_clients("evaluator", "/evaluate"),
-        "POST /runs": _bad_clients("orchestrator", "/runs"),
+        "POST /separate, upload": _bad_clients("/separate", upload=True),
+        **{f"POST {path}": _bad_clients(path) for path in SERVICE_OF},
     },
 )

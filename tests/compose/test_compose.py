@@ -164,21 +164,3 @@ def test_replicas_share_the_work_and_a_killed_replica_loses_nothing(
     for replica in replicas:
         assert '"POST /separate HTTP/1.1\\" 200' in docker("logs", replica), "the replica received no request"
     system.scale(oracle=1, **{"worker-oracle": 1})
-
-
-@pytest.mark.parametrize(
-    ("body", "status", "says"),
-    [
-        ({"dataset": "data/nowhere"}, 404, "'data/nowhere' does not exist"),
-        ({"dataset": "/etc"}, 422, "leads outside the data root"),
-        ({"dataset": "data/demo", "separators": ["nonsense"]}, 422, "unknown separator 'nonsense'"),
-    ],
-)
-def test_bad_requests_are_problem_documents(system: System, body: object, status: int, says: str) -> None:
-    with pytest.raises(urllib.error.HTTPError) as caught:
-        system.post("/runs", body)
-    with caught.value as answer:
-        assert answer.code == status
-        assert answer.headers["Content-Type"] == "application/problem+json"
-        problem = json.loads(answer.read())
-    assert says in problem["detail"]
