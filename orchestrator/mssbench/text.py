@@ -25,4 +25,16 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-__all__ = ["number", "plural"]
+def shortened(name: str, limit: int = 18) -> str:
+    """Return a name with at most `limit` characters; its middle is left out, as variants differ at their ends.
+
+    Examples
+    --------
+    >>> shortened("mel-band-roformer-v2"), shortened("spleeter:2stems")
+    ('mel-band-…ormer-v2', 'spleeter:2stems')
+    """
+    half = (limit - 1) // 2
+    return name if len(name) <= limit else f"{name[: limit - 1 - half]}…{name[-half:]}"
+
+
+__all__ = ["number", "plural", "shortened"]

@@ -19,7 +19,7 @@ WIDTH = 300.0
 WIDE = 380.0
 """Width of a panel of lines."""
 
-_GLYPH, _WIDE_GLYPH = 5.9, 11.0
+_GLYPH, _WIDE_GLYPH = 6.5, 11.0
 _CRUSHED = 8.0
 """Ratio of the largest value to the median from which an axis is logarithmic."""
 

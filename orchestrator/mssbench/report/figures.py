@@ -12,7 +12,7 @@ import numpy as np
 from markupsafe import Markup
 
 from ..runs.results import Row
-from ..text import plural
+from ..text import plural, shortened
 from . import chart
 from .answer import with_interval
 from .chart import Chart, Key, Scale
@@ -126,7 +126,7 @@ def differences(data: RunData, found: Sequence[Difference], metric: Metric) -> P
 
 def _rows(data: RunData, metric: Metric, axis: Scale, width: float, prefix: str = "") -> Chart:
     """Return a chart with a labelled row per separator."""
-    names = [_short(one.name) for one in data.listed]
+    names = [shortened(one.name) for one in data.listed]
     pitch = 9.0 + 9.0 * len(data.conditions)
     left = chart.label_width(names) + 10
     found = Chart(height=pitch * len(names) + 38, left=left, width=width)
@@ -154,10 +154,6 @@ def _interval(panel: Chart, axis: Scale, estimate: Estimate, y: float, key: Key)
         low, high = panel.x(axis(estimate.low)), panel.x(axis(estimate.high))
         drawn.append(chart.segment(low, y, high, y, key.colour, 1.8))
     return [*drawn, chart.marker(key.marker, x, y, 3.6, key.colour)]
-
-
-def _short(name: str, limit: int = 18) -> str:
-    return name if len(name) <= limit else name[: limit - 1] + "…"
 
 
 def _number(estimate: Estimate) -> str:

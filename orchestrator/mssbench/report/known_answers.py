@@ -93,6 +93,8 @@ def verdict(passed: Sequence[bool | None]) -> str:
 
     `passed` has a value for each known score: None where it could not be checked.
     """
+    if not passed:
+        return "this run has no known-answer test"
     confirmed, failed = passed.count(True), passed.count(False)
     unchecked = len(passed) - confirmed - failed
     text = (

@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ..text import shortened
 from .data import ALL_STEMS, FloatArray, RunData, source_name
 from .metrics import Metric
 from .scores import ScoreTable
@@ -107,16 +108,12 @@ def draw_medians(axes: Axes, data: RunData, table: ScoreTable, metric: Metric, s
 
 
 def _rows(axes: Axes, data: RunData) -> None:
-    names = [_short(one.name) for one in data.listed]
+    names = [shortened(one.name) for one in data.listed]
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(False, axis="y")
     for i in range(1, len(names)):
         axes.axhline(i - 0.5, color=GRID, linewidth=0.5, zorder=0)
-
-
-def _short(name: str, limit: int = 18) -> str:
-    return name if len(name) <= limit else name[: limit - 1] + "…"
 
 
 def _offset(index: int, count: int) -> float:

@@ -330,6 +330,17 @@ def test_self_check_is_shown(page: Page) -> None:
     assert page.text.count("✓ pass") == 3
 
 
+def test_a_run_without_known_answer_tests_says_so(make_run: MakeRun) -> None:
+    run = make_run(tracks=1, models=1, trouble=False)
+    store = RunStore(run)
+    record = store.load()
+    record.separators = [one for one in record.separators if not one.expected]
+    store.save(record)
+    text = render(run).text
+    assert "This run has no known-answer test." in text
+    assert "0 of 0" not in text
+
+
 # The mixture's gain and the published figures ---------------------------------------------------------------
 
 

@@ -244,7 +244,7 @@ for (const player of document.querySelectorAll("[data-player]")) {
   const links = [...nav.querySelectorAll("a")];
   const mark = () => {
     const passed = links.filter((link) => document.querySelector(link.hash).getBoundingClientRect().top < innerHeight / 3);
-    const here = passed.length ? passed[passed.length - 1] : links[0];
+    const here = scrollY > 0 && passed.length ? passed[passed.length - 1] : links[0];
     if (here.getAttribute("aria-current")) return;
     for (const link of links) link.removeAttribute("aria-current");
     here.setAttribute("aria-current", "true");
