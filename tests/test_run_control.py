@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -134,7 +135,7 @@ def test_a_run_is_cancelled_from_another_process_and_resumed(
             running.kill()
             running.wait()
     assert running.returncode == 130, said
-    assert "continue it with: mssbench resume mine" in said
+    assert "continue it with: mssbench resume mine --redis unix:///" in said
     assert done(mssbench("status", "mine")).startswith("mine: cancelled, 0/4 cells ended")
     done(mssbench("resume", "mine", "--inline"))
     assert done(mssbench("status", "mine", "--follow")).startswith(
@@ -195,7 +196,8 @@ def test_ctrl_c_prints_one_line_with_the_command_that_resumes(
     bars = ("render", "separate", "evaluate", "  oracle-")
     lines = [line for line in said.splitlines() if line.strip() and not line.startswith(bars)]
     assert lines[0].startswith("run mine: ")
-    assert lines[1:] == ["interrupted; continue with: mssbench resume mine"]
+    resume = shlex.join(["mssbench", "resume", "mine", *how])
+    assert lines[1:] == [f"interrupted; continue with: {resume}"]
     assert done(mssbench("status", "mine")).startswith("mine: incomplete, ")
     done(mssbench("resume", "mine", "--inline"))
     assert done(mssbench("status", "mine")).startswith("mine: complete, 16/16 ")

@@ -69,7 +69,9 @@ def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
 @contextmanager
 def byte_bars() -> Iterator[ShowBytes]:
     """Yield a function that shows one bar per download."""
-    with _bars(DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) as show:
+    with _bars(
+        DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(elapsed_when_finished=True)
+    ) as show:
         yield show
 
 

@@ -36,7 +36,7 @@ from ..runs.space import bytes_needed
 from ..runs.store import open_workspace
 from ..runs.training import training_warnings
 from ..services.runtime import Runtime
-from ..settings.secrets import without_password
+from ..settings.secrets import secret, without_password
 from .commands import Choice
 from .conditions import demo_scenes, read_condition
 from .data import DEMO_DATASET
@@ -276,7 +276,7 @@ def execute(job: Run, inline: bool, redis_url: str, change: Change = unchanged, 
     if not progress.complete:
         print_message(
             f"{progress.cells - progress.ended} of {progress.cells} cells are pending; continue with: "
-            f"mssbench resume {job.store.id}",
+            f"{_resume(job, inline, redis_url)}",
             colour="red",
         )
     if not progress.complete or progress.failed == progress.cells:
@@ -293,11 +293,21 @@ def _work(job: Run, inline: bool, redis_url: str, change: Change = unchanged, ac
             else:
                 execute_embedded(job, show, change, accept=accept)
     except KeyboardInterrupt:
-        print_message(f"interrupted; continue with: mssbench resume {job.store.id}")
+        print_message(f"interrupted; continue with: {_resume(job, inline, redis_url)}")
         sys.exit(130)
     except Cancelled:
-        print_message(f"run {job.store.id} was cancelled; continue it with: mssbench resume {job.store.id}")
+        print_message(
+            f"run {job.store.id} was cancelled; continue it with: {_resume(job, inline, redis_url)}"
+        )
         sys.exit(130)
+
+
+def _resume(job: Run, inline: bool, redis_url: str) -> str:
+    """The command that resumes `job` where it was executed. The password of a Redis is left out."""
+    where = ["--inline"] if inline else []
+    if redis_url and not inline and redis_url != secret("MSSBENCH_REDIS_URL"):
+        where = ["--redis", without_password(redis_url)]
+    return shlex.join(["mssbench", "resume", job.store.id, *where])
 
 
 def conclude(job: Run) -> Progress:
