@@ -7,15 +7,15 @@ paper    stems unscaled and the mixture divided by its peak, all 16 bit, as in N
          "Do music source separation models preserve spatial information in binaural audio?", ISMIR 2025
          (arXiv 2507.00155). Stem samples beyond ±1 clip, as libsndfile does it.
 
-Tracks are processed in blocks, twice: the gain depends on the peak of the whole mixture. The second pass takes about
-half a second per minute of music, and avoids keeping gigabytes of float64 in memory.
+Tracks are processed in blocks. The gain depends on the peak of the whole mixture, so the stems are kept in float64 in a
+temporary file until the peak is known (170 MB per minute). Where there is no room for it, they are convolved twice.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from mssbench_service.stems import STEMS
 from mssbench_service.wire import RENDER_PROFILES, RenderResult, Scene, SceneResult
 
 from .hrir import HrirSet
+from .kept import KeptBlocks
 from .measured import Float64Array
 from .moving import convolved
 from .scenes import Moving, Response, place, still
@@ -112,13 +113,14 @@ def render_track(
     hrir = hrir.at_rate(checked.sample_rate, resample=resample_hrir)
     placed = place(hrir, azimuths, scene) if scene else still({s: hrir.at(azimuths[s]) for s in stems})
     rendering = _Rendering(track, checked, placed.responses)
-    peak = rendering.peak()
-    # Silence, and peaks whose reciprocal overflows, are not scaled.
-    gain = 1.0 / peak if peak > np.finfo(np.float64).tiny else 1.0
-    gains = dict.fromkeys(stems, gain if profile == "matched" else 1.0) | {MIXTURE: gain}
     # If several processes render the track at once, the first result may already be in use.
     with atomic_folder(out, replace=(out / METADATA).exists()) as folder:
-        clipped = rendering.write(folder, gains, checked.sample_rate, SUBTYPES[profile])
+        with KeptBlocks(folder) as kept:
+            peak = rendering.peak(kept)
+            # Silence, and peaks whose reciprocal overflows, are not scaled.
+            gain = 1.0 / peak if peak > np.finfo(np.float64).tiny else 1.0
+            gains = dict.fromkeys(stems, gain if profile == "matched" else 1.0) | {MIXTURE: gain}
+            clipped = rendering.write(folder, gains, checked.sample_rate, SUBTYPES[profile], kept)
         if placed.direct:
             direct = _Rendering(track, checked, placed.direct, "{}.direct")
             clipped |= direct.write(folder, gains, checked.sample_rate, SUBTYPES[profile])
@@ -167,7 +169,7 @@ def _write_set(path: Path, hrir: HrirSet) -> None:
 
 
 class _Rendering:
-    """The binaural stems and their sum, as a stream that can be read several times."""
+    """The binaural stems and their sum, as a stream of blocks."""
 
     def __init__(
         self, track: Path, checked: Track, responses: Mapping[str, Response], name: str = "{}"
@@ -175,12 +177,12 @@ class _Rendering:
         self._track, self._checked, self._responses, self._name = track, checked, responses, name
         self._moving = any(isinstance(response, Moving) for response in responses.values())
 
-    def blocks(self) -> Iterator[dict[str, Float64Array]]:
-        """Yield blocks of the stems and of their sum, each of shape (2, n). Every pass gives the same bits."""
-        stems = self._checked.stems
-        streams = [self._stream(self._track / f"{stem}.wav", self._responses[stem]) for stem in stems]
-        for blocks in zip(*streams, strict=True):
-            yield dict(zip(stems, blocks, strict=True)) | {MIXTURE: sum(blocks, np.zeros(()))}
+    def _blocks(self) -> Iterator[Sequence[Float64Array]]:
+        """Yield blocks of the stems, each of shape (2, n). Every pass gives the same bits."""
+        streams = [
+            self._stream(self._track / f"{stem}.wav", self._responses[stem]) for stem in self._checked.stems
+        ]
+        return zip(*streams, strict=True)
 
     def _stream(self, path: Path, response: Response) -> Iterator[Float64Array]:
         if isinstance(response, Moving):
@@ -190,12 +192,21 @@ class _Rendering:
             wet = _convolved(path, response)
         return _regular(wet, _FFT_LENGTH) if self._moving else wet
 
-    def peak(self) -> float:
-        """Largest absolute sample of the sum."""
-        return max(float(np.max(np.abs(block[MIXTURE]), initial=0.0)) for block in self.blocks())
+    def peak(self, kept: KeptBlocks) -> float:
+        """Largest absolute sample of the sum of the stems, which are kept as far as there is room."""
+        peak = 0.0
+        for blocks in self._blocks():
+            kept.add(blocks)
+            peak = max(peak, float(np.max(np.abs(_sum(blocks)), initial=0.0)))
+        return peak
 
     def write(
-        self, folder: Path, gains: Mapping[str, float], sample_rate: int, subtype: str
+        self,
+        folder: Path,
+        gains: Mapping[str, float],
+        sample_rate: int,
+        subtype: str,
+        kept: KeptBlocks | None = None,
     ) -> dict[str, int]:
         """Write every signal times its gain; return the number of clipped samples per file.
 
@@ -213,7 +224,11 @@ class _Rendering:
                     )
                     for name in clipped
                 }
-                for signals in self.blocks():
+                again = kept.read() if kept else None
+                for blocks in self._blocks() if again is None else again:
+                    signals = dict(zip(stems, blocks, strict=True))
+                    if MIXTURE in names:
+                        signals[MIXTURE] = _sum(blocks)
                     for signal, name in names.items():
                         file = files[name]
                         scaled = signals[signal] * gains[signal]
@@ -225,6 +240,10 @@ class _Rendering:
         except (sf.LibsndfileError, OSError) as error:
             raise StepFailed(f"writing the rendering failed: {error}") from None
         return clipped
+
+
+def _sum(blocks: Iterable[Float64Array]) -> Float64Array:
+    return np.asarray(sum(blocks, np.zeros(())))
 
 
 def _convolved(path: Path, ir: Float64Array) -> Iterator[Float64Array]:

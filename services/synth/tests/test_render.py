@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import shutil
@@ -208,6 +210,27 @@ def test_two_renderings_of_one_track_have_the_same_bytes(
     render_track(track, tmp_path / "b", SPHERE, ANGLES, profile)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("profile", ["matched", "paper"])
+def test_without_room_for_a_temporary_file_the_rendering_has_the_same_bytes(
+    write_track: Write, tmp_path: Path, profile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    track = write_track()
+    render_track(track, tmp_path / "a", SPHERE, ANGLES, profile)
+
+    def no_file(**_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    def no_writing(**_: object) -> io.FileIO:
+        return io.FileIO(os.devnull)
+
+    for number, temporary in enumerate((no_file, no_writing)):
+        monkeypatch.setattr("synth_service.kept.tempfile.TemporaryFile", temporary)
+        out = tmp_path / f"b{number}"
+        render_track(track, out, SPHERE, ANGLES, profile)
+        for path in (tmp_path / "a").iterdir():
+            assert path.read_bytes() == (out / path.name).read_bytes()
 
 
 _RENDER = """

@@ -1,0 +1,50 @@
+"""Blocks of signals in a temporary file, to be read again."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .measured import Float64Array
+
+
+class KeptBlocks:
+    """Blocks of several signals in a temporary file without a name, while there is room for them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._sizes: list[tuple[int, int]] = []  # signals and samples of each block
+        self._stack = contextlib.ExitStack()
+        self._file = None
+        with contextlib.suppress(OSError):
+            file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
+            self._file = self._stack.enter_context(file)
+
+    def __enter__(self) -> KeptBlocks:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file = None
+        self._stack.close()
+
+    def add(self, blocks: Sequence[Float64Array]) -> None:
+        """Append one block of each signal, all of shape (2, n). Without room, all that was kept is removed."""
+        if self._file is None:
+            return
+        try:
+            for block in blocks:
+                np.ascontiguousarray(block).tofile(self._file)
+            self._sizes.append((len(blocks), blocks[0].shape[1]))
+        except OSError:
+            self.__exit__()
+
+    def read(self) -> Iterator[Float64Array] | None:
+        """The same blocks, each of shape (signals, 2, n); None if there was no room for all."""
+        if self._file is None:
+            return None
+        self._file.seek(0)
+        counts = ((signals, 2 * signals * samples) for signals, samples in self._sizes)
+        return (np.fromfile(self._file, count=count).reshape(signals, 2, -1) for signals, count in counts)
