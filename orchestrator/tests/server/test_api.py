@@ -37,6 +37,7 @@ from mssbench.runs.store import Workspace
 from mssbench.server import examples
 from mssbench.server.app import create_app
 from mssbench.server.leaderboard import LeaderboardSite
+from mssbench_contract.server import wait_for
 from mssbench_service.app import Settings
 from mssbench_service.errors import BadInput
 from mssbench_service.files import DataRoot, write_json
@@ -241,6 +242,22 @@ def test_failed_cells_are_listed_and_can_be_retried(api: httpx.Client, workspace
     assert (share["ended"], share["failed"]) == (1, 1)
     assert api.post(f"{run}/retry").json()["progress"]["failed"] == 0
     assert api.get(run).json()["state"] == "running"
+
+
+def test_a_report_that_cannot_be_written_is_a_problem_of_the_run(
+    api: httpx.Client, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def in_the_way(run: Run) -> None:
+        raise ValueError(f"{run.store.folder}/report is in the way")
+
+    monkeypatch.setattr("mssbench.server.supervisor.finish", in_the_way)
+    run_id = api.post("/runs", json=RUN | {"conditions": ["stereo"]}).json()["id"]
+    store = Workspace(workspace).run(run_id)
+    for cell in store.load().cells():
+        store.save_error(cell, "separate", "step-failed", "it broke")
+    wait_for(lambda: api.get(f"/runs/{run_id}").json()["state"] == "complete")
+    assert api.get(f"/runs/{run_id}").json()["problem"] == f"ValueError: runs/{run_id}/report is in the way"
+    assert f"runs/{run_id}/report is in the way" in api.get(f"/ui/runs/{run_id}").text
 
 
 def test_runs_are_paged_newest_first(api: httpx.Client) -> None:

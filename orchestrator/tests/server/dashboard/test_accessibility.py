@@ -59,6 +59,9 @@ def test_pages_of_a_service_with_workers(browser: Any, system: Any) -> None:
         for details in (False, True):
             visit(page, f"/ui/runs/{run}", details)
             page.get_by_role("button", name="Retry 4 failed cells").wait_for()
+            # A row for each reason: of the separation in stereo and of the rendering.
+            rows = page.locator(".failures tbody tr th")
+            assert [row.locator("summary").inner_text() for row in rows.all()] == ["2 cells", "2 cells"]
             check(watched, f"a complete run with failed cells, details open: {details}")
             visit(page, "/ui/system", details)
             check(watched, f"workers and services, details open: {details}")
