@@ -24,6 +24,7 @@ ITD_LIMIT_S = 850e-6
 """Largest ITD that is searched for without an HRIR set."""
 
 MOVED_US = 100.0
+_LEAST_ITD_S = 1e-6  # a set has delays, and not rounding errors
 _PHASE_HZ = (200.0, 600.0)
 _TIE = 10**-0.05  # 0.5 dB
 _TELLING_ILD = 10**0.1  # 1 dB, a just noticeable difference
@@ -161,7 +162,8 @@ def largest_itd(hrir: HrirSet, sample_rate: int) -> float:
     low = (frequency >= _PHASE_HZ[0]) & (frequency <= _PHASE_HZ[1])
     phase = np.abs(np.angle(cross[:, low])) / (2 * np.pi * frequency[low])
     delays = np.concatenate([np.abs(itd[highest]) / sample_rate, phase.ravel()])
-    return min(float(delays.max(initial=0.0)), REACH_S) or ITD_LIMIT_S
+    largest = min(float(delays.max(initial=0.0)), REACH_S)
+    return largest if largest > _LEAST_ITD_S else ITD_LIMIT_S
 
 
 def _lags(x: FloatArray, sample_rate: int, limit_s: float, workers: int | None) -> _Lags:

@@ -71,3 +71,25 @@ def cases(fs: int = 44100) -> dict[str, tuple[FloatArray, FloatArray, int]]:
         "unequal_length": (music, 0.9 * music[:, : n - 500]),
     }
     return {name: (reference, estimate, fs) for name, (reference, estimate) in pairs.items()}
+
+
+def extreme(music: FloatArray, fs: int) -> dict[str, FloatArray]:
+    """Signals on which metrics may have no value, but never a warning, an infinity or NaN; a second of `music`."""
+    music, time, ears = music[:, :fs], np.arange(fs) / fs, np.array([[1.0], [0.7]])
+    return {
+        "silence": np.zeros((2, fs)),
+        "one silent ear": music * [[1.0], [0.0]],
+        "identical ears": np.repeat(music[:1], 2, axis=0),
+        "inverted ears": music[:1] * [[1.0], [-1.0]],
+        "constant": np.full((2, fs), 0.25),
+        "clipped square": np.clip(3.0 * np.sign(np.sin(2 * np.pi * 200 * time)), -1.0, 1.0) * ears,
+        "click": np.where(np.arange(fs) == fs // 2, 1.0, 0.0) * ears,
+        "tone": np.sin(2 * np.pi * 1000 * time) * ears,
+        "tiny": 1e-300 * music,
+        "subnormal": 5e-324 * np.sign(music),
+        "float32 dust": (1e-38 * music).astype(np.float32),
+        "huge": 1e6 * np.clip(music, -1.0, 1.0),
+        "half silent": music * (time < 0.5),
+        "shorter than a frame": music[:, : fs // 27],
+        "one sample": music[:, :1],
+    }

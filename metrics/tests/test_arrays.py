@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from binaural_metrics import arrays
 from binaural_metrics.bsseval import bss_eval
+from binaural_metrics.scoring import score_track
 from binaural_metrics.spauq import spauq_both
-from golden_signals import cases, delay, pink
+from golden_signals import cases, delay, extreme, pink
 
 FS = 8000
 WITHIN = {"cue_error_jnd": 1e-3, "in_place": 0.2, "in_place_1jnd": 0.2, "in_place_4jnd": 0.2}
@@ -79,6 +80,33 @@ def test_the_values_of_another_namespace_are_those_of_numpy(
                 assert found.stems[stem][column] == pytest.approx(value, abs=WITHIN.get(column, 1e-6)), column
             elif column != "bands":
                 assert np.shape(found.stems[stem][column]) == np.shape(value), column
+
+
+def test_extreme_signals_have_the_values_and_reasons_of_numpy(
+    track: dict[str, Any], device: AbstractContextManager[None]
+) -> None:
+    """Without d_ild_db_flat, in which bands of rounding errors count."""
+    music = track["reference"]["vocals"]
+    signals = extreme(music, FS)
+    options = {"sample_rate": FS, "metrics": "all", "hrir": track["hrir"], "bsseval": False}
+
+    def scores() -> dict[str, dict[str, Any]]:
+        return {
+            name: score_track(
+                {"vocals": x}, {"vocals": music[:, : x.shape[1]]}, dry={"vocals": x[0]}, **options
+            )[0]
+            for name, x in signals.items()
+        }
+
+    expected = scores()
+    with device:
+        found = scores()
+    for name, row in expected.items():
+        assert found[name]["reason"] == row["reason"], name
+        for column, value in row.items():
+            if isinstance(value, float) and column != "d_ild_db_flat":
+                within = WITHIN.get(column, 1e-6)
+                assert found[name][column] == pytest.approx(value, abs=within), (name, column)
 
 
 def test_spauq_decides_by_the_same_lags(device: AbstractContextManager[None]) -> None:

@@ -360,6 +360,37 @@ def test_an_image_on_the_wrong_side_some_of_the_time_has_moved_for_that_time(sha
     assert (itd < 20) == (share < 0.5)
 
 
+def test_the_largest_itd_of_the_set_and_a_tenth_more_limit_the_search() -> None:
+    irs = np.zeros((3, 2, 64))
+    for direction, late in zip(irs, (0, -20, 20), strict=True):  # ±454 us
+        direction[0, 30 + late // 2] = direction[1, 30 - late // 2] = 1.0
+    narrow = Hrirs(np.array([0.0, 90.0, 270.0]), irs, FS)
+    middle = both_ears(SOURCE[:1])
+    for late, within in ((21, True), (24, False)):
+        moved = np.vstack([middle[0], delay(middle[1], late)])
+        expected = pytest.approx(late / FS * 1e6, abs=1)
+        assert distance(middle, moved)[0] == expected
+        assert (distance(middle, moved, narrow)[0] == expected) == within
+    # A set of level differences alone has no largest ITD, but a rounding error.
+    level = Hrirs(
+        narrow.azimuths, np.eye(1, 64, 30)[None] * [[[1.0], [1.0]], [[1.0], [0.5]], [[0.5], [1.0]]], FS
+    )
+    assert distance(middle, middle, level) == (0, 0, "")
+
+
+@pytest.mark.parametrize(("late", "moved"), [(4, 0), (5, 100)])
+def test_an_image_has_moved_from_100_us_on(late: int, moved: float) -> None:
+    middle = both_ears(SOURCE[:1])
+    assert distance(middle, np.vstack([middle[0], delay(middle[1], late)]))[1] == moved
+
+
+@pytest.mark.parametrize(("db", "defined"), [(-29, True), (-31, False)])
+def test_the_band_of_the_itd_needs_30_db_below_the_stem(db: float, defined: bool) -> None:
+    """Tones of 500 Hz and 9 kHz."""
+    tones = 10 ** (db / 20) * np.sin(2 * np.pi * 500 * SECONDS) + np.sin(2 * np.pi * 9000 * SECONDS)
+    assert (distance(both_ears(tones[None]), both_ears(tones[None]))[0] is not None) == defined
+
+
 def test_a_swap_at_80_degrees_is_measured_in_full() -> None:
     late = 34.1  # samples, 773.5 us
     taps = np.arange(128)

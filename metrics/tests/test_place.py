@@ -10,7 +10,7 @@ from binaural_metrics.place import JNDS, Place, place
 from binaural_metrics.scoring import score_track, score_track_with_frames
 from binaural_metrics.signals import FloatArray
 from binaural_metrics.silence import silence_leak
-from golden_signals import delay, pink
+from golden_signals import delay, extreme, pink
 from scipy.signal import butter, sosfilt
 
 FS = 8000
@@ -128,23 +128,7 @@ def test_values_do_not_depend_on_the_number_of_workers() -> None:
     assert values(place(x, y, FS, workers=1)) == values(place(x, y, FS, workers=3))
 
 
-SQUARE = np.sign(np.sin(2 * np.pi * 200 * np.arange(FS) / FS))[None] * [[1.0], [0.9]]
-CLICK = np.where(np.arange(FS) == 4000, 1.0, 0.0)[None] * [[1.0], [0.5]]
-EXTREME: dict[str, FloatArray] = {
-    "silence": np.zeros((2, FS)),
-    "one silent ear": ASIDE[:, :FS] * [[1.0], [0.0]],
-    "identical ears": AHEAD[:, :FS],
-    "inverted ear": AHEAD[:, :FS] * [[1.0], [-1.0]],
-    "constant": np.full((2, FS), 0.25),
-    "square": SQUARE,
-    "click": CLICK,
-    "tone": np.sin(2 * np.pi * 1000 * np.arange(FS) / FS)[None] * [[1.0], [0.3]],
-    "tiny": 1e-300 * ASIDE[:, :FS],
-    "subnormal": 5e-324 * np.sign(ASIDE[:, :FS]),
-    "huge": 1e6 * np.clip(ASIDE[:, :FS], -1, 1),
-    "short": ASIDE[:, :100],
-    "one sample": ASIDE[:, :1],
-}
+EXTREME = extreme(ASIDE, FS)
 
 
 @pytest.mark.parametrize("name", EXTREME)

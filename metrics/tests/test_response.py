@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from binaural_metrics.response import EffectiveResponse, effective_response
 from binaural_metrics.signals import Float64, FloatArray
-from golden_signals import delay, pink
+from golden_signals import delay, extreme, pink
 from scipy.signal import butter, oaconvolve, sosfilt
 
 FS = 16000
@@ -177,20 +177,7 @@ def test_reasons_say_why_there_is_no_response() -> None:
     assert lost.reason("timbre_db") == "no audible band of the estimate has the dry stem"
 
 
-N = FS // 2
-EXTREME: dict[str, FloatArray] = {
-    "silence": np.zeros((2, N)),
-    "one silent ear": render(DRY, 40)[:, :N] * [[1.0], [0.0]],
-    "identical ears": np.repeat(DRY[None, :N], 2, axis=0),
-    "constant": np.full((2, N), 0.25),
-    "square": np.repeat(np.sign(np.sin(2 * np.pi * 200 * np.arange(N) / FS))[None], 2, axis=0),
-    "click": np.where(np.arange(N) == 4000, 1.0, 0.0)[None] * [[1.0], [0.5]],
-    "tone": np.sin(2 * np.pi * 1000 * np.arange(N) / FS)[None] * [[1.0], [0.3]],
-    "tiny": 1e-300 * render(DRY, 40)[:, :N],
-    "huge": 1e6 * np.clip(render(DRY, 40)[:, :N], -1, 1),
-    "short": render(DRY, 40)[:, :100],
-    "one sample": np.full((2, 1), 0.5),
-}
+EXTREME = extreme(render(DRY, 40), FS)
 
 
 @pytest.mark.parametrize("name", EXTREME)

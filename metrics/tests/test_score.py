@@ -16,10 +16,11 @@ from binaural_metrics.cues import Hrirs, interaural_cues
 from binaural_metrics.interaural import paper_cues
 from binaural_metrics.level import level
 from binaural_metrics.registry import columns
+from binaural_metrics.registry import metrics as all_metrics
 from binaural_metrics.scoring import Row, score_track, score_track_with_frames
 from binaural_metrics.signals import FloatArray
 from binaural_metrics.spauq import spauq_equations, spauq_released
-from golden_signals import pink
+from golden_signals import extreme, pink
 
 FS = 4000
 STEMS = ("vocals", "drums", "bass", "other")
@@ -335,23 +336,13 @@ def test_only_binaural_tracks_with_an_hrir_set_have_an_azimuth() -> None:
 
 RATE = 8000
 NOISE = pink(np.random.default_rng(2), 2, RATE) + 0.3 * pink(np.random.default_rng(3), 1, RATE)
-TIME = np.arange(RATE) / RATE
-EARS = np.array([[1.0], [0.7]])
-EXTREME: dict[str, FloatArray] = {
-    "silence": np.zeros((2, RATE)),
-    "one silent ear": NOISE * [[1.0], [0.0]],
-    "identical ears": np.repeat(NOISE[:1], 2, axis=0),
-    "inverted ears": NOISE[:1] * [[1.0], [-1.0]],
-    "constant": np.full((2, RATE), 0.25),
-    "clipped square": np.clip(3.0 * np.sign(np.sin(2 * np.pi * 200 * TIME)), -1.0, 1.0) * EARS,
-    "click": np.where(np.arange(RATE) == 4000, 1.0, 0.0) * EARS,
-    "tone": np.sin(2 * np.pi * 1000 * TIME) * EARS,
-    "tiny": 1e-300 * NOISE,
-    "float32 dust": (1e-38 * NOISE).astype(np.float32),
-    "huge": 1e6 * np.clip(NOISE, -1.0, 1.0),
-    "half silent": NOISE * (TIME < 0.5),
-    "shorter than a frame": NOISE[:, :300],
-    "one sample": NOISE[:, :1],
+EXTREME = extreme(NOISE, RATE)
+LIMITS = {
+    metric.column: (
+        -np.inf if metric.low is None else metric.low,
+        np.inf if metric.high is None else metric.high,
+    )
+    for metric in all_metrics()
 }
 
 
@@ -370,7 +361,7 @@ def test_extreme_signals_give_a_value_or_a_reason_in_every_column(name: str) -> 
             hrir=Hrirs(np.array([0.0, 90.0, 180.0, 270.0]), irs, RATE),
             dry={stem: signal[0] for stem, signal in references.items()},
             moving=["bass"],
-            bsseval=False,
+            bsseval=other is NOISE,
         )
         json.dumps(rows, allow_nan=False)
         assert np.isfinite(frames["value"][frames["counted"].astype(bool)].astype(float)).all()
@@ -378,6 +369,8 @@ def test_extreme_signals_give_a_value_or_a_reason_in_every_column(name: str) -> 
             assert row["status"] in ("ok", "undefined", "failed")
             assert (row["status"] != "ok") <= bool(row["reason"])
             named = row["reason"].replace(":", " ").replace(",", " ").split()
+            for column, (low, high) in LIMITS.items():
+                assert not isinstance(row[column], float) or low <= row[column] <= high, column
             # A stem that has failed has one reason for all its columns.
             for column in () if row["status"] == "failed" else (*NEW, *CORRECTED):
                 assert row[column] is not None or column in named, (column, row["reason"])
