@@ -61,7 +61,7 @@ class Metric:
             entry.unit,
             entry.better,
             entry.group,
-            entry.text,
+            entry.text.replace("`", ""),
             entry.decimals,
             entry.role,
             "binaural" if entry.binaural_only else "",
