@@ -81,6 +81,7 @@ def test_missing_and_broken_estimates_are_failed_rows(mssbench: Command, workspa
     assert "bass.wav is missing" in rows[first.name, "bass"]["reason"]
     assert "drums.wav cannot be read as audio" in rows[first.name, "drums"]["reason"]
     assert rows[second.name, "vocals"]["status"] == "failed"
+    assert str(workspace) not in (workspace / "out.csv").read_text(), "paths are relative to the data root"
 
 
 @pytest.mark.parametrize(
