@@ -6,14 +6,17 @@ import os
 import re
 import shlex
 import shutil
+import statistics
 import sys
 from pathlib import Path
 
 import click
+import mssbench
 import pages
 import pytest
 from local_model import interpreters
 from mssbench.cli.commands import cli
+from mssbench.datasets.demo import write_demo
 from pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -70,6 +73,31 @@ def test_the_blocks_run_in_order(checkout: Path) -> None:
     results = [path.read_text() for path in checkout.glob("runs/*/results.csv")]
     assert any("mytool" in text for text in results)
     assert any("mymodel" in text for text in results)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("without_report")
+def test_the_table_has_the_scores_of_the_reference_separators(workspace: Path) -> None:
+    """The row of the trained model needs its environment and weights: `make demo-model`."""
+    write_demo(workspace / "demo")
+    names = ["oracle-irm", "oracle-mixture"]
+    rows = mssbench.run(dataset="demo", separators=names, metrics="corrected", bsseval=False).results
+    table = dict(
+        re.findall(r"^\| `([\w:-]+)`[^|]*\| (.*) \|$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    )
+    for name in names:
+        cells = []
+        for column, decimals in (("in_place", 0), ("SSR", 1), ("SRR", 1), ("d_itd_us", 1), ("d_ild_db", 1)):
+            medians = [
+                statistics.median(
+                    row[column]
+                    for row in rows
+                    if (row["separator"], row["source"], row["condition"]) == (name, "vocals", condition)
+                )
+                for condition in ("stereo", "binaural")
+            ]
+            cells.append(" → ".join(f"{value:.{decimals}f}".replace("-", "−") for value in medians))
+        assert table[name].split(" | ") == cells
 
 
 def parse(arguments: list[str]) -> click.Context:

@@ -160,7 +160,7 @@ def _rounded(values: Sequence[float] | FloatArray, decimals: int = 0) -> list[fl
 def interaural_differences(audio: Audio, sample_rate: int, frame: int) -> tuple[FloatArray, FloatArray]:
     """Return ITD (µs, positive = left ear first) and ILD (dB, positive = left ear louder) of each frame.
 
-    The ITD is the lag of the maximum of the cross-correlation from 100 to 1500 Hz within ±1 ms, NaN where there is no
+    The ITD is the lag of the maximum of the cross-correlation from 100 to 1500 Hz within ±0.8 ms, NaN where there is no
     maximum within. It is for the plot only; scores are computed by the evaluator.
 
     Parameters
@@ -176,7 +176,7 @@ def interaural_differences(audio: Audio, sample_rate: int, frame: int) -> tuple[
     itd, ild : array, shape (frames,)
     """
     frames = len(audio) // frame
-    limit = round(1e-3 * sample_rate)
+    limit = round(0.8e-3 * sample_rate)  # heads have less; beyond it are periods of tones
     left, right = (audio[: frames * frame, i].reshape(frames, frame).astype(np.float64) for i in (0, 1))
     left[:, :limit] = left[:, frame - limit :] = 0  # so that each lag has the same number of products
     frequencies = np.fft.rfftfreq(frame, 1 / sample_rate)
