@@ -95,6 +95,9 @@ def test_each_help_has_an_example_and_says_what_options_mean(name: str, command:
             "expected cpu, cuda or cuda:<n>",
         ),
         (["evaluate", "music/test", "music/test", "--json", "--device", "cuda:99"], "device 'cuda:99' "),
+        (["run", "--dataset", "music", "--hrir", "sphre", "--inline"], "did you mean 'sphere'?"),
+        (["hrir", "info", "sphre"], "did you mean 'sphere'?"),
+        (["run", "--dataset", "music", "--targets", "vocls", "--inline"], "did you mean 'vocals'?"),
         (["data", "convert", "musci", "out"], "did you mean 'music'?"),
         (["push", "./musci", "memory://x"], "/music'?"),
         (["leaderboard", "./musci"], "did you mean 'music'?"),
@@ -135,7 +138,9 @@ def test_runs_have_names_and_are_listed_with_their_settings(mssbench: Command, w
     ]
     assert all(len(line) <= 100 for line in mssbench("list").stdout.splitlines())
     assert json.loads(mssbench("status", "first", "--json").stdout)["progress"]["ended"] == 2
-    assert "did you mean 'first'?" in mssbench("status", "frst").stderr
+    for command in (["status"], ["report"], ["resume"], ["run", "--like"], ["diff", "second"]):
+        assert "did you mean 'first'?" in mssbench(*command, "frst").stderr
+    assert "did you mean 'first'?" in mssbench("push", "frst", "memory://x").stderr
 
     for path in (workspace / "runs/second/cells").rglob("result.json"):
         outcome = json.loads(path.read_text(encoding="utf-8"))

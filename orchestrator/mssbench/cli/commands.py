@@ -58,7 +58,8 @@ class Choice(click.Choice):  # type: ignore[type-arg]  # not generic before clic
     """A choice that suggests a value for a misspelt one."""
 
     def get_invalid_choice_message(self, value: str, ctx: click.Context | None) -> str:
-        return f"{super().get_invalid_choice_message(value, ctx)}{suggestion(value, self.choices)}"
+        message = super().get_invalid_choice_message(value, ctx).rstrip(".")
+        return f"{message}{suggestion(value, self.choices)}"
 
 
 class Command(click.Command):

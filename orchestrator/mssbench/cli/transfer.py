@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from mssbench_service.errors import BadInput
+from mssbench_service.errors import BadInput, NotFound
+from mssbench_service.names import suggestion
 
 from ..runs.store import open_workspace
 from .progress import byte_bars
@@ -60,10 +61,13 @@ def _folder(source: str) -> Path:
     if path.name != source:
         return path
     try:
-        run = open_workspace().run(source)
+        workspace = open_workspace()
+        run = workspace.run(source)
     except BadInput:  # a folder may have any name, a run may not
         return path
     if not run.exists():
+        if not path.exists() and (near := suggestion(source, workspace.run_ids())):
+            raise NotFound(f"there is no run or folder {source!r}{near}")
         return path
     if path.is_dir() and run.folder.absolute() != path.absolute():
         raise BadInput(f"{source} is a run and a folder; give the path ./{source} or {run.folder}")

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mssbench_service.errors import BadInput
+from mssbench_service.names import suggestion
 from mssbench_service.stems import ACCOMPANIMENT, VOCALS, canonical, check_stem_names, in_order
 from mssbench_service.wire import SeparatorInfo, Target
 
@@ -97,7 +98,8 @@ def choose_targets(
             raise BadInput(f"the target {target!r} is given twice")
         if not any(reference(target, own) for own in sets):
             held = in_order({stem for own in sets for stem in own})
-            raise BadInput(f"the target {target!r} cannot be built from the stems {', '.join(held)}")
+            near = suggestion(target, [*held, ACCOMPANIMENT])
+            raise BadInput(f"the target {target!r} cannot be built from the stems {', '.join(held)}{near}")
     own = any(ACCOMPANIMENT in separator.stems for separator in separators)
     composite = [ACCOMPANIMENT] if own and ACCOMPANIMENT not in stems else []
     wanted = list(asked) or [*stems, *composite]

@@ -12,13 +12,13 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .errors import BadInput, NotFound, StepFailed, StorageFull, StorageUnavailable
-from .names import path_suggestion
+from .names import path_suggestion, suggestion
 
 TEMPORARY = ".tmp-"
 """Prefix of the names of files and folders that are being written."""
@@ -75,8 +75,8 @@ class DataRoot:
             raise BadInput(f"{reference[:200]!r}… is too long for a path")
         return resolved
 
-    def existing(self, reference: str) -> Path:
-        """Like :meth:`resolve`, and it must exist (``NotFound`` otherwise)."""
+    def existing(self, reference: str, others: Sequence[str] = ()) -> Path:
+        """Like :meth:`resolve`, and it must exist (``NotFound`` otherwise). `others` are names to suggest, too."""
         path = self.resolve(reference)
         try:
             found = path.exists()
@@ -84,6 +84,7 @@ class DataRoot:
             raise BadInput(f"{reference[:200]!r} is not a path that can be opened") from None
         if not found:
             near = path_suggestion(path, self.root if self.trusted else self.root.resolve())
+            near = near or suggestion(reference, others)
             raise NotFound(f"{reference!r} does not exist under the data root{near}")
         return path
 

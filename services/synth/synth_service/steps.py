@@ -73,7 +73,7 @@ def place(root: DataRoot, request: PlaceRequest) -> PlaceResult:
 def _hrir(root: DataRoot, reference: str, sample_rate: int, *, sphere: bool = False) -> HrirSet:
     if reference == SPHERE:
         return load_hrir(SPHERE)
-    path = root.existing(reference)
+    path = root.existing(reference, [SPHERE])
     return _load(path, sample_rate, sphere, _state(path, sample_rate, sphere))
 
 
