@@ -50,8 +50,8 @@ class System:
 
 
 @contextlib.contextmanager
-def serving(root: Path, redis_url: str, **environment: str) -> Iterator[System]:
-    """``mssbench serve`` over `root`, until the block ends."""
+def serving(root: Path, redis_url: str, ready: str = "/health", **environment: str) -> Iterator[System]:
+    """``mssbench serve`` over `root`, until the block ends. It starts when it answers the path `ready`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -65,7 +65,7 @@ def serving(root: Path, redis_url: str, **environment: str) -> Iterator[System]:
             stderr=output,
         )
     try:
-        _wait_until_ready(f"http://127.0.0.1:{port}", process, log)
+        _wait_until_ready(f"http://127.0.0.1:{port}{ready}", process, log)
         yield System(f"http://127.0.0.1:{port}", root)
     finally:
         process.terminate()
@@ -80,7 +80,7 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> 
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{url}/health", timeout=10).is_success:
+            if httpx.get(url, timeout=10).is_success:
                 return
         time.sleep(0.2)
     raise AssertionError(f"the orchestrator did not become ready: {log.read_text()[-2000:]}")
@@ -112,6 +112,14 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, _demo_tracks: Path) -> Ite
     """An orchestrator with a token and without workers."""
     root = make_root(tmp_path_factory.mktemp("guarded"), _demo_tracks)
     with embedded_redis() as redis_url, serving(root, redis_url, MSSBENCH_TOKEN="sesame") as system:
+        yield system
+
+
+@pytest.fixture(scope="module")
+def stranded(tmp_path_factory: pytest.TempPathFactory, _demo_tracks: Path) -> Iterator[System]:
+    """An orchestrator whose Redis does not answer."""
+    root = make_root(tmp_path_factory.mktemp("stranded"), _demo_tracks)
+    with serving(root, "redis://127.0.0.1:1/0", ready="/") as system:
         yield system
 
 

@@ -107,6 +107,19 @@ def test_pages_and_dialogs_of_a_service_without_workers(browser: Any, guarded: A
         check(watched, "the dialog before a run is deleted")
 
 
+def test_pages_of_a_service_without_redis(browser: Any, stranded: Any) -> None:
+    with Watched(browser, stranded) as watched:
+        page = watched.page
+        visit(page, "/ui/system")
+        page.get_by_text("The queue does not answer").wait_for()
+        check(watched, "no queue")
+        watched.expect_refusal(503)
+        fill_form(page, "oracle-irm")
+        page.get_by_role("button", name="Launch").click()
+        page.get_by_role("alert").get_by_text("Redis").wait_for()
+        check(watched, "a launch without a queue")
+
+
 def end_two_cells(root: Path, run: str) -> None:
     """End a cell with scores and one with an error, as workers do."""
     store = Workspace(root).run(run)
