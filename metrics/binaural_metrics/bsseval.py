@@ -209,18 +209,30 @@ def _fit(
 ) -> _Filters:
     """Least-squares filters from the references to each estimate."""
     of_estimates: list[Float64] = []
+    factorised: list[tuple[NormalEquations, NormalEquations]] = []
 
-    def equations() -> tuple[NormalEquations, NormalEquations, bool]:
+    def equations(of_refs: Float64, ridge: float) -> tuple[NormalEquations, NormalEquations]:
+        pairs = np.stack([of_refs[2 * k : 2 * k + 2, 2 * k : 2 * k + 2] for k in scored])
+        return NormalEquations.of(pairs, ridge), NormalEquations.of(of_refs[None], ridge)
+
+    def correlations() -> tuple[Float64, bool]:
         of_refs, of_ests = _correlations(refs, ests, taps, workers, on, whole=True)
         of_estimates.append(of_ests)
-        pairs = np.stack([of_refs[2 * k : 2 * k + 2, 2 * k : 2 * k + 2] for k in scored])
         # SIR compares the filters of all stems with those of one stem, so regularise both or none.
         try:
-            return NormalEquations.of(pairs), NormalEquations.of(of_refs[None]), False
+            factorised.append(equations(of_refs, 0.0))
         except LinAlgError:
-            return NormalEquations.of(pairs, RIDGE), NormalEquations.of(of_refs[None], RIDGE), True
+            return of_refs, True
+        return of_refs, False
 
-    own, every, regularised = cache.get(refs, ("bsseval", taps, tuple(scored)), equations)
+    name = taps, tuple(scored)
+    of_refs, regularised = cache.get(refs, ("correlations", *name), correlations)
+    own, every = cache.get(
+        refs,
+        ("equations", *name),
+        lambda: factorised[0] if factorised else equations(of_refs, RIDGE if regularised else 0.0),
+        large=True,
+    )
     if not of_estimates:
         of_estimates.append(_correlations(refs, ests, taps, workers, on, whole=False)[1])
     target = of_estimates[0]

@@ -61,8 +61,18 @@ class ReferenceCache:
         same._digests = {}
         return same
 
-    def get(self, references: Sequence[FloatArray], name: Hashable, compute: Callable[[], _Value]) -> _Value:
-        """Value called `name` of the references, by `compute` if it is not there. Its arrays become read-only."""
+    def get(
+        self,
+        references: Sequence[FloatArray],
+        name: Hashable,
+        compute: Callable[[], _Value],
+        *,
+        large: bool = False,
+    ) -> _Value:
+        """Value called `name` of the references, by `compute` if it is not there. Its arrays become read-only.
+
+        `large` is a value that takes longer to write to a file and to read than to compute from others.
+        """
         key = self._key(references, name)
         with self._lock:
             if key in self._values:
@@ -96,7 +106,14 @@ class ReferenceCache:
 class _NoCache(ReferenceCache):
     """Keeps nothing."""
 
-    def get(self, references: Sequence[FloatArray], name: Hashable, compute: Callable[[], _Value]) -> _Value:
+    def get(
+        self,
+        references: Sequence[FloatArray],
+        name: Hashable,
+        compute: Callable[[], _Value],
+        *,
+        large: bool = False,
+    ) -> _Value:
         return compute()
 
 

@@ -33,7 +33,8 @@ def test_scores_with_a_cache_are_bit_identical_and_each_analysis_of_a_reference_
         estimates = {name: gain * x + 0.1 * stems(other)[name] for name, x in references.items()}
         expected = score_track_with_frames(references, estimates, FS, dry=dry)
         same(score_track_with_frames(references, estimates, FS, dry=dry, cache=cache), expected)
-    assert len(cache) == 2 * 5 + 1  # of each stem: paper, ITD, bands, place, response; of both: BSS Eval
+    # Of each stem: paper, ITD, bands, place, response; of both: correlations and equations.
+    assert len(cache) == 2 * 5 + 2
     assert 0 < cache.size <= cache.max_bytes
 
 

@@ -52,8 +52,17 @@ class SharedCache(ReferenceCache):
         super().__init__(max_bytes)
         self._folder = folder
 
-    def get(self, references: Sequence[FloatArray], name: Hashable, compute: Callable[[], _Value]) -> _Value:
+    def get(
+        self,
+        references: Sequence[FloatArray],
+        name: Hashable,
+        compute: Callable[[], _Value],
+        *,
+        large: bool = False,
+    ) -> _Value:
         """Value called `name` of the references. Others wait while one process computes it."""
+        if large:
+            return compute()
         key = hashlib.sha256(repr(self._key(references, name)).encode()).hexdigest()
         path = self._folder / f"{key}.ref"
         with self._locked(int(key[:15], 16)):

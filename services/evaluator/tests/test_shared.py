@@ -48,7 +48,8 @@ def test_scores_from_files_of_another_process_are_bit_identical(tmp_path: Path) 
     child.start()
     child.join()
     files = kept(tmp_path)
-    assert len(files) == 2 * 5 + 1  # of each stem: paper, ITD, bands, place, response; of both: BSS Eval
+    # Of each stem: paper, ITD, bands, place, response; of both: correlations. Their large equations are not written.
+    assert len(files) == 2 * 5 + 1
     expected, found = (
         score_track_with_frames(references, estimates, FS, dry=dry),
         score(SharedCache(tmp_path)),
