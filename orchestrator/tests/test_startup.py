@@ -8,7 +8,7 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("module", ["mssbench.cli", "mssbench.execution.workers"])
+@pytest.mark.parametrize("module", ["mssbench.cli", "mssbench.cli.runs", "mssbench.execution.workers"])
 def test_no_plotting_or_scientific_library_is_imported_at_startup(module: str) -> None:
     code = f"import sys, {module}; print(*{{name.partition('.')[0] for name in sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -5,6 +5,7 @@ fetch             download, verify and unpack a dataset
 unpack            safe unpacking of zip archives
 selection         tracks by their titles, and excerpts of tracks
 excerpt_files     the files of an excerpt
+musdb18           titles and errata of MUSDB18
 check             check of a dataset in the MUSDB18-HQ layout
 convert           conversion of MUSDB18's ``.stem.mp4`` files to the MUSDB18-HQ layout
 angles            azimuths of the stems

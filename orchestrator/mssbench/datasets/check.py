@@ -9,7 +9,6 @@ folder.
 from __future__ import annotations
 
 import contextlib
-import json
 import tempfile
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -27,6 +26,7 @@ from mssbench_service.errors import BadInput, printable
 from mssbench_service.musdb import MIXTURE, SPLITS, Track, check_track, stem_sets, track_folders
 
 from .convert import coded_tracks, convert, require_decoder, title_of
+from .musdb18 import musdb18
 from .selection import choose_titles
 
 SAMPLE_RATE = 44100
@@ -40,7 +40,6 @@ FULL_SCALE = 1.0 - 2.0**-15
 """Samples of this size or more are counted as clipped."""
 
 _BLOCK = 1 << 18  # samples
-_KNOWN = Path(__file__).with_name("musdb18.json")
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -242,12 +241,6 @@ def _check_sum(mixture_energy: Float64Array, residual_energy: Float64Array, repo
             findings.append(f"{channel}, where the mixture is silent")
     if findings:
         report.notes.append(f"the stems do not add up to the mixture: {', '.join(findings)}")
-
-
-def musdb18() -> dict[str, Any]:
-    """Titles of MUSDB18 by split, and its errata."""
-    known: dict[str, Any] = json.loads(_KNOWN.read_text(encoding="utf-8"))
-    return known
 
 
 def _compare_with_musdb18(report: TrackReport, known: dict[str, Any]) -> None:

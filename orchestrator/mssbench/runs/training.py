@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from mssbench_service.wire import ModelCard
 
-from ..datasets.check import musdb18
+from ..datasets.musdb18 import musdb18
 from .records import RunRecord
 
 _MUSDB18 = "musdb18:"

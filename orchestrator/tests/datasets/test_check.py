@@ -12,6 +12,7 @@ import pytest
 import soundfile as sf
 from mssbench.datasets import check
 from mssbench.datasets.check import TrackReport, check_dataset, check_track_folder
+from mssbench.datasets.musdb18 import musdb18
 from mssbench_service.errors import BadInput
 from mssbench_service.musdb import STEMS
 
@@ -197,7 +198,7 @@ def test_another_dataset_is_noted_once(write_track: WriteTrack) -> None:
 
 
 def test_the_list_of_titles_has_100_train_and_50_test_titles() -> None:
-    known = check.musdb18()
+    known = musdb18()
     assert {split: len(set(titles)) for split, titles in known["titles"].items()} == {
         "train": 100,
         "test": 50,

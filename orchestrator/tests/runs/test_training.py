@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mssbench.datasets.check import musdb18
+from mssbench.datasets.musdb18 import musdb18
 from mssbench.runs.config import RunConfig
 from mssbench.runs.plan import plan
 from mssbench.runs.training import trained_on, training_warnings
