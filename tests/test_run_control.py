@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 from command import Command
-from mssbench.execution.embedded import embedded_redis
+from mssbench.execution.embedded import embedded_server
 from mssbench.execution.queues import connect
 from mssbench_contract.server import wait_for
 
@@ -116,8 +116,8 @@ def test_a_run_is_cancelled_from_another_process_and_resumed(
     mssbench: Command, workspace: Path, config: Path
 ) -> None:
     # Its jobs are queued, but there is no worker: it cannot end by itself.
-    with embedded_redis() as url:
-        url = f"unix://:hush@{url.removeprefix('unix://')}"  # a password that this Redis does not require
+    with embedded_server() as server:
+        url = f"unix://:hush@{server.url.removeprefix('unix://')}"  # a password that this Redis does not require
         command = ["run", str(config), "--tracks", "2", "--run-id", "mine", "--redis", url]
         running = subprocess.Popen(
             [sys.executable, "-m", "mssbench", *command], stderr=subprocess.PIPE, text=True

@@ -6,16 +6,16 @@ import ast
 import os
 import pickle
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from browsing import Recorded, chromium
 from measured import measured
 from mssbench.execution import queues
-from mssbench.execution.embedded import embedded_redis
+from mssbench.execution.embedded import embedded_server
 from mssbench.execution.prepare import prepare
 from mssbench.execution.queue_status import queue_status
 from mssbench.execution.workers import BenchWorker
@@ -46,19 +46,12 @@ SOURCES = sorted(
 
 def test_the_api_page_loads_nothing_from_other_hosts() -> None:
     """In a browser, with all operations open and one request sent."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no chromium on this machine")
-    requests: list[str] = []
-    messages: list[str] = []
-    with running("oracle_service.app:app", {}) as service, playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page()
-        page.set_default_timeout(300_000)
-        page.on("request", lambda request: requests.append(request.url))
-        page.on("console", lambda message: messages.append(message.text))
-        page.on("pageerror", lambda error: messages.append(str(error)))
+    with (
+        running("oracle_service.app:app", {}) as service,
+        chromium() as browser,
+        Recorded(browser, (f"{service.url}/", "data:"), 1280, "light", 900) as recorded,
+    ):
+        page = recorded.page
         page.goto(f"{service.url}/docs")
         page.locator(".opblock").first.wait_for()
         for operation in page.locator(".opblock").all():
@@ -69,11 +62,8 @@ def test_the_api_page_loads_nothing_from_other_hosts() -> None:
         answer = page.locator("#operations-system-health_health_get .live-responses-table")
         answer.get_by_text('"status"').wait_for()
         names = page.locator(".opblock-summary-path").all_inner_texts()
-        browser.close()
-    assert "/separate" in {name.replace("\u200b", "") for name in names}
-    assert messages == []
-    assert f"{service.url}/health" in requests
-    assert [url for url in requests if not url.startswith((f"{service.url}/", "data:"))] == []
+        assert "/separate" in {name.replace("\u200b", "") for name in names}
+        assert f"{service.url}/health" in recorded.requests
 
 
 # -- containers ----------------------------------------------------------------------------------------------
@@ -127,8 +117,8 @@ def test_images_do_not_start_as_root(path: Path) -> None:
 
 @pytest.fixture
 def connection() -> Iterator[Redis]:
-    with embedded_redis() as url:
-        connection = queues.connect(url)
+    with embedded_server() as server:
+        connection = queues.connect(server.url)
         yield connection
         connection.close()
 

@@ -31,7 +31,7 @@ os.environ["PYTHONPATH"] = f"{HERE}{os.pathsep}{os.environ.get('PYTHONPATH', '')
 sys.path.insert(0, str(HERE))
 
 import numpy as np  # noqa: E402
-from mssbench.execution.embedded import Workers, embedded_redis  # noqa: E402
+from mssbench.execution.embedded import Workers, embedded_server  # noqa: E402
 from mssbench.execution.prepare import prepare  # noqa: E402
 from mssbench.execution.queues import connect, reconcile  # noqa: E402
 from mssbench.runs.config import RunConfig  # noqa: E402
@@ -119,9 +119,11 @@ def planning(root: Path, cells: int) -> Run:
 def throughput(root: Path, sleep: float) -> None:
     os.environ["SLEEP_SECONDS"] = str(sleep)
     for count in (1, 2, 4, 8):
-        with embedded_redis() as url, connect(url) as connection:
+        with embedded_server() as server, connect(server.url) as connection:
             run, _ = run_of(root, 8 * count, 8, seed=count)
-            workers = Workers(url, root, {"separate-sleeping": count})
+            workers = Workers(
+                server.url, root, {"separate-sleeping": count}, Path(tempfile.mkdtemp(dir=root))
+            )
             wait_for(idle(connection, "separate-sleeping", count))
             started = time.perf_counter()
             reconcile(run, connection)
@@ -167,8 +169,8 @@ def overhead(run: Run, jobs: int) -> None:
     os.environ["SLEEP_SECONDS"] = "0"
     root, all_cells = run.runtime.root.root, len(run.record.cells())
     cells = run.record.cells()[:jobs]
-    with embedded_redis() as url, connect(url) as connection:
-        rq_queueing, before = empty_jobs(url, connection, all_cells, jobs)
+    with embedded_server() as server, connect(server.url) as connection:
+        rq_queueing, before = empty_jobs(server.url, connection, all_cells, jobs)
         empty = int(connection.info("memory")["used_memory"])
         started = time.perf_counter()
         reconcile(run, connection)
@@ -179,15 +181,15 @@ def overhead(run: Run, jobs: int) -> None:
             ("separate-sleeping", [run.store.layout.estimates(cell) / "separation.json" for cell in cells]),
             ("evaluate", [run.store.layout.cell(cell) / "result.json" for cell in cells]),
         ):
-            workers = Workers(url, root, {queue: 1})
+            workers = Workers(server.url, root, {queue: 1}, Path(tempfile.mkdtemp(dir=root)))
             # In the order of the queue. Polled rarely, because polling takes time of a core.
             wait_for(done[len(done) // 10].exists, 0.5)
-            first = resident(workers._processes[0].pid)
+            first = resident(workers._workers[0].process.pid)
             wait_for(done[-1].exists, 0.5)
-            growth.append(resident(workers._processes[0].pid) / first)
+            growth.append(resident(workers._workers[0].process.pid) / first)
             workers.stop()
             seconds.append(between(done))
-        _, after = empty_jobs(url, connection, all_cells, jobs)
+        _, after = empty_jobs(server.url, connection, all_cells, jobs)
     cell_ms, rq_ms = 1000 * sum(seconds), 1000 * (before + after)
     show(
         f"queueing {all_cells:,} cells",

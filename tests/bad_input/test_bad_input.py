@@ -15,7 +15,7 @@ import tables_page
 from cells import Matrix, Sandbox
 from entry_points import Commands, Server, serving
 from matrix import MATRICES
-from mssbench.execution.embedded import embedded_redis
+from mssbench.execution.embedded import embedded_server
 from tables_page import Table
 
 SERVICES = {
@@ -30,9 +30,9 @@ SERVICES = {
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Server]]:
     root = tmp_path_factory.mktemp("servers")
     with ExitStack() as stack:
-        redis = stack.enter_context(embedded_redis())
+        redis = stack.enter_context(embedded_server())
         found = {
-            name: stack.enter_context(serving(app, root / name, MSSBENCH_REDIS_URL=redis))
+            name: stack.enter_context(serving(app, root / name, MSSBENCH_REDIS_URL=redis.url))
             for name, app in SERVICES.items()
         }
         (found["orchestrator"].data / "runs").mkdir(exist_ok=True)

@@ -12,7 +12,6 @@ import importlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -26,14 +25,14 @@ import schemathesis
 from fuzzing import SEED, TEXT, examples, json_near
 from hypothesis import given
 from hypothesis import strategies as st
-from mssbench.execution.embedded import embedded_redis
+from mssbench.execution.embedded import embedded_server
 from mssbench.execution.launch import execute_inline
 from mssbench.execution.prepare import prepare
 from mssbench.runs.config import RunConfig
 from mssbench.server import examples as shown
 from mssbench.services.runtime import make_runtime
-from mssbench_contract import running
-from mssbench_contract.server import free_port, wait_for
+from mssbench_contract import RunningService, running
+from mssbench_contract.server import orchestrator
 from mssbench_service.problems import MEDIA_TYPE
 from schemathesis.checks import CHECKS, load_all_checks
 
@@ -69,19 +68,19 @@ def root(tmp_path_factory: pytest.TempPathFactory, _demo_tracks: Path) -> Path:
     return root
 
 
-UrlOf = Callable[[str], str]
+ServiceOf = Callable[[str], RunningService]
 Test = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
-def url_of(root: Path) -> Iterator[UrlOf]:
-    """Maps a service's name to its URL. The service is started on first use."""
+def service_of(root: Path) -> Iterator[ServiceOf]:
+    """Maps a name to the running service, which is started on first use."""
     with contextlib.ExitStack() as started:
         yield functools.cache(lambda name: started.enter_context(_serve(name, root)))
 
 
 @contextlib.contextmanager
-def _serve(name: str, root: Path) -> Iterator[str]:
+def _serve(name: str, root: Path) -> Iterator[RunningService]:
     environment = {
         "MSSBENCH_DATA_ROOT": str(root),
         "MSSBENCH_MAX_UPLOAD_MB": "1",
@@ -90,40 +89,10 @@ def _serve(name: str, root: Path) -> Iterator[str]:
     }
     if name != "orchestrator":
         with running(f"{APPLICATIONS[name]}:app", environment) as service:
-            yield service.url
+            yield service
         return
-    with embedded_redis() as redis, _log(root).open("wb") as log:
-        port = str(free_port())
-        url = f"http://127.0.0.1:{port}"
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mssbench", "serve", "--port", port],
-            env=os.environ | environment | {"MSSBENCH_REDIS_URL": redis},
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            wait_for(lambda: _answers(url) or process.poll() is not None, "the orchestrator is ready")
-            assert process.poll() is None
-            yield url
-        finally:
-            process.terminate()
-            process.wait(timeout=60)
-
-
-def _log(root: Path) -> Path:
-    """The log of the orchestrator, for messages of failed tests."""
-    return root.with_name(f"{root.name}.log")
-
-
-def _end_of_log(root: Path) -> str:
-    log = _log(root)
-    return log.read_text("utf-8", "replace")[-5000:] if log.exists() else ""
-
-
-def _answers(url: str) -> bool:
-    with contextlib.suppress(httpx.TransportError):
-        return httpx.get(f"{url}/health", timeout=60).is_success
-    return False
+    with embedded_server() as redis, orchestrator(root, redis.url, environment) as service:
+        yield service
 
 
 # --- checks of every response ------------------------------------------------------------------------------
@@ -187,15 +156,15 @@ def conforms(case: Any, url: str, root: Path) -> None:
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)
-def test_a_service_returns_its_description(name: str, url_of: UrlOf) -> None:
-    returned = httpx.get(f"{url_of(name)}/openapi.json", timeout=60).json()
+def test_a_service_returns_its_description(name: str, service_of: ServiceOf) -> None:
+    returned = httpx.get(f"{service_of(name).url}/openapi.json", timeout=60).json()
     assert returned == importlib.import_module(APPLICATIONS[name]).app.openapi()
 
 
 @described("orchestrator")
 @examples(10)
-def test_the_orchestrator_conforms_to_its_description(case: Any, url_of: UrlOf, root: Path) -> None:
-    conforms(case, url_of("orchestrator"), root)
+def test_the_orchestrator_conforms_to_its_description(case: Any, service_of: ServiceOf, root: Path) -> None:
+    conforms(case, service_of("orchestrator").url, root)
 
 
 def conformity(name: str) -> Test:
@@ -203,8 +172,8 @@ def conformity(name: str) -> Test:
 
     @described(name)
     @examples(10)
-    def test(case: Any, url_of: UrlOf, root: Path) -> None:
-        conforms(case, url_of(name), root)
+    def test(case: Any, service_of: ServiceOf, root: Path) -> None:
+        conforms(case, service_of(name).url, root)
 
     return test
 
@@ -251,14 +220,15 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
 
 @pytest.mark.parametrize(("name", "path"), REQUESTS, ids="".join)
 def test_an_almost_valid_request_is_accepted_or_refused(
-    name: str, path: str, url_of: UrlOf, root: Path
+    name: str, path: str, service_of: ServiceOf, root: Path
 ) -> None:
-    with httpx.Client(base_url=url_of(name), timeout=600) as client:
+    service = service_of(name)
+    with httpx.Client(base_url=service.url, timeout=600) as client:
 
         def send(body: bytes) -> int:
             answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
             check_answer(answer.status_code, answer.headers.get("content-type", ""), answer.content, root)
-            assert answer.status_code < 500, answer.text + _end_of_log(root)
+            assert answer.status_code < 500, answer.text + service.log.read_text()[-5000:]
             return answer.status_code
 
         assert send(json.dumps(REQUESTS[name, path]).encode()) in (200, 202)
@@ -292,11 +262,11 @@ VALUE = st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=20)
 
 
 @pytest.mark.parametrize("name", ["orchestrator", "oracle"])
-def test_any_header_and_any_path_gets_a_response(name: str, url_of: UrlOf, root: Path) -> None:
+def test_any_header_and_any_path_gets_a_response(name: str, service_of: ServiceOf, root: Path) -> None:
     known = ["health", "info", "weights", "runs", shown.RUN_ID, "events", "results", "results.csv", "report"]
     parts = st.sampled_from([*known, "ui", "index.html", "..", "%2e%2e", "%00", "%ff", "", "*"]) | TEXT
 
-    with httpx.Client(base_url=url_of(name), timeout=600) as client:
+    with httpx.Client(base_url=service_of(name).url, timeout=600) as client:
 
         @examples(60)
         @given(

@@ -132,13 +132,6 @@ def embedded_server() -> Iterator[RedisServer]:
             server.stop()
 
 
-@contextlib.contextmanager
-def embedded_redis() -> Iterator[str]:
-    """Start a private Redis server; yields its URL."""
-    with embedded_server() as server:
-        yield server.url
-
-
 @dataclass
 class _Worker:
     """A worker process. It touches `alive` at each heartbeat. `failed` counts starts in a row without one."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mssbench.execution.embedded import embedded_redis
+from mssbench.execution.embedded import embedded_server
 from mssbench.execution.prepare import prepare
 from mssbench.execution.queues import connect, open_queue
 from mssbench.runs.config import RunConfig
@@ -17,8 +17,8 @@ from redis import Redis
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    with embedded_redis() as url:
-        yield url
+    with embedded_server() as server:
+        yield server.url
 
 
 @pytest.fixture

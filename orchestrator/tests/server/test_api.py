@@ -7,11 +7,7 @@ import json
 import os
 import re
 import shutil
-import socket
-import subprocess
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,9 +18,8 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI
-from mssbench.execution.embedded import embedded_redis, embedded_workers
+from mssbench.execution.embedded import embedded_server, embedded_workers
 from mssbench.execution.queue_status import QueueStatus
 from mssbench.report.page import content_security_policy, environment
 from mssbench.report.summary import RunSummary, SeparatorSummary, StatisticsSummary, Summary
@@ -37,7 +32,7 @@ from mssbench.runs.store import Workspace
 from mssbench.server import examples
 from mssbench.server.app import create_app
 from mssbench.server.leaderboard import LeaderboardSite
-from mssbench_contract.server import wait_for
+from mssbench_contract.server import Client, orchestrator, served, wait_for
 from mssbench_service.app import Settings
 from mssbench_service.errors import BadInput
 from mssbench_service.files import DataRoot, write_json
@@ -51,8 +46,8 @@ QUEUES = ("render", "evaluate", "separate-oracle")
 
 @pytest.fixture(scope="module")
 def redis_server() -> Iterator[str]:
-    with embedded_redis() as url:
-        yield url
+    with embedded_server() as redis:
+        yield redis.url
 
 
 @pytest.fixture
@@ -70,60 +65,21 @@ def settings_of(workspace: Path) -> Settings:
 
 @contextmanager
 def in_this_process(app: FastAPI) -> Iterator[httpx.Client]:
-    """Serve `app` in a thread, and yield a client."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", ws="none"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join(timeout=60)
+    """Serve `app` in a thread, and yield a client once the service has started."""
+    with served(app) as service, client_of(service) as client:
+        wait_for(lambda: "still starting" not in client.get("/health").text)
+        yield client
+
+
+def client_of(service: Client) -> httpx.Client:
+    return httpx.Client(base_url=service.url, timeout=60)
 
 
 @pytest.fixture
 def api(workspace: Path, redis_url: str) -> Iterator[httpx.Client]:
     """A client of the service, which is ready and has no workers."""
     with in_this_process(create_app(settings_of(workspace), redis_url)) as client:
-        ready(client)
         yield client
-
-
-def ready(client: httpx.Client) -> None:
-    for _ in range(1200):
-        try:
-            if client.get("/health").is_success:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    raise AssertionError("the orchestrator did not become ready")
-
-
-@contextmanager
-def served(
-    workspace: Path, redis_url: str, log: Path
-) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
-    """Run the service in its own process, as after a start or restart."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = os.environ | {"MSSBENCH_DATA_ROOT": str(workspace), "MSSBENCH_REDIS_URL": redis_url}
-    command = [sys.executable, "-m", "mssbench", "serve", "--port", str(port)]
-    with log.open("wb") as stderr:
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=stderr)
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-            ready(client)
-            yield client, process
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
 
 
 def events_of(client: httpx.Client, run_id: str) -> Generator[tuple[str, RunStatus], None, None]:
@@ -138,8 +94,8 @@ def events_of(client: httpx.Client, run_id: str) -> Generator[tuple[str, RunStat
                 yield name, parse(RunStatus, json.loads(value))
 
 
-def test_a_run_is_started_followed_and_read(workspace: Path, redis_url: str, tmp_path: Path) -> None:
-    with served(workspace, redis_url, tmp_path / "log") as (client, process):
+def test_a_run_is_started_followed_and_read(workspace: Path, redis_url: str) -> None:
+    with orchestrator(workspace, redis_url) as service, client_of(service) as client:
         started = client.post("/runs", json=RUN, headers={"X-Request-ID": "hello-1"})
         assert started.status_code == 202
         run_id = started.json()["id"]
@@ -173,21 +129,22 @@ def test_a_run_is_started_followed_and_read(workspace: Path, redis_url: str, tmp
         run_id = client.post("/runs", json=RUN).json()["id"]
         follower = events_of(client, run_id)
         assert next(follower)[1].state == "running"
-        process.terminate()
-        process.wait(timeout=60)
+        service.process.terminate()
+        service.process.wait(timeout=60)
         follower.close()
-    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+        lines = [json.loads(line) for line in service.log.read_text().splitlines()]
     (posted,) = [line for line in lines if line.get("request_id") == "hello-1" and "path" in line]
     assert (posted["method"], posted["path"], posted["status"]) == ("POST", "/runs", 202)
     assert {line["service"] for line in lines} == {"orchestrator"}
 
 
-def test_a_restarted_orchestrator_finishes_its_runs(workspace: Path, redis_url: str, tmp_path: Path) -> None:
-    with served(workspace, redis_url, tmp_path / "first") as (client, process):
+def test_a_restarted_orchestrator_finishes_its_runs(workspace: Path, redis_url: str) -> None:
+    with orchestrator(workspace, redis_url) as service, client_of(service) as client:
         run_id = client.post("/runs", json=RUN).json()["id"]
-        process.kill()
+        service.process.kill()
     with (
-        served(workspace, redis_url, tmp_path / "second") as (later, _),
+        orchestrator(workspace, redis_url) as service,
+        client_of(service) as later,
         embedded_workers(redis_url, workspace, QUEUES),
     ):
         *_, (name, status) = events_of(later, run_id)
@@ -382,7 +339,6 @@ def test_a_run_that_was_refused_does_not_start_later(
 ) -> None:
     """Redis fails after it answered: while the jobs are queued."""
     with in_this_process(create_app(settings_of(workspace), redis_url)) as client:
-        ready(client)
         with monkeypatch.context() as patch:
             patch.setattr("mssbench.server.supervisor.reconcile", _redis_fails)
             problem_of(client.post("/runs", json=RUN), 503)
@@ -396,7 +352,6 @@ def test_a_run_that_was_refused_does_not_start_later(
 
 def test_a_running_run_shows_its_place_in_the_queues(workspace: Path, redis_url: str) -> None:
     with in_this_process(create_app(settings_of(workspace), redis_url)) as client:
-        ready(client)
         first = client.post("/runs", json=RUN | {"conditions": ["stereo"]}).json()["id"]
         second = client.post("/runs", json=RUN | {"conditions": ["stereo"], "aggregate": "mean"}).json()["id"]
         place = {"queue": "separate-oracle", "waiting": 1, "workers": 0}
@@ -414,7 +369,6 @@ def test_a_start_on_another_folder_says_that_runs_are_missing(
 ) -> None:
     def notice(root: Path) -> str:
         with in_this_process(create_app(settings_of(root), redis_url)) as client:
-            ready(client)
             page = client.get("/").text
             found = re.search(r'id="storage">(.*?)</p>', page)
             return found[1] if found else ""
@@ -426,14 +380,12 @@ def test_a_start_on_another_folder_says_that_runs_are_missing(
     other = tmp_path / "other"
     assert notice(workspace) == ""
     with in_this_process(create_app(settings_of(workspace), redis_url)) as client:
-        ready(client)
         client.post("/runs", json=RUN)
     assert "1 runs in another folder or volume. The present one has 0" in restart(other)
     assert "1 runs in another folder" in restart(other), "until it has a run"
     assert notice(workspace) == "", "the earlier settings are back"
     restart(other)
     with in_this_process(create_app(settings_of(other), redis_url)) as client:
-        ready(client)
         client.post("/runs", json=RUN)
     assert restart(other) == ""
 
@@ -450,7 +402,6 @@ def test_requests_that_change_something_need_the_token(
     monkeypatch.setenv("MSSBENCH_TOKEN_FILE", str(file))
     right = {b"Authorization": "Bearer s3cret-ü".encode()}
     with in_this_process(create_app(settings_of(workspace), redis_url)) as client:
-        ready(client)
         for headers in (
             dict[bytes, bytes](),
             {b"Authorization": b"Bearer s3cret"},

@@ -20,7 +20,7 @@ import threading
 import time
 import urllib.parse
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,7 @@ class Client:
 
 @dataclass(frozen=True)
 class RunningService(Client):
-    """A uvicorn process, and requests to it."""
+    """A process of a service, and requests to it."""
 
     process: subprocess.Popen[bytes]
     log: Path
@@ -151,9 +151,28 @@ def served(app: Any) -> Iterator[Client]:
         assert not thread.is_alive()
 
 
+def running(
+    app: str, environment: Mapping[str, str], *, seconds: float = 600.0
+) -> contextlib.AbstractContextManager[RunningService]:
+    """Run ``uvicorn <app>``; see :func:`started`."""
+    return started(
+        [sys.executable, "-m", "uvicorn", app, "--host", "127.0.0.1"], environment, seconds=seconds
+    )
+
+
+def orchestrator(
+    root: Path, redis_url: str, environment: Mapping[str, str] | None = None
+) -> contextlib.AbstractContextManager[RunningService]:
+    """Run ``mssbench serve`` over `root`; see :func:`started`. If `redis_url` is empty, it starts Redis and workers."""
+    settings = {"MSSBENCH_DATA_ROOT": str(root), "MSSBENCH_REDIS_URL": redis_url}
+    return started([sys.executable, "-m", "mssbench", "serve"], {**settings, **(environment or {})})
+
+
 @contextlib.contextmanager
-def running(app: str, environment: Mapping[str, str], *, seconds: float = 600.0) -> Iterator[RunningService]:
-    """Run ``uvicorn <app>`` with `environment` added to the present one, until the block ends.
+def started(
+    command: Sequence[str], environment: Mapping[str, str], *, seconds: float = 600.0
+) -> Iterator[RunningService]:
+    """Run `command` with a free ``--port`` and with `environment` added to the present one, until the block ends.
 
     Yields once ``/health`` is ready, or says why the service will not become ready.
 
@@ -163,11 +182,13 @@ def running(app: str, environment: Mapping[str, str], *, seconds: float = 600.0)
         The process ended, or took longer than `seconds`; the message ends with its log.
     """
     with tempfile.TemporaryDirectory() as folder:
-        port, log = free_port(), Path(folder) / "log"
-        command = [sys.executable, "-m", "uvicorn", app, "--host", "127.0.0.1", "--port", str(port)]
+        port, log = str(free_port()), Path(folder) / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                command, env={**os.environ, **environment}, stdout=output, stderr=subprocess.STDOUT
+                [*command, "--port", port],
+                env={**os.environ, **environment},
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
         service = RunningService(f"http://127.0.0.1:{port}", process, log)
         try:
