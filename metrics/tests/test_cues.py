@@ -392,6 +392,20 @@ def test_the_band_of_the_itd_needs_30_db_below_the_stem(db: float, defined: bool
     assert (distance(both_ears(tones[None]), both_ears(tones[None]))[0] is not None) == defined
 
 
+@pytest.mark.parametrize(("coherence", "defined"), [(0.55, True), (0.45, False)])
+def test_the_ears_of_the_reference_need_half_coherence(coherence: float, defined: bool) -> None:
+    common, left, right = (pink(rng(seed), 1, 20 * FS)[0] for seed in (1, 2, 3))
+    ears = np.sqrt(coherence) * common + np.sqrt(1 - coherence) * np.stack([left, right])
+    assert (distance(ears, ears)[0] is not None) == defined
+
+
+@pytest.mark.parametrize(("late", "within"), [(37, True), (38, False)])
+def test_without_a_set_the_search_ends_at_850_us(late: int, within: bool) -> None:
+    middle = both_ears(SOURCE[:1])
+    moved = np.vstack([middle[0], delay(middle[1], late)])
+    assert (distance(middle, moved)[0] == pytest.approx(late / FS * 1e6, abs=1)) == within
+
+
 def test_a_swap_at_80_degrees_is_measured_in_full() -> None:
     late = 34.1  # samples, 773.5 us
     taps = np.arange(128)

@@ -50,6 +50,22 @@ def test_values_equal_those_of_the_literal_code() -> None:
     assert 5 < found.missing.value < 50
 
 
+def test_the_limits_of_cells_are_those_of_the_literal_code() -> None:
+    """Cells on both sides of each limit: coherence, level of band and frame, missing sound, largest error."""
+    fs, n = 6000, 3000
+    rng = np.random.default_rng(3)
+    x, noise = pink(rng, 1, n), pink(rng, 2, n)
+    steep = sosfilt(butter(4, 500, fs=fs, output="sos"), np.vstack([x, 0.6 * delay(x, 2)]) + 0.5 * noise)
+    reference = steep * 10 ** (-70 / 20 * np.linspace(0, 1, n))
+    estimate = np.vstack([reference[0], 10 ** (-50 / 20 * np.linspace(0, 1, n)) * reference[1]])
+    fading = reference * 10 ** (-np.linspace(50, 70, n) / 20)
+    for other in (estimate, fading[:, ::-1], fading):
+        found, expected = place(reference, other, fs), literal.in_place(reference, other, fs, 2)
+        cues = found.in_place[2], found.missing, found.cue_error_jnd
+        assert [cue.value for cue in cues] == pytest.approx(expected, abs=1e-3)
+    assert place(AHEAD, AHEAD * [[1.0], [1e-3]], FS).cue_error_jnd.value == 40
+
+
 @pytest.mark.parametrize("gain", [1.0, -1.0, 0.3, 0.01, 30.0])
 def test_a_common_gain_keeps_all_in_place(gain: float) -> None:
     assert values(place(ASIDE, gain * ASIDE, FS)) == pytest.approx([100, 100, 100, 0, 0], abs=1e-4)
