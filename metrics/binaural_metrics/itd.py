@@ -29,7 +29,7 @@ _PHASE_HZ = (200.0, 600.0)
 _TIE = 10**-0.05  # 0.5 dB
 _TELLING_ILD = 10**0.1  # 1 dB, a just noticeable difference
 _LEAST_ENERGY, _LEAST_COHERENCE = 1e-3, 0.5
-_CHUNK_BLOCKS = 40  # blocks per task: 2 s fit in the processor's cache
+_CHUNK_BLOCKS = 20  # blocks per task: 1 s fits in the processor's cache
 _AMBIGUOUS = "ambiguous: the maxima of a narrow-band sound, and no level difference that tells the side"
 
 

@@ -122,15 +122,16 @@ def _correlation(reference: FloatArray, estimate: FloatArray, longest: int) -> F
     energies = np.array([np.sum(np.square(reference[:, s : s + block], dtype=np.float64)) for s in starts])
     chosen = starts[np.argsort(energies)[-_BLOCKS:]]
     size = fft.next_fast_len(block + 2 * longest, real=True)
-    products, true, found = np.zeros(2 * longest + 1), 0.0, np.zeros(2 * longest + 1)
+    spectrum = np.zeros(size // 2 + 1, np.complex128)
+    true, found = 0.0, np.zeros(2 * longest + 1)
     for start in chosen:
         x = load(reference, start, start + block)
         y = load(estimate, start - longest, start + block + longest)
-        spectrum = np.sum(np.conj(fft.rfft(x, size)) * fft.rfft(y, size), axis=0)
-        products += fft.irfft(spectrum, size)[: 2 * longest + 1]
+        spectrum += np.sum(np.conj(fft.rfft(x, size)) * fft.rfft(y, size), axis=0)
         true += float(np.sum(x**2))
         total = np.concatenate([[0.0], np.cumsum(np.sum(y**2, axis=0))])
         found += total[block:] - total[:-block]
+    products = fft.irfft(spectrum, size)[: 2 * longest + 1]
     floor = 1e-3 * float(found.max(initial=0.0))
     if true <= 0.0 or floor <= 0.0:
         return None
