@@ -12,7 +12,7 @@ from binaural_metrics.signals import FloatArray
 from golden_signals import delay, pink
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.signal import butter, sosfilt
+from scipy.signal import butter, get_window, sosfilt
 
 FS = 8000
 SOURCE = pink(np.random.default_rng(1), 1, 2 * FS)
@@ -57,6 +57,15 @@ def test_identity_gain_and_common_delay_keep_the_itd_and_a_swap_inverts_it(white
         found = paper2026_itd(LEFT_LATER, estimate, FS, whiten=whiten)
         assert (found.reference_us, found.d_itd_us) == (375, 0)
     assert paper2026_itd(LEFT_LATER, LEFT_LATER[::-1], FS, whiten=whiten).estimate_us == -375
+
+
+@pytest.mark.parametrize(("level", "counted"), [(5.2e-4, True), (4.8e-4, False)])
+def test_frames_count_above_a_level_of_5e_4(level: float, counted: bool) -> None:
+    """The level of the louder ear after the window, in both definitions of the time difference."""
+    window = get_window("tukey", FS // 2)
+    square = level / np.sqrt(np.mean(window**2)) * np.resize([1.0, -1.0], FS) * [[0.5], [1.0]]
+    assert (paper2026_itd(square, square, FS).reference_us is not None) == counted
+    assert (itd_us(square, FS) is not None) == counted
 
 
 @pytest.mark.parametrize(

@@ -208,6 +208,13 @@ def test_the_leak_of_a_silent_stem_is_relative_to_the_mixture() -> None:
     assert rows[0]["silence_leak_db"] == pytest.approx(-20)
 
 
+@pytest.mark.parametrize(("db", "silent"), [(-59, False), (-61, True)])
+def test_a_stem_is_silent_60_db_below_its_loudest_frame(db: float, silent: bool) -> None:
+    tone = np.sin(2 * np.pi * 200 * np.arange(2 * FS) / FS) * np.ones((2, 1))
+    stem = tone * np.where(np.arange(2 * FS) < FS, 1.0, 10 ** (db / 20))
+    assert silence_leak(stem, 0.1 * tone, [tone], FS) == (pytest.approx(-20) if silent else None)
+
+
 def test_the_leak_has_limits_and_no_value_without_silence_or_mixture() -> None:
     loud = np.arange(2 * FS) < FS
     stem = ASIDE * loud

@@ -72,6 +72,18 @@ def test_values_equal_those_of_the_literal_code(to: tuple[int, int]) -> None:
     assert (found["heard_azimuth_deg"], found["heard_elevation_deg"]) == to
 
 
+def test_bins_count_within_60_db_of_the_loudest_as_in_the_literal_code() -> None:
+    """The estimate has another timbre where the dry stem is 50 to 70 dB below its maximum."""
+    steep = sosfilt(butter(3, 500, fs=FS, output="sos"), DRY)
+    reference = render(steep, 40)
+    estimate = reference + 3 * sosfilt(butter(4, 3000, "high", fs=FS, output="sos"), reference)
+    found = effective_response(reference, estimate, steep, FS, PLANE)
+    expected = literal.effective_response(
+        reference, estimate, steep, FS, PLANE.azimuths, np.zeros(36), PLANE.irs, np.full(36, True)
+    )
+    assert found.timbre_db == pytest.approx(expected["timbre_db"], abs=1e-4)
+
+
 @pytest.mark.parametrize("azimuth", [0.0, 40.0, 90.0, 150.0, 270.0])
 @pytest.mark.parametrize("late", [0, 13])
 def test_identity_gain_and_common_delay_change_nothing(azimuth: float, late: int) -> None:
