@@ -319,31 +319,39 @@ from binaural_metrics.scoring import score_track
 assert binaural_metrics.__file__.startswith(sys.argv[1])
 references, estimates = pickle.load(open(sys.argv[2], "rb"))
 score_track(*({{name: x[:, : {fs}] for name, x in side.items()}} for side in (references, estimates)), {fs})
-options = {{"metrics": "corrected", "workers": 1}}
-if "dry" in inspect.signature(score_track).parameters:
+options, known = {{"metrics": sys.argv[3], "workers": 1}}, inspect.signature(score_track).parameters
+if "dry" in known:
     options["dry"] = {{name: x[0] for name, x in references.items()}}
+if "cache" in known and sys.argv[4:]:  # the references were scored before
+    options["cache"] = binaural_metrics.ReferenceCache()
+    score_track(references, references, {fs}, **options)
 started = time.process_time()
 score_track(references, estimates, {fs}, **options)
 print(time.process_time() - started)
 """
 
 
-def version_row(length: float, before: Path) -> None:
-    """Time of the whole corrected set of four stems, of an earlier version and of this one."""
+def version_rows(length: float, before: Path) -> None:
+    """Time of an earlier version and of this one, for four stems, also of a further separator with references kept."""
     packages = [(root / "metrics").resolve() for root in (before, ROOT)]
     with tempfile.TemporaryDirectory() as folder:
         signals = Path(folder) / "signals.pickle"
         signals.write_bytes(pickle.dumps(track(length)))
-        code = VERSION.format(fs=FS)
-        rounds = []
-        for _ in range(ROUNDS):
-            found = [
-                float(subprocess.check_output([sys.executable, "-c", code, str(package), str(signals)]))
-                for package in packages
-            ]
-            rounds.append((*found, found[0] / found[1]))
-    earlier, ours, times = np.median(rounds, axis=0)
-    line(f"corrected set, 4 stems, and {before.name}", seconds(earlier), seconds(ours), f"{times:.1f} x")
+        command = [sys.executable, "-c", VERSION.format(fs=FS)]
+        for name, *arguments in (
+            ("corrected set", "corrected"),
+            ("all metrics", "all"),
+            ("all metrics, next separator", "all", "again"),
+        ):
+            rounds = []
+            for _ in range(ROUNDS):
+                earlier, ours = (
+                    float(subprocess.check_output([*command, str(package), str(signals), *arguments]))
+                    for package in packages
+                )
+                rounds.append((earlier, ours, earlier / ours))
+            earlier, ours, ratio = np.median(rounds, axis=0)
+            line(f"{name}, 4 stems", seconds(earlier), seconds(ours), f"{ratio:.1f} x")
 
 
 def main() -> None:
@@ -370,8 +378,8 @@ def main() -> None:
     new_metrics_row(min(options.museval_seconds, options.seconds))
     if options.before:
         line("")
-        line("", "before", "one core", "ratio")
-        version_row(min(options.museval_seconds, options.seconds), options.before)
+        line("", options.before.name, "one core", "ratio")
+        version_rows(min(options.museval_seconds, options.seconds), options.before)
     line("")
     line("", "lower bound", "one core", "share", "throughput")
     floor_rows(reference, estimate)
