@@ -107,10 +107,9 @@ def read_source(path: Path) -> Summary:
 def _require_different_runs(runs: Sequence[Summary], sources: Sequence[Path]) -> None:
     seen: dict[tuple[str, str], Path] = {}
     for run, source in zip(runs, sources, strict=True):
-        key = (run.run.id, run.run.created)
-        if key in seen:
-            raise BadInput(f"{source} and {seen[key]} are the same run {run.run.id}")
-        seen[key] = source
+        other = seen.setdefault(run.run.key, source)
+        if other is not source:
+            raise BadInput(f"{source} and {other} are the same run {run.run.id}")
 
 
 def _run_file(number: int, run: Summary) -> str:

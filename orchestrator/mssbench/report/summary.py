@@ -195,6 +195,11 @@ class RunSummary:
     stems: list[str] = field(default_factory=lambda: list(STEMS))
     renderings: list[RenderingSummary] = field(default_factory=list)
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What copies of a run have in common."""
+        return self.id, self.created
+
 
 @dataclass
 class Summary:

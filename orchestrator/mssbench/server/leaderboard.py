@@ -62,11 +62,12 @@ class LeaderboardSite:
             and (site := Path(self._folder.name, "site")).is_dir()
         ):
             return site
-        usable = []
+        usable: dict[tuple[str, str], Path] = {}
         for path in sources:
             try:
-                read(path)
-                usable.append(path)
+                first = usable.setdefault(read(path).run.key, path)
+                if first is not path:
+                    log.warning("not in the leaderboard: %s is of the same run as %s", path, first)
             except BenchError as error:
                 log.warning("not in the leaderboard: %s", error.detail)
         if not usable:
@@ -78,7 +79,7 @@ class LeaderboardSite:
             )
         site = Path(self._folder.name, "site")
         try:
-            build_leaderboard(usable, site, home="/")
+            build_leaderboard(list(usable.values()), site, home="/")
         except BaseException:
             self._remove()
             raise

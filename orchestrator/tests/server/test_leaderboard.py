@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -10,11 +11,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import httpx
+import mssbench.report
 import pytest
 from mssbench.report.summary import RunSummary, SeparatorSummary, StatisticsSummary, Summary
 from mssbench.runs.store import Workspace
 from mssbench.server.leaderboard import LeaderboardSite
-from mssbench_service.errors import BadInput
 from mssbench_service.files import write_json
 
 from .conftest import in_this_process
@@ -72,17 +73,35 @@ def test_the_files_of_the_leaderboard_follow_quick_saves_and_end_with_the_servic
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
+def test_a_copied_run_is_listed_once(workspace: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("one", "two"):
+        _write_report(workspace / "runs" / name)
+    site = LeaderboardSite(Workspace(workspace))
+    index = site.file("index.html")
+    assert len(list((index.parent / "runs").iterdir())) == 1
+    site.close()
+    assert f"{Path('runs', 'two', 'report', 'summary.json')} is of the same run as" in caplog.text
+
+
 def test_a_leaderboard_that_cannot_be_written_leaves_no_files(
     workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    summary = asdict(Summary(SUMMARY_OF_RUN, StatisticsSummary(), [], [], [], []))
-    for name in ("one", "copy"):  # two reports of the same run are refused
-        folder = workspace / "runs" / name / "report"
-        folder.mkdir(parents=True)
-        write_json(folder / "summary.json", summary)
+    _write_report(workspace / "runs" / "one")
+
+    def full(folder: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(mssbench.report, "build_leaderboard", full)
     site = LeaderboardSite(Workspace(workspace))
-    with pytest.raises(BadInput, match="are the same run"):
+    with pytest.raises(OSError, match="No space left"):
         site.file("index.html")
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def _write_report(run: Path) -> None:
+    (run / "report").mkdir(parents=True)
+    write_json(
+        run / "report" / "summary.json", asdict(Summary(SUMMARY_OF_RUN, StatisticsSummary(), [], [], [], []))
+    )
