@@ -34,11 +34,11 @@ def require_writable(path: Path | None) -> None:
     """Raise BadInput if a file or folder cannot be written at `path`: before hours of work, not after."""
     if path is None or str(path) == "-":
         return
-    nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    nearest = next(folder for folder in (path, *path.parents) if folder.exists())
     if nearest != path and not nearest.is_dir():
         raise BadInput(f"{path} cannot be written: {nearest} is not a folder")
     if not os.access(nearest, os.W_OK):
-        raise BadInput(f"{path} cannot be written: {nearest} is read-only")
+        raise BadInput(f"{path} cannot be written: {nearest} has no write permission")
 
 
 def print_json(value: object) -> None:
