@@ -99,13 +99,7 @@ class EffectiveResponse:
         return self.reasons.get(name, "")
 
 
-DIRECTIONS = (
-    "heard_azimuth_deg",
-    "heard_elevation_deg",
-    "lateral_error_deg",
-    "polar_error_deg",
-    "front_back",
-)
+DIRECTIONS = "heard_azimuth_deg", "heard_elevation_deg", "lateral_error_deg", "polar_error_deg", "front_back"
 
 
 @one_blas_thread
@@ -219,7 +213,8 @@ class _Spectra:
 
     def energies(self, counted: BoolArray, weights: Float64) -> Float64:
         """Energies of the ears in the bands, of the part that is coherent with the dry stem: shape (2, bands)."""
-        return np.asarray(np.where(counted, self._coherent(), 0.0) @ weights)
+        coherent = np.abs(self.cross) ** 2 / np.where(self.dry > 0.0, self.dry, 1.0)
+        return np.asarray(np.where(counted, coherent, 0.0) @ weights)
 
     def cues(self, counted: BoolArray, weights: Float64) -> Cues:
         """Cues in the bins that count for both ears."""
@@ -241,9 +236,6 @@ class _Spectra:
         response = np.where(counted, response, 0.0)
         energies = np.asarray(response.real**2 + response.imag**2)
         return _Spectra(self.dry, response * self.dry, energies * self.dry, self.in_range)
-
-    def _coherent(self) -> Float64:
-        return np.abs(self.cross) ** 2 / np.where(self.dry > 0.0, self.dry, 1.0)
 
 
 def _spectra(
