@@ -1,7 +1,7 @@
 """Time and memory of rendering one track: static, moving, in a measured room and in a simulated one.
 
     python benchmarks/synth/scenes.py                # a track of 4 minutes
-    python benchmarks/synth/scenes.py --seconds 600  # ten minutes: 11 to 36 s of processor time, below 250 MiB each
+    python benchmarks/synth/scenes.py --seconds 600  # ten minutes: 8 to 25 s of processor time, below 250 MiB each
 
 Each scene is rendered in a process of its own. The baseline of a measured room is scipy.signal.oaconvolve of the four
 stems, held in memory, with the same responses of 1 s. It does not read or write files.
