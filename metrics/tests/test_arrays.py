@@ -49,14 +49,17 @@ def track() -> dict[str, Any]:
     }
 
 
-@pytest.fixture(params=["array_api_strict", "torch"])
+@pytest.fixture(params=["strict", "cpu", "cuda"])
 def device(request: pytest.FixtureRequest) -> AbstractContextManager[None]:
-    """A context in which the metrics use the arrays of a library."""
-    library = pytest.importorskip(request.param)
-    if request.param == "torch":
-        pytest.importorskip("array_api_compat")
-        return arrays.on_device("cpu")
-    return arrays.using(arrays.DeviceArrays("strict", library, library.Device("CPU_DEVICE")))
+    """A context in which the metrics use the arrays of the standard alone, or of PyTorch on a device."""
+    if request.param == "strict":
+        library = pytest.importorskip("array_api_strict")
+        return arrays.using(arrays.DeviceArrays("strict", library, library.Device("CPU_DEVICE")))
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("array_api_compat")
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("there is no CUDA device")
+    return arrays.on_device(request.param)
 
 
 def test_the_values_of_another_namespace_are_those_of_numpy(
