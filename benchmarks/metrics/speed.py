@@ -42,6 +42,7 @@ from scipy import fft
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "metrics" / "tests"))
+import literal_cues  # noqa: E402
 import literal_metrics as literal  # noqa: E402
 
 BLAS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -180,9 +181,9 @@ def corrected_row(reference: np.ndarray, estimate: np.ndarray) -> None:
         return (
             np.median(ssr),
             np.median(srr),
-            *(literal.d_itd_us(reference, estimate, FS) or ()),
-            *literal.band_cues(reference, estimate, FS),
-            *literal.in_place(reference, estimate, FS),
+            *(literal_cues.d_itd_us(reference, estimate, FS) or ()),
+            *literal_cues.band_cues(reference, estimate, FS),
+            *literal_cues.in_place(reference, estimate, FS),
             *literal.level_and_si_sdr(reference, estimate),
         )
 

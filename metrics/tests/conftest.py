@@ -1,5 +1,5 @@
 import sys
 from pathlib import Path
 
-# The tests import the helper modules literal_metrics and golden_signals.
+# The tests import helper modules of this folder.
 sys.path.insert(0, str(Path(__file__).parent))

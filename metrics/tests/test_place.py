@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import literal_metrics as literal
+import literal_cues as literal
 import numpy as np
 import pytest
 from binaural_metrics import InputError

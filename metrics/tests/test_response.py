@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 import binaural_metrics as bm
-import literal_metrics as literal
+import literal_cues as literal
 import numpy as np
 import pytest
 from binaural_metrics.response import EffectiveResponse, effective_response
