@@ -28,7 +28,7 @@ def leaderboard(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> 
     summary.speeds = [one for one in summary.speeds if one.separator not in [model.name for model in models]]
     for factor, one in zip((0.5, 20.0), models, strict=True):
         one.card = ModelCard(
-            "SCNet", 10_578_768, "some music", summary.run.tracks[:1], "no", "MIT", "somebody"
+            "SCNet", 10_578_768, "some music", summary.run.tracks[:1], "no", "MIT", "a laboratory"
         )
         summary.speeds.append(SpeedSummary(one.name, "cpu", 4, 100.0, factor))
     summary.checks[0] = replace(summary.checks[0], passed=False)

@@ -287,7 +287,7 @@ def test_model_cards_and_a_warning_of_training_on_the_tracks_are_shown(make_run:
     run = make_run(tracks=2, models=2)
     store = RunStore(run)
     record = store.load()
-    card = ModelCard("SCNet", 10_578_768, "some music", [record.tracks[1].title], "no", "MIT", "somebody")
+    card = ModelCard("SCNet", 10_578_768, "some music", [record.tracks[1].title], "no", "MIT", "a laboratory")
     record.separators[0].card = card
     store.save(record)
     page = render(run)

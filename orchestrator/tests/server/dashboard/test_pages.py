@@ -266,7 +266,7 @@ def test_after_a_rescore_the_scores_of_a_run_are_the_new_ones(tmp_path: Path) ->
     config = run.record.config
     clear_scores(run, config.metrics, config.bsseval, config.aggregate)  # with the same settings
     end(run, "A", 4.0)
-    end(run, "B", 1.0)  # nobody looked at the page before all scores were there
+    end(run, "B", 1.0)  # the page is requested only after all scores are there
     assert now() == ["2.50"]
     result = run.store.layout.result(Cell("stereo", "one", "B"))
     before = result.stat()
