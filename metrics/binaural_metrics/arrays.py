@@ -5,8 +5,8 @@ back to NumPy, where it is compared and aggregated. So are the correlations of S
 filters are found there. NumPy's spectra are in float32 where a metric says so; on a device everything is in float64, so
 that the settings of PyTorch for float32 products have no influence.
 
-The time differences of the paper are computed with NumPy: their whitening makes the rounding of float32 audible. Of 40
-frames of noise below 200 Hz, 33 have another lag with the transforms of PyTorch, in float32 as well.
+The time differences of the paper are computed with NumPy: whitening makes them depend on the rounding of float32. Of
+40 frames of noise below 200 Hz, 33 have another lag with the transforms of PyTorch, in float32 as well.
 
 Examples
 --------

@@ -227,11 +227,10 @@ def _fit(
 
     name = taps, tuple(scored)
     of_refs, regularised = cache.get(refs, ("correlations", *name), correlations)
-    own, every = cache.get(
+    own, every = cache.get_large(
         refs,
         ("equations", *name),
         lambda: factorised[0] if factorised else equations(of_refs, RIDGE if regularised else 0.0),
-        large=True,
     )
     if not of_estimates:
         of_estimates.append(_correlations(refs, ests, taps, workers, on, whole=False)[1])
@@ -313,7 +312,10 @@ def _window_ratios(
     true = np.concatenate([load(x, start, start + size) for x in refs])
     found = np.concatenate([load(x, start, start + size) for x in ests])
     ratios = np.full((len(METRICS), len(refs)), np.nan)
-    energies = (_energies if on is NUMPY else _energies_on)(on, true, found, scored, filters, gain)
+    if on is NUMPY:
+        energies = _energies(true, found, scored, filters, gain)
+    else:
+        energies = _energies_on(on, true, found, scored, filters, gain)
     for k, (stem, parts) in enumerate(zip(scored, energies, strict=True)):
         filtered, projected, spatial, interference, artifacts = parts
         image, estimate = gain * true[2 * stem : 2 * stem + 2], found[2 * k : 2 * k + 2]
@@ -328,7 +330,7 @@ def _window_ratios(
 
 
 def _energies(
-    _: Arrays, true: Float64, found: Float64, scored: list[int], filters: _Filters, gain: float
+    true: Float64, found: Float64, scored: list[int], filters: _Filters, gain: float
 ) -> list[list[float]]:
     """Energies of p_s, p, p_s − s, p − p_s and ŝ − p of each scored stem, from the samples of all channels."""
     inputs, outputs = fft.rfft(true, filters.size), fft.rfft(found, filters.size)

@@ -61,18 +61,8 @@ class ReferenceCache:
         same._digests = {}
         return same
 
-    def get(
-        self,
-        references: Sequence[FloatArray],
-        name: Hashable,
-        compute: Callable[[], _Value],
-        *,
-        large: bool = False,
-    ) -> _Value:
-        """Value called `name` of the references, by `compute` if it is not there. Its arrays become read-only.
-
-        `large` is a value that takes longer to write to a file and to read than to compute from others.
-        """
+    def get(self, references: Sequence[FloatArray], name: Hashable, compute: Callable[[], _Value]) -> _Value:
+        """Value called `name` of the references, by `compute` if it is not there. Its arrays become read-only."""
         key = self._key(references, name)
         with self._lock:
             if key in self._values:
@@ -87,6 +77,12 @@ class ReferenceCache:
                 while self.size > self.max_bytes:
                     self._values.popitem(last=False)
         return value
+
+    def get_large(
+        self, references: Sequence[FloatArray], name: Hashable, compute: Callable[[], _Value]
+    ) -> _Value:
+        """The same for a value that takes longer to write to a file and to read than to compute from others."""
+        return self.get(references, name, compute)
 
     def _key(self, references: Sequence[FloatArray], name: Hashable) -> tuple[Hashable, ...]:
         return current().name, name, *(self._digest(x) for x in references)
@@ -106,14 +102,7 @@ class ReferenceCache:
 class _NoCache(ReferenceCache):
     """Keeps nothing."""
 
-    def get(
-        self,
-        references: Sequence[FloatArray],
-        name: Hashable,
-        compute: Callable[[], _Value],
-        *,
-        large: bool = False,
-    ) -> _Value:
+    def get(self, references: Sequence[FloatArray], name: Hashable, compute: Callable[[], _Value]) -> _Value:
         return compute()
 
 

@@ -52,17 +52,8 @@ class SharedCache(ReferenceCache):
         super().__init__(max_bytes)
         self._folder = folder
 
-    def get(
-        self,
-        references: Sequence[FloatArray],
-        name: Hashable,
-        compute: Callable[[], _Value],
-        *,
-        large: bool = False,
-    ) -> _Value:
+    def get(self, references: Sequence[FloatArray], name: Hashable, compute: Callable[[], _Value]) -> _Value:
         """Value called `name` of the references. Others wait while one process computes it."""
-        if large:
-            return compute()
         key = hashlib.sha256(repr(self._key(references, name)).encode()).hexdigest()
         path = self._folder / f"{key}.ref"
         with self._locked(int(key[:15], 16)):
@@ -75,6 +66,12 @@ class SharedCache(ReferenceCache):
             ):  # such as a full disk: the next process computes it again
                 self._write(path, value)
             return value
+
+    def get_large(
+        self, references: Sequence[FloatArray], name: Hashable, compute: Callable[[], _Value]
+    ) -> _Value:
+        """The value, which is computed by each process."""
+        return compute()
 
     @contextlib.contextmanager
     def _locked(self, number: int) -> Iterator[None]:
