@@ -44,6 +44,7 @@ class Supervisor:
         self.workspace, self.runtime, self.redis_url, self.seconds = workspace, runtime, redis_url, seconds
         self._stop = threading.Event()
         self._locks: dict[str, contextlib.ExitStack] = {}
+        self._locking = threading.Lock()
         self._problems: dict[str, str] = {}
         self._connection: Redis | None = None
         self._thread = threading.Thread(target=self._follow, name="supervisor", daemon=True)
@@ -84,17 +85,22 @@ class Supervisor:
 
     def release(self, store: RunStore) -> None:
         """Stop following a run."""
-        store.markers.clear_supervised()
-        self._unlock(store.id)
+        with self._locking:
+            store.markers.clear_supervised()
+            self._unlock(store.id)
 
     def holds(self, store: RunStore) -> bool:
         """Whether it follows the run at present, and so holds its lock."""
         return store.id in self._locks
 
-    def _lock(self, store: RunStore) -> None:
-        lock = contextlib.ExitStack()
-        lock.enter_context(store.lock.hold())
-        self._locks[store.id] = lock
+    def _lock(self, store: RunStore) -> bool:
+        """Lock the run, unless it was released meanwhile. Return whether it is locked."""
+        with self._locking:
+            if store.markers.supervised:
+                lock = contextlib.ExitStack()
+                lock.enter_context(store.lock.hold())
+                self._locks[store.id] = lock
+            return store.id in self._locks
 
     def _unlock(self, run_id: str) -> None:
         if lock := self._locks.pop(run_id, None):
@@ -135,8 +141,8 @@ class Supervisor:
 
     def _advance(self, store: RunStore, again: bool) -> None:
         fresh = store.id not in self._locks
-        if fresh:
-            self._lock(store)
+        if fresh and not self._lock(store):
+            return
         try:
             run = open_run(store, self.runtime)
             if fresh:

@@ -11,10 +11,14 @@ from pathlib import Path
 import httpx
 import pytest
 from mssbench.execution.embedded import embedded_workers
+from mssbench.execution.prepare import prepare
+from mssbench.runs.config import RunConfig
 from mssbench.runs.records import Cell
 from mssbench.runs.run import Run
 from mssbench.runs.status import Failure
 from mssbench.runs.store import Workspace
+from mssbench.server.supervisor import Supervisor
+from mssbench.services.runtime import make_runtime
 from mssbench_contract.server import orchestrator, wait_for
 from mssbench_service.wire import parse
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -107,6 +111,18 @@ def test_a_cancelled_run_leaves_the_queues_and_can_be_resumed(api: httpx.Client)
     assert api.delete(run).status_code == 204
     assert api.get(run).status_code == 404
     assert api.get("/runs").json() == []
+
+
+def test_a_run_that_is_cancelled_before_its_turn_is_not_locked(workspace: Path, redis_url: str) -> None:
+    """Otherwise it could not be deleted for a moment: the supervisor lists all runs, and then advances each."""
+    run = prepare(parse(RunConfig, RUN), make_runtime(workspace))
+    supervisor = Supervisor(Workspace(workspace), run.runtime, redis_url)
+    run.store.markers.set_supervised()
+    (listed,) = supervisor._launched()
+    supervisor.release(run.store)
+    with run.store.lock.hold():  # as another process does, to delete the run
+        supervisor._advance(Workspace(workspace).run(listed), again=False)
+    assert not supervisor.holds(run.store)
 
 
 def test_failed_cells_are_listed_and_can_be_retried(api: httpx.Client, workspace: Path) -> None:
