@@ -225,10 +225,16 @@ def wait_for(
 
 
 def free_port() -> int:
-    """A port that no program listens on at present."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that no program listens on, and that the system gives to no other program for a minute.
+
+    It belongs to a closed connection (``TIME_WAIT``). The system does not choose such a port, while a server can bind
+    to it, because servers set ``SO_REUSEADDR``.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = server.getsockname()
+        with socket.create_connection(address):
+            server.accept()[0].close()  # the side that closes first keeps the port
+        return int(address[1])
 
 
 @contextlib.contextmanager
