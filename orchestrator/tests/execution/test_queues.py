@@ -25,6 +25,7 @@ from mssbench.runs.progress import progress_of
 from mssbench.runs.run import Run, Task
 from mssbench.services.runtime import make_runtime
 from mssbench.settings.limits import Limits
+from mssbench_contract.server import wait_for
 from mssbench_service.errors import BadInput, NotFound, Unreachable
 from redis import Redis
 from rq import Queue
@@ -134,9 +135,7 @@ def test_a_job_whose_worker_died_before_it_started_is_queued_again(
     taken = _text(connection.lmove("rq:queue:render", "rq:queue:render:intermediate"))
     reconcile(run, connection)
     assert taken not in queued(connection, "render"), "a living worker has time to start the job"
-    time.sleep(0.3)
-    reconcile(run, connection)
-    assert taken in queued(connection, "render")
+    wait_for(lambda: reconcile(run, connection) and taken in queued(connection, "render"))
     assert len(queued(connection, "render")) == 2
 
 

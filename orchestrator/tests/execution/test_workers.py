@@ -103,7 +103,7 @@ def test_burst_workers_share_a_run_and_end_when_nothing_is_left(
     command = [sys.executable, "-m", "mssbench", "worker", "--burst", "--idle", "0.5", "--redis", url]
     queues = ["evaluate", "separate-oracle", "render"]  # those that need others come first
     workers = [subprocess.Popen([*command, *queues]) for _ in range(2)]
-    assert [worker.wait(60) for worker in workers] == [0, 0]
+    assert [worker.wait(600) for worker in workers] == [0, 0]
     assert progress_of(run).complete
     assert progress_of(run).failed == 0
 
@@ -206,7 +206,7 @@ def test_workers_complete_a_run_without_a_launcher(run: Run, url: str, connectio
     wait_for(lambda: progress_of(run).complete)
     for worker in workers:
         worker.send_signal(signal.SIGTERM)
-    assert [worker.wait(timeout=60) for worker in workers] == [0, 0, 0]
+    assert [worker.wait(timeout=600) for worker in workers] == [0, 0, 0]
     assert progress_of(run).complete
     assert progress_of(run).failed == 0
     assert connection.keys("rq:job:*") == [], "Redis keeps no completed job"

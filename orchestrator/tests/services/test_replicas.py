@@ -108,7 +108,7 @@ def test_tracks_are_spread_over_replicas_and_survive_a_killed_one(replicas: Repl
         list(workers.map(lambda number: separate(runtime, number), range(TRACKS)))
         shares = [replicas.served(address) for address in ADDRESSES]
         assert sum(shares) == TRACKS
-        assert min(shares) >= 2, shares
+        assert all(shares), shares
 
         # Kill one replica during the second half. Its address stays resolvable for a short time.
         rest = [workers.submit(separate_with_retries, runtime, TRACKS + number) for number in range(TRACKS)]
@@ -154,12 +154,12 @@ def test_a_call_raises_busy_only_if_all_replicas_are_busy(replicas: Replicas) ->
 
 
 def answering(listener: socket.socket, answer: bytes | None) -> None:
-    """Accept a connection, read the request, and send `answer`; None: no answer."""
+    """Accept a connection, read the request, and send `answer`; None: wait until the client closes the connection."""
     connection, _ = listener.accept()
     with connection:
         connection.recv(65536)
         if answer is None:
-            time.sleep(1)
+            connection.recv(1)
         else:
             connection.sendall(answer)
 
@@ -181,7 +181,8 @@ def test_a_step_that_may_have_started_is_not_sent_to_another_replica(
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as server:
         server.submit(answering, listener, answer)
         service = Service("one", "one", f"http://name.example:{listener.getsockname()[1]}")
-        transport = HttpTransport(Limits(step_seconds=0.5), resolve=lambda host, port: ["127.0.0.1"])
+        limits = Limits(step_seconds=0.5 if answer is None else 60.0)
+        transport = HttpTransport(limits, resolve=lambda host, port: ["127.0.0.1"])
         runtime = Runtime(transport, Registry({}, {"one": service}), DataRoot(tmp_path))
         with pytest.raises(kind, match=says):
             runtime.separate("one", SeparateRequest("a.wav", "out"), 0.0)

@@ -20,7 +20,7 @@ from mssbench.services.registry import Registry, Service, load_registry
 from mssbench.services.runtime import Runtime, make_runtime
 from mssbench.settings.limits import Limits
 from mssbench_contract import running
-from mssbench_contract.server import free_port, http_server
+from mssbench_contract.server import http_server
 from mssbench_service.errors import (
     BadInput,
     BadOutput,
@@ -106,8 +106,13 @@ def test_errors_have_the_same_class_and_message_over_http(
 
 
 @contextlib.contextmanager
-def server_that_answers(status: int, *parts: bytes, for_ever: float | None = None) -> Iterator[Runtime]:
-    """Serve `parts` as the answer; with `for_ever`, endlessly and with this pause in seconds."""
+def server_that_answers(
+    status: int, *parts: bytes, for_ever: float | None = None, limit: float = 60.0
+) -> Iterator[Runtime]:
+    """Serve `parts` as the answer to a client with this time limit; with `for_ever`, endlessly and with this pause.
+
+    `for_ever` and `limit` are in seconds.
+    """
 
     def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
         handler.rfile.read(int(handler.headers["Content-Length"]))
@@ -119,7 +124,10 @@ def server_that_answers(status: int, *parts: bytes, for_ever: float | None = Non
                 handler.wfile.write(part)
                 time.sleep(for_ever or 0.0)
 
-    with http_server(answer) as url, contextlib.closing(HttpTransport(Limits(step_seconds=1.0))) as transport:
+    with (
+        http_server(answer) as url,
+        contextlib.closing(HttpTransport(Limits(step_seconds=limit))) as transport,
+    ):
         registry = Registry({"synth": Service("synth", "synth_service", url)}, {})
         yield Runtime(transport, registry, DataRoot(Path.cwd()))
 
@@ -148,16 +156,21 @@ def test_invalid_answers_and_problem_documents_raise_errors(
 
 
 @pytest.mark.parametrize(
-    ("part", "pause", "kind", "says"),
+    ("part", "pause", "limit", "kind", "says"),
     [
-        (b"[" * 2**20, 0.0, BadOutput, "synth sent an answer of more than 16 MiB"),
-        (b" ", 0.1, TimedOut, "synth did not finish its answer within 1 s"),
+        (b"[" * 2**20, 0.0, 60.0, BadOutput, "synth sent an answer of more than 16 MiB"),
+        (b" ", 0.1, 3.0, TimedOut, "synth did not finish its answer within 3 s"),
     ],
     ids=["too much", "too slow"],
 )
-def test_an_endless_answer_is_cut_off(part: bytes, pause: float, kind: type[BenchError], says: str) -> None:
+def test_an_endless_answer_is_cut_off(
+    part: bytes, pause: float, limit: float, kind: type[BenchError], says: str
+) -> None:
     """An endless answer must not fill the memory of a worker or block it."""
-    with server_that_answers(200, part, for_ever=pause) as runtime, pytest.raises(kind, match=says):
+    with (
+        server_that_answers(200, part, for_ever=pause, limit=limit) as runtime,
+        pytest.raises(kind, match=says),
+    ):
         runtime.describe_hrir(HrirRequest("sphere"))
 
 
@@ -177,16 +190,15 @@ def test_headers_sent_a_byte_at_a_time_are_cut_off() -> None:
         synth = Service("synth", "synth_service", f"http://127.0.0.1:{listening.getsockname()[1]}")
         transport = HttpTransport(Limits(step_seconds=0.5, step_seconds_per_audio_second=1e-6))
         runtime = Runtime(transport, Registry({"synth": synth}, {}), DataRoot(Path.cwd()))
-        started = time.monotonic()
         with pytest.raises(TimedOut, match=r"did not answer within 0\.5"):
             runtime.describe_hrir(HrirRequest("sphere"))
-        assert time.monotonic() - started < 5
         transport.close()
-        thread.join(10)
+        thread.join(60)
+        assert not thread.is_alive(), "the connection is closed"
 
 
 def test_a_stopped_service_is_unreachable() -> None:
-    nowhere = Service("synth", "synth_service", f"http://127.0.0.1:{free_port()}")
+    nowhere = Service("synth", "synth_service", "http://127.0.0.1:1")
     transport = HttpTransport(Limits(step_seconds=5.0))
     runtime = Runtime(transport, Registry({"synth": nowhere}, {"gone": nowhere}), DataRoot(Path.cwd()))
     with pytest.raises(Unreachable, match=r"synth at .* does not answer"):
