@@ -30,7 +30,7 @@ def status(name):
     return next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 before = status("VmRSS")
-(row,) = score_track({{"a": signals[0]}}, {{"a": signals[1]}}, {fs}, bsseval={bsseval}, **options)
+(row,) = score_track({{"a": signals[0]}}, {{"a": signals[1]}}, {fs}, bsseval={bsseval}, **options)[0]
 assert row["status"] == "ok" and (row["timbre_db"] is not None) == {dry}, row
 print(before, status("VmHWM"))
 """

@@ -269,7 +269,7 @@ def floor_rows(reference: np.ndarray, estimate: np.ndarray) -> None:
 def corrected(references: Stems, estimates: Stems, bsseval: bool = True) -> list[dict[str, Any]]:
     """Rows of the corrected set, on one core. The left ears serve as dry stems."""
     dry = {name: x[0] for name, x in references.items()}
-    return score_track(references, estimates, FS, metrics="corrected", bsseval=bsseval, workers=1, dry=dry)
+    return score_track(references, estimates, FS, metrics="corrected", bsseval=bsseval, workers=1, dry=dry)[0]
 
 
 def floor_line(name: str, floor: float, ours: float, length: float) -> None:

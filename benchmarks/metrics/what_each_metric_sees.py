@@ -110,7 +110,7 @@ def errors(dry: Stems, references: Stems) -> dict[str, Stems]:
 
 
 def medians(dry: Stems, references: Stems, estimates: Stems, gain: float = 1.0) -> dict[str, float | None]:
-    rows = score_track(references, estimates, FS, mixture_gain=gain, hrir=HEAD, dry=dry)
+    rows = score_track(references, estimates, FS, mixture_gain=gain, hrir=HEAD, dry=dry)[0]
     found = {}
     for column in (*SEES, *SPAUQ):
         values = [row[column] for row in rows if row[column] is not None]

@@ -61,41 +61,26 @@ if TYPE_CHECKING:
     from .spauq import spauq_equations as spauq_equations
     from .spauq import spauq_released as spauq_released
 
-_EXPORTS = {
-    "score": "api",
-    "on_device": "arrays",
-    "Scores": "results",
-    "FolderScores": "results",
-    "ReferenceCache": "reuse",
-    "score_folder": "folder",
-    "load_hrirs": "folder",
-    "Hrirs": "cues",
-    "ssr": "functions",
-    "srr": "functions",
-    "in_place": "functions",
-    "itd_difference": "functions",
-    "ild_difference": "functions",
-    "ic_difference": "functions",
-    "azimuth_error": "functions",
-    "level_difference": "functions",
-    "si_sdr": "functions",
-    "paper_ssr": "functions",
-    "paper_srr": "functions",
-    "paper_itd_difference": "functions",
-    "paper_ild_difference": "functions",
-    "bss_eval": "bsseval",
-    "spauq_equations": "spauq",
-    "spauq_released": "spauq",
-    "interaural_cues": "cues",
-    "paper_cues": "interaural",
-    "effective_response": "response",
-    "ListenerModel": "localisation",
-    "Metric": "registry",
-    "metrics": "registry",
-    "register": "registry",
-    "InputError": "signals",
+_MODULES = {
+    "api": "score",
+    "arrays": "on_device",
+    "results": "Scores FolderScores",
+    "reuse": "ReferenceCache",
+    "folder": "score_folder load_hrirs",
+    "cues": "Hrirs interaural_cues",
+    "functions": "ssr srr in_place itd_difference ild_difference ic_difference azimuth_error level_difference si_sdr "
+    "paper_ssr paper_srr paper_itd_difference paper_ild_difference",
+    "bsseval": "bss_eval",
+    "spauq": "spauq_equations spauq_released",
+    "interaural": "paper_cues",
+    "response": "effective_response",
+    "localisation": "ListenerModel",
+    "registry": "Metric metrics register",
+    "signals": "InputError",
 }
-"""Public name -> module. A module is imported when one of its names is used first, so that the import is quick."""
+"""Public names by module. A module is imported when one of its names is used first, so that the import is quick."""
+
+_EXPORTS = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 __all__ = ["__version__", *_EXPORTS]
 

@@ -14,7 +14,7 @@ from .registry import KEY_COLUMNS, check_metric_set, columns
 from .registry import metrics as all_metrics
 from .results import Scores, scores_of
 from .reuse import NO_CACHE, ReferenceCache
-from .scoring import score_track_with_frames
+from .scoring import score_track
 from .shapes import Signals, channels_first, check_pairs, dry_stems
 from .signals import InputError
 
@@ -116,7 +116,7 @@ def score(
     check_metric_set(metrics)
     single = not isinstance(reference, Mapping) and list(true) == ["stem"]
     with on_device(device):
-        rows, frames = score_track_with_frames(
+        rows, frames = score_track(
             true,
             found,
             rate,

@@ -31,6 +31,9 @@ from .threads import threaded
 
 REACH_S = 1e-3
 BANDS_HZ = (200.0, 16000.0)
+LOWEST_HZ = 100.0
+"""Start of the triangular bands, which the other metrics use."""
+
 ILD_LIMIT_DB = 60.0
 AUDIBLE = 1e-4
 """Smallest energy of an audible band relative to the loudest band of its frame."""
@@ -238,22 +241,35 @@ def erb_number(frequency: Float64) -> Float64:
     return np.asarray(21.4 * np.log10(1.0 + 0.00437 * frequency))
 
 
+def triangular_bands(frequency: Float64) -> tuple[Float64, Float64]:
+    """Bands one ERB apart and two ERB wide, from 100 Hz to 16 kHz, at bins from 0 Hz to half the sample rate.
+
+    Returns
+    -------
+    centres_hz : ndarray, shape (bands,)
+    weights : ndarray, shape (bins, bands and those below 100 Hz)
+    """
+    low, high = erb_number(np.array([LOWEST_HZ, min(BANDS_HZ[1], frequency[-1])]))
+    centres, below = np.arange(low, high, 1.0), np.arange(low - 1.0, 0.3, -1.0)
+    distance = np.abs(erb_number(frequency)[:, None] - np.concatenate([centres, below]))
+    return (10 ** (centres / 21.4) - 1.0) / 0.00437, np.maximum(1.0 - distance, 0.0)
+
+
 def _azimuth_distance(
     first: _Spectra, second: _Spectra, hrir: HrirSet, sample_rate: int, frames: int
 ) -> tuple[Cue, Cue]:
     azimuths, responses = _frontal(hrir, sample_rate)
     reference, estimate = (_azimuth(spectra, azimuths, responses) for spectra in (first, second))
-    empty = np.empty(0)
     if estimate is None:
         azimuth = Cue.undefined("the estimate's cross-relation has no clear minimum", frames)
     else:
-        azimuth = Cue(estimate, "", empty, empty, empty, frames)
+        azimuth = Cue(estimate, total=frames)
     if reference is None:
         return azimuth, Cue.undefined("the reference's cross-relation has no clear minimum", frames)
     if estimate is None:
         return azimuth, azimuth
     error = abs((estimate - reference + 180.0) % 360.0 - 180.0)
-    return azimuth, Cue(error, "", empty, empty, empty, frames)
+    return azimuth, Cue(error, total=frames)
 
 
 def _frontal(hrir: HrirSet, sample_rate: int) -> tuple[Float64, npt.NDArray[np.complex128]]:

@@ -41,12 +41,12 @@ def whitening(dry: Float64, weights: Float64) -> Float64:
 
 def time_of(cross: Complex, white: Float64, size: int) -> int:
     """Lag of the direct sound in samples."""
-    return int(np.argmax(np.abs(_lags(cross * white, size)).max(axis=0)))
+    return int(np.argmax(np.abs(fft.irfft(cross * white, size)).max(axis=0)))
 
 
 def delay_of(cross: Complex, direct: Complex, white: Float64, size: int) -> int:
     """Delay of a signal in samples relative to the direct sound."""
-    correlation = _lags(cross * np.conj(direct) * white**2, size)
+    correlation = fft.irfft(cross * np.conj(direct) * white**2, size)
     return int(np.argmax(np.abs(correlation).sum(axis=0)))
 
 
@@ -63,8 +63,8 @@ def early(
     """Response of both ears around the lag `at`, and the bins that count, both of shape (2, bins)."""
     window = _window(size, sample_rate)
     bins = len(dry)
-    source, ears = (fft.rfft(_lags(x * white, size) * window)[..., :bins] for x in (dry, own))
-    received = fft.rfft(_lags(cross * white, size) * np.roll(window, at))[..., :bins]
+    source, ears = (fft.rfft(fft.irfft(x * white, size) * window)[..., :bins] for x in (dry, own))
+    received = fft.rfft(fft.irfft(cross * white, size) * np.roll(window, at))[..., :bins]
     use = np.abs(source) > _LEAST
     response = np.where(use, received / np.where(use, source, 1.0), 0.0)
     noise = _ABOVE_NOISE * window.sum() / (_INDEPENDENT * frames * size)
@@ -84,10 +84,6 @@ def cut(hrir: HrirSet, sample_rate: int) -> Hrirs:
         sample_rate,
         elevations_of(hrir),
     )
-
-
-def _lags(spectra: npt.NDArray[np.generic], size: int) -> Float64:
-    return np.asarray(fft.irfft(spectra, size))
 
 
 def _window(size: int, sample_rate: int) -> Float64:

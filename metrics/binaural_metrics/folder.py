@@ -14,7 +14,7 @@ from .cues import Hrirs
 from .layouts import Estimates, find_estimates
 from .registry import check_metric_set
 from .results import FolderScores, Scores, scores_of
-from .scoring import score_track_with_frames
+from .scoring import score_track
 from .signals import FloatArray, InputError
 
 _DIRECT = ".direct"  # the direct sound of a stem in a room
@@ -98,7 +98,7 @@ def _score_title(truth: Path, found: Estimates, dry: Path | None, options: dict[
             problems[stem] = str(error)
     metadata = _metadata(truth)
     hrir = load_hrirs(truth / "hrir.npz") if "angles" in metadata and (truth / "hrir.npz").exists() else None
-    rows, frames = score_track_with_frames(
+    rows, frames = score_track(
         {stem: signal for stem, (signal, _) in references.items()},
         estimates,
         rate,

@@ -60,8 +60,7 @@ def follow(
     before, at, after = correlation[best - 1 : best + 2]
     bend = before - 2 * at + after
     part = 0.5 * (before - after) / bend if bend < 0 else 0.0
-    empty = np.empty(0)
-    return Cue(float((lags[best] + part) * hop_s * 1e3), "", empty, empty, empty, total)
+    return Cue(float((lags[best] + part) * hop_s * 1e3), total=total)
 
 
 def _correlation(reference: Float64, estimate: Float64, weight: Float64, lag: int) -> float:

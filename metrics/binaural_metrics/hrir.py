@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -79,16 +79,15 @@ class Cue:
     """
 
     value: float | None
-    reason: str
-    start_s: Float64
-    frames: Float64
-    weights: Float64
-    total: int
+    reason: str = ""
+    start_s: Float64 = field(default_factory=lambda: np.empty(0))
+    frames: Float64 = field(default_factory=lambda: np.empty(0))
+    weights: Float64 = field(default_factory=lambda: np.empty(0))
+    total: int = 0
 
     @classmethod
     def undefined(cls, reason: str, total: int = 0) -> Cue:
-        empty = np.empty(0)
-        return cls(None, reason, empty, empty, empty, total)
+        return cls(None, reason, total=total)
 
 
 def check_hrirs(hrir: HrirSet, sample_rate: int) -> None:

@@ -80,7 +80,7 @@ class ListenerModel:
             )
         self._hrir, self._irs = hrir, np.asarray(hrir.irs, np.float64)[..., :_TAPS]
         self._scale = float(np.abs(self._irs).max())
-        self._listener = self._representation(self._irs, hrir)
+        self._listener = self._representation(self._irs)
         with contextlib.redirect_stdout(io.StringIO()):  # it prints the orders that it chose
             self._listener.compute_template(use_cache=False)
 
@@ -129,10 +129,7 @@ class ListenerModel:
         ratio = ear_ratio(reference, estimate, dry, rate)
         if ratio is None:
             return Localisation(reason="no bin of the estimate has the dry stem")
-        return self._localise(changed(self._irs[at], ratio), at, repetitions, seed)
-
-    def _localise(self, ears: Float64, at: int, repetitions: int, seed: int) -> Localisation:
-        heard = self._representation(ears[None], self._hrir, slice(at, at + 1))
+        heard = self._representation(changed(self._irs[at], ratio)[None], slice(at, at + 1))
         metrics = import_module("bayesian_listener").metrics
         responses = self._listener.localise(heard.target, repetitions=repetitions, seed=seed)
         with warnings.catch_warnings():  # about responses to the side, which have no polar error
@@ -143,7 +140,7 @@ class ListenerModel:
         )
         return Localisation(lateral, polar, confusions)
 
-    def _representation(self, irs: Float64, hrir: HrirSet, rows: slice = slice(None)) -> Any:
+    def _representation(self, irs: Float64, rows: slice = slice(None)) -> Any:
         """A listener with the cues of `irs`, whose directions are `rows` of the set."""
         try:
             listener, sofar = import_module("bayesian_listener"), import_module("sofar")
@@ -151,7 +148,7 @@ class ListenerModel:
             raise ImportError(
                 f"the model needs {error.name}: pip install 'binaural-metrics[listener]'"
             ) from error
-        sofa = sofar.Sofa("SimpleFreeFieldHRIR")
+        hrir, sofa = self._hrir, sofar.Sofa("SimpleFreeFieldHRIR")
         sofa.Data_IR, sofa.Data_SamplingRate = irs / self._scale, float(hrir.sample_rate)
         places = np.asarray(hrir.azimuths, np.float64) % 360.0, elevations_of(hrir)
         sofa.SourcePosition = np.stack([*(x[rows] for x in places), np.ones(len(irs))], axis=1)

@@ -33,9 +33,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .interaural import CrossSpectrum, PaperSignal, divide, product
-from .signals import check_pair, silent_channels
-from .threads import one_blas_thread
+from .interaural import PaperSignal, divide, product
+from .signals import silent_channels
 
 UNWHITENED = ("bass",)
 """Stems whose correlation is not whitened."""
@@ -59,35 +58,6 @@ class Paper2026:
         return abs(self.estimate_us - self.reference_us)
 
 
-@one_blas_thread
-def paper2026_itd(
-    reference: npt.ArrayLike, estimate: npt.ArrayLike, sample_rate: int, *, whiten: bool = True
-) -> Paper2026:
-    """Compute the interaural time differences of reference and estimate.
-
-    Parameters
-    ----------
-    reference, estimate : array_like, shape (2, samples)
-        Floating point; both are trimmed to the shorter. The reference is used at the level of the stored file.
-    sample_rate : int
-        In Hz.
-    whiten : bool
-        False for a bass.
-
-    Returns
-    -------
-    Paper2026
-
-    Raises
-    ------
-    InputError
-        A signal is unusable (:func:`~binaural_metrics.signals.check_signal`).
-    """
-    ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
-    first, second = (PaperSignal.of(x, sample_rate, [cross_spectrum(whiten)]) for x in (ref, est))
-    return paper2026_distances(first, second)
-
-
 def paper2026_distances(reference: PaperSignal, estimate: PaperSignal) -> Paper2026:
     """Difference of two signals by the last of their ITDs."""
     pair = {"reference": reference, "estimate": estimate}
@@ -99,11 +69,7 @@ def paper2026_distances(reference: PaperSignal, estimate: PaperSignal) -> Paper2
     return Paper2026(reference.itds_us[-1], estimate.itds_us[-1], reason)
 
 
-def cross_spectrum(whiten: bool) -> CrossSpectrum:
-    """Product of the spectrum of the left ear with the conjugate one of the right, divided by its modulus or not."""
-    return _whitened if whiten else product
-
-
-def _whitened(left: _Spectra, right: _Spectra, out: _Spectra) -> None:
+def whitened_product(left: _Spectra, right: _Spectra, out: _Spectra) -> None:
+    """Product of the spectrum of the left ear with the conjugate one of the right, divided by its modulus."""
     product(left, right, out)
     divide(out, np.abs(out) + np.float32(1e-15))

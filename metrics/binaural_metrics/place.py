@@ -43,7 +43,7 @@ import numpy.typing as npt
 from scipy.signal import get_window
 
 from .arrays import Arrays, current
-from .bands import AUDIBLE, LOUDNESS_EXPONENT, MISSING, Steering, erb_number, ild_of
+from .bands import AUDIBLE, LOUDNESS_EXPONENT, LOWEST_HZ, MISSING, Steering, ild_of, triangular_bands
 from .hrir import Cue
 from .reuse import NO_CACHE, ReferenceCache
 from .signals import (
@@ -64,7 +64,7 @@ JNDS = (1, 2, 4)
 TOLERANCE_JND = 2
 ERROR_LIMIT_JND = 40.0
 AUDIBLE_FRAME = 1e-6
-_LOW_HZ, _HIGH_HZ, _ITD_HZ = 100.0, 16000.0, 1400.0
+_ITD_HZ = 1400.0
 _COHERENT = 0.8
 _LAG_S, _REACH = 1e-5, 100  # ±1 ms in steps of 10 µs
 _CHUNK = 80  # frames per task: 2 s fit in the processor's cache
@@ -125,8 +125,8 @@ def place(
         A signal is unusable (:func:`~binaural_metrics.signals.check_signal`).
     """
     ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
-    if not 0.5 * sample_rate > 2 * _LOW_HZ:
-        return _undefined(f"a sample rate of {sample_rate} Hz holds no band above {_LOW_HZ:.0f} Hz")
+    if not 0.5 * sample_rate > 2 * LOWEST_HZ:
+        return _undefined(f"a sample rate of {sample_rate} Hz holds no band above {LOWEST_HZ:.0f} Hz")
     on = current()
     grid, chunk = _grid(sample_rate, on), on.chunk * _CHUNK
     frames = (ref.shape[1] - grid.length) // grid.hop + 1
@@ -276,7 +276,6 @@ def _summary(cells: _Cells, ratio: float, second: npt.NDArray[np.int64], grid: _
     error = np.minimum(cells.error, ERROR_LIMIT_JND, out=cells.error)
     flat = audible & ~missing
     median = aggregate_frames(error[flat], "median", used[flat])
-    empty = np.empty(0)
     heard = used.sum(axis=0)
     kept = np.where(error <= TOLERANCE_JND, used, 0.0).sum(axis=0)
     bands = [
@@ -285,7 +284,7 @@ def _summary(cells: _Cells, ratio: float, second: npt.NDArray[np.int64], grid: _
         if h > 0.0
     ]
     shares = {jnd: _share(used, error <= jnd, second) for jnd in JNDS}
-    return Place(shares, lost, Cue(median, "", empty, empty, empty, int(second[-1]) + 1), bands)
+    return Place(shares, lost, Cue(median, total=int(second[-1]) + 1), bands)
 
 
 def _share(weight: Float64, chosen: BoolArray, second: npt.NDArray[np.int64]) -> Cue:
@@ -323,17 +322,10 @@ def _grid(sample_rate: int, on: Arrays) -> _Grid:
     length = round(0.05 * sample_rate)
     size = 1 << math.ceil(math.log2(1.8 * length))
     frequency = np.arange(size // 2 + 1) * sample_rate / size
-    low, high = erb_number(np.array([_LOW_HZ, min(_HIGH_HZ, 0.5 * sample_rate)]))
-    centres = np.arange(low, high, 1.0)
-    below = np.arange(low - 1.0, 0.3, -1.0)
-    distance = np.abs(erb_number(frequency)[:, None] - np.concatenate([centres, below]))
-    weights = np.maximum(1.0 - distance, 0.0)
+    hz, weights = triangular_bands(frequency)
     bins = int(np.flatnonzero(weights.any(axis=1))[-1]) + 1
-    hz = (10 ** (centres / 21.4) - 1.0) / 0.00437
     lags: Float64 = _LAG_S * np.arange(-_REACH, _REACH + 1).astype(np.float64)
-    steering = [
-        Steering.of(weight, frequency, lags).on(on) for weight in weights.T[: len(centres)][hz < _ITD_HZ]
-    ]
+    steering = [Steering.of(weight, frequency, lags).on(on) for weight in weights.T[: len(hz)][hz < _ITD_HZ]]
     window = get_window("hann", length).astype(np.float32)
     return _Grid(
         on,
@@ -343,7 +335,7 @@ def _grid(sample_rate: int, on: Arrays) -> _Grid:
         on.put(window),
         bins,
         on.put(weights[:bins].astype(np.float32)),
-        len(centres),
+        len(hz),
         hz,
         steering,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -156,6 +157,9 @@ class Metric:
         ends = [_number(end) for end in (self.low, self.high)]
         return "" if not any(ends) else " … ".join(ends).strip()
 
+
+error_metric = partial(Metric, better="lower", low=0, perfect=0)
+"""Entry of a metric of an error: lower is better, and 0 is perfect."""
 
 _METRICS: dict[str, Metric] = {}
 

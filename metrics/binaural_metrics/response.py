@@ -49,7 +49,7 @@ from scipy.signal import get_window
 
 from . import early
 from .arrays import current
-from .bands import AUDIBLE, LOUDNESS_EXPONENT, erb_number
+from .bands import AUDIBLE, LOUDNESS_EXPONENT, triangular_bands
 from .direction import CONE_DEG, Cues, Direction, Directions
 from .hrir import HrirSet, check_hrirs
 from .reuse import NO_CACHE, ReferenceCache, digest
@@ -72,7 +72,6 @@ EXPLAINED = 0.75
 LEAST_FRAMES = 8
 _TOLERANCE_S = 0.05
 _WINDOW_S = 4096 / 44100
-_LOW_HZ, _HIGH_HZ = 100.0, 16000.0
 _CHUNK = 64  # frames per task
 _SIDE = "at the side, where directions around the interaural axis nearly coincide"
 _OTHER = (
@@ -389,11 +388,9 @@ class _Grid:
 def _grid(sample_rate: int) -> _Grid:
     size = 1 << max(3, round(math.log2(_WINDOW_S * sample_rate)))
     frequency = np.arange(size // 2 + 1) * sample_rate / size
-    low, high = erb_number(np.array([_LOW_HZ, min(_HIGH_HZ, 0.5 * sample_rate)]))
-    centres = np.arange(low, high, 1.0)
-    weights = np.maximum(1.0 - np.abs(erb_number(frequency)[:, None] - centres), 0.0)
+    hz, weights = triangular_bands(frequency)
+    weights = np.ascontiguousarray(weights[:, : len(hz)])
     inside = np.flatnonzero(weights.any(axis=1))
     bins = int(inside[-1]) + 1 if len(inside) else 0
-    hz = (10 ** (centres / 21.4) - 1.0) / 0.00437
     window = get_window("hann", size).astype(np.float32)
-    return _Grid(sample_rate, size, size // 4, window, bins, weights[:bins], len(centres) if bins else 0, hz)
+    return _Grid(sample_rate, size, size // 4, window, bins, weights[:bins], len(hz) if bins else 0, hz)

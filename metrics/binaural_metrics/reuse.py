@@ -91,11 +91,8 @@ class ReferenceCache:
         if self._digests is None:
             return digest(x)
         memory = x.ctypes.data, x.shape, x.strides, x.dtype
-        if memory not in self._digests:
-            self._digests[memory] = (
-                x,
-                digest(x),
-            )  # with `x`, so that its memory is not used for another signal
+        if memory not in self._digests:  # `x` is kept, so that its memory is not used for another signal
+            self._digests[memory] = x, digest(x)
         return self._digests[memory][1]
 
 
@@ -122,11 +119,5 @@ def read_only(value: Any) -> list[np.ndarray[Any, Any]]:
     if isinstance(value, np.ndarray):
         value.flags.writeable = False
         return [value]
-    parts = (
-        value
-        if isinstance(value, (list, tuple))
-        else vars(value).values()
-        if hasattr(value, "__dict__")
-        else ()
-    )
+    parts = value if isinstance(value, (list, tuple)) else getattr(value, "__dict__", {}).values()
     return [array for part in parts for array in read_only(part)]

@@ -37,6 +37,7 @@ Row = dict[str, Any]
 FrameTable = dict[str, npt.NDArray[Any]]
 
 
+@one_blas_thread
 def score_track(
     references: Mapping[str, npt.ArrayLike],
     estimates: Mapping[str, npt.ArrayLike],
@@ -54,8 +55,8 @@ def score_track(
     moving: Collection[str] = (),
     cache: ReferenceCache = NO_CACHE,
     direct: Mapping[str, npt.ArrayLike] | None = None,
-) -> list[Row]:
-    """Score every stem of a track.
+) -> tuple[list[Row], FrameTable]:
+    """Score every stem of a track, and return the values of frames as well.
 
     Parameters
     ----------
@@ -67,93 +68,34 @@ def score_track(
         Sample rate of all signals in Hz.
     metrics : {"all", "corrected", "paper"}
         Set of metrics. The columns of other metrics are None.
-    mixture_gain : float
-        Gain that the mixture was stored with and the references were not; 1 for matched and stereo data.
-        The corrected metrics compare with `mixture_gain` × reference.
     binaural : bool
         Whether the two channels are the signals of two ears. There are azimuths for binaural tracks only.
-    hrir : HrirSet, optional
-        HRIR set that the track was rendered with, for the azimuths.
-    bsseval : bool
-        Whether to compute SDR, ISR, SIR and SAR, which cost most (corrected metrics only).
-    aggregate : {"median", "mean"}
-        How the value of a stem is computed from the values of its frames.
-    workers : int, optional
-        Number of threads; every core of this process by default. It does not change the result.
-    mixture : array_like, shape (2, samples), optional
-        The separated mixture, for the leakage where a stem is silent. By default it is `mixture_gain` × the sum of the
-        references, if there are several.
     dry : mapping of str to array_like, shape (samples,), optional
         The signals that were rendered to the references, for the effective response of binaural tracks. Each is read
         when its stem is scored; an :class:`InputError` then is the reason why the stem has no response.
     moving : collection of str
         Stems whose sources move. Their `d_itd_us` compares frame by frame, and they have `itd_lag_ms`.
-    cache : ReferenceCache, optional
-        Keeps what depends on the references alone, for further estimates of them. It does not change the result.
     direct : mapping of str to array_like, shape (2, samples), optional
         The direct sound of references in a room, for the effective response.
-
-    Returns
-    -------
-    list of dict
-        One row per reference with the keys :func:`.registry.columns`.
-
-    Raises
-    ------
-    InputError
-        The request itself is wrong: no reference, an unknown metric set or aggregation, an impossible sample rate,
-        gain or HRIR set. An error in a single stem is in its row.
-    """
-    rows, _ = score_track_with_frames(
-        references,
-        estimates,
-        sample_rate,
-        metrics=metrics,
-        mixture_gain=mixture_gain,
-        binaural=binaural,
-        hrir=hrir,
-        bsseval=bsseval,
-        aggregate=aggregate,
-        workers=workers,
-        mixture=mixture,
-        dry=dry,
-        moving=moving,
-        cache=cache,
-        direct=direct,
-    )
-    return rows
-
-
-@one_blas_thread
-def score_track_with_frames(
-    references: Mapping[str, npt.ArrayLike],
-    estimates: Mapping[str, npt.ArrayLike],
-    sample_rate: int,
-    *,
-    metrics: str = "all",
-    mixture_gain: float = 1.0,
-    binaural: bool = True,
-    hrir: HrirSet | None = None,
-    bsseval: bool = True,
-    aggregate: str = "median",
-    workers: int | None = None,
-    mixture: npt.ArrayLike | None = None,
-    dry: Mapping[str, npt.ArrayLike] | None = None,
-    moving: Collection[str] = (),
-    cache: ReferenceCache = NO_CACHE,
-    direct: Mapping[str, npt.ArrayLike] | None = None,
-) -> tuple[list[Row], FrameTable]:
-    """Score every stem of a track as :func:`score_track` does, and return the values of frames as well.
+    mixture_gain, hrir, bsseval, aggregate, workers, mixture, cache
+        As of :func:`binaural_metrics.score`.
 
     Returns
     -------
     rows : list of dict
+        One row per reference with the keys :func:`.registry.columns`.
     frames : dict of str to ndarray
         A long table by columns: ``source``, ``metric`` (a column of the row), ``start_s`` (in s), ``value``,
         ``weight`` (1 unless the metric weights its frames), ``counted``, ``aggregate`` (how the value of the stem is
         computed from the counted frames), ``valid_frames`` (number of counted frames) and ``total_frames``.
         ``d_itd_us`` alone aggregates each signal before it takes the difference; its frames here are the signed
         differences.
+
+    Raises
+    ------
+    InputError
+        The request itself is wrong: no reference, an unknown metric set or aggregation, an impossible sample rate,
+        gain or HRIR set. An error in a single stem is in its row.
     """
     rate, gain = check_sample_rate(sample_rate), check_gain(mixture_gain)
     chosen = check_metric_set(metrics)

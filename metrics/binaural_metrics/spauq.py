@@ -40,7 +40,6 @@ from __future__ import annotations
 import math
 import operator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -84,20 +83,6 @@ class Released:
     @property
     def median_srr(self) -> float:
         return float(np.median(self.srr))
-
-    @property
-    def median_cost(self) -> float:
-        return float(np.median(self.cost))
-
-    @cached_property
-    def median_shift(self) -> Float64:
-        """Median of each lag in samples, shape (2, 2)."""
-        return np.asarray(np.median(self.shift, axis=0))
-
-    @cached_property
-    def median_scale(self) -> Float64:
-        """Median of each gain, shape (2, 2)."""
-        return np.asarray(np.median(self.scale, axis=0))
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from .bsseval import BssEval, bss_eval
 from .cues import Cues, HrirSet, interaural_cues
 from .grid import Grid
-from .interaural import PaperCues, PaperSignal, paper_distances, whitened
+from .interaural import PaperCues, PaperSignal, paper_distances, product, whitened
 from .level import Level, level
-from .paper2026 import UNWHITENED, Paper2026, cross_spectrum, paper2026_distances
+from .paper2026 import UNWHITENED, Paper2026, paper2026_distances, whitened_product
 from .place import Place, place
 from .plausible import TOLERANCE_S
 from .response import EffectiveResponse, effective_response, no_response
@@ -141,19 +141,15 @@ class Stem:
 
     @property
     def released(self) -> Released:
-        """SPAUQ as released, without a gain of the reference."""
-        found, _ = self._spauq
-        if found is None:
-            raise LookupError(f"the paper metrics of {self.source!r} are not computed")
-        return found
+        """SPAUQ as released, without a gain of the reference; of the paper set."""
+        assert self._spauq[0] is not None
+        return self._spauq[0]
 
     @property
     def equations(self) -> Equations:
-        """SPAUQ by its equations."""
-        _, found = self._spauq
-        if found is None:
-            raise LookupError(f"the corrected metrics of {self.source!r} are not computed")
-        return found
+        """SPAUQ by its equations; of the corrected set."""
+        assert self._spauq[1] is not None
+        return self._spauq[1]
 
     @cached_property
     def paper_cues(self) -> PaperCues:
@@ -162,7 +158,7 @@ class Stem:
 
     @cached_property
     def _paper_signals(self) -> tuple[PaperSignal, PaperSignal]:
-        spectra = [whitened, cross_spectrum(self.source not in UNWHITENED)]
+        spectra = [whitened, product if self.source in UNWHITENED else whitened_product]
 
         def signal(x: FloatArray) -> PaperSignal:
             return PaperSignal.of(x, self.sample_rate, spectra)

@@ -85,7 +85,7 @@ def test_several_stems_are_scored_as_a_track(pair: tuple[FloatArray, FloatArray]
     references = {"vocals": reference, "bass": reference[:, ::-1]}
     estimates = {"bass": 0.9 * reference[:, ::-1], "vocals": estimate}
     scores = bm.score(references, estimates, FS, metrics="all")
-    rows = {row["source"]: row for row in score_track(references, estimates, FS)}
+    rows = {row["source"]: row for row in score_track(references, estimates, FS)[0]}
     for stem, row in scores.stems.items():
         assert row == {column: rows[stem][column] for column in row}
     assert scores["SIR"] == {stem: row["SIR"] for stem, row in rows.items()}

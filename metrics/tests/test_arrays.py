@@ -97,7 +97,7 @@ def test_extreme_signals_have_the_values_and_reasons_of_numpy(
         return {
             name: score_track(
                 {"vocals": x}, {"vocals": music[:, : x.shape[1]]}, dry={"vocals": x[0]}, **options
-            )[0]
+            )[0][0]
             for name, x in signals.items()
         }
 

@@ -39,7 +39,7 @@ def test_the_lag_of_a_moving_source_is_found(late_s: float, expected: float) -> 
         metrics="corrected",
         bsseval=False,
         moving=["vocals"],
-    )
+    )[0]
     assert row["itd_lag_ms"] == pytest.approx(expected, abs=5.0)
     # Frame by frame: the median over time of the whole is the same for all three.
     assert (row["d_itd_us"] > 50.0) == (late_s != 0.0)
@@ -49,7 +49,7 @@ def test_an_estimate_that_stays_in_the_middle_does_not_follow() -> None:
     still = circling(reach_us=0.0)
     (row,) = score_track(
         {"vocals": circling()}, {"vocals": still}, RATE, metrics="corrected", bsseval=False, moving=["vocals"]
-    )
+    )[0]
     assert row["itd_lag_ms"] is None
     assert "itd_lag_ms: the ITD of the estimate does not follow" in row["reason"]
 
@@ -57,6 +57,6 @@ def test_an_estimate_that_stays_in_the_middle_does_not_follow() -> None:
 def test_a_source_at_rest_has_no_lag() -> None:
     (row,) = score_track(
         {"vocals": circling()}, {"vocals": circling()}, RATE, metrics="corrected", bsseval=False
-    )
+    )[0]
     assert row["itd_lag_ms"] is None
     assert row["status"] == "ok"

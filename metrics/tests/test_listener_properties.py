@@ -80,7 +80,7 @@ class Scene:
     def scores(self) -> dict[str, Row]:
         rows = score_track(
             self.references, self.estimates, FS, hrir=HRIRS, dry=self.dry, moving=["other"], bsseval=False
-        )
+        )[0]
         return {row["source"]: {name: row[name] for name in (*PLACE, *ERRORS, *OTHERS)} for row in rows}
 
 

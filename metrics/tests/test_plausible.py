@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from binaural_metrics.plausible import common_lag
-from binaural_metrics.scoring import score_track, score_track_with_frames
+from binaural_metrics.scoring import score_track
 from golden_signals import pink
 from scipy import signal
 
@@ -104,7 +104,7 @@ def test_other_estimates_have_no_common_delay(kind: str) -> None:
 
 
 def rows(references: Stems, estimates: Stems, **options: Any) -> dict[str, dict[str, Any]]:
-    found = score_track(references, estimates, FS, metrics="corrected", **options)
+    found = score_track(references, estimates, FS, metrics="corrected", **options)[0]
     return {row["source"]: row for row in found}
 
 
@@ -144,7 +144,7 @@ def test_a_stem_of_another_length_fails_alone(change: Callable[[np.ndarray], np.
 def test_a_few_samples_are_trimmed_and_said(samples: int) -> None:
     true = {"vocals": noise(1)[:, : FS + 4000]}
     found = {"vocals": np.pad(true["vocals"], ((0, 0), (0, 500)))[:, :samples]}
-    (row,), frames = score_track_with_frames(true, found, FS, bsseval=False)
+    (row,), frames = score_track(true, found, FS, bsseval=False)
     assert f"the estimate has {samples} samples and the reference 12000" in row["reason"]
     assert (row["status"], row["total_frames"]) == ("ok", 2)
     assert set(frames["total_frames"][frames["metric"] == "SSR"]) == {2}

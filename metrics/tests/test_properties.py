@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from binaural_metrics.scoring import score_track, score_track_with_frames
+from binaural_metrics.scoring import score_track
 from binaural_metrics.signals import FloatArray
 from golden_signals import delay, pink
 from hypothesis import given, settings
@@ -43,7 +43,7 @@ def scores(
     status: str = "ok",
     **options: Any,
 ) -> dict[str, dict[str, Any]]:
-    rows = score_track(references, estimates, FS, metrics="corrected", **options)
+    rows = score_track(references, estimates, FS, metrics="corrected", **options)[0]
     assert {row["status"] for row in rows} == {status}, rows
     return {row["source"]: {column: row[column] for column in (*LEVELS, *CUES, "in_place")} for row in rows}
 
@@ -155,7 +155,7 @@ def test_silence_appended_to_all_signals_keeps_the_values(seed: int, seconds: in
 
 def values_of(pair: Track, stem: str, metric: str) -> FloatArray:
     """Values of the counted frames."""
-    _, frames = score_track_with_frames(*pair, FS, metrics="corrected", bsseval=False)
+    _, frames = score_track(*pair, FS, metrics="corrected", bsseval=False)
     values: FloatArray = frames["value"][
         (frames["source"] == stem) & (frames["metric"] == metric) & frames["counted"]
     ]

@@ -18,7 +18,7 @@ from binaural_metrics.registry import (
     registered,
     reported,
 )
-from binaural_metrics.scoring import score_track, score_track_with_frames
+from binaural_metrics.scoring import score_track
 from binaural_metrics.signals import FloatArray
 from binaural_metrics.stem import Stem
 
@@ -46,13 +46,13 @@ def test_a_metric_is_scored_as_soon_as_it_is_registered() -> None:
     references, estimates = track()
     before = columns()
     with registered(PEAK):
-        (row,), frames = score_track_with_frames(references, estimates, FS, bsseval=False)
+        (row,), frames = score_track(references, estimates, FS, bsseval=False)
         assert row["peak"] == np.abs(estimates["vocals"]).max()
         assert tuple(row) == columns()
         assert set(columns()) - set(before) == {"peak"}
         assert list(frames["aggregate"][frames["metric"] == "peak"]) == ["max"] * 3
         assert "| `peak` | – | 0 … | – | Largest sample of the estimate. |" in markdown_table()
-        (row,) = score_track(references, estimates, FS, metrics="paper")
+        (row,) = score_track(references, estimates, FS, metrics="paper")[0]
         assert row["peak"] is None
     assert columns() == before
 
@@ -61,7 +61,7 @@ def test_a_registered_metric_is_in_the_results_and_the_reports_of_runs(tmp_path:
     report = pytest.importorskip("mssbench.report.metrics")
     results = pytest.importorskip("mssbench.runs.results")
     with registered(PEAK):
-        rows = [row | {"title": "A"} for row in score_track(*track(), FS, bsseval=False)]
+        rows = [row | {"title": "A"} for row in score_track(*track(), FS, bsseval=False)[0]]
         results.write_csv(tmp_path / "results.csv", rows, results.result_columns())
         with (tmp_path / "results.csv").open(newline="") as file:
             (stored,) = csv.DictReader(file)
@@ -74,7 +74,7 @@ def test_a_registered_metric_is_in_the_results_and_the_reports_of_runs(tmp_path:
 def test_a_missing_value_has_a_reason() -> None:
     absent = Metric("absent", lambda stem: Value(None, "nothing to measure"), "Never there.")
     with registered(absent):
-        (row,) = score_track(*track(), FS, bsseval=False)
+        (row,) = score_track(*track(), FS, bsseval=False)[0]
     assert (row["status"], row["reason"]) == ("undefined", "absent: nothing to measure")
 
 

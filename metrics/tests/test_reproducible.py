@@ -10,7 +10,7 @@ from pathlib import Path
 SCORE = """
 import hashlib, json, sys
 import numpy as np
-from binaural_metrics.scoring import score_track_with_frames
+from binaural_metrics.scoring import score_track
 
 FS, workers = 44100, int(sys.argv[1]) or None
 rng = np.random.default_rng(1)
@@ -21,7 +21,7 @@ for stem in ("vocals", "bass"):
     irs = rng.standard_normal((2, 20)) * np.exp(-np.arange(20) / 5)
     references[stem] = np.stack([np.convolve(source, ir)[: 3 * FS] for ir in irs]).astype(np.float32)
 estimates = {"vocals": references["vocals"].copy(), "bass": 0.9 * references["bass"] + 0.1 * references["vocals"]}
-rows, frames = score_track_with_frames(references, estimates, FS, workers=workers)
+rows, frames = score_track(references, estimates, FS, workers=workers)
 found = hashlib.sha256(json.dumps(rows).encode())
 for column in ("start_s", "value", "weight"):
     found.update(frames[column].tobytes())

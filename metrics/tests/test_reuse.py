@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 from binaural_metrics import ReferenceCache, reuse
-from binaural_metrics.scoring import score_track_with_frames
+from binaural_metrics.scoring import score_track
 from binaural_metrics.signals import FloatArray
 from golden_signals import pink
 
@@ -31,8 +31,8 @@ def test_scores_with_a_cache_are_bit_identical_and_each_analysis_of_a_reference_
     dry = {name: x[0, :-80] for name, x in references.items()}
     for gain, other in ((0.9, 2), (0.5, 3), (0.9, 2)):
         estimates = {name: gain * x + 0.1 * stems(other)[name] for name, x in references.items()}
-        expected = score_track_with_frames(references, estimates, FS, dry=dry)
-        same(score_track_with_frames(references, estimates, FS, dry=dry, cache=cache), expected)
+        expected = score_track(references, estimates, FS, dry=dry)
+        same(score_track(references, estimates, FS, dry=dry, cache=cache), expected)
     # Of each stem: paper, ITD, bands, place, response; of both: correlations and equations.
     assert len(cache) == 2 * 5 + 2
     assert 0 < cache.size <= cache.max_bytes
@@ -42,17 +42,17 @@ def test_scores_with_a_cache_are_bit_identical_and_each_analysis_of_a_reference_
 def test_a_changed_reference_or_length_is_another_reference(shorter: int) -> None:
     cache, references = ReferenceCache(), stems(1)
     estimates = {name: 0.9 * x for name, x in references.items()}
-    score_track_with_frames(references, estimates, FS, cache=cache)
+    score_track(references, estimates, FS, cache=cache)
     references["bass"][0, 5] += 1e-3  # in place
     estimates = {name: x[:, : x.shape[1] - shorter] for name, x in estimates.items()}
-    expected = score_track_with_frames(references, estimates, FS)
-    same(score_track_with_frames(references, estimates, FS, cache=cache), expected)
+    expected = score_track(references, estimates, FS)
+    same(score_track(references, estimates, FS, cache=cache), expected)
 
 
 def test_a_call_hashes_each_reference_once(monkeypatch: pytest.MonkeyPatch) -> None:
     digest, references = Mock(wraps=reuse.digest), stems(1)
     monkeypatch.setattr(reuse, "digest", digest)
-    score_track_with_frames(references, references, FS, cache=ReferenceCache())
+    score_track(references, references, FS, cache=ReferenceCache())
     assert digest.call_count == len(references)
 
 

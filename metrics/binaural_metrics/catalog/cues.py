@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..registry import Frames, Metric, Value, register
+from ..registry import Frames, Metric, Value, error_metric, register
 
 if TYPE_CHECKING:
     from ..stem import Stem
@@ -22,15 +22,12 @@ def _paper_ild(stem: Stem) -> Value:
 
 
 register(
-    Metric(
+    error_metric(
         "paper_diff_ITD",
         _paper_itd,
         "ΔITD as the paper computed it: GCC-PHAT in whole samples (22.7 µs), unreliable for bass.",
         unit="µs",
-        better="lower",
-        low=0,
         high=2000,
-        perfect=0,
         sets=("paper",),
         label="ΔITD (paper)",
         group="paper",
@@ -39,14 +36,11 @@ register(
         paper_table="itd_ild",
         paper_name="diff_ITD",
     ),
-    Metric(
+    error_metric(
         "paper_diff_ILD",
         _paper_ild,
         "ΔILD as the paper computed it: one broadband level difference for the whole track.",
         unit="dB",
-        better="lower",
-        low=0,
-        perfect=0,
         sets=("paper",),
         label="ΔILD (paper)",
         group="paper",
@@ -89,28 +83,22 @@ def _azimuth(name: str) -> Callable[[Stem], Value | None]:
 
 
 register(
-    Metric(
+    error_metric(
         "d_itd_us",
         _cue("d_itd_us", "difference of the signals' weighted {}s"),
         "Error of the interaural time difference, 100–1500 Hz, weighted by energy and coherence.",
         unit="µs",
-        better="lower",
-        low=0,
         high=2000,
-        perfect=0,
         label="ΔITD",
         decimals=1,
         role="itd",
     ),
-    Metric(
+    error_metric(
         "itd_moved",
         _cue("itd_moved", "weighted mean"),
         "Share of the frames, weighted as for `d_itd_us`, whose time difference is off by more than 100 µs.",
         unit="%",
-        better="lower",
-        low=0,
         high=100,
-        perfect=0,
         label="ITD moved",
         decimals=1,
     ),
@@ -128,38 +116,29 @@ register(
         binaural_only=True,
         option="moving",
     ),
-    Metric(
+    error_metric(
         "d_ild_db",
         _cue("d_ild_db", "weighted {}"),
         "Error of the interaural level difference, mean over the audible ERB-spaced bands from 200 Hz to 16 kHz, "
         "weighted by loudness.",
         unit="dB",
-        better="lower",
-        low=0,
         high=120,
-        perfect=0,
         label="ΔILD",
         role="ild",
     ),
-    Metric(
+    error_metric(
         "d_ild_db_flat",
         _cue("d_ild_db_flat", "weighted {}"),
         "`d_ild_db` as earlier versions computed it: all bands have equal weight, and leakage in inaudible bands "
         "counts. It will be removed.",
         unit="dB",
-        better="lower",
-        low=0,
         high=120,
-        perfect=0,
     ),
-    Metric(
+    error_metric(
         "d_ic",
         _cue("d_ic", "{}"),
         "Error of the interaural coherence over the same bands.",
-        better="lower",
-        low=0,
         high=2,
-        perfect=0,
         label="ΔIC",
         decimals=3,
     ),
@@ -173,16 +152,13 @@ register(
         binaural_only=True,
         needs_hrir=True,
     ),
-    Metric(
+    error_metric(
         "azimuth_error_deg",
         _azimuth("azimuth_error_deg"),
         "Distance between the frontal azimuths at which the HRIR set places estimate and reference: the error of the "
         "lateral angle, also of elevated sources; binaural only.",
         unit="°",
-        better="lower",
-        low=0,
         high=180,
-        perfect=0,
         label="Azimuth error",
         decimals=1,
         binaural_only=True,

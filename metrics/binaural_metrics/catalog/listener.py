@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..hrir import Cue
 from ..place import TOLERANCE_JND
-from ..registry import Frames, Metric, Value, register
+from ..registry import Frames, Metric, Value, error_metric, register
 from ..signals import InputError
 from ..silence import LIMIT_DB, silence_leak
 
@@ -46,40 +47,27 @@ def _silence_leak(stem: Stem) -> Value | None:
     return None if found is None else Value(found)
 
 
+_share = partial(Metric, unit="%", better="higher", low=0, high=100, perfect=100)
+
 register(
-    Metric(
+    _share(
         "in_place",
         _in_place(TOLERANCE_JND),
         "Share of the sound that is still heard where it was: loudness of the bands and moments whose interaural "
         "differences are within two just-noticeable differences (JND) of the reference's.",
-        unit="%",
-        better="higher",
-        low=0,
-        high=100,
-        perfect=100,
         label="In place",
         decimals=1,
         role="place",
     ),
-    Metric(
+    _share(
         "in_place_1jnd",
         _in_place(1),
         "The same within one JND.",
-        unit="%",
-        better="higher",
-        low=0,
-        high=100,
-        perfect=100,
     ),
-    Metric(
+    _share(
         "in_place_4jnd",
         _in_place(4),
         "The same within four JND.",
-        unit="%",
-        better="higher",
-        low=0,
-        high=100,
-        perfect=100,
     ),
     Metric(
         "in_place_bands",
@@ -87,28 +75,22 @@ register(
         "`in_place` by band: [centre in Hz, `in_place` in %, share of the loudness in %].",
         matrix=True,
     ),
-    Metric(
+    error_metric(
         "missing",
         _cue(lambda stem: stem.place.missing),
         "Share of the sound that the estimate lacks: loudness of the bands and moments in which it is more than 60 dB "
         "below the reference. They are not part of `in_place`.",
         unit="%",
-        better="lower",
-        low=0,
         high=100,
-        perfect=0,
         label="Missing",
         decimals=1,
     ),
-    Metric(
+    error_metric(
         "cue_error_jnd",
         _cue(lambda stem: stem.place.cue_error_jnd),
         "Median error of the interaural differences in JND, weighted by loudness.",
         unit="JND",
-        better="lower",
-        low=0,
         high=40,
-        perfect=0,
         label="Cue error",
     ),
     Metric(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..registry import Metric, Value, register
+from ..registry import Metric, Value, error_metric, register
 
 if TYPE_CHECKING:
     from ..stem import Stem
@@ -19,16 +19,13 @@ def _paper2026(name: str) -> Callable[[Stem], Value]:
 
 
 register(
-    Metric(
+    error_metric(
         "paper2026_diff_ITD",
         _paper2026("d_itd_us"),
         "ΔITD as the paper's authors compute it since 2026: as `paper_diff_ITD`, but a stem called `bass` is "
         "correlated without whitening. For the other stems, the two agree but for rounding.",
         unit="µs",
-        better="lower",
-        low=0,
         high=2000,
-        perfect=0,
         sets=("paper",),
         label="ΔITD (paper, 2026)",
         group="paper",

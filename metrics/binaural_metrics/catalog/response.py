@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from ..registry import Metric, Value, register
+from ..registry import Metric, Value, error_metric, register
 
 if TYPE_CHECKING:
     from ..stem import Stem
@@ -21,86 +22,57 @@ def _response(name: str) -> Callable[[Stem], Value | None]:
     return compute
 
 
+_angle = partial(Metric, unit="°", binaural_only=True, needs_hrir=True, option="dry")
+_angle_error = partial(_angle, better="lower", low=0, high=180, perfect=0, decimals=1)
+
 register(
-    Metric(
+    _angle(
         "heard_azimuth_deg",
         _response("heard_azimuth_deg"),
         "Azimuth of the HRIR set that is nearest the response to the dry stem that the estimate carries; leakage "
         "averages out.",
-        unit="°",
         low=0,
         high=360,
-        binaural_only=True,
-        needs_hrir=True,
-        option="dry",
     ),
-    Metric(
+    _angle(
         "heard_elevation_deg",
         _response("heard_elevation_deg"),
         "Elevation of the same direction; of sets with elevations only.",
-        unit="°",
         low=-90,
         high=90,
-        binaural_only=True,
-        needs_hrir=True,
-        option="dry",
     ),
-    Metric(
+    _angle_error(
         "lateral_error_deg",
         _response("lateral_error_deg"),
         "Error to the left or right: difference of the angles between the median plane and the directions of the "
         "responses of estimate and reference.",
-        unit="°",
-        better="lower",
-        low=0,
-        high=180,
-        perfect=0,
         label="Lateral error",
-        decimals=1,
-        binaural_only=True,
-        needs_hrir=True,
-        option="dry",
     ),
-    Metric(
+    _angle_error(
         "polar_error_deg",
         _response("polar_error_deg"),
         "Error up, down, to the front or to the back: difference of the angles around the interaural axis; of sets "
         "with elevations only.",
-        unit="°",
-        better="lower",
-        low=0,
-        high=180,
-        perfect=0,
         label="Polar error",
-        decimals=1,
-        binaural_only=True,
-        needs_hrir=True,
-        option="dry",
     ),
-    Metric(
+    error_metric(
         "front_back",
         _response("front_back"),
         "1 if the reference is in front and the estimate behind, or the other way round, else 0; of sets that tell "
         "them apart only.",
-        better="lower",
-        low=0,
         high=1,
-        perfect=0,
         label="Front-back confusion",
         decimals=0,
         binaural_only=True,
         needs_hrir=True,
         option="dry",
     ),
-    Metric(
+    error_metric(
         "timbre_db",
         _response("timbre_db"),
         "Change of timbre: standard deviation over bands, weighted by loudness, of the level of the estimate's "
         "response relative to the reference's; mean of both ears.",
         unit="dB",
-        better="lower",
-        low=0,
-        perfect=0,
         label="Timbre",
         binaural_only=True,
         option="dry",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _BOTH = ("corrected", "paper")
 _SILENT = "reference and estimate are silent in every frame"
+_ratio = partial(Metric, unit="dB", better="higher", low=-80, high=80, perfect=80)
 
 # ------------------------------------------------------------------------------------- SPAUQ, as released
 
@@ -38,16 +40,11 @@ def _released_matrix(name: str) -> Callable[[Stem], Value]:
 
 
 register(
-    Metric(
+    _ratio(
         "paper_SSR",
         _released("ssr"),
         "SSR as the paper computed it: the released SPAUQ against references at their own level. It does not "
         "detect swapped channels or a collapse to mono.",
-        unit="dB",
-        better="higher",
-        low=-80,
-        high=80,
-        perfect=80,
         sets=("paper",),
         label="SSR (paper)",
         group="paper",
@@ -55,15 +52,10 @@ register(
         paper_table="spauq",
         paper_name="SSR",
     ),
-    Metric(
+    _ratio(
         "paper_SRR",
         _released("srr"),
         "SRR as the paper computed it: the released SPAUQ. A pure delay counts as residual.",
-        unit="dB",
-        better="higher",
-        low=-80,
-        high=80,
-        perfect=80,
         sets=("paper",),
         label="SRR (paper)",
         group="paper",
@@ -130,29 +122,19 @@ def _total_frames(stem: Stem) -> Value:
 
 
 register(
-    Metric(
+    _ratio(
         "SSR",
         _equations("ssr"),
         "Signal to spatial distortion: energy of the reference over the change that gains and delays of its "
         "two channels make (SPAUQ, by its equations). 80 dB is no change.",
-        unit="dB",
-        better="higher",
-        low=-80,
-        high=80,
-        perfect=80,
         label="SSR",
         role="spatial",
     ),
-    Metric(
+    _ratio(
         "SRR",
         _equations("srr"),
         "Signal to residual distortion: energy that gains and delays explain over what they do not: "
         "interference, artefacts, noise (SPAUQ, by its equations).",
-        unit="dB",
-        better="higher",
-        low=-80,
-        high=80,
-        perfect=80,
         label="SRR",
         role="residual",
     ),

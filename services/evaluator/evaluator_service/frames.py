@@ -17,7 +17,7 @@ from binaural_metrics.scoring import FrameTable
 
 
 def write_frames(path: Path, frames: FrameTable) -> None:
-    """Write the columns of :func:`~binaural_metrics.scoring.score_track_with_frames` as one Parquet file.
+    """Write the columns of :func:`~binaural_metrics.scoring.score_track` as one Parquet file.
 
     Objects are written as strings, booleans as booleans, 64-bit integers as integers, other values as float64.
     """

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from binaural_metrics import Hrirs, InputError, load_hrirs, on_device
 from binaural_metrics.layouts import stem_files
-from binaural_metrics.scoring import Row, score_track_with_frames
+from binaural_metrics.scoring import Row, score_track
 from mssbench_service import audio
 from mssbench_service.errors import BadInput
 from mssbench_service.files import DataRoot, atomic_file
@@ -86,7 +86,7 @@ def evaluate(
     for one in sets:
         try:
             with on_device(device):
-                rows, frames = score_track_with_frames(
+                rows, frames = score_track(
                     {name: total(of, references) for name, of in one.references.items()},
                     {name: estimates[name] for name in one.targets if name in estimates},
                     sample_rate,

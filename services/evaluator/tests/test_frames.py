@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from binaural_metrics.scoring import FrameTable, Row, score_track_with_frames
+from binaural_metrics.scoring import FrameTable, Row, score_track
 from binaural_metrics.signals import FloatArray
 from evaluator_service.frames import write_frames
 
@@ -25,7 +25,7 @@ def scored(references: dict[str, FloatArray] | None = None, **options: Any) -> t
     rng = np.random.default_rng(1)
     references = references or {stem: noise(rng)[:, : 3 * FS] for stem in ("vocals", "Où l'été 東京")}
     estimates = {stem: 0.9 * x + 0.1 * x[::-1] for stem, x in references.items()}
-    return score_track_with_frames(references, estimates, FS, **options)
+    return score_track(references, estimates, FS, **options)
 
 
 def test_a_written_table_is_read_unchanged(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from binaural_metrics.normal_equations import NormalEquations
-from binaural_metrics.scoring import score_track_with_frames
+from binaural_metrics.scoring import score_track
 from evaluator_service.shared import SharedCache, reference_cache
 
 FS = 8000
@@ -42,7 +42,7 @@ def test_scores_from_files_of_another_process_are_bit_identical(tmp_path: Path) 
     dry = {name: x[0, :-100] for name, x in references.items()}
 
     def score(cache: SharedCache) -> tuple[object, dict[str, np.ndarray]]:
-        return score_track_with_frames(references, estimates, FS, cache=cache, workers=1, dry=dry)
+        return score_track(references, estimates, FS, cache=cache, workers=1, dry=dry)
 
     child = FORK.Process(target=score, args=(SharedCache(tmp_path),))
     child.start()
@@ -51,7 +51,7 @@ def test_scores_from_files_of_another_process_are_bit_identical(tmp_path: Path) 
     # Of each stem: paper, ITD, bands, place, response; of both: correlations. Their large equations are not written.
     assert len(files) == 2 * 5 + 1
     expected, found = (
-        score_track_with_frames(references, estimates, FS, dry=dry),
+        score_track(references, estimates, FS, dry=dry),
         score(SharedCache(tmp_path)),
     )
     assert found[0] == expected[0]

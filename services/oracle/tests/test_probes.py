@@ -77,7 +77,7 @@ def scores(probe: str, condition: str) -> list[Row]:
     stems = DATA[condition]
     mixture = np.sum(list(stems.values()), axis=0)
     estimates = separator.separate_with(mixture, stems, FS)
-    return score_track(stems, estimates, FS, binaural=condition == "binaural", workers=1)
+    return score_track(stems, estimates, FS, binaural=condition == "binaural", workers=1)[0]
 
 
 CASES = [
@@ -132,7 +132,7 @@ def test_low_tones_are_the_worst_case_of_the_delay() -> None:
     assert isinstance(probe, ReferenceSeparator)
     tone = np.stack([0.3 * np.sin(2 * np.pi * 12.3 * TIME)] * 2).astype(np.float32)
     estimate = probe.separate_with(tone, {"bass": tone}, FS)
-    srr = score_track({"bass": tone}, estimate, FS, metrics="corrected", workers=1)[0]["SRR"]
+    srr = score_track({"bass": tone}, estimate, FS, metrics="corrected", workers=1)[0][0]["SRR"]
     assert isinstance(srr, float)
     assert 30 < srr < 45
 
@@ -142,7 +142,7 @@ def test_the_released_spauq_fails_on_the_excluded_signals() -> None:
     mostly_silent = np.where(TIME > 2.8, BINAURAL["vocals"], 0).astype(np.float32)
     soft = binaural(1e-3 * noise(2), 0, 1.0, 1.0)  # 0°, −80 dB
     for stem in (mostly_silent, soft):
-        row = score_track({"bass": stem}, {"bass": stem}, FS, metrics="all", workers=1)[0]
+        row = score_track({"bass": stem}, {"bass": stem}, FS, metrics="all", workers=1)[0][0]
         assert row["SSR"] == LIMIT
         assert isinstance(row["paper_SSR"], float)
         assert row["paper_SSR"] < 20
