@@ -13,56 +13,26 @@ from mssbench_service import audio
 from mssbench_service.errors import BenchError
 from mssbench_service.files import read_json
 
+Signal = npt.NDArray[np.floating[Any]]
 _RECORD = "metadata.json"  # beside rendered stems
 
 
-class DryStems(Mapping[str, npt.NDArray[np.floating[Any]]]):
-    """Dry stems by name, each of shape (samples,).
+class _Files(Mapping[str, Signal]):
+    """Signals by stem; reading one raises :class:`InputError` if its file cannot be used."""
 
-    Reading one raises :class:`InputError` if it has no single response, or no usable file. Its metrics then have no
-    value, for this reason.
-    """
+    what = ""
 
-    def __init__(
-        self, folder: Path, rendered: Path, stems: Sequence[str], sample_rate: int, max_seconds: float | None
-    ) -> None:
-        self._folder, self._stems, self._sample_rate = folder, stems, sample_rate
-        self._max_seconds, self._moving = max_seconds, moving_stems(rendered)
+    def __init__(self, files: Mapping[str, Path], sample_rate: int, max_seconds: float | None = None) -> None:
+        self._files, self._sample_rate, self._max_seconds = files, sample_rate, max_seconds
 
-    def __getitem__(self, stem: str) -> npt.NDArray[np.floating[Any]]:
-        if stem not in self._stems:
-            raise InputError("a sum of several stems has no single direction")
-        if stem in self._moving:
-            raise InputError("the source moves")
+    def __getitem__(self, stem: str) -> Signal:
+        path = self._files[stem]
         try:
-            signal, rate = audio.read_unrounded(self._folder / f"{stem}.wav", max_seconds=self._max_seconds)
+            signal, rate = audio.read_unrounded(path, max_seconds=self._max_seconds)
         except BenchError:
-            raise InputError(f"the dry stem {stem}.wav cannot be read") from None
+            raise InputError(f"the {self.what} {path.name} cannot be read") from None
         if rate != self._sample_rate:
-            raise InputError(f"the dry stem is at {rate} Hz; expected {self._sample_rate} Hz")
-        return np.asarray(signal.mean(axis=0))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._stems)
-
-    def __len__(self) -> int:
-        return len(self._stems)
-
-
-class DirectStems(Mapping[str, npt.NDArray[np.floating[Any]]]):
-    """Direct sound of stems in a room by name, each of shape (2, samples), as far as the rendering kept it."""
-
-    def __init__(self, rendered: Path, sample_rate: int) -> None:
-        self._files = {path.name.split(".")[0]: path for path in rendered.glob("*.direct.wav")}
-        self._sample_rate = sample_rate
-
-    def __getitem__(self, stem: str) -> npt.NDArray[np.floating[Any]]:
-        try:
-            signal, rate = audio.read_unrounded(self._files[stem])
-        except BenchError:
-            raise InputError(f"the direct sound {stem}.direct.wav cannot be read") from None
-        if rate != self._sample_rate:
-            raise InputError(f"the direct sound is at {rate} Hz; expected {self._sample_rate} Hz")
+            raise InputError(f"the {self.what} is at {rate} Hz; expected {self._sample_rate} Hz")
         return signal
 
     def __iter__(self) -> Iterator[str]:
@@ -70,6 +40,39 @@ class DirectStems(Mapping[str, npt.NDArray[np.floating[Any]]]):
 
     def __len__(self) -> int:
         return len(self._files)
+
+
+class DryStems(_Files):
+    """Dry stems by name, each of shape (samples,).
+
+    Reading one raises :class:`InputError` also if it has no single response. Its metrics then have no value, for this
+    reason.
+    """
+
+    what = "dry stem"
+
+    def __init__(
+        self, folder: Path, rendered: Path, stems: Sequence[str], sample_rate: int, max_seconds: float | None
+    ) -> None:
+        super().__init__({stem: folder / f"{stem}.wav" for stem in stems}, sample_rate, max_seconds)
+        self._moving = moving_stems(rendered)
+
+    def __getitem__(self, stem: str) -> Signal:
+        if stem not in self._files:
+            raise InputError("a sum of several stems has no single direction")
+        if stem in self._moving:
+            raise InputError("the source moves")
+        return np.asarray(super().__getitem__(stem).mean(axis=0))
+
+
+class DirectStems(_Files):
+    """Direct sound of stems in a room by name, each of shape (2, samples), as far as the rendering kept it."""
+
+    what = "direct sound"
+
+    def __init__(self, rendered: Path, sample_rate: int) -> None:
+        files = {path.name.split(".")[0]: path for path in rendered.glob("*.direct.wav")}
+        super().__init__(files, sample_rate)
 
 
 def moving_stems(rendered: Path) -> set[str]:

@@ -1,15 +1,31 @@
-"""Blocks of signals in a temporary file, to be read again."""
+"""Blocks of signals: of equal size, and in a temporary file, to be read again."""
 
 from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from .measured import Float64Array
+
+
+def regular(stream: Iterable[Float64Array], size: int) -> Iterator[Float64Array]:
+    """The same stream in blocks of `size` samples (the last axis), the last one shorter."""
+    parts: list[Float64Array] = []
+    held = 0
+    for part in stream:
+        parts.append(part)
+        held += part.shape[-1]
+        if held >= size:
+            joined = np.concatenate(parts, axis=-1)
+            whole = held - held % size
+            for start in range(0, whole, size):
+                yield joined[..., start : start + size]
+            parts, held = [joined[..., whole:]], held - whole
+    yield np.concatenate(parts, axis=-1)
 
 
 class KeptBlocks:

@@ -16,12 +16,13 @@ import scipy.fft
 from mssbench_service.errors import BadInput
 
 from .interpolation import EARLY, Interpolator, Spectra
+from .kept import regular
 from .measured import Float64Array
 
 STEP = 0.01
 """Seconds between directions."""
 
-_WAY_STEP = 5.0  # degrees
+_PATH_STEP = 5.0  # degrees
 _MOST_STEPS = 3600  # between two points: fifty turns pass every azimuth
 _BATCH = 128  # blocks
 
@@ -35,7 +36,7 @@ class Trajectory:
     times : tuple of float
         Seconds, ascending.
     azimuths, elevations : tuple of float
-        Degrees. From 350 to 370 is a way of 20° over the front; from 350 to 10 it is one of 340° over the back.
+        Degrees. From 350 to 370 is a path of 20° through the front; from 350 to 10 it is one of 340° through the back.
     """
 
     times: tuple[float, ...]
@@ -65,11 +66,11 @@ class Trajectory:
         """Azimuths and elevations at these times."""
         return np.interp(seconds, self.times, self.azimuths), np.interp(seconds, self.times, self.elevations)
 
-    def way(self) -> tuple[Float64Array, Float64Array]:
-        """Azimuths and elevations along the whole way, at most 5° apart, without the times."""
+    def path(self) -> tuple[Float64Array, Float64Array]:
+        """Azimuths and elevations along the whole path, at most 5° apart, without the times."""
         columns = np.array([self.azimuths, self.elevations])
         sizes = np.abs(np.diff(columns)).max(axis=0, initial=0.0)
-        steps = np.minimum(np.ceil(sizes / _WAY_STEP), _MOST_STEPS).astype(np.intp) + 1
+        steps = np.minimum(np.ceil(sizes / _PATH_STEP), _MOST_STEPS).astype(np.intp) + 1
         parts = [
             np.linspace(start, end, count)
             for start, end, count in zip(columns.T[:-1], columns.T[1:], steps.tolist(), strict=True)
@@ -105,7 +106,7 @@ def convolved(
     neighbours = source.neighbours(*trajectory.at(np.arange(count) * hop / sample_rate))
     spectra = Spectra(source, neighbours, 2 * hop + taps)
     window = np.sin(np.arange(2 * hop) * np.pi / (2 * hop)) ** 2
-    signal = _Buffer(mono)
+    pieces = regular(mono, _BATCH * hop)
     overlap = np.zeros((2, spectra.length))
     skip = hop + EARLY  # output before the first sample
     left = samples + taps - 1
@@ -113,7 +114,8 @@ def convolved(
     for start in range(0, count, _BATCH):
         rows = slice(start, min(start + _BATCH, count))
         blocks = rows.stop - rows.start
-        piece = np.concatenate([previous, signal.take(blocks * hop)])
+        piece = next(pieces, np.zeros(0))
+        piece = np.concatenate([previous, piece, np.zeros(blocks * hop - piece.size)])
         previous = piece[-hop:]
         frames = np.lib.stride_tricks.sliding_window_view(piece, 2 * hop)[::hop] * window
         wet = scipy.fft.irfft(
@@ -128,24 +130,4 @@ def convolved(
         skip = max(0, skip - blocks * hop)
         left -= ready.shape[1]
         yield ready
-    tail = overlap[:, skip : skip + left]
-    yield tail
-
-
-class _Buffer:
-    """Pieces of a stream, of any size; zeros after its end."""
-
-    def __init__(self, pieces: Iterable[Float64Array]) -> None:
-        self._pieces, self._rest = iter(pieces), np.zeros(0)
-
-    def take(self, count: int) -> Float64Array:
-        parts, held = [self._rest], self._rest.size
-        while held < count:
-            part = next(self._pieces, None)
-            if part is None:
-                part = np.zeros(count - held)
-            parts.append(part)
-            held += part.size
-        joined = np.concatenate(parts)
-        self._rest = joined[count:]
-        return joined[:count]
+    yield overlap[:, skip : skip + left]

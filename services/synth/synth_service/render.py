@@ -33,10 +33,10 @@ from mssbench_service.stems import STEMS
 from mssbench_service.wire import RENDER_PROFILES, RenderResult, Scene, SceneResult
 
 from .hrir import HrirSet
-from .kept import KeptBlocks
+from .kept import KeptBlocks, regular
 from .measured import Float64Array
 from .moving import convolved
-from .scenes import Moving, Response, place, still
+from .scenes import Moving, Response, at_rest, place
 from .sofa import ELEVATION_TOLERANCE
 
 METADATA = "metadata.json"
@@ -111,7 +111,7 @@ def render_track(
         raise TooLarge(f"{track} lasts {checked.seconds:.0f} s; at most {max_seconds:.0f} s are accepted")
     _check_out(track, out)
     hrir = hrir.at_rate(checked.sample_rate, resample=resample_hrir)
-    placed = place(hrir, azimuths, scene) if scene else still({s: hrir.at(azimuths[s]) for s in stems})
+    placed = place(hrir, azimuths, scene) if scene else at_rest({s: hrir.at(azimuths[s]) for s in stems})
     rendering = _Rendering(track, checked, placed.responses)
     # If several processes render the track at once, the first result may already be in use.
     with atomic_folder(out, replace=(out / METADATA).exists()) as folder:
@@ -190,7 +190,7 @@ class _Rendering:
             wet = convolved(mono, self._checked.samples, self._checked.sample_rate, *response)
         else:
             wet = _convolved(path, response)
-        return _regular(wet, _FFT_LENGTH) if self._moving else wet
+        return regular(wet, _FFT_LENGTH) if self._moving else wet
 
     def peak(self, kept: KeptBlocks) -> float:
         """Largest absolute sample of the sum of the stems, which are kept as far as there is room."""
@@ -260,22 +260,6 @@ def _convolved(path: Path, ir: Float64Array) -> Iterator[Float64Array]:
     yield tail
 
 
-def _regular(stream: Iterator[Float64Array], size: int) -> Iterator[Float64Array]:
-    """The same stream in blocks of `size` samples, the last one shorter."""
-    parts: list[Float64Array] = []
-    held = 0
-    for part in stream:
-        parts.append(part)
-        held += part.shape[1]
-        if held >= size:
-            joined = np.concatenate(parts, axis=1)
-            whole = held - held % size
-            for start in range(0, whole, size):
-                yield joined[:, start : start + size]
-            parts, held = [joined[:, whole:]], held - whole
-    yield np.concatenate(parts, axis=1)
-
-
 def _mono(path: Path, block: int) -> Iterator[Float64Array]:
     """Mean of the two channels of `path` in blocks of `block` samples, the last one shorter."""
     read = 0
@@ -301,11 +285,11 @@ def _check_angles(track: Path, angles: Mapping[str, float]) -> dict[str, float]:
     if set(angles) != set(stems):
         found = ", ".join(sorted(angles)) or "none"
         raise BadInput(f"there are angles for {found}; expected exactly {', '.join(stems)}")
-    return in_turn({stem: angles[stem] for stem in stems})
+    return wrapped({stem: angles[stem] for stem in stems})
 
 
-def in_turn(angles: Mapping[str, float]) -> dict[str, float]:
-    """Angles by stem from 0 to less than 360 degrees. Raises ``BadInput`` if one is not finite."""
+def wrapped(angles: Mapping[str, float]) -> dict[str, float]:
+    """Angles by stem, wrapped to 0 to less than 360 degrees. Raises ``BadInput`` if one is not finite."""
     for stem, angle in angles.items():
         if not math.isfinite(angle):
             raise BadInput(f"the angle of {stem} is {angle}; expected degrees")
@@ -346,6 +330,3 @@ def _recorded_stems(path: Path) -> list[str]:
         return []
     angles = record.get("angles")
     return list(angles) if isinstance(angles, dict) and angles else list(STEMS)
-
-
-__all__ = ["METADATA", "render_track"]

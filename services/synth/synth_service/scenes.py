@@ -43,7 +43,7 @@ class Responses:
     record: Placed = field(default_factory=lambda: Placed({}, {}))
 
 
-def still(responses: Mapping[str, Float64Array]) -> Responses:
+def at_rest(responses: Mapping[str, Float64Array]) -> Responses:
     """Responses of stems at rest."""
     return Responses(responses, next(iter(responses.values())).shape[1])
 
@@ -84,7 +84,7 @@ def locate(hrir: HrirSet, azimuths: Mapping[str, float], scene: Scene) -> Placed
     for stem in azimuths:
         azimuth, elevation = azimuths[stem], scene.elevations.get(stem, 0.0)
         if source is not None and stem in scene.trajectories:
-            source.neighbours(*_trajectory(scene, stem).way())
+            source.neighbours(*_trajectory(scene, stem).path())
             continue
         index, apart = hrir.nearest(azimuth, elevation)
         used = [

@@ -17,12 +17,13 @@ for a far source.
 
 from __future__ import annotations
 
-import functools
 import math
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import eval_legendre, spherical_jn, spherical_yn
+
+from .measured import Float64Array
 
 RADIUS = 0.0875
 """Radius of the head, m."""
@@ -47,7 +48,6 @@ _ROLL_OFF = 20000.0  # Hz: from here to the Nyquist frequency the response fades
 _FFT_LENGTH = 4096  # so long that the response has decayed after TAPS and does not wrap around
 
 ComplexArray = npt.NDArray[np.complex128]
-Float64Array = npt.NDArray[np.float64]
 
 
 def response(frequencies: npt.ArrayLike, incidence: npt.ArrayLike) -> ComplexArray:
@@ -82,7 +82,6 @@ def response(frequencies: npt.ArrayLike, incidence: npt.ArrayLike) -> ComplexArr
     return total
 
 
-@functools.cache
 def impulse_responses() -> tuple[Float64Array, Float64Array]:
     """Compute the whole set.
 
@@ -90,7 +89,7 @@ def impulse_responses() -> tuple[Float64Array, Float64Array]:
     -------
     azimuths : array, shape (72,)
         Degrees counter-clockwise, 0 = front, 90 = left ear.
-    irs : array, shape (72, 2, 256), read-only
+    irs : array, shape (72, 2, 256)
         Left and right ear at :data:`SAMPLE_RATE`, causal by a common delay.
     """
     azimuths = np.arange(0.0, 360.0, STEP)
@@ -100,7 +99,6 @@ def impulse_responses() -> tuple[Float64Array, Float64Array]:
     for ear, position in enumerate(EARS):
         apart = np.abs((azimuths - position + 180.0) % 360.0 - 180.0)
         irs[:, ear] = by_incidence[np.rint(apart / STEP).astype(np.int64)]
-    azimuths.flags.writeable = irs.flags.writeable = False
     return azimuths, irs
 
 

@@ -18,7 +18,7 @@ from mssbench_service.wire import (
 
 from . import sadie
 from .hrir import SPHERE, HrirSet, describe, load_hrir
-from .render import in_turn, render_track
+from .render import render_track, wrapped
 from .scenes import locate
 
 
@@ -67,7 +67,7 @@ def place(root: DataRoot, request: PlaceRequest) -> PlaceResult:
         The set cannot be used, or a placement cannot be rendered with it.
     """
     hrir = _hrir(root, request.hrir, request.sample_rate, sphere=True)
-    return PlaceResult([locate(hrir, in_turn(one.angles), one.scene) for one in request.placements])
+    return PlaceResult([locate(hrir, wrapped(one.angles), one.scene) for one in request.placements])
 
 
 def _hrir(root: DataRoot, reference: str, sample_rate: int, *, sphere: bool = False) -> HrirSet:

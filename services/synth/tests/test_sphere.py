@@ -138,8 +138,6 @@ def test_more_terms_of_the_series_change_nothing(monkeypatch: pytest.MonkeyPatch
 
 def test_the_set_is_stored_to_24_bit_and_computed_once() -> None:
     assert np.array_equal(IRS * 2.0**23, np.round(IRS * 2.0**23))
-    assert sphere.impulse_responses()[1] is IRS
-    assert not IRS.flags.writeable
     assert load_hrir("sphere") is load_hrir("sphere")
 
 
