@@ -15,7 +15,7 @@ from mssbench_service.musdb import STEMS
 RATE = 44100
 SCORES = {"status": "ok", "reason": "", **dict.fromkeys(columns()[3:], 1.234567890123)}
 """Scores of a target, as many as those of a real run."""
-REASON = "the separator gave stems of 88,199 samples; expected 88,200"
+REASON = "the separator returned stems of 88,199 samples; expected 88,200"
 
 
 def write_run(

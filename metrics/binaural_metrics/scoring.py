@@ -190,7 +190,7 @@ def _score_stem(
     options: Options,
 ) -> None:
     if sheet.source not in estimates:
-        raise InputError(f"the separator gave no stem {sheet.source!r}")
+        raise InputError(f"the separator returned no stem {sheet.source!r}")
     stem = Stem(sheet.source, references[sheet.source], estimates[sheet.source], options)
     length = check_lengths(references[sheet.source], estimates[sheet.source], options.sample_rate)
     levels = level_note(stem.reference, "reference"), level_note(stem.estimate, "estimate")

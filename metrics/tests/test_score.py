@@ -174,7 +174,10 @@ def test_a_missing_stem_fails_alone_and_an_extra_one_is_ignored() -> None:
     estimates["piano"] = estimates.pop("bass")
     rows = score(references, estimates)
     assert list(rows) == list(STEMS)
-    assert (rows["bass"]["status"], rows["bass"]["reason"]) == ("failed", "the separator gave no stem 'bass'")
+    assert (rows["bass"]["status"], rows["bass"]["reason"]) == (
+        "failed",
+        "the separator returned no stem 'bass'",
+    )
     assert {rows[stem]["status"] for stem in STEMS if stem != "bass"} == {"ok"}
 
 

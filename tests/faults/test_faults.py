@@ -264,7 +264,7 @@ def misbehaved(services: Services, tmp_path_factory: pytest.TempPathFactory) -> 
         ("lies", "bad-output", "the stems are missing", 1),
         ("nan", "bad-output", "drums with samples that are NaN or infinite", 1),
         ("short", "bad-output", "drums with 2 channel(s) of", 1),
-        ("missing", "bad-output", "gave no drums", 1),
+        ("missing", "bad-output", "returned no drums", 1),
         ("damaged", "bad-output", "drums.wav is truncated", 1),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..registry import Frames, Metric, Value, error_metric, register
@@ -54,16 +54,12 @@ register(
 # --------------------------------------------------------------------------------- interaural cues, corrected
 
 
-def _cue(name: str, how: str) -> Callable[[Stem], Value]:
+def _cue(name: str, how: str, stem: Stem) -> Value:
     """`how` describes how the value is computed from frames; {} is the aggregation."""
-
-    def compute(stem: Stem) -> Value:
-        cue = getattr(stem.cues, name)
-        how_here = how.format(stem.options.aggregate)
-        frames = Frames.of(cue.frames, cue.start_s, how_here, weights=cue.weights, total=cue.total)
-        return Value(cue.value, cue.reason, frames)
-
-    return compute
+    cue = getattr(stem.cues, name)
+    how_here = how.format(stem.options.aggregate)
+    frames = Frames.of(cue.frames, cue.start_s, how_here, weights=cue.weights, total=cue.total)
+    return Value(cue.value, cue.reason, frames)
 
 
 def _lag(stem: Stem) -> Value | None:
@@ -72,20 +68,17 @@ def _lag(stem: Stem) -> Value | None:
     return Value(stem.cues.itd_lag_ms.value, stem.cues.itd_lag_ms.reason)
 
 
-def _azimuth(name: str) -> Callable[[Stem], Value | None]:
-    def compute(stem: Stem) -> Value | None:
-        if stem.options.hrir is None:
-            return None
-        cue = getattr(stem.cues, name)
-        return Value(cue.value, cue.reason)
-
-    return compute
+def _azimuth(name: str, stem: Stem) -> Value | None:
+    if stem.options.hrir is None:
+        return None
+    cue = getattr(stem.cues, name)
+    return Value(cue.value, cue.reason)
 
 
 register(
     error_metric(
         "d_itd_us",
-        _cue("d_itd_us", "difference of the signals' weighted {}s"),
+        partial(_cue, "d_itd_us", "difference of the signals' weighted {}s"),
         "Error of the interaural time difference, 100–1500 Hz, weighted by energy and coherence.",
         unit="µs",
         high=2000,
@@ -95,7 +88,7 @@ register(
     ),
     error_metric(
         "itd_moved",
-        _cue("itd_moved", "weighted mean"),
+        partial(_cue, "itd_moved", "weighted mean"),
         "Share of the frames, weighted as for `d_itd_us`, whose time difference is off by more than 100 µs.",
         unit="%",
         high=100,
@@ -118,7 +111,7 @@ register(
     ),
     error_metric(
         "d_ild_db",
-        _cue("d_ild_db", "weighted {}"),
+        partial(_cue, "d_ild_db", "weighted {}"),
         "Error of the interaural level difference, mean over the audible ERB-spaced bands from 200 Hz to 16 kHz, "
         "weighted by loudness.",
         unit="dB",
@@ -128,7 +121,7 @@ register(
     ),
     error_metric(
         "d_ild_db_flat",
-        _cue("d_ild_db_flat", "weighted {}"),
+        partial(_cue, "d_ild_db_flat", "weighted {}"),
         "`d_ild_db` as earlier versions computed it: all bands have equal weight, and leakage in inaudible bands "
         "counts. It will be removed.",
         unit="dB",
@@ -136,7 +129,7 @@ register(
     ),
     error_metric(
         "d_ic",
-        _cue("d_ic", "{}"),
+        partial(_cue, "d_ic", "{}"),
         "Error of the interaural coherence over the same bands.",
         high=2,
         label="ΔIC",
@@ -144,7 +137,7 @@ register(
     ),
     Metric(
         "azimuth_deg",
-        _azimuth("azimuth_deg"),
+        partial(_azimuth, "azimuth_deg"),
         "Direction of the estimate by the HRIR set; binaural only.",
         unit="°",
         low=0,
@@ -154,7 +147,7 @@ register(
     ),
     error_metric(
         "azimuth_error_deg",
-        _azimuth("azimuth_error_deg"),
+        partial(_azimuth, "azimuth_error_deg"),
         "Distance between the frontal azimuths at which the HRIR set places estimate and reference: the error of the "
         "lateral angle, also of elevated sources; binaural only.",
         unit="°",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,19 +15,11 @@ if TYPE_CHECKING:
     from ..stem import Stem
 
 
-def _cue(of: Callable[[Stem], Cue]) -> Callable[[Stem], Value]:
-    def compute(stem: Stem) -> Value:
-        cue = of(stem)
-        if not len(cue.frames):
-            return Value(cue.value, cue.reason)
-        frames = Frames.of(cue.frames, cue.start_s, "weighted mean", weights=cue.weights, total=cue.total)
-        return Value(cue.value, cue.reason, frames)
-
-    return compute
-
-
-def _in_place(jnd: int) -> Callable[[Stem], Value]:
-    return _cue(lambda stem: stem.place.in_place[jnd])
+def _value(cue: Cue) -> Value:
+    if not len(cue.frames):
+        return Value(cue.value, cue.reason)
+    frames = Frames.of(cue.frames, cue.start_s, "weighted mean", weights=cue.weights, total=cue.total)
+    return Value(cue.value, cue.reason, frames)
 
 
 def _bands(stem: Stem) -> Value:
@@ -52,7 +43,7 @@ _share = partial(Metric, unit="%", better="higher", low=0, high=100, perfect=100
 register(
     _share(
         "in_place",
-        _in_place(TOLERANCE_JND),
+        lambda stem: _value(stem.place.in_place[TOLERANCE_JND]),
         "Share of the sound that is still heard where it was: loudness of the bands and moments whose interaural "
         "differences are within two just-noticeable differences (JND) of the reference's.",
         label="In place",
@@ -61,12 +52,12 @@ register(
     ),
     _share(
         "in_place_1jnd",
-        _in_place(1),
+        lambda stem: _value(stem.place.in_place[1]),
         "The same within one JND.",
     ),
     _share(
         "in_place_4jnd",
-        _in_place(4),
+        lambda stem: _value(stem.place.in_place[4]),
         "The same within four JND.",
     ),
     Metric(
@@ -77,7 +68,7 @@ register(
     ),
     error_metric(
         "missing",
-        _cue(lambda stem: stem.place.missing),
+        lambda stem: _value(stem.place.missing),
         "Share of the sound that the estimate lacks: loudness of the bands and moments in which it is more than 60 dB "
         "below the reference. They are not part of `in_place`.",
         unit="%",
@@ -87,7 +78,7 @@ register(
     ),
     error_metric(
         "cue_error_jnd",
-        _cue(lambda stem: stem.place.cue_error_jnd),
+        lambda stem: _value(stem.place.cue_error_jnd),
         "Median error of the interaural differences in JND, weighted by loudness.",
         unit="JND",
         high=40,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..registry import Metric, Value, error_metric, register
@@ -11,17 +11,14 @@ if TYPE_CHECKING:
     from ..stem import Stem
 
 
-def _paper2026(name: str) -> Callable[[Stem], Value]:
-    def compute(stem: Stem) -> Value:
-        return Value(getattr(stem.paper2026, name), stem.paper2026.reason)
-
-    return compute
+def _paper2026(name: str, stem: Stem) -> Value:
+    return Value(getattr(stem.paper2026, name), stem.paper2026.reason)
 
 
 register(
     error_metric(
         "paper2026_diff_ITD",
-        _paper2026("d_itd_us"),
+        partial(_paper2026, "d_itd_us"),
         "ΔITD as the paper's authors compute it since 2026: as `paper_diff_ITD`, but a stem called `bass` is "
         "correlated without whitening. For the other stems, the two agree but for rounding.",
         unit="µs",
@@ -35,7 +32,7 @@ register(
     *(
         Metric(
             f"paper2026_{short}_ITD",
-            _paper2026(f"{signal}_us"),
+            partial(_paper2026, f"{signal}_us"),
             f"ITD of the {signal} behind `paper2026_diff_ITD`; positive where the left ear is later.",
             unit="µs",
             low=-1000,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,28 +20,22 @@ _ratio = partial(Metric, unit="dB", better="higher", low=-80, high=80, perfect=8
 # ------------------------------------------------------------------------------------- SPAUQ, as released
 
 
-def _released(name: str) -> Callable[[Stem], Value]:
-    def compute(stem: Stem) -> Value:
-        values: Float64 = getattr(stem.released, name)
-        aggregate = stem.options.aggregate
-        frames = Frames.of(values, stem.spauq_starts(len(values)), aggregate)
-        return Value(aggregate_frames(values, aggregate), frames=frames)
-
-    return compute
+def _released(name: str, stem: Stem) -> Value:
+    values: Float64 = getattr(stem.released, name)
+    aggregate = stem.options.aggregate
+    frames = Frames.of(values, stem.spauq_starts(len(values)), aggregate)
+    return Value(aggregate_frames(values, aggregate), frames=frames)
 
 
-def _released_matrix(name: str) -> Callable[[Stem], Value]:
-    def compute(stem: Stem) -> Value:
-        aggregate = np.median if stem.options.aggregate == "median" else np.mean
-        return Value(aggregate(getattr(stem.released, name), axis=0).tolist())
-
-    return compute
+def _released_matrix(name: str, stem: Stem) -> Value:
+    aggregate = np.median if stem.options.aggregate == "median" else np.mean
+    return Value(aggregate(getattr(stem.released, name), axis=0).tolist())
 
 
 register(
     _ratio(
         "paper_SSR",
-        _released("ssr"),
+        partial(_released, "ssr"),
         "SSR as the paper computed it: the released SPAUQ against references at their own level. It does not "
         "detect swapped channels or a collapse to mono.",
         sets=("paper",),
@@ -54,7 +47,7 @@ register(
     ),
     _ratio(
         "paper_SRR",
-        _released("srr"),
+        partial(_released, "srr"),
         "SRR as the paper computed it: the released SPAUQ. A pure delay counts as residual.",
         sets=("paper",),
         label="SRR (paper)",
@@ -65,7 +58,7 @@ register(
     ),
     Metric(
         "paper_cost",
-        _released("cost"),
+        partial(_released, "cost"),
         "Norm of the residual of the released SPAUQ.",
         low=0,
         perfect=0,
@@ -75,7 +68,7 @@ register(
     ),
     Metric(
         "paper_shift",
-        _released_matrix("shift"),
+        partial(_released_matrix, "shift"),
         "Lags of the released SPAUQ, [reference channel][estimate channel]; negative where the estimate is late.",
         unit="samples",
         sets=("paper",),
@@ -85,7 +78,7 @@ register(
     ),
     Metric(
         "paper_scale",
-        _released_matrix("scale"),
+        partial(_released_matrix, "scale"),
         "Gains of the released SPAUQ, [estimate channel][reference channel].",
         sets=("paper",),
         paper_table="spauq",
@@ -97,19 +90,14 @@ register(
 # ---------------------------------------------------------------------------------- SPAUQ, by its equations
 
 
-def _equations(name: str) -> Callable[[Stem], Value]:
-    def compute(stem: Stem) -> Value:
-        found, aggregate = stem.equations, stem.options.aggregate
-        values: Float64 = getattr(found, name)
-        total = stem.total_frames
-        frames = Frames.of(
-            values, stem.spauq_starts(len(values)), aggregate, counted=found.valid, total=total
-        )
-        if not found.valid_frames:
-            return Value(None, _SILENT, frames)
-        return Value(aggregate_frames(values[found.valid], aggregate), frames=frames)
-
-    return compute
+def _equations(name: str, stem: Stem) -> Value:
+    found, aggregate = stem.equations, stem.options.aggregate
+    values: Float64 = getattr(found, name)
+    total = stem.total_frames
+    frames = Frames.of(values, stem.spauq_starts(len(values)), aggregate, counted=found.valid, total=total)
+    if not found.valid_frames:
+        return Value(None, _SILENT, frames)
+    return Value(aggregate_frames(values[found.valid], aggregate), frames=frames)
 
 
 def _valid_frames(stem: Stem) -> Value:
@@ -124,7 +112,7 @@ def _total_frames(stem: Stem) -> Value:
 register(
     _ratio(
         "SSR",
-        _equations("ssr"),
+        partial(_equations, "ssr"),
         "Signal to spatial distortion: energy of the reference over the change that gains and delays of its "
         "two channels make (SPAUQ, by its equations). 80 dB is no change.",
         label="SSR",
@@ -132,7 +120,7 @@ register(
     ),
     _ratio(
         "SRR",
-        _equations("srr"),
+        partial(_equations, "srr"),
         "Signal to residual distortion: energy that gains and delays explain over what they do not: "
         "interference, artefacts, noise (SPAUQ, by its equations).",
         label="SRR",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,20 +51,15 @@ register(
 # ---------------------------------------------------------------------------------------------- BSS Eval
 
 
-def _bsseval(ratio: int) -> Callable[[Stem], Value]:
-    def compute(stem: Stem) -> Value:
-        assert stem.track is not None
-        found, reason = stem.track.bsseval
-        if found is None or not found.valid.any():
-            return Value(None, reason)
-        values = found.values[ratio, list(stem.track.references).index(stem.source)][found.valid]
-        aggregate = stem.options.aggregate
-        frames = Frames.of(
-            values, np.flatnonzero(found.valid).astype(float), aggregate, total=len(found.valid)
-        )
-        return Value(aggregate_frames(values, aggregate), frames=frames)
-
-    return compute
+def _bsseval(ratio: int, stem: Stem) -> Value:
+    assert stem.track is not None
+    found, reason = stem.track.bsseval
+    if found is None or not found.valid.any():
+        return Value(None, reason)
+    values = found.values[ratio, list(stem.track.references).index(stem.source)][found.valid]
+    aggregate = stem.options.aggregate
+    frames = Frames.of(values, np.flatnonzero(found.valid).astype(float), aggregate, total=len(found.valid))
+    return Value(aggregate_frames(values, aggregate), frames=frames)
 
 
 def _bsseval_regularised(stem: Stem) -> Value | None:
@@ -90,7 +85,7 @@ for _ratio, (_column, _meaning) in enumerate(
     register(
         Metric(
             _column,
-            _bsseval(_ratio),
+            partial(_bsseval, _ratio),
             f"BSS Eval v4: {_meaning}.",
             unit="dB",
             better="higher",

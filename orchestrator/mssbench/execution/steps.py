@@ -247,7 +247,7 @@ def _separate(run: Run, cell: Cell) -> None:
             )
             if (label := read_separation(made).separator) != cell.separator:
                 raise BadOutput(
-                    f"{separator.service} gave estimates of {label!r}; expected {cell.separator!r}"
+                    f"{separator.service} returned estimates of {label!r}; expected {cell.separator!r}"
                 )
         except BadOutput:
             # Otherwise a retry would find them and keep them. Files that were there before are not this run's.

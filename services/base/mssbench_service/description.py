@@ -75,6 +75,3 @@ def add_docs(app: FastAPI) -> None:
         if name not in _FILES:
             raise NotFound(f"the page /docs has no file {name!r:.200}")
         return FileResponse(folder / name, media_type=_FILES[name], headers=_HEADERS)
-
-
-__all__ = ["add_docs"]

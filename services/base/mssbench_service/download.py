@@ -6,6 +6,7 @@ Standard library only, since they are also used while an image is built.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import http.client
 import re
@@ -71,11 +72,6 @@ def mismatch(remote: RemoteFile, path: Path) -> str:
 @contextlib.contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
     """Lock `folder`, so that one process at a time fetches into it and the others wait."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: of two processes at once, one fails with a wrong checksum
-        yield
-        return
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

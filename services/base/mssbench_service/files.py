@@ -235,7 +235,7 @@ def storage_errors_raised(folder: Path, *, writing: bool = False) -> Iterator[No
 
 def _move_folder(new: Path, path: Path, replace: bool) -> None:
     # rename() cannot replace a folder that is not empty, and two workers may finish the same work at once:
-    # exchange the two folders, or move the old one away first. The last worker wins.
+    # exchange the two folders, or move the old one away first. The result of the last worker is kept.
     for _ in range(100):
         try:
             os.rename(new, path)
@@ -262,7 +262,7 @@ def _exchanged(one: Path, other: Path) -> bool:
     Return False where this is not possible: on other systems than Linux, on some network file systems, or if one of
     them does not exist any more.
     """
-    rename = getattr(ctypes.CDLL(None), "renameat2", None) if os.name == "posix" else None
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
     if rename is None:
         return False
     return bool(rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), ctypes.c_uint(_EXCHANGE)) == 0)

@@ -21,7 +21,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -35,21 +35,13 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from .admission import JobQueue
 from .errors import ClientDisconnected
 
 T = TypeVar("T")
 
 # An oracle on a short track takes milliseconds, a large model on a slow CPU half an hour.
 _SECONDS = (0.01, 0.1, 0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600, 1800, 3600)
-
-
-class QueueCounts(Protocol):
-    """Number of jobs of a queue."""
-
-    @property
-    def in_flight(self) -> int: ...
-    @property
-    def running(self) -> int: ...
 
 
 class Metrics(Collector):
@@ -62,7 +54,7 @@ class Metrics(Collector):
         self,
         service: str,
         version: str,
-        queue: QueueCounts,
+        queue: JobQueue,
         ready: Callable[[], bool],
         device: Callable[[], str],
     ) -> None:

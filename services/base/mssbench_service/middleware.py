@@ -167,9 +167,11 @@ class _Body:
         deadline = time.monotonic() + seconds
         stopping = self._scope["app"].state.stopping
         try:
-            while not (await asyncio.wait({task}, timeout=min(max(deadline - time.monotonic(), 0.0), 1.0)))[
-                0
-            ]:
+            while True:
+                left = max(deadline - time.monotonic(), 0.0)
+                await asyncio.wait({task}, timeout=min(left, 1.0))
+                if task.done():
+                    break
                 if time.monotonic() >= deadline:
                     raise SlowRequest("the request's body did not arrive in time")
                 if stopping.is_set():

@@ -217,20 +217,7 @@ class ModelSeparator(Separator):
         """Return cached memory to the device. Called after an allocation failed."""
 
     def choose_device(self) -> str:
-        """Choose the device that ``DEVICE`` asks for; see :mod:`mssbench_service.devices`.
-
-        Returns
-        -------
-        str
-            ``cpu``, ``cuda`` or ``cuda:<n>``.
-
-        Raises
-        ------
-        BadInput
-            ``DEVICE`` has no valid value.
-        NotReady
-            The device is not available.
-        """
+        """Choose the device that ``DEVICE`` names, as :func:`mssbench_service.devices.chosen_device` does."""
         self._device = chosen_device(self.service, self.framework(), self.cuda_devices)
         return self._device
 

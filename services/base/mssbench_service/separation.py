@@ -303,18 +303,18 @@ def check_separation(name: str, folder: Path, mixture: Path, stems: Sequence[str
         for stem in dict.fromkeys([*stems, *record.stems]):
             path = folder / f"{stem}.wav"
             if not path.is_file():
-                raise BadOutput(f"{name} gave no {stem}")
+                raise BadOutput(f"{name} returned no {stem}")
             found = audio.read_header(path)
             if (found.channels, found.samples, found.sample_rate) != (2, whole.samples, whole.sample_rate):
                 raise BadOutput(
-                    f"{name} gave {stem} with {found.channels} channel(s) of {found.samples} samples at "
+                    f"{name} returned {stem} with {found.channels} channel(s) of {found.samples} samples at "
                     f"{found.sample_rate} Hz; expected 2 of {whole.samples} at {whole.sample_rate} Hz"
                 )
             for block in sf.blocks(str(path), _BLOCK, dtype="float32"):
                 if not np.isfinite(block).all():
-                    raise BadOutput(f"{name} gave {stem} with samples that are NaN or infinite")
+                    raise BadOutput(f"{name} returned {stem} with samples that are NaN or infinite")
     except (BadInput, NotFound, sf.LibsndfileError) as error:
-        raise BadOutput(f"{name} gave what cannot be read: {error}") from None
+        raise BadOutput(f"{name} returned a result that cannot be read: {error}") from None
 
 
 def check_output_folder(out: Path) -> None:
@@ -393,8 +393,8 @@ def _fit(signal: FloatArray, samples: int) -> FloatArray:
 
 def _check_stem(name: str, stem: str, estimate: FloatArray | None, shape: tuple[int, ...]) -> None:
     if estimate is None:
-        raise BadOutput(f"{name} gave no {stem}")
+        raise BadOutput(f"{name} returned no {stem}")
     if estimate.shape != shape:
-        raise BadOutput(f"{name} gave {stem} of shape {estimate.shape}; expected {shape}")
+        raise BadOutput(f"{name} returned {stem} of shape {estimate.shape}; expected {shape}")
     if not np.isfinite(estimate).all():
-        raise BadOutput(f"{name} gave {stem} with samples that are NaN or infinite")
+        raise BadOutput(f"{name} returned {stem} with samples that are NaN or infinite")

@@ -53,7 +53,7 @@ def download_wheel(wheel: RemoteFile, package: str, version: str, filename: str,
         found = Path(folder) / filename
         if done.returncode or not found.is_file():
             errors = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if "ERROR: " in line]
-            reason = errors[-1] if errors else f"it gave {', '.join(os.listdir(folder)) or 'nothing'}"
+            reason = errors[-1] if errors else f"it returned {', '.join(os.listdir(folder)) or 'nothing'}"
             raise NotFound(f"pip cannot download {filename} of {package}=={version}: {reason[:300]}")
         if problem := mismatch(wheel, found):
             raise BadInput(f"{filename} of {package}=={version} {problem}")

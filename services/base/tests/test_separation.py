@@ -112,7 +112,7 @@ def test_details_of_the_separator_are_in_the_record(tmp_path: Path, track: Path)
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        ({"bass": None}, "gave no bass"),
+        ({"bass": None}, "returned no bass"),
         ({"drums": np.zeros((2, 5), np.float32)}, r"drums of shape \(2, 5\); expected \(2, 13230\)"),
         ({"other": np.full((2, 13_230), np.nan, np.float32)}, "other with samples that are NaN or infinite"),
     ],
@@ -192,7 +192,7 @@ def rewrite(path: Path, **changed: object) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda out: (out / "bass.wav").unlink(), "s gave no bass"),
+        (lambda out: (out / "bass.wav").unlink(), "s returned no bass"),
         (lambda out: rewrite(out / "bass.wav", nan=True), "bass with samples that are NaN or infinite"),
         (
             lambda out: rewrite(out / "bass.wav", length=99),
@@ -255,7 +255,7 @@ def test_any_stem_set_is_separated_and_recorded(tmp_path: Path, track: Path) -> 
         assert separate_track(separator, name, track, out, references, stems=stems).stems == expected
         assert sorted(path.stem for path in out.glob("*.wav")) == sorted(expected)
         check_separation(name, out, track, expected)
-        with pytest.raises(BadOutput, match=f"{name} gave no drums_2"):
+        with pytest.raises(BadOutput, match=f"{name} returned no drums_2"):
             check_separation(name, out, track, [*expected, "drums_2"])
     assert [one.stems for one in describe({"pair": pair, "any": Copies()})] == [
         ["vocals", "accompaniment"],

@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -59,29 +59,6 @@ _CHOICE = {"": None, "yes": True, "no": False}
 _PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-@dataclass(frozen=True)
-class Config:
-    """Settings from the environment; see the module's docstring. 0 and "" stand for what the YAML file says."""
-
-    model: str
-    overlap: int
-    batch_size: int
-    precision: str
-    zero_dc: str
-    extract_instrumental: str
-
-    @classmethod
-    def from_environment(cls, model: str) -> Config:
-        return cls(
-            model=model or requested_model("MSST_MODEL", WEIGHTS),
-            overlap=whole_number("MSST_OVERLAP", 0, 0, 50),
-            batch_size=whole_number("MSST_BATCH_SIZE", 0, 0, 1024),
-            precision=choice("MSST_PRECISION", "fp32", tuple(_PRECISIONS)),
-            zero_dc=choice("MSST_ZERO_DC", "", tuple(_CHOICE)),
-            extract_instrumental=choice("MSST_EXTRACT_INSTRUMENTAL", "", tuple(_CHOICE)),
-        )
-
-
 class MsstSeparator(TorchSeparator):
     """A model in MSST's format, held in memory."""
 
@@ -93,21 +70,24 @@ class MsstSeparator(TorchSeparator):
     out_of_memory = (torch.OutOfMemoryError,)
 
     def load(self) -> LoadedModel:
-        config = Config.from_environment(self.model)
-        name = config.model
+        name = self.model or requested_model("MSST_MODEL", WEIGHTS)
+        # 0 and None stand for what the YAML file says.
+        overlap = whole_number("MSST_OVERLAP", 0, 0, 50)
+        batch_size = whole_number("MSST_BATCH_SIZE", 0, 0, 1024)
+        self._precision = choice("MSST_PRECISION", "fp32", tuple(_PRECISIONS))
+        zero_dc = _CHOICE[choice("MSST_ZERO_DC", "", tuple(_CHOICE))]
+        extract = _CHOICE[choice("MSST_EXTRACT_INSTRUMENTAL", "", tuple(_CHOICE))]
         on_cpu = self.choose_device() == "cpu"
         config_path, checkpoint = model_files(name, weights.weights_folder("msst"))
         found = read_config(config_path)
-        if config.overlap > found.size:
-            raise BadInput(f"MSST_OVERLAP={config.overlap}; the chunks of {name!r} have {found.size} samples")
+        if overlap > found.size:
+            raise BadInput(f"MSST_OVERLAP={overlap}; the chunks of {name!r} have {found.size} samples")
         self._found = found
-        self._model = load_model(found, config_path, checkpoint, _CHOICE[config.zero_dc]).to(self.device)
-        self._chunks = found.chunks(config.overlap or found.overlap)
-        self._batch_size = config.batch_size or (1 if on_cpu else found.batch_size)
-        self._precision = config.precision
+        self._model = load_model(found, config_path, checkpoint, zero_dc).to(self.device)
+        self._chunks = found.chunks(overlap or found.overlap)
+        self._batch_size = batch_size or (1 if on_cpu else found.batch_size)
         names = stem_names(found.instruments, other_fix=found.other_fix)
         stems = names if found.target is None else [names[found.instruments.index(found.target)]]
-        extract = _CHOICE[config.extract_instrumental]
         extract = found.extract_instrumental if extract is None else extract
         self._rest = rest_of(stems[0]) if extract and len(stems) == 1 else ""
         self._estimated = stems
@@ -127,7 +107,7 @@ class MsstSeparator(TorchSeparator):
                 "mixture_minus_target": self._rest,
                 **asdict(self._chunks),
                 "batch_size": self._batch_size,
-                "precision": config.precision,
+                "precision": self._precision,
                 "zero_dc": getattr(self._model, "zero_dc", None),
             },
         )

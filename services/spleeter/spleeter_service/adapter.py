@@ -24,7 +24,6 @@ References
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,21 +47,6 @@ from .network import Network
 WEIGHTS = Path(__file__).with_name("weights.toml")
 
 
-@dataclass(frozen=True)
-class Config:
-    """Settings from the environment; see the module's docstring."""
-
-    model: str
-    batch_size: int
-
-    @classmethod
-    def from_environment(cls, model: str) -> Config:
-        return cls(
-            model=model or requested_model("SPLEETER_MODEL", WEIGHTS),
-            batch_size=whole_number("SPLEETER_BATCH_SIZE", 4, 1, 1024),
-        )
-
-
 class SpleeterSeparator(ModelSeparator):
     """A Spleeter model held in one TensorFlow session."""
 
@@ -74,20 +58,21 @@ class SpleeterSeparator(ModelSeparator):
     out_of_memory = (tf.errors.ResourceExhaustedError,)
 
     def load(self) -> LoadedModel:
-        config = Config.from_environment(self.model)
+        model = self.model or requested_model("SPLEETER_MODEL", WEIGHTS)
+        batch_size = whole_number("SPLEETER_BATCH_SIZE", 4, 1, 1024)
         session_config = session_config_for(self.choose_device())
         folder = weights.weights_folder("spleeter")
-        params = load_params(config.model, folder)
-        checkpoint = _checkpoint(config.model, folder / params["model_dir"])
+        params = load_params(model, folder)
+        checkpoint = _checkpoint(model, folder / params["model_dir"])
         tf.get_logger().handlers.clear()  # the application logs TensorFlow's messages once, as JSON
         with not_ready_on_error(f"the checkpoint {checkpoint} is damaged or not of this model: "):
-            self._network = Network(params, str(checkpoint), config.batch_size, session_config)
+            self._network = Network(params, str(checkpoint), batch_size, session_config)
         return LoadedModel(
-            name=config.model,
+            name=model,
             stems=params["instrument_list"],
             sample_rate=params["sample_rate"],
             weights=sorted(checkpoint.parent.glob(f"{checkpoint.name}.*")),
-            settings=asdict(config) | {"highest_bin": params["F"], "mwf": False},
+            settings={"model": model, "batch_size": batch_size, "highest_bin": params["F"], "mwf": False},
         )
 
     def estimate(self, mixture: FloatArray) -> Mapping[str, FloatArray]:

@@ -7,5 +7,3 @@ from mssbench_service.separator_app import create_separator_app
 from . import SEPARATORS, __version__
 
 app = create_separator_app("template", __version__, SEPARATORS)
-
-__all__ = ["SEPARATORS", "app"]
