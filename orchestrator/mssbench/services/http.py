@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import httpcore
@@ -25,7 +25,7 @@ from mssbench_service.errors import (
     Unreachable,
     from_problem,
 )
-from mssbench_service.wire import parse
+from mssbench_service.wire import parse, to_json
 
 from ..settings.limits import Limits
 from .registry import Service
@@ -141,7 +141,7 @@ class HttpTransport:
     def call(
         self, service: Service, step: str, request: Any, result: type[T], seconds: float | None = None
     ) -> T:
-        body, timeout = asdict(request), self._limits.of_step(seconds)
+        body, timeout = to_json(request), self._limits.of_step(seconds)
         replicas = self._replicas(service)
         attempts: list[tuple[_Replica, dict[str, str]]] = [(replica, {}) for replica in replicas]
         if len(replicas) > 1:

@@ -16,12 +16,15 @@ import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from .admission import run_job
 from .app import JOB_PROBLEMS, Settings, create_app
 from .errors import BadInput, NotFound, StorageFull
 from .files import DISK_FULL
+from .known import KNOWN_PARAMETERS, require_known_fields
+from .names import suggestion
 from .offered import OfferedSeparators
 from .problems import UPLOADS, problems
 from .separation import (
@@ -58,6 +61,7 @@ _BODY = {
                 "schema": {
                     "type": "object",
                     "required": ["mixture", "out"],
+                    "additionalProperties": False,
                     "properties": {
                         "mixture": {**_TEXT, "description": "sound file, under the data root"},
                         "out": {**_TEXT, "description": "folder for the stems, under the data root"},
@@ -150,6 +154,7 @@ def create_separator_app(
         response_class=FileResponse,
         responses={200: _STEMS, **JOB_PROBLEMS},
         openapi_extra=_BODY,
+        dependencies=[KNOWN_PARAMETERS],
     )
     async def separate(request: Request, separator: str = "", stem: str = "") -> Response:
         """Multipart upload: the mixture in, a zip of float32 WAV files out (or one stem with ``?stem=``).
@@ -182,6 +187,7 @@ def create_separator_app(
 
 def _reference_request(body: object, separator: str, stem: str) -> SeparateRequest:
     """Parse a request by reference. Parameters of its URL are used or refused, never ignored."""
+    require_known_fields(SeparateRequest, body)
     request = parse(SeparateRequest, body)
     if stem:
         raise BadInput("?stem= is for uploads; a request by reference writes all stems")
@@ -234,6 +240,13 @@ async def _form_of(request: Request) -> FormData:
             return await Request(request.scope, receive).form(max_files=1 + MOST_STEMS, max_fields=0)
     except ValueError as error:  # of the parser; an older Starlette does not handle it
         raise BadInput(f"the form cannot be read: {error}") from None
+    except HTTPException as error:
+        if not str(error.detail).startswith("Too many fields"):
+            raise
+        raise BadInput(
+            "the form has a field that is not a file; expected files only, and the separator and the stem as "
+            "parameters of the URL (/separate?separator=NAME&stem=NAME)"
+        ) from None
     except StorageFull:
         while more:  # a client that receives a response while it sends reports a broken connection
             await receive()
@@ -254,7 +267,10 @@ def _by_upload(
     check_stem_names(references, "the form")
     unknown = sorted(set(references) - set(Separator.stems))
     if unknown and (len(references) == 1 or not isinstance(separator, ReferenceSeparator)):
-        raise BadInput(f"unknown file {unknown[0]!r} in the form; expected {MIXTURE!r}, and true stems")
+        near = suggestion(unknown[0], [MIXTURE, *Separator.stems])
+        raise BadInput(
+            f"unknown file {unknown[0]!r} in the form{near or f'; expected {MIXTURE!r}, and true stems'}"
+        )
     if references and set(references) <= set(Separator.stems) and set(references) != set(Separator.stems):
         raise BadInput(f"true stems must be sent together: {', '.join(Separator.stems)}")
 

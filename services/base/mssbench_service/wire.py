@@ -7,8 +7,8 @@ Files are passed by reference: ``/``-separated paths relative to the data root t
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from typing import Any, Literal, TypeVar
 
 from .errors import BadInput
@@ -335,6 +335,24 @@ class SeparatorInfo:
 
 
 T = TypeVar("T")
+
+
+def to_json(value: Any) -> Any:
+    """Return a request in the form of JSON, without the fields that have their default value.
+
+    A service refuses fields that it does not know. An earlier version of it therefore accepts every request that does
+    not use what was added since.
+    """
+    if is_dataclass(value):
+        given = [(field, getattr(value, field.name)) for field in fields(value)]
+        return {field.name: to_json(part) for field, part in given if part != _default(field)}
+    if isinstance(value, Mapping):
+        return {name: to_json(part) for name, part in value.items()}
+    return list(map(to_json, value)) if isinstance(value, list) else value
+
+
+def _default(field: Field[Any]) -> object:
+    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 def parse(kind: type[T], value: object) -> T:

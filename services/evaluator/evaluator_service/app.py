@@ -13,6 +13,7 @@ from binaural_metrics.sets import METRIC_SETS
 from fastapi import FastAPI, Request
 from mssbench_service.admission import run_job
 from mssbench_service.app import JOB_PROBLEMS, Settings, create_app
+from mssbench_service.known import known_input
 from mssbench_service.wire import EvaluateRequest, EvaluateResult
 
 from . import __version__, steps
@@ -45,7 +46,12 @@ def create(settings: Settings | None = None) -> FastAPI:
         device=lambda: device or "cpu",
     )
 
-    @app.post("/evaluate", summary="Score the stems of one track", responses=JOB_PROBLEMS)
+    @app.post(
+        "/evaluate",
+        summary="Score the stems of one track",
+        responses=JOB_PROBLEMS,
+        dependencies=[known_input(EvaluateRequest)],
+    )
     async def evaluate(request: Request, body: EvaluateRequest) -> EvaluateResult:
         return await run_job(
             request,

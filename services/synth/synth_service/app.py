@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from mssbench_service.admission import run_job
 from mssbench_service.app import JOB_PROBLEMS, Settings, create_app
+from mssbench_service.known import known_input
 from mssbench_service.wire import (
     RENDER_PROFILES,
     HrirInfo,
@@ -47,15 +48,30 @@ def create(settings: Settings | None = None) -> FastAPI:
         jobs=["/render", "/describe_hrir", "/place"],
     )
 
-    @app.post("/render", summary="Render one track binaurally", responses=JOB_PROBLEMS)
+    @app.post(
+        "/render",
+        summary="Render one track binaurally",
+        responses=JOB_PROBLEMS,
+        dependencies=[known_input(RenderRequest)],
+    )
     async def render(request: Request, body: RenderRequest) -> SceneResult | RenderResult:
         return await run_job(request, lambda: steps.render(root, body, max_seconds=settings.max_seconds))
 
-    @app.post("/describe_hrir", summary="Describe an HRIR set", responses=JOB_PROBLEMS)
+    @app.post(
+        "/describe_hrir",
+        summary="Describe an HRIR set",
+        responses=JOB_PROBLEMS,
+        dependencies=[known_input(HrirRequest)],
+    )
     async def describe_hrir(request: Request, body: HrirRequest) -> HrirInfo:
         return await run_job(request, lambda: steps.describe_hrir(root, body))
 
-    @app.post("/place", summary="Check where the stems of tracks are", responses=JOB_PROBLEMS)
+    @app.post(
+        "/place",
+        summary="Check where the stems of tracks are",
+        responses=JOB_PROBLEMS,
+        dependencies=[known_input(PlaceRequest)],
+    )
     async def place(request: Request, body: PlaceRequest) -> PlaceResult:
         return await run_job(request, lambda: steps.place(root, body))
 

@@ -6,8 +6,6 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request, Security
 from fastapi.security import HTTPBearer
-from mssbench_service.errors import BadInput
-from mssbench_service.names import suggestion
 
 from .. import examples
 from ..run_service import RunService
@@ -24,18 +22,6 @@ def get_service(request: Request) -> RunService:
     """The service behind the API."""
     service: RunService = request.app.state.service
     return service
-
-
-def require_known_parameters(request: Request) -> None:
-    """Raise BadInput with a suggestion if the query has a parameter that the route does not have."""
-    known = sorted(parameter.alias for parameter in request.scope["route"].dependant.query_params)
-    for name in request.query_params:
-        if name not in known:
-            near = suggestion(name, known) or f"; known: {', '.join(known) or 'none'}"
-            raise BadInput(f"unknown parameter {name[:100]!r}{near}")
-
-
-KNOWN_PARAMETERS: Any = Depends(require_known_parameters)
 
 
 def require_ready(request: Request) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
+from mssbench_service.known import KNOWN_PARAMETERS
 
 from ...execution.queue_status import QueueStatus
 from .. import examples
-from .common import KNOWN_PARAMETERS, RunServiceDependency, json_response
+from .common import RunServiceDependency, json_response
 
 router = APIRouter(tags=["system"], dependencies=[KNOWN_PARAMETERS])
 

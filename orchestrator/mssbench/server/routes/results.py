@@ -10,12 +10,13 @@ from fastapi import APIRouter, Path, Response
 from fastapi.responses import FileResponse
 from mssbench_service.errors import NotFound
 from mssbench_service.files import DataRoot
+from mssbench_service.known import KNOWN_PARAMETERS
 from mssbench_service.problems import problems
 
 from ...runs.results import result_rows
 from ...runs.status import Failure
 from .. import examples
-from .common import KNOWN_PARAMETERS, RunId, RunServiceDependency, json_response
+from .common import RunId, RunServiceDependency, json_response
 
 router = APIRouter(prefix="/runs/{run_id}", tags=["results"], dependencies=[KNOWN_PARAMETERS])
 

@@ -11,12 +11,13 @@ import anyio
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from mssbench_service.errors import NotFound
+from mssbench_service.known import KNOWN_PARAMETERS
 from mssbench_service.problems import problems
 
 from ...runs.config import RunConfig, require_known
 from ...runs.status import RunStatus
 from .. import examples, status_watch
-from .common import KNOWN_PARAMETERS, TOKEN, RunId, RunServiceDependency, json_response, require_ready
+from .common import TOKEN, RunId, RunServiceDependency, json_response, require_ready
 
 router = APIRouter(tags=["runs"], dependencies=[KNOWN_PARAMETERS])
 
