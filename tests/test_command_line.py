@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -54,6 +56,23 @@ def imported(code: str) -> str:
 def test_the_help_imports_no_command() -> None:
     start = "import atexit, sys; from mssbench.cli import main; sys.argv = ['mssbench', '--help']"
     assert imported(f"{start}; atexit.register({SHOW}); main()") == "[]"
+
+
+def test_ctrl_c_while_the_command_line_is_imported_prints_nothing(tmp_path: Path) -> None:
+    interrupt = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
+    (tmp_path / "click.py").write_text(interrupt)  # imported in place of the package
+    for command in ([sys.executable, "-m", "mssbench"], [str(Path(sys.executable).with_name("mssbench"))]):
+        done = subprocess.run(
+            [*command, "--help"],
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            # The processes of pytest-xdist ignore the signal, and a child inherits that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
 
 
 def test_status_and_list_import_neither_numpy_nor_redis() -> None:

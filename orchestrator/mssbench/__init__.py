@@ -22,9 +22,11 @@ settings      limits and secrets from the environment
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # not from `typing`, whose import takes longer than all the rest of this module
 if TYPE_CHECKING:
+    from typing import Any
+
     from mssbench_service.errors import BadInput, BenchError, Conflict, NotFound, Unavailable
 
     from .bench import BenchmarkRun, InvalidArgument, list_runs, load, run, write_demo

@@ -36,10 +36,10 @@ __all__ = ["cli", "main"]
 
 def main() -> None:
     """Run the command line. Each failure gives one line and an exit code."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logs.TextLines())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     try:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logs.TextLines())
+        logging.basicConfig(level=logging.WARNING, handlers=[handler])
         cli(standalone_mode=False)
     except BenchError as error:
         _fail(error.detail, 2)
