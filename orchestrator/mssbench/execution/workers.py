@@ -126,6 +126,7 @@ class BenchWorker(Worker):
     def _interrupt_job(self) -> None:
         if horse := self.horse_pid:
             self._returning_job = True
+            self.log.setLevel(logging.ERROR)  # RQ would warn that the job has failed
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(horse, signal.SIGKILL)
 
@@ -140,7 +141,7 @@ class BenchWorker(Worker):
             job.set_status(JobStatus.QUEUED, pipeline=pipeline)
             queue.push_job_id(job.id, pipeline=pipeline, at_front=True)
             pipeline.execute()
-        log.warning("returned to its queue: %s", job.description)
+        log.info("returned to its queue: %s", job.description)
 
 
 def run_worker(name: str, connection: Redis) -> None:
