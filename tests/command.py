@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Callable
@@ -32,10 +33,20 @@ def command_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
 
 
 def killed_when(ready: Callable[[], object], folder: Path, *arguments: str) -> int:
-    """Start ``mssbench`` in `folder` and kill it as soon as `ready` returns true. Return its exit code."""
+    """Start ``mssbench`` in `folder` and kill it as soon as `ready` returns true. Return its exit code.
+
+    On a machine under load, the command may end before it is killed. `ready` may search folders that the command
+    renames meanwhile.
+    """
     command = [sys.executable, "-m", "mssbench", *arguments]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(lambda: ready() or process.poll() is not None)
+
+    def reached() -> bool:
+        with contextlib.suppress(FileNotFoundError):
+            return bool(ready())
+        return False
+
+    wait_for(lambda: reached() or process.poll() is not None)
     process.kill()
     return process.wait()
 

@@ -52,7 +52,7 @@ def test_through_redis_and_workers_the_results_are_those_of_one_process(
     queued = mssbench(*RUN, "--no-bsseval", "--run-id", "queued")
     assert (inline.returncode, queued.returncode) == (0, 0), inline.stderr + queued.stderr
     assert_equal_tables(workspace / "runs/inline/results.csv", workspace / "runs/queued/results.csv")
-    assert no_process_mentions(str(workspace))
+    wait_for(lambda: no_process_mentions(str(workspace)), "no worker and no Redis outlives the run")
 
 
 @without_report

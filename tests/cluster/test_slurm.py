@@ -96,7 +96,7 @@ def test_a_run_is_shared_by_an_array_of_workers_with_a_model_beside_each(
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
         "MODELS": str(model),
         "WORKERS": "2",
-        "IDLE_SECONDS": "10",
+        "IDLE_SECONDS": "60",
         "HEAD_OPTIONS": "--mem=0",
         "WORKER_OPTIONS": "--mem=0 --oversubscribe",
     }
