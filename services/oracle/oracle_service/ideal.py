@@ -134,15 +134,6 @@ class _Mask(_Filter):
 class RatioMask(_Mask):
     """Ideal ratio mask of magnitudes.
 
-    Parameters
-    ----------
-    shared : bool
-        One mask for both ears instead of one per ear.
-
-    References
-    ----------
-    .. [1] A. Liutkus and R. Badeau, "Generalized Wiener filtering with fractional power spectrograms," ICASSP, 2015.
-
     Examples
     --------
     >>> import numpy as np
@@ -167,11 +158,6 @@ class RatioMask(_Mask):
 class BinaryMask(_Mask):
     """Ideal binary mask: each bin goes to the stem with the largest magnitude, and the first one of equal stems.
 
-    Parameters
-    ----------
-    shared : bool
-        One mask for both ears instead of one per ear.
-
     Examples
     --------
     >>> import numpy as np
@@ -191,11 +177,6 @@ class BinaryMask(_Mask):
 
 class MultichannelWiener(_Filter):
     """Oracle multichannel Wiener filter with the true power spectra and spatial covariances.
-
-    References
-    ----------
-    .. [1] N. Q. K. Duong, E. Vincent and R. Gribonval, "Under-Determined Reverberant Audio Source Separation Using a
-       Full-Rank Spatial Covariance Model," IEEE Transactions on Audio, Speech, and Language Processing 18(7), 2010.
 
     Examples
     --------

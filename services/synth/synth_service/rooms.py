@@ -17,6 +17,7 @@ from mssbench_service.errors import BadInput, TooLarge
 from mssbench_service.wire import Room
 from scipy.optimize import bisect
 from scipy.signal import butter, oaconvolve, sosfilt
+from scipy.spatial import KDTree
 
 from .hrir import HrirSet
 from .interpolation import unit_vectors
@@ -122,7 +123,7 @@ def response(
     towards, delay, strength = towards[heard] / distance[heard, None], delay[heard], strength[heard]
     length = round(room.rt60 * hrir.sample_rate) + _SINC_HALF + 1
     elevations = np.zeros_like(hrir.azimuths) if hrir.elevations is None else hrir.elevations
-    nearest = _nearest(towards, unit_vectors(hrir.azimuths, elevations))
+    nearest = KDTree(unit_vectors(hrir.azimuths, elevations)).query(towards)[1]
     whole = np.zeros((2, length + direct.shape[1] - 1))
     order = np.argsort(nearest, kind="stable")
     limits = np.searchsorted(nearest[order], np.arange(len(hrir.irs) + 1))
@@ -191,12 +192,6 @@ def _order(room: Room) -> int:
 
 def _images(room: Room) -> float:
     return 4 / 3 * float(_order(room)) ** 3
-
-
-def _nearest(vectors: Float64Array, stored: Float64Array) -> npt.NDArray[np.intp]:
-    from scipy.spatial import KDTree
-
-    return np.asarray(KDTree(stored).query(vectors)[1])
 
 
 def _train(delays: Float64Array, strengths: Float64Array, length: int) -> Float64Array:
