@@ -116,7 +116,7 @@ class DeviceArrays(Arrays):
         self.name, self.xp, self.device = name, xp, device
 
     def put(self, x: npt.NDArray[Any]) -> Any:
-        # A copy, because PyTorch warns about read-only memory and knows no negative strides.
+        # A copy, because PyTorch warns about read-only memory and does not support negative strides.
         kind = np.complex128 if np.iscomplexobj(x) else np.float64 if x.dtype.kind == "f" else x.dtype
         return self.xp.asarray(np.array(x, kind, order="C"), device=self.device)
 

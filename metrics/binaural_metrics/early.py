@@ -33,7 +33,7 @@ Complex = npt.NDArray[np.complex128]
 
 
 def whitening(dry: Float64, weights: Float64) -> Float64:
-    """What whitens the dry stem; 0 in bands where it has nothing, shape (bins,)."""
+    """Weights of the bins that whiten the dry stem, shape (bins,); 0 in bands without energy."""
     smooth = weights @ ((dry @ weights) / weights.sum(axis=0))
     use = smooth > 1e-9 * smooth.max()
     return np.asarray(np.divide(1.0, dry + _FLOOR * smooth, out=np.zeros_like(smooth), where=use))

@@ -10,8 +10,8 @@
 =============================================  ==================================================================
 
 Names are compared exactly, then with composed accents, then without case. Other names of a stem are in
-:data:`ALIASES`. The name of a title never belongs to
-another title. If two folders can be meant, the title has no estimates, and the reason names both.
+:data:`ALIASES`. A file or folder with the name of a title is never an estimate of another title. If two folders match a
+title, it has no estimates, and the reason names both.
 """
 
 from __future__ import annotations

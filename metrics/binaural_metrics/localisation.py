@@ -1,10 +1,9 @@
 """Where a model of human listeners localises a stem, by the response that an estimate carries.
 
 Needs bayesian-listener (EUPL-1.2): ``pip install 'binaural-metrics[listener]'``. The model [1]_ compares noisy
-interaural and spectral cues with those of its own ears, the HRIR set, and weighs directions near the horizontal plane
-more.
+interaural and spectral cues with those of its HRIR set, and gives directions near the horizontal plane a larger weight.
 
-It hears the impulse responses of the reference's direction, changed as the estimate changed the effective response
+Its input are the impulse responses of the reference's direction, changed as the estimate changed the effective response
 (:mod:`binaural_metrics.response`) in the bins that count for both, apart from a common gain. Other bins stay the same.
 
 References

@@ -1,7 +1,7 @@
 """What is unusual about the signals of a track: their lengths, their level, and a common delay of all estimates.
 
-Such signals have scores, but the scores do not say what their reader believes: an estimate of a part of the track, a
-file whose samples are not scaled, or a codec that delays. The reason of the row names it.
+Such signals have scores, but these are easily misread: an estimate of a part of the track, a file whose samples are not
+scaled, or the output of a codec that delays. The reason of the row names what is unusual.
 """
 
 from __future__ import annotations
@@ -60,13 +60,10 @@ def lag_note(
 ) -> str:
     """Return a note if the estimates of all stems are late, or early, by the same number of samples."""
     lag = common_lag(references, estimates, sample_rate)
-    side = "later" if lag > 0 else "earlier"
-    milliseconds = 1000 * abs(lag) / sample_rate
-    return (
-        f"every estimate is {abs(lag)} samples {side} than the reference ({milliseconds:.3g} ms)"
-        if lag
-        else ""
-    )
+    if not lag:
+        return ""
+    side, milliseconds = "later" if lag > 0 else "earlier", 1000 * abs(lag) / sample_rate
+    return f"every estimate is {abs(lag)} samples {side} than the reference ({milliseconds:.3g} ms)"
 
 
 def common_lag(

@@ -1,4 +1,4 @@
-"""The registry of metrics. One entry declares all that there is to know about a metric.
+"""The registry of metrics. One entry declares all properties of a metric.
 
 Score tables, the wire format of the evaluator, the results of a run, its report and the table in ``docs/metrics.md``
 read the entries from here. To add a metric, add an entry to a module of :mod:`binaural_metrics.catalog`; to try one

@@ -116,11 +116,9 @@ def check_signal(signal: npt.ArrayLike, name: str) -> FloatArray:
         raise InputError(f"{name} holds no samples")
     if not np.issubdtype(x.dtype, np.floating):
         raise InputError(f"{name} holds {x.dtype} samples; expected floating point with full scale ±1")
+    _check_range(x, name)  # before a conversion, which can overflow
     if x.dtype not in (np.float32, np.float64):
-        _check_range(x, name)  # before the conversion, which can overflow
         x = x.astype(np.float32 if x.dtype.itemsize < 4 else np.float64)
-    else:
-        _check_range(x, name)
     return x
 
 

@@ -1,4 +1,4 @@
-"""What a listener hears."""
+"""Place and leakage: what a listener is expected to hear."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _silence_leak(stem: Stem) -> Value | None:
         return None
     try:
         found = silence_leak(stem.reference, stem.estimate, mixture, stem.sample_rate, mixture_gain=gain)
-    except InputError:  # another stem is broken, which its own row says, so that the mixture is not known
+    except InputError:  # another stem is unusable (its own row has the reason), so the mixture is unknown
         return None
     return None if found is None else Value(found)
 

@@ -123,7 +123,7 @@ def atomic_file(path: Path, *, record: bool = False) -> Iterator[Path]:
     path : Path
     record : bool
         Whether the file must survive a power cut, because it cannot be made again from other files. It is written
-        through to the disk, and a file that has the same content already is left alone.
+        through to the disk, and an existing file with the same content is not replaced.
 
     Raises
     ------

@@ -99,7 +99,7 @@ class BodyLimit:
     """Limits the size of bodies (413) and the time in which they arrive (408).
 
     Size is limited by the declared length, otherwise while the body is received. The application gets a body without
-    files only when it is complete. When the service stops, it waits for no body.
+    files only when it is complete. A service that is stopping does not wait for bodies.
 
     Parameters
     ----------

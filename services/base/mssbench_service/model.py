@@ -143,7 +143,7 @@ class ModelSeparator(Separator):
         self._device = self.choose_device()
 
     def read_card(self, model: str) -> ModelCard:
-        """Card of a model. An adapter adds what it knows of the loaded one."""
+        """Card of a model. An adapter adds the properties of the loaded model."""
         return read_card(weights_file(self), weights.weights_folder(self.service), model)
 
     def _load(self) -> None:

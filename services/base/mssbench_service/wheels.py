@@ -1,4 +1,4 @@
-"""Downloads of wheels through pip, so that its configuration holds: mirrors, proxies, credentials, offline folders.
+"""Downloads of wheels through pip, whose configuration applies: mirrors, proxies, credentials, offline folders.
 
 Standard library only, as :mod:`.download`.
 """

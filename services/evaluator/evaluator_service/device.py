@@ -1,4 +1,4 @@
-"""The device that the service computes metrics on: ``DEVICE``, as of the separators (:mod:`mssbench_service.devices`).
+"""The device that the service computes metrics on: ``DEVICE``, as for separators (:mod:`mssbench_service.devices`).
 
 The default is ``cpu``, which is NumPy. Only the service reads it: workers evaluate in processes that they fork, and a
 forked process cannot use CUDA.

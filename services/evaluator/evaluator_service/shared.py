@@ -61,9 +61,7 @@ class SharedCache(ReferenceCache):
                 found: _Value = _read(path)
                 return found
             value = compute()
-            with contextlib.suppress(
-                OSError, TypeError
-            ):  # such as a full disk: the next process computes it again
+            with contextlib.suppress(OSError, TypeError):  # such as a full disk: others compute it again
                 self._write(path, value)
             return value
 

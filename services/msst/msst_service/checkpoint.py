@@ -239,8 +239,9 @@ def load_model(config: ModelConfig, config_path: Path, checkpoint: Path, zero_dc
 def run(model: Any, architecture: str, batch: torch.Tensor) -> torch.Tensor:
     """Run a model on a batch of chunks, shape (batch, 2, samples).
 
-    Of BandIt, two things in the library differ from MSST. It mixes up the channels of a stereo chunk, so each goes in
-    by itself. And it normalizes spectra by the length of the window, MSST by the energy: the level makes up for that.
+    The library's BandIt differs from MSST in two ways, for which this function compensates. It mixes up the channels of
+    a stereo chunk, so each channel is passed as a chunk. It normalizes spectra by the length of the window, and MSST by
+    its energy, so the level is changed before and after.
     """
     output: torch.Tensor
     if architecture != "bandit":

@@ -4,8 +4,8 @@ Chunks begin every ``step`` samples. The track is reflected at both ends by ``ch
 enough. Estimates are weighted with linear fades over a tenth of a chunk, summed, and divided by the sum of the
 weights. A model in Demucs's form has neither reflection nor fades.
 
-Only the sums under the present chunk are kept: what lies before it is final and goes to the result. So a track needs
-memory for its estimates and for little else.
+Only the sums under the present chunk are kept: those before it are final and are written to the result. A track
+therefore needs little memory beyond its estimates.
 """
 
 from __future__ import annotations

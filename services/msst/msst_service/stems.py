@@ -1,8 +1,8 @@
 """Names of the stems that a YAML file of MSST declares.
 
 MSST's names differ from the benchmark's in two ways. "Instrumental" has several names, all of which mean the
-accompaniment. And "other" means the rest of whatever the model knows: only in a model with drums and bass is it the
-stem of MUSDB18-HQ that has this name.
+accompaniment. And "other" means the mixture without the model's other stems: only in a model with drums and bass is it
+the stem of MUSDB18-HQ that has this name.
 """
 
 from __future__ import annotations

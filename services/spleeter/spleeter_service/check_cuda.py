@@ -38,9 +38,8 @@ def problems() -> list[str]:
     """Libraries that are missing or have another version than TensorFlow was built for."""
     libraries = {name: find(name) for name in LIBRARIES}
     found = [f"TensorFlow does not find {name}" for name, library in libraries.items() if library is None]
-    if (
-        cublas := libraries["Cublas"]
-    ) is not None:  # without a driver, the CUDA runtime does not report a version
+    if (cublas := libraries["Cublas"]) is not None:
+        # Not from the CUDA runtime, which reports no version without a driver.
         number, wanted = cublas.cublasGetCudartVersion(), tf.sysconfig.get_build_info()["cuda_version"]
         if (version := f"{number // 1000}.{number % 1000 // 10}") != wanted:
             found.append(f"TensorFlow was built for CUDA {wanted} and finds {version}")

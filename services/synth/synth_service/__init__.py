@@ -1,4 +1,4 @@
-"""Binaural rendering: the stems of a stereo track, each at its own place or on its own way, with one HRIR set.
+"""Binaural rendering: the stems of a stereo track, each at its own direction or trajectory, with one HRIR set.
 
 sphere         the built-in HRIR set: the head as a rigid sphere
 sadie          reading of a SADIE II folder

@@ -28,10 +28,10 @@ reflection."""
 
 _BEFORE = 0.5e-3  # seconds that are kept before the onset; also the length of the fade-out
 _ONSET = 0.1  # of the largest value
-_LEAST_ITD = 40.0  # µs, and
-_LEAST_ILD = 0.5  # dB: smaller differences do not show that the ears are exchanged
-_LATE = 20e-3  # s after the onset, from which a room …
-_LATE_ENERGY = 1e-3  # … has at least this share of the energy
+# Smaller differences (µs, dB) do not show that the ears are exchanged.
+_LEAST_ITD, _LEAST_ILD = 40.0, 0.5
+# Room responses have at least this share of their energy later than so many seconds after the onset.
+_LATE, _LATE_ENERGY = 20e-3, 1e-3
 _BLOCK = 256  # responses
 
 

@@ -125,7 +125,7 @@ class HrirSet:
         if not resample:
             raise BadInput(
                 f"{self.name} is at {self.sample_rate} Hz; expected {sample_rate} Hz as the track, "
-                "or leave to resample it (--resample-hrir, resample_hrir)"
+                "or permission to resample it (--resample-hrir, resample_hrir)"
             )
         if self.irs.size * sample_rate / self.sample_rate > LARGEST:
             raise TooLarge(f"{self.name} would hold more than {LARGEST} numbers at {sample_rate} Hz")

@@ -139,7 +139,7 @@ def response(
 def _reflections(
     room: Room, source: Float64Array, listener: Float64Array
 ) -> tuple[Float64Array, Float64Array]:
-    """Vectors from the listener to the images, shape (N, 3), and their strengths without the way."""
+    """Vectors from the listener to the images, shape (N, 3), and their strengths without attenuation by distance."""
     # Imported here, since the import is slow and most renderings are not in a room.
     import pyroomacoustics  # type: ignore[import-untyped]
 
@@ -157,7 +157,7 @@ def _reflections(
 
 
 def _reflection(room: Room, distance: Float64Array, orders: npt.NDArray[np.intp]) -> float:
-    """Reflection factor of the walls for which the reverberation lasts as long as asked.
+    """Reflection factor of the walls for which the reverberation lasts as long as requested.
 
     It is the one by Eyring's formula or a lower one: in rooms that are not cubes, image sources decay more slowly than
     the formula says. The decay is measured from −5 to −35 dB.
@@ -173,7 +173,7 @@ def _reflection(room: Room, distance: Float64Array, orders: npt.NDArray[np.intp]
     powers = np.arange(len(of_order))
 
     def share(factor: float) -> float:
-        """Measured reverberation time as a share of the one asked for."""
+        """Measured reverberation time as a share of the requested one."""
         decay = np.cumsum((factor ** (2 * powers) @ of_order)[::-1])[::-1]
         if decay[0] == 0.0:
             return 0.0

@@ -140,7 +140,7 @@ def place(hrir: HrirSet, azimuths: Mapping[str, float], scene: Scene) -> Respons
 
 @functools.lru_cache(maxsize=2)
 def interpolator(hrir: HrirSet) -> Interpolator:
-    """That of the set. It is kept, because it is slow to make for thousands of directions."""
+    """Interpolator of a set. It is cached, because its triangulation of thousands of directions is slow."""
     return Interpolator(hrir)
 
 

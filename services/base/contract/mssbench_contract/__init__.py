@@ -5,7 +5,7 @@ service    a service under test, with what the suite reads and checks of it
 app        the same application without a network
 model      fixtures and checks for services with a model
 server     a service in a process of its own, and requests to it
-files      a server of one file, which fails as servers do
+files      a server of one file that simulates the failures of servers
 signals    synthetic music, and sound files in memory
 
 Not part of any service's image: an extra of its tests.

@@ -1,4 +1,4 @@
-"""A server of one file, which fails as servers do."""
+"""A server of one file that simulates the failures of servers."""
 
 from __future__ import annotations
 
