@@ -15,8 +15,8 @@ import numpy as np
 import scipy.fft
 from mssbench_service.errors import BadInput
 
+from .blocks import regular
 from .interpolation import EARLY, Interpolator, Spectra
-from .kept import regular
 from .measured import Float64Array
 
 STEP = 0.01

@@ -32,8 +32,8 @@ from mssbench_service.musdb import HRIR_FILE, MIXTURE, Track, check_track, stem_
 from mssbench_service.stems import STEMS
 from mssbench_service.wire import RENDER_PROFILES, RenderResult, Scene, SceneResult
 
+from .blocks import KeptBlocks, regular
 from .hrir import HrirSet
-from .kept import KeptBlocks, regular
 from .measured import Float64Array
 from .moving import convolved
 from .scenes import Moving, Response, at_rest, place

@@ -1,4 +1,4 @@
-"""The two steps of this service as plain functions: requests in, results out."""
+"""The steps of this service as plain functions from request to result."""
 
 from __future__ import annotations
 

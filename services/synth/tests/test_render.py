@@ -226,7 +226,7 @@ def test_without_room_for_a_temporary_file_the_rendering_has_the_same_bytes(
         return io.FileIO(os.devnull)
 
     for number, temporary in enumerate((no_file, no_writing)):
-        monkeypatch.setattr("synth_service.kept.tempfile.TemporaryFile", temporary)
+        monkeypatch.setattr("synth_service.blocks.tempfile.TemporaryFile", temporary)
         out = tmp_path / f"b{number}"
         render_track(track, out, SPHERE, ANGLES, profile)
         for path in (tmp_path / "a").iterdir():

@@ -33,18 +33,17 @@ class KeptBlocks:
 
     def __init__(self, folder: Path) -> None:
         self._sizes: list[tuple[int, int]] = []  # signals and samples of each block
-        self._stack = contextlib.ExitStack()
         self._file = None
         with contextlib.suppress(OSError):
-            file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
-            self._file = self._stack.enter_context(file)
+            self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - closed by __exit__
 
     def __enter__(self) -> KeptBlocks:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file = None
-        self._stack.close()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def add(self, blocks: Sequence[Float64Array]) -> None:
         """Append one block of each signal, all of shape (2, n). Without room, all that was kept is removed."""
