@@ -123,6 +123,13 @@ def _post_until_accepted(server: Server, path: str, body: bytes, kind: str) -> h
         time.sleep(0.1)
 
 
+def _ended(server: Server, path: str) -> float:
+    """Number of POST requests to this path that have ended."""
+    start = f'mssbench_requests_total{{method="POST",route="{path}",'
+    lines = server.client.get("/metrics").text.splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(start))
+
+
 def _bad_clients(path: str, upload: bool = False) -> EntryPoint:
     """Open more such connections than the service accepts requests. Other clients are served."""
 
@@ -132,10 +139,11 @@ def _bad_clients(path: str, upload: bool = False) -> EntryPoint:
             write_inputs(folder)
             body = _MIXTURE + _END if upload else json.dumps(valid_request(path, sandbox.name)).encode()
             head = (
-                f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {_FORM if upload else inputs.JSON}\r\n"
+                f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {_FORM if upload else inputs.JSON}\r\n"
                 f"Content-Length: {len(body)}\r\n\r\n"
             ).encode()
             sent = int((len(head) + len(body)) * share)
+            expected = _ended(server, path) + 1 + (_PLACES + 1) * (sent >= len(head))
             for _ in range(_PLACES + 1):
                 address = (server.client.base_url.host, server.client.base_url.port)
                 client = open_ones.enter_context(socket.create_connection(address, timeout=60))
@@ -151,9 +159,10 @@ def _bad_clients(path: str, upload: bool = False) -> EntryPoint:
             answer = _post_until_accepted(server, path, body, _FORM if upload else inputs.JSON)
             assert answer.is_success, answer.text
             open_ones.close()
-            # Requests that were accepted before their client disconnected may have started runs.
             wait_for(lambda: server.client.get("/health").json()["in_flight"] == 0)
             if path == "/runs":
+                # Requests that were accepted before their client disconnected may start runs, also after the good one.
+                wait_for(lambda: _ended(server, path) == expected, "all requests have ended")
                 for run in server.client.get("/runs").json():
                     cancel_and_delete(server, run["id"])
             return Outcome("others are served")
