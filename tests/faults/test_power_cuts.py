@@ -54,6 +54,23 @@ def mounted(image: Path, folder: Path) -> Iterator[Path]:
         yield folder
 
 
+def copy_image(image: Path, mounted_at: Path, copy: Path) -> None:
+    """Copy the image of a mounted file system as it is at one moment: again, if the kernel writes to it meanwhile."""
+    device = mounted_at.stat().st_dev
+    counters = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat")
+
+    def writes() -> tuple[str, str]:
+        """Number of completed writes, and of requests that the device processes now."""
+        values = counters.read_text().split()
+        return values[4], values[8]
+
+    while True:
+        before = writes()
+        subprocess.run(["cp", "--sparse=always", image, copy], check=True)
+        if before == writes() == (before[0], "0"):
+            return
+
+
 @pytest.fixture(params=["ext4", "xfs"])
 def image(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """The image of a new file system."""
@@ -103,8 +120,7 @@ def test_a_run_is_continued_after_power_cuts_with_the_same_results(
                 time.sleep(chance.uniform(0.0, 0.8))
                 assert process.poll() is None
                 process.send_signal(signal.SIGSTOP)
-                # Not atomic, but the process is stopped, and the kernel writes only now and then.
-                subprocess.run(["cp", "--sparse=always", image, copy], check=True)
+                copy_image(image, root, copy)
                 process.send_signal(signal.SIGCONT)
         finally:
             process.kill()
