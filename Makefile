@@ -5,7 +5,8 @@ BIN     := .venv/bin
 DEMO    := .venv/.demo
 READY   := .venv/.ready
 # Three processes keep two cores busy, because many tests wait for a service, a worker or a browser.
-PYTEST  := $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# With the profile `ci`, Hypothesis draws the same examples each time, and a slow machine is no failure.
+PYTEST  := $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --hypothesis-profile ci
 PACKAGES := services/base services/base/contract metrics services/synth services/evaluator services/oracle services/template orchestrator
 # Models have environments of their own: services/run-tests.
 MODELS   := services/demucs services/openunmix services/spleeter services/msst
