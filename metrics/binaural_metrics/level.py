@@ -22,10 +22,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import numpy.typing as npt
 
-from .signals import check_pair, load
+from .signals import check_pair, db, load
 from .threads import one_blas_thread
 
 LIMIT_DB = 100.0
@@ -90,12 +89,7 @@ def level(
         residual, energy = residual + float(e @ e), energy + float(s @ s) * scale * scale
     if residual == energy == 0.0:
         return Level(None, None, "the estimate is silent", "the estimate is silent")
-    if energy <= 0.0:
-        ratio = -LIMIT_DB
-    elif residual <= 0.0:
-        ratio = LIMIT_DB
-    else:
-        ratio = float(np.clip(10 * (math.log10(energy) - math.log10(residual)), -LIMIT_DB, LIMIT_DB))
+    ratio = db(energy, residual, LIMIT_DB)
     relative = scale / reference_gain
     if relative <= 0.0:
         return Level(None, ratio, "the estimate is not in phase with the reference")

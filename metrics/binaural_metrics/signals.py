@@ -37,8 +37,8 @@ DB_CLIP = 80.0
 _BLOCK = 1 << 15  # samples processed at a time: they fit in the processor's cache
 
 
-def db(numerator: float, denominator: float) -> float:
-    """Return 10·log10 of a power ratio, clipped to ±80 dB.
+def db(numerator: float, denominator: float, limit: float = DB_CLIP) -> float:
+    """Return 10·log10 of a power ratio, clipped to ±`limit` dB.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def db(numerator: float, denominator: float) -> float:
     Returns
     -------
     float
-        In dB. 0 if both are zero, 80 if only the denominator is zero, −80 if only the numerator is zero.
+        In dB. 0 if both are zero, `limit` if only the denominator is zero, −`limit` if only the numerator is zero.
 
     Examples
     --------
@@ -56,12 +56,12 @@ def db(numerator: float, denominator: float) -> float:
     (20.0, 0.0, 80.0)
     """
     if denominator == 0.0:
-        return 0.0 if numerator == 0.0 else DB_CLIP
+        return 0.0 if numerator == 0.0 else limit
     if numerator == 0.0:
-        return -DB_CLIP
+        return -limit
     # A difference of logarithms, because the quotient of a tiny and a large energy can exceed the range of float64.
     level = 10.0 * (math.log10(numerator) - math.log10(denominator))
-    return min(max(level, -DB_CLIP), DB_CLIP)
+    return min(max(level, -limit), limit)
 
 
 def check_sample_rate(sample_rate: int) -> int:

@@ -13,18 +13,10 @@ if TYPE_CHECKING:
 # ------------------------------------------------------------------------------------- interaural cues, paper
 
 
-def _paper_itd(stem: Stem) -> Value:
-    return Value(stem.paper_cues.d_itd_us, stem.paper_cues.itd_reason)
-
-
-def _paper_ild(stem: Stem) -> Value:
-    return Value(stem.paper_cues.d_ild_db, stem.paper_cues.ild_reason)
-
-
 register(
     error_metric(
         "paper_diff_ITD",
-        _paper_itd,
+        lambda stem: Value(stem.paper_cues.d_itd_us, stem.paper_cues.itd_reason),
         "ΔITD as the paper computed it: GCC-PHAT in whole samples (22.7 µs), unreliable for bass.",
         unit="µs",
         high=2000,
@@ -38,7 +30,7 @@ register(
     ),
     error_metric(
         "paper_diff_ILD",
-        _paper_ild,
+        lambda stem: Value(stem.paper_cues.d_ild_db, stem.paper_cues.ild_reason),
         "ΔILD as the paper computed it: one broadband level difference for the whole track.",
         unit="dB",
         sets=("paper",),

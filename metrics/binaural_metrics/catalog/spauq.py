@@ -105,10 +105,6 @@ def _valid_frames(stem: Stem) -> Value:
     return Value(stem.equations.valid_frames if "corrected" in stem.sets else len(stem.released.ssr))
 
 
-def _total_frames(stem: Stem) -> Value:
-    return Value(stem.total_frames)
-
-
 register(
     _ratio(
         "SSR",
@@ -133,5 +129,11 @@ register(
         low=0,
         sets=_BOTH,
     ),
+    Metric(
+        "total_frames",
+        lambda stem: Value(stem.total_frames),
+        "All frames of `SSR` and `SRR`.",
+        low=0,
+        sets=_BOTH,
+    ),
 )
-register(Metric("total_frames", _total_frames, "All frames of `SSR` and `SRR`.", low=0, sets=_BOTH))

@@ -16,18 +16,10 @@ if TYPE_CHECKING:
 # ------------------------------------------------------------------------------------------------- level
 
 
-def _level(stem: Stem) -> Value:
-    return Value(stem.level.level_db, stem.level.level_reason)
-
-
-def _si_sdr(stem: Stem) -> Value:
-    return Value(stem.level.si_sdr_db, stem.level.si_sdr_reason)
-
-
 register(
     Metric(
         "level_db",
-        _level,
+        lambda stem: Value(stem.level.level_db, stem.level.level_reason),
         "Fitted level of the estimate against the reference; 0 is kept. A diagnostic, not a score.",
         unit="dB",
         perfect=0,
@@ -35,7 +27,7 @@ register(
     ),
     Metric(
         "SI_SDR",
-        _si_sdr,
+        lambda stem: Value(stem.level.si_sdr_db, stem.level.si_sdr_reason),
         "Scale-invariant SDR, one scale for both ears.",
         unit="dB",
         better="higher",
