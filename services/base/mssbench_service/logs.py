@@ -105,11 +105,11 @@ class JsonLines(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         # JSON escapes all control characters but these.
-        return re.sub("[\x7f-\x9f]", _escaped, json.dumps(line, ensure_ascii=False, default=str))
-
-
-def _escaped(found: re.Match[str]) -> str:
-    return f"\\u{ord(found[0]):04x}"
+        return re.sub(
+            "[\x7f-\x9f]",
+            lambda found: f"\\u{ord(found[0]):04x}",
+            json.dumps(line, ensure_ascii=False, default=str),
+        )
 
 
 def _is_logged(record: logging.LogRecord) -> bool:

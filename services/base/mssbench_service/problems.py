@@ -52,11 +52,10 @@ def problems(*statuses: int) -> dict[Union[int, str], dict[str, Any]]:  # noqa: 
 
 def _example(status: int) -> dict[str, Any]:
     kinds = [BenchError]
-    for kind in kinds:
-        kinds.extend(kind.__subclasses__())
-    for kind in kinds:
+    for kind in kinds:  # it grows: base classes come before their subclasses
         if kind.status == status:
             return kind("what was found, and what was expected").to_problem()
+        kinds.extend(kind.__subclasses__())
     return {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
 
 

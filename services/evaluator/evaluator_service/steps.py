@@ -83,12 +83,12 @@ def evaluate(
         dry = DryStems(root.resolve(request.dry), truth, stems, sample_rate, max_seconds)
     scored: dict[str, Row] = {}
     tables = []
-    for one in sets:
+    for scored_set in sets:
         try:
             with on_device(device):
                 rows, frames = score_track(
-                    {name: total(of, references) for name, of in one.references.items()},
-                    {name: estimates[name] for name in one.targets if name in estimates},
+                    {name: total(sources, references) for name, sources in scored_set.references.items()},
+                    {name: estimates[name] for name in scored_set.targets if name in estimates},
                     sample_rate,
                     metrics=request.metrics,
                     mixture_gain=request.mixture_gain,
@@ -104,13 +104,13 @@ def evaluate(
                 )
         except InputError as error:
             raise BadInput(str(error)) from None
-        composite = [name for name, of in one.references.items() if len(of) > 1]
+        composite = [name for name, sources in scored_set.references.items() if len(sources) > 1]
         scored |= {
             row["source"]: without_direction(row) if row["source"] in composite else row
             for row in rows
-            if row["source"] in one.targets
+            if row["source"] in scored_set.targets
         }
-        tables.append(frames_of(one.targets, composite, frames) if request.targets else frames)
+        tables.append(frames_of(scored_set.targets, composite, frames) if request.targets else frames)
     rows = [scored[name] for name in targets]
     if request.frames:
         frames = {column: np.concatenate([table[column] for table in tables]) for column in tables[0]}

@@ -255,16 +255,15 @@ def _checked(path: Path, measured: Measured, name: str = "") -> HrirSet:
     order = np.lexsort((azimuths, elevations))
     azimuths, elevations, irs = azimuths[order], elevations[order], measured.irs[order]
     if not np.isfinite(irs).all():
-        where = _at(azimuths, elevations, ~np.isfinite(irs).all(axis=(1, 2)))
-        raise BadInput(f"{path} has values that are NaN or infinite in its HRIR at {where}")
+        where = _direction(azimuths, elevations, ~np.isfinite(irs).all(axis=(1, 2)))
+        raise BadInput(f"{path} has values that are NaN or infinite in its HRIR at azimuth {where}")
     notes = list(measured.notes)
     silent = (irs == 0.0).all(axis=2).any(axis=1)
     if silent.any():
         # SOFA files have rows for directions that were never measured; a silent file of a folder is a broken one.
         if silent.all() or path.is_dir():
-            raise BadInput(
-                f"{path} has an ear that is silent in its HRIR at {_at(azimuths, elevations, silent)}"
-            )
+            where = _direction(azimuths, elevations, silent)
+            raise BadInput(f"{path} has an ear that is silent in its HRIR at azimuth {where}")
         notes.append(f"{np.count_nonzero(silent)} directions with a silent ear left out")
         azimuths, elevations, irs = azimuths[~silent], elevations[~silent], irs[~silent]
     room = measured.room or ears.is_room(irs, measured.sample_rate)
@@ -272,9 +271,9 @@ def _checked(path: Path, measured: Measured, name: str = "") -> HrirSet:
     apart = np.sum((irs[again] - irs[again - 1]) ** 2, axis=(1, 2))
     differ = apart > SAME_RESPONSE * np.sum(irs[again] ** 2, axis=(1, 2))
     if differ.any():
-        where = _at(azimuths, elevations, again[differ])
+        where = _direction(azimuths, elevations, again[differ])
         if not room:
-            raise BadInput(f"{path} has different HRIRs at one azimuth, {where[8:]}; expected one")
+            raise BadInput(f"{path} has different HRIRs at one azimuth, {where}; expected one")
         notes.append(f"{np.count_nonzero(differ)} further measurements of the same directions left out")
     azimuths, elevations, irs = (np.delete(each, again, axis=0) for each in (azimuths, elevations, irs))
     irs = _in_order(path, measured, azimuths, elevations, irs, room, notes)
@@ -297,10 +296,10 @@ def _checked(path: Path, measured: Measured, name: str = "") -> HrirSet:
     return hrir
 
 
-def _at(azimuths: Float64Array, elevations: Float64Array, where: Any) -> str:
-    """Name the first direction of `where`, which is a mask or indices."""
+def _direction(azimuths: Float64Array, elevations: Float64Array, where: Any) -> str:
+    """First direction of `where`, which is a mask or indices: "30°" or "30°, elevation 10°"."""
     azimuth, elevation = azimuths[where][0], elevations[where][0]
-    return f"azimuth {azimuth:g}°" + (f", elevation {elevation:g}°" if elevation else "")
+    return f"{azimuth:g}°" + (f", elevation {elevation:g}°" if elevation else "")
 
 
 def _in_order(
@@ -321,7 +320,7 @@ def _in_order(
     if agree.any() and differ.any():
         # As the responses lie in the file, which is the order that its reader knows.
         wrong = agree if agree.sum() < differ.sum() else differ
-        names = [_at(azimuths, elevations, [index])[8:] for index in np.flatnonzero(wrong)]
+        names = [_direction(azimuths, elevations, [index]) for index in np.flatnonzero(wrong)]
         listed = ("; " if elevations.any() else ", ").join([*names[:5], *["…"] * (len(names) > 5)])
         total = np.count_nonzero(agree | differ)
         raise BadInput(

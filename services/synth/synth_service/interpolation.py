@@ -56,7 +56,7 @@ class Interpolator:
         if hrir.room:
             raise BadInput(f"{hrir.name} is a set of room responses, which cannot be interpolated")
         self.hrir = hrir
-        self.delays = onsets(hrir.irs)
+        self.delays = delays(hrir.irs)
         if hrir.elevations is None:
             return
         self._points = unit_vectors(hrir.azimuths, hrir.elevations)
@@ -180,7 +180,7 @@ def unit_vectors(azimuths: npt.ArrayLike, elevations: npt.ArrayLike) -> Float64A
     return np.stack([level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)], axis=-1)
 
 
-def onsets(irs: Float64Array) -> Float64Array:
+def delays(irs: Float64Array) -> Float64Array:
     """Delays of responses: where each is most like its minimum-phase version.
 
     Parameters
@@ -196,10 +196,10 @@ def onsets(irs: Float64Array) -> Float64Array:
     ----------
     Nam, Abel & Smith, "A method for estimating interaural time difference for binaural synthesis", AES 125, 2008.
     """
-    return np.concatenate([_onsets(irs[start : start + _BLOCK]) for start in range(0, len(irs), _BLOCK)])
+    return np.concatenate([_delays(irs[start : start + _BLOCK]) for start in range(0, len(irs), _BLOCK)])
 
 
-def _onsets(irs: Float64Array) -> Float64Array:
+def _delays(irs: Float64Array) -> Float64Array:
     length = scipy.fft.next_fast_len(4 * irs.shape[2], real=True)
     length += length % 2
     spectra = scipy.fft.rfft(irs, length)

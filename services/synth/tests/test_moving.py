@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from mssbench_service.errors import BadInput
 from synth_service.hrir import HrirSet, interaural, load_hrir
-from synth_service.interpolation import Interpolator, onsets, unit_vectors
+from synth_service.interpolation import Interpolator, delays, unit_vectors
 from synth_service.moving import Trajectory, convolved
 
 from .conftest import RATE, SPHERE
@@ -88,7 +88,7 @@ def test_a_moving_source_arrives_from_where_it_is() -> None:
 
 def test_delays_have_fractions() -> None:
     offset = np.arange(64) - np.array([[10.0], [14.3]])
-    assert onsets(np.sinc(offset)[None])[0] == pytest.approx([10.0, 14.3], abs=0.03)
+    assert delays(np.sinc(offset)[None])[0] == pytest.approx([10.0, 14.3], abs=0.03)
 
 
 @pytest.mark.parametrize(
