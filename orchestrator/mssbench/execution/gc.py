@@ -136,12 +136,16 @@ def _leftovers(workspace: Workspace) -> Iterator[Removable]:
         yield _removable(workspace, folder, "a deleted run")
     # Only in folders that the bench writes to, not in datasets.
     for base in (workspace.renderings, workspace.runs):
-        for path in sorted(base.rglob(f"{TEMPORARY}*")):
-            inside = any(
-                part.startswith((TEMPORARY, DELETED_PREFIX)) for part in path.relative_to(base).parts[:-1]
-            )
-            if not inside and time.time() - path.lstat().st_mtime > STALE_SECONDS:
-                yield _removable(workspace, path, "left by a process that was killed")
+        for path in sorted(_temporary(base)):
+            with contextlib.suppress(FileNotFoundError):  # a process that runs has renamed it
+                if time.time() - path.lstat().st_mtime > STALE_SECONDS:
+                    yield _removable(workspace, path, "left by a process that was killed")
+
+
+def _temporary(base: Path) -> Iterator[Path]:
+    for where, folders, files in os.walk(base):  # unlike rglob, it accepts that entries disappear
+        yield from (Path(where, name) for name in folders + files if name.startswith(TEMPORARY))
+        folders[:] = [name for name in folders if not name.startswith((TEMPORARY, DELETED_PREFIX))]
 
 
 def _estimates(workspace: Workspace, runs: Iterable[Run]) -> Iterator[Removable]:

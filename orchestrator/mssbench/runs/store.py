@@ -68,8 +68,12 @@ class Workspace:
 
     def run_ids(self) -> list[str]:
         """Runs that have a record, newest first."""
-        found = [path for path in self.runs.glob(f"*/{RUN.name}") if not path.parent.name.startswith(".")]
-        return [path.parent.name for path in sorted(found, key=lambda p: (-p.stat().st_mtime, p))]
+        found = []
+        for path in self.runs.glob(f"*/{RUN.name}"):
+            with contextlib.suppress(FileNotFoundError):  # the run was deleted meanwhile
+                if not path.parent.name.startswith("."):
+                    found.append((-path.stat().st_mtime, path))
+        return [path.parent.name for _, path in sorted(found)]
 
     def supervised_ids(self) -> list[str]:
         """Runs that the orchestrator service executes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -65,6 +66,24 @@ def test_estimates_of_a_removed_run_are_found(workspace: Path, found: Callable[[
     assert item.reference == "runs/gone/estimates"
     item.remove()
     assert not (workspace / "runs/gone").exists()
+
+
+def test_a_folder_that_disappears_during_the_search_is_ignored(
+    workspace: Path, found: Callable[[], list[Removable]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that runs renames its temporary folders."""
+    folder = workspace / "runs/mine/estimates/.tmp-x"
+    folder.mkdir(parents=True)
+    scandir = os.scandir
+
+    def scan(path: str) -> object:
+        if Path(path) == folder.parent and folder.exists():
+            folder.rmdir()
+            folder.parent.rmdir()
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    assert found() == []
 
 
 def test_folders_of_killed_launchers_are_found(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,3 +97,12 @@ def test_runs_are_listed_newest_first_without_other_files(tmp_path: Path, record
     (tmp_path / "runs/stray").mkdir()
     (tmp_path / "runs/file").write_text("")
     assert workspace.run_ids() == ["second", "first"]
+
+
+def test_a_run_that_is_deleted_during_the_listing_is_left_out(
+    tmp_path: Path, record: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Workspace(tmp_path).run("kept").save(record)
+    found = [tmp_path / "runs" / name / "run.json" for name in ("deleted", "kept")]
+    monkeypatch.setattr(Path, "glob", lambda *_: iter(found))
+    assert Workspace(tmp_path).run_ids() == ["kept"]
