@@ -113,23 +113,7 @@ def spauq_released(
 ) -> Released:
     """Compute SSR and SRR as the released SPAUQ software does [1]_, including its deviations from the equations.
 
-    Parameters
-    ----------
-    reference, estimate : array_like, shape (2, samples)
-        Floating point; both are trimmed to the shorter.
-    sample_rate : int
-        In Hz.
-    workers : int, optional
-        Number of threads; by default the number of cores that this process may use.
-
-    Returns
-    -------
-    Released
-
-    Raises
-    ------
-    InputError
-        A signal is unusable (:func:`~binaural_metrics.signals.check_signal`) or shorter than one frame.
+    Parameters and exceptions are those of :func:`spauq_equations`.
     """
     ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
     grid = Grid.of(ref.shape[1], sample_rate)
