@@ -6,6 +6,7 @@ import shutil
 
 from mssbench_service.errors import BadInput
 
+from .records import RunRecord, TrackRecord
 from .run import Run
 
 KEPT = {"all": 1.0, "scored": 0.6, "worst": 0.6, "none": 0.0}
@@ -19,21 +20,34 @@ _UNSCORED = 4
 def bytes_needed(run: Run) -> int:
     """Space that the open steps of `run` need, bytes: excerpts, renderings and estimates that are not there yet.
 
-    It is more if many separated tracks wait for their scores.
+    While a track is rendered, its stems are in a temporary file of 64-bit floats as well; one track is rendered at a
+    time. More is needed if many separated tracks wait for their scores.
     """
-    record, made, largest, kept = run.record, 0, 0, 0.0
+    record, made, temporary, largest, kept = run.record, 0, 0, 0, 0.0
     for track in record.tracks:
-        of_file = _SAMPLE * track.samples
-        folders = {track.cut, *track.folders.values()} - {track.source, ""}
-        missing = sum(not run.runtime.root.resolve(folder).exists() for folder in folders)
-        made += missing * of_file * (1 + len(record.stems_of(track.title)))
+        count = len(record.stems_of(track.title))
+        files = {track.cut: 1 + count}
+        for condition, folder in track.folders.items():
+            files[folder] = 1 + count * (2 if _has_direct_sound(record, track, condition) else 1)
+        for folder in files.keys() - {track.source, ""}:
+            if not run.runtime.root.resolve(folder).exists():
+                made += files[folder] * _SAMPLE * track.samples
+                if folder != track.cut:
+                    temporary = max(temporary, count * 2 * _SAMPLE * track.samples)
     for cell in record.cells():
         if run.needs_separation(cell):
             stems = record.separator(cell.separator).stems or record.stems_of(cell.title)
             size = len(stems) * _SAMPLE * record.track(cell.title).samples
             kept += KEPT[record.config.keep_estimates] * size
             largest = max(largest, size)
-    return made + round(kept) + _UNSCORED * largest
+    return made + temporary + round(kept) + _UNSCORED * largest
+
+
+def _has_direct_sound(record: RunRecord, track: TrackRecord, condition: str) -> bool:
+    """Whether the direct sound of each stem is rendered as well, as it is in rooms."""
+    placement, hrir = track.placement(condition), record.hrir_of(condition)
+    scene = placement.scene if placement else None
+    return scene is not None and scene.direct and (scene.room is not None or (hrir is not None and hrir.room))
 
 
 def require_space(run: Run) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from mssbench_service.checksums import checksums_of
 from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.files import write_json
 from mssbench_service.formats import SEPARATION_FORMAT
+from mssbench_service.wire import parse
+from synth_service.kept import KeptBlocks
 
 CONFIG = RunConfig(
     "music",
@@ -141,6 +144,39 @@ def test_the_space_is_estimated_within_a_factor_of_three_and_required_before_the
     real = sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
     assert real / 2 < estimated < 3 * real  # of a small run, the cells that wait for scores are a large part
     assert bytes_needed(run) == 0
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "binaural",
+        {"name": "room", "room": {"size": [6.0, 4.0, 3.0], "rt60": 0.1, "position": [2.0, 2.0, 1.5]}},
+    ],
+    ids=["binaural", "room"],
+)
+def test_the_space_for_renderings_includes_the_temporary_file_of_one(
+    workspace: Path, condition: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[int] = []
+
+    class Measured(KeptBlocks):
+        def __exit__(self, *error: object) -> None:
+            if self._file is not None:
+                kept.append(os.fstat(self._file.fileno()).st_size)
+            super().__exit__(*error)
+
+    monkeypatch.setattr("synth_service.render.KeptBlocks", Measured)
+    run = prepare(
+        parse(RunConfig, asdict(CONFIG) | {"tracks": 2, "excerpt": "", "conditions": [condition]}),
+        make_runtime(workspace),
+    )
+    estimated = bytes_needed(run)
+    run_inline(run, lambda: None)
+    rendered = sum(path.stat().st_size for path in workspace.glob("data/rendered/**/*.wav"))
+    assert len(kept) == 2
+    for steps in ("estimates", "cells"):  # open again, with the renderings in place
+        shutil.rmtree(run.store.folder / steps)
+    assert estimated - bytes_needed(run) == pytest.approx(rendered + max(kept), rel=0.25)
 
 
 def written(folder: Path, estimate: np.ndarray) -> Path:
