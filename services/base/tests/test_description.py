@@ -22,6 +22,7 @@ def test_the_page_and_all_its_files_are_served_by_the_service(tmp_path: Path, se
         kinds[path] = answer.headers["content-type"].partition(";")[0]
     assert kinds == {
         "docs/swagger-ui.css": "text/css",
+        "docs/docs.css": "text/css",
         "docs/favicon.png": "image/png",
         "openapi.json": "application/json",
         "docs/swagger-ui-bundle.js": "text/javascript",

@@ -107,6 +107,23 @@ def test_pages_and_dialogs_of_a_service_without_workers(browser: Any, guarded: A
         check(watched, "the dialog before a run is deleted")
 
 
+def test_the_description_of_the_api(browser: Any, guarded: Any) -> None:
+    show = ".opblock-summary-control[aria-expanded=false]"
+    with Watched(browser, guarded) as watched:
+        page = watched.page
+        page.goto("/docs")
+        page.locator(show).first.wait_for()
+        found = {name for name, _ in watched.violations()}
+        page.evaluate(f"document.querySelectorAll('{show}').forEach(one => one.click())")
+        page.locator(".responses-table").first.wait_for()
+        assert page.locator("main").count() == 1
+        assert watched.overflow() == 0
+        found |= {name for name, _ in watched.violations()}
+        # Of Swagger UI itself: it has no heading of the second level, all tables of responses have the same label,
+        # and the choice of examples has none.
+        assert found <= {"heading-order", "landmark-unique", "select-name"}
+
+
 def test_pages_of_a_service_without_redis(browser: Any, stranded: Any) -> None:
     with Watched(browser, stranded) as watched:
         page = watched.page
