@@ -182,6 +182,11 @@ class RunStore:
                     raise BadInput(f"{problem}; {remedy}")
                 if problem:
                     log.warning("%s; %s", problem, remedy)
+                # Earlier versions wrote the paths in messages in full.
+                for part in outcome["rows"] if kind is RESULT else [outcome]:
+                    for name in ("reason", "detail", "log"):
+                        if "/" in (text := str(part.get(name) or "")):
+                            part[name] = self.hide_root(text)
                 return outcome
         return None
 

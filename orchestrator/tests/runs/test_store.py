@@ -11,6 +11,7 @@ from mssbench.runs.config import RunConfig
 from mssbench.runs.records import Cell, RunRecord, SeparatorRecord, TrackRecord
 from mssbench.runs.results import result_columns, result_rows, write_csv
 from mssbench.runs.store import RunStore, Workspace
+from mssbench_service.stems import STEMS
 from mssbench_service.wire import Expectation
 
 CELL = Cell("stereo", "good", "Señor & Co's [Live]")
@@ -77,6 +78,22 @@ def test_every_cell_has_four_rows(store: RunStore, record: RunRecord) -> None:
     assert [row["status"] for row in failed] == ["failed"] * 4
     assert {row["reason"] for row in failed} == {"render: data/drums.wav is missing"}
     assert [row["source"] for row in failed] == ["vocals", "drums", "bass", "other"]
+
+
+def test_paths_in_messages_of_earlier_versions_are_shown_relative_to_the_data_root(
+    store: RunStore, record: RunRecord
+) -> None:
+    root = store.folder.parent.parent
+    store.save_error(CELL, "render", "bad-input", "…", trace="…")
+    error = store.layout.error(CELL)
+    error.write_text(error.read_text(encoding="utf-8").replace("…", f"{root}/data/drums.wav is missing"))
+    assert {row["reason"] for row in result_rows(store, record)} == {"render: data/drums.wav is missing"}
+    assert (store.outcome(CELL) or {})["log"] == "data/drums.wav is missing"
+    store.save_result(
+        CELL,
+        {"rows": [{"source": stem, "status": "failed", "reason": f"{root}/x is silent"} for stem in STEMS]},
+    )
+    assert {row["reason"] for row in result_rows(store, record)} == {"x is silent"}
 
 
 def test_undefined_values_are_empty_fields_and_matrices_json(tmp_path: Path) -> None:
