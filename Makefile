@@ -22,14 +22,14 @@ TESTS    := tests orchestrator/tests $(filter-out orchestrator/tests,$(PACKAGES:
 TYPED    := services/base/mssbench_service services/base/contract/mssbench_contract metrics/binaural_metrics \
             services/synth/synth_service services/evaluator/evaluator_service services/oracle/oracle_service \
             services/template/template_service orchestrator/mssbench
-# Groups of test folders. mypy checks each group in a call of its own, because modules of some folders have equal names.
+# Groups of folders with tests or benchmarks. mypy checks each group in a call of its own, because modules of some folders have equal names.
 TYPED_TESTS := "conftest.py services/oracle/tests services/template/tests" services/synth/tests services/evaluator/tests \
             metrics/tests "services/base/tests services/base/contract/tests" \
             "orchestrator/tests/server orchestrator/tests/services orchestrator/tests/tools orchestrator/tests/*.py" \
             "orchestrator/tests/runs orchestrator/tests/execution" "orchestrator/tests/report orchestrator/tests/datasets" \
-            "tests/*.py tests/bad_input tests/faults tests/fuzz tests/compose tests/trained tests/cluster"
-# Folders of modules that tests import by name.
-HELPERS  := metrics/tests:tests:tests/bad_input:tests/faults
+            "tests/*.py tests/bad_input tests/faults tests/fuzz tests/compose tests/trained tests/cluster" benchmarks
+# Folders of modules that tests and benchmarks import by name.
+HELPERS  := metrics/tests:tests:tests/bad_input:tests/faults:benchmarks/metrics:benchmarks/dashboard:benchmarks/orchestrator
 
 .PHONY: help demo demo-model demo-model-size demo-model-docker test test-long test-all bad-input fuzz test-separators test-trained test-cluster lint format test-compose docs images push-images up down wheels check-tag lock audit clean
 

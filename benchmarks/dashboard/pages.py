@@ -23,6 +23,7 @@ from fastapi import FastAPI
 from large_runs import write_run
 from mssbench.runs.store import Workspace
 from mssbench.server import dashboard
+from mssbench.server.leaderboard import LeaderboardSite
 from mssbench.server.run_service import RunService
 from mssbench.services.runtime import make_runtime
 
@@ -37,8 +38,10 @@ def serving(root: Path) -> Iterator[httpx.Client]:
     """Serve the dashboard of `root` on a free port."""
     app = FastAPI()
     runtime = make_runtime(root, "inprocess", trusted=False)
+    workspace = Workspace(root)
     # No Redis is needed, because nothing is queued.
-    app.include_router(dashboard.create_router(RunService(Workspace(root), runtime, "redis://127.0.0.1:9/0")))
+    service = RunService(workspace, runtime, "redis://127.0.0.1:9/0")
+    app.include_router(dashboard.create_router(service, LeaderboardSite(workspace)))
     # With IPPROTO_TCP, asyncio disables Nagle's algorithm, as for uvicorn's own sockets.
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))

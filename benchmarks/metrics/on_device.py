@@ -57,13 +57,17 @@ def main() -> None:
         print("skipped: no CUDA device")
         return
     pair = stem(options.seconds, 0)
-    stems = zip(*(stem(options.seconds, seed) for seed in range(4)), strict=True)
-    track = [dict(enumerate(signals)) for signals in stems]
+    stems = {str(seed): stem(options.seconds, seed) for seed in range(4)}
+    references, estimates = ({name: pair[which] for name, pair in stems.items()} for which in (0, 1))
     print(f"{options.device}, PyTorch {torch.__version__}, a stem of {options.seconds:g} s; BSS Eval: four")
     print(f"{'':<10}{'NumPy':>10}{'device':>10}{'difference':>12}")
-    metrics = {"place": (place, pair), "cues": (interaural_cues, pair), "SPAUQ": (spauq_both, pair)}
-    for name, (metric, signals) in {**metrics, "BSS Eval": (bss_eval, track)}.items():
-        compute = partial(metric, *signals, FS)
+    metrics: dict[str, Callable[[], object]] = {
+        "place": partial(place, *pair, FS),
+        "cues": partial(interaural_cues, *pair, FS),
+        "SPAUQ": partial(spauq_both, *pair, FS),
+        "BSS Eval": partial(bss_eval, references, estimates, FS),
+    }
+    for name, compute in metrics.items():
         bare, expected = timed(compute, options.repeats)
         with arrays.on_device(options.device):
             least, found = timed(compute, options.repeats)

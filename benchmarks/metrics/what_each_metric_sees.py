@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -79,12 +80,12 @@ def delayed(x: np.ndarray, samples: int) -> np.ndarray:
 
 def errors(dry: Stems, references: Stems) -> dict[str, Stems]:
     """Estimates by the name of their error."""
-    mixture = sum(references.values())
+    mixture = np.sum(list(references.values()), axis=0)
     low = butter(4, 4000, fs=FS, output="sos")
     shelf = butter(1, 3000, fs=FS, output="sos")
 
-    def each(change: object) -> Stems:
-        return {name: change(x) for name, x in references.items()}  # type: ignore[operator]
+    def each(change: Callable[[np.ndarray], np.ndarray]) -> Stems:
+        return {name: change(x) for name, x in references.items()}
 
     def moved(degrees: float) -> Stems:
         return {name: render(x, ANGLES[name] + degrees) for name, x in dry.items()}
@@ -96,8 +97,8 @@ def errors(dry: Stems, references: Stems) -> dict[str, Stems]:
         "collapsed to mono": each(lambda x: x.mean(0, keepdims=True).repeat(2, 0)),
         "moved by 20°": moved(20),
         "from the front to the back": {n: render(x, 180 - ANGLES[n]) for n, x in dry.items()},
-        "right ear at −6 dB": each(lambda x: x * np.float32([[1], [0.5]])),
-        "right ear inverted": each(lambda x: x * np.float32([[1], [-1]])),
+        "right ear at −6 dB": each(lambda x: x * np.array([[1], [0.5]], np.float32)),
+        "right ear inverted": each(lambda x: x * np.array([[1], [-1]], np.float32)),
         "right ear 10 samples (227 µs) late": each(lambda x: np.stack([x[0], delayed(x, 10)[1]])),
         "both ears 5 samples late": each(lambda x: delayed(x, 5)),
         "others leak at −40 dB": each(lambda x: x + 0.01 * (mixture - x)),

@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -94,6 +95,10 @@ def idle(connection: Redis, queue: str, count: int) -> Callable[[], bool]:
     return check
 
 
+def separated(run: Run) -> bool:
+    return all(run.store.separated(cell) for cell in run.record.cells())
+
+
 def between(paths: list[Path]) -> float:
     """Mean time between the modification times of `paths` in seconds."""
     times = sorted(path.stat().st_mtime for path in paths)
@@ -127,7 +132,7 @@ def throughput(root: Path, sleep: float) -> None:
             wait_for(idle(connection, "separate-sleeping", count))
             started = time.perf_counter()
             reconcile(run, connection)
-            wait_for(lambda run=run: all(run.store.separated(cell) for cell in run.record.cells()))
+            wait_for(partial(separated, run))
             share = 8 * sleep / (time.perf_counter() - started)
             workers.stop()
         show(f"throughput, {count} workers", f"{share:.1%} of ideal", "at least 95 %")

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -113,9 +114,7 @@ def main() -> None:
         runs += [(options.batch_sizes[-1], precision) for precision in ("bfloat16", "float16")]
         for batch_size, precision in runs:
             separator = make_separator(weights, model, device, batch_size, precision)
-            least, stems = timed(
-                lambda separator=separator: dict(separator.separate(track, RATE)), options.repeats
-            )
+            least, stems = timed(partial(separator.separate, track, RATE), options.repeats)
             errors = {stem: stems[stem] - expected[stem] for stem in expected}
             worst = max(float(np.abs(error).max()) for error in errors.values())
             energy = sum(float(np.sum(np.square(x, dtype=np.float64))) for x in expected.values())

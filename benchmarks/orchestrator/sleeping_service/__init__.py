@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping
 
+import numpy as np
 from mssbench_service.audio import FloatArray
 from mssbench_service.musdb import STEMS
 from mssbench_service.separation import Separator
@@ -18,7 +19,7 @@ class Sleeping(Separator):
 
     def separate(self, mixture: FloatArray, sample_rate: int) -> Mapping[str, FloatArray]:
         time.sleep(float(os.environ.get("SLEEP_SECONDS", "0")))
-        return {stem: mixture / len(STEMS) for stem in STEMS}
+        return {stem: mixture / np.float32(len(STEMS)) for stem in STEMS}
 
 
 SEPARATORS = {f"sleeping-{number}": Sleeping for number in range(10)}
