@@ -78,6 +78,7 @@ def band_distances(
     energies: Float64,
     hrir: HrirSet | None,
     aggregate: str,
+    reference_gain: float,
     workers: int | None,
     cache: ReferenceCache,
 ) -> BandCues:
@@ -98,7 +99,8 @@ def band_distances(
     p, q = first.energies[..., :bands], second.energies[..., :bands]
     loudness, heard = whole[:, :bands], q.sum(axis=0)
     audible = active[:, None] & (loudness > AUDIBLE * whole.max(axis=1, keepdims=True))
-    cells = audible & (power_ratio(*exponents) * heard >= MISSING * loudness)
+    ratio = power_ratio(*exponents) / reference_gain**2
+    cells = audible & (ratio * heard >= MISSING * loudness)
     any_place = active[:, None] & (loudness > _QUIET * loudness.max(initial=0.0)) & (heard > 0.0)
     weights = loudness**LOUDNESS_EXPONENT
 
@@ -130,7 +132,9 @@ def _track(
     total = of_bands.sum(axis=1)
     counted = np.flatnonzero((total > 0.0) & (of_frames > 0.0))
     if not len(counted):
-        return Cue.undefined("no active frame has energy in any band of both signals", len(starts))
+        return Cue.undefined(
+            "no active frame has a band above 200 Hz that is audible in both signals", len(starts)
+        )
     frames = (values * of_bands).sum(axis=1)[counted] / total[counted]
     weights = of_frames[counted]
     start = starts[counted] * block_length(sample_rate) / sample_rate

@@ -38,8 +38,8 @@ the samples used. With zero-padded frames, every peak would be biased towards ze
 A narrow-band sound has maxima of nearly the same height, one period apart. If several are within 0.5 dB of the
 highest, the one on the side of the louder ear counts, and of several of the estimate the one that is nearest the
 reference's. A frame whose level difference (below 1 dB) does not tell the side does not count. `d_itd_us` is None if
-these are most frames, if the band holds less than −30 dB of the reference's energy, or if the reference's mean IC,
-weighted by energy, is below 0.5.
+these are most frames together with those in which the estimate has no maximum, if the band holds less than −30 dB of
+the reference's energy, or if the reference's mean IC, weighted by energy, is below 0.5.
 
 Bands are raised cosines on the ERB-number scale [2]_. They are one ERB apart and two ERB wide, so that they sum to
 one (half-cosine filters, as in [4]_). They are applied to Welch spectra (Hann windows of 100 ms, half overlapping).
@@ -101,6 +101,7 @@ def interaural_cues(
     *,
     hrir: HrirSet | None = None,
     aggregate: str = "median",
+    reference_gain: float = 1.0,
     workers: int | None = None,
     moving: bool = False,
     cache: ReferenceCache = NO_CACHE,
@@ -118,6 +119,8 @@ def interaural_cues(
         Impulse responses that the track was rendered with, at `sample_rate`. Without them, the azimuth is None.
     aggregate : {"median", "mean"}
         How the values of frames are aggregated.
+    reference_gain : float
+        Factor applied to the reference. It has an influence only on which bands the estimate lacks.
     workers : int, optional
         Number of threads; by default the number of cores that this process may use.
     moving : bool
@@ -136,8 +139,7 @@ def interaural_cues(
     """
     ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
     if hrir is not None:
-        check_hrirs(hrir, sample_rate)
-        hrir = horizontal(hrir)
+        hrir = horizontal(check_hrirs(hrir, sample_rate))
     pair = {"reference": ref, "estimate": est}
     reason = "; ".join(filter(None, (silent_channels(channel_energies(x), name) for name, x in pair.items())))
     if reason:
@@ -145,5 +147,5 @@ def interaural_cues(
     energies = block_energies(ref, sample_rate)
     limit = ITD_LIMIT_S if hrir is None else 1.1 * largest_itd(hrir, sample_rate)
     itd, moved, lag = itd_distance(ref, est, sample_rate, energies, limit, aggregate, workers, moving, cache)
-    bands = band_distances(ref, est, sample_rate, energies, hrir, aggregate, workers, cache)
+    bands = band_distances(ref, est, sample_rate, energies, hrir, aggregate, reference_gain, workers, cache)
     return Cues(d_itd_us=itd, itd_moved=moved, itd_lag_ms=lag, **vars(bands))

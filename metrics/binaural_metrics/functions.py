@@ -234,7 +234,7 @@ def azimuth_error(
     ValueError
         Unusable signals or HRIR set.
     """
-    check_hrirs(hrir, sample_rate)
+    hrir = check_hrirs(hrir, sample_rate)
     return _compute("azimuth_error_deg", reference, estimate, sample_rate, axis, hrir=hrir)
 
 

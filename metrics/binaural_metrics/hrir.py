@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from .signals import Float64, InputError, block_length
+from .signals import BoolArray, Float64, InputError, block_length
 
 LEVEL_DEG = 0.5
 """Largest modulus of the elevation of a direction of the horizontal plane."""
@@ -58,7 +58,13 @@ def horizontal(hrir: HrirSet) -> HrirSet | None:
     level = np.abs(elevations_of(hrir)) <= LEVEL_DEG
     if level.all():
         return hrir
-    return Hrirs(hrir.azimuths[level], hrir.irs[level], hrir.sample_rate) if level.any() else None
+    return _part(hrir, level) if level.any() else None
+
+
+def _part(hrir: HrirSet, chosen: BoolArray) -> Hrirs:
+    """The chosen directions of a set."""
+    irs, elevations = np.asarray(hrir.irs), elevations_of(hrir)
+    return Hrirs(np.asarray(hrir.azimuths)[chosen], irs[chosen], hrir.sample_rate, elevations[chosen])
 
 
 @dataclass(frozen=True)
@@ -90,8 +96,17 @@ class Cue:
         return cls(None, reason, total=total)
 
 
-def check_hrirs(hrir: HrirSet, sample_rate: int) -> None:
-    """Raise InputError if `hrir` cannot be used at `sample_rate` (in Hz)."""
+def check_hrirs(hrir: HrirSet, sample_rate: int) -> HrirSet:
+    """Return the directions of `hrir` with a response of both ears.
+
+    SOFA files have rows of zeros for directions that were not measured. Such a row would have the interaural cues of a
+    source in front.
+
+    Raises
+    ------
+    InputError
+        The set cannot be used at `sample_rate` (in Hz), or no direction is left.
+    """
     if not all(hasattr(hrir, name) for name in ("azimuths", "irs", "sample_rate")):
         raise InputError(
             f"{type(hrir).__name__} is not an HRIR set; expected azimuths, irs and sample_rate (Hrirs)"
@@ -109,3 +124,7 @@ def check_hrirs(hrir: HrirSet, sample_rate: int) -> None:
         raise InputError(
             f"HRIRs of {irs.shape[2]} taps; expected at most {2 * block_length(sample_rate)} (100 ms)"
         )
+    measured = np.asarray((irs != 0.0).any(axis=2).all(axis=1))
+    if not measured.any():
+        raise InputError("an ear of the HRIR set is silent at every direction")
+    return hrir if measured.all() else _part(hrir, measured)

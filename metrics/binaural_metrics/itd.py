@@ -30,7 +30,9 @@ _TIE = 10**-0.05  # 0.5 dB
 _TELLING_ILD = 10**0.1  # 1 dB, a just noticeable difference
 _LEAST_ENERGY, _LEAST_COHERENCE = 1e-3, 0.5
 _CHUNK_BLOCKS = 20  # blocks per task: 1 s fits in the processor's cache
-_AMBIGUOUS = "ambiguous: the maxima of a narrow-band sound, and no level difference that tells the side"
+_AMBIGUOUS = (
+    "ambiguous: several maxima of nearly the same height, and no level difference that tells the side"
+)
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,12 @@ class _Lags:
 
     @property
     def audible(self) -> BoolArray:
-        """Frames with a maximum whose ears are both above −120 dB relative to their loudest frame.
+        """Frames whose ears are both above −120 dB relative to their loudest frame.
 
         Below this level is the rounding error of the filters.
         """
         loud = self.energy > 1e-12 * self.energy.max(axis=1, keepdims=True)
-        return np.asarray(loud.all(axis=0) & (self.ic > 0.0))
+        return np.asarray(loud.all(axis=0))
 
     def on_the_louder_side(self) -> Float64:
         """Candidates; where there are several, only those on the side of the louder ear."""
@@ -102,7 +104,8 @@ def itd_distance(
         return undefined("the reference holds less than −30 dB of its energy between 100 and 1500 Hz")
     if energy[active] @ first.ic[active] < _LEAST_COHERENCE * energy[active].sum():
         return undefined(
-            "the ears of the reference are not coherent between 100 and 1500 Hz (mean IC below 0.5)"
+            "the ears of the reference are not coherent between 100 and 1500 Hz (mean IC below 0.5, at delays of up to "
+            f"{1e6 * limit_s:.0f} µs)"
         )
     weights = energy * first.ic**4
     usable = active & first.audible & second.audible & (weights > 0.0)
@@ -112,6 +115,12 @@ def itd_distance(
     counted = np.flatnonzero(usable & np.isfinite(found))
     weight = weights[counted]
     if not weight.sum() > 0.5 * weights[usable].sum():
+        undecided = usable & ~np.isfinite(found)
+        if weights[undecided & (second.ic == 0.0)].sum() > 0.5 * weights[undecided].sum():
+            return undefined(
+                "the correlation of the estimate's ears has no maximum between 100 and 1500 Hz at delays of up to "
+                f"{1e6 * limit_s:.0f} µs"
+            )
         return undefined(_AMBIGUOUS)
     itd, found, to_us = itd[counted], found[counted], 1e6 / sample_rate
     distance = (

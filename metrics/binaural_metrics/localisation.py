@@ -72,7 +72,7 @@ class ListenerModel:
     """
 
     def __init__(self, hrir: HrirSet) -> None:
-        check_hrirs(hrir, hrir.sample_rate)
+        hrir = check_hrirs(hrir, hrir.sample_rate)
         if np.ptp(elevations_of(hrir)) < 60.0:
             raise InputError(
                 "the HRIR set has no directions above and below; the model needs ears all around"

@@ -150,7 +150,7 @@ def effective_response(
             f"the dry stem has {source.shape[1]} samples and the reference {longest}; expected no more than those"
         )
     if hrir is not None:
-        check_hrirs(hrir, sample_rate)
+        hrir = check_hrirs(hrir, sample_rate)
     grid = _grid(sample_rate)
     frames = (ref.shape[1] - grid.size) // grid.hop + 1
     if frames < LEAST_FRAMES or not grid.bands:
@@ -283,17 +283,18 @@ def _compare(
         return no_response("the reference is silent")
     explained = short.energies(np.ones_like(first.counted), grid.weights).sum(axis=0)
     loud = _loudness(whole)
-    if (
-        explained @ np.divide(loud, whole, out=np.zeros_like(whole), where=loud > 0.0)
-        < EXPLAINED * loud.sum()
-    ):
+    weight = np.divide(loud, whole, out=np.zeros_like(whole), where=loud > 0.0)
+    if explained @ weight < EXPLAINED * loud.sum():
         return no_response(_OTHER)
     if direct is not None:
         first, second, direct = (one.early(direct, grid, frames) for one in (first, second, direct))
     true, found = first.counted, second.counted
-    weight = _loudness(first.energies(true, grid.weights).sum(axis=0))
+    energies = first.energies(true, grid.weights)
+    weight = _loudness(energies.sum(axis=0))
     timbre = _timbre(first, second, true & found, weight, grid)
-    reasons = {} if timbre is not None else {"timbre_db": "no audible band of the estimate has the dry stem"}
+    name = "estimate" if energies.any(axis=1).all() else "reference"
+    lost = f"no audible band of the {name} has the dry stem at both ears"
+    reasons = {} if timbre is not None else {"timbre_db": lost}
     if hrir is None:
         return EffectiveResponse(timbre_db=timbre, reasons=reasons)
     both = [np.asarray(one.all(axis=0)) for one in (true, found)]

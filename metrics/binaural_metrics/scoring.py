@@ -105,7 +105,7 @@ def score_track(
         raise InputError("no reference stem; expected at least one")
     hrir = hrir if binaural else None
     if hrir is not None:
-        check_hrirs(hrir, rate)
+        hrir = check_hrirs(hrir, rate)
     sets = frozenset({"corrected", "paper"} if chosen == "all" else {chosen})
     whole_mixture = None if mixture is None else check_signal(mixture, "mixture")
     options = Options(

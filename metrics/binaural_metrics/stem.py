@@ -182,6 +182,7 @@ class Stem:
             self.sample_rate,
             hrir=options.hrir,
             aggregate=options.aggregate,
+            reference_gain=options.gain,
             workers=options.workers,
             moving=self.source in options.moving,
             cache=options.cache,

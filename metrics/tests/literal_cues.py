@@ -89,7 +89,7 @@ def d_itd_us(reference: FloatArray, estimate: FloatArray, fs: int) -> tuple[floa
     ours, theirs, weights, ambiguous = [], [], [], 0.0
     for i in np.flatnonzero(active):
         quiet = any(e[i] <= 1e-12 * e.max() for e in (*energy_r.T, *energy_e.T))
-        if quiet or not maxima_r[i] or not maxima_e[i]:
+        if quiet or not maxima_r[i]:
             continue
         weight = both[i] * ic[i] ** 4
         one, several = candidates(maxima_r[i], energy_r[i]), candidates(maxima_e[i], energy_e[i])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from binaural_metrics import InputError
 from binaural_metrics.cues import Hrirs, interaural_cues
+from binaural_metrics.response import effective_response
 from binaural_metrics.signals import FloatArray
 from cue_signals import (
     FS,
@@ -64,6 +65,13 @@ def test_azimuth_equals_that_of_the_literal_code() -> None:
     assert expected[0] is not None
 
 
+@pytest.mark.parametrize(("diffuse", "defined"), [(0.5, True), (0.6, False)])
+def test_a_minimum_of_the_cross_relation_lies_below_half_the_median(diffuse: float, defined: bool) -> None:
+    """With these sums of an image and noise, the minimum is 0.45 and 0.54 of the median."""
+    image = rendered_at(30)[:, : 4 * FS]
+    assert (directions(image, image + diffuse * MUSIC)[0] == 30) == defined
+
+
 def test_a_shallow_minimum_gives_no_azimuth() -> None:
     found = interaural_cues(rendered_at(30)[:, : 4 * FS], MUSIC, FS, hrir=HEAD)
     assert found.azimuth_deg.value is found.azimuth_error_deg.value is None
@@ -72,6 +80,19 @@ def test_a_shallow_minimum_gives_no_azimuth() -> None:
     assert found.azimuth_deg.value == 30
     assert found.azimuth_error_deg.value is None
     assert found.azimuth_error_deg.reason == "the reference's cross-relation has no clear minimum"
+
+
+def test_directions_without_a_response_are_left_out() -> None:
+    irs = HEAD.irs.copy()
+    irs[18:20], irs[20, 1] = 0.0, 0.0  # 90, 95 and 100 degrees
+    measured = np.ones(len(irs), bool)
+    measured[18:21] = False
+    part = Hrirs(HEAD.azimuths[measured], HEAD.irs[measured], FS)
+    image, estimate = rendered_at(0), rendered_at(15)
+    for one in (Hrirs(HEAD.azimuths, irs, FS), part):
+        assert directions(image, estimate, one) == (15, 15)
+        found = effective_response(image, estimate, SOURCE[0], FS, one)
+        assert (found.heard_azimuth_deg, found.reasons) == (15, {})
 
 
 @pytest.mark.parametrize(
@@ -83,6 +104,7 @@ def test_a_shallow_minimum_gives_no_azimuth() -> None:
         (Hrirs(HEAD.azimuths, HEAD.irs * np.nan, FS), "NaN or infinite"),
         (Hrirs(HEAD.azimuths, np.tile(HEAD.irs, 40), FS), "HRIRs of 5120 taps"),
         (Hrirs(HEAD.azimuths[30:40], HEAD.irs[30:40], FS), "no azimuth in the frontal half"),
+        (Hrirs(HEAD.azimuths, HEAD.irs * [[0.0], [1.0]], FS), "silent at every direction"),
     ],
 )
 def test_an_unusable_hrir_set_is_refused(hrir: Hrirs, message: str) -> None:
@@ -122,7 +144,7 @@ def test_a_lateral_tone_with_leakage_keeps_its_period(frequency: float, hrir: Hr
 def test_a_tone_whose_level_difference_does_not_tell_the_side_is_ambiguous() -> None:
     tone = rendered_at(0, np.sin(2 * np.pi * 1200 * SECONDS))
     assert distance(tone, leaky(tone, -20)) == (
-        None, None, "ambiguous: the maxima of a narrow-band sound, and no level difference that tells the side"
+        None, None, "ambiguous: several maxima of nearly the same height, and no level difference that tells the side"
     )  # fmt: skip
 
 
@@ -131,6 +153,22 @@ def test_a_stem_without_energy_below_1500_hz_has_no_itd() -> None:
     itd, moved, reason = distance(high, leaky(high, -40))
     assert itd is moved is None
     assert reason == "the reference holds less than −30 dB of its energy between 100 and 1500 Hz"
+
+
+@pytest.mark.parametrize(("share", "defined"), [(0.1, True), (0.9, False)])
+def test_an_estimate_without_a_delay_in_most_frames_has_no_itd(share: float, defined: bool) -> None:
+    """The ears of an inverted bass are most alike at delays of half a period, which no head has."""
+    bass = rendered_at(40, sosfilt(butter(4, 200, fs=FS, output="sos"), SHORT))
+    inverted = np.arange(bass.shape[1]) < share * bass.shape[1]
+    itd, moved, reason = distance(bass, np.where(inverted, bass * [[1.0], [-1.0]], bass))
+    if defined:
+        assert itd < 5
+        assert reason == ""
+    else:
+        assert itd is moved is None
+        assert reason == (
+            "the correlation of the estimate's ears has no maximum between 100 and 1500 Hz at delays of up to 850 µs"
+        )
 
 
 def test_independent_ears_have_no_itd() -> None:

@@ -182,11 +182,14 @@ def test_reasons_say_why_there_is_no_response() -> None:
         found = effective_response(reference, estimate, dry, FS, PLANE)
         assert set(values(found).values()) == {None}
         assert set(found.reasons.values()) == {reason}
+    one_ear = compare(x * [[1.0], [0.0]], x)
+    assert one_ear.reason("timbre_db") == "no audible band of the reference has the dry stem at both ears"
+    assert one_ear.reason("lateral_error_deg").startswith("the reference's response: no audible band")
     lost = compare(x, render(OTHER, 40))
     assert lost.reason("lateral_error_deg") == (
         "the estimate's response: no audible band is coherent with the dry stem at both ears"
     )
-    assert lost.reason("timbre_db") == "no audible band of the estimate has the dry stem"
+    assert lost.reason("timbre_db") == "no audible band of the estimate has the dry stem at both ears"
 
 
 EXTREME = extreme(render(DRY, 40), FS)
