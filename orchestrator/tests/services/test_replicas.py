@@ -159,7 +159,8 @@ def answering(listener: socket.socket, answer: bytes | None) -> None:
     with connection:
         connection.recv(65536)
         if answer is None:
-            connection.recv(1)
+            while connection.recv(65536):
+                pass
         else:
             connection.sendall(answer)
 

@@ -142,12 +142,12 @@ def served(app: Any) -> Iterator[Client]:
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        wait_for(lambda: server.started or not thread.is_alive(), seconds=20)
+        wait_for(lambda: server.started or not thread.is_alive(), seconds=60)
         assert thread.is_alive()
         yield Client(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}")
     finally:
         server.should_exit = True
-        thread.join(timeout=20)
+        thread.join(timeout=60)
         assert not thread.is_alive()
 
 
