@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import binaural_metrics as bm
 import numpy as np
@@ -91,3 +94,17 @@ def test_an_error_restores_the_number_of_threads() -> None:
     with pytest.raises(ValueError, match="silent"):
         bm.bss_eval({"a": np.zeros((2, 8000))}, {"a": np.zeros((2, 8000))}, 8000)
     assert blas_threads() == before
+
+
+def test_ctrl_c_while_the_table_of_metrics_is_imported_prints_nothing(tmp_path: Path) -> None:
+    interrupt = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
+    (tmp_path / "numpy.py").write_text(interrupt)  # imported in place of the package
+    done = subprocess.run(
+        [sys.executable, "-m", "binaural_metrics"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
