@@ -17,14 +17,7 @@ from mssbench_service.files import DataRoot
 from mssbench_service.wire import parse
 
 from .execution.control import retry_failed
-from .execution.launch import (
-    Cancelled,
-    execute_embedded,
-    execute_inline,
-    execute_queued,
-    finish,
-    unchanged,
-)
+from .execution.launch import Cancelled, executor, finish, unchanged
 from .execution.prepare import prepare
 from .runs.config import RunConfig, read_config, require_known, with_references
 from .runs.results import column_kind, result_columns, result_rows
@@ -348,9 +341,7 @@ def _executor(scheduler: str, redis_url: str) -> Callable[..., None]:
         raise InvalidArgument(f"unknown scheduler {scheduler!r}; expected inline, embedded or redis")
     if bool(redis_url) != (scheduler == "redis"):
         raise InvalidArgument("redis_url is for scheduler='redis', which needs it")
-    if scheduler == "redis":
-        return functools.partial(execute_queued, url=redis_url)
-    return execute_inline if scheduler == "inline" else execute_embedded
+    return executor(scheduler == "inline", redis_url)
 
 
 def _settings(config: RunConfig | Mapping[str, Any] | str | Path | None, root: DataRoot) -> dict[str, Any]:

@@ -35,6 +35,3 @@ def shortened(name: str, limit: int = 18) -> str:
     """
     half = (limit - 1) // 2
     return name if len(name) <= limit else f"{name[: limit - 1 - half]}…{name[-half:]}"
-
-
-__all__ = ["number", "plural", "shortened"]

@@ -1,6 +1,6 @@
-"""The command group. It imports the module of a command when that command is called: imports take time.
+"""The command group. To start fast, it imports the module of a command only when that command is called.
 
-The short help of each command stands here too, so that ``mssbench --help`` imports no command.
+It has the short help of each command, so that ``mssbench --help`` imports no command.
 """
 
 from __future__ import annotations
@@ -27,14 +27,8 @@ COMMANDS = {
     "hrir": ("hrir", "Inspect HRIR sets."),
     "leaderboard": ("reports", "Write a static site that compares runs."),
     "list": ("status", "List all runs, newest first."),
-    "pull": (
-        "transfer",
-        "Copy a run or dataset that mssbench push wrote at URL.",
-    ),
-    "push": (
-        "transfer",
-        "Copy a run or a dataset to URL, such as s3://bucket/folder.",
-    ),
+    "pull": ("transfer", "Copy a run or dataset that mssbench push wrote at URL."),
+    "push": ("transfer", "Copy a run or a dataset to URL, such as s3://bucket/folder."),
     "report": ("reports", "Write the tables and the report of a run again."),
     "rescore": ("runs", "Score the estimates of a run again."),
     "resume": ("runs", "Resume a run that was cancelled or interrupted."),
@@ -42,10 +36,7 @@ COMMANDS = {
     "run": ("runs", "Run a benchmark: render, separate, evaluate, report."),
     "separate": ("separate", "Separate audio files into their stems."),
     "serve": ("services", "Start the API and the dashboard."),
-    "services": (
-        "services",
-        "Show the health of all services; start and stop them on this machine.",
-    ),
+    "services": ("services", "Show the health of all services; start and stop them on this machine."),
     "status": ("status", "Show the status of runs."),
     "synth": ("folders", "Render the tracks of a dataset binaurally."),
     "weights": ("weights", "Fetch and verify the weights of the models."),

@@ -74,17 +74,8 @@ def demo_scenes(root: DataRoot) -> list[Condition]:
     for name, radius in (("head", 0.0875), ("large-head", 0.0975)):
         heads.write_head(folder / f"{name}.sofa", radius)
     return [
-        Condition(
-            "elevated",
-            hrir=root.reference(folder / "head.sofa"),
-            placement="sphere",
-            elevations=[-45, 60],
-        ),
+        Condition("elevated", root.reference(folder / "head.sofa"), "sphere", elevations=[-45, 60]),
         Condition("moving", placement="moving", speed_deg_s=[10, 60]),
         Condition("room", room=Room([6.0, 4.0, 3.0], 0.3, [2.5, 2.0, 1.5], 1.5)),
-        Condition(
-            "listener-2",
-            hrir=root.reference(folder / "large-head.sofa"),
-            same_placement_as=BINAURAL,
-        ),
+        Condition("listener-2", root.reference(folder / "large-head.sofa"), same_placement_as=BINAURAL),
     ]

@@ -21,13 +21,13 @@ from .shared import (
     print_json,
     print_message,
     print_result,
-    redis_option,
+    run_redis_option,
 )
 
 
 @cli.command()
 @click.argument("run")
-@redis_option
+@run_redis_option
 def cancel(run: str, redis_url: str) -> None:
     """Cancel a run, in whichever process it runs.
 
@@ -46,7 +46,7 @@ def cancel(run: str, redis_url: str) -> None:
 
 @cli.command()
 @click.argument("run")
-@redis_option
+@run_redis_option
 def delete(run: str, redis_url: str) -> None:
     """Delete a run with its results.
 

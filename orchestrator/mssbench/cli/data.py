@@ -161,17 +161,13 @@ def _print_report(report: DatasetReport) -> None:
     for track in report.tracks:
         table.add_row(*_row(track))
     out.print(table)
-    lines = [
-        (f"{track.split}/{track.title}", "problem", text)
-        for track in report.tracks
-        for text in track.problems
-    ]
-    lines += [
-        (f"{track.split}/{track.title}", "note", text) for track in report.tracks for text in track.notes
-    ]
-    lines += [("", "note", text) for text in report.notes]
-    for where, kind, text in lines:  # not wrapped: one line per finding, for grep
-        click.echo(printable(f"{kind}: {where + ': ' if where else ''}{text}"))
+    # Not wrapped: one line per finding, for grep.
+    for kind in ("problem", "note"):
+        for track in report.tracks:
+            for text in track.problems if kind == "problem" else track.notes:
+                print_result(f"{kind}: {track.split}/{track.title}: {text}")
+    for text in report.notes:
+        print_result(f"note: {text}")
     for stems, count in Counter(tuple(track.stems) for track in report.tracks if track.stems).items():
         click.echo(f"stems: {', '.join(stems)} ({count} tracks)")
     seconds = sum(track.seconds or 0.0 for track in report.tracks)

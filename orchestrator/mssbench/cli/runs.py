@@ -16,15 +16,8 @@ from click.core import ParameterSource
 from mssbench_service.errors import Conflict, printable
 from mssbench_service.wire import parse
 
-from ..execution.control import retry_failed
-from ..execution.launch import (
-    Cancelled,
-    Change,
-    execute_embedded,
-    execute_inline,
-    execute_queued,
-    unchanged,
-)
+from ..execution.control import retry_failed as reopen_failed
+from ..execution.launch import Cancelled, Change, executor, unchanged
 from ..execution.prepare import clear_scores, prepare
 from ..runs.compare import changes, differences
 from ..runs.conditions import CONDITIONS, listeners
@@ -148,10 +141,11 @@ def run(
     if not settings.get("dataset"):
         raise click.UsageError("no dataset; expected --dataset, or CONFIG.toml with one")
     chosen = parse(RunConfig, settings)
-    if model is None:
-        start_run(chosen, runtime, run_id, retry_failed, inline, redis_url)
-    else:
+    if model is not None:
         repeat_run(model, chosen, run_id, inline, redis_url)
+        return
+    job = _prepared(chosen, runtime, run_id)
+    execute(job, inline, redis_url, functools.partial(reopen_failed, job) if retry_failed else unchanged)
 
 
 def _given(context: click.Context) -> dict[str, Any]:
@@ -217,18 +211,9 @@ def _demo(models: list[str], scenes: bool, inline: bool, redis_url: str) -> None
     conclude(job)
 
 
-def start_run(
-    config: RunConfig, runtime: Runtime, run_id: str, again: bool, inline: bool, redis_url: str
-) -> Run:
-    job = _prepared(config, runtime, run_id)
-    execute(job, inline, redis_url, functools.partial(retry_failed, job) if again else unchanged)
-    return job
-
-
 def _prepared(config: RunConfig, runtime: Runtime, run_id: str) -> Run:
-    command = without_password(
-        shlex.join(["mssbench", *sys.argv[1:]])
-    )  # the URL of --redis may hold one, and reports show the command
+    # The URL of --redis may hold a password, and reports show the command.
+    command = without_password(shlex.join(["mssbench", *sys.argv[1:]]))
     job = prepare(config, runtime, command, run_id)
     for separator in job.record.separators:
         if separator.status == "unavailable":
@@ -258,12 +243,13 @@ def repeat_run(model: Run, config: RunConfig, run_id: str, inline: bool, redis_u
 
 def _name_of_repeat(model: Run) -> str:
     """Return the next free name, or that of an incomplete repetition, which the same command continues."""
-    for number in itertools.count(2):
-        name = f"{model.store.id[:58]}-{number}"
-        store = open_workspace().run(name)
-        if not store.exists() or not progress_of(open_run(store, model.runtime)).complete:
-            return name
-    raise AssertionError("unreachable")
+    names = (f"{model.store.id[:58]}-{number}" for number in itertools.count(2))
+    stores = map(open_workspace().run, names)
+    return next(
+        store.id
+        for store in stores
+        if not store.exists() or not progress_of(open_run(store, model.runtime)).complete
+    )
 
 
 def execute(job: Run, inline: bool, redis_url: str, change: Change = unchanged, accept: bool = False) -> None:
@@ -286,12 +272,7 @@ def execute(job: Run, inline: bool, redis_url: str, change: Change = unchanged, 
 def _work(job: Run, inline: bool, redis_url: str, change: Change = unchanged, accept: bool = False) -> None:
     try:
         with run_bars() as show:
-            if inline:
-                execute_inline(job, show, change, accept=accept)
-            elif redis_url:
-                execute_queued(job, show, change, url=redis_url, accept=accept)
-            else:
-                execute_embedded(job, show, change, accept=accept)
+            executor(inline, redis_url)(job, show, change, accept=accept)
     except KeyboardInterrupt:
         print_message(f"interrupted; continue with: {_resume(job, inline, redis_url)}")
         sys.exit(130)
@@ -362,7 +343,7 @@ def retry(run: str, failed: bool, accept: bool, inline: bool, redis_url: str) ->
     job = existing_run(run)
 
     def reopen() -> None:
-        if not (count := retry_failed(job, accept=accept)):
+        if not (count := reopen_failed(job, accept=accept)):
             raise Conflict(f"run {job.store.id} has no failed cells")
         print_message(f"run {job.store.id}: {count} cells to retry")
 

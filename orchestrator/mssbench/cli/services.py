@@ -26,20 +26,13 @@ from ..services.health import ServiceHealth, survey
 from ..services.launching import START_SECONDS, start_service
 from ..services.local import registered
 from ..services.registry import load_registry
-from ..settings.secrets import secret
 from .progress import showing_lines
-from .shared import cli, current_runtime, print_message, print_result
+from .shared import cli, current_runtime, print_message, print_result, redis_option
 
 
 @cli.command()
 @click.argument("queues", nargs=-1, metavar="QUEUE...")
-@click.option(
-    "--redis",
-    "redis_url",
-    default=lambda: secret("MSSBENCH_REDIS_URL"),
-    metavar="URL",
-    help="Redis of the queue. Default: MSSBENCH_REDIS_URL.",
-)
+@redis_option("Redis of the queue. Default: MSSBENCH_REDIS_URL.")
 @click.option("--burst", is_flag=True, help="End when there is no work left. Takes several queues.")
 @click.option(
     "--idle",
@@ -77,13 +70,7 @@ def worker(queues: tuple[str, ...], redis_url: str, burst: bool, idle: float) ->
 @cli.command()
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, help="Port to listen on.")
-@click.option(
-    "--redis",
-    "redis_url",
-    default=lambda: secret("MSSBENCH_REDIS_URL"),
-    metavar="URL",
-    help="Redis with workers. Default: MSSBENCH_REDIS_URL, else both are started here.",
-)
+@redis_option("Redis with workers. Default: MSSBENCH_REDIS_URL, else both are started here.")
 def serve(host: str, port: int, redis_url: str) -> None:
     """Start the API and the dashboard.
 
@@ -206,19 +193,12 @@ def list_local(as_json: bool) -> None:
 
     Example: mssbench services list
     """
-    found = registered()
-    states = ["running" if one.running else "ended" for one in found]
+    found = [(one, "running" if one.running else "ended") for one in registered()]
     if as_json:
-        forms = [
-            asdict(one) | {"state": state, "log": str(one.log)}
-            for one, state in zip(found, states, strict=True)
-        ]
+        forms = [asdict(one) | {"state": state, "log": str(one.log)} for one, state in found]
         click.echo(json.dumps(forms, indent=1))
         return
-    rows = [
-        [one.name, state, one.url, str(one.pid), one.root, str(one.log)]
-        for one, state in zip(found, states, strict=True)
-    ]
+    rows = [[one.name, state, one.url, str(one.pid), one.root, str(one.log)] for one, state in found]
     _print_table(("service", "state", "where", "process", "data root", "log"), rows)
 
 
@@ -236,7 +216,7 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _cards(health: ServiceHealth) -> list[str]:
-    """One line for each separator with a model card. Those without parameters have nothing to tell in it."""
+    """One line for each separator that has a model card and parameters."""
     return [
         f"{one.name}: {line}"
         for one in health.separators

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -31,7 +32,7 @@ def print_result(line: str) -> None:
 
 
 def require_writable(path: Path | None) -> None:
-    """Raise BadInput if a file or folder cannot be written at `path`: before hours of work, not after."""
+    """Raise BadInput if a file or folder cannot be written at `path`. Called before the work, which may take hours."""
     if path is None or str(path) == "-":
         return
     nearest = next(folder for folder in (path, *path.parents) if folder.exists())
@@ -106,10 +107,12 @@ def titles_of(given: Sequence[str]) -> list[str]:
     return [title for titles in found for title in titles]
 
 
-_hrir_option = click.option(
-    "--hrir", default="sphere", metavar="SADIE_DIR|FILE.sofa|sphere", help="HRIR set."
-)
-_rendering_options = [
+def together(*options: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator that adds several options to a command. The last one comes first in its help."""
+    return lambda command: functools.reduce(lambda changed, option: option(changed), options, command)
+
+
+placement_options = together(
     click.option(
         "--angles", default="", metavar="FILE.json", help="Table of azimuths. Default: drawn at random."
     ),
@@ -120,26 +123,15 @@ _rendering_options = [
         default="matched",
         help="How the binaural tracks are rendered.",
     ),
-    click.option(
-        "--split",
-        type=Choice(["test", "train"]),
-        default="test",
-        help="Split of the dataset.",
-    ),
+    click.option("--split", type=Choice(["test", "train"]), default="test", help="Split of the dataset."),
     click.option(
         "--resample-hrir", is_flag=True, help="Resample the HRIR set to the sample rate of the tracks."
     ),
-]
-
-
-def placement_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in _rendering_options:
-        command = option(command)
-    return command
-
-
-def rendering_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    return placement_options(_hrir_option(command))
+)
+rendering_options = together(
+    click.option("--hrir", default="sphere", metavar="SADIE_DIR|FILE.sofa|sphere", help="HRIR set."),
+    placement_options,
+)
 
 
 def metrics_option(*names: str) -> Callable[..., Any]:
@@ -163,7 +155,7 @@ targets_option = click.option(
     help="What is scored: stems, accompaniment. Default: the stems that there are.",
 )
 
-_scoring_options = [
+scoring_options = together(
     click.option(
         "--bsseval/--no-bsseval",
         default=True,
@@ -175,46 +167,30 @@ _scoring_options = [
         default="median",
         help="How the values of the frames are combined into one per track.",
     ),
-]
-
-
-def scoring_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in _scoring_options:
-        command = option(command)
-    return command
-
-
-redis_option = click.option(
-    "--redis",
-    "redis_url",
-    default=lambda: secret("MSSBENCH_REDIS_URL"),
-    metavar="URL",
-    help="Use this Redis and its workers. Default: MSSBENCH_REDIS_URL, if set.",
 )
-_scheduling_options = [
+
+
+def redis_option(text: str) -> Callable[..., Any]:
+    """Option --redis with the help `text`."""
+    variable = "MSSBENCH_REDIS_URL"
+    return click.option("--redis", "redis_url", default=lambda: secret(variable), metavar="URL", help=text)
+
+
+run_redis_option = redis_option("Use this Redis and its workers. Default: MSSBENCH_REDIS_URL, if set.")
+scheduling_options = together(
     click.option("--inline", is_flag=True, help="Run in this process, without Redis and workers."),
-    redis_option,
-]
-
-
-def scheduling_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in _scheduling_options:
-        command = option(command)
-    return command
+    run_redis_option,
+)
 
 
 def pace(status: RunStatus) -> str:
     """Format as ``12 cells/min, about 3 min left``; empty if the throughput is unknown."""
     if status.throughput is None:
         return ""
-    speed = f"{status.throughput:.3g} cells/min"
-    return (
-        speed
-        if status.seconds_left is None
-        else f"{speed}, about {format_duration(status.seconds_left)} left"
-    )
+    left = "" if status.seconds_left is None else f", about {format_duration(status.seconds_left)} left"
+    return f"{status.throughput:.3g} cells/min{left}"
 
 
 def waiting_note(status: RunStatus) -> str:
-    """Format as ``waiting for spleeter``; empty if no service is away."""
+    """Format as ``waiting for spleeter``; empty if the run waits for no service."""
     return f"waiting for {', '.join(status.waiting_for)}" if status.waiting_for else ""

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
+from binaural_metrics.layouts import composed
 from mssbench_service.errors import BadInput
 from mssbench_service.files import read_json
 from mssbench_service.musdb import STEMS
@@ -61,8 +61,8 @@ def draw_angles(
 ) -> Angles:
     """Draw different azimuths for `stems` from :data:`CHOICES` or, if `azimuths` lacks one of these, from `azimuths`.
 
-    The result depends only on the arguments, so that a track has the same azimuths in a subset of the dataset. All HRIR
-    sets that have the azimuths drawn first place a track alike.
+    The result depends only on the arguments, so that a track has the same azimuths in a subset of the dataset, and
+    with every HRIR set that has the drawn azimuths of :data:`CHOICES`.
 
     Parameters
     ----------
@@ -108,22 +108,19 @@ def draw_directions(
     elevations: Sequence[float] = (-90.0, 90.0),
     stems: Sequence[str] = STEMS,
 ) -> Directions:
-    """Draw different directions of a set for `stems`, evenly over the sphere between two elevations.
+    """Draw different directions of a set for `stems`, uniformly on the sphere between two elevations.
 
-    Even points are drawn, and each takes the set's nearest direction, so that the density of the set does not matter.
+    Points are drawn uniformly, and each is replaced by the nearest direction of the set, so that the density of the
+    set does not matter.
 
     Parameters
     ----------
-    title : str
-        Title of the track.
-    seed : int
-        Zero or more.
+    title, seed, stems
+        As for :func:`draw_angles`.
     hrir : HrirInfo
         The set, described on the sphere.
     elevations : sequence of float
         The lowest and the highest, degrees.
-    stems : sequence of str
-        Default: those of MUSDB18-HQ.
 
     Returns
     -------
@@ -152,7 +149,7 @@ def draw_directions(
         drawn[int(np.argmax(vectors @ _vectors(np.array([point]))[0]))] = None
         if len(drawn) == len(stems):
             break
-    # A direction that no even point is nearest to is drawn last.
+    # A direction that is nearest to none of the drawn points comes last.
     chosen = [*drawn, *(index for index in range(len(stored)) if index not in drawn)]
     places = [(float(azimuth), float(elevation)) for azimuth, elevation in stored[chosen[: len(stems)]]]
     return dict(zip(stems, places, strict=True))
@@ -165,20 +162,16 @@ def draw_trajectories(
     speeds: Sequence[float] = (10.0, 60.0),
     stems: Sequence[str] = STEMS,
 ) -> Trajectories:
-    """Draw a way on the horizontal circle for each of `stems`: arcs of random size, direction and speed.
+    """Draw a trajectory on the horizontal circle for each of `stems`: arcs of random size, direction and speed.
 
     Parameters
     ----------
-    title : str
-        Title of the track.
-    seed : int
-        Zero or more.
+    title, seed, stems
+        As for :func:`draw_angles`.
     seconds : float
-        Length of the track. A longer track has the same way at its beginning.
+        Length of the track. The trajectory of a longer track begins with that of a shorter one.
     speeds : sequence of float
         The lowest and the highest, degrees per second.
-    stems : sequence of str
-        Default: those of MUSDB18-HQ.
 
     Returns
     -------
@@ -194,7 +187,7 @@ def draw_trajectories(
     slow, fast = min(speeds), max(speeds)
     if not (0 < slow <= fast < math.inf):
         raise BadInput(f"speeds from {slow:g} to {fast:g} degrees per second; expected them above zero")
-    ways: Trajectories = {}
+    found: Trajectories = {}
     for stem, generator in zip(stems, _generator(title, seed).spawn(len(stems)), strict=True):
         time, azimuth = 0.0, float(generator.uniform(0.0, 360.0))
         points = [[time, round(azimuth, 3), 0.0]]
@@ -203,14 +196,14 @@ def draw_trajectories(
             time += float(arc / speed)
             azimuth += float(arc * generator.choice([-1, 1]))
             points.append([round(time, 3), round(azimuth, 3), 0.0])
-        ways[stem] = points
-    return ways
+        found[stem] = points
+    return found
 
 
 def _generator(title: str, seed: int) -> np.random.Generator:
     if seed < 0:
         raise BadInput(f"the seed {seed} is negative; expected 0 or more")
-    of_title = int.from_bytes(hashlib.sha256(_normal(title).encode()).digest()[:8], "big")
+    of_title = int.from_bytes(hashlib.sha256(composed(title).encode()).digest()[:8], "big")
     return np.random.default_rng([seed, of_title])
 
 
@@ -259,13 +252,13 @@ def read_placements(
             check_name(title, "track")
         except BadInput as error:
             raise BadInput(f"{path}: {error.detail}") from None
-        if by_title.setdefault(_normal(title), places) != places:
+        if by_title.setdefault(composed(title), places) != places:
             raise BadInput(
                 f"{path} has two entries for the {split} track {title!r} that differ in their angles"
             )
     found = {}
     for title in titles:
-        entry = by_title.get(_normal(title))
+        entry = by_title.get(composed(title))
         if not isinstance(entry, dict):
             raise BadInput(f"{path} has no angles for the {split} track {title!r}")
         found[title] = Placement({})
@@ -307,7 +300,3 @@ def _degrees(value: object, where: str, what: str, largest: float = _LARGEST_ANG
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= largest:
         return float(value)
     raise BadInput(f"{where} {value!r:.40} as {what}; expected degrees")
-
-
-def _normal(title: str) -> str:
-    return unicodedata.normalize("NFC", title)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import soundfile as sf
-from binaural_metrics.layouts import twins
+from binaural_metrics.layouts import composed, twins
 from binaural_metrics.plausible import PEAK
 from mssbench_service.environment import max_track_seconds
 from mssbench_service.errors import BadInput, printable
@@ -244,7 +243,7 @@ def _check_sum(mixture_energy: Float64Array, residual_energy: Float64Array, repo
 
 
 def _compare_with_musdb18(report: TrackReport, known: dict[str, Any]) -> None:
-    title = unicodedata.normalize("NFC", report.title)
+    title = composed(report.title)
     if title in known["errata"]:
         report.notes.append(f"known erratum: {known['errata'][title]}")
     for split in SPLITS:
@@ -259,7 +258,7 @@ def _split_notes(split: str, tracks: Sequence[TrackReport], known: dict[str, Any
         "and tools take them for one title"
         for group in twins(own)
     ]
-    titles = {unicodedata.normalize("NFC", title) for title in own}
+    titles = {composed(title) for title in own}
     of_musdb18 = known["titles"][split]
     missing = [title for title in of_musdb18 if title not in titles]
     if len(missing) == len(of_musdb18):

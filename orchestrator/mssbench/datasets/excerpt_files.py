@@ -31,10 +31,8 @@ def place_excerpt(excerpt: Excerpt, track: Track) -> tuple[int, int]:
     BadInput
         It ends after the track, or is shorter than one sample.
     """
-    start, count = (
-        round((excerpt.start or 0.0) * track.sample_rate),
-        round(excerpt.seconds * track.sample_rate),
-    )
+    start = round((excerpt.start or 0.0) * track.sample_rate)
+    count = round(excerpt.seconds * track.sample_rate)
     if count < 1:
         raise BadInput(
             f"the excerpt of {excerpt.seconds:g} s is shorter than a sample at {track.sample_rate} Hz"
@@ -70,7 +68,7 @@ def loudest(path: Path, samples: int) -> int:
     if not math.isfinite(sum(energy)):
         raise BadInput(f"{path} holds samples that are NaN or infinite")
     before = np.concatenate([[0.0], np.cumsum(energy)])
-    # A window may end within a block; the energy before its end is interpolated.
+    # A window may end within a block: the energy before its end is interpolated.
     starts = np.arange(0, frames - samples + 1, hop)
     ends = np.interp((starts + samples) / hop, np.arange(before.size), before)
     return int(starts[np.argmax(ends - before[: starts.size])])

@@ -1,4 +1,4 @@
-"""What is known of MUSDB18. A module of its own, because the check of datasets imports libraries that take long."""
+"""Titles and errata of MUSDB18. Not in :mod:`.check`, which imports libraries that load slowly."""
 
 from __future__ import annotations
 

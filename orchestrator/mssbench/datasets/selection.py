@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from binaural_metrics.layouts import composed
 from mssbench_service.errors import BadInput
 
 EXCERPT_FILE = "excerpt.json"
@@ -33,7 +33,7 @@ def choose_titles(wanted: Sequence[str], titles: Sequence[str]) -> list[str]:
     >>> choose_titles(["B*"], ["Aria", "Ballad", "Blues"])
     ['Ballad', 'Blues']
     """
-    by_form = {_form(title): title for title in titles}
+    by_form = {composed(title): title for title in titles}
     chosen: set[str] = set()
     for text in wanted:
         # A title may contain a comma or a bracket, so the whole text is looked up first.
@@ -42,25 +42,19 @@ def choose_titles(wanted: Sequence[str], titles: Sequence[str]) -> list[str]:
             if not (found := _matching(part, by_form)):
                 near = [title for title in titles if part and part.casefold() in title.casefold()]
                 near = near or difflib.get_close_matches(part, titles, n=1, cutoff=0.4)
-                hint = (
-                    f"did you mean {near[0]!r}?"
-                    if near
-                    else f"there are {len(titles)}, such as {titles[0]!r}"
+                hint = f"there are {len(titles)}, such as {titles[0]!r}"
+                raise BadInput(
+                    f"no track has the title {part!r}; {f'did you mean {near[0]!r}?' if near else hint}"
                 )
-                raise BadInput(f"no track has the title {part!r}; {hint}")
             chosen.update(found)
     return [title for title in titles if title in chosen] if wanted else list(titles)
 
 
 def _matching(text: str, titles: dict[str, str]) -> list[str]:
-    form = _form(text)
+    form = composed(text)
     if form in titles:
         return [titles[form]]
     return [title for known, title in titles.items() if fnmatch.fnmatchcase(known, form)]
-
-
-def _form(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
 
 
 def titles_in(path: Path) -> list[str]:

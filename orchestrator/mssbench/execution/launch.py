@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -91,6 +92,13 @@ def execute_embedded(run: Run, show: Show, change: Change = unchanged, *, accept
             root = run.runtime.root.root
             with embedded_server() as redis, embedded_workers(redis.url, root, queues) as workers:
                 _follow(run, connect(redis.url), show, redis.keep_alive, workers.keep_alive)
+
+
+def executor(inline: bool, redis_url: str) -> Callable[..., None]:
+    """The function that executes a run: in this process, on the Redis at `redis_url` or, if empty, on a private one."""
+    if inline:
+        return execute_inline
+    return functools.partial(execute_queued, url=redis_url) if redis_url else execute_embedded
 
 
 def finish(

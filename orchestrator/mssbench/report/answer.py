@@ -37,11 +37,9 @@ def answer(data: RunData, table: ScoreTable, differences: Sequence[Difference]) 
     ]  # fmt: skip
     models = [one for one in scored if one in data.models]
     if not scored or (data.models and not models):
+        subject = "no model" if data.models else "no model or reference separator"
         return [
-            "This run cannot answer the question yet: no model or reference separator has a score on "
-            f"{data.main} audio."
-            if not data.models
-            else f"This run cannot answer the question yet: no model has a score on {data.main} audio.",
+            f"This run cannot answer the question yet: {subject} has a score on {data.main} audio.",
             _progress(data),
         ]
     text = _Text(data, table, metrics)
@@ -168,20 +166,17 @@ class _Text:
 
     def _changes(self, one: SeparatorRecord, differences: Sequence[Difference]) -> str:
         if len(self.data.conditions) == 1:
-            return (
-                f"The run has only the {self.data.conditions[0]} condition, so conditions cannot be compared."
-            )
+            only = self.data.conditions[0]
+            return f"The run has only the {only} condition, so conditions cannot be compared."
         shown = [
             d for d in differences if d.within == one.name and d.metric in self.metrics and d.paired.test.n
         ]
         if not shown:
             return "No track has scores in two conditions, so they cannot be compared."
-        changes = _listed(
-            [
-                f"{_signed(d.metric, d.paired.difference.value)} in {_lower(d.metric.label)} to {d.first}"
-                for d in shown
-            ]
-        )
+        changes = _listed([
+            f"{_signed(d.metric, d.paired.difference.value)} in {_lower(d.metric.label)} to {d.first}"
+            for d in shown
+        ])  # fmt: skip
         return f"Paired change from {self.data.baseline}: {changes}, {_evidence(shown, len(differences))}."
 
 
@@ -193,14 +188,10 @@ def _evidence(shown: Sequence[Difference], tests: int) -> str:
             f"not significant with {plural(tracks, 'track')} (signed-rank tests at 5\u00a0%, Holm "
             f"over {tests}: at least {needed} tracks are needed)"
         )
-    clear = sum(d.p_holm < _ALPHA for d in shown)
-    verdict = (
-        "significant"
-        if clear == len(shown)
-        else "not significant"
-        if not clear
-        else f"significant for {clear}"
-    )
+    significant = sum(d.p_holm < _ALPHA for d in shown)
+    verdict = "significant" if significant else "not significant"
+    if 0 < significant < len(shown):
+        verdict += f" for {significant}"
     return f"{verdict} (signed-rank tests at 5\u00a0%, Holm over {tests})"
 
 

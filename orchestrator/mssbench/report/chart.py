@@ -20,7 +20,7 @@ WIDE = 380.0
 """Width of a panel of lines."""
 
 _GLYPH, _WIDE_GLYPH = 6.5, 11.0
-_CRUSHED = 8.0
+_LOGARITHMIC = 8.0
 """Ratio of the largest value to the median from which an axis is logarithmic."""
 
 
@@ -60,9 +60,9 @@ def marker(shape: str, x: float, y: float, size: float, colour: str) -> str:
         "cross": "M-.9-.9.9.9M-.9.9.9-.9",
     }[shape]
     if shape == "cross":
-        hollow = hollow.replace('"1.6"', f'"{_n(1.6 / size)}"')
-        return f'<path transform="translate({_n(x)} {_n(y)}) scale({_n(size)})" d="{corners}" {hollow}/>'
-    style = style.replace('".8"', f'"{_n(0.8 / size)}"')
+        style = hollow.replace('"1.6"', f'"{_n(1.6 / size)}"')
+    else:
+        style = style.replace('".8"', f'"{_n(0.8 / size)}"')
     return f'<path transform="translate({_n(x)} {_n(y)}) scale({_n(size)})" d="{corners}" {style}/>'
 
 
@@ -100,18 +100,20 @@ class Scale:
         top = max(abs(self.low), abs(self.high))
         steps = [self.unit * 10.0**k for k in range(math.ceil(math.log10(max(top / self.unit, 1))) + 1)]
         shown = [0.0] if self.low <= 0 <= self.high else []
-        for one in (
-            sign * step for step in steps for sign in (1, -1) if self.low <= sign * step <= self.high
-        ):
-            if all(
-                abs(self(one) - self(other)) > 0.1 for other in shown
-            ):  # labels that would overlap are left out
+        for one in (sign * step for step in steps for sign in (1, -1)):
+            # Labels that would overlap are left out.
+            if self.low <= one <= self.high and all(abs(self(one) - self(other)) > 0.1 for other in shown):
                 shown.append(one)
         return sorted(shown)
 
+    @property
+    def labels(self) -> list[tuple[float, str]]:
+        """Position from 0 to 1, and label of each tick."""
+        return [(self(value), tick_text(value)) for value in self.ticks]
+
 
 def scale(values: Iterable[float], *, zero: bool = False) -> Scale:
-    """Return a scale that shows all values; logarithmic where one value would crush the others.
+    """Return a scale that shows all values; logarithmic where one value is far larger than the others.
 
     Parameters
     ----------
@@ -128,7 +130,7 @@ def scale(values: Iterable[float], *, zero: bool = False) -> Scale:
         low, high = min(low, 0.0), max(high, 0.0)
     sizes = sorted(abs(value) for value in found if value)
     middle = sizes[len(sizes) // 2] if sizes else 0.0
-    if middle and sizes[-1] > _CRUSHED * middle and len(sizes) > 2:
+    if middle and sizes[-1] > _LOGARITHMIC * middle and len(sizes) > 2:
         unit = 10.0 ** math.floor(math.log10(middle))
         return Scale(1.15 * low if low < 0 else 0.0, 1.3 * high if high > 0 else 0.0, unit)
     pad = 0.05 * (high - low) or max(0.5, 0.05 * abs(high))
@@ -158,12 +160,9 @@ def label_width(labels: Iterable[str]) -> float:
 
 def direction(better: str, *, vertical: bool = False) -> str:
     """Return the arrow that says which end of an axis is better; empty where neither is."""
-    arrows = (
-        {"higher": "↑ better", "lower": "↓ better"}
-        if vertical
-        else {"higher": "better →", "lower": "← better"}
-    )
-    return arrows.get(better, "")
+    upright = {"higher": "↑ better", "lower": "↓ better"}
+    level = {"higher": "better →", "lower": "← better"}
+    return (upright if vertical else level).get(better, "")
 
 
 @dataclass

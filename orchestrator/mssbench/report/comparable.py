@@ -53,6 +53,3 @@ def audio_hashes(data: RunData) -> dict[str, str]:
         for name, known in found.items()
         if len(known) == len(data.titles) * len(data.replicates[name])
     }
-
-
-__all__ = ["audio_hashes", "other_settings"]

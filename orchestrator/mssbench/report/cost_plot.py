@@ -98,6 +98,3 @@ def _plot(
             drawn, f"{point.name}: {text}, {point.speed:.3g} seconds of audio per second on {point.device}"
         )
     return panel.svg(f"{title} against speed, {what}")
-
-
-__all__ = ["CostFigure", "cost_figure"]

@@ -7,7 +7,7 @@ Each is a few seconds long and written as FLAC. Files beyond the limit on the to
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -284,13 +284,9 @@ class _Writer:
     def _scores(self, choice: Choice, condition: str, separator: str) -> list[tuple[str, str]]:
         row = self.data.titles.index(choice.title)
         return [
-            (
-                metric.title,
-                metric.format(
-                    float(self.data.track_values(metric, condition, separator, choice.stem)[row, 0])
-                ),
-            )
+            (metric.title, metric.format(float(values[row, 0])))
             for metric in self.data.headline
+            for values in [self.data.track_values(metric, condition, separator, choice.stem)]
         ]
 
     def _place(
@@ -329,16 +325,12 @@ def _loudest(path: Path) -> tuple[int, int]:
     """Return start and length (samples) of the excerpt with the largest energy, in steps of a second."""
     with soundfile.SoundFile(path) as file:
         rate, frames = file.samplerate, file.frames
-        energy = np.array([float(np.sum(np.square(block, dtype=np.float64)))
-                           for block in _blocks(file, max(1, rate))])  # fmt: skip
+        blocks = file.blocks(blocksize=max(1, rate), dtype="float32", always_2d=True)
+        energy = np.array([float(np.sum(np.square(block, dtype=np.float64))) for block in blocks])
     window = min(len(energy), round(SECONDS))
     sums = np.convolve(energy, np.ones(window), "valid")
     start = int(np.argmax(sums)) * rate
     return start, min(frames - start, round(SECONDS * rate))
-
-
-def _blocks(file: soundfile.SoundFile, hop: int) -> Iterator[Audio]:
-    yield from file.blocks(blocksize=hop, dtype="float32", always_2d=True)
 
 
 def _read(path: Path, start: int, length: int) -> Audio:

@@ -13,7 +13,7 @@ from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..runs.results import Row, column_kind, guarded, result_columns, write_csv
+from ..runs.results import Row, column_kind, csv_field, result_columns, write_csv
 from .data import ALL_STEMS, RunData, source_name
 from .metrics import Metric, paper_columns, paper_tables
 from .scores import ScoreTable
@@ -60,7 +60,7 @@ def _plain_value(value: object, kind: str) -> object:
 
 def write_paper_files(data: RunData, folder: Path) -> list[str]:
     """Write two files per condition and separator with the column names of the paper; return their names."""
-    if not any(metric.profile == "paper" for metric in data.metrics):
+    if not any(metric.group == "paper" for metric in data.metrics):
         return []
     folder.mkdir()
     names = []
@@ -80,15 +80,9 @@ def write_paper_files(data: RunData, folder: Path) -> list[str]:
                     writer = csv.writer(file)
                     writer.writerow(["title", "source", *mapping])
                     for row in rows:
-                        values = [_field(row.get(ours)) for ours in mapping.values()]
-                        writer.writerow([guarded(row["title"]), row["source"], *values])
+                        values = [csv_field(row.get(ours)) for ours in mapping.values()]
+                        writer.writerow([csv_field(row["title"]), row["source"], *values])
     return names
-
-
-def _field(value: object) -> object:
-    if isinstance(value, list):
-        return json.dumps(value)
-    return "" if value is None else value
 
 
 def slug(name: str) -> str:

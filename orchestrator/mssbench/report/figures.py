@@ -103,9 +103,8 @@ def medians(
 def differences(data: RunData, found: Sequence[Difference], metric: Metric) -> Panel:
     """Return a panel of paired differences from the baseline, with intervals and a line at zero."""
     shown = [d for d in found if d.metric == metric]
-    axis = chart.scale(
-        [v for d in shown for e in [d.paired.difference] for v in (e.value, e.low, e.high)], zero=True
-    )
+    estimates = [d.paired.difference for d in shown]
+    axis = chart.scale([value for e in estimates for value in (e.value, e.low, e.high)], zero=True)
     panel = _rows(data, metric, axis, chart.WIDTH, "change of ")
     zero = panel.x(axis(0.0))
     panel.line(zero, panel.top, zero, panel.floor, "var(--muted)")
@@ -130,16 +129,18 @@ def _rows(data: RunData, metric: Metric, axis: Scale, width: float, prefix: str 
     pitch = 9.0 + 9.0 * len(data.conditions)
     left = chart.label_width(names) + 10
     found = Chart(height=pitch * len(names) + 38, left=left, width=width)
-    unit = f" ({metric.unit}{', logarithmic' if axis.logarithmic else ''})" if metric.unit else ""
-    ticks = [(axis(value), chart.tick_text(value)) for value in axis.ticks]
-    found.x_axis(ticks, f"{prefix}{metric.label}{unit}", chart.direction(metric.better))
+    found.x_axis(axis.labels, prefix + _axis_title(metric, axis), chart.direction(metric.better))
     for i, name in enumerate(names):
         found.text(left - 6, found.top + (i + 0.5) * pitch + 4, name, "end")
         if i:
-            found.line(
-                0, found.top + i * pitch, width - found.right, found.top + i * pitch, "var(--grid)", 0.6
-            )
+            y = found.top + i * pitch
+            found.line(0, y, width - found.right, y, "var(--grid)", 0.6)
     return found
+
+
+def _axis_title(metric: Metric, axis: Scale) -> str:
+    unit = f" ({metric.unit}{', logarithmic' if axis.logarithmic else ''})" if metric.unit else ""
+    return metric.label + unit
 
 
 def _row_y(panel: Chart, rows: int, row: int, index: int, count: int) -> float:
@@ -207,11 +208,8 @@ def _band_panel(curves: dict[str, list[tuple[float, float]]], condition: str) ->
     def x(frequency: float) -> float:
         return float((np.log(frequency) - low) / (high - low))
 
-    panel.y_axis(
-        [(v / 100, str(v)) for v in (0, 25, 50, 75, 100)],
-        "In place (%)",
-        chart.direction("higher", vertical=True),
-    )
+    shares = [(share / 100, str(share)) for share in (0, 25, 50, 75, 100)]
+    panel.y_axis(shares, "In place (%)", chart.direction("higher", vertical=True))
     panel.x_axis([(x(value), label) for value, label in _BANDS], "frequency (Hz)")
     for name, key in chart.keys(list(curves)).items():
         points = [(panel.x(x(centre)), panel.y(share / 100)) for centre, share in curves[name]]
@@ -260,12 +258,7 @@ def _angle_panel(
     curves: dict[str, list[tuple[int, float, int]]], metric: Metric, axis: Scale, angle: str, condition: str
 ) -> Markup:
     panel = Chart(height=200, left=34, top=22, width=chart.WIDE)
-    unit = f" ({metric.unit}{', logarithmic' if axis.logarithmic else ''})" if metric.unit else ""
-    panel.y_axis(
-        [(axis(v), chart.tick_text(v)) for v in axis.ticks],
-        metric.label + unit,
-        chart.direction(metric.better, vertical=True),
-    )
+    panel.y_axis(axis.labels, _axis_title(metric, axis), chart.direction(metric.better, vertical=True))
     if angle == "azimuth":  # left is left
         frontal = all(abs(middle) <= 90 for curve in curves.values() for middle, _, _ in curve)
         across = Scale(-100.0, 100.0) if frontal else Scale(-190.0, 190.0)
@@ -305,14 +298,8 @@ def trade_off(data: RunData, table: ScoreTable) -> Figure | None:
     panels = []
     for condition in data.conditions:
         panel = Chart(height=200, left=34, top=22, width=chart.WIDE)
-        panel.y_axis(
-            [(y_axis(v), chart.tick_text(v)) for v in y_axis.ticks],
-            y_metric.title,
-            chart.direction("higher", vertical=True),
-        )
-        panel.x_axis(
-            [(x_axis(v), chart.tick_text(v)) for v in x_axis.ticks], x_metric.title, chart.direction("higher")
-        )
+        panel.y_axis(y_axis.labels, y_metric.title, chart.direction("higher", vertical=True))
+        panel.x_axis(x_axis.labels, x_metric.title, chart.direction("higher"))
         for name, key in chart.keys(names).items():
             x, y = points[condition, name]
             if x == x and y == y:
@@ -321,10 +308,6 @@ def trade_off(data: RunData, table: ScoreTable) -> Figure | None:
                     f"{name}, {condition}: {x_metric.label} {x_metric.format(x)}, "
                     f"{y_metric.label} {y_metric.format(y)} dB",
                 )
-        panels.append(
-            Panel(
-                f"SSR and SRR, {condition}",
-                panel.svg(f"{y_metric.label} against {x_metric.label}, {condition}"),
-            )
-        )
+        image = panel.svg(f"{y_metric.label} against {x_metric.label}, {condition}")
+        panels.append(Panel(f"SSR and SRR, {condition}", image))
     return Figure(panels, _separator_legend(names))

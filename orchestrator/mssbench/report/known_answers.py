@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from mssbench_service.wire import Expectation
 
-from ..runs.conditions import CONDITIONS
+from ..runs.conditions import BINAURAL, CONDITIONS, STEREO
 from ..runs.config import RunConfig
 from ..runs.records import Cell
 from ..text import plural
 from .data import ALL_STEMS, FloatArray, RunData, load
-from .metrics import applies, by_column
+from .metrics import by_column
 
 _BSS_EVAL = ("SDR", "ISR", "SIR", "SAR")
 
@@ -110,8 +110,9 @@ def known_scores(data: RunData) -> list[KnownScore]:
     for probe in data.probes:
         for expected, condition in itertools.product(probe.expected, data.conditions):
             metric = metrics.get(expected.column)
-            only = expected.condition or (metric.condition if metric else "")
-            if applies(only, condition):
+            only = expected.condition or (BINAURAL if metric and metric.binaural_only else "")
+            # "binaural" includes all renderings.
+            if only in ("", condition) or (only == BINAURAL and condition != STEREO):
                 found.append(_compare(data, probe.name, condition, expected))
     return found
 

@@ -4,88 +4,42 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
 
 from binaural_metrics import registry
 
-from ..runs.conditions import BINAURAL, STEREO
+from ..runs.conditions import STEREO
 
 DASH = "–"
 
 
-def applies(only: str, condition: str) -> bool:
-    """Whether `only`, the condition of a metric or a known score, includes `condition`. "binaural": all renderings."""
-    return only in ("", condition) or (only == BINAURAL and condition != STEREO)
+class Metric(registry.Metric):
+    """A metric of a report: an entry of the registry, and how its values are shown."""
 
-
-@dataclass(frozen=True)
-class Metric:
-    """One metric of a report.
-
-    Attributes
-    ----------
-    column : str
-        Name in the results.
-    label, unit : str
-        Short name, and unit; empty for a pure number.
-    better : {"higher", "lower", ""}
-        Empty where neither is better.
-    profile : {"corrected", "paper", "standard"}
-        Group of the metric; the field name in ``summary.json`` is "profile".
-    description : str
-        What it measures.
-    decimals : int
-    role : str
-        Role for `headline`; metrics of one role are alternatives.
-    condition : str
-        "binaural" if it is defined in renderings only; empty for all conditions.
-    """
-
-    column: str
-    label: str
-    unit: str
-    better: Literal["higher", "lower", ""]
-    profile: str
-    description: str
-    decimals: int = 2
-    role: str = ""
-    condition: str = ""
-
-    @classmethod
-    def of(cls, entry: registry.Metric) -> Metric:
-        """Return the metric of an entry of the registry."""
-        return cls(
-            entry.column,
-            entry.label,
-            entry.unit,
-            entry.better,
-            entry.group,
-            entry.text.replace("`", ""),
-            entry.decimals,
-            entry.role,
-            "binaural" if entry.binaural_only else "",
-        )
-
-    def defined_in(self, condition: str) -> bool:
-        """Whether the metric is defined in a condition."""
-        return applies(self.condition, condition)
+    @property
+    def description(self) -> str:
+        """What it measures, without markup."""
+        return self.text.replace("`", "")
 
     @property
     def title(self) -> str:
         """Label with unit."""
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
-    def format(self, value: float | None) -> str:
-        """Format a value for a table: with a minus sign, without "-0", a dash for NaN."""
-        if value is None or math.isnan(value):
-            return DASH
-        rounded = round(value, self.decimals) + 0.0  # −0.0 + 0.0 is 0.0
-        return f"{rounded:.{self.decimals}f}".replace("-", "−")
+    def defined_in(self, condition: str) -> bool:
+        """Whether the metric is defined in a condition."""
+        return condition != STEREO or not self.binaural_only
 
-    def is_worse(self, value: float, other: float) -> bool:
-        """Whether `value` is worse than `other`."""
-        return value < other if self.better == "higher" else value > other
+    def format(self, value: float | None) -> str:
+        """Format a value for a table, as :func:`format_number`."""
+        return format_number(value, self.decimals)
+
+
+def format_number(value: float | None, decimals: int = 2) -> str:
+    """Format a number for a table: with a minus sign, without "-0", a dash for NaN and None."""
+    if value is None or math.isnan(value):
+        return DASH
+    rounded = round(value, decimals) + 0.0  # −0.0 + 0.0 is 0.0
+    return f"{rounded:.{decimals}f}".replace("-", "−")
 
 
 ROLES = ("place", "spatial", "residual", "itd", "ild")
@@ -97,7 +51,7 @@ ITD_LIMIT_US = 50.0
 
 def all_metrics() -> list[Metric]:
     """Return all metrics that a report can show, in order."""
-    return [Metric.of(entry) for entry in registry.reported()]
+    return [Metric(**vars(entry)) for entry in registry.reported()]
 
 
 def by_column() -> dict[str, Metric]:
@@ -131,7 +85,7 @@ def headline(metrics: Iterable[Metric]) -> list[Metric]:
 
 def paper_columns(metrics: Iterable[Metric]) -> list[Metric]:
     """Return the metrics of the paper that the run has, in the order of `ROLES`."""
-    found = {metric.role: metric for metric in metrics if metric.profile == "paper"}
+    found = {metric.role: metric for metric in metrics if metric.group == "paper"}
     return [found[role] for role in ROLES if role in found]
 
 

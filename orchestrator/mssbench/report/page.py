@@ -24,7 +24,7 @@ from .data import ALL_STEMS, RunData, separator_kind, source_name
 from .excerpts import Excerpts
 from .figures import Figure
 from .known_answers import verdict
-from .metrics import DASH, ITD_LIMIT_US
+from .metrics import DASH, ITD_LIMIT_US, format_number
 from .mixture_gain import track_gains
 from .scores import ScoreTable
 from .statistics import fewest_tracks
@@ -74,13 +74,6 @@ def p_value(value: float) -> str:
     if math.isnan(value):
         return DASH
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def format_number(value: float | None, decimals: int = 2) -> str:
-    """Format a number for a table; see :meth:`Metric.format`."""
-    if value is None or math.isnan(value):
-        return DASH
-    return f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", "−")
 
 
 def render(

@@ -73,13 +73,6 @@ def style() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure (inches) with constrained layout."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
 def marks(conditions: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Return colour and marker of each condition."""
     return {condition: _MARKS[i % len(_MARKS)] for i, condition in enumerate(conditions)}
@@ -89,9 +82,9 @@ def draw_medians(axes: Axes, data: RunData, table: ScoreTable, metric: Metric, s
     """Draw medians with intervals per separator and condition; for one stem also a tick per track."""
     _rows(axes, data)
     seen: list[float] = []
-    for i, condition in enumerate(data.conditions):
+    for i, (condition, (colour, marker)) in enumerate(marks(data.conditions).items()):
         for row, separator in enumerate(data.listed):
-            y = row + _offset(i, len(data.conditions))
+            y = row + (i - (len(data.conditions) - 1) / 2) * 0.4
             estimate = table.get(condition, separator.name, source, metric).estimate
             if estimate.n == 0:
                 continue
@@ -100,10 +93,11 @@ def draw_medians(axes: Axes, data: RunData, table: ScoreTable, metric: Metric, s
                 cube = data.track_values(metric, condition, separator.name, source)
                 tracks = cube[~np.isnan(cube)]
                 seen += list(tracks)
-                _segments(axes, tracks, tracks, y - 0.14, y + 0.14, marks(data.conditions)[condition][0], 0.7)
-            axes.plot([estimate.low, estimate.high], [y, y], color=marks(data.conditions)[condition][0], linewidth=1.7,
-                      zorder=3, solid_capstyle="butt")  # fmt: skip
-            _dot(axes, estimate.value, y, *marks(data.conditions)[condition])
+                _ticks(axes, tracks, y - 0.14, y + 0.14, colour)
+            axes.plot([estimate.low, estimate.high], [y, y], color=colour, linewidth=1.7, zorder=3,
+                      solid_capstyle="butt")  # fmt: skip
+            axes.plot([estimate.value], [y], marker, color=colour, markersize=4.4, markeredgecolor=PAPER,
+                      markeredgewidth=0.6, zorder=4)  # fmt: skip
     _limits(axes, metric, seen)
 
 
@@ -116,28 +110,11 @@ def _rows(axes: Axes, data: RunData) -> None:
         axes.axhline(i - 0.5, color=GRID, linewidth=0.5, zorder=0)
 
 
-def _offset(index: int, count: int) -> float:
-    return (index - (count - 1) / 2) * 0.4
-
-
-def _segments(
-    axes: Axes, start: FloatArray, end: FloatArray, top: float, bottom: float, colour: str, width: float
-) -> None:
-    """Draw a line per pair as a single path with gaps, a tenth of the size of separate paths."""
-    gap = np.full(len(start), np.nan)
-    axes.plot(
-        np.column_stack([start, end, gap]).ravel(),
-        np.tile([top, bottom, np.nan], len(start)),
-        color=colour,
-        linewidth=width,
-        alpha=0.5,
-        zorder=2,
-    )
-
-
-def _dot(axes: Axes, x: float, y: float, colour: str, marker: str) -> None:
-    axes.plot([x], [y], marker, color=colour, markersize=4.4, markeredgecolor=PAPER,
-              markeredgewidth=0.6, zorder=4)  # fmt: skip
+def _ticks(axes: Axes, values: FloatArray, top: float, bottom: float, colour: str) -> None:
+    """Draw a tick at each value. They are one path with gaps, a tenth of the size of separate paths."""
+    gap = np.full(len(values), np.nan)
+    x, y = np.column_stack([values, values, gap]).ravel(), np.tile([top, bottom, np.nan], len(values))
+    axes.plot(x, y, color=colour, linewidth=0.7, alpha=0.5, zorder=2)
 
 
 def _limits(axes: Axes, metric: Metric, seen: Sequence[float]) -> None:
@@ -176,7 +153,8 @@ def save_for_paper(data: RunData, table: ScoreTable, folder: Path) -> list[str]:
     for name, panels in figures.items():
         with style():
             rows = math.ceil(len(panels) / 2)
-            figure = new_figure(COLUMN, 0.35 + rows * _height(data))
+            figure = Figure(figsize=(COLUMN, 0.35 + rows * _height(data)), layout="constrained")
+            FigureCanvasAgg(figure)
             grid = figure.subplots(rows, 2, sharey=True, squeeze=False)
             for axes, (metric, source, title) in used(grid, panels):
                 draw_medians(axes, data, table, metric, source)

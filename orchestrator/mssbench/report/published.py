@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
@@ -79,27 +79,17 @@ def published_medians() -> list[Published]:
     return found
 
 
-@dataclass(frozen=True)
-class ModelNames:
-    """Separators that may be a published model, and the weights that it used."""
-
-    separators: list[str]
-    weights: str
+def published_models() -> dict[str, tuple[list[str], str]]:
+    """Return, for each published model, the separators that may be that model, and the weights that it used."""
+    return {row["model"]: (row["separators"].split(";"), row["weights"]) for row in _read("models.csv")}
 
 
-def published_models() -> dict[str, ModelNames]:
-    """Return the separators and weights of each published model."""
-    return {
-        row["model"]: ModelNames(row["separators"].split(";"), row["weights"]) for row in _read("models.csv")
-    }
-
-
-def _separator_of(data: RunData, names: ModelNames) -> str:
+def _separator_of(data: RunData, names: Sequence[str], weights: str) -> str:
     """Return the separator of the run that is the published model; empty where there is none."""
     available = {separator.name for separator in data.separators}
-    for name in names.separators:
+    for name in names:
         loaded = {str(details["model"]) for details in data.details(name) if "model" in details}
-        if name in available and loaded <= {names.weights}:
+        if name in available and loaded <= {weights}:
             return name
     return ""
 
@@ -111,7 +101,7 @@ def published_metrics() -> list[Metric]:
 
 def compare(data: RunData, table: ScoreTable) -> list[Pairing]:
     """Compare all published medians of the run's conditions with the run; models that it does not have are kept."""
-    own_names = {model: _separator_of(data, names) for model, names in published_models().items()}
+    own_names = {model: _separator_of(data, *known) for model, known in published_models().items()}
     paired = []
     for line in published_medians():
         if line.condition not in data.conditions:

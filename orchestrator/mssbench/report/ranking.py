@@ -20,8 +20,7 @@ from ..runs.training import trained_on
 from ..text import plural
 from .data import ALL_STEMS
 from .metrics import Metric, headline, present
-from .renderings import RenderingSummary
-from .summary import ScoreSummary, SeparatorSummary, SpeedSummary, Summary
+from .summary import RenderingSummary, ScoreSummary, SeparatorSummary, SpeedSummary, Summary
 
 CRITERION = ("in_place",)
 """Columns whose ranks are averaged, besides the first tables' four: SSR, SRR, ΔITD and ΔILD (the paper's if the run
@@ -271,6 +270,3 @@ def _table(setting: Setting, source: str, every: set[str]) -> Table:
         sorted(models, key=order),
         sorted((row for row in rows if not row.entry.is_model), key=order),
     )
-
-
-__all__ = ["CRITERION", "Entry", "Row", "Setting", "Table", "settings_of", "used_metrics"]

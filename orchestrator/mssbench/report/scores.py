@@ -6,7 +6,7 @@ Functions from :class:`~mssbench.report.data.RunData` to small records.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,8 +66,8 @@ class ScoreTable:
         return self._by_key[condition, separator, source, metric.column]
 
 
-def median_scores(data: RunData, metrics: Iterable[Metric] | None = None) -> list[Score]:
-    """Return the medians of `metrics` (default: all of the run) per condition, separator and source."""
+def median_scores(data: RunData) -> list[Score]:
+    """Return the medians of all metrics per condition, separator and source."""
     return [
         Score(
             condition,
@@ -77,7 +77,7 @@ def median_scores(data: RunData, metrics: Iterable[Metric] | None = None) -> lis
             statistics.median(data.track_values(metric, condition, separator.name, source)),
             data.counts(metric, condition, separator.name, source),
         )
-        for metric in (data.metrics if metrics is None else metrics)
+        for metric in data.metrics
         for condition in data.conditions
         for separator in data.separators
         for source in data.sources

@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from mssbench_service.errors import BadInput
 from mssbench_service.files import write_json
 from mssbench_service.names import check_name
 from mssbench_service.stems import STEMS
-from mssbench_service.wire import HrirInfo, ModelCard, validation_detail
+from mssbench_service.wire import HrirInfo, ModelCard, Room, validation_detail
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ..runs.fingerprint import digest
 from ..runs.formats import SUMMARY
+from ..runs.records import RunRecord
 from .analysis import Analysis
 from .comparable import audio_hashes, other_settings
 from .data import RunData, separator_kind
-from .renderings import RenderingSummary, rendering_summary
 from .scores import Difference
 from .statistics import LEVEL, RESAMPLES, Estimate
 
@@ -33,6 +33,7 @@ SCHEMA_FILE = Path(__file__).with_name("summary.schema.json")
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
+T = TypeVar("T")
 
 
 @dataclass
@@ -165,6 +166,22 @@ class StatisticsSummary:
 
 
 @dataclass
+class RenderingSummary:
+    """How a condition with settings of its own was rendered. `placements` is a hash of where all stems were."""
+
+    condition: str
+    hrir: str
+    hrir_sha256: str
+    profile: str
+    placement: str
+    placements: str
+    seeds: list[int]
+    same_placement_as: str
+    interpolate: bool
+    room: Room | None
+
+
+@dataclass
 class RunSummary:
     """Where the numbers come from.
 
@@ -226,68 +243,55 @@ def build(data: RunData, analysis: Analysis) -> Summary:
         run=_run(data),
         statistics=StatisticsSummary(),
         answer=analysis.answer,
-        metrics=[
-            MetricSummary(m.column, m.label, m.unit, m.better, m.profile, m.description) for m in data.metrics
-        ],
+        metrics=[_copied(MetricSummary, metric, profile=metric.group) for metric in data.metrics],
         separators=[
-            SeparatorSummary(
-                s.name,
-                s.service,
-                s.description,
-                separator_kind(s),
-                "available" if s.status == "available" else "unavailable",
-                s.reason,
-                data.devices(s.name),
-                data.weights(s.name),
-                s.stems,
-                s.card,
+            _copied(
+                SeparatorSummary,
+                one,
+                kind=separator_kind(one),
+                status="available" if one.status == "available" else "unavailable",
+                devices=data.devices(one.name),
+                weights=data.weights(one.name),
             )
-            for s in data.record.separators
+            for one in data.record.separators
         ],
         scores=[
-            ScoreSummary(
-                s.condition,
-                s.separator,
-                s.source,
-                s.metric.column,
-                _estimate(s.estimate),
-                s.counts.expected,
-                s.counts.undefined,
-                s.counts.failed,
-                s.counts.pending,
-            )
-            for s in analysis.table.all
-            if s.counts.expected  # otherwise the separator does not offer the target
+            _copied(ScoreSummary, score, score.counts, column=score.metric.column, median=score.estimate)
+            for score in analysis.table.all
+            if score.counts.expected  # otherwise the separator does not offer the target
         ],
-        model_differences=[_difference(d) for d in analysis.separator_differences],
-        condition_differences=[_difference(d) for d in analysis.condition_differences],
+        model_differences=[_difference(one) for one in analysis.separator_differences],
+        condition_differences=[_difference(one) for one in analysis.condition_differences],
         shares=[
-            ShareSummary(s.condition, s.separator, s.source, s.metric.column, _estimate(s.estimate))
-            for s in analysis.large_itd_errors
+            _copied(ShareSummary, share, column=share.metric.column, share=share.estimate)
+            for share in analysis.large_itd_errors
         ],
-        checks=[
-            CheckSummary(
-                c.probe,
-                c.condition,
-                c.metric_column,
-                c.low,
-                c.high,
-                _number(c.measured_low),
-                _number(c.measured_high),
-                c.n,
-                c.passed,
-            )
-            for c in analysis.known_scores
-        ],
-        gains=[
-            GainSummary(g.condition, g.separator, _estimate(g.ceiling), _estimate(g.share))
-            for g in analysis.gain_effects
-        ],
-        speeds=[
-            SpeedSummary(s.separator, s.device, s.cells, s.audio_seconds, _number(s.factor))
-            for s in analysis.speeds
-        ],
+        checks=[_copied(CheckSummary, check, column=check.metric_column) for check in analysis.known_scores],
+        gains=[_copied(GainSummary, gain, ceiling_db=gain.ceiling) for gain in analysis.gain_effects],
+        speeds=[_copied(SpeedSummary, speed) for speed in analysis.speeds],
     )
+
+
+def _difference(found: Difference) -> DifferenceSummary:
+    test, column = found.paired.test, found.metric.column
+    return _copied(DifferenceSummary, found, found.paired, test, column=column, rank_biserial=test.effect)
+
+
+def _copied(kind: type[T], /, *sources: object, **given: Any) -> T:
+    """Make an object of `kind` from the `given` fields, and the attributes of `sources` with the names of the others.
+
+    Estimates become summaries, and NaN becomes None.
+    """
+    for name in (setting.name for setting in fields(kind)):  # type: ignore[arg-type]  # a dataclass
+        if name not in given:
+            given[name] = next(getattr(source, name) for source in sources if hasattr(source, name))
+    return kind(**{name: _plain(value) for name, value in given.items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Estimate):
+        return _copied(EstimateSummary, value)
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def write(summary: Summary, folder: Path) -> None:
@@ -378,23 +382,18 @@ def _run(data: RunData) -> RunSummary:
         audio=audio_hashes(data),
         other=other_settings(config),
         stems=record.stems,
-        renderings=[rendering_summary(record, name, hrir) for name, hrir in record.hrirs.items()],
+        renderings=[_rendering(record, name, hrir) for name, hrir in record.hrirs.items()],
     )
 
 
-def _estimate(estimate: Estimate) -> EstimateSummary:
-    return EstimateSummary(
-        _number(estimate.value), _number(estimate.low), _number(estimate.high), estimate.n, estimate.tracks
+def _rendering(record: RunRecord, name: str, hrir: HrirInfo) -> RenderingSummary:
+    keys = record.config.replicates[name]
+    places = [[track.title, [asdict(track.placements[key]) for key in keys]] for track in record.tracks]
+    return _copied(
+        RenderingSummary,
+        record.config.rendered(name),
+        condition=name,
+        hrir=hrir.name,
+        hrir_sha256=hrir.sha256,
+        placements=digest(places)[:20],
     )
-
-
-def _difference(d: Difference) -> DifferenceSummary:
-    test = d.paired.test
-    return DifferenceSummary(
-        d.first, d.second, d.within, d.metric.column, _estimate(d.paired.difference),
-        _number(test.p), _number(d.p_holm), _number(test.effect), test.zeros,
-    )  # fmt: skip
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)

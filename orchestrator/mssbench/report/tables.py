@@ -48,23 +48,11 @@ def first_table(data: RunData, table: ScoreTable) -> dict[str, Any]:
     rows = []
     for one in data.listed:
         counts = data.counts(None, data.main, one.name)
-        cells = []
-        for metric in metrics:
-            score = table.get(data.main, one.name, ALL_STEMS, metric)
-            if score.estimate.n == 0:
-                cells.append(
-                    {
-                        "value": dash(_empty_reason(metric, data.main, score.counts.text)),
-                        "change": "",
-                        "n": "",
-                    }
-                )
-                continue
-            cells.append({
-                "value": metric.format(score.estimate.value),
-                "change": _change(data, metric, one.name),
-                "n": f"n = {score.estimate.n}" if score.estimate.n != counts.scored else "",
-            })  # fmt: skip
+        cells = [
+            _score_cell(table, metric, data.main, one.name, ALL_STEMS, counts.scored)
+            | {"change": _change(data, metric, one.name)}
+            for metric in metrics
+        ]
         rows.append({"name": one.name, "kind": separator_kind(one), "cells": cells, "counts": counts})
     return {"metrics": metrics, "rows": rows}
 
@@ -86,8 +74,8 @@ def result_tables(data: RunData, table: ScoreTable) -> list[dict[str, Any]]:
     rest = [metric for metric in data.metrics if metric not in data.headline]
     found = [
         ("Results by stem", data.headline, data.listed),
-        ("Further metrics by stem", [m for m in rest if m.profile != "paper"], data.listed),
-        ("The paper’s definitions by stem", [m for m in rest if m.profile == "paper"], data.listed),
+        ("Further metrics by stem", [m for m in rest if m.group != "paper"], data.listed),
+        ("The paper’s definitions by stem", [m for m in rest if m.group == "paper"], data.listed),
         ("Known-answer tests by stem", data.headline, data.probes),
     ]
     return [
@@ -129,19 +117,17 @@ def _score_cell(
 ) -> dict[str, Any]:
     score = table.get(condition, separator, source, metric)
     if score.estimate.n == 0:
-        return {"value": dash(_empty_reason(metric, condition, score.counts.text)), "interval": "", "n": ""}
+        defined = metric.defined_in(condition)
+        reason = (
+            score.counts.text if defined else f"{metric.label} is not defined in the {condition} condition"
+        )
+        return {"value": dash(reason or "no value"), "interval": "", "n": ""}
     # The row has the number of scored stems; a cell has its own n where it is based on fewer.
     return {
         "value": metric.format(score.estimate.value),
         "interval": interval(metric, score.estimate),
         "n": f"n = {score.estimate.n}" if score.estimate.n != scored else "",
     }
-
-
-def _empty_reason(metric: Metric, condition: str, missing: str) -> str:
-    if not metric.defined_in(condition):
-        return f"{metric.label} is not defined in the {condition} condition"
-    return missing or "no value"
 
 
 def large_itd_errors(data: RunData, shares: Sequence[LargeItdError]) -> list[dict[str, Any]]:

@@ -164,11 +164,8 @@ class RunConfig:
             raise BadInput(
                 f"{len(self.separators)} separators are given; expected at most {_MOST_SEPARATORS}"
             )
-        for name, values in (
-            ("separator", self.separators),
-            ("target", self.targets),
-            ("title", self.titles),
-        ):
+        lists = {"separator": self.separators, "target": self.targets, "title": self.titles}
+        for name, values in lists.items():
             if longest := next((value for value in values if len(value) > _LONGEST_NAME), ""):
                 raise BadInput(f"the {name} {longest!r} has a name of more than {_LONGEST_NAME} characters")
             twice = [value for value, times in Counter(values).items() if times > 1]
@@ -212,9 +209,8 @@ def read_config(path: Path) -> dict[str, Any]:
         The file cannot be read, is not TOML, or has an unknown setting.
     """
     try:
-        if (
-            path.exists() and not path.is_file()
-        ):  # opening a named pipe would block until another process writes to it
+        # Opening a named pipe would block until another process writes to it.
+        if path.exists() and not path.is_file():
             raise BadInput(f"{path} is not a file")
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

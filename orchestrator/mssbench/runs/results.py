@@ -78,10 +78,11 @@ def print_csv(file: TextIO, rows: Iterable[Row], columns: Sequence[str]) -> None
     writer = csv.DictWriter(file, columns, extrasaction="ignore")
     writer.writeheader()
     for row in rows:
-        writer.writerow({name: _field(row.get(name)) for name in columns})
+        writer.writerow({name: csv_field(row.get(name)) for name in columns})
 
 
-def _field(value: object) -> object:
+def csv_field(value: object) -> object:
+    """Return a value as :func:`write_csv` writes it."""
     if isinstance(value, list | dict):
         return json.dumps(value, allow_nan=False)
     if isinstance(value, str):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 
+from binaural_metrics.layouts import folded
 from mssbench_service.wire import ModelCard
 
 from ..datasets.musdb18 import musdb18
@@ -24,8 +24,8 @@ def trained_on(card: ModelCard, titles: Iterable[str]) -> list[str]:
     known = set()
     for name in names:
         is_split = name.startswith(_MUSDB18) and name.removeprefix(_MUSDB18) in splits
-        known |= {_plain(title) for title in (splits[name.removeprefix(_MUSDB18)] if is_split else [name])}
-    return [title for title in titles if _plain(title) in known]
+        known |= {folded(title) for title in (splits[name.removeprefix(_MUSDB18)] if is_split else [name])}
+    return [title for title in titles if folded(title) in known]
 
 
 def training_warnings(record: RunRecord) -> list[str]:
@@ -33,7 +33,7 @@ def training_warnings(record: RunRecord) -> list[str]:
     titles = [track.title for track in record.tracks]
     return [
         f"{separator.name} was trained on {_tracks(found, len(titles))}, according to its model card; its scores there "
-        "are not those of music that it has not heard"
+        "are not those of unseen music"
         for separator in record.available
         if (found := trained_on(separator.card, titles))
     ]
@@ -43,10 +43,3 @@ def _tracks(found: list[str], total: int) -> str:
     if len(found) == total:
         return f"all {total} tracks of this run" if total > 1 else "the only track of this run"
     return f"{len(found)} of the {total} tracks of this run ({', '.join(found[:3])}{', …' if len(found) > 3 else ''})"
-
-
-def _plain(title: str) -> str:
-    return unicodedata.normalize("NFC", title).casefold()
-
-
-__all__ = ["trained_on", "training_warnings"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -30,7 +30,7 @@ from ..settings.secrets import secret
 from . import dashboard
 from .collector import RunCollector
 from .leaderboard import LeaderboardSite
-from .middleware import AuthMiddleware, HeadMiddleware, token_from_environment
+from .middleware import AuthMiddleware, HeadMiddleware
 from .routes import queues, results, runs
 from .run_service import RunService
 from .storage_notice import storage_notice
@@ -66,16 +66,19 @@ def create_app(settings: Settings | None = None, redis_url: str | None = None) -
             log.warning("%s", service.notice)
         service.supervisor.start(app.state.stopping)
 
-    def shutdown() -> None:
-        service.supervisor.join()
-        leaderboard.close()
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
+        async with base_lifespan(app) as state:
+            yield state
+        await anyio.to_thread.run_sync(service.supervisor.join)
+        await anyio.to_thread.run_sync(leaderboard.close)
 
     app = base.create_app("orchestrator", __version__, settings=settings, info=info, setup=setup, hosts=())
-    app.router.lifespan_context = _with_shutdown(app.router.lifespan_context, shutdown)
+    base_lifespan, app.router.lifespan_context = app.router.lifespan_context, lifespan
     app.state.service = service
     app.state.metrics.registry.register(RunCollector(service))
     # Innermost, so that a refused request has its request id too.
-    app.user_middleware.append(Middleware(AuthMiddleware, token=token_from_environment()))
+    app.user_middleware.append(Middleware(AuthMiddleware, token=secret("MSSBENCH_TOKEN")))
     app.user_middleware.append(Middleware(HeadMiddleware))
     for router in (runs.router, results.router, queues.router, dashboard.create_router(service, leaderboard)):
         app.include_router(router)
@@ -88,20 +91,6 @@ def _offer(health: ServiceHealth) -> dict[str, Any]:
         "separators": [asdict(separator) for separator in health.separators],
         "reason": health.reason,
     }
-
-
-def _with_shutdown(
-    lifespan: Callable[[FastAPI], Any], shutdown: Callable[[], None]
-) -> Callable[[FastAPI], Any]:
-    """Extend `lifespan` by a call of `shutdown` at its end."""
-
-    @contextlib.asynccontextmanager
-    async def extended(app: FastAPI) -> AsyncIterator[Any]:
-        async with lifespan(app) as state:
-            yield state
-        await anyio.to_thread.run_sync(shutdown)
-
-    return extended
 
 
 app = create_app()

@@ -38,11 +38,15 @@ class RunCollector(Collector):
         else:
             yield GaugeMetricFamily("mssbench_redis_up", "1 if Redis answers", value=1.0)
             jobs = GaugeMetricFamily("mssbench_queue_jobs", "Jobs of a queue", labels=["queue", "state"])
-            for queue in now.queues:
-                jobs.add_metric([queue.name, "queued"], queue.depth)
-                jobs.add_metric([queue.name, "started"], queue.started)
-                jobs.add_metric([queue.name, "scheduled"], queue.scheduled)
-                jobs.add_metric([queue.name, "failed"], queue.failed)
+            for one in now.queues:
+                counts = {
+                    "queued": one.depth,
+                    "started": one.started,
+                    "scheduled": one.scheduled,
+                    "failed": one.failed,
+                }
+                for state, count in counts.items():
+                    jobs.add_metric([one.name, state], count)
             yield jobs
             workers = GaugeMetricFamily("mssbench_queue_workers", "Workers", labels=["queue", "state"])
             for (name, state), count in Counter((w.queue, w.state) for w in now.workers).items():
@@ -53,7 +57,7 @@ class RunCollector(Collector):
     def _runs(self) -> Iterator[Metric]:
         states = dict.fromkeys(("open", "separated", "done", "failed"), 0)
         supervised = 0
-        for run_id in self._service.supervised_ids():
+        for run_id in self._service.workspace.supervised_ids():
             try:
                 progress = self._service.status(run_id).progress
             except BenchError:
@@ -61,9 +65,8 @@ class RunCollector(Collector):
             supervised += 1
             states["done"] += progress.ended - progress.failed
             states["failed"] += progress.failed
-            waiting = progress.to_evaluate
-            states["separated"] += waiting
-            states["open"] += progress.cells - progress.ended - waiting
+            states["separated"] += progress.to_evaluate
+            states["open"] += progress.cells - progress.ended - progress.to_evaluate
         cells = GaugeMetricFamily("mssbench_cells", "Cells of supervised runs", labels=["state"])
         for state, count in states.items():
             cells.add_metric([state], count)

@@ -57,7 +57,7 @@ def cost_of(config: RunConfig, service: RunService) -> Cost:
 def pace(record: RunRecord, service: RunService) -> float | None:
     """Time for a second of audio of one cell in the latest run with the same metrics and all of the separators."""
     config, wanted = record.config, _usable(record)
-    for run_id in service.run_ids()[:EARLIER_RUNS]:
+    for run_id in service.workspace.run_ids()[:EARLIER_RUNS]:
         try:
             run = service.run(run_id)
         except BenchError:

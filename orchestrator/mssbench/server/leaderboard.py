@@ -85,6 +85,3 @@ class LeaderboardSite:
             raise
         self._written = state
         return site
-
-
-__all__ = ["LeaderboardSite"]

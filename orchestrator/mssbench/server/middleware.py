@@ -9,29 +9,15 @@ from mssbench_service.errors import BenchError, Forbidden, Unauthorized
 from mssbench_service.problems import problem_response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..settings.secrets import secret
-
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-
-
-def token_from_environment() -> str:
-    """Return the token in ``MSSBENCH_TOKEN`` or in the file named by ``MSSBENCH_TOKEN_FILE``; empty: no token.
-
-    Raises
-    ------
-    BadInput
-        The file cannot be read or is empty, or both variables are set. The service must not start
-        unprotected by mistake.
-    """
-    return secret("MSSBENCH_TOKEN")
 
 
 class AuthMiddleware:
     """Refuse requests that change something if the token is missing (401) or another site sends them (403).
 
-    This is a middleware rather than a dependency of each route, so that no route can be forgotten. Browsers
+    This is a middleware rather than a dependency of each route, so that it applies to every route. Browsers
     send ``Origin`` with such requests. Without this check, any web page could start runs on the machine of
-    the person who opens it.
+    the user who opens it.
     """
 
     def __init__(self, app: ASGIApp, token: str = "") -> None:

@@ -21,7 +21,7 @@ from ..runs.config import RunConfig
 from ..runs.fingerprint import FileState, file_state
 from ..runs.records import RunRecord
 from ..runs.run import Run
-from ..runs.status import Failure, QueuePlace, RunStatus, failures_of, status_of
+from ..runs.status import QueuePlace, RunStatus, status_of
 from ..runs.store import Workspace
 from ..services.runtime import Runtime
 from .status_watch import StatusWatch
@@ -83,7 +83,7 @@ class RunService:
 
         A damaged run is logged and left out.
         """
-        ids = self.run_ids()
+        ids = self.workspace.run_ids()
         found = []
         for run_id in ids[offset : offset + limit]:
             try:
@@ -91,14 +91,6 @@ class RunService:
             except Exception as error:
                 log.error("run %s cannot be read: %s", run_id, error)
         return found, len(ids)
-
-    def run_ids(self) -> list[str]:
-        """Return the ids of all runs, newest first."""
-        return self.workspace.run_ids()
-
-    def supervised_ids(self) -> list[str]:
-        """Return the ids of the runs that a supervisor follows."""
-        return self.workspace.supervised_ids()
 
     def start(self, config: RunConfig, name: str = "") -> RunStatus:
         """Start or continue a run. If Redis does not answer, nothing is changed."""
@@ -157,10 +149,6 @@ class RunService:
         self._records.pop(run_id, None)
         self._ended.pop(run_id, None)
         self.watch.forget(run_id)
-
-    def failures(self, run_id: str) -> list[Failure]:
-        """Return the failed cells of a run with their reasons."""
-        return failures_of(self.run(run_id))
 
     def message(self, error: BenchError) -> str:
         """The message of an error, for a page: its paths are relative to the data root."""

@@ -47,6 +47,3 @@ def card_line(card: ModelCard, stems: Sequence[str]) -> str:
         "Licence of the weights": "licence {}",
     }
     return "; ".join(form.format(facts[name]) for name, form in forms.items() if name in facts)
-
-
-__all__ = ["card_facts", "card_line", "parameters_text"]

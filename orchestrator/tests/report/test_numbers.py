@@ -50,7 +50,7 @@ def test_small_runs_have_an_answer(make_run: MakeRun, changes: dict[str, object]
 
 
 def test_headline_falls_back_to_the_papers_metrics() -> None:
-    paper = [metric for metric in all_metrics() if metric.profile == "paper"]
+    paper = [metric for metric in all_metrics() if metric.group == "paper"]
     assert [metric.column for metric in headline(paper)] == [
         "paper_SSR",
         "paper_SRR",

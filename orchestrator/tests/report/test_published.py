@@ -36,9 +36,9 @@ def test_published_results_are_compared_only_with_the_same_model(make_run: MakeR
 def test_models_of_the_paper_are_presets_that_can_be_run() -> None:
     presets = load_pins(Path(__file__).parents[3] / "services/msst/msst_service/weights.toml").stems
     runnable = {
-        model: names.weights
-        for model, names in published.published_models().items()
-        if f"msst:{names.weights}" in names.separators and names.weights in presets
+        model: weights
+        for model, (names, weights) in published.published_models().items()
+        if f"msst:{weights}" in names and weights in presets
     }
     assert runnable == {
         "BS-RoFormer": "bs_roformer_musdb",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import groupby, islice
 from typing import Any
@@ -32,7 +31,7 @@ FAILURES_PER_PAGE = 50
 def runs_page(service: RunService, page: str, like: str) -> dict[str, Any]:
     """One page of runs, and the launch form with the settings of the run `like`."""
     config = replace(service.run(like).record.config) if like else RunConfig("")
-    ids = service.run_ids()
+    ids = service.workspace.run_ids()
     number_of_page, last = page_number(page, len(ids), RUNS_PER_PAGE)
     offered, hrirs = datasets(service.workspace.root), hrir_sets(service.workspace.root)
     if not like and len(offered) == 1:
@@ -131,8 +130,10 @@ def _time_left(status: RunStatus) -> str:
 def run_page(run: Run, status: RunStatus, page: str, scores: LiveScores) -> dict[str, Any]:
     """Status, scores, failures and settings of one run."""
     record = run.record
-    shares = sorted(status.by_separator, key=_order(run))
-    tables = [("Table (CSV)", status.links.get("results.csv"))]
+    names, conditions = [one.name for one in record.separators], record.cell_conditions
+    shares = sorted(
+        status.by_separator, key=lambda one: (names.index(one.separator), conditions.index(one.condition))
+    )
     return {
         "run": {
             "id": run.store.id,
@@ -144,7 +145,7 @@ def run_page(run: Run, status: RunStatus, page: str, scores: LiveScores) -> dict
         "tracks": len(record.tracks),
         "status": status,
         "report": status.links.get("report/index.html", ""),
-        "tables": [(name, url) for name, url in tables if url],
+        "table": status.links.get("results.csv", ""),
         "throughput": f"{number(status.throughput)} cells/min" if status.throughput else "–",
         "left": _time_left(status),
         "by_separator": [(name, list(rows)) for name, rows in groupby(shares, lambda one: one.separator)],
@@ -153,13 +154,6 @@ def run_page(run: Run, status: RunStatus, page: str, scores: LiveScores) -> dict
         "failures": _failures(run, status, page),
         "settings": _settings(record.config),
     }
-
-
-def _order(run: Run) -> Callable[[Any], tuple[int, int]]:
-    """Sort key: the separators in the order of the run, then the conditions."""
-    names = {one.name: place for place, one in enumerate(run.record.separators)}
-    conditions = {one: place for place, one in enumerate(run.record.cell_conditions)}
-    return lambda share: (names[share.separator], conditions[share.condition])
 
 
 def _failures(run: Run, status: RunStatus, requested: str) -> dict[str, Any]:

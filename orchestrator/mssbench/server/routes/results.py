@@ -14,7 +14,7 @@ from mssbench_service.known import KNOWN_PARAMETERS
 from mssbench_service.problems import problems
 
 from ...runs.results import result_rows
-from ...runs.status import Failure
+from ...runs.status import Failure, failures_of
 from .. import examples
 from .common import RunId, RunServiceDependency, json_response
 
@@ -59,7 +59,7 @@ def results_csv(run_id: RunId, service: RunServiceDependency) -> Response:
 )
 def failures(run_id: RunId, service: RunServiceDependency) -> list[Failure]:
     """In the order of the run."""
-    return service.failures(run_id)
+    return failures_of(service.run(run_id))
 
 
 @router.get(
