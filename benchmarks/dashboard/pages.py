@@ -77,7 +77,7 @@ def main() -> None:
             root = Path(folder)
             write_run(root, "complete", tracks, separators, fail_every=50)
             running = write_run(root, "running", tracks, separators, ended=0.6, fail_every=50)
-            running.markers.set_supervised()
+            running.markers.set_supervised(True)
             pages = {
                 "all runs": "/",
                 "a running run": "/ui/runs/running",

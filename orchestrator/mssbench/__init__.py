@@ -53,8 +53,8 @@ __all__ = [
     "write_demo",
 ]
 
-# Loaded at first use: ``import mssbench`` stays cheap, and changes nothing in the process.
-_HOMES = {
+# Modules are imported at the first use of a name: ``import mssbench`` is fast, and changes nothing in the process.
+_MODULES = {
     "mssbench.bench": ("BenchmarkRun", "InvalidArgument", "list_runs", "load", "run", "write_demo"),
     "mssbench.runs.config": ("RunConfig",),
     "mssbench.runs.status": ("Failure", "RunStatus"),
@@ -63,9 +63,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
+    for module, names in _MODULES.items():
         if name in names:
-            return getattr(importlib.import_module(home), name)
+            return getattr(importlib.import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

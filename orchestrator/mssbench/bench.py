@@ -17,7 +17,7 @@ from mssbench_service.files import DataRoot
 from mssbench_service.wire import parse
 
 from .execution.control import retry_failed
-from .execution.launch import Cancelled, executor, finish, unchanged
+from .execution.launch import Cancelled, executor, finish, no_change
 from .execution.prepare import prepare
 from .runs.config import RunConfig, read_config, require_known, with_references
 from .runs.results import column_kind, result_columns, result_rows
@@ -192,7 +192,7 @@ class BenchmarkRun:
         execute = _executor(scheduler, redis_url)
         with _invalid_arguments():
             change = (
-                functools.partial(retry_failed, self._run, accept=accept_changes) if failed else unchanged
+                functools.partial(retry_failed, self._run, accept=accept_changes) if failed else no_change
             )
             try:
                 execute(self._run, progress or (lambda status: None), change, accept=accept_changes)
@@ -268,7 +268,7 @@ def run(
     """
     _executor(scheduler, redis_url)  # a bad argument is found before any work
     with _invalid_arguments():
-        runtime = make_runtime(open_workspace(Path(root) if root is not None else None).root)
+        runtime = make_runtime(open_workspace(root).root)
         chosen = parse(RunConfig, _settings(config, runtime.root) | _settings(settings, runtime.root))
         found = BenchmarkRun(prepare(chosen, runtime, "mssbench.run()", run_id))
     return found.resume(scheduler=scheduler, redis_url=redis_url, progress=progress)
@@ -296,7 +296,7 @@ def load(run: str | Path, *, root: str | Path | None = None) -> BenchmarkRun:
             store = RunStore(Path(run).absolute())
             workspace = Workspace(store.folder.parent.parent)
         else:
-            workspace = open_workspace(Path(root) if root is not None else None)
+            workspace = open_workspace(root)
             store = workspace.run(run)
         return BenchmarkRun(open_run(store, make_runtime(workspace.root)))
 
@@ -309,7 +309,7 @@ def list_runs(*, root: str | Path | None = None) -> list[str]:
     root : path, optional
         The data root. Default: as for :func:`run`.
     """
-    return open_workspace(Path(root) if root is not None else None).run_ids()
+    return open_workspace(root).run_ids()
 
 
 def write_demo(folder: str | Path, *, tracks: int = 4, seconds: float = 6.0) -> list[Path]:

@@ -1,6 +1,19 @@
-"""Numbers and words in messages and pages."""
+"""Templates of pages, and numbers and words in pages and messages."""
 
 from __future__ import annotations
+
+import jinja2
+
+
+def templates(package: str) -> jinja2.Environment:
+    """Return the environment of the templates of `package`. Values are escaped unless they are Markup."""
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader(package),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def number(value: float, digits: int = 2) -> str:
@@ -25,13 +38,12 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def shortened(name: str, limit: int = 18) -> str:
-    """Return a name with at most `limit` characters; its middle is left out, as variants differ at their ends.
+def shortened(name: str) -> str:
+    """Return a name with at most 18 characters; its middle is left out, as variants differ at their ends.
 
     Examples
     --------
     >>> shortened("mel-band-roformer-v2"), shortened("spleeter:2stems")
     ('mel-band-…ormer-v2', 'spleeter:2stems')
     """
-    half = (limit - 1) // 2
-    return name if len(name) <= limit else f"{name[: limit - 1 - half]}…{name[-half:]}"
+    return name if len(name) <= 18 else f"{name[:9]}…{name[-8:]}"

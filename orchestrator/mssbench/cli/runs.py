@@ -17,7 +17,7 @@ from mssbench_service.errors import Conflict, printable
 from mssbench_service.wire import parse
 
 from ..execution.control import retry_failed as reopen_failed
-from ..execution.launch import Cancelled, Change, executor, unchanged
+from ..execution.launch import Cancelled, Change, executor, no_change
 from ..execution.prepare import clear_scores, prepare
 from ..runs.compare import changes, differences
 from ..runs.conditions import CONDITIONS, listeners
@@ -145,7 +145,7 @@ def run(
         repeat_run(model, chosen, run_id, inline, redis_url)
         return
     job = _prepared(chosen, runtime, run_id)
-    execute(job, inline, redis_url, functools.partial(reopen_failed, job) if retry_failed else unchanged)
+    execute(job, inline, redis_url, functools.partial(reopen_failed, job) if retry_failed else no_change)
 
 
 def _given(context: click.Context) -> dict[str, Any]:
@@ -252,7 +252,7 @@ def _name_of_repeat(model: Run) -> str:
     )
 
 
-def execute(job: Run, inline: bool, redis_url: str, change: Change = unchanged, accept: bool = False) -> None:
+def execute(job: Run, inline: bool, redis_url: str, change: Change = no_change, accept: bool = False) -> None:
     """Run the open steps of `job` after `change`, and print the path of its report.
 
     The exit code is 1 if cells are pending, or if all have failed.
@@ -269,7 +269,7 @@ def execute(job: Run, inline: bool, redis_url: str, change: Change = unchanged, 
         sys.exit(1)
 
 
-def _work(job: Run, inline: bool, redis_url: str, change: Change = unchanged, accept: bool = False) -> None:
+def _work(job: Run, inline: bool, redis_url: str, change: Change = no_change, accept: bool = False) -> None:
     try:
         with run_bars() as show:
             executor(inline, redis_url)(job, show, change, accept=accept)

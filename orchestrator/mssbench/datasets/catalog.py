@@ -8,8 +8,6 @@ from pathlib import Path
 
 from mssbench_service.download import RemoteFile
 
-CATALOG = Path(__file__).with_name("catalog.toml")
-
 
 @dataclass(frozen=True)
 class RemoteDataset(RemoteFile):
@@ -40,8 +38,7 @@ class RemoteDataset(RemoteFile):
         return self.name if self.unpack else f"{self.name}.json"
 
 
-def load_catalog(path: Path = CATALOG) -> dict[str, RemoteDataset]:
+def load_catalog() -> dict[str, RemoteDataset]:
     """Read the catalog: datasets by name."""
-    with path.open("rb") as file:
-        entries = tomllib.load(file)
+    entries = tomllib.loads(Path(__file__).with_name("catalog.toml").read_text(encoding="utf-8"))
     return {name: RemoteDataset(name=name, **entry) for name, entry in entries.items()}

@@ -80,14 +80,7 @@ def convert_dataset(
 ) -> int:
     """Convert each stem file of `folder` to ``<out>/<split>/<title>/<name>.wav``; return the number of tracks.
 
-    Existing tracks are checked and kept.
-
-    Parameters
-    ----------
-    folder, out : Path
-        Folder of the stem files, and of the converted dataset.
-    show : callable
-        Called with (tracks done, tracks in total).
+    Existing tracks are checked and kept. `show` is called with (tracks done, tracks in total).
 
     Raises
     ------

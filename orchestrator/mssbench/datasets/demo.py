@@ -38,26 +38,10 @@ Int16Array = npt.NDArray[np.int16]
 
 
 def write_demo(out: Path, tracks: int = 4, seconds: float = 6.0, seed: int = SEED) -> list[Path]:
-    """Write demo tracks to ``<out>/test/<title>/{mixture,vocals,drums,bass,other}.wav``.
+    """Write demo tracks to ``<out>/test/<title>/{mixture,vocals,drums,bass,other}.wav``; return their folders.
 
     The same arguments give the same bytes. Existing tracks with the same content are kept; others are replaced
     atomically.
-
-    Parameters
-    ----------
-    out : Path
-        Folder of the dataset.
-    tracks : int
-        Number of tracks.
-    seconds : float
-        Length of each track.
-    seed : int
-        Seed of the random generators.
-
-    Returns
-    -------
-    list of Path
-        Folders of the tracks.
 
     Raises
     ------
@@ -72,19 +56,9 @@ def write_demo(out: Path, tracks: int = 4, seconds: float = 6.0, seed: int = SEE
 
 
 def compose(song: Song, seconds: float, seed: int | list[int]) -> dict[str, Int16Array]:
-    """Synthesise mixture and stems of a song.
+    """Synthesise mixture and stems of a song of `seconds`, each of int16 and of shape (samples, 2).
 
-    Parameters
-    ----------
-    song : Song
-    seconds : float
-        Length.
-    seed : int or list of int
-
-    Returns
-    -------
-    dict of str to array of int16, shape (samples, 2)
-        "mixture", "vocals", "drums", "bass" and "other". The mixture is the exact sum of the stems.
+    The mixture is the exact sum of the stems.
     """
     samples = round(seconds * SAMPLE_RATE)
     instruments = {"vocals": vocals, "drums": drums, "bass": bass, "other": other}

@@ -36,15 +36,8 @@ log = logging.getLogger("mssbench")
 def cancel(run: Run, connection: Redis | None) -> int:
     """Start no further step of `run`. Its open cells stay pending, and running steps are completed.
 
-    Parameters
-    ----------
-    connection : Redis or None
-        None: the process that executes the run removes its jobs.
-
-    Returns
-    -------
-    int
-        Number of jobs that were removed from the queues.
+    Return the number of jobs that were removed from the queues. Without a connection, the process that executes the run
+    removes its jobs.
 
     Raises
     ------
@@ -53,8 +46,8 @@ def cancel(run: Run, connection: Redis | None) -> int:
     """
     if progress_of(run).complete:
         raise Conflict(f"run {run.store.id} is complete; there is nothing to cancel")
-    run.store.markers.set_cancelled()
-    run.store.markers.clear_supervised()
+    run.store.markers.set_cancelled(True)
+    run.store.markers.set_supervised(False)
     return remove_jobs(run, connection) if connection is not None else 0
 
 

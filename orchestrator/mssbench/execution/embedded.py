@@ -221,20 +221,9 @@ def embedded_workers(url: str, root: Path, queues: Iterable[str] | None = None) 
 
 
 def run_with_workers(command: Sequence[str], root: Path, pause: float = 0.5) -> int:
-    """Run `command` with a private Redis as its ``MSSBENCH_REDIS_URL``, and workers for each queue that gets jobs.
+    """Run `command` with a private Redis as its ``MSSBENCH_REDIS_URL``, and return its exit code.
 
-    Parameters
-    ----------
-    command : sequence of str
-    root : Path
-        Data root of the workers.
-    pause : float
-        Time between two looks at the queues, seconds.
-
-    Returns
-    -------
-    int
-        Exit code of `command`.
+    Each queue that gets jobs has workers, on the data root `root`. The queues are read every `pause` seconds.
     """
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(embedded_server())

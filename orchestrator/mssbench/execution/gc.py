@@ -47,11 +47,8 @@ class Removable:
 def find_removable(runtime: Runtime, estimates: bool = False) -> list[Removable]:
     """Find what can be removed. Removes nothing.
 
-    Parameters
-    ----------
-    estimates : bool
-        Include the estimates of complete runs. Their scores are kept, but ``rescore`` and new audio in reports
-        need the estimates.
+    With `estimates`, these include the estimates of complete runs. Their scores are kept, but ``rescore`` and new audio
+    in reports need the estimates.
 
     Raises
     ------

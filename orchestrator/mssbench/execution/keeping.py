@@ -34,7 +34,7 @@ def estimates_replaced(run: Run, cell: Cell) -> bool:
 def keep_estimates(run: Run, cell: Cell) -> None:
     """Replace or remove the estimates of `cell`, which has scores.
 
-    If this fails, they are kept: the scores are there, and the end of the run tries it again.
+    If this fails, they stay as they are, and the end of the run tries again.
     """
     keep = run.record.config.keep_estimates
     if keep != "all":
@@ -42,7 +42,7 @@ def keep_estimates(run: Run, cell: Cell) -> None:
 
 
 def keep_at_end(run: Run) -> None:
-    """Do what is left to do for all cells of a run that has its report. Does nothing if the run is not complete."""
+    """Replace or remove the remaining estimates of a complete run, whose report is written. Other runs stay."""
     if run.record.config.keep_estimates == "all" or not progress_of(run).complete:
         return
     cells = [cell for cell in run.record.cells() if run.store.succeeded(cell) and run.store.separated(cell)]
@@ -53,14 +53,14 @@ def keep_at_end(run: Run) -> None:
         from ..report.excerpts import choose
 
         data = load(run.store.folder)
-        heard = {
+        in_report = {
             Cell(data.replicates[condition][0], name, choice.title)
             for choice in choose(data)
             for condition in data.conditions
             for name in choice.separators
         }
         for cell in cells:
-            if cell not in heard:
+            if cell not in in_report:
                 _change(run, cell, remove_audio)
 
 

@@ -37,15 +37,15 @@ Change = Callable[[], object]
 """Changes the run before it is executed, such as :func:`~mssbench.execution.control.retry_failed`."""
 
 
-def unchanged() -> None:
-    """The change that changes nothing."""
+def no_change() -> None:
+    """Change nothing before the run is executed."""
 
 
 class Cancelled(Exception):
     """The run was cancelled, by this process or another one. Its open cells stay pending."""
 
 
-def execute_inline(run: Run, show: Show, change: Change = unchanged, *, accept: bool = False) -> None:
+def execute_inline(run: Run, show: Show, change: Change = no_change, *, accept: bool = False) -> None:
     """Run all open tasks in this process.
 
     Parameters
@@ -74,7 +74,7 @@ def execute_inline(run: Run, show: Show, change: Change = unchanged, *, accept: 
 
 
 def execute_queued(
-    run: Run, show: Show, change: Change = unchanged, *, url: str, accept: bool = False
+    run: Run, show: Show, change: Change = no_change, *, url: str, accept: bool = False
 ) -> None:
     """Run all open tasks by the workers of the Redis at `url`, which were started separately."""
     connection = connect(url)
@@ -82,7 +82,7 @@ def execute_queued(
         _follow(run, connection, show)
 
 
-def execute_embedded(run: Run, show: Show, change: Change = unchanged, *, accept: bool = False) -> None:
+def execute_embedded(run: Run, show: Show, change: Change = no_change, *, accept: bool = False) -> None:
     """Run all open tasks by a private Redis and workers, which end with this process."""
     with _execution(run, change, accept):
         if not _Monitor(run, show).update().complete:
@@ -110,14 +110,7 @@ def finish(
 ) -> None:
     """Write ``results.csv`` and the report from the present outcomes.
 
-    Parameters
-    ----------
-    audio : bool
-        Whether the report has audio excerpts.
-    cells : sequence of (condition, separator, title, stem)
-        Excerpts to add to the default ones.
-    targets : sequence of str
-        What the report is about; default: everything that is scored.
+    `audio`, `cells` and `targets` are those of :func:`mssbench.report.build_report`.
     """
     from ..report import build_report  # imports a plotting library, which workers do not need
 
@@ -140,7 +133,7 @@ def _execution(run: Run, change: Change, accept: bool) -> Iterator[None]:
         change()
         clear_damaged(run)
         require_same_code(run, accept=accept)
-        run.store.markers.clear_cancelled()
+        run.store.markers.set_cancelled(False)
         yield
         finish(run)
         keep_at_end(run)

@@ -23,8 +23,8 @@ from .steps import perform, record_failure
 
 log = logging.getLogger("mssbench")
 
-AWAY_PAUSES = (1.0, 2.0, 5.0)
-"""Seconds between attempts while a service is away; the last one is repeated."""
+OUTAGE_PAUSES = (1.0, 2.0, 5.0)
+"""Seconds between attempts while a service has an outage; the last one is repeated."""
 
 
 def perform_with_retries(
@@ -35,10 +35,10 @@ def perform_with_retries(
 ) -> None:
     """Run `task`, with a retry after each pause while the service is unavailable. After the last one, the task fails.
 
-    If all places of a service are taken, the last pause is repeated for up to the time limit of a step, within which
-    a place becomes free. A service over HTTP that is away, which does not answer or is not ready, is waited for, up
-    to :attr:`Limits.service_wait_hours` after the first failure of this run there. Then all tasks that need it fail
-    at their first attempt.
+    If a service is busy, the last pause is repeated for up to the time limit of a step, within which it can accept the
+    task. A service over HTTP that does not answer or is not ready is waited for, up to
+    :attr:`Limits.service_wait_hours` after the first failure of this run there. Then all tasks that need it fail at
+    their first attempt.
 
     The task stays open if the run is cancelled or removed during a pause.
 
@@ -58,42 +58,42 @@ def perform_with_retries(
     pauses_left = _Pauses(
         limits, limits.pauses if pauses is None else pauses, run.record.track(task.title).seconds
     )
-    while_away = itertools.chain(AWAY_PAUSES, itertools.repeat(AWAY_PAUSES[-1]))
+    during_outage = itertools.chain(OUTAGE_PAUSES, itertools.repeat(OUTAGE_PAUSES[-1]))
     earlier: list[str] = []
-    away = ""  # name of the service that is away
+    outage = ""  # name of the service that does not answer or is not ready
     while True:
         try:
             perform(run, task, earlier)
         except Unavailable as error:
-            was_away, away = away, _name_of_away(error, run, task)
-            if away:
-                seconds = outages.note(away, error.detail)
-                pause = next(while_away) if seconds < 3600 * limits.service_wait_hours else None
+            before, outage = outage, _service_with_outage(error, run, task)
+            if outage:
+                seconds = outages.note(outage, error.detail)
+                pause = next(during_outage) if seconds < 3600 * limits.service_wait_hours else None
             else:
                 pause = pauses_left.after(error)
-            if was_away and not away:
-                outages.end(was_away)
+            if before and not outage:
+                outages.end(before)
             if pause is None and isinstance(error, StorageUnavailable):
                 raise
             if pause is None:
                 record_failure(run, task, error, len(earlier) + 1, "\n".join(earlier))
                 return
-            if not (away and was_away):  # once for an outage
-                what = f"waiting for {away}" if away else f"retry in {pause:g} s"
+            if not (outage and before):  # once for each outage
+                what = f"waiting for {outage}" if outage else f"retry in {pause:g} s"
                 earlier.append(f"attempt {len(earlier) + 1}: {error.code}: {error.detail}; {what}")
                 log.warning("%s %s: %s", task.step, task.title, earlier[-1])
             sleep(pause)
             if run.store.markers.cancelled or not run.store.exists():
                 return
         else:
-            if away:
-                outages.end(away)
+            if outage:
+                outages.end(outage)
             return
 
 
-def _name_of_away(error: Unavailable, run: Run, task: Task) -> str:
-    """Name of the service if it is away; empty if the error has another cause."""
-    # A connection that broke may be an effect of this task, such as a model that is killed for want of memory.
+def _service_with_outage(error: Unavailable, run: Run, task: Task) -> str:
+    """Name of the service of `task` if it does not answer or is not ready; empty if the error has another cause."""
+    # A connection that broke may be an effect of this task, such as a model that needs too much memory.
     if isinstance(error, Interrupted) or not isinstance(error, Unreachable | NotReady):
         return ""
     service = run.service_of(task)

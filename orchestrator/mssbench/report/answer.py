@@ -20,15 +20,8 @@ def answer(data: RunData, table: ScoreTable, differences: Sequence[Difference]) 
     """Return the answer in one sentence, and a note with its intervals and its evidence.
 
     The answer is about the trained models of the run, with the best reference separator for comparison; without a
-    model, about the reference separators. It speaks of each condition.
-
-    Parameters
-    ----------
-    data : RunData
-    table : ScoreTable
-        Medians of the run.
-    differences : sequence of Difference
-        Comparisons of the conditions with the baseline.
+    model, about the reference separators. It has the medians in each condition, and the `differences` of the conditions
+    from the baseline.
     """
     metrics = leading(data)
     scored = [

@@ -113,14 +113,9 @@ class Scale:
 
 
 def scale(values: Iterable[float], *, zero: bool = False) -> Scale:
-    """Return a scale that shows all values; logarithmic where one value is far larger than the others.
+    """Return a scale that shows all values but NaN, and with `zero` also 0.
 
-    Parameters
-    ----------
-    values : iterable of float
-        NaN is ignored.
-    zero : bool
-        Whether 0 is on the axis.
+    It is logarithmic where one value is far larger than the others.
     """
     found = [value for value in values if value == value]
     if not found:

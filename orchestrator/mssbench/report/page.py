@@ -15,7 +15,7 @@ from markupsafe import Markup
 from ..runs.records import SeparatorRecord
 from ..runs.training import training_warnings
 from ..services.cards import card_facts
-from ..text import number, plural
+from ..text import number, plural, templates
 from . import figures, published, tables
 from .analysis import Analysis
 from .answer import QUESTION
@@ -36,17 +36,8 @@ KIND_NAMES = {"model": "model", "reference": "reference separator", "probe": "kn
 
 
 def environment(*scripts: str) -> jinja2.Environment:
-    """Return the Jinja environment of the templates; values are escaped unless they are Markup.
-
-    `scripts` are the files of ``assets/`` that the page runs.
-    """
-    env = jinja2.Environment(
-        loader=jinja2.PackageLoader("mssbench.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    """Return the environment of the templates. `scripts` are the files of ``assets/`` that the page runs."""
+    env = templates("mssbench.report")
     env.globals |= {"asset": asset, "dash": tables.dash, "DASH": DASH}
     env.globals |= {"scripts": scripts, "policy": content_security_policy(scripts)}
     env.filters |= {"p": p_value, "number": format_number, "plural": plural, "significant": number}

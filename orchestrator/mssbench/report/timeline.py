@@ -33,14 +33,7 @@ class Cues:
 
 
 def cues_of(reference: Audio, audio: Audio, sample_rate: int) -> Cues:
-    """Return the cues of `audio` in the frames in which `reference` sounds.
-
-    Parameters
-    ----------
-    reference, audio : array, shape (samples, 2)
-    sample_rate : int
-        Hz.
-    """
+    """Return the cues of `audio`, shape (samples, 2), in the frames in which `reference` sounds."""
     frame = max(1, round(FRAME_SECONDS * sample_rate))
     itd, ild = interaural_differences(audio, sample_rate, frame)
     audible = (_levels(reference, frame) > -40) & (_levels(audio, frame) > -60)
@@ -69,19 +62,8 @@ def picture(
 ) -> Markup:
     """Draw a strip each for what stays in place, ITD and ILD; the estimates are traces of which one is shown.
 
-    Parameters
-    ----------
-    reference : Cues
-    estimates : mapping of str to Cues
-        By separator.
-    place : mapping of str to sequence of float
-        Share in place of each second by separator, %; NaN where there is none. Empty: no strip.
-    seconds : float
-        Length of the excerpt.
-    scales : mapping
-        Result of `limits`.
-    name : str
-        Added to the accessible name.
+    `place` has the share in place of each second by separator, %, NaN where there is none; if it is empty, there is no
+    such strip. `scales` are those of :func:`limits`, and `name` is added to the accessible name.
     """
     seconds = seconds or 1.0  # an empty file
     strips = [
@@ -160,20 +142,9 @@ def _rounded(values: Sequence[float] | FloatArray, decimals: int = 0) -> list[fl
 def interaural_differences(audio: Audio, sample_rate: int, frame: int) -> tuple[FloatArray, FloatArray]:
     """Return ITD (µs, positive = left ear first) and ILD (dB, positive = left ear louder) of each frame.
 
-    The ITD is the lag of the maximum of the cross-correlation from 100 to 1500 Hz within ±0.8 ms, NaN where there is no
-    maximum within. It is for the plot only; scores are computed by the evaluator.
-
-    Parameters
-    ----------
-    audio : array, shape (samples, 2)
-    sample_rate : int
-        Hz.
-    frame : int
-        Length of a frame in samples.
-
-    Returns
-    -------
-    itd, ild : array, shape (frames,)
+    `audio` has the shape (samples, 2), and a frame has `frame` samples. The ITD is the lag of the maximum of the
+    cross-correlation from 100 to 1500 Hz within ±0.8 ms, NaN where there is no maximum within. It is for the plot only;
+    scores are computed by the evaluator.
     """
     frames = len(audio) // frame
     limit = round(0.8e-3 * sample_rate)  # heads have less; beyond it are periods of tones

@@ -1,14 +1,14 @@
 """The versioned files of a run, and the migrations from earlier versions.
 
-=================  ========================================================  =======
-``run.json``       :data:`RUN`: configuration, tracks, separators, versions  store.py
-``result.json``    :data:`RESULT`: scores of a cell                          store.py
-``error.json``     :data:`ERROR`: a cell that failed                         store.py
-``summary.json``   :data:`SUMMARY`: a report's numbers                       report/summary.py
-``stored.json``    :data:`STORED`: how estimates are kept                    estimates.py
-``separation.json``  :data:`SEPARATION_FORMAT`: beside estimates                    the separators
-``metadata.json``  :data:`RENDERING_FORMAT`: beside rendered tracks                 the synthesis
-=================  ========================================================  =======
+===================  ========================================================  =================
+``run.json``         :data:`RUN`: configuration, tracks, separators, versions  store.py
+``result.json``      :data:`RESULT`: scores of a cell                          store.py
+``error.json``       :data:`ERROR`: a cell that failed                         store.py
+``summary.json``     :data:`SUMMARY`: a report's numbers                       report/summary.py
+``stored.json``      :data:`STORED`: how estimates are kept                    estimates.py
+``separation.json``  :data:`SEPARATION_FORMAT`: beside estimates               the separators
+``metadata.json``    :data:`RENDERING_FORMAT`: beside rendered tracks          the synthesis
+===================  ========================================================  =================
 
 Migrations are applied when a file is read; the file on disk does not change until it is written again. A version that
 is newer than this software is refused. ``tests/data/earlier`` has runs that earlier versions wrote.

@@ -115,22 +115,16 @@ class RunMarkers:
         """Whether the run was cancelled: no step of it starts until it is resumed."""
         return self.layout.cancelled.exists()
 
-    def set_cancelled(self) -> None:
-        self._set(self.layout.cancelled, True)
-
-    def clear_cancelled(self) -> None:
-        self._set(self.layout.cancelled, False)
+    def set_cancelled(self, value: bool) -> None:
+        self._set(self.layout.cancelled, value)
 
     @property
     def supervised(self) -> bool:
         """Whether the orchestrator service executes the run, also after a restart."""
         return self.layout.supervised.exists()
 
-    def set_supervised(self) -> None:
-        self._set(self.layout.supervised, True)
-
-    def clear_supervised(self) -> None:
-        self._set(self.layout.supervised, False)
+    def set_supervised(self, value: bool) -> None:
+        self._set(self.layout.supervised, value)
 
     def _set(self, marker: Path, present: bool) -> None:
         with storage_errors_raised(self.layout.folder):

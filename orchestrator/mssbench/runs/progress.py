@@ -128,21 +128,10 @@ def progress_of(run: Run) -> Progress:
 
 
 def throughput(ended_at: Sequence[float], since: float, now: float | None = None) -> float | None:
-    """Cells per minute over the latest cells.
+    """Cells per minute over the latest cells; None if no cell has ended since.
 
-    Parameters
-    ----------
-    ended_at : sequence of float
-        When cells ended, in seconds, in any order.
-    since : float
-        When execution of the run last started. Earlier cells are left out, so that a pause does not count.
-    now : float, optional
-        Default: the current time.
-
-    Returns
-    -------
-    float or None
-        None if no cell has ended since.
+    `ended_at` are the times at which cells ended, in seconds and in any order. Those before `since`, when execution of
+    the run last started, are left out, so that a pause does not count. `now` is the current time by default.
     """
     now = time.time() if now is None else now
     latest = sorted(moment for moment in ended_at if moment >= since)[-RECENT_CELLS - 1 :]

@@ -80,7 +80,7 @@ class Workspace:
         return sorted(marker.parent.name for marker in self.runs.glob(f"*/{SUPERVISED_MARKER}"))
 
 
-def open_workspace(root: Path | None = None) -> Workspace:
+def open_workspace(root: str | Path | None = None) -> Workspace:
     """The data root at `root`; default: ``MSSBENCH_DATA_ROOT``, else the working directory."""
     return Workspace(Path(root or os.environ.get("MSSBENCH_DATA_ROOT") or Path.cwd()))
 

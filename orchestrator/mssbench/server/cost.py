@@ -1,4 +1,4 @@
-"""What a run will take: number of cells, space on disk, and time at the speed of an earlier run."""
+"""Cost of a run before its start: number of cells, space on disk, and time at the speed of an earlier run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..runs.space import bytes_needed
 from .run_service import RunService
 
 EARLIER_RUNS = 20
-"""Number of latest runs in which one with the same metrics is looked for."""
+"""Number of latest runs that are searched for one with the same metrics."""
 
 
 @dataclass(frozen=True)

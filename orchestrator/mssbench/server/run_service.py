@@ -102,7 +102,7 @@ class RunService:
         # If another process executes the run, the supervisor takes it over when that process has ended.
         with suppress(Conflict), self._held(run):
             require_same_code(run)
-            run.store.markers.clear_cancelled()
+            run.store.markers.set_cancelled(False)
         return self._launch(run)
 
     def resume(self, run_id: str) -> RunStatus:
@@ -113,7 +113,7 @@ class RunService:
         self._require_queue()
         with self._held(run):
             require_same_code(run)
-            run.store.markers.clear_cancelled()
+            run.store.markers.set_cancelled(False)
         return self._launch(run)
 
     def retry(self, run_id: str) -> RunStatus:
@@ -129,7 +129,7 @@ class RunService:
         with self._held(run):
             if retry_failed(run) == 0:
                 raise Conflict(f"run {run_id} has no failed cells")
-            run.store.markers.clear_cancelled()
+            run.store.markers.set_cancelled(False)
         return self._launch(run)
 
     def cancel(self, run_id: str) -> RunStatus:

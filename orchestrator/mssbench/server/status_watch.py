@@ -15,13 +15,7 @@ SECONDS = 1.0
 
 
 class StatusWatch:
-    """Shares surveys between the clients of one event loop.
-
-    Parameters
-    ----------
-    read : function
-        Reads the status of the run with this id.
-    """
+    """Shares surveys between the clients of one event loop. `read` reads the status of the run with an id."""
 
     def __init__(self, read: Callable[[str], RunStatus]) -> None:
         self._read = read

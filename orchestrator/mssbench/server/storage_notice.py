@@ -14,13 +14,10 @@ _ID_FILE = ".storage-id"
 
 
 def storage_notice(workspace: Workspace, connection: Redis) -> str:
-    """Compare the folder of the runs with that of earlier starts, which Redis remembers.
+    """Return a notice if the service had runs in another folder before; empty otherwise.
 
-    Returns
-    -------
-    str
-        A notice if the service had runs in another folder before; empty otherwise. The notice is repeated at each
-        start until the present folder has runs.
+    The folder is compared with that of earlier starts, which Redis stores. The notice is repeated at each start until
+    the present folder has runs.
     """
     here, runs = _storage_id(workspace), len(workspace.run_ids())
     known_id, known_runs = connection.hmget(_KEY, ["id", "runs"])

@@ -29,15 +29,7 @@ class Supervisor:
 
     The supervisor holds the lock of each run that it follows (:meth:`RunLock.hold`), so that no launcher
     and no other service on the same data root runs it at the same time. When such a service ends, the
-    supervisor takes over its runs.
-
-    Parameters
-    ----------
-    workspace : Workspace
-    runtime : Runtime
-    redis_url : str
-    seconds : float
-        Pause between two rounds over all runs.
+    supervisor takes over its runs. Between two rounds over all runs, it pauses for `seconds`.
     """
 
     def __init__(self, workspace: Workspace, runtime: Runtime, redis_url: str, seconds: float = 1.0) -> None:
@@ -75,7 +67,7 @@ class Supervisor:
     def launch(self, run: Run) -> None:
         """Follow `run` from now on, unless Redis does not answer."""
         supervised = run.store.markers.supervised
-        run.store.markers.set_supervised()
+        run.store.markers.set_supervised(True)
         try:
             reconcile(run, self.connection)
         except (RedisError, Unavailable):
@@ -86,7 +78,7 @@ class Supervisor:
     def release(self, store: RunStore) -> None:
         """Stop following a run."""
         with self._locking:
-            store.markers.clear_supervised()
+            store.markers.set_supervised(False)
             self._unlock(store.id)
 
     def holds(self, store: RunStore) -> bool:

@@ -55,20 +55,9 @@ class ServiceHealth:
 
 
 def survey(runtime: Runtime, services: Iterable[Service] | None = None) -> list[ServiceHealth]:
-    """Request the health of each of `services` once, in parallel.
+    """Request the health of each of `services` once, in parallel; default: of all registered services, tools first.
 
     A service that does not answer delays the survey by one timeout, however many others there are.
-
-    Parameters
-    ----------
-    runtime : Runtime
-    services : iterable of Service, optional
-        Default: all registered services, tools first.
-
-    Returns
-    -------
-    list of ServiceHealth
-        In the order of `services`.
     """
     chosen = _all_services(runtime.registry) if services is None else list(services)
     if not chosen:
@@ -80,23 +69,11 @@ def survey(runtime: Runtime, services: Iterable[Service] | None = None) -> list[
 def survey_separators(
     runtime: Runtime, names: Sequence[str] = (), *, tools: bool = False
 ) -> list[ServiceHealth]:
-    """Survey the separator services that `names` need.
+    """Survey the separator services that `names` need (default: all), and with `tools` synth and evaluator.
 
-    A name is that of a service, or that of a separator: ``oracle-mixture`` belongs to the service ``oracle``.
-    Only if one of these services does not offer it, or no service has such a name, the others are surveyed too.
-
-    Parameters
-    ----------
-    runtime : Runtime
-    names : sequence of str
-        Separators or services. Empty: all separator services.
-    tools : bool
-        Survey the tools (synth, evaluator) too.
-
-    Returns
-    -------
-    list of ServiceHealth
-        In the order of registration, tools first.
+    A name is that of a service, or that of a separator: ``oracle-mixture`` belongs to the service ``oracle``. The other
+    services are surveyed too if one of these services does not offer the separator, or no service has such a name.
+    The result is in the order of registration, tools first.
     """
     registry = runtime.registry
     separators = list(registry.separators.values())

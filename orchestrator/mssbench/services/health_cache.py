@@ -11,14 +11,7 @@ from .runtime import Runtime
 
 
 class HealthCache:
-    """The latest survey of all services.
-
-    Parameters
-    ----------
-    runtime : Runtime
-    seconds : float
-        A survey older than this is repeated in the background on the next call of :meth:`latest`.
-    """
+    """The latest survey of all services. One older than `seconds` is repeated in the background on the next call."""
 
     def __init__(self, runtime: Runtime, seconds: float = 10.0) -> None:
         self._runtime, self._seconds = runtime, seconds

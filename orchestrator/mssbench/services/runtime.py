@@ -34,15 +34,7 @@ TOOLS = {"render": "synth", "evaluate": "evaluator"}
 
 
 class Runtime:
-    """The steps of a run, independent of the transport.
-
-    Parameters
-    ----------
-    transport : Transport
-    registry : Registry
-    root : DataRoot
-        Resolves the references in requests.
-    """
+    """The steps of a run, independent of the transport. `root` resolves the references in requests."""
 
     def __init__(self, transport: Transport, registry: Registry, root: DataRoot) -> None:
         self.transport = transport

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import httpx
 from mssbench_service.errors import BenchError, NotFound, Unreachable
+from mssbench_service.separation import WEIGHTS_FILE
 from mssbench_service.weights import load
 
 from .registry import Service
-
-FILE = "weights.toml"
 
 CHECKOUT_SERVICES = Path(__file__).parents[3] / "services"
 """Folders of the services, if this package is in a checkout."""
@@ -40,12 +39,12 @@ def pinned_weights(service: Service) -> Iterator[Path]:
     """
     for folder in _folders(service):
         if folder.is_dir():
-            if not (folder / FILE).is_file():
+            if not (folder / WEIGHTS_FILE).is_file():
                 raise NotFound(f"{service.name} pins no weights")
-            yield folder / FILE
+            yield folder / WEIGHTS_FILE
             return
     with tempfile.TemporaryDirectory(prefix="mssbench-") as temporary:
-        path = Path(temporary) / FILE
+        path = Path(temporary) / WEIGHTS_FILE
         path.write_bytes(_download(service))
         try:
             load(path)

@@ -52,7 +52,7 @@ def synthesise(
     resample_hrir: bool = False,
     show: Show = lambda done, total: None,
 ) -> int:
-    """Render every track of a split into ``<out>/<split>/<title>/``.
+    """Render every track of a split into ``<out>/<split>/<title>/``; return the number of tracks.
 
     A track that was rendered from the same request is kept, unless it is damaged. Temporary files of killed processes
     are removed.
@@ -63,25 +63,10 @@ def synthesise(
         Folder in the MUSDB18-HQ layout.
     out : Path
         Folder for the rendered tracks.
-    runtime : Runtime
-    hrir : str
-        ``sphere``, or a reference to a SADIE II folder or a SOFA file.
-    angles : str
-        Reference to a table of places; empty to draw the azimuths with `seed`.
-    seed : int
-    profile : str
-        ``matched`` or ``paper``.
-    split : str
-        ``test`` or ``train``.
-    resample_hrir : bool
-        Whether to resample the HRIR set to the rate of the tracks.
+    hrir, angles, seed, profile, split, resample_hrir
+        As of :class:`~mssbench.runs.config.RunConfig`.
     show : callable
-        Progress: called with (done, total) after each track.
-
-    Returns
-    -------
-    int
-        The number of tracks.
+        Called with (done, total) after each track.
 
     Raises
     ------
@@ -262,8 +247,6 @@ def score(
 
     Parameters
     ----------
-    estimates : FolderEstimates
-    runtime : Runtime
     frames : mapping of str to Path
         Files for the values of frames, by title.
     metrics, bsseval, aggregate
@@ -271,7 +254,7 @@ def score(
     device : str, optional
         Device of PyTorch that this process computes on; see :func:`check_device`.
     show : callable
-        Progress: called with (done, total) after each track.
+        Called with (done, total) after each track.
     """
 
     def score_title(title: str) -> list[Row]:

@@ -156,7 +156,7 @@ def test_what_a_run_did_not_make_is_not_removed(tmp_path: Path, kind: str) -> No
 def held(run: Run) -> Iterator[Run]:
     """A complete run that another process executes."""
     run_inline(run, lambda: None)
-    run.store.markers.set_cancelled()
+    run.store.markers.set_cancelled(True)
     with RunLock(RunLayout(run.store.folder)).hold():
         yield run
 
@@ -190,7 +190,7 @@ def test_a_cancelled_run_keeps_its_scores_when_it_is_rescored(
     run: Run, command: Callable[..., tuple[int, str]]
 ) -> None:
     run_inline(run, lambda: None)
-    run.store.markers.set_cancelled()
+    run.store.markers.set_cancelled(True)
     before = result_rows(run.store, run.record)
     code, said = command("rescore", "mine", "--metrics", "paper", "--inline")
     assert (code, "mssbench resume mine" in said) == (2, True)
@@ -207,7 +207,7 @@ def test_a_command_that_is_refused_for_other_code_changes_nothing(
     run.store.clear_outcome(second)
     shutil.rmtree(run.estimates(second))
     if name != "rescore":  # which a cancelled run refuses for another reason
-        run.store.markers.set_cancelled()
+        run.store.markers.set_cancelled(True)
     record = read_json(run.store.layout.record)
     record["versions"]["oracle"] = "0.0.1"
     write_json(run.store.layout.record, record)

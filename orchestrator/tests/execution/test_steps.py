@@ -259,7 +259,7 @@ def test_a_cancelled_run_does_not_wait_for_a_service(make_trial: MakeTrial) -> N
     def cancel_after_two(seconds: float) -> None:
         trial.slept.append(seconds)
         if len(trial.slept) == 2:
-            trial.run.store.markers.set_cancelled()
+            trial.run.store.markers.set_cancelled(True)
 
     trial.separate(sleep=cancel_after_two)
     assert len(trial.slept) == 2

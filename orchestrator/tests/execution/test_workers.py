@@ -70,7 +70,7 @@ def test_a_redis_that_refuses_commands_is_reported_once(
         if len(shown) == 4:
             connection.config_set("maxmemory", "0")
         if queued(connection, "render"):
-            run.store.markers.set_cancelled()
+            run.store.markers.set_cancelled(True)
 
     monkeypatch.setattr(launch, "RECONCILE_SECONDS", 0.0)
     with pytest.raises(launch.Cancelled):
@@ -184,7 +184,7 @@ def test_a_queue_without_a_worker_is_reported_once(
     def show(status: RunStatus) -> None:
         shown.append(status)
         if len(shown) == 3:
-            run.store.markers.set_cancelled()
+            run.store.markers.set_cancelled(True)
 
     monkeypatch.setattr(launch, "RECONCILE_SECONDS", 0.0)
     with pytest.raises(launch.Cancelled):

@@ -56,9 +56,9 @@ def test_the_lock_is_exclusive_and_markers_change_once(lock: RunLock) -> None:
         with pytest.raises(Conflict, match="run by another process"), lock.hold():
             pytest.fail("it was locked twice")
         for _ in range(2):
-            markers.set_cancelled()
+            markers.set_cancelled(True)
             assert markers.cancelled
         for _ in range(2):
-            markers.clear_cancelled()
+            markers.set_cancelled(False)
             assert not markers.cancelled
     assert not lock.is_held

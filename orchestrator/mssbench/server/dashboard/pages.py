@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from mssbench_service.errors import NotFound
 from mssbench_service.wire import SeparatorInfo
 
 from ...services.cards import card_line
-from ...text import number, plural
+from ...text import number, plural, templates
 
 # No external and no inline content: markup in a title has no effect even if it were not escaped.
 _POLICY = (
@@ -27,14 +28,6 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
-}
-
-# The dashboard uses the report's style sheet for palette, type and tables.
-_ASSETS = {
-    "report.css": ("report/assets/report.css", "text/css"),
-    "dashboard.css": ("server/dashboard/assets/dashboard.css", "text/css"),
-    "dashboard.js": ("server/dashboard/assets/dashboard.js", "text/javascript"),
-    "icon.svg": ("server/dashboard/assets/icon.svg", "image/svg+xml"),
 }
 
 
@@ -49,39 +42,40 @@ class Asset:
     def version(self) -> str:
         return hashlib.sha256(self.content).hexdigest()[:12]
 
-    def response(self) -> Response:
-        headers = {"Cache-Control": "max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
-        return Response(self.content, headers=headers, media_type=self.media_type)
+
+def _read(path: str, media_type: str) -> Asset:
+    return Asset((resources.files("mssbench") / path).read_bytes(), media_type)
 
 
-class Pages:
-    """Renders pages and serves the files that they load."""
+_ASSETS = {
+    "report.css": _read(
+        "report/assets/report.css", "text/css"
+    ),  # its palette, type and tables are used here too
+    "dashboard.css": _read("server/dashboard/assets/dashboard.css", "text/css"),
+    "dashboard.js": _read("server/dashboard/assets/dashboard.js", "text/javascript"),
+    "icon.svg": _read("server/dashboard/assets/icon.svg", "image/svg+xml"),
+}
 
-    def __init__(self) -> None:
-        package = resources.files("mssbench")
-        self._assets = {
-            name: Asset((package / path).read_bytes(), kind) for name, (path, kind) in _ASSETS.items()
-        }
-        self._templates = jinja2.Environment(
-            loader=jinja2.PackageLoader("mssbench.server.dashboard"),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._templates.globals |= {"asset": self._asset_url}
-        self._templates.filters |= {"time": utc_time, "plural": plural, "number": number, "card": card_of}
 
-    def _asset_url(self, name: str) -> str:
-        return f"/ui/assets/{name}?v={self._assets[name].version}"
+def asset(name: str) -> Response:
+    """The response with a file that pages load. Raises NotFound."""
+    if name not in _ASSETS:
+        raise NotFound(f"the dashboard has no file {name!r}")
+    headers = {"Cache-Control": "max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+    return Response(_ASSETS[name].content, headers=headers, media_type=_ASSETS[name].media_type)
 
-    def asset(self, name: str) -> Response:
-        if name not in self._assets:
-            raise NotFound(f"the dashboard has no file {name!r}")
-        return self._assets[name].response()
 
-    def render(self, template: str, context: Mapping[str, Any], status: int = 200) -> Response:
-        return HTMLResponse(self._templates.get_template(template).render(context), status, _HEADERS)
+@functools.cache
+def _templates() -> jinja2.Environment:
+    found = templates("mssbench.server.dashboard")
+    found.globals |= {"asset": lambda name: f"/ui/assets/{name}?v={_ASSETS[name].version}"}
+    found.filters |= {"time": utc_time, "plural": plural, "number": number, "card": card_of}
+    return found
+
+
+def render(template: str, context: Mapping[str, Any], status: int = 200) -> Response:
+    """The response with a page."""
+    return HTMLResponse(_templates().get_template(template).render(context), status, _HEADERS)
 
 
 def utc_time(created: str) -> str:

@@ -12,14 +12,12 @@ from ...services.health_cache import HealthCache
 from ..leaderboard import LeaderboardSite
 from ..routes.results import page as page_of_run
 from ..run_service import RunService
-from . import views
-from .pages import Pages
+from . import pages, views
 from .scores import LiveScores
 
 
 def create_router(service: RunService, site: LeaderboardSite) -> APIRouter:
     """Build the routes of the dashboard."""
-    pages = Pages()
     health = HealthCache(service.runtime)
     scores = LiveScores()
     router = APIRouter(include_in_schema=False)
