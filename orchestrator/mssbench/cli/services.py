@@ -115,7 +115,10 @@ def services(context: click.Context, as_json: bool) -> None:
         return
     _print_table(
         ("service", "state", "device", "model", "weights", "version", "where"),
-        [_cells(health) for health in surveyed],
+        [
+            (one.name, one.state, one.device, one.model, _weights(one), one.version, one.where)
+            for one in surveyed
+        ],
     )
     for card in (card for health in surveyed for card in _cards(health)):
         print_result(card)
@@ -224,14 +227,5 @@ def _cards(health: ServiceHealth) -> list[str]:
     ]
 
 
-def _cells(health: ServiceHealth) -> list[str]:
-    weights = [f"{weight.get('file', '?')} {str(weight.get('sha256', ''))[:8]}" for weight in health.weights]
-    return [
-        health.name,
-        health.state,
-        health.device,
-        health.model,
-        "\n".join(weights),
-        health.version,
-        health.where,
-    ]
+def _weights(health: ServiceHealth) -> str:
+    return "\n".join(f"{one.get('file', '?')} {str(one.get('sha256', ''))[:8]}" for one in health.weights)

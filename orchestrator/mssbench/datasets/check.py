@@ -94,22 +94,10 @@ def check_dataset(
     show: Callable[[int, int], None] = lambda done, total: None,
     titles: Sequence[str] = (),
 ) -> DatasetReport:
-    """Read and check every sample of a dataset.
+    """Read and check every sample of a dataset in the MUSDB18-HQ layout, or of MUSDB18's stem files.
 
-    Parameters
-    ----------
-    folder : Path
-        A dataset in the MUSDB18-HQ layout, or MUSDB18's stem files.
-    splits : sequence of str
-        "train", "test"; by default those that `folder` has.
-    show : callable
-        Called with (tracks done, tracks in total).
-    titles : sequence of str
-        Titles or patterns of the tracks to check; by default all.
-
-    Returns
-    -------
-    DatasetReport
+    `splits` are by default those that `folder` has. `titles` are titles or patterns of the tracks to check; by default
+    all. `show` is called with (tracks done, tracks in total).
 
     Raises
     ------

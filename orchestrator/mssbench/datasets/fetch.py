@@ -37,16 +37,11 @@ def fetch(
 ) -> bool:
     """Download `dataset` into `out`, a folder or file that appears complete or not at all.
 
-    An interrupted download is resumed: in the same call, and in the next one if a checksum is known.
+    An interrupted download is resumed: in the same call, and in the next one if a checksum is known. `accept` checks
+    the content before it is moved to `out`.
 
     Parameters
     ----------
-    dataset : RemoteDataset
-        Entry of the catalog.
-    out : Path
-        Folder or file to create.
-    accept : callable
-        Checks the content before it is moved to `out`.
     progress : callable
         Called with the name of the file, the bytes received, and the bytes in total if known.
     pause : float

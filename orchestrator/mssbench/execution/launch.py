@@ -48,13 +48,8 @@ class Cancelled(Exception):
 def execute_inline(run: Run, show: Show, change: Change = no_change, *, accept: bool = False) -> None:
     """Run all open tasks in this process.
 
-    Parameters
-    ----------
-    show : Show
-    change : Change
-        Called under the run's lock, before the first task.
-    accept : bool
-        Continue also with other weights, versions or settings than those in ``run.json``.
+    `show` is called with the status. `change` is called under the run's lock, before the first task. With `accept`, the
+    run continues also with other weights, versions or settings than those in ``run.json``.
 
     Raises
     ------

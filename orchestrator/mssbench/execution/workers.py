@@ -3,7 +3,7 @@
 A worker forks a process for each job. Modules that the worker has loaded cost no time in a job, and a job that crashes
 does not end the worker. In addition to RQ's worker, this one
 
-- survives restarts of Redis, both while it waits and while it runs a job;
+- continues after restarts of Redis, both while it waits and while it runs a job;
 - kills its job's process when it is killed itself, so that no step runs twice at once;
 - on SIGTERM, completes its job, or returns it to its queue after :attr:`Limits.stop_seconds`.
 """
@@ -22,7 +22,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from mssbench_service.errors import BadInput
 from mssbench_service.wire import EvaluateResult, RenderResult, SeparateResult, validator
 from redis import Redis
 from redis.client import Pipeline
@@ -38,7 +37,7 @@ from ..settings.limits import Limits
 from . import worker_health
 from .embedded import die_with_parent
 from .jobs import StepJob
-from .queues import open_queue, queue_names
+from .queues import open_queue
 from .work import load_run
 
 log = logging.getLogger("mssbench")
@@ -145,13 +144,7 @@ class BenchWorker(Worker):
 
 
 def run_worker(name: str, connection: Redis) -> None:
-    """Run a worker on the queue `name` until SIGTERM. Restarts of Redis are survived.
-
-    Raises
-    ------
-    BadInput
-        There is no such queue.
-    """
+    """Run a worker on the queue `name` until SIGTERM. It continues after restarts of Redis."""
     _prepare([name])
     limits = Limits.from_environment()
     pause = SHORTEST_PAUSE
@@ -175,12 +168,7 @@ def run_worker(name: str, connection: Redis) -> None:
 def run_burst(names: Sequence[str], connection: Redis, idle_seconds: float) -> None:
     """Work on the queues `names` in turn, until none of them has had a queued or running job for `idle_seconds`.
 
-    A job that runs elsewhere may add jobs to them. A Redis that does not answer has none.
-
-    Raises
-    ------
-    BadInput
-        There is no such queue.
+    A job that runs elsewhere may add jobs to them. A Redis that does not answer counts as empty.
     """
     _prepare(names)
     limits = Limits.from_environment()
@@ -206,8 +194,6 @@ def run_burst(names: Sequence[str], connection: Redis, idle_seconds: float) -> N
 
 def _prepare(names: Sequence[str]) -> None:
     for name in names:
-        if name not in queue_names():
-            raise BadInput(f"unknown queue {name!r}; expected one of {', '.join(queue_names())}")
         _preload(name)
     # Objects that exist now are excluded from garbage collection, which would copy their memory pages in each fork.
     gc.collect()

@@ -72,6 +72,19 @@ def segment(x1: float, y1: float, x2: float, y2: float, colour: str, width: floa
     return f'<line {ends} stroke="{colour}" stroke-width="{_n(width)}"/>'
 
 
+def curve(points: Sequence[tuple[float, float]], key: Key, width: float) -> str:
+    """Return a line through `points` as SVG; NaN interrupts it."""
+    drawn, pen = [], "M"
+    for x, y in points:
+        if x == x and y == y:
+            drawn.append(f"{pen}{_n(x)} {_n(y)}")
+            pen = "L"
+        else:
+            pen = "M"
+    dash = f' stroke-dasharray="{key.dash}"' if key.dash else ""
+    return f'<path d="{"".join(drawn)}" fill="none" stroke="{key.colour}" stroke-width="{_n(width)}"{dash}/>'
+
+
 @dataclass(frozen=True)
 class Scale:
     """Maps values to 0 … 1. With `unit`, it is linear up to about `unit` and logarithmic beyond it."""
@@ -201,17 +214,7 @@ class Chart:
 
     def path(self, points: Sequence[tuple[float, float]], key: Key, width: float = 1.6) -> None:
         """Add a line through `points`; NaN interrupts it."""
-        drawn, pen = [], "M"
-        for x, y in points:
-            if x == x and y == y:
-                drawn.append(f"{pen}{_n(x)} {_n(y)}")
-                pen = "L"
-            else:
-                pen = "M"
-        dash = f' stroke-dasharray="{key.dash}"' if key.dash else ""
-        self.parts.append(
-            f'<path d="{"".join(drawn)}" fill="none" stroke="{key.colour}" stroke-width="{_n(width)}"{dash}/>'
-        )
+        self.parts.append(curve(points, key, width))
 
     def x_axis(self, ticks: Sequence[tuple[float, str]], title: str, arrow: str = "") -> None:
         """Add grid lines, labels at fractions of the width, and the title with the arrow."""

@@ -92,13 +92,9 @@ class Excerpts:
 
 
 def choose(data: RunData, selected: Sequence[tuple[str, str, str, str]] = ()) -> list[Choice]:
-    """Choose excerpts: those in `selected` first, then the worst, the best and the median stem.
+    """Choose excerpts: those that the user has `selected` first, then the worst, the best and the median stem.
 
-    Parameters
-    ----------
-    data : RunData
-    selected : sequence of (condition, separator, title, stem)
-        Excerpts that the user selects.
+    `selected` has (condition, separator, title, stem) of each.
 
     Raises
     ------

@@ -14,21 +14,11 @@ from .statistics import paired
 def paired_differences(
     before: Sequence[Row], after: Sequence[Row], found: Sequence[Change]
 ) -> list[dict[str, Any]]:
-    """Summarise numbers that differ: the median of ``after − before`` on common tracks and stems, with its interval.
+    """Summarise the numbers that differ between the results `before` and `after`, of which `found` are the changes.
 
-    Parameters
-    ----------
-    before, after : sequence of Row
-        The results of two runs.
-    found : sequence of Change
-        Their differences, from :func:`mssbench.runs.compare.changes`.
-
-    Returns
-    -------
-    list of dict
-        One entry for each condition, separator and metric with differences: ``difference``, ``low`` and ``high`` (95 %
-        bootstrap interval that resamples tracks; None for a single track), ``tracks``, and ``values``, the number of
-        differing values.
+    Return an entry for each condition, separator and metric with differences: ``difference``, the median of ``after −
+    before`` on common tracks and stems; ``low`` and ``high``, its 95 % bootstrap interval, which resamples tracks (None
+    for a single track); ``tracks``; and ``values``, the number of values that differ.
     """
     groups: dict[tuple[str, str, str], int] = {}
     for change in found:

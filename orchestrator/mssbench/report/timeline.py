@@ -95,7 +95,7 @@ def picture(
                 ]
             else:
                 points = _points(panel, getattr(estimates[separator], label.lower()), seconds, y)
-            drawn[separator].append(_path(points, _ESTIMATE, 1.3))
+            drawn[separator].append(chart.curve(points, _ESTIMATE, 1.3))
         if unit != "%":
             panel.path(_points(panel, getattr(reference, label.lower()), seconds, y), _REFERENCE, 2.6)
     panel.x_axis([], "time in the excerpt (s)")
@@ -127,12 +127,6 @@ def _points(
 ) -> list[tuple[float, float]]:
     at = [min((i + 0.5) * FRAME_SECONDS / seconds, 1.0) if seconds else 0.0 for i in range(len(values))]
     return [(panel.x(x), y(float(v)) if v == v else float("nan")) for x, v in zip(at, values, strict=True)]
-
-
-def _path(points: Sequence[tuple[float, float]], key: Key, width: float) -> str:
-    holder = Chart(1, 0)
-    holder.path(points, key, width)
-    return holder.parts[0]
 
 
 def _rounded(values: Sequence[float] | FloatArray, decimals: int = 0) -> list[float | None]:

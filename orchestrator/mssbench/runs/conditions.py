@@ -237,11 +237,6 @@ def condition_of(key: str) -> str:
     return key.partition(SEED_MARK)[0]
 
 
-def known_fields() -> list[str]:
-    """The settings of a condition."""
-    return [setting.name for setting in fields(Condition)]
-
-
 def with_paths(condition: Any, change: Any) -> Any:
     """Apply `change` to the paths of a condition that was given as a name, a mapping or a :class:`Condition`."""
     if isinstance(condition, Condition):

@@ -26,7 +26,6 @@ from .conditions import (
     AnyCondition,
     Condition,
     keys_of,
-    known_fields,
     name_of,
     placement_of,
     plain,
@@ -242,14 +241,15 @@ def _with_paths(settings: Mapping[str, Any], change: Callable[[Any], Any]) -> di
 
 def require_known(settings: Mapping[str, Any], where: str = "") -> None:
     """Raise :class:`BadInput` if a name is not a setting of :class:`RunConfig`; `where` begins the message."""
-    _require_known(settings, [setting.name for setting in fields(RunConfig)], where)
+    _require_known(settings, RunConfig, where)
     conditions = settings.get("conditions")
     for one in conditions if isinstance(conditions, Sequence) else ():
         if isinstance(one, Mapping):
-            _require_known(one, known_fields(), f"{where}the condition {str(one.get('name', ''))[:100]!r}: ")
+            _require_known(one, Condition, f"{where}the condition {str(one.get('name', ''))[:100]!r}: ")
 
 
-def _require_known(settings: Iterable[str], known: Sequence[str], where: str) -> None:
+def _require_known(settings: Iterable[str], kind: type[RunConfig | Condition], where: str) -> None:
+    known = [setting.name for setting in fields(kind)]
     for name in settings:
         if name not in known:
             near = suggestion(str(name), known) or f"; known: {', '.join(known)}"

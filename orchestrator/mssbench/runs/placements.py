@@ -3,7 +3,7 @@ anything is rendered."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mssbench_service.errors import BadInput
@@ -76,17 +76,17 @@ def _arranged(config: RunConfig, name: str, tracks: Sequence[Track], runtime: Ru
         for of_seed in found.values():
             check_angles(hrir, {title: placement.angles for title, placement in of_seed.items()})
         # As `binaural` without settings of its own, so that the renderings are the same ones.
-        return Arrangement(condition, hrir, {key: _plain(of_seed) for key, of_seed in found.items()})
+        plain = {
+            key: {title: PlacementRecord(placement.angles) for title, placement in of_seed.items()}
+            for key, of_seed in found.items()
+        }
+        return Arrangement(condition, hrir, plain)
     if plane or placed.name != name:
         hrir = _described(config, condition, tracks, runtime, sphere=True)
     rate = tracks[0].sample_rate
     return Arrangement(
         condition, hrir, {key: _checked(condition, of_seed, rate, runtime) for key, of_seed in found.items()}
     )
-
-
-def _plain(placements: Mapping[str, Placement]) -> dict[str, PlacementRecord]:
-    return {title: PlacementRecord(placement.angles) for title, placement in placements.items()}
 
 
 def _described(

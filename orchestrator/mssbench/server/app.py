@@ -24,7 +24,7 @@ from starlette.middleware import Middleware
 from .. import __version__
 from ..execution.queues import connect
 from ..runs.store import open_workspace
-from ..services.health import ServiceHealth, survey_separators
+from ..services.health import survey_separators
 from ..services.runtime import make_runtime
 from ..settings.secrets import secret
 from . import dashboard
@@ -57,7 +57,16 @@ def create_app(settings: Settings | None = None, redis_url: str | None = None) -
     leaderboard = LeaderboardSite(workspace)
 
     def info() -> dict[str, Any]:
-        return {"separators": [_offer(health) for health in survey_separators(runtime)]}
+        return {
+            "separators": [
+                {
+                    "service": one.name,
+                    "separators": [asdict(info) for info in one.separators],
+                    "reason": one.reason,
+                }
+                for one in survey_separators(runtime)
+            ]
+        }
 
     def setup() -> None:
         with contextlib.closing(connect(redis_url)) as connection:
@@ -83,14 +92,6 @@ def create_app(settings: Settings | None = None, redis_url: str | None = None) -
     for router in (runs.router, results.router, queues.router, dashboard.create_router(service, leaderboard)):
         app.include_router(router)
     return app
-
-
-def _offer(health: ServiceHealth) -> dict[str, Any]:
-    return {
-        "service": health.name,
-        "separators": [asdict(separator) for separator in health.separators],
-        "reason": health.reason,
-    }
 
 
 app = create_app()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from dataclasses import asdict
 from typing import Any
@@ -94,12 +92,4 @@ QUEUES: dict[str, Any] = asdict(
 EVENTS = f"event: progress\ndata: {json.dumps(STATUS)}\n\n"
 
 
-def _table() -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ROW)
-    writer.writeheader()
-    writer.writerow(ROW)
-    return text.getvalue()
-
-
-TABLE = _table()
+TABLE = "\r\n".join([",".join(ROW), ",".join(map(str, ROW.values())), ""])

@@ -103,23 +103,15 @@ def require_weights(service: ServiceFolder, model: str) -> None:
 def environment_python(service: ServiceFolder, log: Path, show: Show, python: str = "") -> Path:
     """The interpreter in the environment of `service`, which is made if there is none for its lock.
 
-    It appears complete or not at all. What an interrupted attempt has downloaded is in pip's cache.
-
-    Parameters
-    ----------
-    service : ServiceFolder
-    log : Path
-        Receives the output of pip.
-    show : Show
-    python : str
-        Interpreter for a new environment. Default: ``python3.11``.
+    It appears complete or not at all. Packages that an interrupted attempt has downloaded are in pip's cache. The
+    output of pip goes to `log`. `python` is the interpreter for a new environment; default: ``python3.11``.
 
     Raises
     ------
     NotFound
         There is no such interpreter.
     BadInput
-        The folder says nothing of its packages, or the lock lacks one.
+        The folder does not name its packages, or the lock lacks one.
     StepFailed
         venv or pip failed.
     """

@@ -116,16 +116,10 @@ class _Transport(httpx.HTTPTransport):
 class HttpTransport:
     """POSTs requests as JSON, and raises the service's errors again from its problem documents.
 
-    A service has one replica per address of its host name. Each call tries the replicas in random order: first
-    for an idle one, then for one with a free place in its queue. A replica that is busy, not ready or
-    unreachable is skipped. If no replica takes the request, the call raises, and the caller may retry later.
-
-    Parameters
-    ----------
-    limits : Limits, optional
-        Time limits of the steps. Default: from the environment.
-    resolve : Resolver
-        Returns the addresses of a host name.
+    A service has one replica per address of its host name, which `resolve` returns. Each call tries the replicas in
+    random order: first for an idle one, then for one with a free place in its queue. A replica that is busy, not ready
+    or unreachable is skipped. If no replica takes the request, the call raises, and the caller may retry later. The
+    time limits of the steps are those of the environment by default.
     """
 
     over_http = True

@@ -34,19 +34,8 @@ def start_service(
 ) -> LocalService:
     """Start `service` for the data root `root`, wait until it is ready, and register it.
 
-    One that runs already is kept. A service that does not become ready is stopped.
-
-    Parameters
-    ----------
-    service : ServiceFolder
-    root : Path
-    show : Show
-    port : int
-        Default: a free one.
-    python : str
-        Interpreter for a new environment.
-    seconds : float
-        Time that it has to become ready.
+    One that runs already is kept. A service that does not become ready within `seconds` is stopped. By default, the
+    port is a free one. `python` is the interpreter for a new environment.
 
     Raises
     ------

@@ -121,24 +121,17 @@ class RoutingTransport:
         return self._remote if service.remote else self._local
 
 
-def make_runtime(root: Path, transport: str | None = None, *, trusted: bool = True) -> Runtime:
-    """Return the runtime on the data root `root`.
+def make_runtime(root: Path, *, trusted: bool = True) -> Runtime:
+    """Return the runtime on the data root `root`, with the transport ``MSSBENCH_TRANSPORT`` (default: ``inprocess``).
 
-    Parameters
-    ----------
-    root : Path
-        Data root.
-    transport : str, optional
-        ``inprocess`` or ``http``. Default: ``MSSBENCH_TRANSPORT``, else ``inprocess``.
-    trusted : bool
-        Requests come from the user of this machine and may refer to files outside the root (in-process only).
+    `trusted` requests come from the user of this machine. In-process, they may refer to files outside the root.
 
     Raises
     ------
     BadInput
         The transport is unknown, or the registration file cannot be read.
     """
-    transport = transport or os.environ.get("MSSBENCH_TRANSPORT") or "inprocess"
+    transport = os.environ.get("MSSBENCH_TRANSPORT") or "inprocess"
     registry = load_registry()
     if transport == "http":
         return Runtime(_http_transport(), registry, DataRoot(root))

@@ -75,7 +75,7 @@ def separate_registered(
             out=runtime.root.reference(out),
             separator=chosen.name,
             references=runtime.root.reference(references) if references else "",
-            stems=_stems(references) if references else [],
+            stems=list(stem_sets([references])[0]) if references else [],
         ),
     )
     return out
@@ -119,7 +119,20 @@ def separate_by_upload(
     near = next(parent for parent in out.absolute().parents if parent.is_dir())
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=near) as temporary:
         answer = Path(temporary) / "answer.zip"
-        _post_with_retries(url, separator, _parts(track, references), answer, show, patience, sleep)
+        parts = _parts(track, references)
+        while True:
+            try:
+                _post(url, separator, parts, answer, show)
+                break
+            except Unavailable as error:
+                # Missing weights, devices and services do not appear by waiting.
+                missing = isinstance(error, NotReady | Unreachable) and not isinstance(error, Starting)
+                pause = float(max(1, error.retry_after))
+                if missing or pause > patience:
+                    raise
+                patience -= pause
+                show(f"waiting: {error.detail}", 0, None)
+                sleep(pause)
         with atomic_folder(out) as folder:
             _unpack(answer, folder, _largest(track))
             _check(folder, track)
@@ -129,48 +142,11 @@ def separate_by_upload(
 def _parts(track: Path, references: Path | None) -> dict[str, Path]:
     parts = {MIXTURE: track}
     if references is not None:
-        parts |= {stem: references / f"{stem}.wav" for stem in _stems(references)}
+        parts |= {stem: references / f"{stem}.wav" for stem in stem_sets([references])[0]}
     for path in parts.values():
         if not path.is_file():
             raise BadInput(f"{path} is not a file; expected a sound file")
     return parts
-
-
-def _stems(references: Path) -> list[str]:
-    """The true stems in a folder.
-
-    Raises
-    ------
-    BadInput
-        It has none.
-    """
-    stems = list(stem_sets([references])[0])
-    if missing := next((stem for stem in stems if not (references / f"{stem}.wav").is_file()), ""):
-        raise BadInput(f"{references / missing}.wav is not a file; expected a sound file")
-    return stems
-
-
-def _post_with_retries(
-    url: str,
-    separator: str,
-    parts: Mapping[str, Path],
-    answer: Path,
-    show: Show,
-    patience: float,
-    sleep: Callable[[float], None],
-) -> None:
-    while True:
-        try:
-            return _post(url, separator, parts, answer, show)
-        except Unavailable as error:
-            # Missing weights, devices and services do not appear by waiting.
-            missing = isinstance(error, NotReady | Unreachable) and not isinstance(error, Starting)
-            pause = float(max(1, error.retry_after))
-            if missing or pause > patience:
-                raise
-            patience -= pause
-            show(f"waiting: {error.detail}", 0, None)
-            sleep(pause)
 
 
 def _post(url: str, separator: str, parts: Mapping[str, Path], answer: Path, show: Show) -> None:

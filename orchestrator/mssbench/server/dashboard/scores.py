@@ -1,4 +1,4 @@
-"""Scores of a run as they come: medians of the headline metrics over the cells that have ended."""
+"""Scores of a run before it is complete: medians of the headline metrics over the cells that have ended."""
 
 from __future__ import annotations
 
@@ -78,18 +78,15 @@ class LiveScores:
 
     def of(self, run: Run, shares: list[Share]) -> Scores:
         """The scores of `run`, of which `shares` counts the cells."""
-        with self._lock:
-            return self._of(run, shares)
-
-    def _of(self, run: Run, shares: list[Share]) -> Scores:
-        known = self._runs.pop(run.store.id, {})
-        self._runs[run.store.id] = known  # the last one is the newest
-        while len(self._runs) > RUNS:
-            del self._runs[next(iter(self._runs))]
         scored = {(one.separator, one.condition): one.ended - one.failed for one in shares}
-        left = self._seconds
-        for group in scored:
-            left = self._update(run, group, known.setdefault(group, _Known()), left)
+        with self._lock:
+            known = self._runs.pop(run.store.id, {})
+            self._runs[run.store.id] = known  # the last one is the newest
+            while len(self._runs) > RUNS:
+                del self._runs[next(iter(self._runs))]
+            left = self._seconds
+            for group in scored:
+                left = self._update(run, group, known.setdefault(group, _Known()), left)
         found = [row for group in scored if (row := known[group].row) is not None]
         columns = {column for row in found for column in row.medians}
         return Scores(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import anyio
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
@@ -112,39 +112,30 @@ async def events(
         yield ServerSentEvent(event="end", data=asdict(now))
 
 
-@router.post(
-    "/runs/{run_id}/cancel",
-    status_code=202,
-    summary="Cancel a run",
-    responses=json_response(examples.STATUS | {"state": "cancelled"}, "The run is cancelled", 202)
-    | problems(401, 403, 404, 409),
-    dependencies=[TOKEN],
-)
+def change(name: str, summary: str, response: str, *errors: int, **example: str) -> Callable[..., Any]:
+    """Decorator of a route that changes a run, ``POST /runs/{run_id}/<name>``, and returns its status."""
+    return router.post(
+        f"/runs/{{run_id}}/{name}",
+        status_code=202,
+        summary=summary,
+        responses=json_response(examples.STATUS | example, response, 202) | problems(401, 403, 404, *errors),
+        dependencies=[TOKEN],
+    )
+
+
+@change("cancel", "Cancel a run", "The run is cancelled", 409, state="cancelled")
 def cancel(run_id: RunId, service: RunServiceDependency) -> RunStatus:
     """No further step starts. Steps that are running finish; all other cells stay pending."""
     return service.cancel(run_id)
 
 
-@router.post(
-    "/runs/{run_id}/resume",
-    status_code=202,
-    summary="Resume a run that was cancelled or interrupted",
-    responses=json_response(examples.STATUS, "The run is running", 202) | problems(401, 403, 404),
-    dependencies=[TOKEN],
-)
+@change("resume", "Resume a run that was cancelled or interrupted", "The run is running")
 def resume(run_id: RunId, service: RunServiceDependency) -> RunStatus:
     """Does nothing if the run is running."""
     return service.resume(run_id)
 
 
-@router.post(
-    "/runs/{run_id}/retry",
-    status_code=202,
-    summary="Retry the failed cells of a run",
-    responses=json_response(examples.STATUS, "The failed cells are pending again", 202)
-    | problems(401, 403, 404, 409),
-    dependencies=[TOKEN],
-)
+@change("retry", "Retry the failed cells of a run", "The failed cells are pending again", 409)
 def retry(run_id: RunId, service: RunServiceDependency) -> RunStatus:
     """Finished steps are not repeated: existing estimates are used again."""
     return service.retry(run_id)
