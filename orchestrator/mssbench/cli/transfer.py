@@ -25,7 +25,7 @@ def push(source: str, url: str, estimates: bool) -> None:
     """Copy a run or a dataset to URL, such as s3://bucket/folder.
 
     The source is the id or the folder of a run, or the folder of a dataset. Each file is verified after the
-    transfer. Stopped at any moment, the same command continues.
+    transfer. After an interruption, run the same command again to continue.
 
     Example: mssbench push RUN s3://bucket/folder
     """
@@ -43,8 +43,8 @@ def push(source: str, url: str, estimates: bool) -> None:
 def pull(url: str, folder: Path | None, estimates: bool) -> None:
     """Copy a run or dataset that mssbench push wrote at URL.
 
-    FOLDER is runs/ID or data/NAME by default. Each file is verified. Stopped at any moment, the same command
-    continues; FOLDER appears when it is complete.
+    FOLDER is runs/ID or data/NAME by default. Each file is verified. After an interruption, run the
+    same command again to continue. FOLDER appears when it is complete.
 
     Example: mssbench pull s3://bucket/folder
     """

@@ -45,7 +45,7 @@ def apart(one: float, other: float) -> float:
 def drawable(hrir: HrirInfo, count: int = len(STEMS)) -> list[float]:
     """Azimuths of the set to draw from: those of the frontal half plane.
 
-    A room with fewer than `count` loudspeakers there is used with all of them.
+    For a room with fewer than `count` loudspeakers there, these are all of its azimuths.
 
     Examples
     --------

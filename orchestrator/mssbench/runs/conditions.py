@@ -163,7 +163,7 @@ def name_of(condition: str | Condition) -> str:
 
 
 def plain(condition: str | Condition) -> str | Condition:
-    """Return the name alone if nothing else is set and the name says everything."""
+    """Return the name alone if the condition has no other setting and the name is one of :data:`CONDITIONS`."""
     if isinstance(condition, Condition) and condition.name in CONDITIONS and len(condition.settings()) == 1:
         return condition.name
     return condition

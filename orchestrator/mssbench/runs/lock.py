@@ -1,6 +1,6 @@
-"""Who may execute a run: a file lock and two markers in the run directory.
+"""Execution of a run by one process: a file lock and two markers in the run directory.
 
-They work from any process, on any machine that shares the data root.
+They are effective for every process, on any machine that shares the data root.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def folder_locked(folder: Path, *, shared: bool) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class RunLock:
-    """Lock of the process that executes the run. It ends with the process, however that ends."""
+    """Lock of the process that executes the run. It is released when the process ends, for any reason."""
 
     layout: RunLayout
 
@@ -106,7 +106,7 @@ class RunLock:
 
 @dataclass(frozen=True)
 class RunMarkers:
-    """Marker files that other processes read. Their changes survive a power cut."""
+    """Marker files that other processes read. Changes are written to disk at once, in case of a power failure."""
 
     layout: RunLayout
 

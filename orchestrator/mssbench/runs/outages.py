@@ -1,4 +1,4 @@
-"""Services that a run waits for. All workers of the run share what they know of them, through its directory."""
+"""Services that a run waits for. All workers of the run share this information through its directory."""
 
 from __future__ import annotations
 

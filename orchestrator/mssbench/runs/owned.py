@@ -1,6 +1,6 @@
-"""Removing what a run made, and nothing else.
+"""Removal of files that a run wrote, and of no others.
 
-A path may come from a record that others wrote, so it is checked where files are removed: it lies in the folder for
+A path may come from an untrusted record, so it is checked before files are removed: it lies in the folder for
 such files, no part of it is a link, and the folder has the record that is written beside such files.
 """
 
@@ -36,7 +36,7 @@ def remove_made(base: Path, folder: Path, marker: str) -> None:
     Raises
     ------
     BadInput
-        It leads outside `base`, or holds files but no `marker`: it is not known who made them.
+        It leads outside `base`, or holds files but no `marker`, so that their origin is not known.
     """
     if not os.path.lexists(folder):
         return

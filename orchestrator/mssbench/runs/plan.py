@@ -115,7 +115,8 @@ def checked_tracks(
 def dataset_stems(dataset: Path, split: str) -> list[str]:
     """Stems of a split: those that any of its tracks has.
 
-    All tracks count, also if a run has few of them, so that a separator is folded alike in every run.
+    All tracks of the split count, even if a run has only some of them, so that the stems of a separator are folded in
+    the same way in every run.
     """
     return list(in_order(set().union(*stem_sets(track_folders(dataset, split)))))
 

@@ -38,7 +38,7 @@ class Cell:
 
 @dataclass
 class PlacementRecord:
-    """Where the stems of a track are: azimuths by stem and, beyond those, a scene and the directions that it got."""
+    """Where the stems of a track are: azimuths by stem and, in a scene, the directions of the HRIR set that it uses."""
 
     angles: dict[str, float]
     scene: Scene | None = None

@@ -22,7 +22,7 @@ def parameters_text(parameters: int | None) -> str:
 
 
 def card_facts(card: ModelCard, stems: Sequence[str]) -> dict[str, str]:
-    """What is known of a model, by heading; no entry for what is unknown, except whether it knows the test set."""
+    """What is known of a model, by heading; no entry for what is unknown, except for the test set."""
     facts = {
         "Architecture": card.architecture,
         "Parameters": parameters_text(card.parameters),

@@ -212,7 +212,7 @@ def _make(
     with log.open("w", encoding="utf-8") as file:
 
         def run(command: list[str], what: str) -> None:
-            """Run a command, write its output to the log, and show what pip has come to."""
+            """Run a command, write its output to the log, and show the progress of pip."""
             with subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                 errors="replace", env={**os.environ, "PYTHONPATH": ""},

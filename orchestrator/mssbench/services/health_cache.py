@@ -1,4 +1,4 @@
-"""The latest survey of all services, refreshed in the background: no page waits for a service."""
+"""The latest survey of all services, refreshed in the background, so that pages do not wait for a service."""
 
 from __future__ import annotations
 

@@ -97,11 +97,11 @@ def _wait(service: LocalService, process: subprocess.Popen[bytes], seconds: floa
     try:
         while True:
             if process.poll() is not None:
-                said = service.log.read_text(encoding="utf-8", errors="replace").strip() or "no output"
-                kind = _PortTaken if "address already in use" in said else NotReady
+                output = service.log.read_text(encoding="utf-8", errors="replace").strip() or "no output"
+                kind = _PortTaken if "address already in use" in output else NotReady
                 code = process.returncode
                 how = f"exit code {code}" if code >= 0 else f"signal {-code}"
-                last = said.splitlines()[-1][-300:]
+                last = output.splitlines()[-1][-300:]
                 raise kind(f"{service.name} ended ({how}): {last}; log: {service.log}")
             try:
                 transport.info(Service(service.name, service.module, service.url))

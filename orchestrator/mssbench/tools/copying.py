@@ -1,4 +1,4 @@
-"""What both directions of a transfer need: hashes, threads, a byte counter."""
+"""Hashes, threads and a byte counter, which push and pull share."""
 
 from __future__ import annotations
 

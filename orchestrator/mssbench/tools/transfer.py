@@ -63,7 +63,7 @@ def push(folder: Path, url: str, *, estimates: bool = True, progress: Progress =
         What was read back from `url` is not what was written.
     """
     store, folder = open_store(url), Path(os.path.abspath(folder))
-    with _at_rest(folder):
+    with _run_locked(folder):
         names = _names(folder, estimates)
         manifest = _described(folder, names, progress)
         there = store.sizes()
@@ -133,7 +133,7 @@ def pull(
 
 
 @contextlib.contextmanager
-def _at_rest(folder: Path) -> Iterator[None]:
+def _run_locked(folder: Path) -> Iterator[None]:
     """Hold the run in `folder`, so that it does not change while it is copied. Raises Conflict if it is running."""
     run = RunStore(folder)
     if not run.exists():
@@ -163,7 +163,7 @@ def _names(folder: Path, estimates: bool) -> list[str]:
             if not name.startswith(".") and path.is_file():
                 found.append(path.relative_to(folder).as_posix())
     if MANIFEST in found:
-        raise BadInput(f"{folder / MANIFEST} is in the way; remove it")
+        raise BadInput(f"{folder / MANIFEST} already exists; remove it")
     skipped = {SUPERVISED_MARKER}  # the orchestrator service of another machine does not execute the run
     found = [name for name in found if name not in skipped and (estimates or not name.startswith(ESTIMATES))]
     if not found:
@@ -283,7 +283,7 @@ def _replaceable(target: Path, manifest: Manifest, files: list[File]) -> Iterato
         raise Conflict(
             f"{target} has {len(lost)} files that the copy lacks, such as {lost[0]}; choose another folder"
         )
-    with _at_rest(target):
+    with _run_locked(target):
         yield True
 
 

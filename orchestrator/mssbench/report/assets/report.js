@@ -200,7 +200,7 @@ for (const player of document.querySelectorAll("[data-player]")) {
     }
     label();
   };
-  const hear = (index) => {
+  const selectSignal = (index) => {
     const from = current(), to = take.audios[index];
     if (Math.abs(to.currentTime - from.currentTime) > 0.03) to.currentTime = from.currentTime;
     active = index;
@@ -210,8 +210,8 @@ for (const player of document.querySelectorAll("[data-player]")) {
     for (const scores of take.element.querySelectorAll("[data-scores]")) scores.hidden = scores.dataset.scores !== name;
     show(position());
   };
-  for (const one of takes) one.select = radioGroup(one.buttons, hear);
-  const enter = (index) => {
+  for (const one of takes) one.select = radioGroup(one.buttons, selectSignal);
+  const selectTake = (index) => {
     const playing = !current().paused, at = playing ? current().currentTime : position();
     pause();
     take = takes[index];
@@ -222,7 +222,7 @@ for (const player of document.querySelectorAll("[data-player]")) {
     take.select(active);
     if (playing) start(at);
   };
-  radioGroup([...player.querySelectorAll("[data-conditions] button")], enter);
+  radioGroup([...player.querySelectorAll("[data-conditions] button")], selectTake);
 
   play.addEventListener("click", () => (current().paused ? start(position() >= Number(seek.max) - 0.05 ? 0 : position()) : pause()));
   seek.addEventListener("input", () => {
@@ -234,7 +234,7 @@ for (const player of document.querySelectorAll("[data-player]")) {
     audio.addEventListener("ended", () => { if (audio === current()) { pause(); show(audio.currentTime); } });
   });
   player.addEventListener("pause-player", pause);
-  enter(0);
+  selectTake(0);
 }
 
 // The link of the section on the screen is marked, and a narrow screen scrolls to it.

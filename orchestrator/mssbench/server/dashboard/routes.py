@@ -44,7 +44,7 @@ def create_router(service: RunService, site: LeaderboardSite) -> APIRouter:
 
     @router.get("/ui/estimate")
     def estimate(config: str) -> dict[str, str]:
-        """What the run will take, or why it would be refused."""
+        """The cost of the run, or why it would be refused."""
         try:
             return {"text": views.cost_text(config, service), "problem": ""}
         except BenchError as error:

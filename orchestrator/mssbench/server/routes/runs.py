@@ -23,7 +23,7 @@ router = APIRouter(tags=["runs"], dependencies=[KNOWN_PARAMETERS])
 
 
 async def require_known_settings(request: Request) -> None:
-    """Raise BadInput with a suggestion if the body has a setting that there is not."""
+    """Raise BadInput with a suggestion if the body has an unknown setting."""
     with contextlib.suppress(ValueError, RecursionError):  # refused as a body
         settings = await request.json()
         if isinstance(settings, dict):

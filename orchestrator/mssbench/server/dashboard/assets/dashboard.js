@@ -8,7 +8,7 @@
 
   // Display ---------------------------------------------------------------------------------------------------
 
-  function place(part, fresh) {
+  function replacePart(part, fresh) {
     for (const key of Object.keys(part.dataset)) if (!(key in fresh.dataset)) delete part.dataset[key];
     Object.assign(part.dataset, fresh.dataset);
     if (part.innerHTML === fresh.innerHTML) return;
@@ -21,7 +21,7 @@
     if (focused) restoreFocus(part, focused);
   }
 
-  // Move the focus to the element that replaced the focused one, or else to the part. Never to the top.
+  // Move the focus to the element that replaced the focused one, or else to the part, but not to the top of the page.
   function restoreFocus(part, gone) {
     const same = (gone.id && $(gone.id))
       || [...part.querySelectorAll(gone.tagName)].find((one) => gone.hasAttribute("href")
@@ -52,7 +52,7 @@
       // The form must not change while a user fills it in: replace this part only until it is complete.
       if (part.dataset.live === "until-known" && !("pending" in part.dataset)) continue;
       const fresh = page.getElementById(part.id);
-      if (fresh) place(part, fresh);
+      if (fresh) replacePart(part, fresh);
     }
     announce();
   }
@@ -205,7 +205,7 @@
     }, problemId);
   });
 
-  // What the run in the form will take, or why it would be refused. Without an answer, nothing is shown.
+  // The cost of the run in the form, or why it would be refused. Without an answer, nothing is shown.
   function estimate() {
     const form = $("launch"), box = $("estimate");
     if (!form) return;
