@@ -117,7 +117,7 @@ def test_a_run_that_is_cancelled_before_its_turn_is_not_locked(workspace: Path, 
     """Otherwise it could not be deleted for a moment: the supervisor lists all runs, and then advances each."""
     run = prepare(parse(RunConfig, RUN), make_runtime(workspace))
     supervisor = Supervisor(Workspace(workspace), run.runtime, redis_url)
-    run.store.markers.set_supervised()
+    run.store.markers.set_supervised(True)
     (listed,) = supervisor._launched()
     supervisor.release(run.store)
     with run.store.lock.hold():  # as another process does, to delete the run

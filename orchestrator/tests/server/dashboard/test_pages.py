@@ -281,7 +281,8 @@ def test_after_a_rescore_the_scores_of_a_run_are_the_new_ones(tmp_path: Path) ->
 
 def test_the_time_of_a_run_is_estimated_from_an_earlier_one(tmp_path: Path) -> None:
     run = scored_run(tmp_path, ["A", "B", "C"])
-    service: Any = SimpleNamespace(run_ids=lambda: ["scored"], run=lambda _: run)
+    workspace = SimpleNamespace(run_ids=lambda: ["scored"])
+    service: Any = SimpleNamespace(workspace=workspace, run=lambda _: run)
     assert cost.pace(run.record, service) is None
     for place, title in enumerate(("A", "B", "C")):
         end(run, title, 1.0)
