@@ -298,12 +298,9 @@ def conclude(job: Run) -> Progress:
         print_message(
             f"{progress.failed} of {progress.cells} cells failed; the report lists them", colour="red"
         )
-    click.echo(f"report: {_shown(job.store.layout.report)}")
+    report, here = job.store.layout.report, Path.cwd()
+    click.echo(f"report: {report.relative_to(here) if report.is_relative_to(here) else report}")
     return progress
-
-
-def _shown(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 accept_option = click.option(

@@ -59,20 +59,16 @@ def separate(
             raise NotFound(f"{track} does not exist{path_suggestion(track)}")
         require_writable(folder)
     for track, folder in zip(tracks, folders, strict=True):
-        _separate(track, separator, url, folder, references, patience)
-
-
-def _separate(
-    track: Path, separator: str, url: str, out: Path, references: Path | None, patience: float
-) -> None:
-    with stage_bars() as show:
-        if url:
-            separate_by_upload(url, separator, track, out, references, show=show, patience=patience)
-        else:
-            runtime = current_runtime()
-            separate_registered(runtime, separator, track, out, references, show=show, patience=patience)
-    for path in sorted(out.glob("*.wav")):
-        print_result(str(path))
-    if (out / SEPARATION_FILE).is_file():
-        for note in read_json(out / SEPARATION_FILE).get("notes", []):
-            print_message(note, colour="yellow")
+        with stage_bars() as show:
+            if url:
+                separate_by_upload(url, separator, track, folder, references, show=show, patience=patience)
+            else:
+                runtime = current_runtime()
+                separate_registered(
+                    runtime, separator, track, folder, references, show=show, patience=patience
+                )
+        for path in sorted(folder.glob("*.wav")):
+            print_result(str(path))
+        if (folder / SEPARATION_FILE).is_file():
+            for note in read_json(folder / SEPARATION_FILE).get("notes", []):
+                print_message(note, colour="yellow")

@@ -220,17 +220,7 @@ def read_placements(
 
     A place is an azimuth in degrees, ``{"azimuth": …, "elevation": …}``, or ``{"trajectory": [[seconds, azimuth,
     elevation], …]}``. Titles are compared in Unicode normal form C, because file systems differ in how they encode "é".
-
-    Parameters
-    ----------
-    path : Path
-        JSON file.
-    split : str
-        "train" or "test".
-    titles : sequence of str
-        Titles to look up.
-    stems : mapping, optional
-        Stems of titles; default: those of MUSDB18-HQ. The table may have others as well.
+    `stems` are those of each title, by default those of MUSDB18-HQ. The table may have others as well.
 
     Returns
     -------

@@ -20,19 +20,10 @@ _NOT_DATA = "__MACOSX"  # resource forks that the macOS Finder adds
 def unzip(
     archive: Path, folder: Path, *, largest: int, show: Callable[[int, int], None] = lambda done, total: None
 ) -> None:
-    """Unpack `archive` into the existing `folder`.
+    """Unpack `archive` into the existing `folder`; `show` is called with (bytes unpacked, bytes in total).
 
-    Parameters
-    ----------
-    archive : Path
-        A zip archive.
-    folder : Path
-        An existing folder.
-    largest : int
-        Limit on the unpacked size in bytes. The sizes in the archive's headers are added up before anything is
-        written. No member is read beyond the size in its header, so a wrong size fails the checksum.
-    show : callable
-        Called with (bytes unpacked, bytes in total).
+    The unpacked size is limited to `largest` bytes. The sizes in the archive's headers are added up before anything is
+    written. No member is read beyond the size in its header, so a wrong size fails the checksum.
 
     Raises
     ------

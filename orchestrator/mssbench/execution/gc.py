@@ -56,11 +56,11 @@ def find_removable(runtime: Runtime, estimates: bool = False) -> list[Removable]
         A run's record cannot be read, so that the renderings that it uses are not known.
     """
     workspace, runs = Workspace(runtime.root.root), _runs(runtime)
-    inactive = [run for run in runs if estimates and _is_inactive(run)]
+    complete = [run for run in runs if estimates and progress_of(run).complete]
     return [
         *_renderings(workspace, runtime, runs),
         *_leftovers(workspace),
-        *_estimates(workspace, inactive),
+        *_estimates(workspace, complete),
         *_of_removed_runs(workspace),
     ]
 
@@ -76,10 +76,6 @@ def _runs(runtime: Runtime) -> list[Run]:
         except BenchError as error:
             raise Conflict(f"{error.detail}; repair or remove {store.folder} first") from None
     return runs
-
-
-def _is_inactive(run: Run) -> bool:
-    return progress_of(run).complete and not run.store.lock.is_held and not run.store.markers.supervised
 
 
 def _needed(runs: Iterable[Run]) -> set[str]:
@@ -147,8 +143,11 @@ def _temporary(base: Path) -> Iterator[Path]:
 
 def _estimates(workspace: Workspace, runs: Iterable[Run]) -> Iterator[Removable]:
     for run in runs:
-        folder = run.store.folder / "estimates"
-        if folder.is_dir() and not folder.is_symlink():
+        folder, executed = (
+            run.store.folder / "estimates",
+            run.store.lock.is_held or run.store.markers.supervised,
+        )
+        if folder.is_dir() and not folder.is_symlink() and not executed:
             remove = functools.partial(_remove_estimates, run, folder)
             yield _removable(workspace, folder, f"estimates of the complete run {run.store.id}", remove)
 

@@ -116,13 +116,7 @@ def finish(
 
 @contextlib.contextmanager
 def _execution(run: Run, change: Change, accept: bool) -> Iterator[None]:
-    """Hold the run's lock, under which all changes of its state are made. Write the report when all tasks are done.
-
-    Raises
-    ------
-    Conflict
-        Another process executes the run.
-    """
+    """Hold the run's lock, under which all changes of its state are made. Write the report when all tasks are done."""
     with run.store.lock.hold():
         reload(run)  # another process may have executed it since it was read
         change()
@@ -160,15 +154,7 @@ class _Monitor:
         self._last = 0.0
 
     def update(self) -> Progress:
-        """Read and show the status.
-
-        Raises
-        ------
-        Cancelled
-            The run was cancelled.
-        NotFound
-            The run's record was removed.
-        """
+        """Read and show the status. Raises Cancelled, or NotFound if ``run.json`` was removed."""
         started = time.monotonic()
         if not self._run.store.exists():
             raise NotFound(f"run {self._run.store.id} no longer exists: its run.json was removed")

@@ -25,9 +25,8 @@ def present_versions(run: Run, *names: str) -> dict[str, str]:
 
 
 def _health(run: Run, names: Collection[str]) -> list[ServiceHealth]:
-    registry = run.runtime.registry
-    services = [one for name, one in (registry.tools | registry.separators).items() if name in names]
-    return survey(run.runtime, services)
+    services = run.runtime.registry.services
+    return survey(run.runtime, [one for name, one in services.items() if name in names])
 
 
 def _versions(services: Iterable[ServiceHealth]) -> dict[str, str]:

@@ -258,14 +258,9 @@ def _separate(run: Run, cell: Cell) -> None:
 
 
 def _discard_damaged(run: Run, cell: Cell) -> bool:
-    """Remove what is left of estimates that are damaged or were removed, so that `cell` is separated again.
+    """Remove estimates that are damaged, and the records of removed ones, so that `cell` is separated again.
 
-    Return whether they were.
-
-    Raises
-    ------
-    BadOutput
-        They were damaged, were made again, and are damaged again; or their service is no longer registered.
+    Return whether there were any. Raises BadOutput if they are damaged again, or their service is no longer registered.
     """
     problem = estimates_problem(run, cell)
     removed = not problem and estimates_removed(run, cell)

@@ -12,6 +12,7 @@ from mssbench_service.files import storage_errors_raised
 from redis.exceptions import RedisError
 from rq import get_current_job
 
+from ..runs.fingerprint import FileState, file_state
 from ..runs.records import RunRecord
 from ..runs.run import Run, Task
 from ..runs.store import RunStore, open_workspace
@@ -49,19 +50,17 @@ def load_run(run_id: str) -> Run | None:
     """Load a run; None if it was removed. The record is cached until the file changes."""
     workspace = open_workspace()
     store = workspace.run(run_id)
-    try:
-        state = store.layout.record.stat()
-    except FileNotFoundError:
+    if (state := file_state(store.layout.record)) is None:
         return None
     runtime = _runtime(workspace.root)
     with contextlib.suppress(BadInput):  # a file that is just being written
         runtime.reload()  # a service may have been started, or started again with another URL, since the last job
-    return Run(store, _record(store, state.st_mtime_ns, state.st_size), runtime)
+    return Run(store, _record(store, state), runtime)
 
 
 @functools.lru_cache(maxsize=2)
-def _record(store: RunStore, mtime: int, size: int) -> RunRecord:
-    # Time and size are only part of the cache's key.
+def _record(store: RunStore, state: FileState) -> RunRecord:
+    # `state` is only part of the cache's key.
     return store.load()
 
 

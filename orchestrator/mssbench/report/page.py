@@ -38,8 +38,8 @@ KIND_NAMES = {"model": "model", "reference": "reference separator", "probe": "kn
 def environment(*scripts: str) -> jinja2.Environment:
     """Return the environment of the templates. `scripts` are the files of ``assets/`` that the page runs."""
     env = templates("mssbench.report")
-    env.globals |= {"asset": asset, "dash": tables.dash, "DASH": DASH}
-    env.globals |= {"scripts": scripts, "policy": content_security_policy(scripts)}
+    policy = content_security_policy(scripts)
+    env.globals |= {"asset": asset, "dash": tables.dash, "DASH": DASH, "scripts": scripts, "policy": policy}
     env.filters |= {"p": p_value, "number": format_number, "plural": plural, "significant": number}
     return env
 

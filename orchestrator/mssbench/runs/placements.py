@@ -1,5 +1,7 @@
-"""Where the stems of a track are in each condition, and the HRIR set that renders them. All is checked here, before
-anything is rendered."""
+"""Where the stems of a track are in each condition, and the HRIR set that renders them.
+
+All of this is checked before anything is rendered.
+"""
 
 from __future__ import annotations
 
@@ -30,20 +32,11 @@ _TRACKS_PER_REQUEST = 10
 
 @dataclass(frozen=True)
 class Arrangement:
-    """A condition that is rendered.
+    """The HRIR set of a rendered condition, and the placement of each title by the condition of its cells.
 
-    Attributes
-    ----------
-    condition : Condition
-        With the settings of the run.
-    hrir : HrirInfo
-        The horizontal plane or, with scenes, all directions.
-    placements : dict of str to dict
-        Placement of each title, by the condition of its cells (one for each replicate). Without scenes, the set has
-        a response at each azimuth.
+    With scenes, the set is described on the sphere. Without, it has a response at each azimuth.
     """
 
-    condition: Condition
     hrir: HrirInfo
     placements: dict[str, dict[str, PlacementRecord]]
 
@@ -80,12 +73,12 @@ def _arranged(config: RunConfig, name: str, tracks: Sequence[Track], runtime: Ru
             key: {title: PlacementRecord(placement.angles) for title, placement in of_seed.items()}
             for key, of_seed in found.items()
         }
-        return Arrangement(condition, hrir, plain)
+        return Arrangement(hrir, plain)
     if plane or placed.name != name:
         hrir = _described(config, condition, tracks, runtime, sphere=True)
     rate = tracks[0].sample_rate
     return Arrangement(
-        condition, hrir, {key: _checked(condition, of_seed, rate, runtime) for key, of_seed in found.items()}
+        hrir, {key: _checked(condition, of_seed, rate, runtime) for key, of_seed in found.items()}
     )
 
 

@@ -39,15 +39,7 @@ log = logging.getLogger("mssbench")
 
 
 def create_app(settings: Settings | None = None, redis_url: str | None = None) -> FastAPI:
-    """Build the application.
-
-    Parameters
-    ----------
-    settings : Settings, optional
-        Default: from the environment.
-    redis_url : str, optional
-        Default: ``MSSBENCH_REDIS_URL``, else the Redis on this machine.
-    """
+    """Build the application. The settings and the URL of Redis are by default those of the environment."""
     workspace = open_workspace(settings.data_root.root if settings else None)
     settings = replace(settings or Settings.from_environment(), data_root=DataRoot(workspace.root))
     redis_url = redis_url or secret("MSSBENCH_REDIS_URL") or "redis://localhost:6379/0"

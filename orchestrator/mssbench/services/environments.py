@@ -69,7 +69,7 @@ def find_folder(name: str, registry: Registry) -> ServiceFolder:
             "services are started from a checkout of the bench, and this is an installed package; clone the "
             "repository, or use the composed system"
         )
-    services = registry.tools | registry.separators
+    services = registry.services
     here = [one for one in services if (CHECKOUT_SERVICES / one).is_dir()]
     path = CHECKOUT_SERVICES / name if name in services else Path(name)
     if not path.is_dir():

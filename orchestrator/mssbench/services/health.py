@@ -59,7 +59,7 @@ def survey(runtime: Runtime, services: Iterable[Service] | None = None) -> list[
 
     A service that does not answer delays the survey by one timeout, however many others there are.
     """
-    chosen = _all_services(runtime.registry) if services is None else list(services)
+    chosen = list(runtime.registry.services.values() if services is None else services)
     if not chosen:
         return []
     with ThreadPoolExecutor(max_workers=len(chosen), thread_name_prefix="survey") as pool:
@@ -84,7 +84,7 @@ def survey_separators(
     if not known.issuperset(names):
         names_of_surveyed = {health.name for health in surveyed}
         surveyed += survey(runtime, [one for one in separators if one.name not in names_of_surveyed])
-    order = [service.name for service in _all_services(registry)]
+    order = list(registry.services)
     return sorted(surveyed, key=lambda health: order.index(health.name))
 
 
@@ -93,10 +93,6 @@ def service_of(name: str, registry: Registry) -> Service | None:
     parts = re.split("([-:])", name)  # with its separators, so that any number of parts can be joined again
     prefixes = ("".join(parts[:count]) for count in range(len(parts), 0, -2))
     return next((registry.separators[one] for one in prefixes if one in registry.separators), None)
-
-
-def _all_services(registry: Registry) -> list[Service]:
-    return [*registry.tools.values(), *registry.separators.values()]
 
 
 def _health(runtime: Runtime, service: Service) -> ServiceHealth:

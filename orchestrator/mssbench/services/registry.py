@@ -38,6 +38,11 @@ class Registry:
     tools: dict[str, Service]
     separators: dict[str, Service]
 
+    @property
+    def services(self) -> dict[str, Service]:
+        """All services, tools first."""
+        return self.tools | self.separators
+
 
 def load_registry(path: Path | None = None) -> Registry:
     """Read the registration file (default: ``MSSBENCH_SERVICES``, else the file in this package).

@@ -94,16 +94,8 @@ def separate_by_upload(
 ) -> Path:
     """Send `track` to the separator service at `url`, and write the stems to the folder `out`.
 
-    Parameters
-    ----------
-    references : Path, optional
-        Folder of the true stems, for separators that need them.
-    show : callable
-        Progress.
-    patience : float
-        For how many seconds to retry while the service is busy or starting. It says when to retry.
-    sleep : callable
-        Replaces ``time.sleep`` in tests.
+    `references` is the folder of the true stems, for separators that need them. While the service is busy or starting,
+    the request is repeated for up to `patience` seconds, after pauses that the service requests.
 
     Raises
     ------
