@@ -64,18 +64,10 @@ def delete(run: str, redis_url: str) -> None:
 @click.argument("before", metavar="RUN")
 @click.argument("after", metavar="RUN")
 @click.option(
-    "--tolerance",
-    type=click.FloatRange(min=0),
-    default=0.0,
-    help="Largest difference between equal numbers.",
+    "--tolerance", type=click.FloatRange(min=0), default=0.0, help="Largest difference between equal numbers."
 )
 @click.option("--values", is_flag=True, help="Show each value that differs.")
-@click.option(
-    "--limit",
-    type=click.IntRange(min=0),
-    default=50,
-    help="Number of values to show.",
-)
+@click.option("--limit", type=click.IntRange(min=0), default=50, help="Number of values to show.")
 @json_option
 def diff(before: str, after: str, tolerance: float, values: bool, limit: int, as_json: bool) -> None:
     """Compare the results of two runs.

@@ -17,15 +17,7 @@ from rich.table import Table
 
 from .commands import Choice
 from .progress import byte_bars, progress_bar
-from .shared import (
-    cli,
-    current_runtime,
-    print_message,
-    print_result,
-    reference_of,
-    titles_of,
-    titles_option,
-)
+from .shared import cli, current_runtime, print_message, print_result, reference_of, titles_of, titles_option
 
 if TYPE_CHECKING:
     from ..datasets.check import DatasetReport, TrackReport

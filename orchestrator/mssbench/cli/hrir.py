@@ -18,11 +18,7 @@ def hrir() -> None:
 
 @hrir.command("info")
 @click.argument("hrir_set", metavar="SADIE_DIR|FILE.sofa|sphere")
-@click.option(
-    "--rate",
-    default=44100,
-    help="Sample rate in Hz, if a folder has sets at several rates.",
-)
+@click.option("--rate", default=44100, help="Sample rate in Hz, if a folder has sets at several rates.")
 @click.option(
     "--plot",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -56,9 +56,7 @@ from .shared import (
     "config", required=False, type=click.Path(path_type=Path, dir_okay=False), metavar="[CONFIG.toml]"
 )
 @click.option(
-    "--dataset",
-    default="",
-    help="Folder in the MUSDB18-HQ layout. Required without CONFIG.toml and --like.",
+    "--dataset", default="", help="Folder in the MUSDB18-HQ layout. Required without CONFIG.toml and --like."
 )
 @placement_options
 @click.option(

@@ -28,10 +28,7 @@ OUTAGE_PAUSES = (1.0, 2.0, 5.0)
 
 
 def perform_with_retries(
-    run: Run,
-    task: Task,
-    pauses: Sequence[float] | None = None,
-    sleep: Callable[[float], None] = time.sleep,
+    run: Run, task: Task, pauses: Sequence[float] | None = None, sleep: Callable[[float], None] = time.sleep
 ) -> None:
     """Run `task`, with a retry after each pause while the service is unavailable. After the last one, the task fails.
 

@@ -240,10 +240,7 @@ def _separate(run: Run, cell: Cell) -> None:
                     f"{cell.separator} reported {cell.title!r} as complete, but the stems are missing"
                 )
             check_separation(
-                cell.separator,
-                made,
-                run.runtime.root.resolve(mixture),
-                separator.stems or _stems(run, cell),
+                cell.separator, made, run.runtime.root.resolve(mixture), separator.stems or _stems(run, cell)
             )
             if (label := read_separation(made).separator) != cell.separator:
                 raise BadOutput(

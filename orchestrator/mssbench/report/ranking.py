@@ -266,7 +266,5 @@ def _table(setting: Setting, source: str, every: set[str]) -> Table:
         return (row.rank is None, row.rank or 0.0, row.entry.separator.name)
 
     return Table(
-        source,
-        sorted(models, key=order),
-        sorted((row for row in rows if not row.entry.is_model), key=order),
+        source, sorted(models, key=order), sorted((row for row in rows if not row.entry.is_model), key=order)
     )

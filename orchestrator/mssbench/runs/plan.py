@@ -64,13 +64,7 @@ def plan(config: RunConfig, runtime: Runtime, command: str = "") -> RunRecord:
     by_key = {key: of_title for one in arranged.values() for key, of_title in one.placements.items()}
     records = [
         _track_record(
-            track,
-            start,
-            config,
-            runtime,
-            hrirs,
-            {key: by_key[key][track.title] for key in by_key},
-            stems,
+            track, start, config, runtime, hrirs, {key: by_key[key][track.title] for key in by_key}, stems
         )
         for track, start in zip(tracks, starts, strict=True)
     ]
@@ -94,12 +88,7 @@ def plan(config: RunConfig, runtime: Runtime, command: str = "") -> RunRecord:
 
 
 def checked_tracks(
-    dataset: Path,
-    split: str,
-    first: int | None = None,
-    titles: Sequence[str] = (),
-    *,
-    excerpts: bool = False,
+    dataset: Path, split: str, first: int | None = None, titles: Sequence[str] = (), *, excerpts: bool = False
 ) -> list[Track]:
     """The dataset's tracks in the order of their titles. All files of each track exist and have the same format.
 

@@ -47,10 +47,7 @@ def estimate(
 
 
 def offered(
-    targets: Sequence[str],
-    separator: SeparatorInfo,
-    stems: Sequence[str],
-    own: Sequence[str] | None = None,
+    targets: Sequence[str], separator: SeparatorInfo, stems: Sequence[str], own: Sequence[str] | None = None
 ) -> list[str]:
     """Those of `targets` that the separator offers and, if `own` is given, that the track has the stems of."""
     own = stems if own is None else own
@@ -115,10 +112,7 @@ def choose_targets(
 
 
 def folding(
-    targets: Sequence[str],
-    separator: SeparatorInfo,
-    stems: Sequence[str],
-    own: Sequence[str] | None = None,
+    targets: Sequence[str], separator: SeparatorInfo, stems: Sequence[str], own: Sequence[str] | None = None
 ) -> list[str]:
     """One line for each target that is estimated by a sum of the separator's stems, or by more than its reference."""
     parts = {target: estimate(target, separator, stems, own) for target in targets}
