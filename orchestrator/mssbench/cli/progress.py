@@ -23,7 +23,7 @@ from rich.progress import (
 )
 
 from ..runs.status import RunStatus
-from .shared import pace, print_message, waiting_note
+from .shared import print_message, throughput_text, waiting_note
 
 if TYPE_CHECKING:
     from mssbench_service.download import Progress as ShowBytes
@@ -117,7 +117,7 @@ def run_bars() -> Iterator[Callable[[RunStatus], None]]:
             if now.to_render:
                 bar("render", now.rendered, now.to_render, note="")
             bar("separate", now.separated, now.cells, note=waiting_note(status))
-            bar("evaluate", now.ended, now.cells, note="" if now.complete else pace(status))
+            bar("evaluate", now.ended, now.cells, note="" if now.complete else throughput_text(status))
             for name, ended, cells, failed in by_separator(status):
                 bar(f"  {name}", ended, cells, note=f"{failed} failed" if failed else "")
 

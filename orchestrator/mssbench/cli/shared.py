@@ -183,7 +183,7 @@ scheduling_options = together(
 )
 
 
-def pace(status: RunStatus) -> str:
+def throughput_text(status: RunStatus) -> str:
     """Format as ``12 cells/min, about 3 min left``; empty if the throughput is unknown."""
     if status.throughput is None:
         return ""

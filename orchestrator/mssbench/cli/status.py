@@ -20,10 +20,10 @@ from .shared import (
     current_runtime,
     existing_run,
     json_option,
-    pace,
     print_json,
     print_message,
     print_result,
+    throughput_text,
     waiting_note,
 )
 
@@ -98,9 +98,8 @@ def _line(now: RunStatus) -> str:
         f"{now.id}: {now.state}, {done.ended}/{done.cells} cells ended, "
         f"{done.failed} failed, {done.rendered}/{done.to_render} tracks rendered"
     )
-    return "; ".join(
-        filter(None, (", ".join(filter(None, (counts, pace(now)))), waiting_note(now), now.problem))
-    )
+    progress = ", ".join(filter(None, (counts, throughput_text(now))))
+    return "; ".join(filter(None, (progress, waiting_note(now), now.problem)))
 
 
 def _shares(now: RunStatus) -> None:

@@ -37,7 +37,7 @@ Directions = dict[str, tuple[float, float]]
 Trajectories = dict[str, list[list[float]]]
 
 
-def apart(one: float, other: float) -> float:
+def angular_distance(one: float, other: float) -> float:
     """Distance between two azimuths in degrees."""
     return abs((one - other + 180.0) % 360.0 - 180.0)
 
@@ -52,7 +52,7 @@ def drawable(hrir: HrirInfo, count: int = len(STEMS)) -> list[float]:
     >>> drawable(HrirInfo("name", "", 44100, 256, [0.0, 45.0, 90.0, 135.0, 270.0], 0.0, 0.0))
     [0.0, 45.0, 90.0, 270.0]
     """
-    frontal = [azimuth for azimuth in hrir.azimuths if apart(azimuth, 0.0) <= 90.0]
+    frontal = [azimuth for azimuth in hrir.azimuths if angular_distance(azimuth, 0.0) <= 90.0]
     return list(hrir.azimuths) if hrir.room and len(frontal) < count else frontal
 
 
@@ -95,7 +95,7 @@ def draw_angles(
         raise BadInput(f"{title!r} has {len(stems)} stems; azimuths are drawn for at most {len(CHOICES)}")
     drawn = generator.choice(CHOICES, size=len(stems), replace=False)
     if len(azimuths) >= len(stems) and any(
-        min(apart(angle, azimuth) for azimuth in azimuths) > TOLERANCE for angle in drawn
+        min(angular_distance(angle, azimuth) for azimuth in azimuths) > TOLERANCE for angle in drawn
     ):
         drawn = generator.choice(sorted(azimuths), size=len(stems), replace=False)
     return {stem: float(angle) for stem, angle in zip(stems, drawn, strict=True)}

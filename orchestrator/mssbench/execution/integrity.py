@@ -40,9 +40,9 @@ def rendering_problem(run: Run, title: str, condition: str, names: Iterable[str]
     except BenchError as error:
         return error.detail
     profile = run.record.config.rendered(condition_of(condition)).profile
-    planned = (track.title, profile, _turned(placement.angles), placement.scene)
+    planned = (track.title, profile, _wrapped(placement.angles), placement.scene)
     scene = found.scene if isinstance(found, SceneResult) else None
-    if (found.title, found.profile, _turned(found.angles), scene) != planned:
+    if (found.title, found.profile, _wrapped(found.angles), scene) != planned:
         return f"{folder / RENDERING_FILE} describes another rendering"
     if hrir is not None and found.hrir_sha256 != hrir.sha256:
         return f"{folder / RENDERING_FILE} names another HRIR set"
@@ -50,7 +50,7 @@ def rendering_problem(run: Run, title: str, condition: str, names: Iterable[str]
     return f"{folder}: {problem}" if problem else ""
 
 
-def _turned(angles: Mapping[str, float]) -> dict[str, float]:
+def _wrapped(angles: Mapping[str, float]) -> dict[str, float]:
     return {stem: angle % 360.0 for stem, angle in angles.items()}
 
 

@@ -28,7 +28,7 @@ from ..runs.estimates import read_separation, separated_files
 from ..runs.fingerprint import state_of_files
 from ..runs.formats import RENDERING_FORMAT, SEPARATION_FORMAT
 from ..runs.layout import RENDERING_FILE
-from ..runs.owned import move_unknown, remove_made
+from ..runs.owned import move_unknown, remove_generated
 from ..runs.records import RENDERED, Cell, TrackRecord
 from ..runs.run import Run, Task
 from ..runs.targets import folding, scored_targets
@@ -130,12 +130,12 @@ def remove_rendering(run: Run, title: str, condition: str) -> None:
     """Remove the rendered track `title`, unless it is the source itself."""
     track = run.record.track(title)
     if track.folders[condition] != track.source:
-        remove_made(run.runtime.root.root / RENDERED, run.rendering(title, condition), RENDERING_FILE)
+        remove_generated(run.runtime.root.root / RENDERED, run.rendering(title, condition), RENDERING_FILE)
 
 
 def remove_estimates(run: Run, cell: Cell) -> None:
     """Remove the estimates of `cell`."""
-    remove_made(run.store.folder, run.estimates(cell), SEPARATION_FILE)
+    remove_generated(run.store.folder, run.estimates(cell), SEPARATION_FILE)
 
 
 def _move_unknown(folder: Path, marker: str) -> None:
@@ -178,7 +178,7 @@ def _as_planned(
         return
     require_planned_files(run, track)
     if track.start is not None:
-        source, cut = run.runtime.root.resolve(track.source), run.made_folder(track.title, track.cut)
+        source, cut = run.runtime.root.resolve(track.source), run.generated_folder(track.title, track.cut)
         _move_unknown(cut, EXCERPT_FILE)
         require_excerpt(source, cut, track.start, track.samples, [MIXTURE, *run.record.stems_of(track.title)])
     yield

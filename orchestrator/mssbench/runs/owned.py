@@ -30,7 +30,7 @@ def inside(base: Path, *names: str) -> Path:
     return path
 
 
-def remove_made(base: Path, folder: Path, marker: str) -> None:
+def remove_generated(base: Path, folder: Path, marker: str) -> None:
     """Remove `folder`, which lies below `base` and has the file `marker`. It need not exist.
 
     Raises

@@ -14,7 +14,7 @@ from mssbench_service.wire import HrirInfo, HrirRequest, Placement, PlaceRequest
 
 from ..datasets.angles import (
     TOLERANCE,
-    apart,
+    angular_distance,
     draw_angles,
     draw_directions,
     draw_trajectories,
@@ -153,8 +153,8 @@ def check_angles(hrir: HrirInfo, angles: dict[str, dict[str, float]]) -> None:
     """Raise :class:`BadInput` if the HRIR set has no azimuth within half a degree of an angle."""
     for title, of_track in angles.items():
         for stem, angle in of_track.items():
-            nearest = min(hrir.azimuths, key=lambda azimuth: apart(azimuth, angle))
-            if apart(nearest, angle) > TOLERANCE:
+            nearest = min(hrir.azimuths, key=lambda azimuth: angular_distance(azimuth, angle))
+            if angular_distance(nearest, angle) > TOLERANCE:
                 raise BadInput(
                     f"the HRIR set {hrir.name} has no azimuth {angle:g}°, the angle of {stem} of {title!r}; "
                     f"the nearest is {nearest:g}°"

@@ -63,9 +63,9 @@ class Run:
         track = self.record.track(title)
         if track.folders[condition] == track.source:  # the run was made of estimates of rendered tracks
             return self.runtime.root.resolve(track.source)
-        return self.made_folder(title, track.folders[condition])
+        return self.generated_folder(title, track.folders[condition])
 
-    def made_folder(self, title: str, reference: str) -> Path:
+    def generated_folder(self, title: str, reference: str) -> Path:
         """Folder of a rendered track, or of an excerpt.
 
         Raises

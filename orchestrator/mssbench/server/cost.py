@@ -42,7 +42,7 @@ def cost_of(config: RunConfig, service: RunService) -> Cost:
     service.runtime.reload()
     record = plan(config, service.runtime)
     run = Run(service.workspace.run(record.id), record, service.runtime)
-    speed = pace(record, service)
+    speed = time_per_audio_second(record, service)
     audio = sum(record.track(cell.title).seconds for cell in record.cells() if not run.store.ended(cell))
     return Cost(
         cells=len(record.cells()),
@@ -54,7 +54,7 @@ def cost_of(config: RunConfig, service: RunService) -> Cost:
     )
 
 
-def pace(record: RunRecord, service: RunService) -> float | None:
+def time_per_audio_second(record: RunRecord, service: RunService) -> float | None:
     """Time for a second of audio of one cell in the latest run with the same metrics and all of the separators."""
     config, wanted = record.config, _usable(record)
     for run_id in service.workspace.run_ids()[:EARLIER_RUNS]:

@@ -16,7 +16,7 @@ from mssbench.execution.prepare import prepare
 from mssbench.runs.config import RunConfig
 from mssbench.runs.layout import RunLayout
 from mssbench.runs.lock import RunLock
-from mssbench.runs.owned import remove_made
+from mssbench.runs.owned import remove_generated
 from mssbench.runs.records import Cell
 from mssbench.runs.results import result_rows
 from mssbench.runs.run import Run, open_run
@@ -148,7 +148,7 @@ def test_what_a_run_did_not_make_is_not_removed(tmp_path: Path, kind: str) -> No
         target = other / "b" if kind == "outside" else base
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(BadInput):
-        remove_made(base, target, "made.json")
+        remove_generated(base, target, "made.json")
     assert sorted(tmp_path.rglob("*")) == before
 
 

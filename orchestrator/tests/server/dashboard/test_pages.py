@@ -283,14 +283,17 @@ def test_the_time_of_a_run_is_estimated_from_an_earlier_one(tmp_path: Path) -> N
     run = scored_run(tmp_path, ["A", "B", "C"])
     workspace = SimpleNamespace(run_ids=lambda: ["scored"])
     service: Any = SimpleNamespace(workspace=workspace, run=lambda _: run)
-    assert cost.pace(run.record, service) is None
+    assert cost.time_per_audio_second(run.record, service) is None
     for place, title in enumerate(("A", "B", "C")):
         end(run, title, 1.0)
         os.utime(run.store.layout.result(Cell("stereo", "one", title)), (100.0 + 10 * place,) * 2)
-    assert cost.pace(run.record, service) == 10.0  # seconds for one second of audio
+    assert cost.time_per_audio_second(run.record, service) == 10.0  # seconds for one second of audio
     other = replace(run.record, separators=[SeparatorRecord("slow", "", service="oracle")])
-    assert cost.pace(other, service) is None
-    assert cost.pace(replace(run.record, config=RunConfig("music", bsseval=False)), service) is None
+    assert cost.time_per_audio_second(other, service) is None
+    assert (
+        cost.time_per_audio_second(replace(run.record, config=RunConfig("music", bsseval=False)), service)
+        is None
+    )
 
 
 def test_the_cost_of_a_run_is_estimated_before_its_start(client: httpx.Client) -> None:
