@@ -37,7 +37,7 @@ REPETITIONS = 15
 def serving(root: Path) -> Iterator[httpx.Client]:
     """Serve the dashboard of `root` on a free port."""
     app = FastAPI()
-    runtime = make_runtime(root, "inprocess", trusted=False)
+    runtime = make_runtime(root, trusted=False)
     workspace = Workspace(root)
     # No Redis is needed, because nothing is queued.
     service = RunService(workspace, runtime, "redis://127.0.0.1:9/0")

@@ -274,9 +274,12 @@ def test_a_service_with_a_url_is_called_over_http_and_others_in_process(
             runtime.separate("oracle", SeparateRequest("/etc/hosts", "out2", "oracle-mixture"))
 
 
-def test_an_unknown_transport_and_a_broken_registration_are_refused(tmp_path: Path) -> None:
+def test_an_unknown_transport_and_a_broken_registration_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MSSBENCH_TRANSPORT", "pigeon")
     with pytest.raises(BadInput, match="unknown transport 'pigeon'"):
-        make_runtime(tmp_path, "pigeon")
+        make_runtime(tmp_path)
     (tmp_path / "services.toml").write_text("[tools]\nsynth = 3\n")
     with pytest.raises(BadInput, match=r"services\.toml is not a list of services"):
         load_registry(tmp_path / "services.toml")
