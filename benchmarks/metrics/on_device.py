@@ -30,7 +30,7 @@ def values(found: object) -> list[float]:
     if isinstance(found, BssEval):
         return found.values.ravel().tolist()
     if isinstance(found, tuple):  # of SPAUQ
-        return [value for part in found for value in (np.median(part.ssr), np.median(part.srr))]
+        return [value for part in found for value in (part.median_ssr, part.median_srr)]
     cues = [x for part in vars(found).values() for x in (part.values() if isinstance(part, dict) else [part])]
     return [cue.value for cue in cues if getattr(cue, "value", None) is not None]
 

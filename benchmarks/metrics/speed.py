@@ -194,13 +194,7 @@ def corrected_row(reference: np.ndarray, estimate: np.ndarray) -> None:
         cells = place(reference, estimate, FS, workers=workers)
         found = [cues.d_itd_us, cues.itd_moved, cues.d_ild_db, cues.d_ild_db_flat, cues.d_ic]
         values = [cue.value for cue in (*found, cells.in_place[2], cells.missing, cells.cue_error_jnd)]
-        return (
-            np.median(spauq.ssr[spauq.valid]),
-            np.median(spauq.srr[spauq.valid]),
-            *values,
-            fitted.level_db,
-            fitted.si_sdr_db,
-        )
+        return spauq.median_ssr, spauq.median_srr, *values, fitted.level_db, fitted.si_sdr_db
 
     def same(found: Any, expected: Any) -> None:
         np.testing.assert_allclose(found, expected, atol=1e-4)

@@ -50,9 +50,6 @@ from .inner_products import Span
 from .signals import BoolArray, Float64, InputError, check_pair, db
 from .threads import one_blas_thread
 
-RELEASED_LAG_S, EQUATIONS_LAG_S = 0.1, 0.002
-"""Largest lags of the searches, to either side. 2 ms are more than any interaural delay."""
-
 IntArray = npt.NDArray[np.int64]
 
 
@@ -78,6 +75,14 @@ class Released:
     cost: Float64
     shift: Float64
     scale: Float64
+
+    @property
+    def median_ssr(self) -> float:
+        return float(np.median(self.ssr))
+
+    @property
+    def median_srr(self) -> float:
+        return float(np.median(self.srr))
 
 
 @dataclass(frozen=True)
@@ -106,18 +111,55 @@ class Equations:
     def valid_frames(self) -> int:
         return int(self.valid.sum())
 
+    @property
+    def total_frames(self) -> int:
+        return len(self.valid)
+
+    @property
+    def median_ssr(self) -> float | None:
+        """Median in dB; None if no frame is valid."""
+        return float(np.median(self.ssr[self.valid])) if self.valid_frames else None
+
+    @property
+    def median_srr(self) -> float | None:
+        """Median in dB; None if no frame is valid."""
+        return float(np.median(self.srr[self.valid])) if self.valid_frames else None
+
 
 @one_blas_thread
 def spauq_released(
-    reference: npt.ArrayLike, estimate: npt.ArrayLike, sample_rate: int, *, workers: int | None = None
+    reference: npt.ArrayLike,
+    estimate: npt.ArrayLike,
+    sample_rate: int,
+    *,
+    max_lag: int | None = None,
+    workers: int | None = None,
 ) -> Released:
     """Compute SSR and SRR as the released SPAUQ software does [1]_, including its deviations from the equations.
 
-    Parameters and exceptions are those of :func:`spauq_equations`.
+    Parameters
+    ----------
+    reference, estimate : array_like, shape (2, samples)
+        Floating point; both are trimmed to the shorter.
+    sample_rate : int
+        In Hz.
+    max_lag : int, optional
+        Largest lag of the search in samples, to either side; 100 ms by default.
+    workers : int, optional
+        Number of threads; by default the number of cores that this process may use.
+
+    Returns
+    -------
+    Released
+
+    Raises
+    ------
+    InputError
+        A signal is unusable (:func:`~binaural_metrics.signals.check_signal`) or shorter than one frame.
     """
     ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
     grid = Grid.of(ref.shape[1], sample_rate)
-    lag = round(RELEASED_LAG_S * sample_rate)
+    lag = _released_lag(grid, sample_rate, max_lag)
 
     def frame(context: Float64, e: Float64, values: Lags) -> _ReleasedFrame:
         return _released_frame(Correlation.of(context, e, lag, values))
@@ -131,6 +173,7 @@ def spauq_equations(
     estimate: npt.ArrayLike,
     sample_rate: int,
     *,
+    max_lag: int | None = None,
     reference_gain: float = 1.0,
     workers: int | None = None,
 ) -> Equations:
@@ -142,6 +185,8 @@ def spauq_equations(
         Floating point; both are trimmed to the shorter.
     sample_rate : int
         In Hz.
+    max_lag : int, optional
+        Largest lag of the search in samples, to either side; 2 ms by default, more than any interaural delay.
     reference_gain : float, optional
         Factor applied to the reference. It is the gain that the mixture *was stored with*. Do not fit it to
         the estimate: that would hide a level error of the model.
@@ -159,7 +204,7 @@ def spauq_equations(
     """
     ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
     grid = Grid.of(ref.shape[1], sample_rate)
-    lag = round(EQUATIONS_LAG_S * sample_rate)
+    lag = _equations_lag(grid, sample_rate, max_lag)
     gain = check_gain(reference_gain)
 
     def frame(context: Float64, e: Float64, values: Lags) -> _EquationsFrame:
@@ -185,7 +230,7 @@ def spauq_both(
     """
     ref, est, sample_rate = check_pair(reference, estimate, sample_rate)
     grid = Grid.of(ref.shape[1], sample_rate)
-    wide, lag = round(RELEASED_LAG_S * sample_rate), round(EQUATIONS_LAG_S * sample_rate)
+    wide, lag = _released_lag(grid, sample_rate, None), _equations_lag(grid, sample_rate, None)
     gain = check_gain(reference_gain)
 
     def frame(context: Float64, e: Float64, values: Lags) -> tuple[_ReleasedFrame, _EquationsFrame]:
@@ -203,6 +248,21 @@ def spauq_both(
 
 
 # ------------------------------------------------------------------------------------------------- frames
+
+
+def _released_lag(grid: Grid, sample_rate: int, max_lag: int | None) -> int:
+    # A frame can lose max_lag samples at either end, and the last frame can be as short as a hop.
+    return _check_lag(round(0.1 * sample_rate) if max_lag is None else max_lag, (grid.window - grid.hop) // 2)
+
+
+def _equations_lag(grid: Grid, sample_rate: int, max_lag: int | None) -> int:
+    return _check_lag(round(0.002 * sample_rate) if max_lag is None else max_lag, grid.window - grid.hop)
+
+
+def _check_lag(lag: int, limit: int) -> int:
+    if not 0 <= lag <= limit:
+        raise InputError(f"maximum lag of {lag} samples; expected 0 to {limit}")
+    return int(lag)
 
 
 def check_gain(gain: float) -> float:
