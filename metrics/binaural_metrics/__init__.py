@@ -41,15 +41,15 @@ if TYPE_CHECKING:
     from .functions import in_place as in_place
     from .functions import itd_difference as itd_difference
     from .functions import level_difference as level_difference
-    from .functions import paper_ild_difference as paper_ild_difference
-    from .functions import paper_itd_difference as paper_itd_difference
-    from .functions import paper_srr as paper_srr
-    from .functions import paper_ssr as paper_ssr
     from .functions import si_sdr as si_sdr
     from .functions import srr as srr
     from .functions import ssr as ssr
     from .interaural import paper_cues as paper_cues
     from .localisation import ListenerModel as ListenerModel
+    from .paper_functions import paper_ild_difference as paper_ild_difference
+    from .paper_functions import paper_itd_difference as paper_itd_difference
+    from .paper_functions import paper_srr as paper_srr
+    from .paper_functions import paper_ssr as paper_ssr
     from .registry import Metric as Metric
     from .registry import metrics as metrics
     from .registry import register as register
@@ -68,8 +68,8 @@ _MODULES = {
     "reuse": "ReferenceCache",
     "folder": "score_folder load_hrirs",
     "cues": "Hrirs interaural_cues",
-    "functions": "ssr srr in_place itd_difference ild_difference ic_difference azimuth_error level_difference si_sdr "
-    "paper_ssr paper_srr paper_itd_difference paper_ild_difference",
+    "functions": "ssr srr in_place itd_difference ild_difference ic_difference azimuth_error level_difference si_sdr",
+    "paper_functions": "paper_ssr paper_srr paper_itd_difference paper_ild_difference",
     "bsseval": "bss_eval",
     "spauq": "spauq_equations spauq_released",
     "interaural": "paper_cues",
