@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +16,11 @@ from pathlib import Path
 import click
 import pytest
 from command import Command
+from mssbench.cli import progress
 from mssbench.cli.commands import COMMANDS, cli
+from mssbench.runs.progress import Progress, Share
+from mssbench.runs.status import RunStatus
+from rich.console import Console
 
 
 def commands(group: click.Group = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
@@ -23,8 +30,7 @@ def commands(group: click.Group = cli, path: tuple[str, ...] = ()) -> Iterator[t
         assert command is not None
         if isinstance(command, click.Group):
             yield from commands(command, (*path, name))
-        if not isinstance(command, click.Group) or command.invoke_without_command:
-            yield " ".join((*path, name)), command
+        yield " ".join((*path, name)), command
 
 
 def test_without_arguments_the_help_is_shown(mssbench: Command) -> None:
@@ -134,6 +140,30 @@ def test_usage_errors_are_one_line_with_a_suggestion(
     assert done.returncode == 2
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_serve_refuses_a_port_that_is_in_use(mssbench: Command, workspace: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = mssbench("serve", "--port", str(port))
+    assert done.stderr == (
+        f"mssbench: cannot listen on port {port} of 127.0.0.1: {os.strerror(errno.EADDRINUSE)}\n"
+    )
+    assert done.returncode == 2
+
+
+def test_long_names_of_separators_leave_room_for_the_numbers_of_progress(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(progress, "console", Console(file=written, width=80))
+    names = [f"a-model-whose-name-has-many-parts-and-a-version-{number}" for number in range(2)]
+    shares = [Share(name, "stereo", cells=1, separated=1, ended=1, failed=1) for name in names]
+    status = RunStatus("run", "running", "", Progress(2, 2, 2, 2, 0, 0), shares, None, None, [], {})
+    with progress.run_bars() as show:
+        show(status)
+    lines = written.getvalue().splitlines()
+    assert [line.split()[-4:] for line in lines if "model" in line] == [["1/1", "0:00:00", "1", "failed"]] * 2
 
 
 def test_runs_have_names_and_are_listed_with_their_settings(mssbench: Command, workspace: Path) -> None:

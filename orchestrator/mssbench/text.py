@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import jinja2
 
 
@@ -47,3 +49,17 @@ def shortened(name: str) -> str:
     ('mel-band-…ormer-v2', 'spleeter:2stems')
     """
     return name if len(name) <= 18 else f"{name[:9]}…{name[-8:]}"
+
+
+def distinct(names: Iterable[str]) -> dict[str, str]:
+    """Return the shortened name of each of `names`; whole names where two would be the same.
+
+    Examples
+    --------
+    >>> distinct(["mel-band-roformer-v2", "oracle-irm"])
+    {'mel-band-roformer-v2': 'mel-band-…ormer-v2', 'oracle-irm': 'oracle-irm'}
+    >>> distinct(["twins-one-in-the-middle", "twins-one-by-the-middle"])["twins-one-in-the-middle"]
+    'twins-one-in-the-middle'
+    """
+    found = {name: shortened(name) for name in names}
+    return found if len(set(found.values())) == len(found) else {name: name for name in found}

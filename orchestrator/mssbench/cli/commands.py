@@ -121,4 +121,7 @@ class Commands(Group):
 )
 @click.version_option(__version__, prog_name="mssbench")
 def cli() -> None:
-    """Binaural MSS Bench: does a music source separation model keep the spatial image of binaural audio?"""
+    """Binaural MSS Bench: does a music source separation model keep the spatial image of binaural audio?
+
+    Example: mssbench demo
+    """

@@ -27,7 +27,10 @@ DEMO_DATASET = Path("data/demo")
 
 @cli.group()
 def data() -> None:
-    """Get, check and convert datasets."""
+    """Get, check and convert datasets.
+
+    Example: mssbench data demo data/demo
+    """
 
 
 @data.command("demo")

@@ -13,7 +13,10 @@ from .shared import cli, current_runtime, hrir_of
 
 @cli.group()
 def hrir() -> None:
-    """Inspect HRIR sets."""
+    """Inspect HRIR sets.
+
+    Example: mssbench hrir info sphere
+    """
 
 
 @hrir.command("info")

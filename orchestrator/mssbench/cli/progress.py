@@ -23,6 +23,7 @@ from rich.progress import (
 )
 
 from ..runs.status import RunStatus
+from ..text import distinct
 from .shared import print_message, throughput_text, waiting_note
 
 if TYPE_CHECKING:
@@ -118,8 +119,10 @@ def run_bars() -> Iterator[Callable[[RunStatus], None]]:
                 bar("render", now.rendered, now.to_render, note="")
             bar("separate", now.separated, now.cells, note=waiting_note(status))
             bar("evaluate", now.ended, now.cells, note="" if now.complete else throughput_text(status))
-            for name, ended, cells, failed in by_separator(status):
-                bar(f"  {name}", ended, cells, note=f"{failed} failed" if failed else "")
+            found = by_separator(status)
+            shown = distinct(name for name, *_ in found)
+            for name, ended, cells, failed in found:
+                bar(f"  {shown[name]}", ended, cells, note=f"{failed} failed" if failed else "")
 
         yield show
 

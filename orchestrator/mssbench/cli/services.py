@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
 import click
 from mssbench_service import logs
-from mssbench_service.errors import NotFound, printable
+from mssbench_service.errors import BadInput, NotFound, printable
 from mssbench_service.names import suggestion
 from rich.console import Console
 from rich.table import Table
@@ -79,6 +80,7 @@ def serve(host: str, port: int, redis_url: str) -> None:
 
     Example: mssbench serve --port 8080
     """
+    _require_free(host, port)
     if not redis_url:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # its processes are stopped in order
         print_message(f"dashboard: http://{f'[{host}]' if ':' in host else host}:{port}/ (Ctrl-C stops it)")
@@ -94,6 +96,17 @@ def serve(host: str, port: int, redis_url: str) -> None:
     os.environ["MSSBENCH_REDIS_URL"] = redis_url
     # The application configures its own logging.
     uvicorn.run("mssbench.server.app:app", host=host, port=port, log_level="info", log_config=None)
+
+
+def _require_free(host: str, port: int) -> None:
+    """Raise BadInput if no server can listen on `port` of `host`."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(address)
+    except OSError as error:
+        raise BadInput(f"cannot listen on port {port} of {host}: {error.strerror or error}") from None
 
 
 @cli.group(invoke_without_command=True)

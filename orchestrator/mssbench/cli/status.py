@@ -103,9 +103,16 @@ def _line(now: RunStatus) -> str:
 
 
 def _shares(now: RunStatus) -> None:
+    widths = [
+        max((len(name) for name in names), default=0)
+        for names in (
+            [one.condition for one in now.by_separator],
+            [one.separator for one in now.by_separator],
+        )
+    ]
     for share in now.by_separator:
         print_result(
-            f"  {share.condition:<10} {share.separator:<24} {share.ended}/{share.cells} ended, "
+            f"  {share.condition:<{widths[0]}}  {share.separator:<{widths[1]}}  {share.ended}/{share.cells} ended, "
             f"{share.failed} failed"
         )
     for separator in now.separators:

@@ -18,7 +18,10 @@ from .shared import cli
 
 @cli.group()
 def weights() -> None:
-    """Fetch and verify the weights of the models."""
+    """Fetch and verify the weights of the models.
+
+    Example: mssbench weights fetch spleeter:2stems
+    """
 
 
 _names = click.argument("names", nargs=-1, metavar="[SERVICE[:MODEL]]...")
