@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mssbench_service import logs
-from mssbench_service.errors import BadInput, BadOutput, BenchError, StepFailed, Unavailable
+from mssbench_service.errors import BadInput, BadOutput, BenchError, StepFailed, Unavailable, one_line
 from mssbench_service.files import remove_folder, storage_error, storage_errors_raised, write_text
 from mssbench_service.musdb import HRIR_FILE, MIXTURE
 from mssbench_service.separation import SEPARATION_FILE, check_separation
@@ -73,9 +73,12 @@ def _perform(run: Run, task: Task, earlier: Sequence[str]) -> None:
     except Exception as error:  # a defect in the bench or a library must not affect other cells
         if storage_error(error, run.store.folder):
             raise
-        log.exception("%s failed", task)
-        trace = "\n".join([*earlier, traceback.format_exc()])
-        record_failure(run, task, StepFailed(f"{type(error).__name__}: {error}"), len(earlier) + 1, trace)
+        failed = StepFailed(f"{type(error).__name__}: {error}")
+        where = "/".join(filter(None, (task.condition, task.separator, task.title)))
+        log.error(
+            "%s: %s failed: %s", where, task.step, one_line(failed.detail)
+        )  # error.json has the traceback
+        record_failure(run, task, failed, len(earlier) + 1, "\n".join([*earlier, traceback.format_exc()]))
 
 
 def record_failure(run: Run, task: Task, error: BenchError, tries: int = 1, trace: str = "") -> None:

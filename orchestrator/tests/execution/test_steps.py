@@ -144,7 +144,9 @@ def test_a_failed_step_ends_its_own_cell_alone(
     assert make_trial(**{step: [fault]}).codes() == sorted([code, "ok", "ok", "ok"])
 
 
-def test_an_unexpected_exception_is_recorded_with_its_traceback(make_trial: MakeTrial) -> None:
+def test_an_unexpected_exception_is_one_line_of_the_log_and_recorded_with_its_traceback(
+    make_trial: MakeTrial, caplog: pytest.LogCaptureFixture
+) -> None:
     trial = make_trial(separate=[Busy("full"), ZeroDivisionError("1/0")])
     trial.separate(pauses=[1.0])
     error = trial.error()
@@ -152,6 +154,10 @@ def test_an_unexpected_exception_is_recorded_with_its_traceback(make_trial: Make
     assert error["detail"] == "ZeroDivisionError: 1/0"
     assert "attempt 1: busy: full" in error["log"]
     assert "raise answer" in error["log"], "the traceback is missing"
+    (said,) = [one for one in caplog.records if one.levelname == "ERROR"]
+    assert said.exc_info is None
+    assert "\n" not in said.getMessage()
+    assert "separate failed: " in said.getMessage()
     assert error["host"]
     assert datetime.datetime.fromisoformat(error["when"]).tzinfo
 
