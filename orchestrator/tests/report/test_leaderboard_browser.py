@@ -94,6 +94,26 @@ def test_tables_are_filtered_and_sorted(browser: Any, leaderboard: Path) -> None
         assert shown(heads) == ["SRR"]
 
 
+def test_the_main_metrics_of_a_table_are_those_of_its_runs(
+    browser: Any, make_run: MakeRun, tmp_path: Path
+) -> None:
+    both = read_source(make_run(tracks=3, models=2, later=True))
+    paper = read_source(make_run(tracks=3, models=2))
+    paper.run = replace(paper.run, id="paper", metrics="paper")
+    files = [tmp_path / "both.json", tmp_path / "paper.json"]
+    for path, summary in zip(files, (both, paper), strict=True):
+        path.write_text(json.dumps(asdict(summary)), encoding="utf-8")
+    with RecordedPage(browser, build_leaderboard(files, tmp_path / "site")) as recorded:
+        page = recorded.page
+        page.locator("#f-condition").select_option("binaural")
+        shown = [
+            set(table.locator("thead th[data-metric]:visible abbr").all_inner_texts())
+            for table in page.locator("table:visible").all()
+        ]
+        assert {"In place", "SSR", "SRR", "ΔITD", "ΔILD"} in shown
+        assert {"SSR", "SRR", "ΔITD (paper)", "ΔILD (paper)"} in shown
+
+
 def test_the_best_values_are_bold_with_their_intervals(browser: Any, leaderboard: Path) -> None:
     with RecordedPage(browser, leaderboard) as recorded:
         page = recorded.page

@@ -22,7 +22,8 @@
   const stems = [...field("f-stem").options].map((option) => option.value);
   field("f-stem").value = stems.find(models) ?? stems[0];
 
-  const main = new Set(heads.filter((head) => "main" in head.dataset).map((head) => head.dataset.metric));
+  // Each table has main metrics of its own: those of a run of the paper's metrics are the paper's.
+  const isMain = (cell) => Boolean(cell.closest("table").querySelector(`th[data-main][data-metric="${CSS.escape(cell.dataset.metric)}"]`));
 
   const sort = (table, key) => {
     const columns = [...table.tHead.rows[0].cells];
@@ -44,10 +45,10 @@
   const show = () => {
     const stem = field("f-stem").value, condition = field("f-condition").value;
     const chosen = field("f-metrics").value, order = field("f-order").value;
-    const shown = (metric) => !chosen || metric === chosen || (chosen === "main" && main.has(metric)) || metric === order;
+    const shown = (cell) => !chosen || [chosen, order].includes(cell.dataset.metric) || (chosen === "main" && isMain(cell));
     for (const section of sections) section.hidden = Boolean(condition) && section.dataset.condition !== condition;
     for (const table of document.querySelectorAll(".by-stem")) table.hidden = table.dataset.stem !== stem;
-    for (const cell of document.querySelectorAll("[data-metric]")) cell.hidden = !shown(cell.dataset.metric);
+    for (const cell of document.querySelectorAll("[data-metric]")) cell.hidden = !shown(cell);
     for (const cost of document.querySelectorAll(".cost")) {
       const plots = [...cost.querySelectorAll("[data-plot]")];
       const plot = plots.find((one) => one.dataset.plot === order) ?? plots[0];
