@@ -51,9 +51,9 @@ def answer(data: RunData, table: ScoreTable, differences: Sequence[Difference]) 
             f"No trained model is in this run. Of its reference separators, {best.name} {text.keeps(best)}"
         )
         compared = [best, *(one for one in given[:1] if one != best)]
-        sentence += "".join(f", {one.name} {text.values(one, like=best)}" for one in compared[1:])
+        sentence += "".join(f"; {one.name} {text.keeps(one, like=best)}" for one in compared[1:])
         if unprocessed and best not in unprocessed:
-            sentence += f" and the unprocessed mixture {text.values(unprocessed[0], like=best)}"
+            sentence += f"; the unprocessed mixture {text.keeps(unprocessed[0], like=best)}"
     return [f"{sentence[0].upper()}{sentence[1:]}.", text.note(compared, differences)]
 
 
@@ -81,8 +81,10 @@ class _Text:
     def subject(self, models: Sequence[SeparatorRecord]) -> str:
         """Return the clause about the models: the best one, and the range of the others."""
         best = self.best(models)
+        scored = " with a score" if len(models) == 1 else " with scores"
+        scored = scored if len(models) < len(self.data.models) else ""
         if len(models) == 1:
-            return f"the only model, {best.name}, {self.keeps(best)}"
+            return f"the only model{scored}, {best.name}, {self.keeps(best)}"
         metric = self.metrics[0]
         values = [self.value(one, metric).value for one in models if one != best]
         low, high = (self._number(metric, value) for value in (min(values), max(values)))
@@ -90,7 +92,8 @@ class _Text:
         others = f"the other{'s' if len(values) > 1 else ''} {span}\u00a0{metric.unit}"
         if metric.role != "place":
             others += f" in {metric.label}"
-        return f"the best of {len(models)} models, {best.name}, {self.keeps(best)} ({others}{_where(self.data.main)})"
+        others += _where(self.data.main)
+        return f"the best of {len(models)} models{scored}, {best.name}, {self.keeps(best)} ({others})"
 
     def keeps(self, one: SeparatorRecord, like: SeparatorRecord | None = None) -> str:
         """Return the predicate of a separator: what it keeps in place, or its errors."""
@@ -108,14 +111,24 @@ class _Text:
         """Return the medians in each condition, without their names if they are those of `like`."""
         own = self._conditions(one)
         named = like is None or own != self._conditions(like)
-        return _listed([
-            _listed([
-                f"{self._number(metric, self.value(one, metric, condition).value)}\u00a0{metric.unit}"
-                + ("" if metric.role == "place" else f" in {metric.label}")
-                for metric in self.metrics
-            ]) + (_where(condition) if named else "")
-            for condition in own
-        ])  # fmt: skip
+        first, rest = _split(own)
+        parts = [
+            self._medians(one, [condition]) + (_where(condition) if named else "") for condition in first
+        ]
+        if rest:
+            others = f" in the {len(rest)} other conditions" if named else ""
+            parts.append(self._medians(one, rest) + others)
+        return _listed(parts)
+
+    def _medians(self, one: SeparatorRecord, conditions: Sequence[str]) -> str:
+        """Return the median of each metric, or its range over several conditions."""
+        found = []
+        for metric in self.metrics:
+            values = [self.value(one, metric, condition).value for condition in conditions]
+            ends = dict.fromkeys(self._number(metric, value) for value in (min(values), max(values)))
+            text = f"{' to '.join(ends)}\u00a0{metric.unit}"
+            found.append(text if metric.role == "place" else f"{text} in {metric.label}")
+        return _listed(found)
 
     def _conditions(self, one: SeparatorRecord) -> list[str]:
         """Return the conditions in which a separator has all values."""
@@ -138,7 +151,7 @@ class _Text:
             for one in shown
             if (spans := [
                 (condition, metric, found)
-                for condition in self._conditions(one)
+                for condition in _split(self._conditions(one))[0]
                 for metric in self.metrics
                 if (found := self.value(one, metric, condition)).low == found.low
             ])
@@ -166,6 +179,8 @@ class _Text:
         ]
         if not shown:
             return "No track has scores in two conditions, so they cannot be compared."
+        first = _split(self._conditions(one))[0]
+        shown = [d for d in shown if d.first in first] or shown[:1]
         changes = _listed([
             f"{_signed(d.metric, d.paired.difference.value)} in {_lower(d.metric.label)} to {d.first}"
             for d in shown
@@ -186,6 +201,11 @@ def _evidence(shown: Sequence[Difference], tests: int) -> str:
     if 0 < significant < len(shown):
         verdict += f" for {significant}"
     return f"{verdict} (signed-rank tests at 5\u00a0%, Holm over {tests})"
+
+
+def _split(conditions: list[str]) -> tuple[list[str], list[str]]:
+    """Return the conditions that are named, and the others: a sentence can name three, or two and the rest."""
+    return (conditions, []) if len(conditions) <= 3 else (conditions[:2], conditions[2:])
 
 
 def _where(condition: str) -> str:

@@ -33,10 +33,11 @@ _AZIMUTHS = ((180, ""), (90, "left"), (0, "front"), (-90, "right"), (-180, "back
 
 @dataclass(frozen=True)
 class Panel:
-    """One figure on the page."""
+    """One figure on the page. `condition` is set if it shows only one."""
 
     title: str
     image: Markup
+    condition: str = ""
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def by_band(data: RunData) -> Figure | None:
     for condition in data.conditions:
         curves = {name: band_curve(data, condition, name) for name in names}
         if any(curves.values()):
-            panels.append(Panel(f"By frequency, {condition}", _band_panel(curves, condition)))
+            panels.append(Panel(f"By frequency, {condition}", _band_panel(curves, condition), condition))
     return Figure(panels, _separator_legend(names)) if panels else None
 
 
@@ -234,7 +235,11 @@ def by_angle(data: RunData, metric: Metric, angle: str = "azimuth") -> list[Pane
         return []
     axis = Scale(0.0, 100.0) if metric.unit == "%" else chart.scale(values, zero=metric.better == "lower")
     return [
-        Panel(f"{metric.label} by {angle}, {condition}", _angle_panel(curves, metric, axis, angle, condition))
+        Panel(
+            f"{metric.label} by {angle}, {condition}",
+            _angle_panel(curves, metric, axis, angle, condition),
+            condition,
+        )
         for condition, curves in found.items()
     ]
 

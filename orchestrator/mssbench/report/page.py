@@ -15,7 +15,7 @@ from markupsafe import Markup
 from ..runs.records import SeparatorRecord
 from ..runs.training import training_warnings
 from ..services.cards import card_facts
-from ..text import number, plural, templates
+from ..text import distinct, number, plural, templates
 from . import figures, published, tables
 from .analysis import Analysis
 from .answer import QUESTION
@@ -40,6 +40,7 @@ def environment(*scripts: str) -> jinja2.Environment:
     env = templates("mssbench.report")
     policy = content_security_policy(scripts)
     env.globals |= {"asset": asset, "dash": tables.dash, "DASH": DASH, "scripts": scripts, "policy": policy}
+    env.globals |= {"distinct": distinct}
     env.filters |= {"p": p_value, "number": format_number, "plural": plural, "significant": number}
     return env
 
@@ -160,12 +161,15 @@ def _place_figures(data: RunData) -> dict[str, Any]:
     metric = next((metric for metric in data.headline if metric.role == "place"), None)
     if metric is None or not data.compared:
         return {}
+    bands = figures.by_band(data)
+    panels = bands.panels if bands else []
+    panels += [panel for angle in ("azimuth", "elevation") for panel in figures.by_angle(data, metric, angle)]
+    first = [one for one in panels if one.condition in (data.baseline, data.main)]
     return {
         "metric": metric,
-        "bands": figures.by_band(data),
-        "angles": [
-            panel for angle in ("azimuth", "elevation") for panel in figures.by_angle(data, metric, angle)
-        ],
+        "bands": bands,
+        "panels": first,
+        "further": [one for one in panels if one not in first],
     }
 
 

@@ -34,9 +34,9 @@ RATE = 8000
 MakeRun = Callable[..., Path]
 
 
-def separators(models: int = 2) -> list[SeparatorRecord]:
+def separators(models: int = 2, name: str = "model") -> list[SeparatorRecord]:
     found = [
-        SeparatorRecord(f"model-{i}", f"synthetic model {i}", service=f"service{i}") for i in range(models)
+        SeparatorRecord(f"{name}-{i}", f"synthetic model {i}", service=f"service{i}") for i in range(models)
     ]
     found += [
         SeparatorRecord("irm", "ideal ratio mask", needs_references=True, service="oracle"),
@@ -82,11 +82,13 @@ def write_run(
     probe_score: float = 80.0,
     trouble: bool = True,
     all_fail: bool = False,
+    name: str = "model",
 ) -> Path:
     """Write a run below the data root `root`; return its directory.
 
-    `later` adds the corrected cues and the standard metrics; without `paper`, the metrics of the paper are left
-    out. With `pending`, the last track has no results; with `trouble`, some stems fail; with `all_fail`, all fail.
+    The models are `name`-0, `name`-1, … `later` adds the corrected cues and the standard metrics; without `paper`, the
+    metrics of the paper are left out. With `pending`, the last track has no results; with `trouble`, some stems fail;
+    with `all_fail`, all fail.
     """
     run_id = "demo-0123456789"
     names = [name_of(condition) for condition in conditions]
@@ -113,7 +115,7 @@ def write_run(
             )
             for i, title in enumerate(titles)
         ],
-        separators=separators(models),
+        separators=separators(models, name),
         hrir=HrirInfo("sphere", "0" * 64, 44100, 256, [float(a) for a in range(0, 360, 5)], 700.0, 20.0),
         versions={"mssbench": "0.1.0", "python": "3.11"},
         machine={"system": "synthetic", "cores": "2"},

@@ -212,6 +212,22 @@ def test_the_answer_is_on_the_first_screen_and_the_page_is_short(
                 assert table.evaluate("e => e.scrollWidth <= e.parentElement.clientWidth")
 
 
+def test_a_run_of_many_conditions_is_short(
+    browser: Any, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paper_figures, "save_for_paper", lambda *_: [])
+    conditions = ("stereo", "binaural", *(Condition(f"scene-{number}") for number in range(5)))
+    report = build_report(make_run(tracks=4, models=2, later=True, trouble=False, conditions=conditions))
+    for width, limit in ((1280, 6_000), (390, 12_000)):
+        with RecordedPage(browser, report, width, height=800) as recorded:
+            page = recorded.page
+            assert page.evaluate("document.documentElement.scrollHeight") < limit
+            panels = page.locator("section[aria-labelledby=place] figcaption")
+            assert [text for text in panels.all_inner_texts() if "scene" in text] == []
+            page.get_by_text("The other conditions").click()
+            assert len([text for text in panels.all_inner_texts() if "scene" in text]) >= 10
+
+
 def test_figures_show_values_on_hover_and_with_the_keyboard(browser: Any, report: Path) -> None:
     with RecordedPage(browser, report) as recorded:
         page = recorded.page
@@ -290,6 +306,8 @@ def test_page_can_be_printed(browser: Any, report: Path) -> None:
         kept = "getComputedStyle(document.querySelector('table.results tbody:has(tr.group)')).breakInside"
         assert recorded.page.evaluate(kept) == "avoid"  # a separator stays with its rows
         assert len(recorded.page.pdf()) > 10_000
+        recorded.page.set_viewport_size({"width": 700, "height": 1000})  # about a page of paper
+        assert recorded.page.locator(".opening svg.figure").bounding_box()["width"] > 300
 
 
 @pytest.mark.parametrize(
@@ -305,8 +323,16 @@ def test_page_can_be_printed(browser: Any, report: Path) -> None:
             "later": True,
             "conditions": ("stereo", "binaural", Condition("up"), Condition("in")),
         },
+        {"tracks": 2, "models": 10, "later": True, "name": "a-model-whose-name-has-many-parts-and-a-version"},
     ],
-    ids=["one of each", "eleven separators", "all failed", "stereo and corrected only", "four conditions"],
+    ids=[
+        "one of each",
+        "eleven separators",
+        "all failed",
+        "stereo and corrected only",
+        "four conditions",
+        "long names",
+    ],
 )
 def test_unusual_runs_have_no_errors_and_fit_the_screen(
     browser: Any, make_run: MakeRun, options: dict[str, Any]

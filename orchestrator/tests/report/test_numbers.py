@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from mssbench.report import page as page_module
 from mssbench.report.analysis import analyse
 from mssbench.report.data import ALL_STEMS, RunData, load
 from mssbench.report.metrics import all_metrics, by_column, headline
+from mssbench.runs.conditions import Condition
 from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.files import read_json, write_json
 
@@ -47,6 +49,26 @@ def test_scored_stems_with_a_reason_are_listed_last_without_known_answer_tests(d
 def test_small_runs_have_an_answer(make_run: MakeRun, changes: dict[str, object], expected: str) -> None:
     data = load(make_run(tracks=3, **changes))
     assert expected in " ".join(analyse(data).answer)
+
+
+def test_the_answer_names_three_conditions_or_two_and_the_range_of_the_others(make_run: MakeRun) -> None:
+    conditions = ("stereo", "binaural", *(Condition(f"scene-{number}") for number in range(3)))
+    found = analyse(load(make_run(tracks=3, models=1, later=True, conditions=conditions[:3]))).answer
+    assert " in stereo and " in found[0]
+    assert " in scene-0;" in found[0]
+    sentence, note = analyse(load(make_run(tracks=3, models=1, later=True, conditions=conditions))).answer
+    assert re.search(
+        r"keeps \d+\xa0% of the sound in place on binaural audio, \d+\xa0% in stereo and ", sentence
+    )
+    assert re.search(r" and \d+( to \d+)?\xa0% in the 3 other conditions; irm, ", sentence)
+    assert "scene" not in sentence + note
+
+
+def test_models_without_a_score_are_not_counted_as_compared(make_run: MakeRun) -> None:
+    folder = make_run(tracks=2, models=2, later=True)
+    for path in folder.glob("cells/*/model-1/*/result.json"):
+        path.unlink()
+    assert "The only model with a score, model-0, keeps" in analyse(load(folder)).answer[0]
 
 
 def test_headline_falls_back_to_the_papers_metrics() -> None:
