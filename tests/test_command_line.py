@@ -157,13 +157,15 @@ def test_long_names_of_separators_leave_room_for_the_numbers_of_progress(
 ) -> None:
     written = io.StringIO()
     monkeypatch.setattr(progress, "console", Console(file=written, width=80))
-    names = [f"a-model-whose-name-has-many-parts-and-a-version-{number}" for number in range(2)]
-    shares = [Share(name, "stereo", cells=1, separated=1, ended=1, failed=1) for name in names]
-    status = RunStatus("run", "running", "", Progress(2, 2, 2, 2, 0, 0), shares, None, None, [], {})
+    names = [f"a-model-whose-name-has-many-parts-and-a-version-of-2026-{number}" for number in range(2)]
+    shares = [Share(name, "stereo", cells=28, separated=28, ended=28, failed=1) for name in names]
+    status = RunStatus("run", "running", "", Progress(56, 56, 56, 2, 0, 0), shares, None, None, [], {})
     with progress.run_bars() as show:
         show(status)
     lines = written.getvalue().splitlines()
-    assert [line.split()[-4:] for line in lines if "model" in line] == [["1/1", "0:00:00", "1", "failed"]] * 2
+    assert [line.split()[-4:] for line in lines if "model" in line] == [
+        ["28/28", "0:00:00", "1", "failed"]
+    ] * 2
 
 
 def test_runs_have_names_and_are_listed_with_their_settings(mssbench: Command, workspace: Path) -> None:
