@@ -38,8 +38,9 @@ the samples used. With zero-padded frames, every peak would be biased towards ze
 A narrow-band sound has maxima of nearly the same height, one period apart. If several are within 0.5 dB of the
 highest, the one on the side of the louder ear counts, and of several of the estimate the one that is nearest the
 reference's. A frame whose level difference (below 1 dB) does not tell the side does not count. `d_itd_us` is None if
-these are most frames together with those in which the estimate has no maximum, if the band holds less than −30 dB of
-the reference's energy, or if the reference's mean IC, weighted by energy, is below 0.5.
+these are most frames, if the band holds less than −30 dB of the reference's energy, or if the reference's mean IC,
+weighted by energy, is below 0.5. A frame in which the correlation of the estimate has no inner maximum has no ITD; it
+counts as moved.
 
 Bands are raised cosines on the ERB-number scale [2]_. They are one ERB apart and two ERB wide, so that they sum to
 one (half-cosine filters, as in [4]_). They are applied to Welch spectra (Hann windows of 100 ms, half overlapping).

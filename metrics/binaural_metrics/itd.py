@@ -33,6 +33,9 @@ _CHUNK_BLOCKS = 20  # blocks per task: 1 s fits in the processor's cache
 _AMBIGUOUS = (
     "ambiguous: several maxima of nearly the same height, and no level difference that tells the side"
 )
+_NO_DELAY = (
+    "the correlation of the estimate's ears has no maximum at the delays of a head between 100 and 1500 Hz"
+)
 
 
 @dataclass(frozen=True)
@@ -108,39 +111,44 @@ def itd_distance(
             f"{1e6 * limit_s:.0f} µs)"
         )
     weights = energy * first.ic**4
-    usable = active & first.audible & second.audible & (weights > 0.0)
-    if not usable.any():
+    heard = active & first.audible & second.audible & (weights > 0.0)
+    if not heard.any():
         return undefined("no active frame has energy between 100 and 1500 Hz in both ears of both signals")
     itd, found = _resolved(first.on_the_louder_side(), second.on_the_louder_side())
-    counted = np.flatnonzero(usable & np.isfinite(found))
-    weight = weights[counted]
-    if not weight.sum() > 0.5 * weights[usable].sum():
-        undecided = usable & ~np.isfinite(found)
-        if weights[undecided & (second.ic == 0.0)].sum() > 0.5 * weights[undecided].sum():
-            return undefined(
-                "the correlation of the estimate's ears has no maximum between 100 and 1500 Hz at delays of up to "
-                f"{1e6 * limit_s:.0f} µs"
-            )
-        return undefined(_AMBIGUOUS)
-    itd, found, to_us = itd[counted], found[counted], 1e6 / sample_rate
+    without = heard & (second.ic == 0.0)  # the ears are most alike at a delay that no head has
+    known = heard & ~without & np.isfinite(found)
+    start = np.arange(total) * block_length(sample_rate) / sample_rate
+    difference = (found - itd) * (1e6 / sample_rate)
+    moved = np.where(without | (np.abs(difference) > MOVED_US), 100.0, 0.0)
+
+    def is_most(some: BoolArray, every: BoolArray) -> bool:
+        return bool(weights[some].sum() > 0.5 * weights[every].sum())
+
+    counted = known | without
+    share = Cue.undefined(_AMBIGUOUS, total)
+    if is_most(counted, heard):
+        value = 100.0 * float(weights[counted & (moved > 0.0)].sum() / weights[counted].sum())
+        share = Cue(value, "", start[counted], moved[counted], weights[counted], total)
+    if not is_most(known, heard & ~without):
+        nothing = Cue.undefined(_AMBIGUOUS if (heard & ~without).any() else _NO_DELAY, total)
+        return nothing, share, nothing
+    itd, found, weight, difference = (x[known] for x in (itd, found, weights, difference))
+    to_us = 1e6 / sample_rate
     distance = (
         abs(aggregate_frames(found, aggregate, weight) - aggregate_frames(itd, aggregate, weight)) * to_us
     )
-    start = counted * block_length(sample_rate) / sample_rate
-    difference = (found - itd) * to_us
     lag = Cue.undefined("the source does not move", total)
     if moving:
         distance = aggregate_frames(np.abs(difference), aggregate, weight)
         lag = follow(
-            counted, itd * to_us, found * to_us, weight, total, block_length(sample_rate) / sample_rate
+            np.flatnonzero(known),
+            itd * to_us,
+            found * to_us,
+            weight,
+            total,
+            block_length(sample_rate) / sample_rate,
         )
-    moved = np.where(np.abs(difference) > MOVED_US, 100.0, 0.0)
-    share = 100.0 * float(weight[moved > 0.0].sum() / weight.sum())
-    return (
-        Cue(distance, "", start, difference, weight, total),
-        Cue(share, "", start, moved, weight, total),
-        lag,
-    )
+    return Cue(distance, "", start[known], difference, weight, total), share, lag
 
 
 def _resolved(first: Float64, second: Float64) -> tuple[Float64, Float64]:

@@ -72,38 +72,38 @@ def candidates(maxima: list[tuple[float, float]], energy: FloatArray) -> list[fl
     return [itd for itd in near if abs(level) > 1 and itd * level < 0]
 
 
-def d_itd_us(reference: FloatArray, estimate: FloatArray, fs: int) -> tuple[float, float] | None:
-    """(d_itd_us, itd_moved); None if it is not defined."""
+def d_itd_us(reference: FloatArray, estimate: FloatArray, fs: int) -> tuple[float | None, float | None]:
+    """(d_itd_us, itd_moved); None where it is not defined."""
     reference, estimate = trim(reference, estimate)
     h = block(fs)
     active = loud(
         np.array([np.sum(reference[:, i : i + h] ** 2) for i in range(0, reference.shape[1] // h * h, h)])
     )
     total = sum(np.sum(reference[:, i * h : (i + 1) * h] ** 2) for i in np.flatnonzero(active))
-    maxima_r, energy_r = itd_frames(reference, fs)
-    maxima_e, energy_e = itd_frames(estimate, fs)
+    (maxima_r, energy_r), (maxima_e, energy_e) = (itd_frames(x, fs) for x in (reference, estimate))
     ic = np.array([min(max([height for _, height in maxima] or [0.0]), 1.0) for maxima in maxima_r])
     both = energy_r.sum(1)
     if np.sum(both[active]) < 1e-3 * total or np.average(ic[active], weights=both[active]) < 0.5:
-        return None
-    ours, theirs, weights, ambiguous = [], [], [], 0.0
+        return None, None
+    frames, ambiguous, lost = [], 0.0, 0.0
     for i in np.flatnonzero(active):
         quiet = any(e[i] <= 1e-12 * e.max() for e in (*energy_r.T, *energy_e.T))
         if quiet or not maxima_r[i]:
             continue
         weight = both[i] * ic[i] ** 4
+        if not maxima_e[i]:
+            lost += weight
+            continue
         one, several = candidates(maxima_r[i], energy_r[i]), candidates(maxima_e[i], energy_e[i])
         if len(one) != 1 or not several:
             ambiguous += weight
             continue
-        ours.append(one[0])
-        theirs.append(min(several, key=lambda itd: abs(itd - one[0])))
-        weights.append(weight)
-    if not sum(weights) > ambiguous:
-        return None
-    a, b, w = np.array(ours), np.array(theirs), np.array(weights)
-    distance = abs(weighted_median(b, w) - weighted_median(a, w)) / fs * 1e6
-    return distance, 100 * float(np.sum(w[np.abs(b - a) / fs * 1e6 > 100]) / np.sum(w))
+        frames.append((one[0], min(several, key=lambda itd: abs(itd - one[0])), weight))
+    a, b, w = np.array(frames).reshape(-1, 3).T
+    far = np.abs(b - a) / fs * 1e6 > 100
+    distance, moved = weighted_median(b, w) - weighted_median(a, w) if len(w) else 0.0, lost + np.sum(w[far])
+    share = 100 * float(moved / (lost + np.sum(w))) if np.sum(w) + lost > ambiguous else None
+    return abs(distance) / fs * 1e6 if np.sum(w) > ambiguous else None, share
 
 
 def erb_number(f: Any) -> Any:

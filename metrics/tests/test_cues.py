@@ -49,11 +49,10 @@ def scenes(fs: int) -> Iterator[tuple[str, FloatArray, FloatArray]]:
 
 def assert_equal_to_the_literal_code(reference: FloatArray, estimate: FloatArray, fs: int) -> None:
     found = interaural_cues(reference, estimate, fs)
-    itd = literal.d_itd_us(reference, estimate, fs)
-    if itd is None:
-        assert found.d_itd_us.value is found.itd_moved.value is None
-    else:
-        assert [found.d_itd_us.value, found.itd_moved.value] == pytest.approx(itd, abs=1e-6)
+    for cue, expected in zip(
+        (found.d_itd_us, found.itd_moved), literal.d_itd_us(reference, estimate, fs), strict=True
+    ):
+        assert cue.value == (None if expected is None else pytest.approx(expected, abs=1e-6))
     # Bands have spectra in float32.
     bands = [cue.value for cue in (found.d_ild_db, found.d_ild_db_flat, found.d_ic)]
     assert bands == pytest.approx(literal.band_cues(reference, estimate, fs), abs=2e-5)

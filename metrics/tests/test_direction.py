@@ -47,7 +47,7 @@ def nearest(found: Directions, ears: Ears = STRAIGHT, hz: Sequence[float] = (500
 
 def louder(*db: float) -> Ears:
     """Ears whose level difference in the two bands is `db`, with the same levels on average."""
-    return 0.5 * np.array(db), -0.5 * np.array(db), FLAT
+    return [0.5 * x for x in db], [-0.5 * x for x in db], FLAT
 
 
 @pytest.mark.parametrize(("one_band", "both_bands", "index"), [(12, 7.5, 0), (9, 6.1, 1), (9, 6.5, 0)])

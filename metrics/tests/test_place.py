@@ -110,8 +110,8 @@ def test_what_is_missing_is_relative_to_the_reference_at_the_gain_of_the_mixture
     columns = ("in_place", "missing", "cue_error_jnd", "d_ild_db", "d_ic")
 
     def scores(reference: FloatArray, mixture_gain: float) -> list[float]:
-        (row,) = score_track({"vocals": reference}, stems, FS, bsseval=False, mixture_gain=mixture_gain)
-        return [row[column] for column in columns]
+        rows, _ = score_track({"vocals": reference}, stems, FS, bsseval=False, mixture_gain=mixture_gain)
+        return [rows[0][column] for column in columns]
 
     found = scores(ASIDE, gain)
     assert found == pytest.approx(scores(gain * ASIDE, 1.0), abs=1e-3)

@@ -127,6 +127,13 @@ def test_leakage_that_is_not_correlated_averages_out(level: float) -> None:
     assert 0 < found.timbre_db < 2 * level
 
 
+@pytest.mark.parametrize(("explained", "defined"), [(0.69, False), (0.81, True)])
+def test_the_dry_stem_explains_three_quarters_of_the_reference(explained: float, defined: bool) -> None:
+    x, rest = render(DRY, 40), render(OTHER, 40)
+    rest *= np.sqrt(1 / explained - 1) * np.std(x) / np.std(rest)
+    assert (compare(x + rest, x).timbre_db is not None) == defined
+
+
 def test_timbre_is_the_spread_of_the_change_in_level() -> None:
     x = render(DRY, 40)
     low = sosfilt(butter(1, 1000, fs=FS, output="sos"), x)
