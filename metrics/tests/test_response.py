@@ -9,6 +9,7 @@ import binaural_metrics as bm
 import literal_cues as literal
 import numpy as np
 import pytest
+from binaural_metrics.early import cut
 from binaural_metrics.response import EffectiveResponse, effective_response
 from binaural_metrics.signals import Float64, FloatArray
 from golden_signals import delay, extreme, pink
@@ -340,6 +341,15 @@ def test_in_a_room_the_place_is_that_of_the_direct_sound() -> None:
     assert place(direct).lateral_error_deg == 0
     other, _ = room(OTHER, 40, 1)
     assert place(other).lateral_error_deg is None
+
+
+def test_the_direct_sound_is_from_1_ms_before_its_peak_to_3_ms_after_it() -> None:
+    response, ms = np.full(160, 0.5), FS // 1000
+    response[60] = 1.0
+    found = cut(bm.Hrirs(np.zeros(1), response * np.ones((1, 2, 1)), FS), FS).irs[0, 1] / response
+    expected = {-2: 0, -1.5: 0.5, -1: 1, 0: 1, 3: 1, 3.5: 0.5, 4: 0}
+    at = [60 + round(late * ms) for late in expected]
+    assert found[at] == pytest.approx(list(expected.values()))
 
 
 def test_a_direct_sound_of_another_place_has_no_value() -> None:
