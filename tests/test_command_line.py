@@ -262,6 +262,20 @@ def test_evaluate_writes_json(mssbench: Command, workspace: Path) -> None:
     assert all(row["in_place"] == 100.0 for row in rows if row["status"] == "ok")
 
 
+def test_the_mixtures_of_a_dataset_are_separated_as_evaluate_reads_them(
+    mssbench: Command, workspace: Path
+) -> None:
+    tracks = sorted((workspace / "music/test").glob("*/mixture.wav"))
+    done = mssbench("separate", *map(str, tracks), "--separator", "oracle-mixture")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in Path("separated/oracle-mixture").iterdir()} == {
+        path.parent.name for path in tracks
+    }
+    scored = mssbench("evaluate", "music/test", "separated/oracle-mixture", "--json", "--no-bsseval")
+    assert len(json.loads(scored.stdout)) == 4 * len(tracks)
+    assert scored.returncode == 0
+
+
 def test_several_tracks_are_separated(mssbench: Command, workspace: Path) -> None:
     tracks = [str(path) for path in sorted((workspace / "music/test").glob("*/vocals.wav"))]
     same = mssbench("separate", *tracks, "--separator", "oracle-mixture")

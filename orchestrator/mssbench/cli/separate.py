@@ -1,4 +1,4 @@
-"""Separate one track without a run."""
+"""Separate tracks without a run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.files import read_json
+from mssbench_service.musdb import MIXTURE
 from mssbench_service.names import path_suggestion
 from mssbench_service.separation import SEPARATION_FILE
 
@@ -47,11 +48,21 @@ def separate(
 ) -> None:
     """Separate audio files into their stems.
 
+    Of several tracks named mixture.wav, as in a dataset, TRACK is the name of their folder.
+
     Example: mssbench separate song.wav --separator oracle-mixture
     """
     if len(tracks) > 1 and (out or references):
         raise click.UsageError("--out and --references are for one track")
-    folders = [out or Path("separated") / separator / track.stem for track in tracks]
+    names = [track.stem for track in tracks]
+    if (
+        len(tracks) > 1
+    ):  # of a dataset, whose mixtures have the same name: that of their folder, as `evaluate` reads it
+        names = [
+            track.absolute().parent.name if track.stem == MIXTURE else name
+            for track, name in zip(tracks, names, strict=True)
+        ]
+    folders = [out or Path("separated") / separator / name for name in names]
     if len(set(folders)) < len(folders):
         raise BadInput("two tracks have the same name, and their stems would be in one folder")
     for track, folder in zip(tracks, folders, strict=True):
