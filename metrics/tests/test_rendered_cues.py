@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from binaural_metrics import InputError
 from binaural_metrics.cues import Hrirs, interaural_cues
+from binaural_metrics.itd import largest_itd
 from binaural_metrics.response import effective_response
 from binaural_metrics.signals import FloatArray
 from cue_signals import (
@@ -203,6 +204,16 @@ def test_the_largest_itd_of_the_set_and_a_tenth_more_limit_the_search() -> None:
     )
     found = distance(middle, middle + 1e-3 * MUSIC[:, : middle.shape[1]], level)
     assert found == (pytest.approx(0, abs=1), 0, "")
+
+
+def test_the_largest_itd_of_a_set_is_also_that_of_the_phase_from_200_to_600_hz() -> None:
+    taps = 4096
+    f = np.fft.rfftfreq(taps, 1 / FS)
+    us = np.select([f < 150, f < 350, f < 650, f < 1250], [900, 600, 500, 750], 300)
+    level = np.where((f > 650) & (f < 1250), 0.01, 1.0)  # too quiet for the correlation
+    side = np.array([[0.5], [-0.5]])
+    irs = np.fft.irfft(level * np.exp(-2j * np.pi * f * (0.045 + side * us * 1e-6)), taps)
+    assert largest_itd(Hrirs(np.zeros(1), irs[None], FS), FS) == pytest.approx(600e-6, abs=20e-6)
 
 
 @pytest.mark.parametrize(("late", "moved"), [(4, 0), (5, 100)])
