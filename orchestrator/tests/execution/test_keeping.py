@@ -29,7 +29,7 @@ from mssbench_service.errors import BadInput, NotFound
 from mssbench_service.files import write_json
 from mssbench_service.formats import SEPARATION_FORMAT
 from mssbench_service.wire import parse
-from synth_service.kept import KeptBlocks
+from synth_service.blocks import KeptBlocks
 
 CONFIG = RunConfig(
     "music",
