@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable
 
 import jinja2
@@ -9,13 +10,15 @@ import jinja2
 
 def templates(package: str) -> jinja2.Environment:
     """Return the environment of the templates of `package`. Values are escaped unless they are Markup."""
-    return jinja2.Environment(
+    found = jinja2.Environment(
         loader=jinja2.PackageLoader(package),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    found.filters |= {"plural": plural, "time": utc_time}
+    return found
 
 
 def number(value: float, digits: int = 2) -> str:
@@ -38,6 +41,21 @@ def plural(count: int, noun: str) -> str:
     ('1 cell', '12,000 cells')
     """
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def utc_time(created: str) -> str:
+    """Return an ISO 8601 time for readers, and any other text as it is.
+
+    Examples
+    --------
+    >>> utc_time("2026-05-01T14:38:04+02:00")
+    '2026-05-01 12:38 UTC'
+    """
+    try:
+        moment = datetime.datetime.fromisoformat(created).astimezone(datetime.UTC)
+    except (ValueError, OverflowError):  # not a time, or outside the range of UTC
+        return created
+    return moment.strftime("%Y-%m-%d %H:%M UTC")
 
 
 def shortened(name: str) -> str:

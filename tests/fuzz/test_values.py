@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from mssbench.runs.config import RunConfig
 from mssbench.runs.status import format_duration
 from mssbench.runs.store import Workspace
-from mssbench.server.dashboard.pages import utc_time
 from mssbench.server.dashboard.views import page_number
 from mssbench.server.middleware import AuthMiddleware
+from mssbench.text import utc_time
 from mssbench_service import logs, wire
 from mssbench_service.errors import BadInput, NotFound, from_problem
 from mssbench_service.files import DataRoot

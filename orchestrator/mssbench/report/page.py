@@ -15,7 +15,7 @@ from markupsafe import Markup
 from ..runs.records import SeparatorRecord
 from ..runs.training import training_warnings
 from ..services.cards import card_facts
-from ..text import distinct, number, plural, templates
+from ..text import distinct, number, templates
 from . import figures, published, tables
 from .analysis import Analysis
 from .answer import QUESTION
@@ -41,7 +41,7 @@ def environment(*scripts: str) -> jinja2.Environment:
     policy = content_security_policy(scripts)
     env.globals |= {"asset": asset, "dash": tables.dash, "DASH": DASH, "scripts": scripts, "policy": policy}
     env.globals |= {"distinct": distinct}
-    env.filters |= {"p": p_value, "number": format_number, "plural": plural, "significant": number}
+    env.filters |= {"p": p_value, "number": format_number, "significant": number}
     return env
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import functools
 import hashlib
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from mssbench_service.errors import NotFound
 from mssbench_service.wire import SeparatorInfo
 
 from ...services.cards import card_line
-from ...text import number, plural, templates
+from ...text import number, templates
 
 # No external and no inline content: markup in a title has no effect even if it were not escaped.
 _POLICY = (
@@ -69,22 +68,13 @@ def asset(name: str) -> Response:
 def _templates() -> jinja2.Environment:
     found = templates("mssbench.server.dashboard")
     found.globals |= {"asset": lambda name: f"/ui/assets/{name}?v={_ASSETS[name].version}"}
-    found.filters |= {"time": utc_time, "plural": plural, "number": number, "card": card_of}
+    found.filters |= {"number": number, "card": card_of}
     return found
 
 
 def render(template: str, context: Mapping[str, Any], status: int = 200) -> Response:
     """The response with a page."""
     return HTMLResponse(_templates().get_template(template).render(context), status, _HEADERS)
-
-
-def utc_time(created: str) -> str:
-    """Format :attr:`RunRecord.created` as ``2026-05-01 14:38 UTC``."""
-    try:
-        moment = datetime.datetime.fromisoformat(created).astimezone(datetime.UTC)
-    except (ValueError, OverflowError):  # not a time, or outside the range of UTC
-        return created
-    return moment.strftime("%Y-%m-%d %H:%M UTC")
 
 
 def card_of(separator: SeparatorInfo) -> str:

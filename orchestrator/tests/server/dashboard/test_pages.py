@@ -25,12 +25,11 @@ from mssbench.runs.store import RunStore, Workspace
 from mssbench.server import cost, dashboard
 from mssbench.server.dashboard import views
 from mssbench.server.dashboard.datasets import datasets, hrir_sets
-from mssbench.server.dashboard.pages import utc_time
 from mssbench.server.dashboard.scores import LiveScores
 from mssbench.services.health_cache import HealthCache
 from mssbench.services.registry import Registry, Service
 from mssbench.services.runtime import make_runtime
-from mssbench.text import number
+from mssbench.text import number, utc_time
 from mssbench_service.errors import Unreachable
 from mssbench_service.files import write_json
 from mssbench_service.wire import parse
