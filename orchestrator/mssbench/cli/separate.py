@@ -55,9 +55,8 @@ def separate(
     if len(tracks) > 1 and (out or references):
         raise click.UsageError("--out and --references are for one track")
     names = [track.stem for track in tracks]
-    if (
-        len(tracks) > 1
-    ):  # of a dataset, whose mixtures have the same name: that of their folder, as `evaluate` reads it
+    if len(tracks) > 1:
+        # The mixtures of a dataset have one name. `evaluate` finds the estimates by the names of the folders.
         names = [
             track.absolute().parent.name if track.stem == MIXTURE else name
             for track, name in zip(tracks, names, strict=True)

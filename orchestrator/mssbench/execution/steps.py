@@ -75,9 +75,8 @@ def _perform(run: Run, task: Task, earlier: Sequence[str]) -> None:
             raise
         failed = StepFailed(f"{type(error).__name__}: {error}")
         where = "/".join(filter(None, (task.condition, task.separator, task.title)))
-        log.error(
-            "%s: %s failed: %s", where, task.step, one_line(failed.detail)
-        )  # error.json has the traceback
+        # One line: error.json has the traceback.
+        log.error("%s: %s failed: %s", where, task.step, one_line(failed.detail))
         record_failure(run, task, failed, len(earlier) + 1, "\n".join([*earlier, traceback.format_exc()]))
 
 
