@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +14,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFINITION = (ROOT / "cluster" / "model.def").read_text(encoding="utf-8")
-COMPOSED = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
-MODELS = sorted(path.parents[1].name for path in (ROOT / "services").glob("*/*/weights.toml"))
+MODELS = sorted(path.parent.name for path in (ROOT / "services").glob("*/Dockerfile"))
 
 UVICORN = """#!{python}
 import json, os, sys
@@ -34,20 +32,18 @@ def definition(service: str) -> tuple[dict[str, str], dict[str, str]]:
 
 def dockerfile(service: str) -> tuple[dict[str, str], list[str]]:
     """Environment and command of the image of a model."""
-    text = (ROOT / COMPOSED[service]["build"]["dockerfile"]).read_text(encoding="utf-8")
-    text = text.replace("${SERVICE}", service)
+    text = (ROOT / "services" / service / "Dockerfile").read_text(encoding="utf-8")
     environment: dict[str, str] = {}
     for line in re.findall(r"(?m)^ENV (.+)$", text):
         environment |= dict(one.split("=", 1) for one in line.split())
     (command,) = re.findall(r"(?m)^CMD (.+)$", text)
-    words = json.loads(command)
-    return environment, shlex.split(words[2].removeprefix("exec ")) if words[0] == "sh" else words
+    return environment, json.loads(command)
 
 
 @pytest.mark.parametrize("service", MODELS)
 def test_the_definition_adds_nothing_to_the_image_of_the_composed_system(service: str) -> None:
     """So its system, packages, locks and weights are those of the Dockerfile."""
-    image = COMPOSED[service]["image"]
+    image = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"][service]["image"]
     header, sections = definition(service)
     assert header == {
         "Bootstrap": "docker-daemon",
