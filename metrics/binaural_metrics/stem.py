@@ -142,14 +142,18 @@ class Stem:
     @property
     def released(self) -> Released:
         """SPAUQ as released, without a gain of the reference; of the paper set."""
-        assert self._spauq[0] is not None
-        return self._spauq[0]
+        found, _ = self._spauq
+        if found is None:
+            raise LookupError(f"the paper metrics of {self.source!r} are not computed")
+        return found
 
     @property
     def equations(self) -> Equations:
         """SPAUQ by its equations; of the corrected set."""
-        assert self._spauq[1] is not None
-        return self._spauq[1]
+        _, found = self._spauq
+        if found is None:
+            raise LookupError(f"the corrected metrics of {self.source!r} are not computed")
+        return found
 
     @cached_property
     def paper_cues(self) -> PaperCues:

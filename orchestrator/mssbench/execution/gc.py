@@ -143,10 +143,8 @@ def _temporary(base: Path) -> Iterator[Path]:
 
 def _estimates(workspace: Workspace, runs: Iterable[Run]) -> Iterator[Removable]:
     for run in runs:
-        folder, executed = (
-            run.store.folder / "estimates",
-            run.store.lock.is_held or run.store.markers.supervised,
-        )
+        folder = run.store.folder / "estimates"
+        executed = run.store.lock.is_held or run.store.markers.supervised
         if folder.is_dir() and not folder.is_symlink() and not executed:
             remove = functools.partial(_remove_estimates, run, folder)
             yield _removable(workspace, folder, f"estimates of the complete run {run.store.id}", remove)
